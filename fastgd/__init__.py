@@ -1,0 +1,32 @@
+"""Gradient descent for linear and ReLU networks, with compiled kernels."""
+
+from pathlib import Path as _Path
+
+# The kernels stand beside this folder in a checkout and inside it in an installation. Without this line, a checkout
+# whose kernels are not installed, or are installed elsewhere, would not find its own.
+if not (_Path(__file__).parent / "kernels").is_dir():
+    __path__.append(str(_Path(__file__).parents[1]))
+
+from fastgd import data
+from fastgd._version import __version__
+from fastgd.dataset import Dataset
+from fastgd.errors import DivergenceError
+from fastgd.history import EpochRecord, History
+from fastgd.layers import Linear, ReLU
+from fastgd.model import Model
+from fastgd.optimizers import SGD
+from fastgd.trainer import Trainer
+
+__all__ = [
+    "SGD",
+    "Dataset",
+    "DivergenceError",
+    "EpochRecord",
+    "History",
+    "Linear",
+    "Model",
+    "ReLU",
+    "Trainer",
+    "__version__",
+    "data",
+]

@@ -1,0 +1,101 @@
+"""The border: what a user gives becomes arrays of the right shape, or an error that says what was expected.
+
+Nothing here copies or converts an array that is already one: blocks of it are converted as they are read.
+"""
+
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+DTYPES = ("float32", "float64")
+
+
+def model_dtype(dtype: DTypeLike) -> np.dtype:
+    """The dtype of a model's parameters."""
+    try:
+        checked = np.dtype(dtype)
+    except TypeError:
+        checked = None
+    if checked is None or checked.name not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; expected one of {', '.join(DTYPES)}")
+    return checked
+
+
+def integer(value: Any, name: str, minimum: int) -> int:
+    """An integer of at least `minimum`."""
+    try:
+        checked = None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        checked = None
+    if checked is None:
+        raise TypeError(f"{name} is {value!r}; expected an integer")
+    if checked < minimum:
+        raise ValueError(f"{name} is {value!r}; expected at least {minimum}")
+    return checked
+
+
+def non_negative(value: Any, name: str) -> float:
+    """A finite number, zero or more."""
+    try:
+        checked = None if isinstance(value, str | bool | np.bool_) else float(value)
+    except (TypeError, ValueError):
+        checked = None
+    if checked is None:
+        raise TypeError(f"{name} is {value!r}; expected a number")
+    if not math.isfinite(checked) or checked < 0:
+        raise ValueError(f"{name} is {value!r}; expected a finite number of at least 0")
+    return checked
+
+
+def choice(value: Any, name: str, allowed: Iterable[str]) -> str:
+    """One of the known names."""
+    if value not in (known := list(allowed)):
+        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(map(repr, known))}")
+    return value
+
+
+def real_array(values: Any, name: str) -> np.ndarray:
+    """An array of real numbers, the caller's own where it is one."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a rectangular array: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers (floats, integers or booleans)")
+    return array
+
+
+def features(X: Any, n_features: int | None = None, name: str = "X") -> np.ndarray:
+    """Rows of features, (n_samples, n_features), at least one of each."""
+    array = real_array(X, name)
+    expected = "n_features" if n_features is None else n_features
+    if array.ndim != 2 or array.size == 0 or (n_features is not None and array.shape[1] != n_features):
+        raise ValueError(f"{name} has shape {array.shape}; expected (n_samples, {expected}) with at least one row")
+    return array
+
+
+def targets(y: Any, n_samples: int, n_outputs: int | None = None) -> np.ndarray:
+    """Targets as (n_samples, n_outputs); a flat y stands for one output."""
+    array = real_array(y, "y")
+    columns = array.reshape(-1, 1) if array.ndim == 1 else array
+    if columns.ndim != 2 or columns.shape[1] == 0 or (n_outputs is not None and columns.shape[1] != n_outputs):
+        expected = "n_outputs" if n_outputs is None else n_outputs
+        flat = " or (n_samples,)" if n_outputs in (None, 1) else ""
+        raise ValueError(f"y has shape {array.shape}; expected (n_samples, {expected}){flat}")
+    if len(columns) != n_samples:
+        raise ValueError(f"y has {len(columns)} rows and X has {n_samples}; expected as many")
+    return columns
+
+
+def sample_weights(sample_weight: Any, n_samples: int) -> np.ndarray | None:
+    """One weight a row, or None."""
+    if sample_weight is None:
+        return None
+    array = real_array(sample_weight, "sample_weight")
+    if array.shape != (n_samples,):
+        raise ValueError(f"sample_weight has shape {array.shape}; expected ({n_samples},), one weight a row of X")
+    return array

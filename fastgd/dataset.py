@@ -1,0 +1,198 @@
+"""The protocol of every source of rows, and how rows are read from it: a block of the model's dtype at a time."""
+
+import contextlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+# Gathered blocks should stay in the cache between their writing and their use, and outweigh the call that fills them.
+_BLOCK_BYTES = 4 << 20
+# Pages of a memory-mapped file count as the process's memory until they are released.
+_MAPPED_BYTES = 32 << 20
+
+
+class Block(NamedTuple):
+    """Consecutive rows of an epoch: C-contiguous, read-only, in the model's dtype.
+
+    X : (n_rows, n_features)          y : (n_rows, n_outputs)
+    sample_weight : (n_rows,), or (0,) where every weight is one
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    sample_weight: np.ndarray
+
+    def rows(self, start: int, stop: int) -> "Block":
+        """View of some of the rows."""
+        return Block(self.X[start:stop], self.y[start:stop], self.sample_weight[start:stop])
+
+
+class Dataset(ABC):
+    """What every source of rows implements.
+
+    Attributes
+    ----------
+    n_samples, n_features, n_outputs : int
+    has_sample_weight : bool
+    dtype : numpy dtype
+        The dtype in which `arrays` and `save` write.
+    """
+
+    n_samples: int
+    n_features: int
+    n_outputs: int
+    has_sample_weight: bool = False
+    dtype: np.dtype
+
+    @abstractmethod
+    def read(self, rows: slice | np.ndarray, out: Block) -> None:
+        """Write rows into the first places of a block, converted to its dtype.
+
+        rows : a slice with start and stop, or (n_rows,) int64 indices in any order
+        """
+
+    def view(self, dtype: np.dtype) -> Block | None:
+        """All rows without copying X, where X lies in memory as the kernels want it; else None."""
+        return None
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether X is a memory-mapped file."""
+        return False
+
+    def release(self, start: int, stop: int) -> None:  # noqa: B027 (most sources hold nothing)
+        """Say that rows start to stop have been used, so that memory they hold can go."""
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """All rows in memory: X of shape (n_samples, n_features) and y of shape (n_samples, n_outputs)."""
+        X = np.empty((self.n_samples, self.n_features), self.dtype)
+        y = np.empty((self.n_samples, self.n_outputs), self.dtype)
+        for start, block in blocks(self, self.dtype):
+            X[start : start + len(block.X)] = block.X
+            y[start : start + len(block.y)] = block.y
+        return X, y
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write X.npy, y.npy and, where there are weights, sample_weight.npy into a folder, block by block."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        shapes = {"X": (self.n_samples, self.n_features), "y": (self.n_samples, self.n_outputs)}
+        if self.has_sample_weight:
+            shapes["sample_weight"] = (self.n_samples,)
+        parts = {name: folder / f"{name}.npy.part" for name in shapes}
+        try:
+            with contextlib.ExitStack() as stack:
+                files = {name: stack.enter_context(open(part, "wb")) for name, part in parts.items()}
+                for name, file in files.items():
+                    header = {"descr": self.dtype.str, "fortran_order": False, "shape": shapes[name]}
+                    np.lib.format.write_array_header_1_0(file, header)
+                for _, block in blocks(self, self.dtype):
+                    for name, file in files.items():
+                        file.write(getattr(block, name).data)
+            for name, part in parts.items():
+                os.replace(part, folder / f"{name}.npy")
+        finally:
+            for part in parts.values():
+                part.unlink(missing_ok=True)
+
+
+def allocate(dataset: Dataset, n_rows: int, dtype: np.dtype) -> Block:
+    """A writable block for some rows of a data set."""
+    return Block(
+        np.empty((n_rows, dataset.n_features), dtype),
+        np.empty((n_rows, dataset.n_outputs), dtype),
+        np.empty(n_rows if dataset.has_sample_weight else 0, dtype),
+    )
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A read-only view: the kernels are compiled for these alone, whether or not the caller's own array is writable."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+class Reader:
+    """Gives the rows of one epoch, in the data's order or in one that is set, as blocks of one dtype.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    dtype : numpy dtype
+    min_rows : int
+        How many rows one block must be able to hold.
+    max_bytes : int, optional
+        Bound on a block of rows that needs no copy; by default none, unless the rows are a memory-mapped file.
+    """
+
+    def __init__(self, dataset: Dataset, dtype: np.dtype, min_rows: int = 1, max_bytes: int | None = None) -> None:
+        self.dataset = dataset
+        self.order: np.ndarray | None = None
+        self._dtype = dtype
+        self._view = dataset.view(dtype)
+        row_bytes = dataset.n_features * dtype.itemsize
+        if max_bytes is None:
+            max_bytes = _MAPPED_BYTES if dataset.is_mapped else dataset.n_samples * row_bytes
+        self._rows_in_place = max(min_rows, max_bytes // row_bytes)
+        self._rows_copied = min(max(min_rows, _BLOCK_BYTES // row_bytes), dataset.n_samples)
+        self._buffers: Block | None = None
+
+    @property
+    def max_rows(self) -> int:
+        """How many rows one read gives at most."""
+        return self._rows_in_place if self._in_place else self._rows_copied
+
+    @property
+    def _in_place(self) -> bool:
+        return self._view is not None and self.order is None
+
+    def read(self, start: int, stop: int) -> Block:
+        """Rows start to stop of the epoch. The block holds until the next read."""
+        if self._in_place:
+            return self._view.rows(start, stop)
+        if self._buffers is None:
+            self._buffers = allocate(self.dataset, self._rows_copied, self._dtype)
+        out = self._buffers.rows(0, stop - start)
+        self.dataset.read(slice(start, stop) if self.order is None else self.order[start:stop], out)
+        return Block(*map(read_only, out))
+
+    def release(self, start: int, stop: int) -> None:
+        """Say that rows start to stop of the epoch have been used."""
+        if self.order is None:
+            self.dataset.release(start, stop)
+
+    def row(self, position: int) -> int:
+        """Which row of the data set stands at a position of the epoch."""
+        return position if self.order is None else int(self.order[position])
+
+
+def blocks(dataset: Dataset, dtype: np.dtype) -> Iterator[tuple[int, Block]]:
+    """Every row once, in order, as (first row, block); each block holds until the next."""
+    reader = Reader(dataset, dtype, max_bytes=_BLOCK_BYTES)
+    for start in range(0, dataset.n_samples, reader.max_rows):
+        stop = min(start + reader.max_rows, dataset.n_samples)
+        yield start, reader.read(start, stop)
+        reader.release(start, stop)
+
+
+def require_finite(block: Block, row_of: Callable[[int], int] = int) -> None:
+    """Raise a ValueError that names the first row of a block with a NaN or infinity.
+
+    row_of : callable
+        Turns a row of the block into a row of the data set.
+    """
+    for name, array in zip(Block._fields, block, strict=True):
+        # A sum is finite only if every term is; where it is not, for overflow perhaps, look at each.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(array.sum()):
+                continue
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            column = f", column {bad[0][1]}" if array.ndim == 2 and array.shape[1] > 1 else ""
+            value = array[tuple(bad[0])]
+            place = f"row {row_of(int(bad[0][0]))}{column}"
+            raise ValueError(f"{name} holds {value} (as {array.dtype}) in {place}; expected finite numbers")

@@ -1,0 +1,42 @@
+"""What a training run remembers of each epoch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class EpochRecord(NamedTuple):
+    """One epoch of training.
+
+    epoch : which one, from 1
+    loss : mean over the epoch's rows, each taken before the update that the row led to (the online mean)
+    validation_loss : mean after the epoch, or None without validation data
+    seconds : how long the epoch's training took, validation and callbacks not counted
+    """
+
+    epoch: int
+    loss: float
+    validation_loss: float | None
+    seconds: float
+
+
+@dataclass
+class History:
+    """One entry per completed epoch in each list; see `EpochRecord`."""
+
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float | None] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def append(self, record: EpochRecord) -> None:
+        """Add an epoch."""
+        self.loss.append(record.loss)
+        self.validation_loss.append(record.validation_loss)
+        self.seconds.append(record.seconds)
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    def __iter__(self) -> Iterator[EpochRecord]:
+        rows = zip(self.loss, self.validation_loss, self.seconds, strict=True)
+        return (EpochRecord(epoch, *row) for epoch, row in enumerate(rows, start=1))

@@ -1,0 +1,291 @@
+"""A stack of layers over one flat vector of parameters."""
+
+import copy
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastgd import _check, kernels, storage
+from fastgd.arrays import ArrayDataset, as_dataset
+from fastgd.dataset import Dataset, blocks, require_finite
+from fastgd.kernels.network import BIAS, BIAS_END, KIND, N_COLUMNS, N_IN, N_OUT, OUTPUT, WEIGHT
+from fastgd.layers import LAYERS, Layer, Linear, ReLU
+from fastgd.losses import check_loss
+
+
+class Model:
+    """A network: layers applied one after another to rows of features.
+
+    Parameters
+    ----------
+    layers : sequence of Linear and ReLU
+        At least one Linear; each layer's width must fit the next. They are copied: `model.layers` holds the model's.
+    dtype : "float32" or "float64"
+        Of the parameters and of all arithmetic.
+    seed : int
+        Of the initial weights, at least 0.
+
+    Attributes
+    ----------
+    layers : tuple of layers
+        Each Linear's `weight` and `bias` are writable views into `parameters`, the weight row by row before the bias.
+    in_features, out_features : int
+    dtype : numpy dtype
+
+    Raises
+    ------
+    ValueError, TypeError
+        For layers that do not fit one another, none at all, or an unknown dtype.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> model = gd.Model([gd.Linear(3, 1, bias=False, init="zeros"), gd.ReLU()], dtype="float64")
+    >>> model.layers[0].weight[:] = [[1, 2, 3]]
+    >>> model.predict([[1, 1, 1], [0, 0, -1]])
+    array([[6.],
+           [0.]])
+    """
+
+    def __init__(self, layers: Sequence[Layer], dtype: DTypeLike = "float32", seed: int = 0) -> None:
+        self.dtype = _check.model_dtype(dtype)
+        seed = _check.integer(seed, "seed", 0)
+        self.layers: tuple[Layer, ...] = tuple(copy.copy(layer) for layer in layers)
+        self._widths = _widths(self.layers)
+        self.in_features, self.out_features = self._widths[0], self._widths[-1]
+        self._parameters = np.empty(sum(layer.n_parameters for layer in self.layers), self.dtype)
+        begin = 0
+        for index, layer in enumerate(self.layers):
+            if isinstance(layer, Linear):
+                layer.bind(self._parameters[begin : begin + layer.n_parameters])
+                layer.initialize(np.random.default_rng([seed, index]))
+                begin += layer.n_parameters
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """Every weight and bias, (n_parameters,), layer by layer; assigning to it writes into the model."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, values: ArrayLike) -> None:
+        self._parameters[...] = values
+
+    @property
+    def is_neuron(self) -> bool:
+        """Whether the model is one neuron: Linear to a single output, then perhaps a ReLU."""
+        kinds = [type(layer) for layer in self.layers]
+        return self.out_features == 1 and kinds in ([Linear], [Linear, ReLU])
+
+    @property
+    def chunk_rows(self) -> int:
+        """How many rows the network works on at once; larger batches add up. A matter of the architecture alone."""
+        return min(max(2**20 // max(self._widths), 32), 1024)
+
+    def network(self, max_rows: int) -> kernels.Network:
+        """The stack as the kernels see it, with buffers for chunks of at most `max_rows`."""
+        rows = min(self.chunk_rows, max_rows)
+        table = np.zeros((len(self.layers), N_COLUMNS), np.int64)
+        parameter = output = 0
+        for k, layer in enumerate(self.layers):
+            n_in, n_out = self._widths[k], self._widths[k + 1]
+            end = parameter + layer.n_parameters
+            table[k, [KIND, N_IN, N_OUT, OUTPUT]] = layer.kind, n_in, n_out, output
+            table[k, [WEIGHT, BIAS, BIAS_END]] = parameter, min(parameter + n_in * n_out, end), end
+            parameter, output = end, output + rows * n_out
+        tolerance = [layer.tolerance_in(self.dtype) if isinstance(layer, ReLU) else 0 for layer in self.layers]
+        return kernels.Network(
+            layers=table,
+            tolerance=np.array(tolerance, self.dtype),
+            chunk_rows=rows,
+            outputs=np.empty(output, self.dtype),
+            deltas=np.empty(output, self.dtype),
+            masks=np.empty(output, np.bool_),
+        )
+
+    def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
+        """The last layer's output for each row.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, in_features), or Dataset
+            Any real dtype and layout; converted to the model's dtype block by block.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, out_features), of the model's dtype
+
+        Raises
+        ------
+        ValueError, TypeError
+            For a wrong shape or dtype, or a NaN or infinity in X.
+        """
+        dataset = X if isinstance(X, Dataset) else ArrayDataset(X)
+        self.check_fits(dataset, with_targets=False)
+        out = np.empty((dataset.n_samples, self.out_features), self.dtype)
+        network = self.network(dataset.n_samples)
+        for start, block in blocks(dataset, self.dtype):
+            require_finite(block, lambda row, start=start: start + row)
+            kernels.predict_network(network, self.parameters, block.X, out[start : start + len(block.X)])
+        return out
+
+    def loss(
+        self,
+        X: ArrayLike | Dataset,
+        y: ArrayLike | None = None,
+        loss: str = "half_squared_error",
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Mean loss over the rows; arguments and errors as in `loss_and_gradient`."""
+        check_loss(loss)
+        dataset = as_dataset(X, y, sample_weight)
+        self.check_fits(dataset)
+        network = self.network(dataset.n_samples)
+        loss_sum = np.zeros(1)
+        for start, block in blocks(dataset, self.dtype):
+            require_finite(block, lambda row, start=start: start + row)
+            kernels.evaluate_network(network, self.parameters, *block, loss_sum)
+        return float(loss_sum[0]) / dataset.n_samples
+
+    def loss_and_gradient(
+        self,
+        X: ArrayLike | Dataset,
+        y: ArrayLike | None = None,
+        loss: str = "half_squared_error",
+        sample_weight: ArrayLike | None = None,
+        parameters: ArrayLike | None = None,
+    ) -> tuple[float, np.ndarray]:
+        """Mean loss over the rows, 1/n Σ_i v_i loss(out_i, y_i), and its gradient by the parameters.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, in_features), or Dataset
+        y : array of shape (n_samples, out_features), or (n_samples,) for one output
+            Not with a Dataset.
+        loss : str
+            See `fastgd.losses`.
+        sample_weight : array of shape (n_samples,), optional
+            The v; ones by default.
+        parameters : array of shape (n_parameters,), optional
+            Where to take loss and gradient, in place of the model's own parameters, which stay as they are. So
+            `lambda p: model.loss_and_gradient(X, y, parameters=p)` suits `scipy.optimize.minimize(..., jac=True)`.
+
+        Returns
+        -------
+        loss : float
+        gradient : ndarray of shape (n_parameters,), of the model's dtype
+
+        Raises
+        ------
+        ValueError, TypeError
+            For wrong shapes or dtypes, an unknown loss, or a NaN or infinity in X, y or the weights.
+        """
+        check_loss(loss)
+        dataset = as_dataset(X, y, sample_weight)
+        self.check_fits(dataset)
+        if parameters is None:
+            at = self.parameters
+        else:
+            at = np.require(_check.real_array(parameters, "parameters"), self.dtype, ["C", "A", "W"])
+            if at.shape != self.parameters.shape:
+                raise ValueError(f"parameters has shape {at.shape}; expected {self.parameters.shape}")
+        network = self.network(dataset.n_samples)
+        gradient, chunk_gradient = np.zeros_like(at), np.empty_like(at)
+        scale = self.dtype.type(1 / dataset.n_samples)
+        total = 0.0
+        for start, block in blocks(dataset, self.dtype):
+            require_finite(block, lambda row, start=start: start + row)
+            for begin in range(0, len(block.X), network.chunk_rows):
+                chunk = block.rows(begin, begin + network.chunk_rows)
+                total += kernels.loss_and_gradient(network, at, *chunk, scale, chunk_gradient)
+                gradient += chunk_gradient
+        return total / dataset.n_samples, gradient
+
+    def check_fits(self, dataset: Dataset, with_targets: bool = True) -> None:
+        """Raise a ValueError unless the data set has as many features and outputs as the model."""
+        if dataset.n_features != self.in_features:
+            shape = (dataset.n_samples, dataset.n_features)
+            raise ValueError(f"X has shape {shape}; expected (n_samples, {self.in_features}) for this model")
+        if with_targets and dataset.n_outputs != self.out_features:
+            shape = (dataset.n_samples, dataset.n_outputs)
+            flat = " or (n_samples,)" if self.out_features == 1 else ""
+            raise ValueError(f"y has shape {shape}; expected (n_samples, {self.out_features}){flat} for this model")
+
+    def architecture(self) -> dict[str, Any]:
+        """The layers and the dtype, as JSON can hold them."""
+        layers = [{"type": type(layer).__name__} | layer.arguments() for layer in self.layers]
+        return {"dtype": self.dtype.name, "layers": layers}
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The weights and biases by the names of PyTorch's `state_dict`: "0.weight", "0.bias", ..."""
+        tensors = {}
+        for index, layer in enumerate(self.layers):
+            if isinstance(layer, Linear):
+                tensors[f"{index}.weight"] = layer.weight
+                if layer.bias is not None:
+                    tensors[f"{index}.bias"] = layer.bias
+        return tensors
+
+    @classmethod
+    def restore(cls, architecture: dict[str, Any], tensors: dict[str, np.ndarray]) -> "Model":
+        """The model that `architecture` and `tensors` describe."""
+        layers = []
+        for description in architecture["layers"]:
+            arguments = dict(description)
+            layer = LAYERS[_check.choice(arguments.pop("type"), "layer type", LAYERS)]
+            layers.append(layer(**arguments))
+        model = cls(layers, architecture["dtype"])
+        for name, view in model.tensors().items():
+            if name not in tensors or tensors[name].shape != view.shape:
+                found = f"shape {tensors[name].shape}" if name in tensors else "no such tensor"
+                raise ValueError(f"tensor {name!r}: found {found}; expected shape {view.shape}")
+            view[...] = tensors[name]
+        return model
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the model as safetensors, with the architecture as JSON in the metadata.
+
+        The tensors carry PyTorch's names, so a `torch.nn.Sequential` of the same layers can load the same file.
+        """
+        storage.write(path, self.tensors(), architecture=self.architecture())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Model":
+        """Read a model that `save` wrote, or the model of a run that `Trainer.save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is not one of fastgd's.
+        """
+        tensors, architecture = storage.read(path, "architecture")
+        return cls.restore(architecture, tensors)
+
+    def __reduce__(self) -> tuple:
+        return Model.restore, (self.architecture(), {name: tensor.copy() for name, tensor in self.tensors().items()})
+
+    def __repr__(self) -> str:
+        return f"Model([{', '.join(map(repr, self.layers))}], dtype={self.dtype.name!r})"
+
+
+def _widths(layers: Sequence[Layer]) -> list[int]:
+    """The width of the input and of each layer's output."""
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, tuple(LAYERS.values())):
+            raise TypeError(f"layers[{index}] is {layer!r}; expected one of {', '.join(LAYERS)}")
+    first = next((layer for layer in layers if isinstance(layer, Linear)), None)
+    if first is None:
+        raise ValueError(f"layers is {list(layers)!r}; expected at least one Linear")
+    widths = [first.in_features]
+    for index, layer in enumerate(layers):
+        if isinstance(layer, Linear):
+            if layer.in_features != widths[-1]:
+                raise ValueError(
+                    f"layers[{index}] is {layer!r} and gets {widths[-1]} features; expected in_features={widths[-1]}"
+                )
+            widths.append(layer.out_features)
+        else:
+            widths.append(widths[-1])
+    return widths

@@ -1,0 +1,93 @@
+"""The one place where compiler options and the compilation cache are chosen."""
+
+import hashlib
+import os
+import uuid
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+# A set, never True: "nnan" and "ninf" would let LLVM delete the tests that find NaN and infinity.
+FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+
+
+def _digest() -> str:
+    """Name the state of every kernel file.
+
+    Numba stamps a cached function with the content of its own file only, so it would go on running the old machine
+    code after an edit to a kernel that the function calls. NUMBA_BOUNDSCHECK changes the code too, and is not in
+    Numba's key.
+    """
+    state = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    state.append(os.environ.get("NUMBA_BOUNDSCHECK", "").encode())
+    return hashlib.sha256(b"\0".join(state)).hexdigest()[:12]
+
+
+_DIGEST = _digest()
+
+#: Where compiled kernels are kept, or None where no directory is writable.
+cache_directory: Path | None = None
+
+
+def _enable_cache(dispatcher: Any, function: Callable) -> bool:
+    """Keep the machine code of `dispatcher` on disk; False if nothing is writable."""
+    global cache_directory
+    qualified_name = function.__qualname__
+    function.__qualname__ = f"{qualified_name}-{_DIGEST}"
+    try:
+        dispatcher.enable_caching()
+    except RuntimeError:
+        return False
+    finally:
+        function.__qualname__ = qualified_name
+    cache = dispatcher._cache
+    cache_directory = Path(cache.cache_path)
+    # Numba numbers the data files of one function, so two processes that compile it at once for different dtypes may
+    # choose the same number, and one would later load the other's machine code. A unique name cannot collide.
+    base = cache._impl.filename_base
+    cache._cache_file._data_name = lambda number: f"{base}.{uuid.uuid4().hex}.nbc"
+    return True
+
+
+def _compile(function: Callable, fastmath: set[str] | bool, inline: str = "never") -> Any:
+    dispatcher = numba.njit(
+        no_cfunc_wrapper=True,  # kernels are called from Python and from one another, never from C: less to compile
+        nogil=True,  # threads may run kernels side by side
+        error_model="numpy",  # 1 / 0 is infinity, as in NumPy, and costs no branch
+        fastmath=fastmath,
+        inline=inline,
+    )(function)
+    if _enable_cache(dispatcher, function) is False and not _compile.warned:
+        _compile.warned = True
+        warnings.warn(
+            "fastgd cannot write its compilation cache: every process compiles its kernels anew, which takes seconds. "
+            "Set NUMBA_CACHE_DIR to a writable directory of your own.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return dispatcher
+
+
+_compile.warned = False
+
+
+def kernel(function: Callable) -> Any:
+    """Compile `function` on first use: sums may be reordered, products fused; NaN and infinity keep their meaning."""
+    return _compile(function, FASTMATH)
+
+
+def exact_kernel(function: Callable) -> Any:
+    """Compile `function` on first use with every rounding as written: the same bits on any machine."""
+    return _compile(function, False)
+
+
+def inlined_kernel(function: Callable) -> Any:
+    """As `kernel`, but compiled again inside each kernel that calls it.
+
+    For the large pieces of a training loop: LLVM optimises a function on its own and once more inside every caller, so
+    nesting them as separate functions made the first call of `train_network` a third slower.
+    """
+    return _compile(function, FASTMATH, inline="always")

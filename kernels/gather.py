@@ -1,0 +1,16 @@
+"""Rows of the data, picked in any order and converted to the model's dtype in the same pass."""
+
+from ._jit import kernel
+
+
+@kernel
+def gather_rows(X, rows, out):
+    """out[i] = X[rows[i]], converted to out's dtype.
+
+    X : (n_rows, n_columns), any layout, any integer, boolean or float32/float64 dtype
+    rows : (n_samples,) int64, each in [0, n_rows)          out : (n_samples, n_columns), overwritten
+    """
+    for i in range(rows.size):
+        row = rows[i]
+        for j in range(out.shape[1]):
+            out[i, j] = X[row, j]
