@@ -56,6 +56,11 @@ class ArrayDataset(Dataset):
         return Block(read_only(self.X), *map(read_only, columns))
 
     @property
+    def row_bytes(self) -> int:
+        """Size of a row of X as it is given."""
+        return self.n_features * self.X.itemsize
+
+    @property
     def is_mapped(self) -> bool:
         """Whether X is a read-only memory map."""
         return self._mapping is not None

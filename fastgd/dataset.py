@@ -60,6 +60,11 @@ class Dataset(ABC):
         return None
 
     @property
+    def row_bytes(self) -> int:
+        """Size of a row's features where they lie."""
+        return self.n_features * self.dtype.itemsize
+
+    @property
     def is_mapped(self) -> bool:
         """Whether X is a memory-mapped file."""
         return False
@@ -107,6 +112,13 @@ def allocate(dataset: Dataset, n_rows: int, dtype: np.dtype) -> Block:
         np.empty((n_rows, dataset.n_outputs), dtype),
         np.empty(n_rows if dataset.has_sample_weight else 0, dtype),
     )
+
+
+def first_rows(dataset: Dataset, n_rows: int, dtype: np.dtype) -> Block:
+    """The first rows of a data set, copied."""
+    rows = allocate(dataset, n_rows, dtype)
+    dataset.read(slice(0, n_rows), rows)
+    return rows
 
 
 def read_only(array: np.ndarray) -> np.ndarray:

@@ -101,7 +101,8 @@ class Linear:
         return {"in_features": self.in_features, "out_features": self.out_features, "bias": bool(self.has_bias)}
 
     def __repr__(self) -> str:
-        return f"Linear({self.in_features}, {self.out_features}, bias={bool(self.has_bias)})"
+        bias = "" if self.has_bias else ", bias=False"
+        return f"Linear({self.in_features}, {self.out_features}{bias})"
 
 
 class ReLU:

@@ -1,6 +1,7 @@
 """Synthetic data: rows of a planted network plus noise."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -73,7 +74,7 @@ class SyntheticDataset(Dataset):
         """The planted network's weights, each (n_out, n_in)."""
         weights = []
         end = 0
-        for layer, (n_in, n_out) in enumerate(zip(self._widths[:-1], self._widths[1:], strict=True)):
+        for layer, (n_in, n_out) in enumerate(pairwise(self._widths)):
             begin, end = end, end + n_in * n_out
             values = self._flat_weights[begin:end]
             if layer == 0:

@@ -28,13 +28,17 @@ def _digest() -> str:
 
 _DIGEST = _digest()
 
-#: Where compiled kernels are kept, or None where no directory is writable.
-cache_directory: Path | None = None
+_cache_directory: Path | None = None
+
+
+def cache_directory() -> Path | None:
+    """Where compiled kernels are kept, or None where no directory is writable."""
+    return _cache_directory
 
 
 def _enable_cache(dispatcher: Any, function: Callable) -> bool:
     """Keep the machine code of `dispatcher` on disk; False if nothing is writable."""
-    global cache_directory
+    global _cache_directory
     qualified_name = function.__qualname__
     function.__qualname__ = f"{qualified_name}-{_DIGEST}"
     try:
@@ -44,7 +48,7 @@ def _enable_cache(dispatcher: Any, function: Callable) -> bool:
     finally:
         function.__qualname__ = qualified_name
     cache = dispatcher._cache
-    cache_directory = Path(cache.cache_path)
+    _cache_directory = Path(cache.cache_path)
     # Numba numbers the data files of one function, so two processes that compile it at once for different dtypes may
     # choose the same number, and one would later load the other's machine code. A unique name cannot collide.
     base = cache._impl.filename_base

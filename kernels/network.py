@@ -4,8 +4,8 @@ A stack is described by numbers, never by functions, so one compiled loop per dt
 layers' weights and biases lie in one flat vector `parameters`; `gradient` is parallel to it.
 
 Rows are worked on in chunks of at most `network.chunk_rows`. A batch that is larger than a chunk adds up the gradients
-of its chunks, so memory stays bounded for any batch size. Chunks are cut from the start of each batch: their bounds, and
-so every rounding, depend on the epoch and the batch size alone, never on how many rows one call is given.
+of its chunks, so memory stays bounded for any batch size. Chunks are cut from the start of each batch: their bounds,
+and so every rounding, depend on the epoch and the batch size alone, never on how many rows one call is given.
 """
 
 from typing import NamedTuple

@@ -1,0 +1,277 @@
+"""The command line: `fastgd train | predict | warmup | info`."""
+
+import argparse
+import contextlib
+import copy
+import os
+import re
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+# The package itself is imported inside the commands: `fastgd --help` should not wait for a compiler.
+if TYPE_CHECKING:
+    from fastgd import Dataset, Model, Trainer
+
+# A synthetic data set of up to this size is made once and kept; a larger one is made anew in each epoch.
+_KEPT_BYTES = 1 << 30
+
+# With features of variance 1, steps beyond twice 1 / (1 + features / batch) diverge; this is a twentieth of that.
+_LEARNING_RATE = "0.1 / (1 + widest layer input / batch size)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0, 1 for divergence, 2 for bad input, 130 for Ctrl-C."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print("fastgd: interrupted", file=sys.stderr)
+        return 130
+    except ArithmeticError as error:
+        print(f"fastgd: {error}", file=sys.stderr)
+        return 1
+    except (ValueError, TypeError, OSError) as error:
+        print(f"fastgd: error: {error}", file=sys.stderr)
+        return 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="fastgd", description="Gradient descent for linear and ReLU networks, with compiled kernels.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    defaults = argparse.ArgumentDefaultsHelpFormatter
+
+    train = commands.add_parser("train", help="train a model on .npy files or synthetic rows", formatter_class=defaults)
+    train.set_defaults(run=_train)
+    data = train.add_argument_group("data")
+    data.add_argument("X", nargs="?", help="features, a .npy file, or a folder with X.npy and y.npy; none: --synthetic")
+    data.add_argument("--target", metavar="Y.npy", help="targets for X")
+    data.add_argument("--sample-weight", metavar="W.npy", help="weights for X's rows")
+    data.add_argument("--validation", nargs=2, metavar=("X.npy", "Y.npy"), help="data to report a loss on per epoch")
+    data.add_argument(
+        "--synthetic",
+        type=_shape,
+        default="1000000x100",
+        metavar="ROWSxFEATURES[xOUTPUTS]",
+        help="rows of a planted network plus noise, where no X is given",
+    )
+    data.add_argument("--noise", type=float, default=0.1, help="standard deviation of the synthetic targets' noise")
+    model = train.add_argument_group("model")
+    model.add_argument("--hidden", type=_widths, default=(), metavar="N,N,...", help="widths of hidden ReLU layers")
+    model.add_argument(
+        "--output",
+        choices=("linear", "relu"),
+        help="what follows the last Linear (default: relu for a synthetic neuron, else linear)",
+    )
+    model.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float32", help="of parameters and arithmetic"
+    )
+    run = train.add_argument_group("training")
+    run.add_argument("--epochs", type=int, default=5)
+    run.add_argument("--batch-size", type=_batch_size, default=1, metavar="ROWS", help="rows per update, or 'full'")
+    run.add_argument("--learning-rate", type=float, help=f"step size (default: {_LEARNING_RATE})")
+    run.add_argument("--shuffle", action="store_true", help="take the rows in a new order in each epoch")
+    run.add_argument("--seed", type=int, default=0, help="of the initial weights, the orders and the synthetic rows")
+    run.add_argument("--out", metavar="MODEL.safetensors", help="where to save the model")
+    run.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    predict = commands.add_parser("predict", help="apply a saved model to the rows of a .npy file")
+    predict.set_defaults(run=_predict)
+    predict.add_argument("model", help="a .safetensors file that fastgd saved")
+    predict.add_argument("X", help="features, a .npy file")
+    predict.add_argument("--out", required=True, metavar="P.npy", help="where to write the predictions")
+
+    warmup = commands.add_parser("warmup", help="compile every kernel once, so that nothing waits for it later")
+    warmup.set_defaults(run=_warmup)
+
+    info = commands.add_parser("info", help="show versions, BLAS, threads and the compilation cache")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+x\d+(x\d+)?", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; expected ROWSxFEATURES or ROWSxFEATURESxOUTPUTS, as in 1000000x100"
+        )
+    return tuple(int(part) for part in text.split("x"))
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected widths, as in 64,64")
+    return tuple(int(part) for part in text.split(","))
+
+
+def _batch_size(text: str) -> int | None:
+    if text != "full" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number of rows, or 'full'")
+    return None if text == "full" else int(text)
+
+
+def _train(options: argparse.Namespace) -> int:
+    import fastgd as gd
+
+    data, noise_loss = _training_data(options)
+    validation = gd.data.open(*options.validation) if options.validation else None
+    model = _model(options, data)
+    learning_rate = options.learning_rate
+    if learning_rate is None:
+        widest = max([data.n_features, *options.hidden])
+        learning_rate = 0.1 / (1 + widest / (options.batch_size or data.n_samples))
+    trainer = gd.Trainer(
+        model,
+        optimizer=gd.SGD(learning_rate),
+        batch_size=options.batch_size,
+        shuffle=options.shuffle,
+        seed=options.seed,
+    )
+    if options.out:
+        _require_folder(options.out)
+    untrained = copy.deepcopy(model)
+    _compile(trainer, data)
+    try:
+        trainer.fit(data, epochs=options.epochs, validation=validation, progress=not options.quiet)
+    except (KeyboardInterrupt, gd.DivergenceError):
+        _save(model, options.out)
+        raise
+    _save(model, options.out)
+    _report(trainer, untrained, data, noise_loss)
+    return 0
+
+
+def _save(model: "Model", path: str | None) -> None:
+    if path:
+        model.save(path)
+        print(f"saved        {path}")
+
+
+def _training_data(options: argparse.Namespace) -> "tuple[Dataset, float | None]":
+    """The rows, and the loss that their noise leaves to a perfect model, if known."""
+    import fastgd as gd
+
+    if options.X is not None:
+        if options.target is None and not Path(options.X).is_dir():
+            raise ValueError(f"no targets for {options.X}; expected --target Y.npy")
+        return gd.data.open(options.X, options.target, options.sample_weight), None
+    if options.target or options.sample_weight:
+        raise ValueError("--target or --sample-weight without X; expected fastgd train X.npy --target Y.npy")
+    data = gd.data.synthetic(
+        *options.synthetic, hidden=options.hidden, noise=options.noise, seed=options.seed, dtype=options.dtype
+    )
+    size = data.n_samples * (data.n_features + data.n_outputs) * data.dtype.itemsize
+    print(
+        f"data         {data.n_samples} rows x {data.n_features} features, synthetic, {size / 1e6:.0f} MB, "
+        + ("kept in memory" if size <= _KEPT_BYTES else "made anew in each epoch")
+    )
+    kept = gd.data.ArrayDataset(*data.arrays()) if size <= _KEPT_BYTES else data
+    return kept, data.noise_loss
+
+
+def _model(options: argparse.Namespace, data: "Dataset") -> "Model":
+    import fastgd as gd
+
+    widths = [data.n_features, *options.hidden, data.n_outputs]
+    layers: list[gd.Linear | gd.ReLU] = []
+    for n_in, n_out in pairwise(widths):
+        layers += [gd.Linear(n_in, n_out), gd.ReLU()]
+    if options.output == "linear" or (options.output is None and (options.hidden or options.X is not None)):
+        layers.pop()
+    return gd.Model(layers, dtype=options.dtype, seed=options.seed)
+
+
+def _require_folder(path: str) -> None:
+    folder = Path(path).parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(f"cannot write {path}: {folder} is not a writable folder")
+
+
+def _compile(trainer: "Trainer", data: "Dataset") -> None:
+    """Compile what the run needs before its clock starts, and say so where it takes long."""
+    import time
+
+    from fastgd import Trainer
+    from fastgd.arrays import ArrayDataset
+    from fastgd.dataset import first_rows
+
+    began = time.perf_counter()
+    n_rows = min(trainer.batch_size or 2, data.n_samples, 2)
+    rows = first_rows(data, n_rows, data.dtype)
+    batch_size = 1 if trainer.batch_size == 1 else n_rows
+    rehearsal = Trainer(copy.deepcopy(trainer.model), batch_size=batch_size, shuffle=trainer.shuffle)
+    with contextlib.suppress(ValueError, ArithmeticError):
+        rehearsal.fit(ArrayDataset(rows.X, rows.y))
+    seconds = time.perf_counter() - began
+    if seconds > 0.5:
+        print(f"compiled     {seconds:.1f} s, once: the next process finds it in the cache (see fastgd info)")
+
+
+def _report(trainer: "Trainer", untrained: "Model", data: "Dataset", noise_loss: float | None) -> None:
+    from fastgd import baseline, machine
+
+    model, history = trainer.model, trainer.history
+    rows_per_second = len(history) * data.n_samples / sum(history.seconds)
+    bandwidth = machine.read_bandwidth()
+    share = rows_per_second * data.row_bytes / bandwidth
+    batch_size = trainer.batch_size or data.n_samples
+    floor = "" if noise_loss is None else f" (noise floor {noise_loss:.6g})"
+    validation = "" if history.validation_loss[-1] is None else f", validation {history.validation_loss[-1]:.6g}"
+    layers = ", ".join(map(str, model.layers))
+    print(f"model        {layers}: {model.parameters.size} parameters, {model.dtype}")
+    print(f"loss         {history.loss[-1]:.6g}{floor}{validation} after {len(history)} epochs")
+    print(
+        f"speed        {rows_per_second:,.0f} rows per second, {share:.1%} of the {bandwidth / 1e9:.0f} GB/s "
+        "at which one thread reads memory"
+    )
+    learning_rate = trainer.optimizer.learning_rate
+    reference = baseline.measure(untrained, data, learning_rate, min(batch_size, 1024))
+    print(
+        f"pure Python  {reference.rows_per_second:,.0f} rows per second on {reference.n_rows} of the rows: fastgd is "
+        f"{rows_per_second / reference.rows_per_second:,.0f} times as fast"
+    )
+    print(f"             (parameters after these rows differ by at most {reference.difference:.1e} of the largest)")
+
+
+def _predict(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    import fastgd as gd
+
+    model = gd.Model.load(options.model)
+    _require_folder(options.out)
+    predictions = model.predict(gd.data.open(options.X))
+    part = Path(f"{options.out}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            np.save(file, predictions)
+        os.replace(part, options.out)
+    finally:
+        part.unlink(missing_ok=True)
+    print(f"{options.out}: {predictions.shape[0]} rows x {predictions.shape[1]} outputs, {predictions.dtype}")
+    return 0
+
+
+def _warmup(_: argparse.Namespace) -> int:
+    from fastgd import kernels
+    from fastgd.warmup import warmup
+
+    print(f"compiled in {warmup():.1f} s; kept in {kernels.cache_directory()}")
+    return 0
+
+
+def _info(_: argparse.Namespace) -> int:
+    from fastgd import machine
+
+    for name, value in machine.describe().items():
+        print(f"{name:15}{value}")
+    return 0

@@ -1,0 +1,51 @@
+"""What this machine is and can do: versions, caches, and the read bandwidth that bounds online training."""
+
+import importlib.metadata
+import os
+import platform
+import time
+
+import numpy as np
+
+from fastgd import kernels
+from fastgd._version import __version__
+
+
+def read_bandwidth(n_bytes: int = 256 << 20, repeats: int = 5) -> float:
+    """Bytes per second at which one thread can read memory: the best of several plain sums over a large array."""
+    x = np.ones(n_bytes // 4, np.float32)
+    kernels.sum_elements(x[:64])
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        kernels.sum_elements(x)
+        seconds.append(time.perf_counter() - began)
+    return x.nbytes / min(seconds)
+
+
+def describe() -> dict[str, str]:
+    """Versions, BLAS, threads and the compilation cache, for a bug report or a benchmark's header."""
+    import scipy
+
+    blas = scipy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    limits = [
+        f"{name}={os.environ[name]}" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS") if name in os.environ
+    ]
+    cache = kernels.cache_directory()
+    versions = {name: importlib.metadata.version(name) for name in ("numba", "numpy", "scipy")}
+    return {
+        "fastgd": __version__,
+        "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        **versions,
+        "BLAS": f"{blas['name']} {blas['version']} (SciPy's)",
+        "processors": str(_usable_processors()),
+        "BLAS threads": ", ".join(limits) or "as BLAS chooses (set OPENBLAS_NUM_THREADS to limit)",
+        "cache": "nowhere: no directory is writable, set NUMBA_CACHE_DIR" if cache is None else str(cache),
+        "cache writable": "yes" if cache is not None and os.access(cache, os.W_OK) else "no",
+    }
+
+
+def _usable_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,29 @@
+"""Compile the kernels ahead of time, so that no user, worker or container waits for them later."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastgd.layers import Linear, ReLU
+from fastgd.model import Model
+from fastgd.synthetic import SyntheticDataset
+from fastgd.trainer import Trainer
+
+
+def warmup(dtypes: Sequence[str] = ("float32", "float64")) -> float:
+    """Compile every kernel that training and prediction use, and return the seconds that it took.
+
+    dtypes : of the models to prepare for; data in any of float32, float64, uint8 and int64 is prepared for with each
+    """
+    began = time.perf_counter()
+    for dtype in dtypes:
+        X, y = SyntheticDataset(4, 2, dtype=dtype).arrays()
+        network = Model([Linear(2, 2), ReLU(), Linear(2, 1)], dtype)
+        for model in (network, Model([Linear(2, 1), ReLU()], dtype)):
+            Trainer(model).fit(X, y, validation=(X, y))
+            model.predict(X)
+            model.loss_and_gradient(X, y)
+        for data_dtype in ("float32", "float64", "uint8", "int64"):
+            Trainer(network, batch_size=2, shuffle=True).fit(np.abs(X).astype(data_dtype), y)
+    return time.perf_counter() - began
