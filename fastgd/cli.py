@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 # A synthetic data set of up to this size is made once and kept; a larger one is made anew in each epoch.
 _KEPT_BYTES = 1 << 30
 
-# With features of variance 1, steps beyond twice 1 / (1 + features / batch) diverge; this is a twentieth of that.
-_LEARNING_RATE = "0.1 / (1 + widest layer input / batch size)"
+# For inputs of variance 1: a small share of where a linear layer diverges, with batches noisy (1 / (1 + width / batch))
+# or not (1 / width, as the hidden layers' outputs are not centred).
+_LEARNING_RATE = "the smaller of 0.1 / (1 + width / batch size) and 1 / width, width: the widest layer input"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -128,7 +129,8 @@ def _train(options: argparse.Namespace) -> int:
     learning_rate = options.learning_rate
     if learning_rate is None:
         widest = max([data.n_features, *options.hidden])
-        learning_rate = 0.1 / (1 + widest / (options.batch_size or data.n_samples))
+        batch_size = options.batch_size or data.n_samples
+        learning_rate = min(0.1 / (1 + widest / max(batch_size, 1)), 1 / widest)
     trainer = gd.Trainer(
         model,
         optimizer=gd.SGD(learning_rate),

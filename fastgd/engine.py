@@ -98,12 +98,10 @@ class Engine:
 
     def _run(self, block: Block, first: int, n_epoch: int, row_of: Callable[[int], int], epoch: int) -> None:
         """Train on consecutive rows, of which the first has position `first` in the epoch."""
-        if self._inspects_rows:
-            require_finite(block, row_of)
         self._copy(self._state, self._snapshot)
         self._call(block, first, n_epoch)
         last = first + len(block.X)
-        if self._is_finite():
+        if self._is_finite(block):
             self.n_updates += self._updates_before(last, n_epoch) - self._updates_before(first, n_epoch)
             return
         good, bad = self._rewind(block, first, n_epoch)
@@ -139,8 +137,10 @@ class Engine:
         """How many updates of the epoch are done when its first rows are."""
         return row // self.batch_rows + (row == n_epoch and n_epoch % self.batch_rows > 0)
 
-    def _is_finite(self) -> bool:
-        return all(np.isfinite(array).all() for array in self._state)
+    def _is_finite(self, block: Block) -> bool:
+        """Whether all is finite after training on these rows."""
+        arrays = (*self._state, block.X) if self._inspects_rows else self._state
+        return all(np.isfinite(array).all() for array in arrays)
 
     @staticmethod
     def _copy(source: tuple[np.ndarray, ...], destination: tuple[np.ndarray, ...]) -> None:
@@ -155,8 +155,9 @@ class Engine:
             middle = self._cut(good, (good + bad) // 2, n_epoch)
             if middle >= bad:
                 return good, bad
-            self._call(block.rows(good - first, middle - first), good, n_epoch)
-            if self._is_finite():
+            part = block.rows(good - first, middle - first)
+            self._call(part, good, n_epoch)
+            if self._is_finite(part):
                 good = middle
                 self._copy(self._state, self._snapshot)
             else:

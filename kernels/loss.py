@@ -9,10 +9,9 @@ from ._jit import inlined_kernel
 def half_squared_error(out, target, sample_weight, scale, d_out):
     """Return Σ_i v_i ½ |out_i - target_i|²;  d_out_i = scale v_i (out_i - target_i)  (the article's δ4).
 
-    v is the sample weight. `scale` is one over the size of the batch, so that the gradient is a mean over the batch.
-
     out : (n_samples, n_out)          target : (n_samples, n_out)
-    sample_weight : (n_samples,), or (0,) where every weight is one
+    sample_weight : the v, (n_samples,), or (0,) where every weight is one
+    scale : scalar, one over the size of the batch, so that the gradient is a mean over it
     d_out : (n_samples, n_out), overwritten
     """
     total = 0.0

@@ -103,6 +103,7 @@ def backward(network, parameters, x, gradient):
 def loss_and_gradient(network, parameters, x, y, sample_weight, scale, gradient):
     """Forward pass, loss and backward pass on one chunk of rows; return the chunk's sum of losses.
 
+    network : Network          parameters : (size,)
     x : (n_samples, n_in)          y : (n_samples, n_out)
     sample_weight : (n_samples,), or (0,)          scale : scalar, one over the size of the batch
     gradient : like parameters, overwritten
@@ -118,10 +119,11 @@ def loss_and_gradient(network, parameters, x, y, sample_weight, scale, gradient)
 def train_network(network, parameters, gradient, chunk_gradient, X, y, sample_weight, learning_rate, batch, loss_sum):
     """Train on consecutive rows of an epoch, one update after each batch.
 
-    parameters : (size,), modified in place
+    network : Network          parameters : (size,), modified in place
     gradient : (size,), the sum over the chunks of an unfinished batch, kept from call to call
     chunk_gradient : (size,), scratch; (0,) where no batch is larger than a chunk
     X : (n_samples, n_in)          y : (n_samples, n_out)          sample_weight : (n_samples,), or (0,)
+    learning_rate : float64
     batch : (size of a batch, position of X[0] in the epoch, rows of the epoch); X ends at the end of a chunk
     loss_sum : (1,) float64, each chunk's sum of losses is added to it
     """
@@ -148,6 +150,7 @@ def train_network(network, parameters, gradient, chunk_gradient, X, y, sample_we
 def evaluate_network(network, parameters, X, y, sample_weight, loss_sum):
     """Run the forward pass and the loss on any number of rows.
 
+    network : Network          parameters : (size,)
     X : (n_samples, n_in)          y : (n_samples, n_out)          sample_weight : (n_samples,), or (0,)
     loss_sum : (1,) float64, each chunk's sum of losses is added to it
     """
@@ -163,6 +166,7 @@ def evaluate_network(network, parameters, X, y, sample_weight, loss_sum):
 def predict_network(network, parameters, X, out):
     """Run the forward pass on any number of rows.
 
+    network : Network          parameters : (size,)
     X : (n_samples, n_in)          out : (n_samples, n_out), overwritten
     """
     for row in range(0, X.shape[0], network.chunk_rows):

@@ -10,6 +10,7 @@ def train_neuron(parameters, is_relu, tolerance, X, y, sample_weight, learning_r
     parameters : (n_features,), or (n_features + 1,) with the bias last; modified in place
     is_relu : bool, whether a ReLU follows the linear layer          tolerance : scalar, the ReLU's
     X : (n_samples, n_features)          y : (n_samples, 1)          sample_weight : (n_samples,), or (0,)
+    learning_rate : float64
     loss_sum : (1,) float64, each row's loss v ½ (out - y)² is added to it
     """
     zero = parameters.dtype.type(0)

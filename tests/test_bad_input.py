@@ -1,0 +1,257 @@
+"""Bad input is refused with a message that says what was given and expected, before any parameter changes."""
+
+import re
+
+import numpy as np
+import pytest
+from cases import model_of, rows_for
+
+import fastgd as gd
+
+X = np.ones((4, 5))
+Y = np.ones((4, 1))
+
+FIT_ARGUMENTS = {
+    "too few features": ((X[:, :3], Y), {}, ValueError, r"X has shape \(4, 3\); expected \(n_samples, 5\)"),
+    "flat X": ((X[0], Y), {}, ValueError, r"X has shape \(5,\); expected \(n_samples, n_features\)"),
+    "no rows": ((X[:0], Y[:0]), {}, ValueError, r"X has shape \(0, 5\)"),
+    "three dimensions": ((X[None], Y), {}, ValueError, r"X has shape \(1, 4, 5\)"),
+    "fewer targets": ((X, Y[:3]), {}, ValueError, "y has 3 rows and X has 4"),
+    "too many outputs": ((X, np.ones((4, 2))), {}, ValueError, r"y has shape \(4, 2\); expected \(n_samples, 1\)"),
+    "no targets": ((X,), {}, TypeError, "y is None"),
+    "objects": ((X.astype(object), Y), {}, TypeError, "X has dtype object; expected real numbers"),
+    "complex": ((X + 0j, Y), {}, TypeError, "X has dtype complex128"),
+    "text": (([["a"] * 5] * 4, Y), {}, TypeError, "X has dtype <U1"),
+    "complex targets": ((X, Y + 0j), {}, TypeError, "y has dtype complex128"),
+    "ragged": (([[1, 2], [3]], Y), {}, ValueError, "X is not a rectangular array"),
+    "no epochs": ((X, Y), {"epochs": 0}, ValueError, "epochs is 0; expected at least 1"),
+    "half an epoch": ((X, Y), {"epochs": 0.5}, TypeError, "epochs is 0.5; expected an integer"),
+    "weights of another length": (
+        (X, Y),
+        {"sample_weight": [1, 2]},
+        ValueError,
+        r"sample_weight has shape \(2,\); expected \(4,\)",
+    ),
+    "weights in two dimensions": ((X, Y), {"sample_weight": Y}, ValueError, r"sample_weight has shape \(4, 1\)"),
+    "validation without targets": ((X, Y), {"validation": X}, TypeError, "validation is a ndarray"),
+    "validation of another width": (
+        (X, Y),
+        {"validation": (X[:, :2], Y)},
+        ValueError,
+        r"validation: X has shape \(4, 2\)",
+    ),
+    "data set with targets": ((gd.data.synthetic(4, 5), Y), {}, TypeError, "a Dataset brings its own targets"),
+    "data set of another width": ((gd.data.synthetic(4, 6),), {}, ValueError, r"X has shape \(4, 6\)"),
+}
+
+
+@pytest.mark.parametrize("case", FIT_ARGUMENTS)
+def test_fit(case):
+    arguments, options, error, message = FIT_ARGUMENTS[case]
+    model = model_of("neuron")
+    before = model.parameters.copy()
+    trainer = gd.Trainer(model)
+    with pytest.raises(error, match=message):
+        trainer.fit(*arguments, **options)
+    np.testing.assert_array_equal(model.parameters, before)
+    assert trainer.n_updates == 0
+
+
+CONSTRUCTORS = {
+    "negative learning rate": (lambda: gd.SGD(-1), ValueError, "learning_rate is -1; expected a finite number"),
+    "NaN learning rate": (lambda: gd.SGD(float("nan")), ValueError, "learning_rate is nan"),
+    "learning rate as text": (lambda: gd.SGD("0.1"), TypeError, "learning_rate is '0.1'; expected a number"),
+    "unknown loss": (
+        lambda: gd.Trainer(model_of("neuron"), loss="hinj"),
+        ValueError,
+        "loss is 'hinj'; expected one of",
+    ),
+    "optimiser by name": (lambda: gd.Trainer(model_of("neuron"), optimizer="sgd"), TypeError, "optimizer is 'sgd'"),
+    "batch of nothing": (lambda: gd.Trainer(model_of("neuron"), batch_size=0), ValueError, "batch_size is 0"),
+    "batch of a half": (lambda: gd.Trainer(model_of("neuron"), batch_size=0.5), TypeError, "batch_size is 0.5"),
+    "batch of True": (lambda: gd.Trainer(model_of("neuron"), batch_size=True), TypeError, "batch_size is True"),
+    "negative seed": (lambda: gd.Trainer(model_of("neuron"), seed=-1), ValueError, "seed is -1"),
+    "shuffle by name": (lambda: gd.Trainer(model_of("neuron"), shuffle="yes"), TypeError, "shuffle is 'yes'"),
+    "no model": (lambda: gd.Trainer([gd.Linear(1, 1)]), TypeError, "expected a Model"),
+    "no layers": (lambda: gd.Model([]), ValueError, "expected at least one Linear"),
+    "no Linear": (lambda: gd.Model([gd.ReLU()]), ValueError, "expected at least one Linear"),
+    "no layer": (lambda: gd.Model([3]), TypeError, r"layers\[0\] is 3; expected one of Linear, ReLU"),
+    "layer by class": (lambda: gd.Model([gd.Linear(1, 1), gd.ReLU]), TypeError, r"layers\[1\] is <class"),
+    "widths that do not fit": (
+        lambda: gd.Model([gd.Linear(2, 3), gd.ReLU(), gd.Linear(4, 1)]),
+        ValueError,
+        r"layers\[2\] is Linear\(4, 1\) and gets 3 features",
+    ),
+    "half precision": (lambda: gd.Model([gd.Linear(1, 1)], dtype="float16"), ValueError, "dtype is 'float16'"),
+    "unknown dtype": (lambda: gd.Model([gd.Linear(1, 1)], dtype="single "), ValueError, "dtype is 'single '"),
+    "no features": (lambda: gd.Linear(0, 1), ValueError, "in_features is 0; expected at least 1"),
+    "unknown init": (
+        lambda: gd.Linear(1, 1, init="he"),
+        ValueError,
+        "init is 'he'; expected one of 'he_normal', 'zeros'",
+    ),
+    "init of another shape": (lambda: gd.Linear(2, 1, init=[1, 2]), ValueError, r"init has shape \(2,\)"),
+    "bias of another shape": (lambda: gd.Linear(2, 1, bias=[1, 2]), ValueError, r"bias has shape \(2,\)"),
+    "init with NaN": (lambda: gd.Linear(1, 1, init=[[np.nan]]), ValueError, "init holds a NaN"),
+    "negative tolerance": (lambda: gd.ReLU(tolerance=-1), ValueError, "tolerance is -1"),
+    "no samples": (lambda: gd.data.synthetic(0, 1), ValueError, "n_samples is 0"),
+    "negative noise": (lambda: gd.data.synthetic(1, 1, noise=-1), ValueError, "noise is -1"),
+    "no hidden width": (lambda: gd.data.synthetic(1, 1, hidden=(0,)), ValueError, "hidden is 0"),
+    "seed of 65 bits": (lambda: gd.data.synthetic(1, 1, seed=2**64), ValueError, "expected less than"),
+}
+
+
+@pytest.mark.parametrize("case", CONSTRUCTORS)
+def test_constructors(case):
+    make, error, message = CONSTRUCTORS[case]
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize("case", ["too few features", "flat X", "no rows", "objects", "complex", "ragged"])
+def test_predict(case):
+    (bad, *_), _, error, message = FIT_ARGUMENTS[case]
+    with pytest.raises(error, match=message):
+        model_of("neuron").predict(bad)
+
+
+@pytest.mark.parametrize("case", [name for name, (_, options, *_) in FIT_ARGUMENTS.items() if not options])
+def test_loss_and_gradient(case):
+    arguments, _, error, message = FIT_ARGUMENTS[case]
+    for method in (gd.Model.loss_and_gradient, gd.Model.loss):
+        with pytest.raises(error, match=message):
+            method(model_of("neuron"), *arguments)
+
+
+def test_parameters_of_another_shape():
+    with pytest.raises(ValueError, match=r"parameters has shape \(2,\); expected \(6,\)"):
+        model_of("neuron").loss_and_gradient(X, Y, parameters=[1, 2])
+
+
+def test_weight_of_another_shape():
+    model = model_of("neuron")
+    with pytest.raises(ValueError, match="broadcast"):
+        model.layers[0].weight = np.ones((2, 5))
+
+
+BAD_VALUES = [np.nan, np.inf, -np.inf]
+NAMES = ["neuron", "linear neuron", "hidden layer", "ReLU first", "deep"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("batch_size", [1, 4, None])
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("value", BAD_VALUES)
+@pytest.mark.parametrize("place", ["X", "y", "sample_weight"])
+def test_values_that_are_not_finite(name, batch_size, shuffle, value, place):
+    """The row is named, and the parameters are those from before its batch: a ReLU may not swallow it."""
+    model, twin = model_of(name, "float32"), model_of(name, "float32")
+    n_samples, bad_row = 30, 17
+    rows = rows_for(model, n_samples)
+    data = dict(zip(("X", "y", "sample_weight"), rows, strict=True))
+    data[place] = data[place].copy()
+    data[place][(bad_row, 2) if place == "X" else bad_row] = value
+    options = {"optimizer": gd.SGD(0.01), "batch_size": batch_size, "shuffle": shuffle, "seed": 2}
+    trainer = gd.Trainer(model, **options)
+    with pytest.raises(ValueError, match=re.escape(f"{place} holds {value} (as float32) in row {bad_row}")):
+        trainer.fit(**data)
+    order = np.random.default_rng([2, 0]).permutation(n_samples) if shuffle else np.arange(n_samples)
+    batch_rows = batch_size or n_samples
+    n_good = int(np.flatnonzero(order == bad_row)[0]) // batch_rows * batch_rows
+    if n_good:
+        good = order[:n_good]
+        gd.Trainer(twin, **options | {"shuffle": False}).fit(rows[0][good], rows[1][good], sample_weight=rows[2][good])
+    np.testing.assert_array_equal(model.parameters, twin.parameters)
+    assert trainer.n_updates == n_good // batch_rows
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("value", BAD_VALUES)
+def test_bad_feature_of_any_neuron(batch_size, sign, value):
+    """Also where the weight is zero, or has the sign that sends the ReLU to its flat side; also with no weight."""
+    for weight in (0.0, 1.0, -1.0):
+        for sample_weight in (None, np.zeros(8)):
+            model = gd.Model([gd.Linear(3, 1, init=[[sign, weight, sign]]), gd.ReLU()])
+            before = model.parameters.copy()
+            rows = np.ones((8, 3))
+            rows[0, 1] = value
+            with pytest.raises(ValueError, match="row 0, column 1"):
+                gd.Trainer(model, batch_size=batch_size).fit(rows, np.zeros(8), sample_weight=sample_weight)
+            np.testing.assert_array_equal(model.parameters, before)
+
+
+def test_value_too_large_for_float32():
+    rows = np.ones((4, 5))
+    rows[2, 3] = 1e300
+    with pytest.raises(ValueError, match=r"X holds inf \(as float32\) in row 2, column 3"):
+        gd.Trainer(model_of("neuron", "float32")).fit(rows, np.ones(4))
+
+
+@pytest.mark.parametrize("value", BAD_VALUES)
+def test_values_that_are_not_finite_elsewhere(value):
+    model = model_of("neuron")
+    rows, targets, _ = rows_for(model, 30)
+    rows[17, 2] = value
+    for call in (
+        lambda: model.predict(rows),
+        lambda: model.loss(rows, targets),
+        lambda: model.loss_and_gradient(rows, targets),
+        lambda: gd.Trainer(model).step(rows, targets),
+        lambda: gd.Trainer(model).fit(rows[:3], targets[:3], validation=(rows, targets)),
+    ):
+        with pytest.raises(ValueError, match="in row 17, column 2"):
+            call()
+
+
+def test_parameters_that_are_not_finite():
+    model = model_of("neuron")
+    model.parameters[0] = np.nan
+    with pytest.raises(ValueError, match="parameters hold a NaN"):
+        gd.Trainer(model).fit(X, Y)
+
+
+LAYOUTS = {
+    "list": lambda rows: rows.tolist(),
+    "Fortran": np.asfortranarray,
+    "strided": lambda rows: np.repeat(np.repeat(rows, 2, 0), 3, 1)[::2, ::3],
+    "reversed": lambda rows: rows[::-1][::-1],
+    "read-only": lambda rows: _frozen(rows),
+    "other byte order": lambda rows: rows.astype(rows.dtype.newbyteorder()),
+    "unaligned": lambda rows: _unaligned(rows),
+    "subclass": lambda rows: rows.view(type("Rows", (np.ndarray,), {})),
+}
+
+
+def _frozen(rows):
+    rows = rows.copy()
+    rows.flags.writeable = False
+    return rows
+
+
+def _unaligned(rows):
+    raw = np.empty(rows.nbytes + 1, np.uint8)
+    shifted = raw[1:].view(rows.dtype).reshape(rows.shape)
+    shifted[...] = rows
+    return shifted
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(
+    "source", ["float32", "float64", "float16", "int8", "uint8", "int64", "uint16", "bool", "longdouble"]
+)
+def test_every_real_array_works(layout, shuffle, source, dtype, rng):
+    """The same bits as from an array of the model's dtype, and the input stays as it is."""
+    values = rng.integers(0, 2 if source == "bool" else 5, (20, 5))
+    given = LAYOUTS[layout](values.astype(source))
+    kept = np.array(given)
+    targets = rng.integers(0, 3, 20)
+    results = []
+    for features in (given, values.astype(dtype)):
+        model = model_of("neuron", dtype)
+        gd.Trainer(model, optimizer=gd.SGD(0.01), shuffle=shuffle).fit(features, targets)
+        results.append(model.parameters)
+        np.testing.assert_array_equal(model.predict(features), model.predict(values.astype(dtype)))
+    np.testing.assert_array_equal(*results)
+    np.testing.assert_array_equal(np.array(given), kept)

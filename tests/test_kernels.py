@@ -1,0 +1,182 @@
+"""Each kernel by itself, against its formula in plain NumPy or Python."""
+
+import inspect
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from cases import rounding
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fastgd import kernels
+
+DTYPES = st.sampled_from([np.float32, np.float64])
+SIZES = st.integers(1, 40)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def arrays(seed, dtype, *shapes):
+    rng = np.random.default_rng(seed)
+    made = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+    for array in made:
+        array.flags.writeable = False
+    return made
+
+
+def unset(shape, dtype):
+    """An output that shows every element which a kernel leaves out."""
+    return np.full(shape, True if dtype is np.bool_ else np.nan, dtype)
+
+
+@given(DTYPES, SIZES, SIZES, SIZES, st.booleans(), SEEDS)
+def test_linear_forward(dtype, n_samples, n_in, n_out, has_bias, seed):
+    x, weight, bias = arrays(seed, dtype, (n_samples, n_in), (n_out, n_in), n_out if has_bias else 0)
+    out = unset((n_samples, n_out), dtype)
+    kernels.linear_forward(x, weight, bias, out)
+    exact = x.astype(np.float64) @ weight.T.astype(np.float64) + (bias if has_bias else 0)
+    np.testing.assert_allclose(out, exact, rtol=0, atol=rounding(dtype, n_in + 1) * 4)
+
+
+@given(DTYPES, SIZES, SIZES, SIZES, SEEDS)
+def test_linear_backward_input(dtype, n_samples, n_in, n_out, seed):
+    d_out, weight = arrays(seed, dtype, (n_samples, n_out), (n_out, n_in))
+    d_x = unset((n_samples, n_in), dtype)
+    kernels.linear_backward_input(d_out, weight, d_x)
+    exact = d_out.astype(np.float64) @ weight.astype(np.float64)
+    np.testing.assert_allclose(d_x, exact, rtol=0, atol=rounding(dtype, n_out) * 4)
+
+
+@given(DTYPES, SIZES, SIZES, SIZES, st.booleans(), SEEDS)
+def test_linear_backward_parameters(dtype, n_samples, n_in, n_out, has_bias, seed):
+    d_out, x = arrays(seed, dtype, (n_samples, n_out), (n_samples, n_in))
+    d_weight, d_bias = unset((n_out, n_in), dtype), unset(n_out if has_bias else 0, dtype)
+    kernels.linear_backward_parameters(d_out, x, d_weight, d_bias)
+    tolerance = rounding(dtype, n_samples) * 4
+    np.testing.assert_allclose(d_weight, d_out.T.astype(np.float64) @ x.astype(np.float64), rtol=0, atol=tolerance)
+    if has_bias:
+        np.testing.assert_allclose(d_bias, d_out.astype(np.float64).sum(0), rtol=0, atol=tolerance)
+
+
+@given(DTYPES, st.data())
+def test_relu_forward(dtype, data):
+    tolerance = dtype(8 * np.finfo(dtype).eps)
+    edges = st.sampled_from([0.0, -0.0, -tolerance, tolerance, np.nextafter(-tolerance, dtype(-1)), -np.inf, np.inf])
+    elements = edges | st.floats(-10, 10, width=np.dtype(dtype).itemsize * 8)
+    z = data.draw(hnp.arrays(dtype, st.integers(1, 70), elements=elements))
+    out, mask = unset(z.shape, dtype), np.array([3] * z.size, np.uint8).view(np.bool_)
+    kernels.relu_forward(z, tolerance, out, mask)
+    np.testing.assert_array_equal(out, [v if v >= 0 else 0 for v in z])
+    np.testing.assert_array_equal(mask.view(np.uint8), [int(v >= -tolerance) for v in z])
+
+
+def test_relu_forward_shows_nan(dtype):
+    z = np.full(33, np.nan, dtype)
+    out, mask = np.zeros_like(z), np.zeros(33, np.bool_)
+    kernels.relu_forward(z, z.dtype.type(0), out, mask)
+    assert np.isnan(out).all()
+    assert mask.all()
+
+
+@given(DTYPES, st.integers(1, 70), SEEDS)
+def test_relu_backward(dtype, size, seed):
+    (d_out,) = arrays(seed, dtype, size)
+    mask = np.random.default_rng(seed).random(size) < 0.5
+    d_z = unset(size, dtype)
+    kernels.relu_backward(d_out, mask, d_z)
+    np.testing.assert_array_equal(d_z, [d if passes else 0 for d, passes in zip(d_out, mask, strict=True)])
+
+
+@given(DTYPES, SIZES, SIZES, st.booleans(), SEEDS)
+def test_half_squared_error(dtype, n_samples, n_out, is_weighted, seed):
+    out, target, weight = arrays(seed, dtype, (n_samples, n_out), (n_samples, n_out), n_samples if is_weighted else 0)
+    v = weight[:, None].astype(np.float64) if is_weighted else 1.0
+    d_out = unset(out.shape, dtype)
+    scale = dtype(1 / n_samples)
+    loss = kernels.half_squared_error(out, target, weight, scale, d_out)
+    error = out.astype(np.float64) - target
+    terms = v * error**2 / 2
+    tolerance = (rounding(dtype, 2) + rounding(np.float64, terms.size)) * np.abs(terms).sum()
+    np.testing.assert_allclose(loss, terms.sum(), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(d_out, scale * v * error, rtol=0, atol=rounding(dtype, 4) * 10)
+
+
+def test_loss_adds_up_in_float64():
+    """A float32 sum would lose every term below 2^-24 of it."""
+    out = np.array([[8192.0]] + [[1.0]] * 1000, np.float32)
+    d_out = np.empty_like(out)
+    none = np.empty(0, np.float32)
+    assert kernels.half_squared_error(out, np.zeros_like(out), none, np.float32(1), d_out) == 2**25 + 500
+    wide, none_wide = out.reshape(1, -1), np.empty((1, 1001), np.float32)
+    assert kernels.half_squared_error(wide, np.zeros_like(wide), none, np.float32(1), none_wide) == 2**25 + 500
+
+
+@given(DTYPES, st.integers(1, 200), SEEDS)
+def test_sgd_update(dtype, size, seed):
+    parameters, gradient = arrays(seed, dtype, size, size)
+    updated = parameters.copy()
+    kernels.sgd_update(updated, gradient, dtype(0.1))
+    exact = parameters - np.float64(dtype(0.1)) * gradient
+    np.testing.assert_allclose(updated, exact, rtol=0, atol=rounding(dtype, 2))
+
+
+SOURCE_DTYPES = ["float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"]
+
+
+@pytest.mark.parametrize("source_dtype", SOURCE_DTYPES)
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+def test_gather_rows(source_dtype, order, rng):
+    values = rng.integers(0, 2 if source_dtype == "bool" else 100, (31, 18))
+    X = np.asarray(values, source_dtype, order="F" if order == "F" else "C")
+    if order == "strided":
+        X = X[::-2, 1::3]
+    rows = rng.integers(0, len(X), 50)
+    for dtype in (np.float32, np.float64):
+        out = unset((50, X.shape[1]), dtype)
+        kernels.gather_rows(X, rows, out)
+        np.testing.assert_array_equal(out, X[rows])
+
+
+@given(st.integers(1, 10_000))
+def test_sum_elements(size):
+    assert kernels.sum_elements(np.ones(size, np.float32)) == size
+
+
+COMPILED = {name: getattr(kernels, name) for name in kernels.__all__ if hasattr(getattr(kernels, name), "py_func")}
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_docstring_describes_every_argument(name):
+    kernel = COMPILED[name]
+    documentation = kernel.py_func.__doc__
+    for parameter in inspect.signature(kernel.py_func).parameters:
+        assert re.search(rf"\b{parameter}\b[\w, ]* : ", documentation), parameter
+
+
+def test_kernels_are_exact_as_plain_python_too():
+    """The kernels without the compiler: what they say is what runs."""
+    x, weight, bias = arrays(7, np.float64, (4, 3), (2, 3), 2)
+    out, compiled = np.empty((4, 2)), np.empty((4, 2))
+    kernels.linear_forward.py_func(x, weight, bias, out)
+    kernels.linear_forward(x, weight, bias, compiled)
+    np.testing.assert_allclose(out, compiled, rtol=1e-14, atol=1e-15)
+    mask, z = np.empty(8, np.bool_), out.ravel()
+    kernels.relu_forward.py_func(z, 0.0, z.copy(), mask)
+    np.testing.assert_array_equal(mask, z >= 0)
+
+
+def test_kernels_run_side_by_side():
+    """Kernels hold no state: threads that run them at once get what one thread gets."""
+    rng = np.random.default_rng(0)
+    tasks = [arrays(seed, np.float64, (50, 20), (10, 20), 10) for seed in rng.integers(0, 1000, 40)]
+
+    def run(task):
+        out = np.empty((50, 10))
+        kernels.linear_forward(*task, out)
+        return out
+
+    with ThreadPoolExecutor(8) as pool:
+        for task, out in zip(tasks, pool.map(run, tasks), strict=True):
+            np.testing.assert_array_equal(out, run(task))

@@ -1,0 +1,106 @@
+"""The same seed gives the same bits, however the work is cut up."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import model_of, rows_for
+
+import fastgd as gd
+from fastgd import dataset, engine
+
+CASES = [
+    (name, batch_size, shuffle)
+    for name in ("neuron", "hidden layer")
+    for batch_size in (1, 7, 300, None)
+    for shuffle in (False, True)
+]
+
+
+def train(name, batch_size, shuffle, dtype, n_samples=1000, source=None, calls=(2,)):
+    model = model_of(name, dtype)
+    X, y, sample_weight = rows_for(model, n_samples)
+    X = X if source is None else X.astype(source)
+    trainer = gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=batch_size, shuffle=shuffle, seed=5)
+    for epochs in calls:
+        trainer.fit(X, y, epochs=epochs, sample_weight=sample_weight)
+    return model.parameters.copy(), trainer.history.loss
+
+
+def assert_same_bits(first, second):
+    np.testing.assert_array_equal(first[0], second[0])
+    assert first[1] == second[1]
+
+
+@pytest.mark.parametrize(("name", "batch_size", "shuffle"), CASES)
+def test_from_run_to_run(name, batch_size, shuffle, dtype):
+    assert_same_bits(train(name, batch_size, shuffle, dtype), train(name, batch_size, shuffle, dtype))
+
+
+@pytest.mark.parametrize(("name", "batch_size", "shuffle"), CASES)
+def test_slices_change_nothing(name, batch_size, shuffle, dtype, monkeypatch):
+    """Python in control after every step, or never."""
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 1e9)
+    whole = train(name, batch_size, shuffle, dtype)
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 0)
+    assert_same_bits(train(name, batch_size, shuffle, dtype), whole)
+
+
+@pytest.mark.parametrize(("name", "batch_size", "shuffle"), CASES)
+@pytest.mark.parametrize("n_bytes", [1, 500, 10_000])
+def test_block_size_changes_nothing(name, batch_size, shuffle, dtype, n_bytes, monkeypatch):
+    source = "float64" if dtype == "float32" else "float32"
+    whole = train(name, batch_size, shuffle, dtype, source=source)
+    monkeypatch.setattr(dataset, "_BLOCK_BYTES", n_bytes)
+    assert_same_bits(train(name, batch_size, shuffle, dtype, source=source), whole)
+
+
+@pytest.mark.parametrize("batch_size", [1500, 2047, None])
+def test_batches_of_several_chunks_may_be_cut_anywhere(batch_size, monkeypatch):
+    """Batch and chunk share no factor, and blocks end inside batches."""
+    whole = train("hidden layer", batch_size, False, "float32", 5000)
+    monkeypatch.setattr(dataset, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 0)
+    assert_same_bits(train("hidden layer", batch_size, False, "float32", 5000, source="float64"), whole)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_epochs_may_be_split_over_calls(shuffle, dtype):
+    whole = train("hidden layer", 7, shuffle, dtype, calls=(4,))
+    assert_same_bits(train("hidden layer", 7, shuffle, dtype, calls=(1, 2, 1)), whole)
+
+
+@pytest.mark.parametrize("name", ["neuron", "hidden layer"])
+def test_rows_given_in_chunks_are_one_pass(name, dtype):
+    """Online, without shuffling: any cutting of the rows over calls of fit gives the bits of one call."""
+    model, twin = model_of(name, dtype), model_of(name, dtype)
+    X, y, _ = rows_for(model, 100)
+    gd.Trainer(model).fit(X, y)
+    trainer = gd.Trainer(twin)
+    for start, stop in ((0, 1), (1, 40), (40, 100)):
+        trainer.fit(X[start:stop], y[start:stop])
+    np.testing.assert_array_equal(model.parameters, twin.parameters)
+
+
+def test_another_process_gives_the_same_bits():
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from test_reproducible import train\n"
+        "print(train('hidden layer', 7, True, 'float32')[0].tobytes().hex())"
+    )
+    run = [sys.executable, "-c", program, str(Path(__file__).parent)]
+    outputs = {subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip() for _ in range(2)}
+    assert outputs == {train("hidden layer", 7, True, "float32")[0].tobytes().hex()}
+
+
+def test_seeds_differ():
+    assert (model_of("neuron", seed=1).parameters != model_of("neuron", seed=2).parameters).any()
+    data = rows_for(model_of("neuron"), 100)
+    results = []
+    for seed in (1, 2):
+        model = model_of("neuron")
+        gd.Trainer(model, optimizer=gd.SGD(0.01), shuffle=True, seed=seed).fit(data[0], data[1])
+        results.append(model.parameters)
+    assert (results[0] != results[1]).any()
