@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fastgd import kernels
 from fastgd.layers import Linear, ReLU
 from fastgd.model import Model
 from fastgd.synthetic import SyntheticDataset
@@ -12,13 +13,14 @@ from fastgd.trainer import Trainer
 
 
 def warmup(dtypes: Sequence[str] = ("float32", "float64")) -> float:
-    """Compile every kernel that training and prediction use, and return the seconds that it took.
+    """Compile every kernel that training, prediction and their reports use, and return the seconds that it took.
 
     dtypes : of the models to prepare for; data in any of float32, float64, uint8 and int64 is prepared for with each
     """
     began = time.perf_counter()
     for dtype in dtypes:
         X, y = SyntheticDataset(4, 2, dtype=dtype).arrays()
+        kernels.sum_elements(X.ravel())
         network = Model([Linear(2, 2), ReLU(), Linear(2, 1)], dtype)
         for model in (network, Model([Linear(2, 1), ReLU()], dtype)):
             Trainer(model).fit(X, y, validation=(X, y))

@@ -1,0 +1,23 @@
+"""Whole epochs: fastgd, NumPy and pure Python, and the bound that none can pass.
+
+Pure Python trains on the workload's first rows only: see `rows` in the table's extra information.
+"""
+
+import functools
+
+import pytest
+from runs import bound_of, prepare
+from workloads import WORKLOADS
+
+prepared = functools.cache(prepare)
+
+
+@pytest.mark.parametrize("library", ["fastgd", "NumPy", "pure Python", "bound", "unchecked"])
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_epoch(benchmark, name, library):
+    workload = WORKLOADS[name]
+    run = prepared(workload)[bound_of(workload) if library == "bound" else library]
+    run.reset()
+    benchmark.group = f"epoch | {name}"
+    benchmark.extra_info["rows"] = run.n_samples
+    benchmark(run.epoch)

@@ -1,0 +1,144 @@
+"""The kernels that a network's training loop is made of."""
+
+from operator import mul
+
+import numpy as np
+from case import Case, normal
+
+from fastgd import kernels
+
+TOLERANCE = np.float32(8 * np.finfo(np.float32).eps)
+RATE = np.float32(1e-6)
+
+
+def linear_forward(n_samples: int, n_in: int, n_out: int) -> Case:
+    x, weight, bias = normal((n_samples, n_in), (n_out, n_in), n_out)
+    out, expected = np.empty((2, n_samples, n_out), np.float32)
+
+    def fastgd():
+        kernels.linear_forward(x, weight, bias, out)
+        return (out,)
+
+    def numpy():
+        np.matmul(x, weight.T, out=expected)
+        np.add(expected, bias, out=expected)
+        return (expected,)
+
+    def python(x, weight, bias):
+        return ([[sum(map(mul, x_i, w)) + b for w, b in zip(weight, bias, strict=True)] for x_i in x],)
+
+    return Case(fastgd, numpy, python, (x, weight, bias), n_in + 1)
+
+
+def linear_backward_input(n_samples: int, n_in: int, n_out: int) -> Case:
+    d_out, weight = normal((n_samples, n_out), (n_out, n_in))
+    d_x, expected = np.empty((2, n_samples, n_in), np.float32)
+
+    def fastgd():
+        kernels.linear_backward_input(d_out, weight, d_x)
+        return (d_x,)
+
+    def numpy():
+        return (np.matmul(d_out, weight, out=expected),)
+
+    def python(d_out, weight):
+        columns = list(zip(*weight, strict=True))
+        return ([[sum(map(mul, d, column)) for column in columns] for d in d_out],)
+
+    return Case(fastgd, numpy, python, (d_out, weight), n_out)
+
+
+def linear_backward_parameters(n_samples: int, n_in: int, n_out: int) -> Case:
+    d_out, x = normal((n_samples, n_out), (n_samples, n_in))
+    d_weight, expected = np.empty((2, n_out, n_in), np.float32)
+    d_bias, expected_bias = np.empty((2, n_out), np.float32)
+
+    def fastgd():
+        kernels.linear_backward_parameters(d_out, x, d_weight, d_bias)
+        return d_weight, d_bias
+
+    def numpy():
+        return np.matmul(d_out.T, x, out=expected), np.sum(d_out, axis=0, out=expected_bias)
+
+    def python(d_out, x):
+        outputs, inputs = list(zip(*d_out, strict=True)), list(zip(*x, strict=True))
+        return [[sum(map(mul, d, x_j)) for x_j in inputs] for d in outputs], [sum(d) for d in outputs]
+
+    return Case(fastgd, numpy, python, (d_out, x), n_samples)
+
+
+def relu_forward(size: int) -> Case:
+    (z,) = normal(size)
+    out, expected = np.empty((2, size), np.float32)
+    mask, expected_mask = np.empty((2, size), np.bool_)
+
+    def fastgd():
+        kernels.relu_forward(z, TOLERANCE, out, mask)
+        return out, mask
+
+    def numpy():
+        return np.maximum(z, 0, out=expected), np.greater_equal(z, -TOLERANCE, out=expected_mask)
+
+    def python(z):
+        return [z_j if z_j >= 0 else 0.0 for z_j in z], [z_j >= -TOLERANCE for z_j in z]
+
+    return Case(fastgd, numpy, python, (z,), 0)
+
+
+def relu_backward(size: int) -> Case:
+    d_out, z = normal(size, size)
+    mask = z > 0
+    d_z, expected = np.empty((2, size), np.float32)
+
+    def fastgd():
+        kernels.relu_backward(d_out, mask, d_z)
+        return (d_z,)
+
+    def numpy():
+        return (np.multiply(d_out, mask, out=expected),)
+
+    def python(d_out, mask):
+        return ([d if passes else 0.0 for d, passes in zip(d_out, mask, strict=True)],)
+
+    return Case(fastgd, numpy, python, (d_out, mask), 0)
+
+
+def half_squared_error(n_samples: int, n_out: int) -> Case:
+    out, target = normal((n_samples, n_out), (n_samples, n_out))
+    no_weights, scale = np.empty(0, np.float32), np.float32(1 / n_samples)
+    d_out, expected = np.empty((2, n_samples, n_out), np.float32)
+
+    def fastgd():
+        return kernels.half_squared_error(out, target, no_weights, scale, d_out), d_out
+
+    def numpy():
+        np.subtract(out, target, out=expected)
+        loss = 0.5 * np.vdot(expected, expected)
+        return loss, np.multiply(expected, scale, out=expected)
+
+    def python(out, target):
+        errors = [[o - t for o, t in zip(*row, strict=True)] for row in zip(out, target, strict=True)]
+        loss = sum(e * e for row in errors for e in row) / 2
+        return loss, [[e / len(errors) for e in row] for row in errors]
+
+    # NumPy sums in float32, in blocks whose results meet pairwise: far fewer dependent sums than terms.
+    return Case(fastgd, numpy, python, (out, target), 64)
+
+
+def sgd_update(size: int) -> Case:
+    parameters, gradient = normal(size, size)
+    expected, step = parameters.copy(), np.empty_like(parameters)
+    inputs = parameters.tolist(), gradient.tolist()
+
+    def fastgd():
+        kernels.sgd_update(parameters, gradient, RATE)
+        return (parameters,)
+
+    def numpy():
+        np.multiply(gradient, RATE, out=step)
+        return (np.subtract(expected, step, out=expected),)
+
+    def python(parameters, gradient):
+        return ([p - 1e-6 * g for p, g in zip(parameters, gradient, strict=True)],)
+
+    return Case(fastgd, numpy, python, inputs, 2)

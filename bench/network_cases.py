@@ -1,0 +1,134 @@
+"""The loops over a whole network and over a neuron. A shape is the widths, the batch size and the number of rows."""
+
+import numpy as np
+from case import Case
+from numpy_training import NumpyNetwork
+from numpy_training import train_neuron as numpy_train_neuron
+from workloads import Workload
+
+from fastgd import baseline, kernels, reference
+from fastgd.dataset import read_only
+
+RATE = 1e-4
+NO_WEIGHTS = read_only(np.empty(0, np.float32))
+
+
+class Subject:
+    """A model, its rows, and the same network in NumPy and in plain Python."""
+
+    def __init__(self, widths: tuple[int, ...], batch_size: int, n_samples: int) -> None:
+        workload = Workload("", widths, batch_size, n_samples, n_samples, RATE)
+        self.X, self.y = map(read_only, workload.arrays())
+        self.model = workload.model()
+        self.parameters = self.model.parameters
+        self.layers = self.model.network(batch_size)
+        self.tolerance = self.model.dtype.type(8 * np.finfo(np.float32).eps)
+        self.numpy = NumpyNetwork(self.parameters, widths, batch_size, self.tolerance)
+        self.python = baseline.as_reference(self.model)
+        self.batches = [slice(i, i + batch_size) for i in range(0, n_samples, batch_size)]
+        # Of one sample's pass: a sum over each layer's inputs, and over the batch.
+        self.operations = sum(widths) + batch_size
+
+
+def predict_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
+    subject = Subject(widths, batch_size, n_samples)
+    out, expected = np.empty((2, n_samples, widths[-1]), np.float32)
+
+    def fastgd():
+        kernels.predict_network(subject.layers, subject.parameters, subject.X, out)
+        return (out,)
+
+    def numpy():
+        for rows in subject.batches:
+            expected[rows] = subject.numpy.forward(subject.X[rows])
+        return (expected,)
+
+    def python(X):
+        return ([reference.predict(subject.python, x) for x in X],)
+
+    return Case(fastgd, numpy, python, (subject.X,), subject.operations)
+
+
+def evaluate_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
+    subject = Subject(widths, batch_size, n_samples)
+    loss_sum = np.empty(1)
+
+    def fastgd():
+        loss_sum[0] = 0
+        kernels.evaluate_network(subject.layers, subject.parameters, subject.X, subject.y, NO_WEIGHTS, loss_sum)
+        return (loss_sum[0],)
+
+    def numpy():
+        total = 0.0
+        for rows in subject.batches:
+            error = subject.numpy.forward(subject.X[rows]) - subject.y[rows]
+            total += 0.5 * float(np.vdot(error, error))
+        return (total,)
+
+    def python(X, y):
+        outputs = [reference.predict(subject.python, x) for x in X]
+        return (sum(reference.half_squared_error(out, target)[0] for out, target in zip(outputs, y, strict=True)),)
+
+    return Case(fastgd, numpy, python, (subject.X, subject.y), subject.operations)
+
+
+def loss_and_gradient(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
+    subject = Subject(widths, batch_size, n_samples)
+    gradient, scale = np.empty_like(subject.parameters), subject.model.dtype.type(1 / n_samples)
+    arguments = subject.layers, subject.parameters, subject.X, subject.y, NO_WEIGHTS, scale, gradient
+
+    def fastgd():
+        return kernels.loss_and_gradient(*arguments), gradient
+
+    def numpy():
+        return subject.numpy.loss_and_gradient(subject.X, subject.y), subject.numpy.gradient
+
+    def python(X, y):
+        for layer in subject.python:
+            layer.clear()
+        loss = reference.loss_and_gradient(subject.python, X, y, [1] * len(X))
+        parts = [layer for layer in subject.python if isinstance(layer, reference.Linear)]
+        return loss, [g for part in parts for g in [*(d for row in part.d_weight for d in row), *part.d_bias]]
+
+    return Case(fastgd, numpy, python, (subject.X, subject.y), subject.operations)
+
+
+def train_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
+    subject = Subject(widths, batch_size, n_samples)
+    gradient, chunk_gradient, loss_sum = np.zeros_like(subject.parameters), np.empty(0, np.float32), np.empty(1)
+    rows = subject.X, subject.y, NO_WEIGHTS
+    buffers = subject.layers, subject.parameters, gradient, chunk_gradient
+
+    def fastgd():
+        loss_sum[0] = 0
+        kernels.train_network(*buffers, *rows, RATE, (batch_size, 0, n_samples), loss_sum)
+        return loss_sum[0] / n_samples, subject.parameters
+
+    def numpy():
+        return subject.numpy.train(subject.X, subject.y, RATE), subject.numpy.parameters
+
+    def python(X, y):
+        loss = reference.train(subject.python, X, y, RATE, batch_size)
+        return loss, baseline.parameters_of(subject.python)
+
+    return Case(fastgd, numpy, python, (subject.X, subject.y), subject.operations)
+
+
+def train_neuron(n_features: int, n_samples: int) -> Case:
+    subject = Subject((n_features, 1), 1, n_samples)
+    loss_sum, expected = np.empty(1), subject.parameters.copy()
+    row_loop = subject.parameters, True, subject.tolerance, subject.X, subject.y, NO_WEIGHTS, RATE, loss_sum
+
+    def fastgd():
+        loss_sum[0] = 0
+        kernels.train_neuron(*row_loop)
+        return loss_sum[0] / n_samples, subject.parameters
+
+    def numpy():
+        return numpy_train_neuron(expected, float(subject.tolerance), subject.X, subject.y, RATE), expected
+
+    def python(X, y):
+        loss = reference.train(subject.python, X, y, RATE)
+        return loss, baseline.parameters_of(subject.python)
+
+    return Case(fastgd, numpy, python, (subject.X, subject.y), subject.operations)

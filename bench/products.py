@@ -1,0 +1,50 @@
+"""The bound of a network's epoch: the matrix products that it contains, and nothing else."""
+
+import numba
+import numpy as np
+from fastgd.kernels.network import KIND, LINEAR, N_IN, N_OUT, OUTPUT, WEIGHT, matrix
+
+import fastgd as gd
+from fastgd import kernels
+
+
+@numba.njit
+def products(network, parameters, gradient, X):
+    """Every np.dot of an epoch, with the views that `kernels.train_network` gives it.
+
+    Forward x Wᵀ; backward d_outᵀ x, and d_out W except for the first layer. Nothing is updated and no product's result
+    is another's input where a ReLU stands between them, so the numbers stay as they are, finite.
+
+    network : Network, filled          parameters, gradient : (size,)          X : (n_samples, n_in)
+    """
+    n_layers = network.layers.shape[0]
+    for begin in range(0, X.shape[0], network.chunk_rows):
+        x = X[begin : begin + network.chunk_rows]
+        n = x.shape[0]
+        for k in range(n_layers):
+            layer = network.layers[k]
+            n_in, n_out = layer[N_IN], layer[N_OUT]
+            if layer[KIND] == LINEAR:
+                layer_input = matrix(network.outputs, network.layers[k - 1, OUTPUT], n, n_in) if k else x
+                weight = matrix(parameters, layer[WEIGHT], n_out, n_in)
+                np.dot(layer_input, weight.T, matrix(network.outputs, layer[OUTPUT], n, n_out))
+        for k in range(n_layers - 1, -1, -1):
+            layer = network.layers[k]
+            n_in, n_out = layer[N_IN], layer[N_OUT]
+            if layer[KIND] == LINEAR:
+                previous = network.layers[k - 1, OUTPUT] if k else 0
+                layer_input = matrix(network.outputs, previous, n, n_in) if k else x
+                d_out = matrix(network.deltas, layer[OUTPUT], n, n_out)
+                np.dot(d_out.T, layer_input, matrix(gradient, layer[WEIGHT], n_out, n_in))
+                if k:
+                    weight = matrix(parameters, layer[WEIGHT], n_out, n_in)
+                    np.dot(d_out, weight, matrix(network.deltas, previous, n, n_in))
+
+
+def filled_network(model: gd.Model, batch_size: int) -> kernels.Network:
+    """The model's network with numbers of common size in its buffers."""
+    network = model.network(batch_size)
+    rng = np.random.default_rng(0)
+    network.outputs[:] = rng.standard_normal(network.outputs.size)
+    network.deltas[:] = rng.standard_normal(network.deltas.size)
+    return network

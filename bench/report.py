@@ -1,0 +1,121 @@
+"""Measure everything that the README's table says and write it there.
+
+python bench/report.py [--dry-run] [--picture bench/speed.svg]
+"""
+
+import argparse
+import os
+import platform
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from runs import bound_of, prepare
+from start import FIRST_UPDATES, Ratios, ratios
+from timing import best_seconds
+from workloads import WORKLOADS, Workload
+
+from fastgd import machine
+
+BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+README = Path(__file__).parents[1] / "README.md"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure what the README's table of benchmarks says.")
+    parser.add_argument("--dry-run", action="store_true", help="print the table and leave the README as it is")
+    parser.add_argument("--readme", type=Path, default=README, help="where to write the table between its markers")
+    parser.add_argument("--picture", type=Path, help="draw the speeds, as .svg or .png")
+    parser.add_argument("--seconds", type=float, default=10, help="time to spend on each workload")
+    parser.add_argument("--starts", type=int, default=7, help="how many fresh processes of each kind to start")
+    options = parser.parse_args()
+    if not options.dry_run:
+        replace_between_markers("", options.readme.read_text(encoding="utf-8"))
+    epochs = {name: best_seconds(prepare(workload), options.seconds) for name, workload in WORKLOADS.items()}
+    starts = {name: ratios(code, options.starts) for name, code in FIRST_UPDATES.items()}
+    table = f"{machine_line()}\n\n{epoch_table(epochs)}\n\n{start_table(starts)}"
+    if options.dry_run:
+        print(table)
+    else:
+        text = replace_between_markers(table, options.readme.read_text(encoding="utf-8"))
+        options.readme.write_text(text, encoding="utf-8")
+    if options.picture:
+        from picture import draw
+
+        draw({name: speeds(seconds) for name, seconds in epochs.items()}, options.picture)
+
+
+def speeds(seconds: dict[str, float]) -> dict[str, float]:
+    """Rows per second of NumPy and fastgd as multiples of pure Python's."""
+    return {name: seconds["pure Python"] / seconds[name] for name in ("NumPy", "fastgd")}
+
+
+def epoch_table(epochs: dict[str, dict[str, float]]) -> str:
+    """One line a workload."""
+    header = ["epoch of", "speed, pure Python = 1", "speed, NumPy = 1", "time against its bound", "finite check"]
+    rows = [[name, *epoch_cells(WORKLOADS[name], seconds)] for name, seconds in epochs.items()]
+    return markdown(header, rows)
+
+
+def epoch_cells(workload: Workload, seconds: dict[str, float]) -> list[str]:
+    fastgd, bound = seconds["fastgd"], bound_of(workload)
+    if workload.is_neuron:
+        share = f"{seconds[bound] / fastgd:.0%} of read bandwidth"
+    else:
+        share = f"{fastgd / seconds[bound]:.2f} × {bound}"
+    check = fastgd / seconds["unchecked"] - 1
+    return [
+        rounded(seconds["pure Python"] / fastgd),
+        f"{seconds['NumPy'] / fastgd:.2g}",
+        share,
+        f"{check:+.1%}",
+    ]
+
+
+def rounded(ratio: float) -> str:
+    """Two significant digits: a second run would give other ones from the third on."""
+    return f"{float(f'{ratio:.2g}'):,.0f}"
+
+
+def start_table(starts: dict[str, Ratios]) -> str:
+    """One line a model."""
+    header = ["first update in a fresh process, `import numba` = 1", "warm cache", "empty cache"]
+    return markdown(header, [[name, f"{warm:.1f}", f"{empty:.1f}"] for name, (warm, empty) in starts.items()])
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table whose numbers are aligned to the right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+
+
+def machine_line() -> str:
+    facts = machine.describe()
+    versions = ", ".join(f"{name} {facts[key]}" for name, key in VERSIONS.items())
+    return f"{processor()}, {facts['processors']} usable cores; {versions}; BLAS threads: {facts['BLAS threads']}."
+
+
+VERSIONS = {"Python": "python", "Numba": "numba", "NumPy": "numpy", "SciPy": "scipy", "BLAS": "BLAS"}
+
+
+def processor() -> str:
+    """The processor's name as Linux knows it, or as Python does."""
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def replace_between_markers(table: str, text: str) -> str:
+    """The text with the table between its two markers."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"expected {BEGIN} and, after it, {END} in the README")
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    main()

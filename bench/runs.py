@@ -1,0 +1,167 @@
+"""One workload in every library: the same rows, the same initial weights, the same updates."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy_training import NumpyNetwork, train_neuron
+from products import filled_network, products
+from workloads import Workload
+
+import fastgd as gd
+from fastgd import baseline, kernels, reference
+from fastgd.dataset import read_only
+
+TOLERANCE = 8 * float(np.finfo(np.float32).eps)
+
+
+class Run(Protocol):
+    """An epoch that can be repeated from the same start."""
+
+    n_samples: int
+
+    def reset(self) -> None:
+        """Go back to the initial weights."""
+
+    def epoch(self) -> None:
+        """Train on every row once."""
+
+
+class Fastgd:
+    def __init__(self, workload: Workload, X: np.ndarray, y: np.ndarray) -> None:
+        self.n_samples = len(X)
+        self._X, self._y = X, y
+        self._model = workload.model()
+        self._start = self._model.parameters.copy()
+        optimizer = gd.SGD(workload.learning_rate)
+        self._trainer = gd.Trainer(self._model, optimizer=optimizer, batch_size=workload.batch_size)
+
+    @property
+    def parameters(self) -> np.ndarray:
+        return self._model.parameters
+
+    def reset(self) -> None:
+        self._model.parameters = self._start
+
+    def epoch(self) -> None:
+        self._trainer.fit(self._X, self._y)
+
+
+class Unchecked(Fastgd):
+    """fastgd without the copies and tests between slices that keep the parameters finite."""
+
+    def __init__(self, workload: Workload, X: np.ndarray, y: np.ndarray) -> None:
+        super().__init__(workload, X, y)
+        # The trainer makes its engine when it first trains.
+        self.epoch()
+        self.reset()
+        engine = self._trainer._engine
+        engine._is_finite = lambda block: True
+        engine._copy = lambda source, destination: None
+
+
+class Numpy:
+    def __init__(self, workload: Workload, X: np.ndarray, y: np.ndarray) -> None:
+        self.n_samples = len(X)
+        self._X, self._y = X, y
+        self._learning_rate = workload.learning_rate
+        self._is_neuron = workload.is_neuron
+        self._start = workload.model().parameters
+        self._network = NumpyNetwork(self._start, workload.widths, workload.batch_size, TOLERANCE)
+
+    @property
+    def parameters(self) -> np.ndarray:
+        return self._network.parameters
+
+    def reset(self) -> None:
+        self.parameters[:] = self._start
+
+    def epoch(self) -> None:
+        if self._is_neuron:
+            train_neuron(self.parameters, TOLERANCE, self._X, self._y, self._learning_rate)
+        else:
+            self._network.train(self._X, self._y, self._learning_rate)
+
+
+class PurePython:
+    """`fastgd.reference` on the workload's first rows."""
+
+    def __init__(self, workload: Workload, X: np.ndarray, y: np.ndarray) -> None:
+        self.n_samples = workload.n_python
+        self._X, self._y = X[: self.n_samples].tolist(), y[: self.n_samples].tolist()
+        self._model = workload.model()
+        self._options = workload.learning_rate, workload.batch_size
+        self.reset()
+
+    @property
+    def parameters(self) -> np.ndarray:
+        return baseline.parameters_of(self._layers)
+
+    def reset(self) -> None:
+        self._layers = baseline.as_reference(self._model)
+
+    def epoch(self) -> None:
+        reference.train(self._layers, self._X, self._y, *self._options)
+
+
+class Products:
+    """The np.dot calls of a network's epoch alone."""
+
+    def __init__(self, workload: Workload, X: np.ndarray, y: np.ndarray) -> None:
+        self.n_samples = len(X)
+        model = workload.model()
+        network = filled_network(model, workload.batch_size)
+        self._arguments = network, model.parameters, np.empty_like(model.parameters), read_only(X)
+
+    def reset(self) -> None:
+        """Nothing to go back from."""
+
+    def epoch(self) -> None:
+        products(*self._arguments)
+
+
+class Read:
+    """Reading X once."""
+
+    def __init__(self, workload: Workload, X: np.ndarray, y: np.ndarray) -> None:
+        self.n_samples = len(X)
+        self._x = X.reshape(-1)
+
+    def reset(self) -> None:
+        """Nothing to go back from."""
+
+    def epoch(self) -> None:
+        kernels.sum_elements(self._x)
+
+
+BOUNDS = {"reading X": Read, "its np.dot calls": Products}
+
+
+def bound_of(workload: Workload) -> str:
+    """What an epoch cannot be faster than: a neuron's reads its rows, a network's multiplies matrices."""
+    return "reading X" if workload.is_neuron else "its np.dot calls"
+
+
+def prepare(workload: Workload) -> dict[str, Run]:
+    """Every library's run, warm, after a check that all of them come to the same parameters."""
+    X, y = workload.arrays()
+    bound = bound_of(workload)
+    kinds = {"fastgd": Fastgd, "NumPy": Numpy, "pure Python": PurePython, bound: BOUNDS[bound], "unchecked": Unchecked}
+    runs = {name: kind(workload, X, y) for name, kind in kinds.items()}
+    for run in runs.values():
+        run.epoch()
+    first_rows = Fastgd(workload, X[: workload.n_python], y[: workload.n_python])
+    first_rows.epoch()
+    for name, run in ("NumPy", runs["fastgd"]), ("unchecked", runs["fastgd"]), ("pure Python", first_rows):
+        n_updates = -(-run.n_samples // workload.batch_size)
+        require_equal(run.parameters, runs[name].parameters, n_updates)
+    return runs
+
+
+def require_equal(parameters: np.ndarray, expected: np.ndarray, n_updates: int) -> None:
+    """Raise an AssertionError unless the parameters agree up to rounding.
+
+    Each update rounds every parameter and its gradient, a few eps together, up as often as down: after n of them the
+    parameters are some √n eps apart.
+    """
+    tolerance = 8 * np.sqrt(n_updates) * float(np.finfo(np.float32).eps)
+    np.testing.assert_allclose(parameters, expected, rtol=0, atol=tolerance * np.abs(expected).max())

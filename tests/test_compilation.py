@@ -1,0 +1,160 @@
+"""The compiler and its cache: what is compiled when, and what happens where nothing can be written."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import model_of, rows_for
+
+import fastgd as gd
+from fastgd import kernels
+
+ROOT = Path(gd.__file__).parents[1]
+HAS_CHECKOUT = (ROOT / "kernels").is_dir()
+
+TRAIN = """
+import numpy as np, sys
+import fastgd as gd
+dtype = sys.argv[1]
+data = gd.data.synthetic(64, 5, dtype=dtype)
+for layers in ([gd.Linear(5, 1), gd.ReLU()], [gd.Linear(5, 4), gd.ReLU(), gd.Linear(4, 1)]):
+    model = gd.Model(layers, dtype=dtype)
+    gd.Trainer(model, optimizer=gd.SGD(0.01)).fit(*data.arrays())
+    print(model.parameters.tobytes().hex())
+"""
+
+
+def program(*arguments, code=TRAIN, **environment):
+    """Run Python where no checkout stands in its way."""
+    return subprocess.run(
+        [sys.executable, "-W", "always", "-c", code, *arguments],
+        env=os.environ | environment,
+        cwd=Path(sys.executable).anchor,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def copy_of_the_package(folder):
+    """A checkout without anything else: fastgd beside kernels, nothing installed."""
+    source = ROOT / "kernels" if HAS_CHECKOUT else Path(gd.__file__).parent / "kernels"
+    ignored = shutil.ignore_patterns("__pycache__", "kernels")
+    shutil.copytree(Path(gd.__file__).parent, folder / "fastgd", ignore=ignored)
+    shutil.copytree(source, folder / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    return {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def test_one_specialisation_per_dtype_serves_every_network():
+    for dtype in ("float32", "float64"):
+        X, y, weight = rows_for(model_of("neuron", dtype), 20)
+        for name, targets in (("neuron", y), ("hidden layer", np.hstack([y, y])), ("deep", y)):
+            for batch_size in (1, 4, None):
+                for shuffle in (False, True):
+                    trainer = gd.Trainer(model_of(name, dtype), batch_size=batch_size, shuffle=shuffle)
+                    trainer.fit(X, targets, sample_weight=weight)
+                    trainer.fit(X.copy(), targets)
+                    trainer.fit(np.asfortranarray(X), targets)
+    assert len(kernels.train_network.signatures) <= 2
+    assert len(kernels.train_neuron.signatures) <= 2
+
+
+def test_a_second_process_loads_what_the_first_compiled(tmp_path):
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1"}
+    first = program("float64", **environment).stdout
+    second = program("float64", **environment).stdout
+    assert "data saved to" in first
+    assert "data saved to" not in second
+    assert "data loaded from" in second
+    assert first.splitlines()[-1] == second.splitlines()[-1]
+
+
+@pytest.mark.parametrize("helper", ["activation.py", "loss.py", "linear.py", "update.py"])
+def test_an_edited_kernel_file_is_noticed_by_every_kernel_that_uses_it(helper, tmp_path):
+    """Numba's own stamp is of the caller's file alone."""
+    edits = {
+        "activation.py": ("else z[i]", "else z[i] + z[i]"),
+        "loss.py": ("scale * weight * error", "scale * weight * (error + error)"),
+        "linear.py": ("+= bias[j]", "+= bias[j] + 1"),
+        "update.py": ("learning_rate * gradient[i]", "learning_rate * gradient[i] + learning_rate"),
+    }
+    environment = copy_of_the_package(tmp_path) | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    before = program("float64", **environment).stdout.split()
+    assert program("float64", **environment).stdout.split() == before
+    path = tmp_path / "kernels" / helper
+    source = path.read_text()
+    assert edits[helper][0] in source
+    path.write_text(source.replace(*edits[helper]))
+    assert program("float64", **environment).stdout.split()[1] != before[1]
+
+
+def test_read_only_installation_without_a_home(tmp_path):
+    """No directory to cache in, root or not: one warning, and the same numbers."""
+    environment = copy_of_the_package(tmp_path)
+    # A file where the cache's folder would be: even root cannot write into it.
+    (tmp_path / "kernels" / "__pycache__").write_text("")
+    nowhere = {"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none", "NUMBA_CACHE_DIR": ""}
+    run = program("float32", **environment, **nowhere)
+    assert run.stdout == program("float32").stdout
+    assert run.stderr.count("RuntimeWarning: fastgd cannot write its compilation cache") == 1
+    assert run.stderr.count("Warning") == 1
+    assert "NUMBA_CACHE_DIR" in run.stderr
+
+
+def test_eight_processes_start_at_once_on_an_empty_cache(tmp_path):
+    """Half of them in each dtype: Numba would number the files of both alike."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    for _ in range(2):
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", TRAIN, dtype], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            for dtype in ("float32", "float64") * 4
+        ]
+        results = [process.communicate() for process in processes]
+        assert [process.returncode for process in processes] == [0] * 8, results
+        assert len({out for out, _ in results[::2]}) == 1
+        assert len({out for out, _ in results[1::2]}) == 1
+
+
+def test_finite_checks_survive_the_fast_arithmetic(dtype):
+    """Flags that let the compiler assume there is no NaN would make these silent."""
+    z = np.array([np.nan, np.inf, -np.inf, 1] * 20, dtype)
+    total = np.zeros(1)
+    for position in range(4):
+        X = z[position : position + 1].reshape(1, 1).copy()
+        X.flags.writeable = False
+        none = X[:0, 0]
+        total[0] = 0
+        weight = np.array([-1], dtype)
+        kernels.train_neuron(weight, True, z.dtype.type(0), X, np.zeros_like(X), none, 0.0, total)
+        assert np.isfinite(total[0]) == np.isfinite(X[0, 0])
+
+
+SINGLE = """
+import numpy as np
+from fastgd import kernels
+f, g, h = np.ones(64, np.float32), np.ones(64, np.float32), np.ones((8, 8), np.float32)
+mask = np.ones(64, np.bool_)
+kernels.linear_forward(h, h, f[:8], h.copy())
+kernels.linear_backward_parameters(h, h, h.copy(), g[:8])
+kernels.relu_forward(f, f[0], g, mask)
+kernels.relu_backward(f, mask, g)
+kernels.sgd_update(f, g, f[0])
+for name in ("linear_forward", "linear_backward_parameters", "relu_forward", "relu_backward", "sgd_update"):
+    kernel = getattr(kernels, name)
+    print("KERNEL", name, kernel.inspect_llvm(kernel.signatures[0]))
+"""
+
+
+def test_float32_loops_stay_float32(tmp_path):
+    """float32 × int64 is float64 in Numba: a stray integer would halve the speed of a float32 loop."""
+    output = program(code=SINGLE, NUMBA_CACHE_DIR=str(tmp_path)).stdout
+    for code in output.split("KERNEL")[1:]:
+        assert re.search(r"<\d+ x float>", code), code.split()[0]
+        assert not re.search(r"<\d+ x double>", code), code.split()[0]

@@ -1,0 +1,180 @@
+"""The package as it is installed, and the house's own rules."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import fastgd as gd
+
+ROOT = Path(__file__).parents[1]
+CHECK = """
+import importlib.metadata, sys
+import fastgd, fastgd.kernels
+model = fastgd.Model([fastgd.Linear(2, 1, bias=False, init=[[1, 2]])])
+assert model.layers[0].weight.tolist() == [[1, 2]]
+try:
+    import kernels
+    print("a top-level kernels is", kernels.__file__)
+except ImportError:
+    print("no top-level kernels")
+print(fastgd.__file__)
+print(fastgd.kernels.__file__)
+"""
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of what a build needs, so that the build leaves nothing behind here."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("fastgd", "kernels"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """A fresh environment that sees the dependencies of this one, but not its fastgd."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=True)
+    executable = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    ours = subprocess.run([sys.executable, "-c", purelib], capture_output=True, text=True, check=True).stdout.strip()
+    theirs = subprocess.run([executable, "-c", purelib], capture_output=True, text=True, check=True).stdout.strip()
+    # A .pth file adds folders, and runs none of the .pth files in them: an editable fastgd there stays out of sight.
+    Path(theirs, "dependencies.pth").write_text(ours)
+    return executable
+
+
+def run(python, *arguments, cwd, **environment):
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    process = subprocess.run(
+        [python, *arguments], cwd=cwd, env=clean | environment, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def pip(python, *arguments, cwd):
+    run(python, "-m", "pip", "-q", "--disable-pip-version-check", *arguments, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(checkout)]
+    subprocess.run(build, check=True, capture_output=True, text=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_wheel_holds_the_package_and_no_top_level_kernels(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names} == {"fastgd", f"fastgd-{gd.__version__}.dist-info"}
+    for path in (ROOT / "kernels").glob("*.py"):
+        assert f"fastgd/kernels/{path.name}" in names
+    assert "fastgd/py.typed" in names
+
+
+def test_wheel(wheel, python, tmp_path):
+    pip(python, "install", "--no-deps", "--force-reinstall", str(wheel), cwd=tmp_path)
+    out = run(python, "-c", CHECK, cwd=tmp_path)
+    assert "no top-level kernels" in out
+    assert str(Path("fastgd", "kernels", "__init__.py")) in out
+    assert "fastgd" in run(python, "-m", "fastgd", "info", cwd=tmp_path)
+
+
+def test_plain_install_run_from_the_checkout(wheel, python, checkout):
+    """Python finds ./fastgd before the installed one, and must find ./kernels with it."""
+    pip(python, "install", "--no-deps", "--force-reinstall", str(wheel), cwd=checkout)
+    out = run(python, "-c", CHECK, cwd=checkout)
+    assert str(checkout / "kernels") in out
+    assert "fastgd" in run(python, "-m", "fastgd", "info", cwd=checkout)
+
+
+def test_editable(checkout, python, tmp_path):
+    pip(python, "install", "--no-deps", "--force-reinstall", "-e", str(checkout), cwd=tmp_path)
+    out = run(python, "-c", CHECK, cwd=tmp_path)
+    assert "no top-level kernels" in out
+    assert str(checkout / "kernels") in out
+    assert str(checkout / "kernels") in run(python, "-c", CHECK, cwd=checkout)
+
+
+def test_python_path_alone(checkout, python, tmp_path):
+    pip(python, "uninstall", "-y", "fastgd", cwd=tmp_path)
+    assert str(checkout / "kernels") in run(python, "-c", CHECK, cwd=tmp_path, PYTHONPATH=str(checkout))
+    assert str(checkout / "kernels") in run(python, "-c", CHECK, cwd=checkout, PYTHONPATH=".")
+
+
+# Who may import whom: only what stands further down.
+FLOORS = [
+    ["__main__"],
+    ["cli"],
+    ["baseline", "machine", "warmup"],
+    ["trainer"],
+    ["engine"],
+    ["model", "data"],
+    ["arrays", "synthetic", "storage"],
+    ["dataset", "layers", "losses", "optimizers", "history", "reference"],
+    ["_check", "_version", "errors"],
+    ["kernels"],
+]
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+MODULES = sorted((ROOT / "fastgd").glob("*.py"))
+
+
+def imports(path):
+    """(package, name) for each module that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield (*alias.name.split("."), "")[:2]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            package, *rest = node.module.split(".")
+            for alias in node.names:
+                yield package, rest[0] if rest else alias.name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_imports_point_down(path):
+    found = list(imports(path))
+    assert not [name for package, name in found if package in ("numba", "llvmlite")]
+    assert not [name for package, name in found if package == "kernels"]
+    if path.stem == "__init__":
+        return
+    ours = [name for package, name in found if package == "fastgd" and name in FLOOR]
+    assert not [name for name in ours if FLOOR[name] <= FLOOR[path.stem]]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "kernels").glob("*.py")), ids=lambda path: path.stem)
+def test_kernels_know_only_numba_and_numpy(path):
+    standard = {"hashlib", "os", "uuid", "warnings", "collections", "pathlib", "typing"}
+    assert {package for package, _ in imports(path)} <= {"numba", "numpy", "_jit", *standard} | {
+        other.stem for other in (ROOT / "kernels").glob("*.py")
+    }
+
+
+def test_import_is_light():
+    """What training does not need is not imported with the package."""
+    code = "import fastgd, sys; print(*sys.modules)"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
+    assert not loaded & {"scipy.linalg", "tqdm", "safetensors", "matplotlib", "argparse", "pytest", "sklearn", "dask"}
+
+
+def test_every_public_name_is_documented():
+    for name in gd.__all__:
+        if name not in ("__version__", "data"):
+            documented = getattr(gd, name)
+            assert documented.__doc__, name
+            for member, value in vars(documented).items():
+                if callable(value) and not member.startswith("_"):
+                    assert value.__doc__, f"{name}.{member}"

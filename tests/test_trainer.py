@@ -1,0 +1,237 @@
+"""The trainer: history, validation, callbacks, progress, files, divergence, Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from cases import model_of, rows_for
+
+import fastgd as gd
+
+
+def test_history_and_validation(dtype):
+    model = model_of("hidden layer", dtype)
+    X, y, weight = rows_for(model, 40)
+    trainer = gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=8)
+    history = trainer.fit(X, y, epochs=3, validation=(X[:10], y[:10], weight[:10]))
+    assert history is trainer.history
+    assert len(history) == 3
+    assert history.validation_loss[-1] == model.loss(X[:10], y[:10], sample_weight=weight[:10])
+    assert all(seconds > 0 for seconds in history.seconds)
+    trainer.fit(X, y)
+    assert [record.epoch for record in history] == [1, 2, 3, 4]
+    assert history.validation_loss[-1] is None
+    assert trainer.n_updates == 20
+
+
+def test_callbacks_see_the_record_and_may_stop():
+    model = model_of("neuron")
+    X, y, _ = rows_for(model, 10)
+    trainer = gd.Trainer(model)
+    seen = []
+
+    def keep(trainer, record):
+        seen.append((record.epoch, trainer.n_updates, record.loss == trainer.history.loss[-1]))
+
+    history = trainer.fit(X, y, epochs=10, callbacks=[lambda _, record: record.epoch == 3, keep])
+    assert seen == [(1, 10, True), (2, 20, True), (3, 30, True)]
+    assert len(history) == 3
+
+
+def test_an_error_in_a_callback_reaches_the_caller():
+    model = model_of("neuron")
+    X, y, _ = rows_for(model, 10)
+    trainer = gd.Trainer(model)
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit(X, y, epochs=3, callbacks=[lambda *_: 1 / 0])
+    assert len(trainer.history) == 1
+
+
+def test_progress_shows_loss_and_rows_per_second(capsys):
+    model = model_of("neuron")
+    X, y, _ = rows_for(model, 1000)
+    gd.Trainer(model, optimizer=gd.SGD(0.001)).fit(X, y, epochs=2, progress=True)
+    shown = capsys.readouterr().err
+    assert "2.00k/2.00k" in shown
+    assert "row/s" in shown
+    assert "loss=" in shown
+    gd.Trainer(model).fit(X, y)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["neuron", "hidden layer"])
+@pytest.mark.parametrize("batch_size", [1, 7, None])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_run_goes_on_with_the_same_bits(name, batch_size, shuffle, dtype, tmp_path):
+    model = model_of(name, dtype)
+    X, y, _ = rows_for(model, 30)
+    options = {"optimizer": gd.SGD(0.03), "batch_size": batch_size, "shuffle": shuffle, "seed": 6}
+    whole = gd.Trainer(model, **options)
+    whole.fit(X, y, epochs=5)
+    trainer = gd.Trainer(model_of(name, dtype), **options)
+    for epochs in (2, 1, 2):
+        trainer.fit(X, y, epochs=epochs)
+        trainer.save(tmp_path / "run.safetensors")
+        trainer = gd.Trainer.load(tmp_path / "run.safetensors")
+    np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
+    assert trainer.history.loss == whole.history.loss
+    assert trainer.n_updates == whole.n_updates
+    assert (trainer.optimizer, trainer.batch_size, trainer.shuffle, trainer.seed, trainer.loss) == (
+        whole.optimizer,
+        whole.batch_size,
+        whole.shuffle,
+        whole.seed,
+        whole.loss,
+    )
+
+
+def test_a_run_goes_on_between_steps(tmp_path):
+    X, y, _ = rows_for(model_of("neuron"), 9)
+    trainer, whole = gd.Trainer(model_of("neuron")), gd.Trainer(model_of("neuron"))
+    for row in range(0, 9, 3):
+        whole.step(X[row : row + 3], y[row : row + 3])
+        trainer.step(X[row : row + 3], y[row : row + 3])
+        trainer.save(tmp_path / "run")
+        trainer = gd.Trainer.load(tmp_path / "run")
+    np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
+    assert trainer.n_updates == 3
+
+
+def test_a_run_file_is_a_model_file_but_not_the_reverse(tmp_path):
+    trainer = gd.Trainer(model_of("neuron"))
+    trainer.save(tmp_path / "run")
+    np.testing.assert_array_equal(gd.Model.load(tmp_path / "run").parameters, trainer.model.parameters)
+    trainer.model.save(tmp_path / "model")
+    with pytest.raises(ValueError, match="holds no run of fastgd's"):
+        gd.Trainer.load(tmp_path / "model")
+
+
+DIVERGING = [("neuron", 1), ("neuron", 4), ("hidden layer", 1), ("hidden layer", 16), ("hidden layer", None)]
+DIVERGING += [("two Linears in a row", 3)]
+
+
+@pytest.mark.parametrize(("name", "batch_size"), DIVERGING)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_divergence(name, batch_size, shuffle, dtype):
+    """Unscaled features: the error names epoch, step and learning rate; the model is the one before that step."""
+    model, twin = model_of(name, dtype), model_of(name, dtype)
+    X, _, _ = rows_for(model, 200)
+    X = X * 1e6
+    y = np.ones((200, model.out_features))
+    options = {"optimizer": gd.SGD(0.5), "batch_size": batch_size, "seed": 1}
+    trainer = gd.Trainer(model, shuffle=shuffle, **options)
+    with pytest.raises(gd.DivergenceError, match=r"learning rate 0\.5") as caught:
+        trainer.fit(X, y, epochs=1000)
+    assert isinstance(caught.value, ArithmeticError)
+    assert np.isfinite(model.parameters).all()
+    epoch = len(trainer.history) + 1
+    batch_rows = batch_size or 200
+    step = trainer.n_updates - (epoch - 1) * -(-200 // batch_rows)
+    assert f"epoch {epoch}, step {step + 1}," in str(caught.value)
+    # Step by step to the same place, then over the edge.
+    replay = gd.Trainer(twin, **options)
+    done = 0
+    for past in range(epoch):
+        order = np.random.default_rng([1, past]).permutation(200) if shuffle else np.arange(200)
+        for start in range(0, 200, batch_rows):
+            rows = order[start : start + batch_rows]
+            if done == trainer.n_updates:
+                np.testing.assert_array_equal(twin.parameters, model.parameters)
+                with pytest.raises(gd.DivergenceError):
+                    replay.step(X[rows], y[rows])
+                np.testing.assert_array_equal(twin.parameters, model.parameters)
+                return
+            replay.step(X[rows], y[rows])
+            done += 1
+    pytest.fail("the step that the error names was never reached")
+
+
+def test_training_goes_on_after_divergence():
+    model = model_of("neuron")
+    X, y, _ = rows_for(model, 100)
+    trainer = gd.Trainer(model, optimizer=gd.SGD(1e9))
+    with pytest.raises(gd.DivergenceError):
+        trainer.fit(X, y, epochs=100)
+    model.parameters = model_of("neuron").parameters
+    trainer.optimizer = gd.SGD(0.01)
+    twin = gd.Trainer(model_of("neuron"), optimizer=gd.SGD(0.01))
+    trainer.fit(X, y)
+    twin.fit(X, y)
+    np.testing.assert_array_equal(model.parameters, twin.model.parameters)
+
+
+INTERRUPTED = """
+import json, sys, time
+import numpy as np
+import fastgd as gd
+
+name = sys.argv[1]
+layers = {"neuron": [gd.Linear(100, 1), gd.ReLU()],
+          "wide": [gd.Linear(100, 512), gd.ReLU(), gd.Linear(512, 512), gd.ReLU(), gd.Linear(512, 1)]}[name]
+model = gd.Model(layers)
+trainer = gd.Trainer(model, optimizer=gd.SGD(1e-5), batch_size=1 if name == "neuron" else int(sys.argv[2]) or None,
+                     shuffle=sys.argv[3] == "shuffle")
+small, large = gd.data.synthetic(100, 100), gd.data.synthetic(10**7 if name == "neuron" else 200_000, 100)
+trainer.fit(small)
+print("ready", flush=True)
+try:
+    trainer.fit(large, epochs=10**6)
+except KeyboardInterrupt:
+    caught = time.time()
+finite = bool(np.isfinite(model.parameters).all())
+history = len(trainer.history)
+print(json.dumps({"caught": caught, "finite": finite, "history": history, "goes on": len(trainer.fit(small))}))
+"""
+
+
+INTERRUPTIONS = [("neuron", "1", "no"), ("neuron", "1", "shuffle"), ("wide", "256", "no"), ("wide", "0", "no")]
+
+
+@pytest.mark.parametrize("arguments", INTERRUPTIONS)
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c(arguments):
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, *arguments], stdout=subprocess.PIPE, text=True, env=os.environ
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(1)
+    sent = time.time()
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    result = json.loads(output)
+    assert result["finite"]
+    assert result["goes on"] == result["history"] + 1
+    # Half a second is the promise; a machine that is busy otherwise gets more before the test gives up on it.
+    assert result["caught"] - sent < 5
+
+
+def test_python_has_control_many_times_a_second():
+    """Another thread runs while the kernels do, and an epoch is cut into slices of a bounded time."""
+    model = model_of("neuron")
+    data = gd.data.synthetic(3_000_000, 5, dtype="float64")
+    X, y = data.arrays()
+    ticks = []
+    done = threading.Event()
+
+    def tick():
+        while not done.wait(0.005):
+            ticks.append(time.perf_counter())
+
+    clock = threading.Thread(target=tick)
+    clock.start()
+    slices = []
+    trainer = gd.Trainer(model, optimizer=gd.SGD(1e-4))
+    engine = trainer._engine_for(1)
+    engine_call = engine._call
+    engine._call = lambda block, *rest: (slices.append(len(block.X)), engine_call(block, *rest))
+    trainer.fit(X, y, epochs=3)
+    done.set()
+    clock.join()
+    assert len(slices) > 10
+    assert len(ticks) > 3
