@@ -1,0 +1,38 @@
+"""The README's code runs as it stands."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = re.findall(r"^fastgd (.*?)(?:  +#.*)?$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[2][:30])
+def test_code_block(block, tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    if "# [0.43" in block:
+        assert run.stdout == "[0.43 1.   1.3 ]\n"
+
+
+def test_commands(tmp_path, monkeypatch, capsys):
+    import fastgd as gd
+    from fastgd.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    data = gd.data.synthetic(2000, 10)
+    data.save(tmp_path)
+    assert [command.split()[0] for command in COMMANDS] == ["train", "train", "predict", "warmup", "info"]
+    for command in COMMANDS:
+        if command == "warmup":
+            continue
+        command = command.replace("1000000x100", "1000x10")
+        assert main(command.split()) == 0, command
+    assert (tmp_path / "predictions.npy").exists()
