@@ -153,15 +153,17 @@ def test_divergence(capsys, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_saves_the_model(tmp_path):
     command = [sys.executable, "-m", "fastgd", "train", "--synthetic", "1000000x100", "--epochs", "1000000"]
-    process = subprocess.Popen(
-        [*command, "--out", str(tmp_path / "m")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    shown = ""
-    while "row/s" not in shown:
-        shown += process.stderr.read(1)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    command += ["--out", str(tmp_path / "m")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            shown = ""
+            while "row/s" not in shown:
+                shown += process.stderr.read(1)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert err.endswith("fastgd: interrupted\n")
     assert np.isfinite(gd.Model.load(tmp_path / "m").parameters).all()

@@ -196,14 +196,16 @@ INTERRUPTIONS = [("neuron", "1", "no"), ("neuron", "1", "shuffle"), ("wide", "25
 @pytest.mark.parametrize("arguments", INTERRUPTIONS)
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c(arguments):
-    process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, *arguments], stdout=subprocess.PIPE, text=True, env=os.environ
-    )
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(1)
-    sent = time.time()
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    run = [sys.executable, "-c", INTERRUPTED, *arguments]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(1)
+            sent = time.time()
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
     result = json.loads(output)
     assert result["finite"]
     assert result["goes on"] == result["history"] + 1
