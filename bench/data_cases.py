@@ -2,11 +2,11 @@
 
 import numpy as np
 from case import Case
-from fastgd.kernels.synthetic import mix, planted_weights
 from numpy_rows import numpy_rows, python_rows
 
 from fastgd import kernels
 from fastgd.dataset import read_only
+from fastgd.kernels.synthetic import mix, planted_weights
 
 
 def gather_rows(n_rows: int, n_samples: int, n_features: int) -> Case:

@@ -9,7 +9,7 @@ from workloads import Workload
 from fastgd import baseline, kernels, reference
 from fastgd.dataset import read_only
 
-RATE = 1e-4
+RATE = 1e-3
 NO_WEIGHTS = read_only(np.empty(0, np.float32))
 
 
@@ -26,8 +26,8 @@ class Subject:
         self.numpy = NumpyNetwork(self.parameters, widths, batch_size, self.tolerance)
         self.python = baseline.as_reference(self.model)
         self.batches = [slice(i, i + batch_size) for i in range(0, n_samples, batch_size)]
-        # Of one sample's pass: a sum over each layer's inputs, and over the batch.
-        self.operations = sum(widths) + batch_size
+        # A sum over the inputs of each layer and over the batch, whose errors are as often up as down.
+        self.operations = int(np.sqrt(sum(widths) + batch_size))
 
 
 def predict_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:

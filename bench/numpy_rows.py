@@ -6,6 +6,7 @@ An even number of features and one output: see the kernel for the formulas.
 import math
 
 import numpy as np
+
 from fastgd.kernels.synthetic import GOLDEN
 
 _BITS = (1 << 64) - 1

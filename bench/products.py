@@ -2,10 +2,10 @@
 
 import numba
 import numpy as np
-from fastgd.kernels.network import KIND, LINEAR, N_IN, N_OUT, OUTPUT, WEIGHT, matrix
 
 import fastgd as gd
 from fastgd import kernels
+from fastgd.kernels.network import KIND, LINEAR, N_IN, N_OUT, OUTPUT, WEIGHT, matrix
 
 
 @numba.njit

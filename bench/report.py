@@ -10,6 +10,7 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import numpy as np
 from runs import bound_of, prepare
 from start import FIRST_UPDATES, Ratios, ratios
 from timing import best_seconds
@@ -18,7 +19,13 @@ from workloads import WORKLOADS, Workload
 from fastgd import machine
 
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+METHOD = (
+    "Each ratio is of the best processor times of epochs run by turns in one process, after all had come to the same "
+    "parameters; pure Python trains on the first rows only. First updates: medians over fresh processes."
+)
 README = Path(__file__).parents[1] / "README.md"
+# As they read in the README, and as `machine.describe` names them.
+VERSIONS = {"Python": "python", "Numba": "numba", "NumPy": "numpy", "SciPy": "scipy", "BLAS": "BLAS"}
 
 
 def main() -> None:
@@ -33,7 +40,7 @@ def main() -> None:
         replace_between_markers("", options.readme.read_text(encoding="utf-8"))
     epochs = {name: best_seconds(prepare(workload), options.seconds) for name, workload in WORKLOADS.items()}
     starts = {name: ratios(code, options.starts) for name, code in FIRST_UPDATES.items()}
-    table = f"{machine_line()}\n\n{epoch_table(epochs)}\n\n{start_table(starts)}"
+    table = f"{machine_line()}\n{METHOD}\n\n{epoch_table(epochs)}\n\n{start_table(starts)}"
     if options.dry_run:
         print(table)
     else:
@@ -52,7 +59,7 @@ def speeds(seconds: dict[str, float]) -> dict[str, float]:
 
 def epoch_table(epochs: dict[str, dict[str, float]]) -> str:
     """One line a workload."""
-    header = ["epoch of", "speed, pure Python = 1", "speed, NumPy = 1", "time against its bound", "finite check"]
+    header = ["epoch of", "speed, pure Python = 1", "speed, NumPy = 1", "time against its bound", "finite check costs"]
     rows = [[name, *epoch_cells(WORKLOADS[name], seconds)] for name, seconds in epochs.items()]
     return markdown(header, rows)
 
@@ -63,18 +70,18 @@ def epoch_cells(workload: Workload, seconds: dict[str, float]) -> list[str]:
         share = f"{seconds[bound] / fastgd:.0%} of read bandwidth"
     else:
         share = f"{fastgd / seconds[bound]:.2f} × {bound}"
-    check = fastgd / seconds["unchecked"] - 1
-    return [
-        rounded(seconds["pure Python"] / fastgd),
-        f"{seconds['NumPy'] / fastgd:.2g}",
-        share,
-        f"{check:+.1%}",
-    ]
+    speed_python, speed_numpy = seconds["pure Python"] / fastgd, seconds["NumPy"] / fastgd
+    return [rounded(speed_python), rounded(speed_numpy), share, cost(fastgd / seconds["unchecked"] - 1)]
+
+
+def cost(share: float) -> str:
+    """A share of an epoch; below a hundredth it is lost in the noise."""
+    return f"{share:.0%}" if share >= 0.01 else "under 1%"
 
 
 def rounded(ratio: float) -> str:
-    """Two significant digits: a second run would give other ones from the third on."""
-    return f"{float(f'{ratio:.2g}'):,.0f}"
+    """Two decimals below 10, two significant digits above: a second run would give other ones after these."""
+    return f"{ratio:.2f}" if ratio < 10 else f"{float(f'{ratio:.2g}'):,.0f}"
 
 
 def start_table(starts: dict[str, Ratios]) -> str:
@@ -90,12 +97,12 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def machine_line() -> str:
+    """Where the figures come from."""
     facts = machine.describe()
     versions = ", ".join(f"{name} {facts[key]}" for name, key in VERSIONS.items())
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    versions += f" and {blas['name']} {blas['version']} (NumPy's)"
     return f"{processor()}, {facts['processors']} usable cores; {versions}; BLAS threads: {facts['BLAS threads']}."
-
-
-VERSIONS = {"Python": "python", "Numba": "numba", "NumPy": "numpy", "SciPy": "scipy", "BLAS": "BLAS"}
 
 
 def processor() -> str:

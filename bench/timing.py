@@ -1,4 +1,4 @@
-"""How ratios are taken: the contenders by turns in one process, the best time of each."""
+"""How ratios are taken: the contenders by turns in one process, the best processor time of each."""
 
 import time
 from collections.abc import Mapping
@@ -7,21 +7,26 @@ from runs import Run
 
 
 def best_seconds(runs: Mapping[str, Run], seconds: float) -> dict[str, float]:
-    """Each run's seconds per row, the best of at least three epochs.
+    """Each run's seconds per row, the best of its epochs.
 
-    A round gives every run one epoch, so that a slower spell of the machine meets all of them; rounds go on for about
-    `seconds`. A run that takes more than a fifth of this has three epochs.
+    A round gives every run one epoch, so that a slower spell of the machine meets all of them. After three rounds, the
+    runs whose epochs take less than a tenth of `seconds` go on for `seconds`.
     """
     best = dict.fromkeys(runs, float("inf"))
-    n_rounds, end = 0, time.perf_counter() + seconds
-    while n_rounds < 3 or time.perf_counter() < end:
-        for name, run in runs.items():
-            if n_rounds >= 3 and best[name] * run.n_samples > seconds / 5:
-                continue
-            run.reset()
-            began = time.perf_counter()
-            run.epoch()
-            spent = time.perf_counter() - began
-            best[name] = min(best[name], spent / run.n_samples)
-        n_rounds += 1
+    for _ in range(3):
+        _round(runs, best)
+    quick = {name: run for name, run in runs.items() if best[name] * run.n_samples < seconds / 10}
+    end = time.perf_counter() + seconds
+    while quick and time.perf_counter() < end:
+        _round(quick, best)
     return best
+
+
+def _round(runs: Mapping[str, Run], best: dict[str, float]) -> None:
+    for name, run in runs.items():
+        run.reset()
+        # No run waits for anything, so this is its time on a processor of its own: a run with few epochs would
+        # otherwise be charged for other processes' turns more often than one with many.
+        began = time.thread_time()
+        run.epoch()
+        best[name] = min(best[name], (time.thread_time() - began) / run.n_samples)
