@@ -51,6 +51,37 @@ def non_negative(value: Any, name: str) -> float:
     return checked
 
 
+def positive(value: Any, name: str) -> float:
+    """A finite number above zero."""
+    checked = non_negative(value, name)
+    if checked == 0:
+        raise ValueError(f"{name} is {value!r}; expected more than 0")
+    return checked
+
+
+def between(value: Any, name: str, minimum: float, maximum: float) -> float:
+    """A number from minimum to maximum."""
+    checked = non_negative(value, name)
+    if not minimum <= checked <= maximum:
+        raise ValueError(f"{name} is {value!r}; expected a number from {minimum} to {maximum}")
+    return checked
+
+
+def below_one(value: Any, name: str) -> float:
+    """A number from 0 to less than 1."""
+    checked = between(value, name, 0, 1)
+    if checked == 1:
+        raise ValueError(f"{name} is {value!r}; expected less than 1")
+    return checked
+
+
+def switch(value: Any, name: str) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {value!r}; expected True or False")
+    return bool(value)
+
+
 def choice(value: Any, name: str, allowed: Iterable[str]) -> str:
     """One of the known names."""
     if value not in (known := list(allowed)):

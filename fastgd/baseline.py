@@ -37,7 +37,7 @@ def as_reference(model: Model) -> list[reference.Layer]:
             bias = None if layer.bias is None else layer.bias.tolist()
             layers.append(reference.Linear(layer.weight.tolist(), bias))
         else:
-            layers.append(reference.ReLU(layer.tolerance_in(model.dtype)))
+            layers.append(reference.ReLU(layer.number_in(model.dtype)))
     return layers
 
 

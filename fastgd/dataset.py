@@ -9,6 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastgd.kernels import standardize_rows
+
+MeanAndScale = tuple[np.ndarray, np.ndarray]
+
 # Gathered blocks should stay in the cache between their writing and their use, and outweigh the call that fills them.
 _BLOCK_BYTES = 4 << 20
 # Pages of a memory-mapped file count as the process's memory until they are released.
@@ -72,6 +76,10 @@ class Dataset(ABC):
     def release(self, start: int, stop: int) -> None:  # noqa: B027 (most sources hold nothing)
         """Say that rows start to stop have been used, so that memory they hold can go."""
 
+    def row_number(self, row: int) -> int:
+        """What errors call a row."""
+        return row
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """All rows in memory: X of shape (n_samples, n_features) and y of shape (n_samples, n_outputs)."""
         X = np.empty((self.n_samples, self.n_features), self.dtype)
@@ -105,10 +113,10 @@ class Dataset(ABC):
                 part.unlink(missing_ok=True)
 
 
-def allocate(dataset: Dataset, n_rows: int, dtype: np.dtype) -> Block:
-    """A writable block for some rows of a data set."""
+def allocate(dataset: Dataset, n_rows: int, dtype: np.dtype, X_dtype: np.dtype | None = None) -> Block:
+    """A writable block for some rows of a data set; X_dtype is that of X, where it differs."""
     return Block(
-        np.empty((n_rows, dataset.n_features), dtype),
+        np.empty((n_rows, dataset.n_features), X_dtype or dtype),
         np.empty((n_rows, dataset.n_outputs), dtype),
         np.empty(n_rows if dataset.has_sample_weight else 0, dtype),
     )
@@ -137,21 +145,34 @@ class Reader:
     dtype : numpy dtype
     min_rows : int
         How many rows one block must be able to hold.
+    mean_and_scale : pair of (n_features,) float64 arrays, optional
+        Features become (x - mean) · scale.
     max_bytes : int, optional
         Bound on a block of rows that needs no copy; by default none, unless the rows are a memory-mapped file.
     """
 
-    def __init__(self, dataset: Dataset, dtype: np.dtype, min_rows: int = 1, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        dtype: np.dtype,
+        min_rows: int = 1,
+        mean_and_scale: MeanAndScale | None = None,
+        max_bytes: int | None = None,
+    ) -> None:
         self.dataset = dataset
         self.order: np.ndarray | None = None
         self._dtype = dtype
-        self._view = dataset.view(dtype)
-        row_bytes = dataset.n_features * dtype.itemsize
+        self._mean_and_scale = mean_and_scale
+        # What is standardised is read in the data's own dtype: a float32 may not hold a mean far from zero exactly.
+        self._X_dtype = dtype if mean_and_scale is None else dataset.dtype
+        self._view = dataset.view(dtype) if mean_and_scale is None else None
+        row_bytes = dataset.n_features * self._X_dtype.itemsize
         if max_bytes is None:
             max_bytes = _MAPPED_BYTES if dataset.is_mapped else dataset.n_samples * row_bytes
         self._rows_in_place = max(min_rows, max_bytes // row_bytes)
         self._rows_copied = min(max(min_rows, _BLOCK_BYTES // row_bytes), dataset.n_samples)
         self._buffers: Block | None = None
+        self._standardized: np.ndarray | None = None
 
     @property
     def max_rows(self) -> int:
@@ -167,10 +188,19 @@ class Reader:
         if self._in_place:
             return self._view.rows(start, stop)
         if self._buffers is None:
-            self._buffers = allocate(self.dataset, self._rows_copied, self._dtype)
+            self._buffers = allocate(self.dataset, self._rows_copied, self._dtype, self._X_dtype)
         out = self._buffers.rows(0, stop - start)
         self.dataset.read(slice(start, stop) if self.order is None else self.order[start:stop], out)
+        if self._mean_and_scale is not None:
+            out = out._replace(X=self._standardize(out.X))
         return Block(*map(read_only, out))
+
+    def _standardize(self, X: np.ndarray) -> np.ndarray:
+        if self._standardized is None:
+            self._standardized = np.empty((self._rows_copied, X.shape[1]), self._dtype)
+        out = self._standardized[: len(X)]
+        standardize_rows(X, *self._mean_and_scale, out)
+        return out
 
     def release(self, start: int, stop: int) -> None:
         """Say that rows start to stop of the epoch have been used."""
@@ -178,17 +208,26 @@ class Reader:
             self.dataset.release(start, stop)
 
     def row(self, position: int) -> int:
-        """Which row of the data set stands at a position of the epoch."""
-        return position if self.order is None else int(self.order[position])
+        """What errors call the row at a position of the epoch."""
+        return self.dataset.row_number(position if self.order is None else int(self.order[position]))
 
 
-def blocks(dataset: Dataset, dtype: np.dtype) -> Iterator[tuple[int, Block]]:
+def blocks(
+    dataset: Dataset, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None
+) -> Iterator[tuple[int, Block]]:
     """Every row once, in order, as (first row, block); each block holds until the next."""
-    reader = Reader(dataset, dtype, max_bytes=_BLOCK_BYTES)
+    reader = Reader(dataset, dtype, mean_and_scale=mean_and_scale, max_bytes=_BLOCK_BYTES)
     for start in range(0, dataset.n_samples, reader.max_rows):
         stop = min(start + reader.max_rows, dataset.n_samples)
         yield start, reader.read(start, stop)
         reader.release(start, stop)
+
+
+def all_finite(array: np.ndarray) -> bool:
+    """Whether no element is NaN or infinite."""
+    # A finite sum has finite terms, and costs a fraction of a look at each. Where it is not, it may have overflowed.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
 def require_finite(block: Block, row_of: Callable[[int], int] = int) -> None:
@@ -198,10 +237,8 @@ def require_finite(block: Block, row_of: Callable[[int], int] = int) -> None:
         Turns a row of the block into a row of the data set.
     """
     for name, array in zip(Block._fields, block, strict=True):
-        # A sum is finite only if every term is; where it is not, for overflow perhaps, look at each.
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(array.sum()):
-                continue
+        if all_finite(array):
+            continue
         bad = np.argwhere(~np.isfinite(array))
         if len(bad):
             column = f", column {bad[0][1]}" if array.ndim == 2 and array.shape[1] > 1 else ""

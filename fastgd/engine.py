@@ -11,52 +11,137 @@ from collections.abc import Callable
 import numpy as np
 
 from fastgd import kernels
-from fastgd.dataset import Block, Reader, require_finite
+from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
+from fastgd.kernels.loss import HalfSquaredError
+from fastgd.kernels.update import PlainSGD
 from fastgd.layers import Linear, ReLU
+from fastgd.losses import Loss, acceptable, require_targets
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer
+from fastgd.schedules import Constant, Schedule
 
 # Ctrl-C must not wait longer than this; a call of a kernel costs some microseconds.
 _SLICE_SECONDS = 0.05
+# Rates of so many updates stay in the cache from where they are computed to where they are used.
+_RATES_PER_CALL = 1 << 16
+
+Regularization = kernels.NoRegularization | kernels.Regularization
 
 
 class Engine:
-    """Gradient descent on a model, for batches of up to `batch_rows` rows.
+    """Gradient descent on a model: everything that training changes, and the loop that changes it.
 
-    A batch of one row on a single neuron has its own loop, `train_neuron`; all else goes through `train_network`.
+    A single neuron with the half squared error and plain SGD, one row at a time, has a loop of its own, `train_neuron`;
+    all else goes through `train_network`.
     """
 
-    def __init__(self, model: Model, optimizer: Optimizer, batch_rows: int) -> None:
-        self.batch_rows = batch_rows
-        self.n_updates = 0
+    def __init__(
+        self,
+        model: Model,
+        loss: Loss,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        regularization: Regularization = kernels.NoRegularization(),  # noqa: B008 (a constant)
+        seed: int = 0,
+    ) -> None:
+        self.rate_factor = 1.0
         self._model = model
-        self.optimizer = optimizer
-        self._network = model.network(batch_rows)
-        self._chunk_rows = min(model.chunk_rows, batch_rows)
-        self._gradient = np.zeros_like(model.parameters)
-        n_chunk_gradient = model.parameters.size if batch_rows > self._chunk_rows else 0
-        self._chunk_gradient = np.empty(n_chunk_gradient, model.dtype)
-        self._loss_sum = np.zeros(1)
-        self._state = (model.parameters, self._gradient, self._loss_sum)
-        self._snapshot = tuple(array.copy() for array in self._state)
+        self._loss = loss
+        self._optimizer = optimizer.record()
+        self._schedule = schedule
+        self._regularization = regularization
+        self._seed = seed
+        parameters = model.parameters
+        is_regularized = isinstance(regularization, kernels.Regularization)
+        averages = is_regularized and np.isfinite(regularization.average_from)
+        has_l1 = is_regularized and regularization.l1 > 0
+        scalars = np.zeros(4)
+        first = next(layer for layer in model.layers if isinstance(layer, Linear))
+        scalars[2:] = first.out_features * first.in_features, first.in_features
+        self._vectors = kernels.Vectors(
+            parameters=parameters,
+            gradient=np.zeros_like(parameters),
+            chunk_gradient=np.empty(0, model.dtype),
+            state=np.full((optimizer.n_states, parameters.size), optimizer.initial_state, model.dtype),
+            scalars=scalars,
+            average=np.zeros(parameters.size if averages else 0, model.dtype),
+            orthant=np.zeros(parameters.size if has_l1 else 0, model.dtype),
+        )
+        # As `train_network` describes it.
+        self._progress = np.zeros(4)
         self._slice_rows = 1
-        # A Linear multiplies every element of its input into its gradient, so bad rows show in the parameters; a ReLU
-        # in front could hide one.
-        self._inspects_rows = not isinstance(model.layers[0], Linear)
+        self._batch_rows = 0
+        self._chunk_rows = 0
+        # A Linear multiplies every element of its input into its gradient, so bad rows show in the parameters; an
+        # activation in front could hide one.
+        self._inspects_rows = not model.starts_linear
+
+    @property
+    def n_updates(self) -> int:
+        """How many updates were made."""
+        return int(self._progress[1])
+
+    @property
+    def average(self) -> np.ndarray | None:
+        """The running mean of the parameters, (n_parameters,), or None where none is kept or none has begun."""
+        average = self._vectors.average
+        started = average.size and self.n_updates >= self._regularization.average_from
+        return average if started else None
+
+    def saved_state(self) -> dict[str, np.ndarray]:
+        """What the optimiser and the average hold, by name: written into, it is restored."""
+        state = {"optimizer.state": self._vectors.state, "optimizer.scalars": self._vectors.scalars}
+        return state | {"average": self._vectors.average, "progress": self._progress}
+
+    def learning_rate(self) -> float:
+        """The rate of the next update."""
+        return float(self._rates(1)[0])
+
+    def _rates(self, n_updates: int) -> np.ndarray:
+        if isinstance(self._schedule, Constant):
+            n_updates = 1
+        return self.rate_factor * self._schedule(np.arange(1.0, n_updates + 1) + self._progress[1])
+
+    def prepare(self, batch_rows: int) -> None:
+        """Have buffers for batches of up to so many rows."""
+        if batch_rows == self._batch_rows:
+            return
+        self._batch_rows = batch_rows
+        self._chunk_rows = min(self._model.chunk_rows, batch_rows)
+        self._network = self._model.network(batch_rows, dropout_seed=self._seed, progress=self._progress)
+        spans_chunks = batch_rows > self._chunk_rows
+        n_scratch = self._model.parameters.size if spans_chunks else 0
+        vectors = self._vectors = self._vectors._replace(chunk_gradient=np.empty(n_scratch, self._model.dtype))
+        # The gradient lives on from call to call only where a batch may be cut.
+        carried = (vectors.gradient,) if spans_chunks else ()
+        self._state = (vectors.parameters, vectors.state, vectors.scalars, vectors.average, self._progress, *carried)
+        self._snapshot = tuple(array.copy() for array in self._state)
+        self._is_neuron = (
+            batch_rows == 1
+            and self._model.is_neuron
+            and isinstance(self._loss, HalfSquaredError)
+            and isinstance(self._optimizer, PlainSGD)
+            and isinstance(self._regularization, kernels.NoRegularization)
+        )
+
+    @property
+    def chunk_rows(self) -> int:
+        """How many rows a block must have room for."""
+        return self._chunk_rows
 
     def train_epoch(self, reader: Reader, epoch: int, on_rows: Callable[[int, float], None] | None = None) -> float:
         """Train on every row that the reader has, in its order, and return the mean loss.
 
-        reader : its blocks must have room for `batch_rows` or a chunk, whichever is smaller
+        reader : its blocks must have room for `chunk_rows`
         epoch : the number that errors name
         on_rows : called after each slice with the rows it took and the mean loss so far
 
-        Raises ValueError for a NaN or infinity in the data and DivergenceError where training itself stopped being
-        finite; the model keeps the parameters from before that step.
+        Raises ValueError for bad values in the data and DivergenceError where training itself stopped being finite; the
+        model keeps the parameters from before that step.
         """
         n_epoch = reader.dataset.n_samples
-        self._loss_sum[0] = 0
+        self._progress[[0, 2]] = 0
         start = 0
         while start < n_epoch:
             stop = self._cut(start, start + reader.max_rows, n_epoch)
@@ -69,17 +154,17 @@ class Engine:
                 self._run(part, first, n_epoch, lambda row, first=first: reader.row(first + row), epoch)
                 self._adapt(time.perf_counter() - began)
                 if on_rows:
-                    on_rows(last - first, float(self._loss_sum[0]) / last)
+                    on_rows(last - first, float(self._progress[0]) / last)
                 first = last
             reader.release(start, stop)
             start = stop
-        return float(self._loss_sum[0]) / n_epoch
+        return float(self._progress[0]) / n_epoch
 
     def _cut(self, start: int, target: int, n_epoch: int) -> int:
         """The last end of a chunk in (start, target], or the first after start where there is none."""
 
         def end_at_or_before(row: int) -> int:
-            batch = row // self.batch_rows * self.batch_rows
+            batch = row // self._batch_rows * self._batch_rows
             return batch + (row - batch) // self._chunk_rows * self._chunk_rows
 
         if target >= n_epoch:
@@ -87,7 +172,7 @@ class Engine:
         end = end_at_or_before(target)
         if end > start:
             return end
-        batch_end = (start // self.batch_rows + 1) * self.batch_rows
+        batch_end = (start // self._batch_rows + 1) * self._batch_rows
         return min(start + self._chunk_rows, batch_end, n_epoch)
 
     def _adapt(self, seconds: float) -> None:
@@ -95,52 +180,54 @@ class Engine:
             self._slice_rows *= 2
         elif seconds > _SLICE_SECONDS:
             self._slice_rows = max(self._slice_rows // 2, 1)
+        if not isinstance(self._schedule, Constant):
+            self._slice_rows = min(self._slice_rows, _RATES_PER_CALL * self._batch_rows)
 
     def _run(self, block: Block, first: int, n_epoch: int, row_of: Callable[[int], int], epoch: int) -> None:
         """Train on consecutive rows, of which the first has position `first` in the epoch."""
         self._copy(self._state, self._snapshot)
-        self._call(block, first, n_epoch)
-        last = first + len(block.X)
-        if self._is_finite(block):
-            self.n_updates += self._updates_before(last, n_epoch) - self._updates_before(first, n_epoch)
+        if self._succeeds(block, first, n_epoch):
             return
         good, bad = self._rewind(block, first, n_epoch)
-        self.n_updates += self._updates_before(good, n_epoch) - self._updates_before(first, n_epoch)
         step = block.rows(good - first, bad - first)
         require_finite(step, lambda row: row_of(good - first + row))
+        require_targets(self._loss, step.y, self._model.out_features, lambda row: row_of(good - first + row))
         raise DivergenceError(
-            f"training diverged at epoch {epoch}, step {self._updates_before(good, n_epoch) + 1}, with learning rate "
-            f"{self.optimizer.learning_rate:g}: loss or parameters are no longer finite. The model keeps its last "
-            f"finite parameters. Try a smaller learning rate, or scale the features (the largest of this step is "
+            f"training diverged at epoch {epoch}, step {good // self._batch_rows + 1}, with learning rate "
+            f"{self.learning_rate():g}: loss or parameters are no longer finite. The model keeps its last finite "
+            f"parameters. Try a smaller learning rate, or scale the features (the largest of this step is "
             f"{np.abs(step.X).max():.3g}) and targets ({np.abs(step.y).max():.3g}) to about 1."
         )
 
+    def _succeeds(self, block: Block, first: int, n_epoch: int) -> bool:
+        """Train on these rows, unless the loss does not take their targets; whether all is finite after it."""
+        takes = acceptable(self._loss, block.y, self._model.out_features)
+        if takes is not None and not takes.all():
+            # A class out of range would be an index out of range.
+            return False
+        self._call(block, first, n_epoch)
+        # A batch of weight zero makes no update, so its rows leave no trace in the parameters.
+        inspects = self._inspects_rows or (block.sample_weight == 0).any()
+        return all(map(all_finite, (*self._state, block.X) if inspects else self._state))
+
     def _call(self, block: Block, first: int, n_epoch: int) -> None:
-        model, learning_rate = self._model, self.optimizer.learning_rate
-        if self.batch_rows == 1 and model.is_neuron:
-            is_relu = isinstance(model.layers[-1], ReLU)
-            tolerance = self._network.tolerance[-1]
-            kernels.train_neuron(model.parameters, is_relu, tolerance, *block, learning_rate, self._loss_sum)
+        rates = self._rates(len(block.X) // self._batch_rows + 2)
+        if self._is_neuron:
+            is_relu = isinstance(self._model.layers[-1], ReLU)
+            tolerance = self._network.numbers[-1]
+            kernels.train_neuron(self._model.parameters, is_relu, tolerance, *block, rates, self._progress)
         else:
             kernels.train_network(
                 self._network,
-                model.parameters,
-                self._gradient,
-                self._chunk_gradient,
+                self._vectors,
+                self._loss,
+                self._optimizer,
+                self._regularization,
+                rates,
                 *block,
-                learning_rate,
-                (self.batch_rows, first, n_epoch),
-                self._loss_sum,
+                (self._batch_rows, first, n_epoch),
+                self._progress,
             )
-
-    def _updates_before(self, row: int, n_epoch: int) -> int:
-        """How many updates of the epoch are done when its first rows are."""
-        return row // self.batch_rows + (row == n_epoch and n_epoch % self.batch_rows > 0)
-
-    def _is_finite(self, block: Block) -> bool:
-        """Whether all is finite after training on these rows."""
-        arrays = (*self._state, block.X) if self._inspects_rows else self._state
-        return all(np.isfinite(array).all() for array in arrays)
 
     @staticmethod
     def _copy(source: tuple[np.ndarray, ...], destination: tuple[np.ndarray, ...]) -> None:
@@ -155,9 +242,7 @@ class Engine:
             middle = self._cut(good, (good + bad) // 2, n_epoch)
             if middle >= bad:
                 return good, bad
-            part = block.rows(good - first, middle - first)
-            self._call(part, good, n_epoch)
-            if self._is_finite(part):
+            if self._succeeds(block.rows(good - first, middle - first), good, n_epoch):
                 good = middle
                 self._copy(self._state, self._snapshot)
             else:

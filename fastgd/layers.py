@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd import _check
-from fastgd.kernels.network import LINEAR, RELU
+from fastgd.dataset import Dataset, blocks, require_finite
+from fastgd.kernels.activation import DROPOUT, IDENTITY, LEAKY_RELU, LINEAR, RELU, SIGMOID, TANH
 
 INITS = ("he_normal", "zeros")
 
@@ -105,8 +106,27 @@ class Linear:
         return f"Linear({self.in_features}, {self.out_features}{bias})"
 
 
-class ReLU:
-    """out = z if z >= 0 else 0, element by element.
+class Activation:
+    """A layer without parameters that works element by element."""
+
+    kind: int
+    n_parameters = 0
+
+    def number_in(self, dtype: np.dtype) -> float:
+        """The layer's one setting, as the kernels take it, in a model of this dtype."""
+        return 0.0
+
+    def arguments(self) -> dict[str, Any]:
+        """What `type(layer)(**arguments)` needs to describe the same layer."""
+        return {}
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.arguments().items() if value is not None)
+        return f"{type(self).__name__}({given})"
+
+
+class ReLU(Activation):
+    """out = z if z >= 0 else 0.
 
     The gradient passes where z >= -tolerance. With the tolerance at zero, a pre-activation that is zero but for
     rounding would mask the gradient at random; in the article's worked example nothing would be learnt.
@@ -118,24 +138,153 @@ class ReLU:
     """
 
     kind = RELU
-    n_parameters = 0
 
     def __init__(self, tolerance: float | None = None) -> None:
         self.tolerance = None if tolerance is None else _check.non_negative(tolerance, "tolerance")
 
-    def tolerance_in(self, dtype: np.dtype) -> float:
-        """The tolerance in a model of this dtype."""
+    def number_in(self, dtype: np.dtype) -> float:
+        """The tolerance."""
         return 8 * float(np.finfo(dtype).eps) if self.tolerance is None else self.tolerance
 
     def arguments(self) -> dict[str, Any]:
-        """What `ReLU(**arguments)` needs to describe the same layer."""
+        """The tolerance, if it was given."""
         return {"tolerance": self.tolerance}
 
+
+class LeakyReLU(Activation):
+    """out = z if z >= 0 else slope · z.
+
+    Parameters
+    ----------
+    slope : float
+        At least 0.
+    """
+
+    kind = LEAKY_RELU
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = _check.non_negative(slope, "slope")
+
+    def number_in(self, dtype: np.dtype) -> float:
+        """The slope."""
+        return self.slope
+
+    def arguments(self) -> dict[str, Any]:
+        """The slope."""
+        return {"slope": self.slope}
+
+
+class Tanh(Activation):
+    """out = tanh(z)."""
+
+    kind = TANH
+
+
+class Sigmoid(Activation):
+    """out = 1 / (1 + exp(-z))."""
+
+    kind = SIGMOID
+
+
+class Identity(Activation):
+    """out = z."""
+
+    kind = IDENTITY
+
+
+class Dropout(Activation):
+    """While training, out = z / (1 - p), or 0 with probability p; else out = z (inverted dropout).
+
+    What is dropped follows from the trainer's seed, the number of the update, the layer, the row's place in the batch
+    and the unit, so that a run may be cut anywhere. After Srivastava and others, "Dropout" (JMLR 2014).
+
+    Parameters
+    ----------
+    p : float
+        Share of the elements to drop, in [0, 1).
+    """
+
+    kind = DROPOUT
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = _check.below_one(p, "p")
+
+    def number_in(self, dtype: np.dtype) -> float:
+        """The probability."""
+        return self.p
+
+    def arguments(self) -> dict[str, Any]:
+        """The probability."""
+        return {"p": self.p}
+
+
+class Standardize:
+    """out = (x - mean) · scale, feature by feature: as the first layer, it brings features to mean 0 and variance 1.
+
+    It learns mean and scale (one over the standard deviation; one for a feature that does not vary) in one pass over
+    the data, by `fit` or when training begins, and applies them in float64 while rows are read. They are no
+    parameters: training does not change them. `Model.fold` builds them into the next Linear.
+
+    Parameters
+    ----------
+    n_features : int
+        At least 1.
+    """
+
+    n_parameters = 0
+
+    def __init__(self, n_features: int) -> None:
+        self.n_features = _check.integer(n_features, "n_features", 1)
+        self.mean: np.ndarray | None = None
+        self.scale: np.ndarray | None = None
+
+    @property
+    def mean_and_scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """What was learnt: two float64 arrays of shape (n_features,)."""
+        if self.mean is None:
+            raise ValueError(
+                "the Standardize layer has no mean and scale yet; train the model, or call its fit(dataset)"
+            )
+        return self.mean, self.scale
+
+    def fit(self, dataset: Dataset) -> "Standardize":
+        """Learn mean and scale from every row of a data set, in one pass.
+
+        Blocks are joined by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+        computing sample variances" (1979), in float64. Sample weights do not count.
+        """
+        if dataset.n_features != self.n_features:
+            shape = (dataset.n_samples, dataset.n_features)
+            raise ValueError(f"X has shape {shape}; expected (n_samples, {self.n_features})")
+        n_rows, mean, squares = 0, np.zeros(self.n_features), np.zeros(self.n_features)
+        origin = None
+        for start, block in blocks(dataset, dataset.dtype):
+            require_finite(block, lambda row, start=start: dataset.row_number(start + row))
+            X = block.X.astype(np.float64)
+            if origin is None:
+                origin = X[0].copy()
+            # Counted from the first row, a feature that does not vary has a deviation of exactly zero.
+            X -= origin
+            n_new, new_mean = len(X), X.mean(axis=0)
+            X -= new_mean
+            shift = new_mean - mean
+            squares += np.einsum("ij,ij->j", X, X) + shift**2 * (n_rows * n_new / (n_rows + n_new))
+            mean += shift * (n_new / (n_rows + n_new))
+            n_rows += n_new
+        deviation = np.sqrt(squares / n_rows)
+        self.mean = origin + mean
+        self.scale = 1 / np.where(deviation > 0, deviation, 1)
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """What `Standardize(**arguments)` needs to describe the same layer, all but what it has learnt."""
+        return {"n_features": self.n_features}
+
     def __repr__(self) -> str:
-        return "ReLU()" if self.tolerance is None else f"ReLU(tolerance={self.tolerance!r})"
+        return f"Standardize({self.n_features})"
 
 
 #: Every kind of layer, by the name that a saved model uses.
-LAYERS = {"Linear": Linear, "ReLU": ReLU}
+LAYERS = {layer.__name__: layer for layer in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Identity, Dropout, Standardize)}
 
-Layer = Linear | ReLU
+Layer = Linear | Activation | Standardize

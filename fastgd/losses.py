@@ -1,11 +1,142 @@
-"""The losses, by name. Each is summed over a row's outputs and averaged over the rows of a batch."""
+"""The losses, by name. Each is summed over a row's outputs and averaged over the rows of a batch.
+
+A loss without parameters goes by its name, as in `Trainer(model, loss="log_loss")`; one with parameters also by a
+function of this module, as in `loss=gd.losses.huber(delta=2.0)`. z stands for the model's output, y for the target.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from fastgd import _check
-
-#: Loss of a row: its formula. The kernels are in `fastgd.kernels.loss`.
-LOSSES = {"half_squared_error": "½ Σ_j (out_j - y_j)²"}
+from fastgd.kernels import loss as kernels
 
 
-def check_loss(loss: str) -> str:
-    """The name of a known loss."""
-    return _check.choice(loss, "loss", LOSSES)
+class Kind(NamedTuple):
+    """What is known of a loss.
+
+    record : its type in the kernels          formula : of one output, or of a row
+    targets : which targets it takes, a key of TARGETS
+    """
+
+    record: type
+    formula: str
+    targets: str = "any number"
+
+
+#: Every loss by name. Formulas and conventions are PyTorch's where it has the loss, else those of scikit-learn's SGD.
+LOSSES = {
+    "half_squared_error": Kind(kernels.HalfSquaredError, "½ (z - y)²"),
+    "absolute_error": Kind(kernels.AbsoluteError, "|z - y|"),
+    "huber": Kind(kernels.Huber, "½ e² where |e| <= delta, else delta (|e| - ½ delta); e = z - y"),
+    "quantile": Kind(kernels.Quantile, "quantile (y - z) where z <= y, else (1 - quantile) (z - y)"),
+    "epsilon_insensitive": Kind(kernels.EpsilonInsensitive, "max(0, |z - y| - epsilon)"),
+    "squared_epsilon_insensitive": Kind(kernels.SquaredEpsilonInsensitive, "max(0, |z - y| - epsilon)²"),
+    "poisson": Kind(kernels.Poisson, "exp(z) - y z", "at least 0"),
+    "log_loss": Kind(kernels.LogLoss, "log(1 + exp(z)) - y z", "in [0, 1]"),
+    "hinge": Kind(kernels.Hinge, "max(0, 1 - y z)", "-1 or +1"),
+    "squared_hinge": Kind(kernels.SquaredHinge, "max(0, 1 - y z)²", "-1 or +1"),
+    "modified_huber": Kind(kernels.ModifiedHuber, "max(0, 1 - y z)² where y z >= -1, else -4 y z", "-1 or +1"),
+    "perceptron": Kind(kernels.Perceptron, "max(0, -y z)", "-1 or +1"),
+    "cross_entropy": Kind(kernels.CrossEntropy, "log Σ_k exp(z_k) - Σ_k q_k z_k", "a class"),
+}
+
+_NAMES = {kind.record: name for name, kind in LOSSES.items()}
+
+Loss = tuple
+"""A record of `fastgd.kernels.loss`."""
+
+
+def huber(delta: float = 1.35) -> Loss:
+    """½ e² where |e| <= delta, else delta (|e| - ½ delta), with e = z - y; delta > 0. As PyTorch's HuberLoss."""
+    return kernels.Huber(_check.positive(delta, "delta"))
+
+
+def quantile(quantile: float = 0.5) -> Loss:
+    """The pinball loss: quantile (y - z) where z <= y, else (1 - quantile) (z - y); quantile in [0, 1]."""
+    return kernels.Quantile(_check.between(quantile, "quantile", 0, 1))
+
+
+def epsilon_insensitive(epsilon: float = 0.1) -> Loss:
+    """max(0, |z - y| - epsilon); epsilon >= 0. As scikit-learn's SGDRegressor."""
+    return kernels.EpsilonInsensitive(_check.non_negative(epsilon, "epsilon"))
+
+
+def squared_epsilon_insensitive(epsilon: float = 0.1) -> Loss:
+    """max(0, |z - y| - epsilon)²; epsilon >= 0. As scikit-learn's SGDRegressor."""
+    return kernels.SquaredEpsilonInsensitive(_check.non_negative(epsilon, "epsilon"))
+
+
+def cross_entropy(label_smoothing: float = 0.0) -> Loss:
+    """log Σ_k exp(z_k) - Σ_k q_k z_k over a row's logits z, for a target that is a class from 0 to n_outputs - 1.
+
+    q is 1 - label_smoothing at the class, plus label_smoothing / n_outputs everywhere; label_smoothing in [0, 1]. As
+    PyTorch's CrossEntropyLoss.
+    """
+    return kernels.CrossEntropy(_check.between(label_smoothing, "label_smoothing", 0, 1))
+
+
+_WITH_PARAMETERS = {
+    "huber": huber,
+    "quantile": quantile,
+    "epsilon_insensitive": epsilon_insensitive,
+    "squared_epsilon_insensitive": squared_epsilon_insensitive,
+    "cross_entropy": cross_entropy,
+}
+
+
+def as_loss(loss: Any) -> Loss:
+    """The record of a loss given by its name or made by a function of this module."""
+    if type(loss) in _NAMES:
+        return loss
+    if callable(loss) and getattr(loss, "__name__", None) in _WITH_PARAMETERS:
+        raise TypeError(f"loss is the function {loss.__name__}; expected a call of it, as in {loss.__name__}()")
+    name = _check.choice(loss, "loss", LOSSES)
+    return _WITH_PARAMETERS.get(name, LOSSES[name].record)()
+
+
+def describe(loss: Loss) -> dict[str, Any]:
+    """The loss as JSON can hold it."""
+    return {"type": _NAMES[type(loss)]} | loss._asdict()
+
+
+def restore(description: dict[str, Any]) -> Loss:
+    """The loss that `describe` described."""
+    arguments = dict(description)
+    return LOSSES[_check.choice(arguments.pop("type"), "loss", LOSSES)].record(**arguments)
+
+
+def n_targets(loss: Loss, n_outputs: int) -> int:
+    """How many targets a row has for a model of so many outputs."""
+    return 1 if isinstance(loss, kernels.CrossEntropy) else n_outputs
+
+
+def acceptable(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray | None:
+    """Which of the targets the loss takes, as booleans like y; None where it takes every number."""
+    targets = LOSSES[_NAMES[type(loss)]].targets
+    if targets == "at least 0":
+        return y >= 0
+    if targets == "in [0, 1]":
+        return (y >= 0) & (y <= 1)
+    if targets == "-1 or +1":
+        return np.abs(y) == 1
+    if targets == "a class":
+        return (y >= 0) & (y < n_outputs) & (np.floor(y) == y)
+    return None
+
+
+def require_targets(loss: Loss, y: np.ndarray, n_outputs: int, row_of: Any = int) -> None:
+    """Raise a ValueError that names the first row of y with a target that the loss does not take.
+
+    row_of : callable
+        Turns a row of y into a row of the data set.
+    """
+    good = acceptable(loss, y, n_outputs)
+    if good is None or good.all():
+        return
+    row, column = np.argwhere(~good)[0]
+    name = _NAMES[type(loss)]
+    expected = LOSSES[name].targets
+    if expected == "a class":
+        expected = f"a class, an integer from 0 to {n_outputs - 1}"
+    raise ValueError(f"y holds {y[row, column]} in row {row_of(int(row))}; {name} expects {expected}")

@@ -1,8 +1,9 @@
 """A stack of layers over one flat vector of parameters."""
 
 import copy
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastgd import _check, kernels, storage
 from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.dataset import Dataset, blocks, require_finite
+from fastgd.dataset import Block, Dataset, blocks, require_finite
+from fastgd.kernels.activation import LINEAR, RELU
 from fastgd.kernels.network import BIAS, BIAS_END, KIND, N_COLUMNS, N_IN, N_OUT, OUTPUT, WEIGHT
-from fastgd.layers import LAYERS, Layer, Linear, ReLU
-from fastgd.losses import check_loss
+from fastgd.layers import LAYERS, Layer, Linear, ReLU, Standardize
+from fastgd.losses import Loss, as_loss, n_targets, require_targets
 
 
 class Model:
@@ -21,8 +23,9 @@ class Model:
 
     Parameters
     ----------
-    layers : sequence of Linear and ReLU
+    layers : sequence of layers
         At least one Linear; each layer's width must fit the next. They are copied: `model.layers` holds the model's.
+        A Standardize may stand first.
     dtype : "float32" or "float64"
         Of the parameters and of all arithmetic.
     seed : int
@@ -54,6 +57,8 @@ class Model:
         self.dtype = _check.model_dtype(dtype)
         seed = _check.integer(seed, "seed", 0)
         self.layers: tuple[Layer, ...] = tuple(copy.copy(layer) for layer in layers)
+        self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
+        self._stack = self.layers if self.standardize is None else self.layers[1:]
         self._widths = _widths(self.layers)
         self.in_features, self.out_features = self._widths[0], self._widths[-1]
         self._parameters = np.empty(sum(layer.n_parameters for layer in self.layers), self.dtype)
@@ -76,33 +81,52 @@ class Model:
     @property
     def is_neuron(self) -> bool:
         """Whether the model is one neuron: Linear to a single output, then perhaps a ReLU."""
-        kinds = [type(layer) for layer in self.layers]
+        kinds = [type(layer) for layer in self._stack]
         return self.out_features == 1 and kinds in ([Linear], [Linear, ReLU])
+
+    @property
+    def starts_linear(self) -> bool:
+        """Whether a Linear is the first to see the rows, Standardize apart."""
+        return isinstance(self._stack[0], Linear)
 
     @property
     def chunk_rows(self) -> int:
         """How many rows the network works on at once; larger batches add up. A matter of the architecture alone."""
         return min(max(2**20 // max(self._widths), 32), 1024)
 
-    def network(self, max_rows: int) -> kernels.Network:
-        """The stack as the kernels see it, with buffers for chunks of at most `max_rows`."""
+    def network(
+        self, max_rows: int, dropout_seed: int | None = None, progress: np.ndarray | None = None
+    ) -> kernels.Network | kernels.GeneralNetwork:
+        """The stack as the kernels see it, with buffers for chunks of at most `max_rows`.
+
+        dropout_seed : what Dropout draws from while training; None where nothing is dropped
+        progress : (4,) float64, the training's
+        """
         rows = min(self.chunk_rows, max_rows)
-        table = np.zeros((len(self.layers), N_COLUMNS), np.int64)
+        table = np.zeros((len(self._stack), N_COLUMNS), np.int64)
+        weights = []
         parameter = output = 0
-        for k, layer in enumerate(self.layers):
+        for k, layer in enumerate(self._stack):
             n_in, n_out = self._widths[k], self._widths[k + 1]
             end = parameter + layer.n_parameters
             table[k, [KIND, N_IN, N_OUT, OUTPUT]] = layer.kind, n_in, n_out, output
-            table[k, [WEIGHT, BIAS, BIAS_END]] = parameter, min(parameter + n_in * n_out, end), end
+            if isinstance(layer, Linear):
+                bias = parameter + n_in * n_out
+                table[k, [WEIGHT, BIAS, BIAS_END]] = parameter, bias, end
+                weights.append((parameter, bias, n_in))
             parameter, output = end, output + rows * n_out
-        tolerance = [layer.tolerance_in(self.dtype) if isinstance(layer, ReLU) else 0 for layer in self.layers]
-        return kernels.Network(
+        numbers = [0 if isinstance(layer, Linear) else layer.number_in(self.dtype) for layer in self._stack]
+        is_plain = {layer.kind for layer in self._stack} <= {LINEAR, RELU}
+        return (kernels.Network if is_plain else kernels.GeneralNetwork)(
             layers=table,
-            tolerance=np.array(tolerance, self.dtype),
+            weights=np.array(weights, np.int64),
+            numbers=np.array(numbers, self.dtype),
             chunk_rows=rows,
             outputs=np.empty(output, self.dtype),
             deltas=np.empty(output, self.dtype),
             masks=np.empty(output, np.bool_),
+            seed=np.array([0 if dropout_seed is None else dropout_seed % (2**64 - 1) + 1], np.uint64),
+            progress=np.zeros(4) if progress is None else progress,
         )
 
     def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
@@ -123,11 +147,10 @@ class Model:
             For a wrong shape or dtype, or a NaN or infinity in X.
         """
         dataset = X if isinstance(X, Dataset) else ArrayDataset(X)
-        self.check_fits(dataset, with_targets=False)
+        self.check_fits(dataset)
         out = np.empty((dataset.n_samples, self.out_features), self.dtype)
         network = self.network(dataset.n_samples)
-        for start, block in blocks(dataset, self.dtype):
-            require_finite(block, lambda row, start=start: start + row)
+        for start, block in self._blocks(dataset):
             kernels.predict_network(network, self.parameters, block.X, out[start : start + len(block.X)])
         return out
 
@@ -135,25 +158,24 @@ class Model:
         self,
         X: ArrayLike | Dataset,
         y: ArrayLike | None = None,
-        loss: str = "half_squared_error",
+        loss: str | Loss = "half_squared_error",
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """Mean loss over the rows; arguments and errors as in `loss_and_gradient`."""
-        check_loss(loss)
+        loss = as_loss(loss)
         dataset = as_dataset(X, y, sample_weight)
-        self.check_fits(dataset)
+        self.check_fits(dataset, loss)
         network = self.network(dataset.n_samples)
         loss_sum = np.zeros(1)
-        for start, block in blocks(dataset, self.dtype):
-            require_finite(block, lambda row, start=start: start + row)
-            kernels.evaluate_network(network, self.parameters, *block, loss_sum)
+        for _, block in self._blocks(dataset, loss):
+            kernels.evaluate_network(network, self.parameters, loss, *block, loss_sum)
         return float(loss_sum[0]) / dataset.n_samples
 
     def loss_and_gradient(
         self,
         X: ArrayLike | Dataset,
         y: ArrayLike | None = None,
-        loss: str = "half_squared_error",
+        loss: str | Loss = "half_squared_error",
         sample_weight: ArrayLike | None = None,
         parameters: ArrayLike | None = None,
     ) -> tuple[float, np.ndarray]:
@@ -164,8 +186,8 @@ class Model:
         X : array of shape (n_samples, in_features), or Dataset
         y : array of shape (n_samples, out_features), or (n_samples,) for one output
             Not with a Dataset.
-        loss : str
-            See `fastgd.losses`.
+        loss : str, or what a function of `fastgd.losses` returns
+            See `fastgd.losses`. Dropout drops nothing here.
         sample_weight : array of shape (n_samples,), optional
             The v; ones by default.
         parameters : array of shape (n_parameters,), optional
@@ -182,9 +204,9 @@ class Model:
         ValueError, TypeError
             For wrong shapes or dtypes, an unknown loss, or a NaN or infinity in X, y or the weights.
         """
-        check_loss(loss)
+        loss = as_loss(loss)
         dataset = as_dataset(X, y, sample_weight)
-        self.check_fits(dataset)
+        self.check_fits(dataset, loss)
         if parameters is None:
             at = self.parameters
         else:
@@ -195,23 +217,60 @@ class Model:
         gradient, chunk_gradient = np.zeros_like(at), np.empty_like(at)
         scale = self.dtype.type(1 / dataset.n_samples)
         total = 0.0
-        for start, block in blocks(dataset, self.dtype):
-            require_finite(block, lambda row, start=start: start + row)
+        for _, block in self._blocks(dataset, loss):
             for begin in range(0, len(block.X), network.chunk_rows):
                 chunk = block.rows(begin, begin + network.chunk_rows)
-                total += kernels.loss_and_gradient(network, at, *chunk, scale, chunk_gradient)
+                total += kernels.loss_and_gradient(network, at, loss, *chunk, scale, chunk_gradient)[0]
                 gradient += chunk_gradient
         return total / dataset.n_samples, gradient
 
-    def check_fits(self, dataset: Dataset, with_targets: bool = True) -> None:
-        """Raise a ValueError unless the data set has as many features and outputs as the model."""
+    def _blocks(self, dataset: Dataset, loss: Loss | None = None) -> Iterator[tuple[int, Block]]:
+        """Every row once, as (first row, block), checked; as the first layer after Standardize takes them."""
+        for start, block in blocks(dataset, self.dtype, self.mean_and_scale):
+            row_of = functools.partial(_row_number, dataset, start)
+            require_finite(block, row_of)
+            if loss is not None:
+                require_targets(loss, block.y, self.out_features, row_of)
+            yield start, block
+
+    @property
+    def mean_and_scale(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """What a Standardize layer has learnt; None without such a layer, a ValueError before it has learnt."""
+        return None if self.standardize is None else self.standardize.mean_and_scale
+
+    def check_fits(self, dataset: Dataset, loss: Loss | None = None) -> None:
+        """Raise a ValueError unless the data set has as many features as the model and as many targets as the loss."""
         if dataset.n_features != self.in_features:
             shape = (dataset.n_samples, dataset.n_features)
             raise ValueError(f"X has shape {shape}; expected (n_samples, {self.in_features}) for this model")
-        if with_targets and dataset.n_outputs != self.out_features:
+        if loss is None:
+            return
+        expected = n_targets(loss, self.out_features)
+        if dataset.n_outputs != expected:
             shape = (dataset.n_samples, dataset.n_outputs)
-            flat = " or (n_samples,)" if self.out_features == 1 else ""
-            raise ValueError(f"y has shape {shape}; expected (n_samples, {self.out_features}){flat} for this model")
+            flat = " or (n_samples,)" if expected == 1 else ""
+            raise ValueError(f"y has shape {shape}; expected (n_samples, {expected}){flat} for this model and loss")
+
+    def fold(self) -> "Model":
+        """A model that takes raw features: the Standardize layer built into the Linear that follows it.
+
+        W' = W · scale and b' = b - W' mean, so that x W'ᵀ + b' = ((x - mean) · scale) Wᵀ + b.
+
+        Raises
+        ------
+        ValueError
+            Without a Standardize layer that has learnt, or with another layer between it and the first Linear.
+        """
+        if self.standardize is None or not isinstance(self._stack[0], Linear):
+            raise ValueError(f"layers is {list(self.layers)!r}; expected Standardize, then Linear, to fold")
+        mean, scale = self.standardize.mean_and_scale
+        first = self._stack[0]
+        weight = first.weight.astype(np.float64) * scale
+        bias = -weight @ mean + (0 if first.bias is None else first.bias)
+        folded = Model([Linear(first.in_features, first.out_features), *self._stack[1:]], self.dtype)
+        rest = self.parameters[first.n_parameters :]
+        folded.parameters = np.concatenate([weight.ravel(), bias, rest])
+        return folded
 
     def architecture(self) -> dict[str, Any]:
         """The layers and the dtype, as JSON can hold them."""
@@ -226,6 +285,8 @@ class Model:
                 tensors[f"{index}.weight"] = layer.weight
                 if layer.bias is not None:
                     tensors[f"{index}.bias"] = layer.bias
+            elif isinstance(layer, Standardize) and layer.mean is not None:
+                tensors |= {f"{index}.mean": layer.mean, f"{index}.scale": layer.scale}
         return tensors
 
     @classmethod
@@ -237,6 +298,9 @@ class Model:
             layer = LAYERS[_check.choice(arguments.pop("type"), "layer type", LAYERS)]
             layers.append(layer(**arguments))
         model = cls(layers, architecture["dtype"])
+        if model.standardize is not None and "0.mean" in tensors:
+            model.standardize.mean = np.empty(model.in_features)
+            model.standardize.scale = np.empty(model.in_features)
         for name, view in model.tensors().items():
             if name not in tensors or tensors[name].shape != view.shape:
                 found = f"shape {tensors[name].shape}" if name in tensors else "no such tensor"
@@ -270,8 +334,12 @@ class Model:
         return f"Model([{', '.join(map(repr, self.layers))}], dtype={self.dtype.name!r})"
 
 
+def _row_number(dataset: Dataset, start: int, row: int) -> int:
+    return dataset.row_number(start + row)
+
+
 def _widths(layers: Sequence[Layer]) -> list[int]:
-    """The width of the input and of each layer's output."""
+    """The width of the input and of each layer's output, Standardize apart."""
     for index, layer in enumerate(layers):
         if not isinstance(layer, tuple(LAYERS.values())):
             raise TypeError(f"layers[{index}] is {layer!r}; expected one of {', '.join(LAYERS)}")
@@ -280,7 +348,12 @@ def _widths(layers: Sequence[Layer]) -> list[int]:
         raise ValueError(f"layers is {list(layers)!r}; expected at least one Linear")
     widths = [first.in_features]
     for index, layer in enumerate(layers):
-        if isinstance(layer, Linear):
+        if isinstance(layer, Standardize):
+            if index > 0 or layer.n_features != widths[0]:
+                raise ValueError(
+                    f"layers[{index}] is {layer!r}; expected it first, with n_features={widths[0]}, or not at all"
+                )
+        elif isinstance(layer, Linear):
             if layer.in_features != widths[-1]:
                 raise ValueError(
                     f"layers[{index}] is {layer!r} and gets {widths[-1]} features; expected in_features={widths[-1]}"

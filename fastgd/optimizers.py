@@ -1,43 +1,277 @@
-"""The optimisers: what a training run does with the gradient of a batch."""
+"""The optimisers: what training does with the gradient of a batch.
 
-from dataclasses import asdict, dataclass
-from typing import Any
+Formulas, argument names and defaults are PyTorch's, but that `lr` is called `learning_rate`. A learning rate is a
+number, a schedule from `fastgd.schedules`, or "auto" for a step that is measured on the data to be safe (see
+`Trainer`).
 
-from fastgd import _check
+w stands for the parameters, g for the mean gradient of the batch, t for the number of the update, from 1.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from fastgd import _check, schedules
+from fastgd.kernels import update as kernels
+from fastgd.schedules import Schedule
+
+LearningRate = float | Schedule | str
 
 
 @dataclass(frozen=True)
-class SGD:
-    """parameters -= learning_rate · gradient: the article's update, ŵ = w - α δw.
+class Optimizer(ABC):
+    """What every optimiser has: a learning rate, a record for the kernels, and some vectors of state."""
+
+    learning_rate: LearningRate
+
+    #: Vectors of state, parallel to the parameters, and the number that they start from.
+    n_states: ClassVar[int] = 0
+    initial_state: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        rate = self.learning_rate
+        if rate != "auto" and not isinstance(rate, Schedule):
+            object.__setattr__(self, "learning_rate", _check.non_negative(rate, "learning_rate"))
+        self._check_settings()
+
+    def _check_settings(self) -> None:  # noqa: B027 (an optimiser may have no settings)
+        """Raise a ValueError or TypeError for settings out of range."""
+
+    def _check(self, check: Any, *names: str) -> None:
+        for name in names:
+            object.__setattr__(self, name, check(getattr(self, name), name))
+
+    @abstractmethod
+    def record(self) -> tuple:
+        """The settings as the kernels take them, all but the learning rate."""
+
+    def describe(self) -> dict[str, Any]:
+        """The optimiser as JSON can hold it."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if isinstance(self.learning_rate, Schedule):
+            values["learning_rate"] = self.learning_rate.describe()
+        return {"type": type(self).__name__} | values
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """w -= learning_rate · g: the article's update, ŵ = w - α δw.
+
+    With weight decay, g += weight_decay · w first. With momentum, m = momentum · m + (1 - dampening) g (m = g at first)
+    takes the place of g, and with Nesterov's look-ahead g + momentum · m does.
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float, Schedule or "auto"
         The step size α, at least 0.
+    momentum : float
+        In [0, 1).
+    dampening : float
+        In [0, 1]; 0 with nesterov; without effect where there is no momentum.
+    weight_decay : float
+        At least 0; acts on every parameter, biases too (`Trainer(alpha=...)` spares them).
+    nesterov : bool
+        Needs a momentum.
     """
 
-    learning_rate: float = 0.001
+    learning_rate: LearningRate = 0.001
+    momentum: float = 0.0
+    dampening: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
+    n_states: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "learning_rate", _check.non_negative(self.learning_rate, "learning_rate"))
+    def _check_settings(self) -> None:
+        self._check(_check.below_one, "momentum")
+        self._check(lambda value, name: _check.between(value, name, 0, 1), "dampening")
+        self._check(_check.non_negative, "weight_decay")
+        self._check(_check.switch, "nesterov")
+        if self.nesterov and (self.momentum == 0 or self.dampening != 0):
+            raise ValueError(
+                f"nesterov with momentum={self.momentum} and dampening={self.dampening}; "
+                "expected a momentum and no dampening"
+            )
 
-    def arguments(self) -> dict[str, Any]:
-        """What `SGD(**arguments)` needs to be the same."""
-        return asdict(self)
+    def record(self) -> tuple:
+        """PlainSGD, the fastest, where neither momentum nor decay is asked for."""
+        if self.momentum == 0 and self.weight_decay == 0:
+            return kernels.PlainSGD()
+        # Without a momentum there is nothing to dampen.
+        dampening = self.dampening if self.momentum > 0 else 0.0
+        return kernels.MomentumSGD(self.momentum, dampening, self.weight_decay, self.nesterov)
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """w -= learning_rate · m̂ / (√v̂ + eps), after Kingma and Ba, "Adam" (ICLR 2015), algorithm 1.
+
+    m = β1 m + (1 - β1) g,  v = β2 v + (1 - β2) g²,  m̂ = m / (1 - β1^t),  v̂ = v / (1 - β2^t).
+    With weight decay, g += weight_decay · w first.
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or "auto"
+        At least 0.
+    betas : pair of float
+        β1 and β2, each in [0, 1).
+    eps, weight_decay : float
+        At least 0.
+    """
+
+    learning_rate: LearningRate = 0.001
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    n_states: ClassVar[int] = 2
+    _decoupled: ClassVar[bool] = False
+
+    def _check_settings(self) -> None:
+        if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
+            raise TypeError(f"betas is {self.betas!r}; expected a pair of numbers")
+        object.__setattr__(self, "betas", tuple(_check.below_one(beta, "betas") for beta in self.betas))
+        self._check(_check.non_negative, "eps", "weight_decay")
+
+    def record(self) -> tuple:
+        """The settings for the kernels."""
+        return kernels.Adam(*self.betas, self.eps, self.weight_decay, self._decoupled)
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with w *= 1 - learning_rate · weight_decay in place of a decay in g.
+
+    After Loshchilov and Hutter, "Decoupled weight decay regularization" (ICLR 2019), algorithm 2. Parameters as Adam's.
+    """
+
+    weight_decay: float = 0.01
+    _decoupled: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """G += g²;  w -= learning_rate / (1 + (t - 1) lr_decay) · g / (√G + eps); g += weight_decay · w first.
+
+    After Duchi, Hazan and Singer, "Adaptive subgradient methods" (JMLR 2011).
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or "auto"
+        At least 0.
+    lr_decay, weight_decay, eps : float
+        At least 0.
+    initial_accumulator_value : float
+        What G starts from, at least 0.
+    """
+
+    learning_rate: LearningRate = 0.01
+    lr_decay: float = 0.0
+    weight_decay: float = 0.0
+    initial_accumulator_value: float = 0.0
+    eps: float = 1e-10
+    n_states: ClassVar[int] = 1
+
+    def _check_settings(self) -> None:
+        self._check(_check.non_negative, "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+
+    @property
+    def initial_state(self) -> float:
+        """What G starts from."""
+        return self.initial_accumulator_value
+
+    def record(self) -> tuple:
+        """The settings for the kernels."""
+        return kernels.Adagrad(self.lr_decay, self.weight_decay, self.eps)
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """v = alpha · v + (1 - alpha) g²;  w -= learning_rate · g / (√v + eps); g += weight_decay · w first.
+
+    Centred, √(v - a²) takes the place of √v, with a the same running mean of g. With momentum, m = momentum · m + g /
+    (√v + eps) and w -= learning_rate · m. After Hinton's lecture and Graves, "Generating sequences with recurrent
+    neural networks" (2013).
+
+    Parameters
+    ----------
+    learning_rate : float, Schedule or "auto"
+        At least 0.
+    alpha : float
+        In [0, 1).
+    eps, weight_decay : float
+        At least 0.
+    momentum : float
+        In [0, 1).
+    centered : bool
+    """
+
+    learning_rate: LearningRate = 0.01
+    alpha: float = 0.99
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    centered: bool = False
+    n_states: ClassVar[int] = 3
+
+    def _check_settings(self) -> None:
+        self._check(_check.below_one, "alpha", "momentum")
+        self._check(_check.non_negative, "eps", "weight_decay")
+        self._check(_check.switch, "centered")
+
+    def record(self) -> tuple:
+        """The settings for the kernels."""
+        return kernels.RMSprop(self.alpha, self.eps, self.weight_decay, self.momentum, self.centered)
+
+
+@dataclass(frozen=True)
+class NormalizedSGD(Optimizer):
+    """Updates that do not depend on the features' scales, as Vowpal Wabbit's by default.
+
+    The normalised adaptive gradient descent of Ross, Mineiro and Langford, "Normalized online learning" (UAI 2013),
+    algorithm 2: with s_i the largest |x_i| so far, n the rows so far and N = Σ Σ x_i² / s_i² over them,
+
+        G += g²;  w_i -= learning_rate · √(n / N) / s_i · g_i / √G_i,
+
+    and w_i shrinks in proportion when s_i grows. So it acts on the weights of the first layer, which must be Linear;
+    all other parameters take Adagrad's step.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+        At least 0; it has no unit and rarely needs tuning. Half of Vowpal Wabbit's default: the loss that the last
+        steps' noise adds halves with it, and nothing was slower to learn.
+    """
+
+    learning_rate: LearningRate = 0.25
+    n_states: ClassVar[int] = 2
+
+    def _check_settings(self) -> None:
+        if self.learning_rate == "auto":
+            raise ValueError("learning_rate is 'auto'; NormalizedSGD adapts to the data by itself: expected a number")
+
+    def record(self) -> tuple:
+        """The settings for the kernels."""
+        return kernels.NormalizedSGD()
 
 
 #: Every optimiser, by the name that a saved run uses.
-OPTIMIZERS = {"SGD": SGD}
-
-Optimizer = SGD
+OPTIMIZERS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, Adagrad, RMSprop, NormalizedSGD)}
 
 
 def check_optimizer(optimizer: Any) -> Optimizer:
     """An optimiser, SGD() where none is given."""
     if optimizer is None:
         return SGD()
-    if not isinstance(optimizer, tuple(OPTIMIZERS.values())):
+    if not isinstance(optimizer, Optimizer):
         raise TypeError(
             f"optimizer is {optimizer!r}; expected an instance of {', '.join(OPTIMIZERS)}, as in gd.SGD(0.01)"
         )
     return optimizer
+
+
+def restore(description: dict[str, Any]) -> Optimizer:
+    """The optimiser that `Optimizer.describe` described."""
+    arguments = dict(description)
+    kind = OPTIMIZERS[_check.choice(arguments.pop("type"), "optimizer", OPTIMIZERS)]
+    if isinstance(arguments["learning_rate"], dict):
+        arguments["learning_rate"] = schedules.restore(arguments["learning_rate"])
+    return kind(**arguments)

@@ -9,7 +9,8 @@ from numpy.typing import DTypeLike
 from fastgd import _check
 from fastgd.dataset import Block, Dataset, allocate
 from fastgd.kernels import synthetic_rows
-from fastgd.kernels.synthetic import VARIANCE, mix, planted_weights
+from fastgd.kernels.random import mix
+from fastgd.kernels.synthetic import VARIANCE, planted_weights
 
 
 class SyntheticDataset(Dataset):
@@ -86,7 +87,7 @@ class SyntheticDataset(Dataset):
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
         """Make the rows."""
         indices = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
-        own = out if out.X.dtype == self.dtype else allocate(self, len(indices), self.dtype)
+        own = out if out.X.dtype == out.y.dtype == self.dtype else allocate(self, len(indices), self.dtype)
         scratch = np.empty((3, int(self._widths[1:].max())))
         n = len(indices)
         synthetic_rows(self._key, indices, self._widths, self._flat_weights, self.noise, scratch, own.X[:n], own.y[:n])

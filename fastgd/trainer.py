@@ -1,5 +1,7 @@
 """Gradient descent: epochs over a data set, or one update at a time."""
 
+import copy
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -8,16 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgd import _check, storage
+from fastgd import _check, kernels, losses, optimizers, storage
 from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.dataset import Dataset, Reader
+from fastgd.autorate import safe_learning_rate
+from fastgd.dataset import Dataset, Reader, require_finite
 from fastgd.engine import Engine
 from fastgd.history import EpochRecord, History
-from fastgd.losses import check_loss
+from fastgd.kernels.update import PlainSGD
+from fastgd.losses import Loss
 from fastgd.model import Model
-from fastgd.optimizers import OPTIMIZERS, Optimizer, check_optimizer
+from fastgd.optimizers import Optimizer, check_optimizer
+from fastgd.schedules import as_schedule
+from fastgd.subset import split
 
 Callback = Callable[["Trainer", EpochRecord], Any]
+
+# Rows that "auto" looks at, and the mark that tells the draw of held-out rows from those of the epochs' orders.
+_ROWS_FOR_RATE = 1024
+_HELD_OUT = 1
 
 
 class Trainer:
@@ -30,10 +40,11 @@ class Trainer:
     ----------
     model : Model
         Trained in place.
-    loss : str
+    loss : str, or what a function of `fastgd.losses` returns
         See `fastgd.losses`.
     optimizer : optimiser, optional
-        By default `SGD()`.
+        See `fastgd.optimizers`; by default `SGD()`. With learning_rate="auto", the rate is measured on some rows when
+        training begins (see `fastgd.autorate`), and `trainer.learning_rate` tells it.
     batch_size : int or None
         Rows per update: 1 is online, B is mini-batch (the gradient is the mean over the B rows; the last batch of an
         epoch may be smaller), None is full batch.
@@ -41,14 +52,25 @@ class Trainer:
         Whether each epoch takes the rows in an order of its own, `default_rng([seed, epoch]).permutation(n_samples)`
         with epoch counted from 0, or all in the data's order.
     seed : int
-        Of the orders, at least 0.
+        Of the orders, of Dropout and of held-out rows, at least 0.
+    alpha, l1_ratio : float
+        The elastic net alpha ((1 - l1_ratio) ½ Σ w² + l1_ratio Σ |w|) over the weights, not the biases; alpha at least
+        0, l1_ratio from 0 to 1. Its L2 part is added to the gradient of each batch; its L1 part makes weights
+        exactly zero, for every optimiser around the same minimum. Losses are reported without it.
+    clip_value, clip_norm : float, optional
+        Bounds on each element of the gradient, and then on its norm; more than 0.
+    max_norm : float, optional
+        Bound on the norm of each unit's incoming weights, more than 0.
+    average_from : int, optional
+        The number of the update, from 1, from which on the mean of the parameters is kept: Polyak-Ruppert averaging,
+        see `averaged_model`.
 
     Attributes
     ----------
     history : History
         One entry per completed epoch of this trainer, over all calls of `fit`.
-    n_updates : int
-        Updates so far.
+    learning_rate_factor : float
+        Multiplies the optimiser's rate or schedule; `callbacks.ReduceOnPlateau` lowers it.
 
     Raises
     ------
@@ -68,25 +90,83 @@ class Trainer:
     def __init__(
         self,
         model: Model,
-        loss: str = "half_squared_error",
+        loss: str | Loss = "half_squared_error",
         optimizer: Optimizer | None = None,
         batch_size: int | None = 1,
         shuffle: bool = False,
         seed: int = 0,
+        alpha: float = 0.0,
+        l1_ratio: float = 0.0,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        max_norm: float | None = None,
+        average_from: int | None = None,
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model is {model!r}; expected a Model")
         if not isinstance(shuffle, bool | np.bool_):
             raise TypeError(f"shuffle is {shuffle!r}; expected True or False")
         self.model = model
-        self.loss = check_loss(loss)
-        self.optimizer = check_optimizer(optimizer)
+        self.loss = losses.as_loss(loss)
+        self.optimizer = optimizer
         self.batch_size = None if batch_size is None else _check.integer(batch_size, "batch_size", 1)
         self.shuffle = bool(shuffle)
         self.seed = _check.integer(seed, "seed", 0)
+        self.alpha = _check.non_negative(alpha, "alpha")
+        self.l1_ratio = _check.between(l1_ratio, "l1_ratio", 0, 1)
+        self.clip_value = None if clip_value is None else _check.positive(clip_value, "clip_value")
+        self.clip_norm = None if clip_norm is None else _check.positive(clip_norm, "clip_norm")
+        self.max_norm = None if max_norm is None else _check.positive(max_norm, "max_norm")
+        self.average_from = None if average_from is None else _check.integer(average_from, "average_from", 1)
+        self.learning_rate_factor = 1.0
         self.history = History()
-        self.n_updates = 0
+        self._measured_rate: float | None = None
+        self._past_updates = 0
         self._engine: Engine | None = None
+        self._engine_optimizer: Optimizer | None = None
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimiser; one that is assigned starts afresh with the next update."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer | None) -> None:
+        checked = check_optimizer(optimizer)
+        if isinstance(checked, optimizers.NormalizedSGD) and not self.model.starts_linear:
+            raise ValueError(f"NormalizedSGD with {self.model!r}; expected Linear as the first layer")
+        self._optimizer = checked
+
+    @property
+    def n_updates(self) -> int:
+        """Updates so far; batches of weight zero make none."""
+        return self._past_updates + (0 if self._engine is None else self._engine.n_updates)
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The learning rate of the next update; None where it is still to be measured."""
+        if self.optimizer.learning_rate == "auto" and self._measured_rate is None:
+            return None
+        engine = self._prepared_engine()
+        engine.rate_factor = self.learning_rate_factor
+        return engine.learning_rate()
+
+    def averaged_model(self) -> Model:
+        """A copy of the model with the mean of its parameters since update `average_from`.
+
+        Raises
+        ------
+        ValueError
+            If no average was asked for, or none has begun.
+        """
+        average = None if self._engine is None else self._engine.average
+        if average is None:
+            raise ValueError(
+                f"average_from is {self.average_from} and {self.n_updates} updates were made; expected to be past it"
+            )
+        averaged = copy.deepcopy(self.model)
+        averaged.parameters = average
+        return averaged
 
     def fit(
         self,
@@ -94,7 +174,7 @@ class Trainer:
         y: ArrayLike | None = None,
         epochs: int = 1,
         sample_weight: ArrayLike | None = None,
-        validation: Dataset | Sequence[ArrayLike] | None = None,
+        validation: Dataset | Sequence[ArrayLike] | float | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool = False,
     ) -> History:
@@ -113,10 +193,12 @@ class Trainer:
             At least 1.
         sample_weight : array of shape (n_samples,), optional
             Multiplies each row's loss and gradient; the mean over a batch still divides by its number of rows.
-        validation : Dataset, (X, y) or (X, y, sample_weight), optional
-            Data to take `validation_loss` on after each epoch.
+        validation : Dataset, (X, y), (X, y, sample_weight) or float, optional
+            Data to take `validation_loss` on after each epoch; a number between 0 and 1 holds out this fraction of the
+            rows, drawn from `default_rng([seed, 0, 1])`.
         callbacks : sequence of callables
             Each is called as `callback(trainer, record)` after each epoch; one that returns True stops the training.
+            See `fastgd.callbacks`.
         progress : bool
             Whether to show a progress bar with loss and rows per second.
 
@@ -134,15 +216,15 @@ class Trainer:
             Where training stops being finite. The model keeps its last finite parameters.
         """
         dataset = as_dataset(X, y, sample_weight)
-        self.model.check_fits(dataset)
+        self.model.check_fits(dataset, self.loss)
         epochs = _check.integer(epochs, "epochs", 1)
-        validation_data = self._validation(validation)
-        self._check_parameters()
+        dataset, validation_data = self._split(dataset, validation)
         n_samples = dataset.n_samples
-        engine = self._engine_for(n_samples if self.batch_size is None else min(self.batch_size, n_samples))
-        reader = Reader(dataset, self.model.dtype, min_rows=min(engine.batch_rows, self.model.chunk_rows))
+        batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
+        engine, reader = self._ready(dataset, batch_rows)
         with _Progress(epochs * n_samples, progress) as bar:
             for _ in range(epochs):
+                engine.rate_factor = self.learning_rate_factor
                 record = self._epoch(engine, reader, validation_data, bar.advance if progress else None)
                 stops = [bool(callback(self, record)) for callback in callbacks]
                 if any(stops):
@@ -160,10 +242,7 @@ class Trainer:
         epoch = len(self.history)
         if self.shuffle:
             reader.order = np.random.default_rng([self.seed, epoch]).permutation(reader.dataset.n_samples)
-        try:
-            loss = engine.train_epoch(reader, epoch + 1, on_rows)
-        finally:
-            self._count_updates(engine)
+        loss = engine.train_epoch(reader, epoch + 1, on_rows)
         seconds = time.perf_counter() - began
         validation_loss = None if validation is None else self.model.loss(validation, loss=self.loss)
         record = EpochRecord(epoch + 1, loss, validation_loss, seconds)
@@ -176,61 +255,90 @@ class Trainer:
         Parameters and errors are those of `fit`.
         """
         dataset = ArrayDataset(X, y, sample_weight)
-        self.model.check_fits(dataset)
-        self._check_parameters()
-        engine = self._engine_for(dataset.n_samples)
-        reader = Reader(dataset, self.model.dtype, min_rows=min(engine.batch_rows, self.model.chunk_rows))
-        try:
-            return engine.train_epoch(reader, len(self.history) + 1)
-        finally:
-            self._count_updates(engine)
+        self.model.check_fits(dataset, self.loss)
+        engine, reader = self._ready(dataset, dataset.n_samples)
+        engine.rate_factor = self.learning_rate_factor
+        return engine.train_epoch(reader, len(self.history) + 1)
 
-    def _engine_for(self, batch_rows: int) -> Engine:
-        engine = self._engine
-        if engine is None or engine.batch_rows != batch_rows or engine.optimizer is not self.optimizer:
-            engine = self._engine = Engine(self.model, self.optimizer, batch_rows)
-        return engine
-
-    def _count_updates(self, engine: Engine) -> None:
-        self.n_updates += engine.n_updates
-        engine.n_updates = 0
-
-    def _validation(self, validation: Any) -> Dataset | None:
-        if validation is None:
-            return None
-        if isinstance(validation, Dataset):
-            dataset = validation
-        elif isinstance(validation, tuple | list) and len(validation) in (2, 3):
-            dataset = ArrayDataset(*validation)
-        else:
-            raise TypeError(
-                f"validation is a {type(validation).__name__}; expected a Dataset, (X, y) or (X, y, sample_weight)"
-            )
-        try:
-            self.model.check_fits(dataset)
-        except ValueError as error:
-            raise ValueError(f"validation: {error}") from None
-        return dataset
-
-    def _check_parameters(self) -> None:
+    def _ready(self, dataset: Dataset, batch_rows: int) -> tuple[Engine, Reader]:
+        """What trains on a data set: everything learnt from it first that must be."""
         if not np.isfinite(self.model.parameters).all():
             raise ValueError("the model's parameters hold a NaN or infinity; expected finite numbers to start from")
+        standardize = self.model.standardize
+        if standardize is not None and standardize.mean is None:
+            standardize.fit(dataset)
+        if self.optimizer.learning_rate == "auto" and self._measured_rate is None:
+            n_rows = min(_ROWS_FOR_RATE, self.model.chunk_rows, dataset.n_samples)
+            reader = Reader(dataset, self.model.dtype, n_rows, self.model.mean_and_scale)
+            reader.order = np.linspace(0, dataset.n_samples - 1, n_rows).astype(np.int64)
+            block = reader.read(0, n_rows)
+            require_finite(block, reader.row)
+            self._measured_rate = safe_learning_rate(self.model, block, batch_rows)
+        engine = self._prepared_engine()
+        engine.prepare(batch_rows)
+        return engine, Reader(dataset, self.model.dtype, engine.chunk_rows, self.model.mean_and_scale)
+
+    def _prepared_engine(self) -> Engine:
+        if self._engine is None or self._engine_optimizer is not self.optimizer:
+            # A new optimiser starts afresh, and so does its count of updates.
+            self._past_updates = self.n_updates
+            rate = self._measured_rate if self.optimizer.learning_rate == "auto" else self.optimizer.learning_rate
+            schedule = as_schedule(rate)
+            self._engine = Engine(
+                self.model, self.loss, self.optimizer, schedule, self._regularization(), seed=self.seed
+            )
+            self._engine_optimizer = self.optimizer
+        return self._engine
+
+    def _regularization(self) -> kernels.NoRegularization | kernels.Regularization:
+        bounds = self.clip_value, self.clip_norm, self.max_norm, self.average_from
+        if self.alpha == 0 and bounds == (None, None, None, None):
+            return kernels.NoRegularization()
+        l2, l1 = self.alpha * (1 - self.l1_ratio), self.alpha * self.l1_ratio
+        is_proximal = isinstance(self.optimizer.record(), PlainSGD)
+        return kernels.Regularization(
+            l2, l1, is_proximal, *(math.inf if bound is None else float(bound) for bound in bounds)
+        )
+
+    def _split(self, dataset: Dataset, validation: Any) -> tuple[Dataset, Dataset | None]:
+        """The rows to train on, and those to validate on."""
+        if validation is None:
+            return dataset, None
+        if isinstance(validation, float):
+            return split(dataset, validation, np.random.default_rng([self.seed, 0, _HELD_OUT]))
+        if isinstance(validation, Dataset):
+            held_out = validation
+        elif isinstance(validation, tuple | list) and len(validation) in (2, 3):
+            held_out = ArrayDataset(*validation)
+        else:
+            raise TypeError(
+                f"validation is a {type(validation).__name__}; expected a Dataset, (X, y), (X, y, sample_weight) or a "
+                "fraction"
+            )
+        try:
+            self.model.check_fits(held_out, self.loss)
+        except ValueError as error:
+            raise ValueError(f"validation: {error}") from None
+        return dataset, held_out
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model and everything that the run needs to go on with the same bits, as safetensors.
 
         To be called between epochs or steps; a callback may.
         """
-        run = {
-            "loss": self.loss,
-            "optimizer": {"type": type(self.optimizer).__name__} | self.optimizer.arguments(),
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "seed": self.seed,
-            "n_updates": self.n_updates,
+        is_current = self._engine is not None and self._engine_optimizer is self.optimizer
+        run = {name: getattr(self, name) for name in _SETTINGS}
+        run |= {
+            "loss": losses.describe(self.loss),
+            "optimizer": self.optimizer.describe(),
+            "learning_rate_factor": self.learning_rate_factor,
+            "measured_rate": self._measured_rate,
+            "past_updates": self._past_updates if is_current else self.n_updates,
             "history": [list(record) for record in self.history],
         }
-        storage.write(path, self.model.tensors(), architecture=self.model.architecture(), run=run)
+        state = self._engine.saved_state() if is_current else {}
+        tensors = self.model.tensors() | {f"run.{name}": tensor for name, tensor in state.items()}
+        storage.write(path, tensors, architecture=self.model.architecture(), run=run)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Trainer":
@@ -242,14 +350,27 @@ class Trainer:
             If the file is not one of fastgd's, or holds a model alone.
         """
         tensors, architecture, run = storage.read(path, "architecture", "run")
-        optimizer = run.pop("optimizer")
-        run["optimizer"] = OPTIMIZERS[_check.choice(optimizer.pop("type"), "optimizer", OPTIMIZERS)](**optimizer)
-        n_updates, history = run.pop("n_updates"), run.pop("history")
-        trainer = cls(Model.restore(architecture, tensors), **run)
-        trainer.n_updates = n_updates
-        for record in history:
+        trainer = cls(
+            Model.restore(architecture, tensors),
+            loss=losses.restore(run["loss"]),
+            optimizer=optimizers.restore(run["optimizer"]),
+            **{name: run[name] for name in _SETTINGS},
+        )
+        trainer.learning_rate_factor = run["learning_rate_factor"]
+        trainer._measured_rate = run["measured_rate"]
+        trainer._past_updates = run["past_updates"]
+        for record in run["history"]:
             trainer.history.append(EpochRecord(*record))
+        if "run.progress" in tensors:
+            for name, array in trainer._prepared_engine().saved_state().items():
+                array[...] = tensors[f"run.{name}"]
         return trainer
+
+
+_SETTINGS = [
+    *("batch_size", "shuffle", "seed", "alpha", "l1_ratio"),
+    *("clip_value", "clip_norm", "max_norm", "average_from"),
+]
 
 
 class _Progress:

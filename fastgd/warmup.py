@@ -13,7 +13,10 @@ from fastgd.trainer import Trainer
 
 
 def warmup(dtypes: Sequence[str] = ("float32", "float64")) -> float:
-    """Compile every kernel that training, prediction and their reports use, and return the seconds that it took.
+    """Compile the kernels of training and prediction, and return the seconds that it took.
+
+    That is for Linear and ReLU with the half squared error and plain SGD; other losses, optimisers and layers compile
+    when they are first used.
 
     dtypes : of the models to prepare for; data in any of float32, float64, uint8 and int64 is prepared for with each
     """

@@ -13,32 +13,60 @@ Conventions, which every kernel keeps:
 """
 
 from ._jit import cache_directory
-from .activation import relu_backward, relu_forward
-from .gather import gather_rows
+from .activation import (
+    dropout_backward,
+    dropout_forward,
+    leaky_relu_backward,
+    leaky_relu_forward,
+    relu_backward,
+    relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
+    tanh_backward,
+    tanh_forward,
+)
+from .gather import gather_rows, standardize_rows
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
-from .loss import half_squared_error
+from .loss import loss_and_derivative
 from .memory import sum_elements
-from .network import Network, evaluate_network, loss_and_gradient, predict_network, train_network
+from .network import GeneralNetwork, Network, evaluate_network, loss_and_gradient, predict_network, train_network
 from .neuron import train_neuron
+from .regularization import NoRegularization, Regularization, after_update, before_update
 from .synthetic import synthetic_rows
-from .update import sgd_update
+from .update import Vectors, observe, update_parameters
 
 __all__ = [
+    "GeneralNetwork",
     "Network",
+    "NoRegularization",
+    "Regularization",
+    "Vectors",
+    "after_update",
+    "before_update",
     "cache_directory",
+    "dropout_backward",
+    "dropout_forward",
     "evaluate_network",
     "gather_rows",
-    "half_squared_error",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
     "linear_backward_input",
     "linear_backward_parameters",
     "linear_forward",
+    "loss_and_derivative",
     "loss_and_gradient",
+    "observe",
     "predict_network",
     "relu_backward",
     "relu_forward",
-    "sgd_update",
+    "sigmoid_backward",
+    "sigmoid_forward",
+    "standardize_rows",
     "sum_elements",
     "synthetic_rows",
+    "tanh_backward",
+    "tanh_forward",
     "train_network",
     "train_neuron",
+    "update_parameters",
 ]

@@ -1,5 +1,6 @@
 """The one place where compiler options and the compilation cache are chosen."""
 
+import functools
 import hashlib
 import os
 import uuid
@@ -9,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.extending import overload
 
 # A set, never True: "nnan" and "ninf" would let LLVM delete the tests that find NaN and infinity.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+
+_OPTIONS = {
+    "no_cfunc_wrapper": True,  # kernels are called from Python and from one another, never from C: less to compile
+    "nogil": True,  # threads may run kernels side by side
+    "error_model": "numpy",  # 1 / 0 is infinity, as in NumPy, and costs no branch
+}
 
 
 def _digest() -> str:
@@ -57,13 +65,7 @@ def _enable_cache(dispatcher: Any, function: Callable) -> bool:
 
 
 def _compile(function: Callable, fastmath: set[str] | bool, inline: str = "never") -> Any:
-    dispatcher = numba.njit(
-        no_cfunc_wrapper=True,  # kernels are called from Python and from one another, never from C: less to compile
-        nogil=True,  # threads may run kernels side by side
-        error_model="numpy",  # 1 / 0 is infinity, as in NumPy, and costs no branch
-        fastmath=fastmath,
-        inline=inline,
-    )(function)
+    dispatcher = numba.njit(**_OPTIONS, fastmath=fastmath, inline=inline)(function)
     if _enable_cache(dispatcher, function) is False and not _compile.warned:
         _compile.warned = True
         warnings.warn(
@@ -95,3 +97,25 @@ def inlined_kernel(function: Callable) -> Any:
     nesting them as separate functions made the first call of `train_network` a third slower.
     """
     return _compile(function, FASTMATH, inline="always")
+
+
+def by_type(table: dict[type, Any]) -> Callable:
+    """Choose among kernels by the type of their first argument, a record, when the caller is compiled.
+
+    Decorates a function that gets one kernel of the table and returns a lambda that calls it. Only the kernel that
+    belongs to the record is compiled, and the choice costs nothing when it runs. Types are what the cache can tell
+    apart; functions passed as arguments are not. Called from Python, the result calls the compiled kernel too.
+    """
+
+    def decorate(call: Callable) -> Callable:
+        @functools.wraps(call)
+        def chosen(record: Any, *rest: Any) -> Any:
+            return call(table[type(record)])(record, *rest)
+
+        # Not inlined: as a function of its own the lambda costs a third less to compile, and LLVM inlines it.
+        overload(chosen, jit_options=_OPTIONS | {"fastmath": FASTMATH}, strict=False)(
+            lambda record, *rest: call(table[record.instance_class])
+        )
+        return chosen
+
+    return decorate

@@ -14,3 +14,15 @@ def gather_rows(X, rows, out):
         row = rows[i]
         for j in range(out.shape[1]):
             out[i, j] = X[row, j]
+
+
+@kernel
+def standardize_rows(X, mean, scale, out):
+    """out = (x - mean) · scale, feature by feature, computed in float64.
+
+    X : (n_samples, n_features)          mean, scale : (n_features,) float64
+    out : (n_samples, n_features), overwritten; its dtype may differ from X's
+    """
+    for i in range(X.shape[0]):
+        for j in range(X.shape[1]):
+            out[i, j] = (X[i, j] - mean[j]) * scale[j]

@@ -1,28 +1,256 @@
-"""Each loss: its value, and its derivative with respect to the model's output, in one pass."""
+"""The losses: each a record of its parameters, and a function that gives its value and derivative in one go.
+
+A new loss is one record, one function and one line in `POINTWISE`. The training loop is compiled for the record's
+type, so that a loss which is not used is not compiled either.
+
+Every function here computes on one output and its target, in their dtype: `(loss, out, target)` gives the value, and
+the derivative by `out`. z stands for out, y for target.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inlined_kernel
+from ._jit import by_type, inlined_kernel
+
+
+class HalfSquaredError(NamedTuple):
+    """½ (z - y)²."""
+
+
+class AbsoluteError(NamedTuple):
+    """|z - y|."""
+
+
+class Huber(NamedTuple):
+    """½ e² where |e| <= delta, else delta (|e| - ½ delta); e = z - y."""
+
+    delta: float
+
+
+class Quantile(NamedTuple):
+    """quantile · (y - z) where z <= y, else (1 - quantile) (z - y): the pinball loss."""
+
+    quantile: float
+
+
+class EpsilonInsensitive(NamedTuple):
+    """max(0, |z - y| - epsilon)."""
+
+    epsilon: float
+
+
+class SquaredEpsilonInsensitive(NamedTuple):
+    """max(0, |z - y| - epsilon)²."""
+
+    epsilon: float
+
+
+class Poisson(NamedTuple):
+    """exp(z) - y z: z is the logarithm of the rate, y a count."""
+
+
+class LogLoss(NamedTuple):
+    """log(1 + exp(z)) - y z: z is a logit, y a probability."""
+
+
+class Hinge(NamedTuple):
+    """max(0, 1 - y z): y is -1 or +1."""
+
+
+class SquaredHinge(NamedTuple):
+    """max(0, 1 - y z)²: y is -1 or +1."""
+
+
+class ModifiedHuber(NamedTuple):
+    """max(0, 1 - y z)² where y z >= -1, else -4 y z: y is -1 or +1."""
+
+
+class Perceptron(NamedTuple):
+    """max(0, -y z): y is -1 or +1."""
+
+
+class CrossEntropy(NamedTuple):
+    """log Σ_k exp(z_k) - Σ_k q_k z_k over a row's logits.
+
+    q is 1 - label_smoothing at the row's class, plus label_smoothing / n_classes everywhere.
+    """
+
+    label_smoothing: float
 
 
 @inlined_kernel
-def half_squared_error(out, target, sample_weight, scale, d_out):
-    """Return Σ_i v_i ½ |out_i - target_i|²;  d_out_i = scale v_i (out_i - target_i)  (the article's δ4).
+def half_squared_error(loss, out, target):
+    error = out - target
+    return 0.5 * np.float64(error) * error, error
 
-    out : (n_samples, n_out)          target : (n_samples, n_out)
-    sample_weight : the v, (n_samples,), or (0,) where every weight is one
-    scale : scalar, one over the size of the batch, so that the gradient is a mean over it
-    d_out : (n_samples, n_out), overwritten
-    """
-    total = 0.0
+
+@inlined_kernel
+def absolute_error(loss, out, target):
+    error = out - target
+    return np.float64(abs(error)), np.sign(error)
+
+
+@inlined_kernel
+def huber(loss, out, target):
+    error, delta = out - target, type(out)(loss.delta)
+    clipped = min(max(error, -delta), delta)
+    return np.float64(clipped) * (error - 0.5 * np.float64(clipped)), clipped
+
+
+@inlined_kernel
+def quantile(loss, out, target):
+    error, level = out - target, type(out)(loss.quantile)
+    slope = type(out)(1) - level if error > 0 else -level
+    return np.float64(slope) * error, slope
+
+
+@inlined_kernel
+def epsilon_insensitive(loss, out, target):
+    error = out - target
+    excess = abs(error) - type(out)(loss.epsilon)
+    if excess > 0:
+        return np.float64(excess), np.sign(error)
+    # Zero, but NaN where the error is.
+    return np.float64(0) * error, type(out)(0) * error
+
+
+@inlined_kernel
+def squared_epsilon_insensitive(loss, out, target):
+    error = out - target
+    excess = abs(error) - type(out)(loss.epsilon)
+    if excess > 0:
+        return np.float64(excess) * excess, type(out)(2) * excess * np.sign(error)
+    return np.float64(0) * error, type(out)(0) * error
+
+
+@inlined_kernel
+def poisson(loss, out, target):
+    rate = np.exp(out)
+    return np.float64(rate) - np.float64(target) * out, rate - target
+
+
+@inlined_kernel
+def log_loss(loss, out, target):
+    # The exponential of a negative number cannot overflow.
+    one, small = type(out)(1), np.exp(-abs(out))
+    probability = (one if out >= 0 else small) / (one + small)
+    return np.float64(max(out, type(out)(0))) - np.float64(target) * out + np.log1p(small), probability - target
+
+
+@inlined_kernel
+def hinge(loss, out, target):
+    margin = np.float64(target) * out
+    if margin > 1:
+        return 0.0, type(out)(0)
+    return 1.0 - margin, -target
+
+
+@inlined_kernel
+def squared_hinge(loss, out, target):
+    missing = type(out)(1) - target * out
+    if missing < 0:
+        return 0.0, type(out)(0)
+    return np.float64(missing) * missing, type(out)(-2) * target * missing
+
+
+@inlined_kernel
+def modified_huber(loss, out, target):
+    margin = target * out
+    missing = type(out)(1) - margin
+    if missing < 0:
+        return 0.0, type(out)(0)
+    if margin < -1:
+        return -4.0 * margin, type(out)(-4) * target
+    return np.float64(missing) * missing, type(out)(-2) * target * missing
+
+
+@inlined_kernel
+def perceptron(loss, out, target):
+    margin = np.float64(target) * out
+    if margin > 0:
+        return 0.0, type(out)(0)
+    return -margin, -target
+
+
+POINTWISE = {
+    HalfSquaredError: half_squared_error,
+    AbsoluteError: absolute_error,
+    Huber: huber,
+    Quantile: quantile,
+    EpsilonInsensitive: epsilon_insensitive,
+    SquaredEpsilonInsensitive: squared_epsilon_insensitive,
+    Poisson: poisson,
+    LogLoss: log_loss,
+    Hinge: hinge,
+    SquaredHinge: squared_hinge,
+    ModifiedHuber: modified_huber,
+    Perceptron: perceptron,
+}
+
+
+@by_type(POINTWISE)
+def pointwise(kernel):
+    """Value and derivative of a loss at one output."""
+    return lambda loss, out, target: kernel(loss, out, target)
+
+
+@inlined_kernel
+def summed_over_outputs(loss, out, target, sample_weight, scale, d_out):
+    """Every loss but the cross-entropy: each output has its own target."""
+    total, weights = 0.0, 0.0
     weight = out.dtype.type(1)
     for i in range(out.shape[0]):
         if sample_weight.size:
             weight = sample_weight[i]
-        squares = 0.0
+        row = 0.0
         for j in range(out.shape[1]):
-            error = out[i, j] - target[i, j]
-            squares += np.float64(error) * error
-            d_out[i, j] = scale * weight * error
-        total += 0.5 * weight * squares
-    return total
+            value, derivative = pointwise(loss, out[i, j], target[i, j])
+            row += value
+            d_out[i, j] = scale * weight * derivative
+        total += weight * row
+        weights += abs(weight)
+    return total, weights
+
+
+@inlined_kernel
+def cross_entropy(loss, out, target, sample_weight, scale, d_out):
+    """One target a row, its class."""
+    total, weights = 0.0, 0.0
+    weight = out.dtype.type(1)
+    n_classes = out.shape[1]
+    everywhere = out.dtype.type(loss.label_smoothing / n_classes)
+    at_class = out.dtype.type(1.0 - loss.label_smoothing)
+    for i in range(out.shape[0]):
+        if sample_weight.size:
+            weight = sample_weight[i]
+        # Less the largest, no exponential overflows and one of them is 1.
+        largest = out[i, 0]
+        for j in range(n_classes):
+            largest = max(largest, out[i, j])
+        exponentials = out.dtype.type(0)
+        for j in range(n_classes):
+            d_out[i, j] = np.exp(out[i, j] - largest)
+            exponentials += d_out[i, j]
+        label = int(target[i, 0])
+        row = np.float64(np.log(exponentials)) - at_class * np.float64(out[i, label] - largest)
+        for j in range(n_classes):
+            row -= np.float64(everywhere) * (out[i, j] - largest)
+            share = everywhere + at_class if j == label else everywhere
+            d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - share)
+        total += weight * row
+        weights += abs(weight)
+    return total, weights
+
+
+@by_type(dict.fromkeys(POINTWISE, summed_over_outputs) | {CrossEntropy: cross_entropy})
+def loss_and_derivative(kernel):
+    """Return Σ_i v_i loss(out_i, target_i) and Σ_i |v_i|;  d_out_i = scale v_i ∂loss/∂out_i  (the article's δ4).
+
+    loss : a record of this file
+    out : (n_samples, n_out)          target : (n_samples, n_out), or (n_samples, 1) classes for the cross-entropy
+    sample_weight : the v, (n_samples,), or (0,) where every weight is one
+    scale : scalar, one over the size of the batch, so that the gradient is a mean over it
+    d_out : (n_samples, n_out), overwritten
+    """
+    return lambda loss, out, target, sample_weight, scale, d_out: kernel(loss, out, target, sample_weight, scale, d_out)

@@ -1,30 +1,19 @@
 """Rows of a planted network: any range of them, in any order, from (seed, row) alone.
 
-The bits are the same on any machine. Random integers come from SplitMix64 (Steele, Lea and Flood, "Fast splittable
-pseudorandom number generators", OOPSLA 2014), features are small multiples of 1/1024, and no sum depends on how a
-compiler orders it: either every partial sum is exact, or the order is fixed.
+The bits are the same on any machine: random integers are a function of seed and row, features are small multiples of
+1/1024, and no sum depends on how a compiler orders it, as either every partial sum is exact or the order is fixed.
 """
 
 import numpy as np
 
 from ._jit import exact_kernel, kernel
+from .random import GOLDEN, mix, subkey
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MULTIPLIER_2 = np.uint64(0x94D049BB133111EB)
-_S10, _S20, _S27, _S30, _S31, _S32 = (np.uint64(s) for s in (10, 20, 27, 30, 31, 32))
+_S10, _S20, _S32 = (np.uint64(s) for s in (10, 20, 32))
 _TEN_BITS = np.uint64(1023)
 
 #: Variance of one random value: three uniform integers of 10 bits, centred and divided by 512.
 VARIANCE = 1 - 2.0**-20
-
-
-@exact_kernel
-def mix(z):
-    """SplitMix64's output function: a bijection of 64-bit integers that looks random."""
-    z = (z ^ (z >> _S30)) * _MULTIPLIER_1
-    z = (z ^ (z >> _S27)) * _MULTIPLIER_2
-    return z ^ (z >> _S31)
 
 
 @exact_kernel
@@ -88,7 +77,7 @@ def synthetic_rows(key, rows, widths, weights, noise, scratch, X, y):
     n_features, n_outputs, n_layers = widths[0], widths[-1], widths.size - 1
     noise_values = scratch[2, :n_outputs]
     for i in range(rows.size):
-        row_key = mix(key + np.uint64(rows[i]) * GOLDEN)
+        row_key = subkey(key, rows[i])
         fill_bell(row_key, X[i])
         values = scratch[0, : widths[1]]
         scale = 1.0 / np.sqrt(n_features)

@@ -1,14 +1,247 @@
-"""Each optimiser: one loop over the flat parameter vector."""
+"""The optimisers: each a record of its settings, and a loop over the flat vectors that makes one update.
 
-from ._jit import inlined_kernel
+A new optimiser is one record, one function and one line in `UPDATES`. The formulas are PyTorch's. g stands for the mean
+gradient of the batch, w for the parameters, t for the number of the update, from 1.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._jit import by_type, inlined_kernel
+
+
+class Vectors(NamedTuple):
+    """What training changes: flat vectors of one dtype, parallel to one another.
+
+    parameters, gradient : (size,)
+    chunk_gradient : (size,), scratch; (0,) where no batch is larger than a chunk
+    state : (n_states, size), the optimiser's
+    scalars : (4,) float64, the optimiser's
+    average : (size,), the running mean of the parameters; (0,) where none is kept
+    orthant : (size,), the signs that an L1 penalty holds the weights to; (0,) without one
+    """
+
+    parameters: np.ndarray
+    gradient: np.ndarray
+    chunk_gradient: np.ndarray
+    state: np.ndarray
+    scalars: np.ndarray
+    average: np.ndarray
+    orthant: np.ndarray
+
+
+class PlainSGD(NamedTuple):
+    """w -= rate · g."""
+
+
+class MomentumSGD(NamedTuple):
+    """g += weight_decay · w;  m = momentum · m + (1 - dampening) g, g at first;  w -= rate · m.
+
+    With Nesterov's look-ahead:  w -= rate (g + momentum · m).
+
+    state : m
+    """
+
+    momentum: float
+    dampening: float
+    weight_decay: float
+    nesterov: bool
+
+
+class Adam(NamedTuple):
+    """m = β1 m + (1 - β1) g;  v = β2 v + (1 - β2) g²;  w -= rate · m̂ / (√v̂ + eps).
+
+    m̂ = m / (1 - β1^t),  v̂ = v / (1 - β2^t).
+    With weight decay, g += weight_decay · w first; decoupled (AdamW), w *= 1 - rate · weight_decay.
+
+    state : m, v
+    """
+
+    beta1: float
+    beta2: float
+    eps: float
+    weight_decay: float
+    decoupled: bool
+
+
+class Adagrad(NamedTuple):
+    """g += weight_decay · w;  G += g²;  w -= rate / (1 + (t - 1) rate_decay) · g / (√G + eps).
+
+    state : G
+    """
+
+    rate_decay: float
+    weight_decay: float
+    eps: float
+
+
+class RMSprop(NamedTuple):
+    """g += weight_decay · w;  v = α v + (1 - α) g²;  w -= rate · g / (√v + eps).
+
+    Centred, √v is √(v - a²) with a = α a + (1 - α) g.
+    With momentum:  m = momentum · m + g / (√v + eps);  w -= rate · m.
+
+    state : v, a, m
+    """
+
+    alpha: float
+    eps: float
+    weight_decay: float
+    momentum: float
+    centered: bool
+
+
+class NormalizedSGD(NamedTuple):
+    """The normalised adaptive gradient descent of Ross, Mineiro and Langford, "Normalized online learning" (UAI 2013).
+
+    Algorithm 2 for the first layer's weights, with s_i the largest |x_i| seen so far, n the number of rows seen, and
+    N the sum of x_i² / s_i² over them:
+
+        G += g²;  w_i -= rate √(n / N) / s_i · g_i / √G_i.
+
+    When s_i grows, w_i shrinks in proportion; before its feature's first value, s_i counts as 1. All other parameters
+    have s = 1 and n / N = 1.
+
+    state : G, s (in the places of the first unit's weights)
+    scalars : n, N, how many weights the first layer has, n_in
+    """
 
 
 @inlined_kernel
-def sgd_update(parameters, gradient, learning_rate):
-    """parameters -= learning_rate · gradient  (the article's ŵ = w - α δw).
-
-    parameters : (size,), modified in place          gradient : (size,)
-    learning_rate : scalar of the same dtype
-    """
+def plain_sgd(optimizer, vectors, rate, t):
+    parameters, gradient = vectors.parameters, vectors.gradient
     for i in range(parameters.size):
-        parameters[i] -= learning_rate * gradient[i]
+        parameters[i] -= rate * gradient[i]
+
+
+@inlined_kernel
+def momentum_sgd(optimizer, vectors, rate, t):
+    w, gradient, m = vectors.parameters, vectors.gradient, vectors.state[0]
+    number = type(rate)
+    momentum, decay = number(optimizer.momentum), number(optimizer.weight_decay)
+    kept, fresh = (momentum, number(1 - optimizer.dampening)) if t > 1 else (number(0), number(1))
+    for i in range(w.size):
+        g = gradient[i] + decay * w[i]
+        m[i] = kept * m[i] + fresh * g
+        w[i] -= rate * (g + momentum * m[i] if optimizer.nesterov else m[i])
+
+
+@inlined_kernel
+def adam(optimizer, vectors, rate, t):
+    w, gradient, m, v = vectors.parameters, vectors.gradient, vectors.state[0], vectors.state[1]
+    number = type(rate)
+    beta1, beta2, eps = number(optimizer.beta1), number(optimizer.beta2), number(optimizer.eps)
+    fresh1, fresh2 = number(1 - optimizer.beta1), number(1 - optimizer.beta2)
+    step = number(rate / (1 - optimizer.beta1**t))
+    spread = number(np.sqrt(1 - optimizer.beta2**t))
+    decay = number(0 if optimizer.decoupled else optimizer.weight_decay)
+    shrink = number(1 - rate * optimizer.weight_decay if optimizer.decoupled else 1)
+    for i in range(w.size):
+        g = gradient[i] + decay * w[i]
+        m[i] = beta1 * m[i] + fresh1 * g
+        v[i] = beta2 * v[i] + fresh2 * g * g
+        w[i] = shrink * w[i] - step * m[i] / (np.sqrt(v[i]) / spread + eps)
+
+
+@inlined_kernel
+def adagrad(optimizer, vectors, rate, t):
+    w, gradient, total = vectors.parameters, vectors.gradient, vectors.state[0]
+    number = type(rate)
+    decay, eps = number(optimizer.weight_decay), number(optimizer.eps)
+    step = number(rate / (1 + (t - 1) * optimizer.rate_decay))
+    for i in range(w.size):
+        g = gradient[i] + decay * w[i]
+        total[i] += g * g
+        w[i] -= step * g / (np.sqrt(total[i]) + eps)
+
+
+@inlined_kernel
+def rmsprop(optimizer, vectors, rate, t):
+    w, gradient = vectors.parameters, vectors.gradient
+    v, a, m = vectors.state[0], vectors.state[1], vectors.state[2]
+    number = type(rate)
+    alpha, fresh, eps = number(optimizer.alpha), number(1 - optimizer.alpha), number(optimizer.eps)
+    decay, momentum = number(optimizer.weight_decay), number(optimizer.momentum)
+    for i in range(w.size):
+        g = gradient[i] + decay * w[i]
+        v[i] = alpha * v[i] + fresh * g * g
+        spread = v[i]
+        if optimizer.centered:
+            a[i] = alpha * a[i] + fresh * g
+            spread = max(spread - a[i] * a[i], number(0))
+        m[i] = momentum * m[i] + g / (np.sqrt(spread) + eps)
+        w[i] -= rate * m[i]
+
+
+@inlined_kernel
+def normalized_sgd(optimizer, vectors, rate, t):
+    w, gradient, total, scale = vectors.parameters, vectors.gradient, vectors.state[0], vectors.state[1]
+    number = type(rate)
+    n_weights, n_in = int(vectors.scalars[2]), int(vectors.scalars[3])
+    step = number(rate * np.sqrt(vectors.scalars[0] / max(vectors.scalars[1], 1.0)))
+    for i in range(w.size):
+        g = gradient[i]
+        total[i] += g * g
+        # A square may be zero though the gradient is not, and a feature may never have had a value.
+        move = g if total[i] == 0 else g / np.sqrt(total[i])
+        if i >= n_weights:
+            w[i] -= rate * move
+        elif not scale[i % n_in] <= 0:
+            w[i] -= step * move / scale[i % n_in]
+
+
+UPDATES = {
+    PlainSGD: plain_sgd,
+    MomentumSGD: momentum_sgd,
+    Adam: adam,
+    Adagrad: adagrad,
+    RMSprop: rmsprop,
+    NormalizedSGD: normalized_sgd,
+}
+
+
+@by_type(UPDATES)
+def update_parameters(kernel):
+    """Make one update of the parameters  (the article's ŵ = w - α δw).
+
+    optimizer : a record of this file
+    vectors : Vectors; parameters, state and scalars are modified in place, the gradient is read
+    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
+    """
+    return lambda optimizer, vectors, rate, t: kernel(optimizer, vectors, rate, t)
+
+
+@inlined_kernel
+def observe_features(optimizer, vectors, x, sample_weight):
+    scale = vectors.state[1]
+    for i in range(x.shape[0]):
+        if sample_weight.size and sample_weight[i] == 0:
+            continue
+        for j in range(x.shape[1]):
+            size = abs(x[i, j])
+            if size > scale[j]:
+                shrink = (scale[j] if scale[j] > 0 else type(size)(1)) / size
+                for weight in range(j, int(vectors.scalars[2]), x.shape[1]):
+                    vectors.parameters[weight] *= shrink
+                scale[j] = size
+        vectors.scalars[0] += 1
+        for j in range(x.shape[1]):
+            if scale[j] > 0:
+                share = np.float64(x[i, j] / scale[j])
+                vectors.scalars[1] += share * share
+
+
+@inlined_kernel
+def observe_nothing(optimizer, vectors, x, sample_weight):
+    pass
+
+
+@by_type(dict.fromkeys(UPDATES, observe_nothing) | {NormalizedSGD: observe_features})
+def observe(kernel):
+    """Show the optimiser the features of some rows before their forward pass. Rows of weight zero do not count.
+
+    optimizer : a record of this file          vectors : Vectors, modified in place
+    x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
+    """
+    return lambda optimizer, vectors, x, sample_weight: kernel(optimizer, vectors, x, sample_weight)

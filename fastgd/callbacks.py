@@ -1,0 +1,145 @@
+"""Callbacks for `Trainer.fit`: called after each epoch as `callback(trainer, record)`; one that returns True stops it.
+
+The names are those that Keras users know. A callback that is used again goes on from what it has seen; make a new one
+for a new run.
+"""
+
+import math
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastgd import _check
+from fastgd.history import EpochRecord
+
+if TYPE_CHECKING:
+    from fastgd.trainer import Trainer
+
+
+class _Monitor:
+    """Tells whether a number of the record has become better than it was."""
+
+    def __init__(self, monitor: str, min_delta: float) -> None:
+        self.monitor = _check.choice(monitor, "monitor", EpochRecord._fields)
+        self.min_delta = _check.non_negative(min_delta, "min_delta")
+        self.best = math.inf
+        self.best_epoch = 0
+
+    def improves(self, record: EpochRecord) -> bool:
+        """Take note of an epoch; whether it is the best so far by more than `min_delta`."""
+        value = getattr(record, self.monitor)
+        if value is None:
+            raise ValueError(f"{self.monitor} is None in epoch {record.epoch}; expected fit(..., validation=...)")
+        # So written, what is no number is no gain.
+        if not value < self.best - self.min_delta:
+            return False
+        self.best, self.best_epoch = value, record.epoch
+        return True
+
+
+class EarlyStopping(_Monitor):
+    """Stop when a loss has not become smaller for some epochs.
+
+    Parameters
+    ----------
+    patience : int
+        How many epochs without gain end the training, at least 1.
+    min_delta : float
+        By how much the loss must fall to count as a gain, at least 0.
+    restore_best : bool
+        Whether the model gets back the parameters of its best epoch, when this callback ends the training.
+    monitor : str
+        A field of the record: "validation_loss" or "loss".
+
+    Attributes
+    ----------
+    best : float
+        The smallest loss.
+    best_epoch : int
+        The epoch that had it, from 1.
+    """
+
+    def __init__(
+        self, patience: int = 5, min_delta: float = 0.0, restore_best: bool = True, monitor: str = "validation_loss"
+    ) -> None:
+        super().__init__(monitor, min_delta)
+        self.patience = _check.integer(patience, "patience", 1)
+        self.restore_best = _check.switch(restore_best, "restore_best")
+        self._parameters: np.ndarray | None = None
+
+    def __call__(self, trainer: "Trainer", record: EpochRecord) -> bool:
+        """Return whether to stop."""
+        if self.improves(record):
+            self._parameters = trainer.model.parameters.copy()
+            return False
+        if record.epoch - self.best_epoch < self.patience:
+            return False
+        if self.restore_best and self._parameters is not None:
+            trainer.model.parameters = self._parameters
+        return True
+
+
+class ReduceOnPlateau(_Monitor):
+    """Multiply the learning rate by a factor when a loss has not become smaller for some epochs.
+
+    Parameters
+    ----------
+    factor : float
+        In (0, 1).
+    patience : int
+        How many epochs without gain reduce the rate, at least 1.
+    min_delta : float
+        By how much the loss must fall to count as a gain, at least 0.
+    min_factor : float
+        Bound on the product of all factors, at least 0.
+    monitor : str
+        A field of the record: "validation_loss" or "loss".
+    """
+
+    def __init__(
+        self,
+        factor: float = 0.1,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        min_factor: float = 0.0,
+        monitor: str = "validation_loss",
+    ) -> None:
+        super().__init__(monitor, min_delta)
+        _check.positive(factor, "factor")
+        self.factor = _check.below_one(factor, "factor")
+        self.patience = _check.integer(patience, "patience", 1)
+        self.min_factor = _check.non_negative(min_factor, "min_factor")
+        self._last_change = 0
+
+    def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
+        """Lower the trainer's rate where it is time."""
+        if self.improves(record):
+            return
+        if record.epoch - max(self.best_epoch, self._last_change) >= self.patience:
+            lowered = max(trainer.learning_rate_factor * self.factor, self.min_factor)
+            trainer.learning_rate_factor = min(lowered, trainer.learning_rate_factor)
+            self._last_change = record.epoch
+
+
+class ModelCheckpoint(_Monitor):
+    """Save the run after each epoch, or after each that is the best so far.
+
+    Parameters
+    ----------
+    path : path
+        Where `Trainer.save` writes; "{epoch}" in it becomes the epoch's number.
+    save_best_only : bool
+    monitor : str
+        A field of the record: "validation_loss" or "loss"; read with save_best_only alone.
+    """
+
+    def __init__(self, path: str | os.PathLike, save_best_only: bool = False, monitor: str = "validation_loss") -> None:
+        super().__init__(monitor, 0.0)
+        self.path = os.fspath(path)
+        self.save_best_only = _check.switch(save_best_only, "save_best_only")
+
+    def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
+        """Save the run where it is to be kept."""
+        if not self.save_best_only or self.improves(record):
+            trainer.save(self.path.replace("{epoch}", str(record.epoch)))

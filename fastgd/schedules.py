@@ -1,0 +1,202 @@
+"""Learning rates that change with the number of updates. Any optimiser takes one in place of a number.
+
+Each is a function of t, the number of the update from 1, given as an array.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastgd import _check
+
+
+class Schedule(ABC):
+    """The learning rate of each update."""
+
+    @abstractmethod
+    def __call__(self, t: np.ndarray) -> np.ndarray:
+        """The rates of the updates with the numbers t, (n,) float64 from 1."""
+
+    def describe(self) -> dict[str, Any]:
+        """The schedule as JSON can hold it."""
+        return {"type": type(self).__name__} | {
+            name: value.describe() if isinstance(value, Schedule) else value for name, value in vars(self).items()
+        }
+
+
+def _checked(schedule: Schedule, **checks: Any) -> None:
+    for name, check in checks.items():
+        object.__setattr__(schedule, name, check(getattr(schedule, name), name))
+
+
+def _count(value: Any, name: str) -> int:
+    return _check.integer(value, name, 1)
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same rate for every update."""
+
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        _checked(self, learning_rate=_check.non_negative)
+
+    def __call__(self, t: np.ndarray) -> np.ndarray:
+        return np.full(len(t), self.learning_rate)
+
+
+@dataclass(frozen=True)
+class InverseScaling(Schedule):
+    """learning_rate / t^power_t, as scikit-learn's "invscaling"."""
+
+    learning_rate: float = 0.01
+    power_t: float = 0.25
+
+    def __post_init__(self) -> None:
+        _checked(self, learning_rate=_check.non_negative, power_t=_check.non_negative)
+
+    def __call__(self, t: np.ndarray) -> np.ndarray:
+        return self.learning_rate / t**self.power_t
+
+
+@dataclass(frozen=True)
+class Optimal(Schedule):
+    """1 / (alpha (t0 + t - 1)) with t0 = 1 / √alpha^1.5, as scikit-learn's "optimal" after Bottou.
+
+    alpha is a number of the schedule's own, so that it also works without any penalty.
+    """
+
+    alpha: float = 0.0001
+
+    def __post_init__(self) -> None:
+        _checked(self, alpha=_check.positive)
+
+    def __call__(self, t: np.ndarray) -> np.ndarray:
+        # The first rate is the typical weight √(1 / √alpha).
+        first = np.sqrt(1 / np.sqrt(self.alpha))
+        return 1 / (self.alpha * (1 / (first * self.alpha) + t - 1))
+
+
+@dataclass(frozen=True)
+class Step(Schedule):
+    """learning_rate · gamma^⌊(t - 1) / step_size⌋, as PyTorch's StepLR counted in updates."""
+
+    learning_rate: float
+    step_size: int
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        _checked(self, learning_rate=_check.non_negative, step_size=_count, gamma=_check.non_negative)
+
+    def __call__(self, t: np.ndarray) -> np.ndarray:
+        return self.learning_rate * self.gamma ** ((t - 1) // self.step_size)
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """learning_rate · gamma^(t - 1), as PyTorch's ExponentialLR counted in updates."""
+
+    learning_rate: float
+    gamma: float
+
+    def __post_init__(self) -> None:
+        _checked(self, learning_rate=_check.non_negative, gamma=_check.non_negative)
+
+    def __call__(self, t: np.ndarray) -> np.ndarray:
+        return self.learning_rate * self.gamma ** (t - 1)
+
+
+@dataclass(frozen=True)
+class CosineWarmRestarts(Schedule):
+    """From learning_rate to eta_min along half a cosine over T_0 updates, then over T_mult times as many, and so on.
+
+    As PyTorch's CosineAnnealingWarmRestarts counted in updates; Loshchilov and Hutter, "SGDR" (ICLR 2017), equation 5.
+    """
+
+    learning_rate: float
+    T_0: int
+    T_mult: int = 1
+    eta_min: float = 0.0
+
+    def __post_init__(self) -> None:
+        _checked(self, learning_rate=_check.non_negative, T_0=_count, T_mult=_count, eta_min=_check.non_negative)
+
+    def __call__(self, t: np.ndarray) -> np.ndarray:
+        done, length = t - 1, np.full(len(t), float(self.T_0))
+        if self.T_mult == 1:
+            done = done % self.T_0
+        else:
+            while (past := done >= length).any():
+                done = np.where(past, done - length, done)
+                length = np.where(past, length * self.T_mult, length)
+        share = (1 + np.cos(np.pi * done / length)) / 2
+        return self.eta_min + (self.learning_rate - self.eta_min) * share
+
+
+@dataclass(frozen=True)
+class LinearWarmup(Schedule):
+    """Another schedule, or a rate, times a factor that grows evenly from start_factor to 1 over n_updates updates."""
+
+    learning_rate: "float | Schedule"
+    n_updates: int
+    start_factor: float = 0.0
+
+    def __post_init__(self) -> None:
+        _checked(
+            self, n_updates=_count, start_factor=_check.non_negative, learning_rate=lambda rate, _: as_schedule(rate)
+        )
+
+    def __call__(self, t: np.ndarray) -> np.ndarray:
+        share = np.minimum(t / self.n_updates, 1)
+        return self.learning_rate(t) * (self.start_factor + (1 - self.start_factor) * share)
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Along half a cosine up from max_lr / div_factor to max_lr, then down to max_lr / div_factor / final_div_factor.
+
+    As PyTorch's OneCycleLR; after total_steps updates the last rate stays. pct_start is the share of the way up.
+    """
+
+    max_lr: float
+    total_steps: int
+    pct_start: float = 0.3
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+
+    def __post_init__(self) -> None:
+        _checked(self, max_lr=_check.non_negative, total_steps=_count, div_factor=_check.positive)
+        _checked(self, final_div_factor=_check.positive, pct_start=lambda v, n: _check.between(v, n, 0, 1))
+
+    def __call__(self, t: np.ndarray) -> np.ndarray:
+        first, last = self.max_lr / self.div_factor, self.max_lr / self.div_factor / self.final_div_factor
+        top, end = self.pct_start * self.total_steps - 1, self.total_steps - 1
+        done = np.minimum(t - 1, end)
+        up = np.clip(done / top, 0, 1) if top > 0 else np.ones(len(t))
+        down = np.clip((done - top) / (end - top), 0, 1) if end > top else np.zeros(len(t))
+        rising = self.max_lr + (first - self.max_lr) * (1 + np.cos(np.pi * up)) / 2
+        falling = last + (self.max_lr - last) * (1 + np.cos(np.pi * down)) / 2
+        return np.where(done <= top, rising, falling)
+
+
+#: Every schedule, by the name that a saved run uses.
+SCHEDULES = {
+    schedule.__name__: schedule
+    for schedule in (Constant, InverseScaling, Optimal, Step, Exponential, CosineWarmRestarts, LinearWarmup, OneCycle)
+}
+
+
+def as_schedule(learning_rate: Any) -> Schedule:
+    """A schedule as it is, or a constant one."""
+    if isinstance(learning_rate, Schedule):
+        return learning_rate
+    return Constant(learning_rate)
+
+
+def restore(description: dict[str, Any]) -> Schedule:
+    """The schedule that `Schedule.describe` described."""
+    arguments = {name: restore(v) if isinstance(v, dict) else v for name, v in description.items()}
+    return SCHEDULES[_check.choice(arguments.pop("type"), "schedule", SCHEDULES)](**arguments)

@@ -1,0 +1,39 @@
+"""Some of the rows of another data set."""
+
+import numpy as np
+
+from fastgd.dataset import Block, Dataset
+
+
+class Subset(Dataset):
+    """The rows of a data set that an array of indices names, in its order."""
+
+    def __init__(self, dataset: Dataset, indices: np.ndarray) -> None:
+        self._dataset = dataset
+        self._indices = indices
+        self.n_samples = len(indices)
+        self.n_features, self.n_outputs = dataset.n_features, dataset.n_outputs
+        self.has_sample_weight, self.dtype = dataset.has_sample_weight, dataset.dtype
+
+    def read(self, rows: slice | np.ndarray, out: Block) -> None:
+        """Read the rows where they are."""
+        self._dataset.read(self._indices[rows], out)
+
+    def row_number(self, row: int) -> int:
+        """What the row is called where it comes from."""
+        return self._dataset.row_number(int(self._indices[row]))
+
+
+def split(dataset: Dataset, fraction: float, rng: np.random.Generator) -> tuple[Subset, Subset]:
+    """The data set without a fraction of its rows, drawn at random, and that fraction; both in the data's order.
+
+    Raises ValueError where either would be empty.
+    """
+    n_held_out = round(dataset.n_samples * fraction) if 0 < fraction < 1 else 0
+    if not 0 < n_held_out < dataset.n_samples:
+        raise ValueError(
+            f"validation is {fraction} of {dataset.n_samples} rows; expected a fraction that leaves rows on both sides"
+        )
+    held_out = np.zeros(dataset.n_samples, np.bool_)
+    held_out[rng.permutation(dataset.n_samples)[:n_held_out]] = True
+    return Subset(dataset, np.flatnonzero(~held_out)), Subset(dataset, np.flatnonzero(held_out))

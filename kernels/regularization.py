@@ -1,0 +1,163 @@
+"""Regularisation: what is done to the gradient before an update and to the parameters after it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._jit import by_type, inlined_kernel
+
+
+class NoRegularization(NamedTuple):
+    """Nothing of what `Regularization` offers."""
+
+
+class Regularization(NamedTuple):
+    """Elastic net, clipping, norms and averages. The first two act on weights, never on biases.
+
+    l2 : g += l2 · w before the update, the gradient of ½ l2 Σ w²
+    l1 : the strength of l1 Σ |w|
+    is_proximal : how it acts. True, for plain SGD: w = sign(w) max(0, |w| - rate · l1) after the update. False, for
+        optimisers that scale or delay the gradient and must scale and delay this one too: g += l1 · sign(w), for w = 0
+        what lies nearest to zero between g - l1 and g + l1; a weight that the update takes across zero stays there.
+        After Andrew and Gao, "Scalable training of L1-regularized log-linear models" (ICML 2007), section 3.2.
+    clip_value : each element of the gradient is limited to ± this, l2 and l1 included
+    clip_norm : then the gradient is scaled so that its norm is at most this
+    max_norm : after the update, each unit's incoming weights are scaled to at most this norm
+    average_from : after the update with this number, from 1, and each later one, the parameters join their running mean
+
+    Infinity, or zero for the first two, stands for "not at all".
+    """
+
+    l2: float
+    l1: float
+    is_proximal: bool
+    clip_value: float
+    clip_norm: float
+    max_norm: float
+    average_from: float
+
+
+@inlined_kernel
+def before_update_nothing(regularization, weights, vectors):
+    pass
+
+
+@inlined_kernel
+def after_update_nothing(regularization, weights, vectors, rate, t):
+    pass
+
+
+@inlined_kernel
+def choose_orthant(l1, weights, vectors):
+    parameters, gradient, orthant = vectors.parameters, vectors.gradient, vectors.orthant
+    for layer in range(weights.shape[0]):
+        for i in range(weights[layer, 0], weights[layer, 1]):
+            if parameters[i] != 0:
+                orthant[i] = np.sign(parameters[i])
+            elif abs(gradient[i]) > l1:
+                orthant[i] = -np.sign(gradient[i])
+            else:
+                orthant[i] = 0
+                # Zero, but NaN where the gradient is.
+                gradient[i] *= 0
+            gradient[i] += l1 * orthant[i]
+
+
+@inlined_kernel
+def stay_in_orthant(weights, vectors):
+    parameters, orthant = vectors.parameters, vectors.orthant
+    for layer in range(weights.shape[0]):
+        for i in range(weights[layer, 0], weights[layer, 1]):
+            if parameters[i] * orthant[i] <= 0:
+                parameters[i] = 0
+
+
+@inlined_kernel
+def shrink(threshold, weights, vectors):
+    parameters = vectors.parameters
+    for layer in range(weights.shape[0]):
+        for i in range(weights[layer, 0], weights[layer, 1]):
+            if abs(parameters[i]) <= threshold:
+                parameters[i] = 0
+            elif parameters[i] > 0:
+                parameters[i] -= threshold
+            else:
+                parameters[i] += threshold
+
+
+@inlined_kernel
+def limit_gradient(regularization, weights, vectors):
+    parameters, gradient = vectors.parameters, vectors.gradient
+    number = parameters.dtype.type
+    l2 = number(regularization.l2)
+    if l2 > 0:
+        for layer in range(weights.shape[0]):
+            for i in range(weights[layer, 0], weights[layer, 1]):
+                gradient[i] += l2 * parameters[i]
+    if regularization.l1 > 0 and not regularization.is_proximal:
+        choose_orthant(number(regularization.l1), weights, vectors)
+    limit = number(regularization.clip_value)
+    if regularization.clip_value < np.inf:
+        for i in range(gradient.size):
+            # NaN must stay NaN: a comparison with it is false.
+            if gradient[i] > limit:
+                gradient[i] = limit
+            elif gradient[i] < -limit:
+                gradient[i] = -limit
+    if regularization.clip_norm < np.inf:
+        squares = 0.0
+        for i in range(gradient.size):
+            squares += np.float64(gradient[i]) * gradient[i]
+        norm = np.sqrt(squares)
+        if not norm <= regularization.clip_norm:
+            factor = number(regularization.clip_norm / norm)
+            for i in range(gradient.size):
+                gradient[i] *= factor
+
+
+@inlined_kernel
+def limit_parameters(regularization, weights, vectors, rate, t):
+    parameters = vectors.parameters
+    number = parameters.dtype.type
+    if regularization.l1 > 0:
+        if regularization.is_proximal:
+            shrink(number(rate * regularization.l1), weights, vectors)
+        else:
+            stay_in_orthant(weights, vectors)
+    if regularization.max_norm < np.inf:
+        for layer in range(weights.shape[0]):
+            n_in = weights[layer, 2]
+            for begin in range(weights[layer, 0], weights[layer, 1], n_in):
+                squares = 0.0
+                for i in range(begin, begin + n_in):
+                    squares += np.float64(parameters[i]) * parameters[i]
+                norm = np.sqrt(squares)
+                if norm > regularization.max_norm:
+                    factor = number(regularization.max_norm / norm)
+                    for i in range(begin, begin + n_in):
+                        parameters[i] *= factor
+    if t >= regularization.average_from:
+        share = number(1 / (t - regularization.average_from + 1))
+        for i in range(parameters.size):
+            vectors.average[i] += share * (parameters[i] - vectors.average[i])
+
+
+@by_type({NoRegularization: before_update_nothing, Regularization: limit_gradient})
+def before_update(kernel):
+    """Change the gradient as the record says.
+
+    regularization : a record of this file
+    weights : (n_linear_layers, 3) int64, where each layer's weight begins and ends in the parameters, and its n_in
+    vectors : Vectors, the gradient is modified in place
+    """
+    return lambda regularization, weights, vectors: kernel(regularization, weights, vectors)
+
+
+@by_type({NoRegularization: after_update_nothing, Regularization: limit_parameters})
+def after_update(kernel):
+    """Change the parameters as the record says, and take their average.
+
+    regularization, weights : as for `before_update`          vectors : Vectors, modified in place
+    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
+    """
+    return lambda regularization, weights, vectors, rate, t: kernel(regularization, weights, vectors, rate, t)

@@ -1,0 +1,54 @@
+"""Views of contiguous arrays under another shape.
+
+`reshape` does the same, but it is made for every case: compiling it took a twelfth of the first call of the training
+loop, and each of the dozen calls in a step goes through a function of NumPy's.
+"""
+
+from numba import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import impl_ret_borrowed, make_array, populate_array
+
+
+def _view(context, builder, source_type, source_value, result_type, begin, shape):
+    """LLVM code for a C-contiguous view of a C-contiguous array that begins at one of its elements."""
+    source = make_array(source_type)(context, builder, source_value)
+    size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(source_type.dtype)))
+    strides = [size]
+    for length in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], length))
+    result = make_array(result_type)(context, builder)
+    populate_array(
+        result,
+        data=builder.gep(source.data, [begin]),
+        shape=shape,
+        strides=strides,
+        itemsize=size,
+        meminfo=source.meminfo,
+        parent=source.parent,
+    )
+    return impl_ret_borrowed(context, builder, result_type, result._getvalue())
+
+
+@intrinsic
+def matrix(typing_context, flat, begin, n_rows, n_columns):
+    """flat[begin : begin + n_rows · n_columns] as a matrix (n_rows, n_columns); nothing checks that it has so many."""
+    result = types.Array(flat.dtype, 2, "C", readonly=not flat.mutable)
+
+    def code(context, builder, signature, arguments):
+        value, begin, n_rows, n_columns = arguments
+        return _view(context, builder, signature.args[0], value, result, begin, [n_rows, n_columns])
+
+    return result(flat, types.intp, types.intp, types.intp), code
+
+
+@intrinsic
+def vector(typing_context, array):
+    """All elements of a matrix, row by row, as a vector."""
+    result = types.Array(array.dtype, 1, "C", readonly=not array.mutable)
+
+    def code(context, builder, signature, arguments):
+        source = make_array(signature.args[0])(context, builder, arguments[0])
+        begin = context.get_constant(types.intp, 0)
+        return _view(context, builder, signature.args[0], arguments[0], result, begin, [source.nitems])
+
+    return result(array), code
