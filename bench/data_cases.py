@@ -6,7 +6,8 @@ from numpy_rows import numpy_rows, python_rows
 
 from fastgd import kernels
 from fastgd.dataset import read_only
-from fastgd.kernels.synthetic import mix, planted_weights
+from fastgd.kernels.random import mix
+from fastgd.kernels.synthetic import planted_weights
 
 
 def gather_rows(n_rows: int, n_samples: int, n_features: int) -> Case:
@@ -28,6 +29,27 @@ def gather_rows(n_rows: int, n_samples: int, n_features: int) -> Case:
         return ([list(map(float, X[row])) for row in rows],)
 
     return Case(fastgd, numpy, python, (X, rows), 0)
+
+
+def standardize_rows(n_samples: int, n_features: int) -> Case:
+    """Float64 rows into float32 ones."""
+    rng = np.random.default_rng(0)
+    X, mean, scale = rng.random((n_samples, n_features)), rng.random(n_features), rng.random(n_features)
+    out, expected = np.empty((2, n_samples, n_features), np.float32)
+    difference = np.empty_like(X)
+
+    def fastgd():
+        kernels.standardize_rows(X, mean, scale, out)
+        return (out,)
+
+    def numpy():
+        np.subtract(X, mean, out=difference)
+        return (np.multiply(difference, scale, out=expected, casting="same_kind"),)
+
+    def python(X, mean, scale):
+        return ([[(x - m) * s for x, m, s in zip(row, mean, scale, strict=True)] for row in X],)
+
+    return Case(fastgd, numpy, python, (X, mean, scale), 2)
 
 
 def synthetic_rows(n_samples: int, n_features: int) -> Case:

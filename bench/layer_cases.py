@@ -1,14 +1,15 @@
 """The kernels that a network's training loop is made of."""
 
+from math import exp, tanh
 from operator import mul
 
 import numpy as np
 from case import Case, normal
 
 from fastgd import kernels
+from fastgd.kernels.loss import HalfSquaredError
 
 TOLERANCE = np.float32(8 * np.finfo(np.float32).eps)
-RATE = np.float32(1e-6)
 
 
 def linear_forward(n_samples: int, n_in: int, n_out: int) -> Case:
@@ -103,13 +104,14 @@ def relu_backward(size: int) -> Case:
     return Case(fastgd, numpy, python, (d_out, mask), 0)
 
 
-def half_squared_error(n_samples: int, n_out: int) -> Case:
+def loss_and_derivative(n_samples: int, n_out: int) -> Case:
     out, target = normal((n_samples, n_out), (n_samples, n_out))
     no_weights, scale = np.empty(0, np.float32), np.float32(1 / n_samples)
     d_out, expected, squares = np.empty((3, n_samples, n_out), np.float32)
 
     def fastgd():
-        return kernels.half_squared_error(out, target, no_weights, scale, d_out), d_out
+        loss, _ = kernels.loss_and_derivative(HalfSquaredError(), out, target, no_weights, scale, d_out)
+        return loss, d_out
 
     def numpy():
         np.subtract(out, target, out=expected)
@@ -126,20 +128,37 @@ def half_squared_error(n_samples: int, n_out: int) -> Case:
     return Case(fastgd, numpy, python, (out, target), 64)
 
 
-def sgd_update(size: int) -> Case:
-    parameters, gradient = normal(size, size)
-    expected, step = parameters.copy(), np.empty_like(parameters)
-    inputs = parameters.tolist(), gradient.tolist()
+def tanh_forward(size: int) -> Case:
+    (z,) = normal(size)
+    out, expected = np.empty((2, size), np.float32)
 
     def fastgd():
-        kernels.sgd_update(parameters, gradient, RATE)
-        return (parameters,)
+        kernels.tanh_forward(z, out)
+        return (out,)
 
     def numpy():
-        np.multiply(gradient, RATE, out=step)
-        return (np.subtract(expected, step, out=expected),)
+        return (np.tanh(z, out=expected),)
 
-    def python(parameters, gradient):
-        return ([p - 1e-6 * g for p, g in zip(parameters, gradient, strict=True)],)
+    def python(z):
+        return ([tanh(v) for v in z],)
 
-    return Case(fastgd, numpy, python, inputs, 2)
+    return Case(fastgd, numpy, python, (z,), 4)
+
+
+def sigmoid_forward(size: int) -> Case:
+    (z,) = normal(size)
+    out, expected = np.empty((2, size), np.float32)
+
+    def fastgd():
+        kernels.sigmoid_forward(z, out)
+        return (out,)
+
+    def numpy():
+        np.exp(np.negative(z, out=expected), out=expected)
+        np.add(expected, 1, out=expected)
+        return (np.reciprocal(expected, out=expected),)
+
+    def python(z):
+        return ([1 / (1 + exp(-v)) for v in z],)
+
+    return Case(fastgd, numpy, python, (z,), 8)

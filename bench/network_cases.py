@@ -8,8 +8,12 @@ from workloads import Workload
 
 from fastgd import baseline, kernels, reference
 from fastgd.dataset import read_only
+from fastgd.kernels.loss import HalfSquaredError
+from fastgd.kernels.update import PlainSGD
 
 RATE = 1e-3
+RATES = np.array([RATE])
+LOSS = HalfSquaredError()
 NO_WEIGHTS = read_only(np.empty(0, np.float32))
 
 
@@ -55,7 +59,8 @@ def evaluate_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -
 
     def fastgd():
         loss_sum[0] = 0
-        kernels.evaluate_network(subject.layers, subject.parameters, subject.X, subject.y, NO_WEIGHTS, loss_sum)
+        rows = subject.X, subject.y, NO_WEIGHTS
+        kernels.evaluate_network(subject.layers, subject.parameters, LOSS, *rows, loss_sum)
         return (loss_sum[0],)
 
     def numpy():
@@ -75,10 +80,10 @@ def evaluate_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -
 def loss_and_gradient(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
     subject = Subject(widths, batch_size, n_samples)
     gradient, scale = np.empty_like(subject.parameters), subject.model.dtype.type(1 / n_samples)
-    arguments = subject.layers, subject.parameters, subject.X, subject.y, NO_WEIGHTS, scale, gradient
+    arguments = subject.layers, subject.parameters, LOSS, subject.X, subject.y, NO_WEIGHTS, scale, gradient
 
     def fastgd():
-        return kernels.loss_and_gradient(*arguments), gradient
+        return kernels.loss_and_gradient(*arguments)[0], gradient
 
     def numpy():
         return subject.numpy.loss_and_gradient(subject.X, subject.y), subject.numpy.gradient
@@ -95,14 +100,16 @@ def loss_and_gradient(widths: tuple[int, ...], batch_size: int, n_samples: int) 
 
 def train_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
     subject = Subject(widths, batch_size, n_samples)
-    gradient, chunk_gradient, loss_sum = np.zeros_like(subject.parameters), np.empty(0, np.float32), np.empty(1)
+    none, progress = np.empty(0, np.float32), np.zeros(4)
+    gradient, state = np.zeros_like(subject.parameters), np.zeros((1, subject.parameters.size), np.float32)
+    vectors = kernels.Vectors(subject.parameters, gradient, none, state, np.zeros(4), none, none)
+    rules = LOSS, PlainSGD(), kernels.NoRegularization(), RATES
     rows = subject.X, subject.y, NO_WEIGHTS
-    buffers = subject.layers, subject.parameters, gradient, chunk_gradient
 
     def fastgd():
-        loss_sum[0] = 0
-        kernels.train_network(*buffers, *rows, RATE, (batch_size, 0, n_samples), loss_sum)
-        return loss_sum[0] / n_samples, subject.parameters
+        progress[:] = 0
+        kernels.train_network(subject.layers, vectors, *rules, *rows, (batch_size, 0, n_samples), progress)
+        return progress[0] / n_samples, subject.parameters
 
     def numpy():
         return subject.numpy.train(subject.X, subject.y, RATE), subject.numpy.parameters
@@ -116,13 +123,13 @@ def train_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> C
 
 def train_neuron(n_features: int, n_samples: int) -> Case:
     subject = Subject((n_features, 1), 1, n_samples)
-    loss_sum, expected = np.empty(1), subject.parameters.copy()
-    row_loop = subject.parameters, True, subject.tolerance, subject.X, subject.y, NO_WEIGHTS, RATE, loss_sum
+    progress, expected = np.zeros(4), subject.parameters.copy()
+    row_loop = subject.parameters, True, subject.tolerance, subject.X, subject.y, NO_WEIGHTS, RATES, progress
 
     def fastgd():
-        loss_sum[0] = 0
+        progress[:] = 0
         kernels.train_neuron(*row_loop)
-        return loss_sum[0] / n_samples, subject.parameters
+        return progress[0] / n_samples, subject.parameters
 
     def numpy():
         return numpy_train_neuron(expected, float(subject.tolerance), subject.X, subject.y, RATE), expected

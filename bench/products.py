@@ -5,7 +5,9 @@ import numpy as np
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.kernels.network import KIND, LINEAR, N_IN, N_OUT, OUTPUT, WEIGHT, matrix
+from fastgd.kernels.activation import LINEAR
+from fastgd.kernels.network import KIND, N_IN, N_OUT, OUTPUT, WEIGHT
+from fastgd.kernels.views import matrix
 
 
 @numba.njit
