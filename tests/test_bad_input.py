@@ -7,6 +7,7 @@ import pytest
 from cases import model_of, rows_for
 
 import fastgd as gd
+from fastgd import dataset
 
 X = np.ones((4, 5))
 Y = np.ones((4, 1))
@@ -255,3 +256,40 @@ def test_every_real_array_works(layout, shuffle, source, dtype, rng):
         np.testing.assert_array_equal(model.predict(features), model.predict(values.astype(dtype)))
     np.testing.assert_array_equal(*results)
     np.testing.assert_array_equal(np.array(given), kept)
+
+
+def test_first_of_several_bad_rows_is_named():
+    rows, targets, _ = rows_for(model_of("neuron"), 30)
+    rows[[11, 17, 18], [3, 2, 0]] = np.nan
+    for call in (
+        lambda: model_of("neuron").predict(rows),
+        lambda: gd.Trainer(model_of("neuron"), batch_size=None).fit(rows, targets),
+    ):
+        with pytest.raises(ValueError, match="in row 11, column 3"):
+            call()
+
+
+def test_bad_row_of_a_later_block_is_named(monkeypatch):
+    monkeypatch.setattr(dataset, "_BLOCK_BYTES", 400)
+    model = model_of("neuron")
+    rows, targets, _ = rows_for(model, 30)
+    rows[17, 2] = np.nan
+    for call in (
+        lambda: model.predict(rows),
+        lambda: model.loss(rows, targets),
+        lambda: model.loss_and_gradient(rows, targets),
+        lambda: gd.Trainer(model).fit(rows.astype(np.float32), targets),
+    ):
+        with pytest.raises(ValueError, match="in row 17, column 2"):
+            call()
+
+
+def test_step_refuses():
+    model = model_of("neuron")
+    with pytest.raises(ValueError, match=r"X has shape \(4, 3\)"):
+        gd.Trainer(model).step(np.ones((4, 3)), np.ones(4))
+    with pytest.raises(ValueError, match=r"y has shape \(4, 2\)"):
+        gd.Trainer(model).step(np.ones((4, 5)), np.ones((4, 2)))
+    model.parameters[0] = np.nan
+    with pytest.raises(ValueError, match="parameters hold a NaN"):
+        gd.Trainer(model).step(np.ones((4, 5)), np.ones(4))

@@ -9,6 +9,7 @@ from cases import model_of
 import fastgd as gd
 from fastgd import dataset as datasets
 from fastgd.dataset import allocate
+from fastgd.kernels.synthetic import VARIANCE
 
 
 def read(data, rows, dtype="float64"):
@@ -204,3 +205,16 @@ def test_a_data_set_of_ones_own():
     gd.Trainer(model, optimizer=gd.SGD(0.1), shuffle=True).fit(Squares(), epochs=50, validation=Squares())
     assert model.loss(Squares()) < 0.01
     assert model.predict(Squares()).shape == (100, 1)
+
+
+def test_bell_variance_is_exact():
+    """Of three uniform integers of 10 bits, divided by 512; noise_loss stands on it."""
+    assert 3 * np.var(np.arange(1024.0)) / 512**2 == VARIANCE
+    assert gd.data.synthetic(1, 1, noise=1).noise_loss == VARIANCE / 2
+
+
+def test_noise_is_independent_of_the_features_and_between_outputs():
+    options = {"n_outputs": 3, "hidden": (4,), "seed": 7, "dtype": "float64"}
+    X, y = gd.data.synthetic(50_000, 3, noise=0.5, **options).arrays()
+    clean = gd.data.synthetic(50_000, 3, noise=0, **options).arrays()[1]
+    np.testing.assert_allclose(np.cov(X.T, (y - clean).T), np.diag([1, 1, 1, 0.25, 0.25, 0.25]), atol=0.02)

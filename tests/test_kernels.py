@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastgd import kernels
+from fastgd.kernels.loss import HalfSquaredError
+from fastgd.kernels.update import PlainSGD
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 SIZES = st.integers(1, 40)
@@ -95,7 +97,8 @@ def test_half_squared_error(dtype, n_samples, n_out, is_weighted, seed):
     v = weight[:, None].astype(np.float64) if is_weighted else 1.0
     d_out = unset(out.shape, dtype)
     scale = dtype(1 / n_samples)
-    loss = kernels.half_squared_error(out, target, weight, scale, d_out)
+    loss, weights = kernels.loss_and_derivative(HalfSquaredError(), out, target, weight, scale, d_out)
+    assert weights == pytest.approx(np.abs(weight.astype(np.float64)).sum() if is_weighted else n_samples)
     error = out.astype(np.float64) - target
     terms = v * error**2 / 2
     tolerance = (rounding(dtype, 2) + rounding(np.float64, terms.size)) * np.abs(terms).sum()
@@ -108,16 +111,20 @@ def test_loss_adds_up_in_float64():
     out = np.array([[8192.0]] + [[1.0]] * 1000, np.float32)
     d_out = np.empty_like(out)
     none = np.empty(0, np.float32)
-    assert kernels.half_squared_error(out, np.zeros_like(out), none, np.float32(1), d_out) == 2**25 + 500
+    half = HalfSquaredError()
+    assert kernels.loss_and_derivative(half, out, np.zeros_like(out), none, np.float32(1), d_out)[0] == 2**25 + 500
     wide, none_wide = out.reshape(1, -1), np.empty((1, 1001), np.float32)
-    assert kernels.half_squared_error(wide, np.zeros_like(wide), none, np.float32(1), none_wide) == 2**25 + 500
+    assert (
+        kernels.loss_and_derivative(half, wide, np.zeros_like(wide), none, np.float32(1), none_wide)[0] == 2**25 + 500
+    )
 
 
 @given(DTYPES, st.integers(1, 200), SEEDS)
-def test_sgd_update(dtype, size, seed):
+def test_plain_sgd(dtype, size, seed):
     parameters, gradient = arrays(seed, dtype, size, size)
-    updated = parameters.copy()
-    kernels.sgd_update(updated, gradient, dtype(0.1))
+    updated, none = parameters.copy(), np.empty(0, dtype)
+    vectors = kernels.Vectors(updated, gradient, none, np.empty((1, 0), dtype), np.zeros(4), none, none)
+    kernels.update_parameters(PlainSGD(), vectors, dtype(0.1), 1)
     exact = parameters - np.float64(dtype(0.1)) * gradient
     np.testing.assert_allclose(updated, exact, rtol=0, atol=rounding(dtype, 2))
 

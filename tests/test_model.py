@@ -156,9 +156,20 @@ def test_scipy_can_minimise_the_loss():
     assert model.loss(data) < 1.02 * data.noise_loss
 
 
-def test_loss_is_the_weighted_mean(rng):
+@pytest.mark.parametrize("n_samples", [50, 3 * 1024 + 5])
+def test_loss_is_the_weighted_mean(n_samples):
+    """In one chunk and in several, the last one smaller."""
     model = model_of("several outputs")
-    X, y, sample_weight = rows_for(model, 50)
-    expected = (sample_weight[:, None] * (model.predict(X) - y) ** 2 / 2).sum() / 50
+    X, y, sample_weight = rows_for(model, n_samples)
+    expected = (sample_weight[:, None] * (model.predict(X) - y) ** 2 / 2).sum() / n_samples
     assert model.loss(X, y, sample_weight=sample_weight) == pytest.approx(expected, rel=1e-12)
     assert model.loss_and_gradient(X, y, sample_weight=sample_weight)[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_layers_of_one_shape_start_apart():
+    model = gd.Model([gd.Linear(4, 4), gd.ReLU(), gd.Linear(4, 4)])
+    assert (model.layers[0].weight != model.layers[2].weight).all()
+
+
+def test_default_tolerance(dtype):
+    assert gd.ReLU().number_in(np.dtype(dtype)) == 8 * np.finfo(dtype).eps

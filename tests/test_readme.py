@@ -29,7 +29,7 @@ def test_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = gd.data.synthetic(2000, 10)
     data.save(tmp_path)
-    assert [command.split()[0] for command in COMMANDS] == ["train", "train", "predict", "warmup", "info"]
+    assert [command.split()[0] for command in COMMANDS] == ["train", "train", "train", "predict", "warmup", "info"]
     for command in COMMANDS:
         if command == "warmup":
             continue

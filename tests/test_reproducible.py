@@ -104,3 +104,13 @@ def test_seeds_differ():
         gd.Trainer(model, optimizer=gd.SGD(0.01), shuffle=True, seed=seed).fit(data[0], data[1])
         results.append(model.parameters)
     assert (results[0] != results[1]).any()
+
+
+def test_block_size_changes_no_step(monkeypatch):
+    model, twin = model_of("hidden layer"), model_of("hidden layer")
+    X, y, _ = rows_for(model, 20)
+    X = X.astype(np.float32)
+    gd.Trainer(model).step(X, y)
+    monkeypatch.setattr(dataset, "_BLOCK_BYTES", 1)
+    gd.Trainer(twin).step(X, y)
+    np.testing.assert_array_equal(model.parameters, twin.parameters)

@@ -13,6 +13,8 @@ import pytest
 from cases import model_of, rows_for
 
 import fastgd as gd
+from fastgd import dataset, engine
+from fastgd import trainer as trainers
 
 
 def test_history_and_validation(dtype):
@@ -143,6 +145,8 @@ def test_divergence(name, batch_size, shuffle, dtype):
             rows = order[start : start + batch_rows]
             if done == trainer.n_updates:
                 np.testing.assert_array_equal(twin.parameters, model.parameters)
+                largest = np.abs(X[rows].astype(dtype)).max()
+                assert f"the largest of this step is {largest:.3g})" in str(caught.value)
                 with pytest.raises(gd.DivergenceError):
                     replay.step(X[rows], y[rows])
                 np.testing.assert_array_equal(twin.parameters, model.parameters)
@@ -167,9 +171,12 @@ def test_training_goes_on_after_divergence():
 
 
 INTERRUPTED = """
-import json, sys, time
+import json, signal, sys, time
 import numpy as np
 import fastgd as gd
+
+# Whoever started the tests in the background may have had SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 name = sys.argv[1]
 layers = {"neuron": [gd.Linear(100, 1), gd.ReLU()],
@@ -229,7 +236,7 @@ def test_python_has_control_many_times_a_second():
     clock.start()
     slices = []
     trainer = gd.Trainer(model, optimizer=gd.SGD(1e-4))
-    engine = trainer._engine_for(1)
+    engine = trainer._prepared_engine()
     engine_call = engine._call
     engine._call = lambda block, *rest: (slices.append(len(block.X)), engine_call(block, *rest))
     trainer.fit(X, y, epochs=3)
@@ -237,3 +244,53 @@ def test_python_has_control_many_times_a_second():
     clock.join()
     assert len(slices) > 10
     assert len(ticks) > 3
+
+
+@pytest.mark.parametrize("n_rows", [1, 2])
+def test_an_update_that_overflows_at_the_end_of_an_epoch(n_rows):
+    """Loss and gradient are finite there; the parameters alone are not."""
+    model = gd.Model([gd.Linear(1, 1, init="zeros")], dtype="float32")
+    trainer = gd.Trainer(model, optimizer=gd.SGD(1e38))
+    with pytest.raises(gd.DivergenceError, match="step 1,"):
+        trainer.step(np.full((n_rows, 1), 1000.0), np.ones(n_rows))
+    assert (model.parameters == 0).all()
+    assert trainer.n_updates == 0
+
+
+@pytest.mark.parametrize("bad_row", range(0, 120, 3))
+def test_bad_row_in_batches_of_several_chunks(bad_row, monkeypatch):
+    """Behind a ReLU that is off, minus infinity shows in the chunk's gradient alone, updates later."""
+    monkeypatch.setattr(gd.Model, "chunk_rows", 4)
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 1e9)
+    model, twin = model_of("hidden layer"), model_of("hidden layer")
+    model.layers[0].weight[:, 2] = twin.layers[0].weight[:, 2] = 1
+    X, y, _ = rows_for(model, 120)
+    n_good = bad_row // 30 * 30
+    if n_good:
+        gd.Trainer(twin, optimizer=gd.SGD(0.01), batch_size=30).fit(X[:n_good], y[:n_good])
+    X[bad_row, 2] = -np.inf
+    trainer = gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=30)
+    with pytest.raises(ValueError, match=f"X holds -inf .* in row {bad_row}, column 2"):
+        trainer.fit(X, y)
+    np.testing.assert_array_equal(model.parameters, twin.parameters)
+    assert trainer.n_updates == bad_row // 30
+
+
+def test_progress_counts_every_row_once(monkeypatch):
+    """Slices end where blocks do, and the loss shown is the mean over the rows so far."""
+    monkeypatch.setattr(dataset, "_BLOCK_BYTES", 1000)
+    seen = []
+    monkeypatch.setattr(trainers._Progress, "advance", lambda _, n_rows, loss: seen.append((n_rows, loss)))
+    model = gd.Model([gd.Linear(5, 1, init="zeros")])
+    rows_of_another_dtype = np.zeros((1000, 5), np.float64)
+    gd.Trainer(model, optimizer=gd.SGD(0)).fit(rows_of_another_dtype, np.ones(1000), progress=True)
+    assert sum(n_rows for n_rows, _ in seen) == 1000
+    assert {loss for _, loss in seen} == {0.5}
+
+
+def test_slices_follow_the_time_they_take():
+    """Ctrl-C and other threads wait for a slice at most."""
+    machine = gd.Trainer(model_of("neuron"))._prepared_engine()
+    for seconds, n_rows in ((0, 2), (0, 4), (0.04, 4), (0.1, 2), (0.1, 1), (0.1, 1)):
+        machine._adapt(seconds)
+        assert machine._slice_rows == n_rows

@@ -169,3 +169,37 @@ def test_synthetic_neuron_reaches_its_noise_loss():
     history = gd.Trainer(model, optimizer=gd.SGD(0.002)).fit(data, epochs=6)
     assert history.loss[-1] == pytest.approx(data.noise_loss, rel=0.05)
     np.testing.assert_allclose(model.layers[0].weight, data.weights[0], atol=0.02)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("z", [0.5, 0.0, -0.125, -0.25, -0.375])
+def test_tolerance_of_any_size(z, batch_size, dtype):
+    """Between -tolerance and zero, both included, the output is zero and the gradient passes."""
+    model = gd.Model([gd.Linear(1, 1, bias=False, init=[[z]]), gd.ReLU(tolerance=0.25)], dtype=dtype)
+    X, y = np.ones((batch_size, 1)), np.ones(batch_size)
+    history = gd.Trainer(model, optimizer=gd.SGD(0.5), batch_size=2).fit(X, y)
+    error = max(z, 0) - 1
+    assert history.loss == [error**2 / 2]
+    assert model.parameters == [z - 0.5 * error if z >= -0.25 else z]
+
+
+@pytest.mark.parametrize("batch_size", [1, None])
+def test_epoch_loss_adds_up_in_float64(batch_size):
+    """A float32 sum would lose every term below 2^-24 of it; a float32 square would overflow."""
+    model = gd.Model([gd.Linear(1, 1, init="zeros")], dtype="float32")
+    trainer = gd.Trainer(model, optimizer=gd.SGD(0), batch_size=batch_size)
+    assert trainer.fit(np.ones((1001, 1)), [8192] + [1] * 1000).loss == [(2**25 + 500) / 1001]
+    y = np.full(3, 1e20, np.float32)
+    assert trainer.fit(np.ones((3, 1)), y).loss[-1] == np.float64(y[0]) ** 2 / 2
+
+
+def test_steps_of_any_sizes():
+    """Each step is one update, whatever the size of the one before."""
+    model, twin = model_of("hidden layer"), model_of("hidden layer")
+    X, y, _ = rows_for(model, 20)
+    trainer = gd.Trainer(model, optimizer=gd.SGD(0.1))
+    for start, stop in ((0, 5), (5, 6), (6, 18), (18, 20)):
+        trainer.step(X[start:stop], y[start:stop])
+        gd.Trainer(twin, optimizer=gd.SGD(0.1), batch_size=None).fit(X[start:stop], y[start:stop])
+    assert trainer.n_updates == 4
+    np.testing.assert_array_equal(model.parameters, twin.parameters)

@@ -1,0 +1,370 @@
+"""The callbacks, and held-out rows to watch."""
+
+import math
+
+import numpy as np
+import pytest
+from cases import model_of, rows_for
+
+import fastgd as gd
+from fastgd.callbacks import EarlyStopping, ModelCheckpoint, ReduceOnPlateau
+from fastgd.history import EpochRecord
+
+
+class Recorder:
+    """What the trainer is after each epoch."""
+
+    def __init__(self):
+        self.parameters, self.factors, self.epochs = [], [], []
+
+    def __call__(self, trainer, record):
+        self.parameters.append(trainer.model.parameters.copy())
+        self.factors.append(trainer.learning_rate_factor)
+        self.epochs.append(record.epoch)
+
+
+def problem(name="hidden layer", n_samples=30):
+    """A trainer, and rows to train and to validate on."""
+    model = model_of(name)
+    X, y, _ = rows_for(model, 2 * n_samples)
+    trainer = gd.Trainer(model, optimizer=gd.Adam(0.05), batch_size=4, shuffle=True, seed=4)
+    return trainer, (X[:n_samples], y[:n_samples]), (X[n_samples:], y[n_samples:])
+
+
+def play(callback, losses, monitor="validation_loss"):
+    """The callback's answers, and the trainer's parameters and factors, over epochs with these losses."""
+    trainer = gd.Trainer(model_of("neuron"))
+    answers, factors = [], []
+    for epoch, loss in enumerate(losses, 1):
+        trainer.model.parameters = epoch
+        record = EpochRecord(epoch, 0.5, 0.5, 0.1)._replace(**{monitor: loss})
+        answers.append(callback(trainer, record) is True)
+        factors.append(trainer.learning_rate_factor)
+    return answers, factors, trainer.model.parameters[0]
+
+
+STOPPING = {
+    "falls for ever": ({"patience": 1}, [5, 4, 3, 2, 1], None, 5),
+    "once without gain": ({"patience": 1}, [5, 4, 4, 3], 3, 2),
+    "patience of three": ({"patience": 3}, [5, 3, 4, 4, 4], 5, 2),
+    "gains in time": ({"patience": 3}, [5, 3, 4, 4, 2, 3, 3, 3], 8, 5),
+    "back to the best is no gain": ({"patience": 2}, [5, 3, 4, 3], 4, 2),
+    "gains too small": ({"patience": 2, "min_delta": 0.5}, [5, 4.6, 4.5], 3, 1),
+    "small gains add up": ({"patience": 3, "min_delta": 0.5}, [5, 4.8, 4.6, 4.4, 4.2], None, 5),
+    "last parameters kept": ({"patience": 2, "restore_best": False}, [5, 3, 4, 4], 4, 4),
+    "from infinity": ({"patience": 2}, [math.inf, 7, 8, 8], 4, 2),
+    "infinity only": ({"patience": 2}, [math.inf, math.inf], 2, 2),
+    "never a number": ({"patience": 2}, [math.nan, math.nan, math.nan], 2, None),
+    "no longer a number": ({"patience": 2}, [5, 3, math.nan, math.nan, math.nan], 4, 2),
+    "negative losses": ({"patience": 2}, [-1, -2, -1.5, -1.5], 4, 2),
+}
+
+
+@pytest.mark.parametrize("name", STOPPING)
+@pytest.mark.parametrize("monitor", ["loss", "validation_loss"])
+def test_early_stopping(name, monitor):
+    """The settings, the losses, the epoch that must be the last, and the one whose parameters must stand then."""
+    settings, losses, last, kept = STOPPING[name]
+    answers, _, parameter = play(EarlyStopping(monitor=monitor, **settings), losses[:last], monitor)
+    assert answers == [epoch == last for epoch in range(1, len(answers) + 1)]
+    if kept is not None:
+        assert parameter == kept
+
+
+def test_early_stopping_in_training():
+    trainer, rows, held_out = problem()
+    watch, stop = Recorder(), EarlyStopping(patience=3)
+    history = trainer.fit(*rows, epochs=500, validation=held_out, callbacks=[watch, stop])
+    best = int(np.argmin(history.validation_loss))
+    assert len(history) == best + 4 < 500
+    assert (stop.best_epoch, stop.best) == (best + 1, history.validation_loss[best])
+    np.testing.assert_array_equal(trainer.model.parameters, watch.parameters[best])
+    assert trainer.model.loss(*held_out) == stop.best
+
+
+def test_early_stopping_on_the_training_loss():
+    trainer, rows, _ = problem()
+    stop = EarlyStopping(patience=2, min_delta=0.01, monitor="loss", restore_best=False)
+    watch = Recorder()
+    history = trainer.fit(*rows, epochs=500, callbacks=[stop, watch])
+    assert len(history) == stop.best_epoch + 2 < 500
+    np.testing.assert_array_equal(trainer.model.parameters, watch.parameters[-1])
+
+
+def test_early_stopping_goes_on_over_calls():
+    (whole, rows, held_out), (trainer, _, _) = problem(), problem()
+    whole.fit(*rows, epochs=100, validation=held_out, callbacks=[EarlyStopping(patience=4)])
+    stop, n_epochs = EarlyStopping(patience=4), len(whole.history)
+    while len(trainer.history) < n_epochs:
+        trainer.fit(*rows, validation=held_out, callbacks=[stop])
+    np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
+
+
+WATCHING = [EarlyStopping, ReduceOnPlateau, lambda: ModelCheckpoint("run", save_best_only=True)]
+
+
+@pytest.mark.parametrize("make", WATCHING, ids=["EarlyStopping", "ReduceOnPlateau", "ModelCheckpoint"])
+def test_nothing_to_watch_is_an_error(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trainer, rows, _ = problem()
+    with pytest.raises(ValueError, match=r"validation_loss is None in epoch 1; expected fit\(\.\.\., validation="):
+        trainer.fit(*rows, callbacks=[make()])
+
+
+REDUCING = {
+    "falls for ever": ({"patience": 1}, [5, 4, 3], [1, 1, 1]),
+    "patience of two": ({"patience": 2, "factor": 0.5}, [5, 4, 4, 4, 4, 4], [1, 1, 1, 0.5, 0.5, 0.25]),
+    "gains in time": ({"patience": 2, "factor": 0.5}, [5, 6, 4, 6, 6, 3, 6, 6], [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25]),
+    "gains too small": ({"patience": 1, "factor": 0.5, "min_delta": 1}, [5, 4.5, 3, 2.5], [1, 0.5, 0.5, 0.25]),
+    "a floor": ({"patience": 1, "factor": 0.25, "min_factor": 0.1}, [5, 5, 5, 5], [1, 0.25, 0.1, 0.1]),
+    "never a number": ({"patience": 1, "factor": 0.5}, [math.nan, math.nan], [0.5, 0.25]),
+    "no longer a number": ({"patience": 1, "factor": 0.5}, [5, math.nan, math.nan, 6], [1, 0.5, 0.25, 0.125]),
+}
+
+
+@pytest.mark.parametrize("name", REDUCING)
+@pytest.mark.parametrize("monitor", ["loss", "validation_loss"])
+def test_reduce_on_plateau(name, monitor):
+    """The settings, the losses, and the factor after each epoch."""
+    settings, losses, expected = REDUCING[name]
+    _, factors, _ = play(ReduceOnPlateau(monitor=monitor, **settings), losses, monitor)
+    assert factors == expected
+
+
+def test_reduce_on_plateau_never_raises_a_rate():
+    trainer = gd.Trainer(model_of("neuron"))
+    trainer.learning_rate_factor = 0.01
+    reduce = ReduceOnPlateau(patience=1, min_factor=0.1)
+    for epoch in (1, 2, 3):
+        reduce(trainer, EpochRecord(epoch, 1, 1, 0.1))
+    assert trainer.learning_rate_factor == 0.01
+
+
+@pytest.mark.parametrize(
+    "rate", [0.02, gd.schedules.InverseScaling(0.05), "auto"], ids=["constant", "schedule", "auto"]
+)
+def test_reduced_rates_are_trained_with(rate, tmp_path):
+    """Loss and factor of each epoch are those of a run whose factor is set by hand; a file keeps the factor."""
+    _, rows, held_out = problem()
+    twin, other = (gd.Trainer(model_of("hidden layer"), optimizer=gd.SGD(rate), batch_size=4) for _ in range(2))
+    reduce, watch = ReduceOnPlateau(factor=0.5, patience=1, min_delta=0.5), Recorder()
+    twin.fit(*rows, epochs=6, validation=held_out, callbacks=[reduce, watch])
+    assert watch.factors[-1] < watch.factors[0] == 1
+    full_rates = []
+    for factor in [1.0, *watch.factors[:-1]]:
+        other.learning_rate_factor = factor
+        other.fit(*rows)
+        full_rates.append(other.learning_rate / factor)
+        other.save(tmp_path / "run")
+        other = gd.Trainer.load(tmp_path / "run")
+        assert other.learning_rate_factor == factor
+        assert other.learning_rate == pytest.approx(full_rates[-1] * factor, rel=1e-15)
+    np.testing.assert_array_equal(other.model.parameters, twin.model.parameters)
+    assert other.history.loss == twin.history.loss
+    assert twin.learning_rate == pytest.approx(full_rates[-1] * watch.factors[-1], rel=1e-15)
+
+
+def test_model_checkpoint_after_each_epoch(tmp_path):
+    trainer, rows, held_out = problem()
+    watch = Recorder()
+    save = ModelCheckpoint(tmp_path / "run-{epoch}.safetensors")
+    trainer.fit(*rows, epochs=2, callbacks=[watch, save])
+    trainer.fit(*rows, epochs=2, validation=held_out, callbacks=[watch, save])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"run-{epoch}.safetensors" for epoch in (1, 2, 3, 4)]
+    for epoch in (1, 2, 3, 4):
+        loaded = gd.Trainer.load(tmp_path / f"run-{epoch}.safetensors")
+        np.testing.assert_array_equal(loaded.model.parameters, watch.parameters[epoch - 1])
+        assert len(loaded.history) == epoch
+        loaded.fit(*rows, epochs=5 - epoch, validation=held_out)
+        if epoch == 4:
+            trainer.fit(*rows)
+        assert len(loaded.history) == 5
+    np.testing.assert_array_equal(loaded.model.parameters, trainer.model.parameters)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 4])
+def test_model_checkpoint_resumes(epoch, tmp_path):
+    whole, rows, held_out = problem()
+    whole.fit(*rows, epochs=5, validation=held_out, callbacks=[ModelCheckpoint(str(tmp_path / "{epoch}"))])
+    resumed = gd.Trainer.load(tmp_path / str(epoch))
+    resumed.fit(*rows, epochs=5 - epoch, validation=held_out)
+    np.testing.assert_array_equal(resumed.model.parameters, whole.model.parameters)
+    assert resumed.history.loss == whole.history.loss
+    assert resumed.history.validation_loss == whole.history.validation_loss
+
+
+@pytest.mark.parametrize("monitor", ["loss", "validation_loss"])
+def test_model_checkpoint_of_the_best(monitor, tmp_path):
+    trainer, rows, held_out = problem()
+    save = ModelCheckpoint(tmp_path / "best", save_best_only=True, monitor=monitor)
+    watch = Recorder()
+    history = trainer.fit(*rows, epochs=40, validation=held_out, callbacks=[save, watch])
+    best = int(np.argmin(getattr(history, monitor)))
+    loaded = gd.Trainer.load(tmp_path / "best")
+    assert len(loaded.history) == save.best_epoch == best + 1
+    np.testing.assert_array_equal(loaded.model.parameters, watch.parameters[best])
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+
+
+def test_model_checkpoint_ignores_what_it_does_not_read(tmp_path):
+    """Without save_best_only, no validation data is needed, and no gain."""
+    trainer, rows, _ = problem()
+    trainer.fit(*rows, epochs=3, callbacks=[ModelCheckpoint(tmp_path / "last")])
+    assert len(gd.Trainer.load(tmp_path / "last").history) == 3
+
+
+def test_several_at_once(tmp_path):
+    """Every callback is called in every epoch, in the order given, also in the one that stops."""
+    trainer, rows, held_out = problem()
+    stop = EarlyStopping(patience=5)
+    reduce = ReduceOnPlateau(factor=0.5, patience=2)
+    save = ModelCheckpoint(tmp_path / "best", save_best_only=True)
+    watch, last = Recorder(), ModelCheckpoint(tmp_path / "last")
+    history = trainer.fit(*rows, epochs=500, validation=held_out, callbacks=[stop, reduce, save, watch, last])
+    assert len(history) < 500
+    assert watch.epochs == [record.epoch for record in history]
+    assert stop.best_epoch == save.best_epoch == reduce.best_epoch == len(history) - 5
+    assert trainer.learning_rate_factor == watch.factors[-1] < 1
+    best, end = gd.Trainer.load(tmp_path / "best"), gd.Trainer.load(tmp_path / "last")
+    np.testing.assert_array_equal(best.model.parameters, trainer.model.parameters)
+    np.testing.assert_array_equal(end.model.parameters, trainer.model.parameters)
+    assert (len(best.history), len(end.history)) == (stop.best_epoch, len(history))
+    assert end.learning_rate_factor == trainer.learning_rate_factor
+
+
+def held_out_rows(n_samples, fraction, seed):
+    """As documented: the first of a permutation, in the data's order."""
+    drawn = np.random.default_rng([seed, 0, 1]).permutation(n_samples)[: round(fraction * n_samples)]
+    return np.isin(np.arange(n_samples), drawn)
+
+
+@pytest.mark.parametrize("fraction", [0.2, 0.5, 0.03, np.float64(0.9)])
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("is_weighted", [False, True], ids=["equal", "weighted"])
+def test_held_out_fraction(fraction, shuffle, is_weighted):
+    """The same as giving the documented rows by hand; the same rows in each call."""
+    model, twin = model_of("hidden layer"), model_of("hidden layer")
+    X, y, weight = rows_for(model, 41)
+    held_out = held_out_rows(41, fraction, seed=7)
+    assert 0 < held_out.sum() < 41
+    trainers = [gd.Trainer(m, optimizer=gd.SGD(0.01), batch_size=4, shuffle=shuffle, seed=7) for m in (model, twin)]
+    given = [array[~held_out] for array in (X, y)], [array[held_out] for array in (X, y)]
+    if is_weighted:
+        given[1].append(weight[held_out])
+    for epochs in (2, 1):
+        trainers[0].fit(X, y, epochs=epochs, sample_weight=weight if is_weighted else None, validation=fraction)
+        own_weight = weight[~held_out] if is_weighted else None
+        trainers[1].fit(*given[0], epochs=epochs, sample_weight=own_weight, validation=given[1])
+    np.testing.assert_array_equal(model.parameters, twin.parameters)
+    assert trainers[0].history.loss == trainers[1].history.loss
+    assert trainers[0].history.validation_loss == trainers[1].history.validation_loss
+
+
+def test_held_out_rows_of_a_dataset_and_of_a_file(tmp_path):
+    model, twin, third = (model_of("neuron", "float32") for _ in range(3))
+    data = gd.data.synthetic(50, 5, seed=1)
+    data.save(tmp_path)
+    X, y = data.arrays()
+    losses = []
+    for trained, rows in (
+        (model, (data,)),
+        (twin, (X, y)),
+        (third, (gd.data.open(tmp_path / "X.npy", target=tmp_path / "y.npy"),)),
+    ):
+        trainer = gd.Trainer(trained, optimizer=gd.SGD(0.01), shuffle=True)
+        losses.append(trainer.fit(*rows, epochs=2, validation=0.2).validation_loss)
+        np.testing.assert_array_equal(trained.parameters, model.parameters)
+    assert losses[0] == losses[1] == losses[2]
+
+
+def test_held_out_rows_are_never_trained_on():
+    """Rows of features that stand on one axis each: the weights of those held out keep their first values."""
+    model = gd.Model([gd.Linear(40, 1, bias=False)], dtype="float64", seed=1)
+    before = model.layers[0].weight[0].copy()
+    gd.Trainer(model, optimizer=gd.SGD(0.1), seed=3).fit(np.eye(40), np.full(40, 9), epochs=2, validation=0.3)
+    np.testing.assert_array_equal(model.layers[0].weight[0] == before, held_out_rows(40, 0.3, seed=3))
+
+
+def test_held_out_rows_depend_on_the_seed():
+    assert (held_out_rows(40, 0.3, seed=3) != held_out_rows(40, 0.3, seed=4)).any()
+    losses = set()
+    for seed in (3, 4):
+        trainer, rows, _ = problem()
+        trainer.seed, trainer.shuffle = seed, False
+        losses.add(trainer.fit(*rows, validation=0.3).loss[0])
+    assert len(losses) == 2
+
+
+def test_standardize_learns_from_the_training_rows_alone():
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((50, 5)) * [1, 10, 100, 1, 1] + 5, rng.standard_normal((50, 2))
+    held_out = held_out_rows(50, 0.2, seed=0)
+    X[held_out] += 1000
+    model = gd.Model([gd.Standardize(5), *model_of("hidden layer").layers], dtype="float64")
+    gd.Trainer(model, optimizer=gd.SGD("auto"), batch_size=4).fit(X, y, validation=0.2)
+    np.testing.assert_allclose(model.layers[0].mean, X[~held_out].mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(model.layers[0].scale, 1 / X[~held_out].std(axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("is_held_out", [False, True], ids=["training row", "held-out row"])
+def test_errors_name_rows_of_the_whole_data(is_held_out):
+    trainer, (X, y), _ = problem(n_samples=40)
+    row = np.flatnonzero(held_out_rows(40, 0.5, seed=4) == is_held_out)[7]
+    X[row, 2] = math.nan
+    with pytest.raises(ValueError, match=f"X holds nan .* in row {row}, column 2; expected finite"):
+        trainer.fit(X, y, validation=0.5)
+
+
+BAD_FRACTIONS = [
+    (0.0, ValueError, r"validation is 0\.0 of 30 rows; expected a fraction that leaves rows on both sides"),
+    (1.0, ValueError, r"validation is 1\.0 of 30 rows; expected a fraction"),
+    (0.01, ValueError, r"validation is 0\.01 of 30 rows; expected a fraction"),
+    (0.99, ValueError, r"validation is 0\.99 of 30 rows; expected a fraction"),
+    (-0.2, ValueError, r"validation is -0\.2 of 30 rows; expected a fraction"),
+    (1.5, ValueError, r"validation is 1\.5 of 30 rows; expected a fraction"),
+    (math.nan, ValueError, "validation is nan of 30 rows; expected a fraction"),
+    (math.inf, ValueError, "validation is inf of 30 rows; expected a fraction"),
+    (1, TypeError, r"validation is a int; expected a Dataset, \(X, y\).* or a fraction"),
+    (True, TypeError, "validation is a bool; expected"),
+    ("0.2", TypeError, "validation is a str; expected"),
+]
+
+
+@pytest.mark.parametrize(("fraction", "error", "message"), BAD_FRACTIONS, ids=[str(bad) for bad, _, _ in BAD_FRACTIONS])
+def test_bad_fractions_are_refused(fraction, error, message):
+    trainer, rows, _ = problem()
+    before = trainer.model.parameters.copy()
+    with pytest.raises(error, match=message):
+        trainer.fit(*rows, validation=fraction)
+    np.testing.assert_array_equal(trainer.model.parameters, before)
+    assert len(trainer.history) == 0
+
+
+BAD = [
+    (lambda: EarlyStopping(patience=0), ValueError, "patience is 0; expected at least 1"),
+    (lambda: EarlyStopping(patience=1.5), TypeError, r"patience is 1\.5; expected an integer"),
+    (lambda: EarlyStopping(min_delta=-1), ValueError, "min_delta is -1; expected"),
+    (
+        lambda: EarlyStopping(monitor="val_loss"),
+        ValueError,
+        "monitor is 'val_loss'; expected one of .*'validation_loss'",
+    ),
+    (lambda: EarlyStopping(restore_best="yes"), TypeError, "restore_best is 'yes'; expected True or False"),
+    (lambda: ReduceOnPlateau(factor=0), ValueError, "factor is 0; expected"),
+    (lambda: ReduceOnPlateau(factor=1), ValueError, "factor is 1; expected"),
+    (lambda: ReduceOnPlateau(factor=-0.5), ValueError, r"factor is -0\.5; expected"),
+    (lambda: ReduceOnPlateau(factor="half"), TypeError, "factor is 'half'; expected a number"),
+    (lambda: ReduceOnPlateau(patience=0), ValueError, "patience is 0; expected at least 1"),
+    (lambda: ReduceOnPlateau(min_delta=math.nan), ValueError, "min_delta is nan; expected"),
+    (lambda: ReduceOnPlateau(min_factor=-1), ValueError, "min_factor is -1; expected"),
+    (lambda: ReduceOnPlateau(monitor="accuracy"), ValueError, "monitor is 'accuracy'; expected one of"),
+    (lambda: ModelCheckpoint(5), TypeError, "expected str, bytes or os.PathLike object, not int"),
+    (lambda: ModelCheckpoint("run", monitor="mse"), ValueError, "monitor is 'mse'; expected one of"),
+    (lambda: ModelCheckpoint("run", save_best_only=1), TypeError, "save_best_only is 1; expected True or False"),
+]
+
+
+@pytest.mark.parametrize(("build", "error", "message"), BAD, ids=[message for _, _, message in BAD])
+def test_bad_settings_are_refused(build, error, message):
+    with pytest.raises(error, match=message):
+        build()

@@ -1,0 +1,595 @@
+"""The optimisers against their formulas in plain Python, against PyTorch's numbers, and in use."""
+
+import math
+
+import numpy as np
+import pytest
+from cases import model_of, rows_for
+
+import fastgd as gd
+from fastgd import baseline, dataset, engine, reference
+
+OPTIMIZERS = {
+    "SGD": gd.SGD(0.05),
+    "SGD momentum": gd.SGD(0.05, momentum=0.9),
+    "SGD dampening": gd.SGD(0.02, momentum=0.9, dampening=0.4),
+    "SGD weight_decay": gd.SGD(0.05, weight_decay=0.2),
+    "SGD nesterov": gd.SGD(0.02, momentum=0.8, nesterov=True),
+    "SGD momentum, dampening, weight_decay": gd.SGD(0.05, momentum=0.7, dampening=0.25, weight_decay=0.2),
+    "SGD nesterov, weight_decay": gd.SGD(0.02, momentum=0.8, weight_decay=0.1, nesterov=True),
+    "SGD dampening without momentum": gd.SGD(0.05, dampening=0.5, weight_decay=0.2),
+    "Adam": gd.Adam(),
+    "Adam with all": gd.Adam(0.03, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.2),
+    "AdamW": gd.AdamW(),
+    "AdamW with all": gd.AdamW(0.03, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.2),
+    "Adagrad": gd.Adagrad(),
+    "Adagrad lr_decay": gd.Adagrad(0.1, lr_decay=0.2),
+    "Adagrad with all": gd.Adagrad(0.1, lr_decay=0.1, weight_decay=0.2, initial_accumulator_value=0.3, eps=1e-3),
+    "RMSprop": gd.RMSprop(),
+    "RMSprop momentum": gd.RMSprop(0.005, alpha=0.9, momentum=0.5),
+    "RMSprop centered": gd.RMSprop(0.005, alpha=0.9, centered=True),
+    "RMSprop with all": gd.RMSprop(0.005, alpha=0.8, eps=1e-3, weight_decay=0.2, momentum=0.5, centered=True),
+    "NormalizedSGD": gd.NormalizedSGD(),
+    "NormalizedSGD 0.1": gd.NormalizedSGD(0.1),
+}
+# One of each kind, for the tests of what surrounds them.
+EACH = {
+    "SGD": gd.SGD,
+    "SGD momentum": lambda rate: gd.SGD(rate, momentum=0.9),
+    "Adam": gd.Adam,
+    "AdamW": gd.AdamW,
+    "Adagrad": gd.Adagrad,
+    "RMSprop": lambda rate: gd.RMSprop(rate, momentum=0.5, centered=True),
+    "NormalizedSGD": gd.NormalizedSGD,
+}
+
+
+def sgd(o, w, g, state, t):
+    for i in range(len(w)):
+        change = g[i] + o.weight_decay * w[i]
+        if o.momentum != 0:
+            state["m", i] = change if t == 1 else o.momentum * state["m", i] + (1 - o.dampening) * change
+            change = change + o.momentum * state["m", i] if o.nesterov else state["m", i]
+        w[i] -= o.learning_rate * change
+
+
+def adam(o, w, g, state, t):
+    beta1, beta2 = o.betas
+    for i in range(len(w)):
+        g_i = g[i]
+        if isinstance(o, gd.AdamW):
+            w[i] -= o.learning_rate * o.weight_decay * w[i]
+        else:
+            g_i += o.weight_decay * w[i]
+        state["m", i] = beta1 * state.get(("m", i), 0) + (1 - beta1) * g_i
+        state["v", i] = beta2 * state.get(("v", i), 0) + (1 - beta2) * g_i**2
+        m_hat, v_hat = state["m", i] / (1 - beta1**t), state["v", i] / (1 - beta2**t)
+        w[i] -= o.learning_rate * m_hat / (math.sqrt(v_hat) + o.eps)
+
+
+def adagrad(o, w, g, state, t):
+    for i in range(len(w)):
+        g_i = g[i] + o.weight_decay * w[i]
+        state[i] = state.get(i, o.initial_accumulator_value) + g_i**2
+        w[i] -= o.learning_rate / (1 + (t - 1) * o.lr_decay) * g_i / (math.sqrt(state[i]) + o.eps)
+
+
+def rmsprop(o, w, g, state, t):
+    for i in range(len(w)):
+        g_i = g[i] + o.weight_decay * w[i]
+        state["v", i] = o.alpha * state.get(("v", i), 0) + (1 - o.alpha) * g_i**2
+        spread = state["v", i]
+        if o.centered:
+            state["a", i] = o.alpha * state.get(("a", i), 0) + (1 - o.alpha) * g_i
+            spread -= state["a", i] ** 2
+        change = g_i / (math.sqrt(spread) + o.eps)
+        if o.momentum > 0:
+            change += o.momentum * state.get(("m", i), 0)
+            state["m", i] = change
+        w[i] -= o.learning_rate * change
+
+
+def normalized_sgd(o, w, g, state, t):
+    """Step 2 d of algorithm 2 of Ross, Mineiro and Langford; with s = 1 and no N beyond the first layer's weights."""
+    first = state["first layer"]
+    for i in range(len(w)):
+        if g[i] == 0:
+            continue
+        state["G", i] = state.get(("G", i), 0) + g[i] ** 2
+        is_first = i < first.out_features * first.in_features
+        scale = math.sqrt(state["n"] / state["N"]) / state["s", i % first.in_features] if is_first else 1
+        w[i] -= o.learning_rate * scale * g[i] / math.sqrt(state["G", i])
+
+
+def normalize(w, state, X, V):
+    """Steps 2 a and 2 c of the same, for the rows of a batch."""
+    first = state["first layer"]
+    for x, v in zip(X, V, strict=True):
+        if v == 0:
+            continue
+        for j, x_j in enumerate(x):
+            scale = state.get(("s", j), 0)
+            if abs(x_j) > scale:
+                for i in range(j, first.out_features * first.in_features, first.in_features):
+                    w[i] *= (scale or 1) / abs(x_j)
+                state["s", j] = abs(x_j)
+        state["n"] = state.get("n", 0) + 1
+        shares = [x_j / state["s", j] for j, x_j in enumerate(x) if ("s", j) in state]
+        state["N"] = state.get("N", 0) + sum(share**2 for share in shares)
+
+
+FORMULAS = {
+    gd.SGD: sgd,
+    gd.Adam: adam,
+    gd.AdamW: adam,
+    gd.Adagrad: adagrad,
+    gd.RMSprop: rmsprop,
+    gd.NormalizedSGD: normalized_sgd,
+}
+
+
+def write_into(layers, w):
+    rest = iter(w)
+    for layer in layers:
+        if isinstance(layer, reference.Linear):
+            layer.weight = [[next(rest) for _ in row] for row in layer.weight]
+            layer.bias = [next(rest) for _ in layer.bias]
+            layer.clear()
+
+
+def gradient_of(layers):
+    rows = [[*layer.d_weight, layer.d_bias] for layer in layers if isinstance(layer, reference.Linear)]
+    return [value for layer in rows for row in layer for value in row]
+
+
+def train_by_formulas(model, optimizer, batches):
+    """The parameters after each batch, as lists; a batch of weight zero changes nothing."""
+    layers, w, state = baseline.as_reference(model), model.parameters.tolist(), {"first layer": model.layers[0]}
+    t, path = 0, []
+    for X, y, V in batches:
+        if isinstance(optimizer, gd.NormalizedSGD):
+            normalize(w, state, X, V)
+        write_into(layers, w)
+        reference.loss_and_gradient(layers, X, y, V)
+        if any(V):
+            t += 1
+            FORMULAS[type(optimizer)](optimizer, w, gradient_of(layers), state, t)
+        path.append(list(w))
+    return path
+
+
+def rows_to_learn(model, n_samples, optimizer):
+    """One feature is zero in the first rows, and some rows weigh nothing; for NormalizedSGD scales differ widely."""
+    X, y, sample_weight = rows_for(model, n_samples)
+    if isinstance(optimizer, gd.NormalizedSGD):
+        X *= np.array([0.001, 1, 30, 1000, 1], X.dtype)
+    X[:9, 1] = 0
+    sample_weight[[2, 5, *range(12, 16)]] = 0
+    return X, y, sample_weight
+
+
+# What 50 updates leave of rounding errors of a few eps each, where no element of the state is close to zero.
+TOLERANCE = {"float32": 2e-3, "float64": 1e-10}
+
+
+def assert_same_path(actual, expected, dtype):
+    np.testing.assert_allclose(actual, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_fifty_steps_are_the_formula(name, dtype):
+    model = model_of("hidden layer", dtype)
+    X, y, sample_weight = rows_to_learn(model, 200, OPTIMIZERS[name])
+    batches = [(X[i : i + 4], y[i : i + 4], sample_weight[i : i + 4]) for i in range(0, 200, 4)]
+    lists = [tuple(array.tolist() for array in batch) for batch in batches]
+    expected = train_by_formulas(model, OPTIMIZERS[name], lists)
+    trainer = gd.Trainer(model, optimizer=OPTIMIZERS[name])
+    actual = []
+    for batch in batches:
+        trainer.step(*batch)
+        actual.append(model.parameters.copy())
+    assert_same_path(actual, expected, dtype)
+    assert trainer.n_updates == 49
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_epochs_are_the_formula(name, batch_size):
+    """Ten epochs, so that the first fifty updates are in them; the last batch is a small one."""
+    model = model_of("hidden layer")
+    X, y, _ = rows_to_learn(model, 23, OPTIMIZERS[name])
+    starts = range(0, 23, batch_size)
+    batches = [(X[i : i + batch_size].tolist(), y[i : i + batch_size].tolist()) for i in starts]
+    path = train_by_formulas(model, OPTIMIZERS[name], 10 * [(*batch, [1] * len(batch[0])) for batch in batches])
+    trainer = gd.Trainer(model, optimizer=OPTIMIZERS[name], batch_size=batch_size)
+    actual = []
+    trainer.fit(X, y, epochs=10, callbacks=[lambda *_: actual.append(model.parameters.copy())])
+    assert_same_path(actual, path[len(starts) - 1 :: len(starts)], "float64")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_neuron_is_the_formula(name, dtype):
+    model = model_of("neuron", dtype)
+    X, y, sample_weight = rows_to_learn(model, 50, OPTIMIZERS[name])
+    lists = [([X[i].tolist()], [y[i].tolist()], [float(sample_weight[i])]) for i in range(50)]
+    path = train_by_formulas(model, OPTIMIZERS[name], lists)
+    gd.Trainer(model, optimizer=OPTIMIZERS[name]).fit(X, y, sample_weight=sample_weight)
+    assert_same_path(model.parameters, path[-1], dtype)
+
+
+TORCH_X = [[1, -0.5, 2], [0.25, 1.5, -1], [-2, 0.75, 0.5], [1.25, -1, -0.25], [0.5, 2, 1], [-0.75, -1.5, 1.75]]
+TORCH_Y = [1, -2, 0.5, 1.5, -1, 2]
+TORCH = [
+    (gd.SGD(0.1), [0.007855263797517232, -0.7691198453765655, 0.40338874956334947, 0.1765396171772723]),
+    (
+        gd.SGD(0.1, momentum=0.9),
+        [-0.4815451778717503, -0.984437069115048, 0.19205004537017728, 0.29731542548571194],
+    ),
+    (
+        gd.SGD(0.1, momentum=0.9, dampening=0.5),
+        [-0.4417449751132972, -1.1696370021760127, 0.4843402491550545, 0.24300068785571388],
+    ),
+    (
+        gd.SGD(0.1, weight_decay=0.3),
+        [-0.010547947391333213, -0.6868233704432739, 0.36552437291919126, 0.15525002860435955],
+    ),
+    (
+        gd.SGD(0.1, dampening=0.5, weight_decay=0.3),
+        [-0.010547947391333213, -0.6868233704432739, 0.36552437291919126, 0.15525002860435955],
+    ),
+    (
+        gd.SGD(0.05, momentum=0.8, nesterov=True),
+        [-0.20447588178312479, -0.9524236713564664, 0.42989181551475264, 0.21492814750740458],
+    ),
+    (
+        gd.SGD(0.1, momentum=0.7, dampening=0.25, weight_decay=0.2),
+        [-0.21603486753446632, -0.8365025974697249, 0.3555510224164092, 0.19423966396714282],
+    ),
+    (
+        gd.SGD(0.05, momentum=0.9, weight_decay=0.1, nesterov=True),
+        [-0.333213695592865, -0.9935660637143972, 0.4082059650415003, 0.22529091364085618],
+    ),
+    (gd.Adam(), [0.3900058991150155, -0.30999396247892447, 0.20998446941312723, 0.10996610618057272]),
+    (
+        gd.Adam(0.1, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.2),
+        [-0.26505237219777433, -0.8829984143844897, 0.32438073841781007, 0.22272914829243753],
+    ),
+    (gd.AdamW(), [0.38996637828131264, -0.30996353551820527, 0.20996404968585378, 0.10995570699635325]),
+    (
+        gd.AdamW(0.1, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.2),
+        [-0.26781496420671663, -0.9159149668519699, 0.38737155829734576, 0.18281786667397693],
+    ),
+    (gd.Adagrad(), [0.35069030777827254, -0.3492869029458522, 0.24782138956079572, 0.14473994716703284]),
+    (
+        gd.Adagrad(0.5, lr_decay=0.1, weight_decay=0.2, initial_accumulator_value=0.3, eps=1e-3),
+        [-0.13353527976781648, -0.7986435184811274, 0.3217333465328524, 0.2390033991659156],
+    ),
+    (gd.RMSprop(), [0.006743149067990943, -0.689861001613624, 0.4287509257098615, 0.18422590663824878]),
+    (
+        gd.RMSprop(0.05, alpha=0.9, eps=1e-3, weight_decay=0.2),
+        [-0.10638044490035461, -0.770731536569023, 0.34145333693332697, 0.22149152837739172],
+    ),
+    (
+        gd.RMSprop(0.05, alpha=0.9, momentum=0.5),
+        [-0.16817195787371841, -0.9200918673436416, 0.25917322987240166, 0.36002491030392664],
+    ),
+    (
+        gd.RMSprop(0.05, alpha=0.9, centered=True),
+        [-0.14564296862802945, -0.8622237723950618, 0.3438227521946869, 0.2810110089846659],
+    ),
+    (
+        gd.RMSprop(0.02, alpha=0.8, eps=1e-3, weight_decay=0.2, momentum=0.5, centered=True),
+        [-0.10275146343016679, -0.7570130885885971, 0.38327250929967455, 0.19275986373328707],
+    ),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "expected"), TORCH, ids=[repr(optimizer) for optimizer, _ in TORCH])
+def test_ten_steps_of_pytorch(optimizer, expected):
+    """PyTorch 2.13.0 on a CPU, float64: the optimiser of the same name and arguments (lr for learning_rate) on the
+    half squared error of a torch.nn.functional.linear, mean over the six rows, all rows at each step; its weight and
+    bias after ten steps. SGD warns of nothing and ignores the dampening where there is no momentum."""
+    model = gd.Model([gd.Linear(3, 1, bias=[0.1], init=[[0.4, -0.3, 0.2]])], dtype="float64")
+    gd.Trainer(model, optimizer=optimizer, batch_size=None).fit(TORCH_X, TORCH_Y, epochs=10)
+    np.testing.assert_allclose(model.parameters, expected, rtol=1e-10)
+
+
+CONVERGING = {
+    "SGD": (gd.SGD(1.0), None, 8000),
+    "SGD momentum": (gd.SGD(1.0, momentum=0.9), None, 1000),
+    "SGD nesterov": (gd.SGD(0.5, momentum=0.95, nesterov=True), None, 1000),
+    "Adam": (gd.Adam(0.05), None, 2000),
+    "AdamW": (gd.AdamW(0.05, weight_decay=1e-7), None, 2000),
+    "Adagrad": (gd.Adagrad(1.0), None, 2000),
+    "RMSprop": (gd.RMSprop(gd.schedules.Exponential(0.05, gamma=0.998)), None, 4000),
+    "NormalizedSGD": (gd.NormalizedSGD(), 1, 20),
+}
+
+
+@pytest.mark.parametrize("name", CONVERGING)
+def test_converges_on_an_ill_conditioned_quadratic(name, rng):
+    """Least squares whose curvatures span three powers of ten, and a minimum of zero."""
+    orthogonal = np.linalg.qr(rng.standard_normal((200, 4)))[0] * math.sqrt(200)
+    X = orthogonal * np.sqrt([1, 0.1, 0.01, 0.001])
+    assert np.linalg.cond(X.T @ X) == pytest.approx(1000)
+    y = X @ [1, -2, 5, 10]
+    model = gd.Model([gd.Linear(4, 1, bias=False, init="zeros")], dtype="float64")
+    start = model.loss(X, y)
+    optimizer, batch_size, epochs = CONVERGING[name]
+    gd.Trainer(model, optimizer=optimizer, batch_size=batch_size).fit(X, y, epochs=epochs)
+    assert model.loss(X, y) < 1e-6 * start
+    np.testing.assert_allclose(model.layers[0].weight, [[1, -2, 5, 10]], rtol=0.03)
+
+
+SCHEDULE = gd.schedules.LinearWarmup(gd.schedules.InverseScaling(0.02), n_updates=7)
+AROUND = {
+    "alone": {},
+    "regularised": {"alpha": 0.01, "l1_ratio": 0.3, "clip_norm": 1.0, "clip_value": 0.5, "average_from": 4},
+}
+DROPPING = [gd.Linear(5, 7), gd.ReLU(), gd.Dropout(0.3), gd.Linear(7, 2)]
+
+
+def assert_same_run(trainer, whole):
+    np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
+    assert trainer.history.loss == whole.history.loss
+    assert trainer.n_updates == whole.n_updates
+    assert trainer.learning_rate == whole.learning_rate
+    assert trainer.optimizer == whole.optimizer
+    if trainer.average_from is not None:
+        np.testing.assert_array_equal(trainer.averaged_model().parameters, whole.averaged_model().parameters)
+
+
+def reloaded(trainer, path):
+    trainer.save(path)
+    return gd.Trainer.load(path)
+
+
+RATES = {"constant": 0.02, "schedule": SCHEDULE, "auto": "auto"}
+RUNS = [(name, rate) for name in EACH for rate in RATES if (name, rate) != ("NormalizedSGD", "auto")]
+
+
+@pytest.mark.parametrize(("name", "rate"), RUNS)
+@pytest.mark.parametrize("around", AROUND)
+def test_goes_on_with_the_same_bits(name, rate, around, tmp_path):
+    def start():
+        model = gd.Model(DROPPING if around == "regularised" else model_of("hidden layer").layers, seed=2)
+        return gd.Trainer(
+            model, optimizer=EACH[name](RATES[rate]), batch_size=4, shuffle=True, seed=3, **AROUND[around]
+        )
+
+    X, y, sample_weight = rows_for(model_of("hidden layer", "float32"), 18)
+    whole, trainer = start(), start()
+    whole.fit(X, y, epochs=5, sample_weight=sample_weight)
+    for _ in range(5):
+        trainer = reloaded(trainer, tmp_path / "run")
+        trainer.fit(X, y, sample_weight=sample_weight)
+    assert_same_run(reloaded(trainer, tmp_path / "run"), whole)
+    for row in range(0, 18, 3):
+        rows = slice(row, row + 3)
+        assert trainer.step(X[rows], y[rows]) == whole.step(X[rows], y[rows])
+        trainer = reloaded(trainer, tmp_path / "run")
+    assert_same_run(trainer, whole)
+
+
+def test_standardized_runs_go_on_with_the_same_bits(tmp_path):
+    X, y, _ = rows_for(model_of("hidden layer", "float32"), 18)
+    X = 100 * X + 1000
+    layers = [gd.Standardize(5), *DROPPING]
+    whole, trainer = (gd.Trainer(gd.Model(layers), optimizer=gd.Adam("auto"), batch_size=4) for _ in range(2))
+    whole.fit(X, y, epochs=3)
+    for _ in range(3):
+        trainer = reloaded(trainer, tmp_path / "run")
+        trainer.fit(X, y)
+    assert_same_run(trainer, whole)
+
+
+def train(name, batch_size, dtype, source=None):
+    model = model_of("hidden layer", dtype)
+    X, y, sample_weight = rows_for(model, 300)
+    X = X if source is None else X.astype(source)
+    trainer = gd.Trainer(model, optimizer=EACH[name](SCHEDULE), batch_size=batch_size, shuffle=True, seed=5)
+    trainer.fit(X, y, epochs=2, sample_weight=sample_weight)
+    return model.parameters.tobytes(), trainer.history.loss
+
+
+@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("batch_size", [1, 7, None])
+def test_slices_change_nothing(name, batch_size, dtype, monkeypatch):
+    """Python in control after every step, or never."""
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 1e9)
+    whole = train(name, batch_size, dtype)
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 0)
+    assert train(name, batch_size, dtype) == whole
+
+
+@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("batch_size", [1, 7, None])
+@pytest.mark.parametrize("n_bytes", [1, 500])
+def test_block_size_changes_nothing(name, batch_size, dtype, n_bytes, monkeypatch):
+    source = "float64" if dtype == "float32" else "float32"
+    whole = train(name, batch_size, dtype, source)
+    monkeypatch.setattr(dataset, "_BLOCK_BYTES", n_bytes)
+    assert train(name, batch_size, dtype, source) == whole
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_batches_of_several_chunks_may_be_cut_anywhere(name, monkeypatch):
+    def run():
+        model = model_of("hidden layer", "float32")
+        X, y, _ = rows_for(model, 2 * model.chunk_rows + 500)
+        gd.Trainer(model, optimizer=EACH[name](SCHEDULE), batch_size=model.chunk_rows + 300).fit(X, y, epochs=3)
+        return model.parameters.tobytes()
+
+    whole = run()
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 0)
+    assert run() == whole
+
+
+BAD = [
+    (lambda: gd.SGD(-0.1), ValueError, r"learning_rate is -0\.1; expected a finite number of at least 0"),
+    (lambda: gd.Adam(math.nan), ValueError, "learning_rate is nan; expected a finite number"),
+    (lambda: gd.Adagrad(math.inf), ValueError, "learning_rate is inf; expected a finite number"),
+    (lambda: gd.RMSprop("fast"), TypeError, "learning_rate is 'fast'; expected a number"),
+    (lambda: gd.SGD(True), TypeError, "learning_rate is True; expected a number"),
+    (lambda: gd.AdamW(None), TypeError, "learning_rate is None; expected a number"),
+    (lambda: gd.NormalizedSGD("auto"), ValueError, "learning_rate is 'auto'; NormalizedSGD adapts"),
+    (lambda: gd.NormalizedSGD(-1), ValueError, "learning_rate is -1; expected"),
+    (lambda: gd.SGD(momentum=1), ValueError, "momentum is 1; expected less than 1"),
+    (lambda: gd.SGD(momentum=-0.5), ValueError, r"momentum is -0\.5; expected"),
+    (lambda: gd.SGD(dampening=1.5), ValueError, r"dampening is 1\.5; expected a number from 0 to 1"),
+    (lambda: gd.SGD(weight_decay=-1), ValueError, "weight_decay is -1; expected"),
+    (lambda: gd.SGD(weight_decay="a"), TypeError, "weight_decay is 'a'; expected a number"),
+    (lambda: gd.SGD(nesterov=True), ValueError, r"nesterov with momentum=0\.0.*expected a momentum"),
+    (lambda: gd.SGD(momentum=0.9, dampening=0.1, nesterov=True), ValueError, r"dampening=0\.1.*no dampening"),
+    (lambda: gd.SGD(momentum=0.9, nesterov=1), TypeError, "nesterov is 1; expected True or False"),
+    (lambda: gd.Adam(betas=0.9), TypeError, r"betas is 0\.9; expected a pair"),
+    (lambda: gd.Adam(betas=(0.9,)), TypeError, r"betas is \(0\.9,\); expected a pair"),
+    (lambda: gd.Adam(betas=(0.9, 1)), ValueError, "betas is 1; expected less than 1"),
+    (lambda: gd.AdamW(betas=(-0.1, 0.9)), ValueError, r"betas is -0\.1; expected"),
+    (lambda: gd.Adam(eps=-1), ValueError, "eps is -1; expected"),
+    (lambda: gd.AdamW(weight_decay=math.nan), ValueError, "weight_decay is nan; expected"),
+    (lambda: gd.Adagrad(lr_decay=-1), ValueError, "lr_decay is -1; expected"),
+    (lambda: gd.Adagrad(initial_accumulator_value=-1), ValueError, "initial_accumulator_value is -1; expected"),
+    (lambda: gd.Adagrad(eps="small"), TypeError, "eps is 'small'; expected a number"),
+    (lambda: gd.RMSprop(alpha=1), ValueError, "alpha is 1; expected less than 1"),
+    (lambda: gd.RMSprop(momentum=2), ValueError, "momentum is 2; expected"),
+    (lambda: gd.RMSprop(centered="yes"), TypeError, "centered is 'yes'; expected True or False"),
+    (lambda: gd.Trainer(model_of("neuron"), optimizer="SGD"), TypeError, "optimizer is 'SGD'; expected an instance"),
+    (lambda: gd.Trainer(model_of("neuron"), optimizer=gd.SGD), TypeError, "expected an instance of SGD, Adam"),
+]
+
+
+@pytest.mark.parametrize(("build", "error", "message"), BAD, ids=[message for _, _, message in BAD])
+def test_bad_settings_are_refused(build, error, message):
+    with pytest.raises(error, match=message):
+        build()
+
+
+def test_a_divergence_leaves_the_last_finite_state():
+    """The state, too, goes back: training goes on as if the bad step had never been tried."""
+    for name in EACH:
+        model, twin = model_of("hidden layer"), model_of("hidden layer")
+        X, y, _ = rows_for(model, 12)
+        trainer, other = gd.Trainer(model, optimizer=EACH[name](0.01)), gd.Trainer(twin, optimizer=EACH[name](0.01))
+        trainer.fit(X, y)
+        other.fit(X, y)
+        with pytest.raises(ValueError, match="holds nan"):
+            trainer.step([[1, 2, 3, 4, math.nan]], y[:1])
+        with pytest.raises(ValueError, match="holds inf"):
+            trainer.step(X[:1], [[0, math.inf]])
+        trainer.step(X[:3], y[:3])
+        other.step(X[:3], y[:3])
+        np.testing.assert_array_equal(model.parameters, twin.parameters)
+
+
+def with_another_optimizer(first, second):
+    """A trainer whose optimiser was changed after some epochs, and a new one that starts where it stands."""
+    trainer = gd.Trainer(model_of("hidden layer"), optimizer=EACH[first](0.01))
+    X, y, _ = rows_for(trainer.model, 12)
+    trainer.fit(X, y, epochs=3)
+    twin = model_of("hidden layer")
+    twin.parameters = trainer.model.parameters
+    trainer.optimizer = EACH[second](SCHEDULE)
+    return trainer, gd.Trainer(twin, optimizer=EACH[second](SCHEDULE)), (X, y)
+
+
+CHANGES = [(first, second) for first in ("SGD momentum", "Adam") for second in EACH]
+
+
+@pytest.mark.parametrize(("first", "second"), CHANGES)
+def test_another_optimizer_starts_afresh(first, second):
+    trainer, other, rows = with_another_optimizer(first, second)
+    for one in (trainer, other):
+        one.fit(*rows, epochs=2)
+    np.testing.assert_array_equal(trainer.model.parameters, other.model.parameters)
+    assert trainer.learning_rate == other.learning_rate
+
+
+@pytest.mark.parametrize(("first", "second"), CHANGES)
+def test_another_optimizer_starts_afresh_from_a_file(first, second, tmp_path):
+    """Saved before it was used, it must not take over the state of the one before."""
+    trainer, other, rows = with_another_optimizer(first, second)
+    trainer = reloaded(trainer, tmp_path / "run")
+    for one in (trainer, other):
+        one.fit(*rows, epochs=2)
+    np.testing.assert_array_equal(trainer.model.parameters, other.model.parameters)
+
+
+def test_another_optimizer_may_be_automatic():
+    model = model_of("hidden layer")
+    X, y, _ = rows_for(model, 12)
+    trainer = gd.Trainer(model, optimizer=gd.SGD(0.01))
+    trainer.fit(X, y)
+    trainer.optimizer = gd.SGD("auto")
+    assert trainer.learning_rate is None
+    trainer.fit(X, y)
+    assert trainer.learning_rate > 0
+
+
+def fit_with(trainer, optimizer, X, y):
+    trainer.optimizer = optimizer
+    trainer.fit(X, y)
+
+
+def test_another_optimizer_is_checked():
+    X, y, _ = rows_for(model_of("ReLU first"), 12)
+    trainer = gd.Trainer(model_of("ReLU first"))
+    trainer.fit(X, y)
+    for optimizer, error, message in (
+        (gd.NormalizedSGD(), ValueError, "expected Linear as the first layer"),
+        ("Adam", TypeError, "optimizer is 'Adam'; expected an instance"),
+    ):
+        with pytest.raises(error, match=message):
+            fit_with(trainer, optimizer, X, y)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, None])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [gd.Linear(5, 1, init="zeros")],
+        [gd.Linear(5, 1, bias=False, init="zeros"), gd.ReLU()],
+        [gd.Linear(5, 7, init="zeros"), gd.ReLU(), gd.Linear(7, 2)],
+    ],
+    ids=["linear", "neuron", "hidden layer"],
+)
+def test_normalized_sgd_sees_no_scales(layers, batch_size, dtype):
+    """Powers of two scale without rounding, so not a bit may change."""
+    model, twin = gd.Model(layers, dtype=dtype), gd.Model(layers, dtype=dtype)
+    X, y, sample_weight = rows_for(model, 60)
+    X[:20, 3] = 0
+    scales = np.array([2.0**-20, 2.0**20, 1, 2.0**-7, 2.0**11])
+    for scaled, rows in ((model, X), (twin, X * scales)):
+        trainer = gd.Trainer(scaled, optimizer=gd.NormalizedSGD(), batch_size=batch_size)
+        trainer.fit(rows, y, epochs=3, sample_weight=sample_weight)
+    assert np.ptp(model.predict(X)) > 0.1, "nothing was learnt"
+    np.testing.assert_array_equal(twin.predict(X * scales), model.predict(X))
+    np.testing.assert_array_equal(twin.layers[0].weight * scales, model.layers[0].weight)
+
+
+@pytest.mark.parametrize("name", ["neuron", "hidden layer"])
+def test_normalized_sgd_needs_a_linear_first(name):
+    layers = model_of(name).layers
+    for first in (gd.ReLU(), gd.Tanh(), gd.Identity(), gd.Dropout(0.5)):
+        with pytest.raises(ValueError, match=r"NormalizedSGD with .*expected Linear as the first layer"):
+            gd.Trainer(gd.Model([first, *layers]), optimizer=gd.NormalizedSGD())
+    gd.Trainer(gd.Model([gd.Standardize(5), *layers]), optimizer=gd.NormalizedSGD())
+
+
+@pytest.mark.parametrize("around", [{}, {"alpha": 0.1}, {"alpha": 0.1, "l1_ratio": 0.5}], ids=str)
+def test_normalized_sgd_takes_a_feature_that_is_always_zero(around, dtype):
+    model = model_of("hidden layer", dtype)
+    X, y, _ = rows_for(model, 60)
+    X[:, 2] = 0
+    history = gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=4, **around).fit(X, y, epochs=3)
+    assert history.loss[-1] < history.loss[0]
+
+
+@pytest.mark.parametrize(("dtype", "logit"), [("float32", -60), ("float64", -400)])
+@pytest.mark.parametrize("name", EACH)
+def test_gradients_whose_squares_are_zero_do_no_harm(name, dtype, logit):
+    """A logit so sure of itself that the square of its derivative, exp(logit), is less than any number."""
+    model = gd.Model([gd.Linear(1, 1, bias=[logit], init="zeros")], dtype=dtype)
+    gd.Trainer(model, loss="log_loss", optimizer=EACH[name](0.01)).step([[1]], [0])
+    # A step of Adam's or Adagrad's is at most the rate, and AdamW's decay a ten-thousandth.
+    np.testing.assert_allclose(model.parameters, [0, logit], rtol=2e-4, atol=0.04)
