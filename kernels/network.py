@@ -70,18 +70,8 @@ class Network(NamedTuple):
     progress: np.ndarray
 
 
-class GeneralNetwork(NamedTuple):
-    """A stack of any layers; the same fields."""
-
-    layers: np.ndarray
-    weights: np.ndarray
-    numbers: np.ndarray
-    chunk_rows: int
-    outputs: np.ndarray
-    deltas: np.ndarray
-    masks: np.ndarray
-    seed: np.ndarray
-    progress: np.ndarray
+class GeneralNetwork(Network):
+    """A stack of any layers; the same fields, and code of its own."""
 
 
 @inlined_kernel

@@ -61,3 +61,22 @@ def train_reference(model, X, y, sample_weight=None, **options):
 def rounding(dtype, operations):
     """How far results of so many dependent operations may differ: each rounds once, and errors may align."""
     return 4 * operations * float(np.finfo(dtype).eps)
+
+
+STEP = 1e-5
+
+
+def assert_gradient_is_the_difference(model, X, y, sample_weight=None, loss="half_squared_error"):
+    """Every element of the gradient against a central difference of the loss."""
+    options = {"sample_weight": sample_weight, "loss": loss}
+    _, gradient = model.loss_and_gradient(X, y, **options)
+    differences = np.empty_like(gradient)
+    for index in range(gradient.size):
+        at = model.parameters.copy()
+        at[index] += STEP
+        up = model.loss_and_gradient(X, y, parameters=at, **options)[0]
+        at[index] -= 2 * STEP
+        down = model.loss_and_gradient(X, y, parameters=at, **options)[0]
+        differences[index] = (up - down) / (2 * STEP)
+    # Below 1e-9 a difference of losses around 1 is rounding.
+    np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6 * np.abs(differences).max() + 1e-9)

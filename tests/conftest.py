@@ -20,3 +20,15 @@ def rng():
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     return request.param
+
+
+# These run every loss, optimiser or layer, and each combination takes seconds to compile for each dtype.
+COMPILING_MUCH = {"test_losses", "test_optimizers", "test_regularization", "test_layers"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        if item.module.__name__ in COMPILING_MUCH and "float32" in parameters.values():
+            item.add_marker("slow")

@@ -2,26 +2,11 @@
 
 import numpy as np
 import pytest
-from cases import ARCHITECTURES, model_of, rows_for, train_reference
+from cases import ARCHITECTURES, assert_gradient_is_the_difference, model_of, rows_for, train_reference
 from hypothesis import given
 from hypothesis import strategies as st
 
 import fastgd as gd
-
-STEP = 1e-5
-
-
-def assert_gradient_is_the_difference(model, X, y, sample_weight=None):
-    _, gradient = model.loss_and_gradient(X, y, sample_weight=sample_weight)
-    differences = np.empty_like(gradient)
-    for index in range(gradient.size):
-        at = model.parameters.copy()
-        at[index] += STEP
-        up = model.loss_and_gradient(X, y, sample_weight=sample_weight, parameters=at)[0]
-        at[index] -= 2 * STEP
-        down = model.loss_and_gradient(X, y, sample_weight=sample_weight, parameters=at)[0]
-        differences[index] = (up - down) / (2 * STEP)
-    np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6 * np.abs(differences).max())
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from cases import rounding
+from cases import assert_gradient_is_the_difference, rounding
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -298,23 +298,6 @@ def test_prediction_and_gradient_are_numpys(name, dtype):
     np.testing.assert_allclose(gradient, model.parameters - after, rtol=tolerance, atol=tolerance)
     error = model.predict(X).astype(np.float64) - y
     assert (weight[:, None] * error**2).sum() / 18 == pytest.approx(expected_loss, rel=tolerance)
-
-
-STEP = 1e-5
-
-
-def assert_gradient_is_the_difference(model, X, y, sample_weight):
-    _, gradient = model.loss_and_gradient(X, y, sample_weight=sample_weight)
-    differences = np.empty_like(gradient)
-    for index in range(gradient.size):
-        at = model.parameters.copy()
-        at[index] += STEP
-        up = model.loss_and_gradient(X, y, sample_weight=sample_weight, parameters=at)[0]
-        at[index] -= 2 * STEP
-        down = model.loss_and_gradient(X, y, sample_weight=sample_weight, parameters=at)[0]
-        differences[index] = (up - down) / (2 * STEP)
-    # Below 1e-9 a difference of losses around 1 is rounding.
-    np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6 * np.abs(differences).max() + 1e-9)
 
 
 @st.composite

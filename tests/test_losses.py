@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from cases import rounding
+from cases import STEP, assert_gradient_is_the_difference, rounding
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -223,9 +223,6 @@ def test_model_and_trainer(name, is_weighted, dtype):
     assert trainer.n_updates == 2
 
 
-STEP = 1e-5
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_gradient_is_the_difference(name):
     case = CASES[name]
@@ -239,17 +236,8 @@ def test_gradient_is_the_difference(name):
     assert np.abs(hidden).min() > 100 * STEP
     for kink in case.kinks(y):
         assert np.abs(model.predict(X) - kink).min() > 100 * STEP
-    _, gradient = model.loss_and_gradient(X, y, case.loss, weight)
-    differences = np.empty_like(gradient)
-    for index in range(gradient.size):
-        at = model.parameters.copy()
-        at[index] += STEP
-        up = model.loss_and_gradient(X, y, case.loss, weight, parameters=at)[0]
-        at[index] -= 2 * STEP
-        down = model.loss_and_gradient(X, y, case.loss, weight, parameters=at)[0]
-        differences[index] = (up - down) / (2 * STEP)
-    assert np.abs(differences).max() > 0.01
-    np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6 * np.abs(differences).max())
+    assert_gradient_is_the_difference(model, X, y, weight, case.loss)
+    assert np.abs(model.loss_and_gradient(X, y, case.loss, weight)[1]).max() > 0.01
 
 
 OUTPUTS = [-3.0, -1.0, -0.25, 0.0, 0.5, 1.0, 2.75]

@@ -1,0 +1,57 @@
+"""Features whose scales span twelve orders of magnitude, with no setting touched."""
+
+import numpy as np
+import pytest
+
+import fastgd as gd
+
+N_FEATURES = 20
+LAYERS = {
+    "linear": [gd.Linear(N_FEATURES, 1)],
+    "neuron": [gd.Linear(N_FEATURES, 1), gd.ReLU()],
+    "hidden layer": [gd.Linear(N_FEATURES, 16), gd.ReLU(), gd.Linear(16, 1)],
+}
+
+
+def problem(name):
+    """Rows of a planted network of the same kind, with features of scale 1, and the scales to give them."""
+    rng = np.random.default_rng(0)
+    hidden = (8,) if name == "hidden layer" else ()
+    X, y = gd.data.synthetic(20_000, N_FEATURES, hidden=hidden, seed=3, dtype="float64").arrays()
+    if name == "linear":
+        y = 0.3 * X @ rng.standard_normal((N_FEATURES, 1)) + 0.1 * rng.standard_normal((len(X), 1))
+    return X, y, rng.permutation(np.logspace(-6, 6, N_FEATURES))
+
+
+def loss_after_five_epochs(name, optimizer, batch_size, X, y, standardize=False):
+    model = gd.Model([gd.Standardize(N_FEATURES)] * standardize + LAYERS[name], dtype="float64")
+    gd.Trainer(model, optimizer=optimizer, batch_size=batch_size, shuffle=True).fit(X, y, epochs=5)
+    return model.loss(X, y)
+
+
+def tuned(name, batch_size, X, y):
+    """The best loss of any constant step, on features of scale 1."""
+    losses = []
+    for learning_rate in np.logspace(-4, 0, 17):
+        try:
+            losses.append(loss_after_five_epochs(name, gd.SGD(learning_rate), batch_size, X, y))
+        except gd.DivergenceError:
+            break
+    return min(losses)
+
+
+CONTENDERS = [
+    ("linear", gd.NormalizedSGD(), False),
+    ("linear", gd.SGD("auto"), True),
+    ("neuron", gd.NormalizedSGD(), False),
+    ("neuron", gd.SGD("auto"), True),
+    ("hidden layer", gd.NormalizedSGD(), False),
+]
+
+
+@pytest.mark.parametrize("batch_size", [1, 32])
+@pytest.mark.parametrize(("name", "optimizer", "standardize"), CONTENDERS)
+def test_within_five_percent_of_a_tuned_step(name, optimizer, standardize, batch_size):
+    X, y, scales = problem(name)
+    loss = loss_after_five_epochs(name, optimizer, batch_size, X * scales, y, standardize)
+    assert loss < 1.05 * tuned(name, batch_size, X, y)
