@@ -7,15 +7,18 @@ from pathlib import Path as _Path
 if not (_Path(__file__).parent / "kernels").is_dir():
     __path__.append(str(_Path(__file__).parents[1]))
 
-from fastgd import callbacks, data, losses, schedules
-from fastgd._version import __version__
-from fastgd.dataset import Dataset
-from fastgd.errors import DivergenceError
-from fastgd.history import EpochRecord, History
-from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Standardize, Tanh
-from fastgd.model import Model
-from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, RMSprop
-from fastgd.trainer import Trainer
+from fastgd._collector import collection_paused as _collection_paused
+
+with _collection_paused():
+    from fastgd import callbacks, data, losses, schedules
+    from fastgd._version import __version__
+    from fastgd.dataset import Dataset
+    from fastgd.errors import DivergenceError
+    from fastgd.history import EpochRecord, History
+    from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Standardize, Tanh
+    from fastgd.model import Model
+    from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, RMSprop
+    from fastgd.trainer import Trainer
 
 __all__ = [
     "SGD",

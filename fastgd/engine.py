@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastgd import kernels
+from fastgd._collector import collection_paused
 from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
 from fastgd.kernels.loss import HalfSquaredError
@@ -72,6 +73,7 @@ class Engine:
         self._progress = np.zeros(4)
         self._slice_rows = 1
         self._batch_rows = 0
+        self._has_run = False
         self._chunk_rows = 0
         # A Linear multiplies every element of its input into its gradient, so bad rows show in the parameters; an
         # activation in front could hide one.
@@ -211,6 +213,14 @@ class Engine:
         return all(map(all_finite, (*self._state, block.X) if inspects else self._state))
 
     def _call(self, block: Block, first: int, n_epoch: int) -> None:
+        if self._has_run:
+            self._train(block, first, n_epoch)
+            return
+        with collection_paused():
+            self._train(block, first, n_epoch)
+        self._has_run = True
+
+    def _train(self, block: Block, first: int, n_epoch: int) -> None:
         rates = self._rates(len(block.X) // self._batch_rows + 2)
         if self._is_neuron:
             is_relu = isinstance(self._model.layers[-1], ReLU)

@@ -123,7 +123,7 @@ FLOORS = [
     ["model", "data"],
     ["arrays", "synthetic", "subset", "storage", "layers", "optimizers"],
     ["dataset", "losses", "schedules", "history", "reference"],
-    ["_check", "_version", "errors"],
+    ["_check", "_collector", "_version", "errors"],
     ["kernels"],
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
