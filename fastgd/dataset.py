@@ -225,6 +225,8 @@ def blocks(
 
 def all_finite(array: np.ndarray) -> bool:
     """Whether no element is NaN or infinite."""
+    if array.size == 0:
+        return True
     # A finite sum has finite terms, and costs a fraction of a look at each. Where it is not, it may have overflowed.
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())

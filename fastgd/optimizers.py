@@ -79,7 +79,6 @@ class SGD(Optimizer):
     dampening: float = 0.0
     weight_decay: float = 0.0
     nesterov: bool = False
-    n_states: ClassVar[int] = 1
 
     def _check_settings(self) -> None:
         self._check(_check.below_one, "momentum")
@@ -91,6 +90,11 @@ class SGD(Optimizer):
                 f"nesterov with momentum={self.momentum} and dampening={self.dampening}; "
                 "expected a momentum and no dampening"
             )
+
+    @property
+    def n_states(self) -> int:
+        """One, the running mean of momentum, or none without."""
+        return 0 if isinstance(self.record(), kernels.PlainSGD) else 1
 
     def record(self) -> tuple:
         """PlainSGD, the fastest, where neither momentum nor decay is asked for."""
