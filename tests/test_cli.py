@@ -150,9 +150,19 @@ def test_divergence(capsys, tmp_path):
     assert np.isfinite(gd.Model.load(tmp_path / "m").parameters).all()
 
 
+LISTENING = """
+import signal, sys
+from fastgd.cli import main
+
+# Whoever started the tests in the background may have had SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_saves_the_model(tmp_path):
-    command = [sys.executable, "-m", "fastgd", "train", "--synthetic", "1000000x100", "--epochs", "1000000"]
+    command = [sys.executable, "-c", LISTENING, "train", "--synthetic", "1000000x100", "--epochs", "1000000"]
     command += ["--out", str(tmp_path / "m")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
