@@ -1,0 +1,54 @@
+"""How near the steps that need no tuning come to the best constant step: `python bench/scales.py`.
+
+Features of scales from 1e-6 to 1e6 for NormalizedSGD, and for Standardize with SGD("auto"); the tuned step has them at
+scale 1. Prints each loss as a multiple of the tuned step's, and that of SGD at multiples of the measured step.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import numpy as np
+from test_scales import LAYERS, loss_after_five_epochs, problem, tuned
+
+import fastgd as gd
+
+MULTIPLES = (0.5, 1, 2, 4, 8)
+
+
+def measured_rate(name: str, batch_size: int, X: np.ndarray, y: np.ndarray) -> float:
+    """What "auto" chooses on standardised features."""
+    trainer = gd.Trainer(gd.Model(LAYERS[name], dtype="float64"), optimizer=gd.SGD("auto"), batch_size=batch_size)
+    trainer.fit(X, y)
+    return trainer.learning_rate
+
+
+def loss_at(name: str, rate: float, batch_size: int, X: np.ndarray, y: np.ndarray) -> float:
+    """Loss after five epochs at a constant rate; infinite where it diverges."""
+    try:
+        return loss_after_five_epochs(name, gd.SGD(rate), batch_size, X, y)
+    except gd.DivergenceError:
+        return np.inf
+
+
+def main() -> None:
+    for name in LAYERS:
+        X, y, scales = problem(name)
+        for batch_size in (1, 32):
+            best = tuned(name, batch_size, X, y)
+            normalized = loss_after_five_epochs(name, gd.NormalizedSGD(), batch_size, X * scales, y)
+            automatic = loss_after_five_epochs(name, gd.SGD("auto"), batch_size, X * scales, y, standardize=True)
+            rate = measured_rate(name, batch_size, X, y)
+            others = [loss_at(name, rate * multiple, batch_size, X, y) / best for multiple in MULTIPLES]
+            shown = ", ".join(f"{m:g}x: {other:.2f}" for m, other in zip(MULTIPLES, others, strict=True))
+            print(
+                f"{name}, batch {batch_size}: NormalizedSGD {normalized / best:.3f}, auto {automatic / best:.3f} "
+                f"at {rate:.3g}; multiples of that rate, {shown}; tuned loss {best:.3g}"
+            )
+
+
+if __name__ == "__main__":
+    main()
