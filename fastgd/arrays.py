@@ -46,9 +46,10 @@ class ArrayDataset(Dataset):
         if self.sample_weight is not None:
             _fill(self.sample_weight, rows, out.sample_weight)
 
-    def view(self, dtype: np.dtype) -> Block | None:
+    def view(self, dtype: np.dtype, any_dtype: bool = False) -> Block | None:
         """The arrays themselves, where X is a C-contiguous array of this dtype; y and the weights may be converted."""
-        if self.X.dtype != dtype or not (self.X.flags.c_contiguous and self.X.flags.aligned):
+        is_loadable = self.X.dtype == dtype or (any_dtype and self.X.dtype.isnative and self.X.dtype.char != "g")
+        if not (is_loadable and self.X.flags.c_contiguous and self.X.flags.aligned):
             return None
         weight = np.empty(0, dtype) if self.sample_weight is None else self.sample_weight
         with np.errstate(over="ignore", invalid="ignore"):

@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgd.kernels import standardize_rows
+from fastgd.kernels import InOrder, Shuffled, gather_rows, standardize_rows
+from fastgd.shuffle import Shuffle
 
 MeanAndScale = tuple[np.ndarray, np.ndarray]
 
+# An order of rows is made for so many samples at a time, which is long enough to outweigh the call.
+_SAMPLES_PER_ORDER = 1 << 16
 # Gathered blocks should stay in the cache between their writing and their use, and outweigh the call that fills them.
 _BLOCK_BYTES = 4 << 20
 # Pages of a memory-mapped file count as the process's memory until they are released.
@@ -20,19 +23,37 @@ _MAPPED_BYTES = 32 << 20
 
 
 class Block(NamedTuple):
-    """Consecutive rows of an epoch: C-contiguous, read-only, in the model's dtype.
+    """Consecutive rows of an epoch: C-contiguous, read-only, in the model's dtype but for X where that is asked for.
 
-    X : (n_rows, n_features)          y : (n_rows, n_outputs)
-    sample_weight : (n_rows,), or (0,) where every weight is one
+    X : (n_samples, n_features)          y : (n_samples, n_outputs)
+    sample_weight : (n_samples,), or (0,) where every weight is one
+    order : of the samples in X; row by row, unless the block is of rows where they lie: then X is all rows, and y and
+        the weights are those of the block's samples
     """
 
     X: np.ndarray
     y: np.ndarray
     sample_weight: np.ndarray
+    order: InOrder | Shuffled = InOrder()
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples it holds."""
+        return len(self.y)
 
     def rows(self, start: int, stop: int) -> "Block":
-        """View of some of the rows."""
-        return Block(self.X[start:stop], self.y[start:stop], self.sample_weight[start:stop])
+        """View of some of the samples."""
+        y, sample_weight = self.y[start:stop], self.sample_weight[start:stop]
+        if isinstance(self.order, Shuffled):
+            order = Shuffled(self.order.rows[start:stop], self.order.later[start:stop])
+            return Block(self.X, y, sample_weight, order)
+        return Block(self.X[start:stop], y, sample_weight)
+
+    def gathered(self, dtype: np.dtype) -> "Block":
+        """The same samples row by row, with X in a dtype."""
+        X = self.X[self.order.rows] if isinstance(self.order, Shuffled) else self.X
+        with np.errstate(over="ignore", invalid="ignore"):
+            return Block(X.astype(dtype, copy=False), self.y, self.sample_weight)
 
 
 class Dataset(ABC):
@@ -59,8 +80,11 @@ class Dataset(ABC):
         rows : a slice with start and stop, or (n_rows,) int64 indices in any order
         """
 
-    def view(self, dtype: np.dtype) -> Block | None:
-        """All rows without copying X, where X lies in memory as the kernels want it; else None."""
+    def view(self, dtype: np.dtype, any_dtype: bool = False) -> Block | None:
+        """All rows without copying X, where X lies in memory as the kernels want it; else None.
+
+        any_dtype : whether X may be of any dtype that kernels can load
+        """
         return None
 
     @property
@@ -149,6 +173,8 @@ class Reader:
         Features become (x - mean) · scale.
     max_bytes : int, optional
         Bound on a block of rows that needs no copy; by default none, unless the rows are a memory-mapped file.
+    in_place : bool
+        Whether blocks may have X in the data's own dtype, and its rows where they lie.
     """
 
     def __init__(
@@ -158,14 +184,16 @@ class Reader:
         min_rows: int = 1,
         mean_and_scale: MeanAndScale | None = None,
         max_bytes: int | None = None,
+        in_place: bool = False,
     ) -> None:
         self.dataset = dataset
-        self.order: np.ndarray | None = None
+        self.order: Shuffle | None = None
+        self._in_any_order = in_place
         self._dtype = dtype
         self._mean_and_scale = mean_and_scale
         # What is standardised is read in the data's own dtype: a float32 may not hold a mean far from zero exactly.
         self._X_dtype = dtype if mean_and_scale is None else dataset.dtype
-        self._view = dataset.view(dtype) if mean_and_scale is None else None
+        self._view = dataset.view(dtype, in_place) if mean_and_scale is None else None
         row_bytes = dataset.n_features * self._X_dtype.itemsize
         if max_bytes is None:
             max_bytes = _MAPPED_BYTES if dataset.is_mapped else dataset.n_samples * row_bytes
@@ -177,23 +205,33 @@ class Reader:
     @property
     def max_rows(self) -> int:
         """How many rows one read gives at most."""
-        return self._rows_in_place if self._in_place else self._rows_copied
-
-    @property
-    def _in_place(self) -> bool:
-        return self._view is not None and self.order is None
+        if self._view is None or (self.order is not None and not self._in_any_order):
+            return self._rows_copied
+        return self._rows_in_place if self.order is None else _SAMPLES_PER_ORDER
 
     def read(self, start: int, stop: int) -> Block:
         """Rows start to stop of the epoch. The block holds until the next read."""
-        if self._in_place:
+        if self._view is not None and self.order is None:
             return self._view.rows(start, stop)
+        if self._view is not None and self._in_any_order:
+            return self._shuffled_view(start, stop)
         if self._buffers is None:
             self._buffers = allocate(self.dataset, self._rows_copied, self._dtype, self._X_dtype)
         out = self._buffers.rows(0, stop - start)
-        self.dataset.read(slice(start, stop) if self.order is None else self.order[start:stop], out)
+        self.dataset.read(slice(start, stop) if self.order is None else self.order.rows(start, stop), out)
         if self._mean_and_scale is not None:
             out = out._replace(X=self._standardize(out.X))
-        return Block(*map(read_only, out))
+        return Block(*map(read_only, out[:3]))
+
+    def _shuffled_view(self, start: int, stop: int) -> Block:
+        """X as it lies, with the order of its rows; targets and weights in this order."""
+        rows, later = self.order.rows_and_later(start, stop)
+        X, y, weight, _ = self._view
+        y_gathered = np.empty((len(rows), y.shape[1]), y.dtype)
+        gather_rows(y, rows, y_gathered)
+        if len(weight):
+            weight = read_only(weight[rows])
+        return Block(X, read_only(y_gathered), weight, Shuffled(rows, later))
 
     def _standardize(self, X: np.ndarray) -> np.ndarray:
         if self._standardized is None:
@@ -209,7 +247,8 @@ class Reader:
 
     def row(self, position: int) -> int:
         """What errors call the row at a position of the epoch."""
-        return self.dataset.row_number(position if self.order is None else int(self.order[position]))
+        row = position if self.order is None else int(self.order.rows(position, position + 1)[0])
+        return self.dataset.row_number(row)
 
 
 def blocks(
@@ -238,7 +277,7 @@ def require_finite(block: Block, row_of: Callable[[int], int] = int) -> None:
     row_of : callable
         Turns a row of the block into a row of the data set.
     """
-    for name, array in zip(Block._fields, block, strict=True):
+    for name, array in zip(Block._fields, block[:3], strict=False):
         if all_finite(array):
             continue
         bad = np.argwhere(~np.isfinite(array))

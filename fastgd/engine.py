@@ -14,9 +14,8 @@ from fastgd import kernels
 from fastgd._collector import collection_paused
 from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
-from fastgd.kernels.loss import HalfSquaredError
-from fastgd.kernels.update import PlainSGD
-from fastgd.layers import Linear, ReLU
+from fastgd.layers import Linear
+from fastgd.loops import Loop, Regularization, Task, choose_loop
 from fastgd.losses import Loss, acceptable, require_targets
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer
@@ -27,15 +26,9 @@ _SLICE_SECONDS = 0.05
 # Rates of so many updates stay in the cache from where they are computed to where they are used.
 _RATES_PER_CALL = 1 << 16
 
-Regularization = kernels.NoRegularization | kernels.Regularization
-
 
 class Engine:
-    """Gradient descent on a model: everything that training changes, and the loop that changes it.
-
-    A single neuron with the half squared error and plain SGD, one row at a time, has a loop of its own, `train_neuron`;
-    all else goes through `train_network`.
-    """
+    """Gradient descent on a model: everything that training changes, and the loop that changes it."""
 
     def __init__(
         self,
@@ -74,10 +67,7 @@ class Engine:
         self._slice_rows = 1
         self._batch_rows = 0
         self._has_run = False
-        self._chunk_rows = 0
-        # A Linear multiplies every element of its input into its gradient, so bad rows show in the parameters; an
-        # activation in front could hide one.
-        self._inspects_rows = not model.starts_linear
+        self._loop: Loop | None = None
 
     @property
     def n_updates(self) -> int:
@@ -110,27 +100,37 @@ class Engine:
         if batch_rows == self._batch_rows:
             return
         self._batch_rows = batch_rows
-        self._chunk_rows = min(self._model.chunk_rows, batch_rows)
-        self._network = self._model.network(batch_rows, dropout_seed=self._seed, progress=self._progress)
-        spans_chunks = batch_rows > self._chunk_rows
+        network = self._model.network(batch_rows, dropout_seed=self._seed, progress=self._progress)
+        spans_chunks = batch_rows > network.chunk_rows
         n_scratch = self._model.parameters.size if spans_chunks else 0
         vectors = self._vectors = self._vectors._replace(chunk_gradient=np.empty(n_scratch, self._model.dtype))
         # The gradient lives on from call to call only where a batch may be cut.
         carried = (vectors.gradient,) if spans_chunks else ()
         self._state = (vectors.parameters, vectors.state, vectors.scalars, vectors.average, self._progress, *carried)
         self._snapshot = tuple(array.copy() for array in self._state)
-        self._is_neuron = (
-            batch_rows == 1
-            and self._model.is_neuron
-            and isinstance(self._loss, HalfSquaredError)
-            and isinstance(self._optimizer, PlainSGD)
-            and isinstance(self._regularization, kernels.NoRegularization)
+        self._loop = choose_loop(
+            Task(
+                self._model,
+                network,
+                vectors,
+                self._loss,
+                self._optimizer,
+                self._regularization,
+                batch_rows,
+                self._progress,
+            )
         )
+        self._chunk_rows = network.chunk_rows
 
     @property
     def chunk_rows(self) -> int:
         """How many rows a block must have room for."""
-        return self._chunk_rows
+        return max(self._chunk_rows, self._loop.unit)
+
+    @property
+    def takes_rows_in_place(self) -> bool:
+        """Whether blocks may hold X in the data's dtype, wherever its rows lie."""
+        return self._loop.takes_rows_in_place
 
     def train_epoch(self, reader: Reader, epoch: int, on_rows: Callable[[int, float], None] | None = None) -> float:
         """Train on every row that the reader has, in its order, and return the mean loss.
@@ -146,11 +146,11 @@ class Engine:
         self._progress[[0, 2]] = 0
         start = 0
         while start < n_epoch:
-            stop = self._cut(start, start + reader.max_rows, n_epoch)
+            stop = self._call_end(start, start + reader.max_rows, n_epoch)
             block = reader.read(start, stop)
             first = start
             while first < stop:
-                last = min(self._cut(first, first + self._slice_rows, n_epoch), stop)
+                last = min(self._call_end(first, first + self._slice_rows, n_epoch), stop)
                 part = block.rows(first - start, last - start)
                 began = time.perf_counter()
                 self._run(part, first, n_epoch, lambda row, first=first: reader.row(first + row), epoch)
@@ -162,20 +162,22 @@ class Engine:
             start = stop
         return float(self._progress[0]) / n_epoch
 
-    def _cut(self, start: int, target: int, n_epoch: int) -> int:
-        """The last end of a chunk in (start, target], or the first after start where there is none."""
+    def _cut(self, start: int, target: int, n_epoch: int, period: int, unit: int) -> int:
+        """The last place in (start, target] where a call may end, or the first after start where there is none.
 
-        def end_at_or_before(row: int) -> int:
-            batch = row // self._batch_rows * self._batch_rows
-            return batch + (row - batch) // self._chunk_rows * self._chunk_rows
-
+        period, unit : as for `Loop`
+        """
         if target >= n_epoch:
             return n_epoch
-        end = end_at_or_before(target)
+        begun = target // period * period
+        end = begun + (target - begun) // unit * unit
         if end > start:
             return end
-        batch_end = (start // self._batch_rows + 1) * self._batch_rows
-        return min(start + self._chunk_rows, batch_end, n_epoch)
+        return min(start + unit, (start // period + 1) * period, n_epoch)
+
+    def _call_end(self, start: int, target: int, n_epoch: int) -> int:
+        """The end of a call of the loop, as `_cut` finds it."""
+        return self._cut(start, target, n_epoch, self._loop.period, self._loop.unit)
 
     def _adapt(self, seconds: float) -> None:
         if seconds < _SLICE_SECONDS / 2:
@@ -187,15 +189,28 @@ class Engine:
 
     def _run(self, block: Block, first: int, n_epoch: int, row_of: Callable[[int], int], epoch: int) -> None:
         """Train on consecutive rows, of which the first has position `first` in the epoch."""
-        self._copy(self._state, self._snapshot)
-        if self._succeeds(block, first, n_epoch):
-            return
-        good, bad = self._rewind(block, first, n_epoch)
-        step = block.rows(good - first, bad - first)
-        require_finite(step, lambda row: row_of(good - first + row))
-        require_targets(self._loss, step.y, self._model.out_features, lambda row: row_of(good - first + row))
+        done, end = 0, block.n_samples
+        while done < end:
+            self._copy(self._state, self._snapshot)
+            if self._succeeds(block.rows(done, end), first + done, n_epoch):
+                return
+            good, bad = self._rewind(block.rows(done, end), first + done, n_epoch)
+            step = block.rows(good - first, bad - first)
+            # Rows that overflow only when they are multiplied with one another can still be taken one by one.
+            self._copy(self._state, self._snapshot)
+            if not self._succeeds(step, good, n_epoch):
+                self._copy(self._snapshot, self._state)
+                self._raise(
+                    step.gathered(self._model.dtype), good, lambda row, good=good: row_of(good - first + row), epoch
+                )
+            done = bad - first
+
+    def _raise(self, step: Block, position: int, row_of: Callable[[int], int], epoch: int) -> None:
+        """Say why a step that begins at a position of the epoch is not finite."""
+        require_finite(step, row_of)
+        require_targets(self._loss, step.y, self._model.out_features, row_of)
         raise DivergenceError(
-            f"training diverged at epoch {epoch}, step {good // self._batch_rows + 1}, with learning rate "
+            f"training diverged at epoch {epoch}, step {position // self._batch_rows + 1}, with learning rate "
             f"{self.learning_rate():g}: loss or parameters are no longer finite. The model keeps its last finite "
             f"parameters. Try a smaller learning rate, or scale the features (the largest of this step is "
             f"{np.abs(step.X).max():.3g}) and targets ({np.abs(step.y).max():.3g}) to about 1."
@@ -208,9 +223,8 @@ class Engine:
             # A class out of range would be an index out of range.
             return False
         self._call(block, first, n_epoch)
-        # A batch of weight zero makes no update, so its rows leave no trace in the parameters.
-        inspects = self._inspects_rows or (block.sample_weight == 0).any()
-        return all(map(all_finite, (*self._state, block.X) if inspects else self._state))
+        inspected = (*self._state, block.X) if self._loop.may_hide_bad_rows(block) else self._state
+        return all(map(all_finite, inspected))
 
     def _call(self, block: Block, first: int, n_epoch: int) -> None:
         if self._has_run:
@@ -221,23 +235,7 @@ class Engine:
         self._has_run = True
 
     def _train(self, block: Block, first: int, n_epoch: int) -> None:
-        rates = self._rates(len(block.X) // self._batch_rows + 2)
-        if self._is_neuron:
-            is_relu = isinstance(self._model.layers[-1], ReLU)
-            tolerance = self._network.numbers[-1]
-            kernels.train_neuron(self._model.parameters, is_relu, tolerance, *block, rates, self._progress)
-        else:
-            kernels.train_network(
-                self._network,
-                self._vectors,
-                self._loss,
-                self._optimizer,
-                self._regularization,
-                rates,
-                *block,
-                (self._batch_rows, first, n_epoch),
-                self._progress,
-            )
+        self._loop.run(block, self._rates(block.n_samples // self._batch_rows + 2), first, n_epoch)
 
     @staticmethod
     def _copy(source: tuple[np.ndarray, ...], destination: tuple[np.ndarray, ...]) -> None:
@@ -246,10 +244,10 @@ class Engine:
 
     def _rewind(self, block: Block, first: int, n_epoch: int) -> tuple[int, int]:
         """Go back to the last finite state; return the position before the step that ended it, and after."""
-        good, bad = first, first + len(block.X)
+        good, bad = first, first + block.n_samples
         while True:
             self._copy(self._snapshot, self._state)
-            middle = self._cut(good, (good + bad) // 2, n_epoch)
+            middle = self._cut(good, (good + bad) // 2, n_epoch, self._batch_rows, self._chunk_rows)
             if middle >= bad:
                 return good, bad
             if self._succeeds(block.rows(good - first, middle - first), good, n_epoch):

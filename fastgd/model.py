@@ -168,7 +168,7 @@ class Model:
         network = self.network(dataset.n_samples)
         loss_sum = np.zeros(1)
         for _, block in self._blocks(dataset, loss):
-            kernels.evaluate_network(network, self.parameters, loss, *block, loss_sum)
+            kernels.evaluate_network(network, self.parameters, loss, *block[:3], loss_sum)
         return float(loss_sum[0]) / dataset.n_samples
 
     def loss_and_gradient(
@@ -220,7 +220,7 @@ class Model:
         for _, block in self._blocks(dataset, loss):
             for begin in range(0, len(block.X), network.chunk_rows):
                 chunk = block.rows(begin, begin + network.chunk_rows)
-                total += kernels.loss_and_gradient(network, at, loss, *chunk, scale, chunk_gradient)[0]
+                total += kernels.loss_and_gradient(network, at, loss, *chunk[:3], scale, chunk_gradient)[0]
                 gradient += chunk_gradient
         return total / dataset.n_samples, gradient
 

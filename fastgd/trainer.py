@@ -21,6 +21,7 @@ from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer, check_optimizer
 from fastgd.schedules import as_schedule
+from fastgd.shuffle import ChosenRows, Shuffle
 from fastgd.subset import split
 
 Callback = Callable[["Trainer", EpochRecord], Any]
@@ -49,8 +50,8 @@ class Trainer:
         Rows per update: 1 is online, B is mini-batch (the gradient is the mean over the B rows; the last batch of an
         epoch may be smaller), None is full batch.
     shuffle : bool
-        Whether each epoch takes the rows in an order of its own, `default_rng([seed, epoch]).permutation(n_samples)`
-        with epoch counted from 0, or all in the data's order.
+        Whether each epoch takes the rows in an order of its own, see `fastgd.shuffle.Shuffle`, or all in the data's
+        order.
     seed : int
         Of the orders, of Dropout and of held-out rows, at least 0.
     alpha, l1_ratio : float
@@ -241,7 +242,8 @@ class Trainer:
         began = time.perf_counter()
         epoch = len(self.history)
         if self.shuffle:
-            reader.order = np.random.default_rng([self.seed, epoch]).permutation(reader.dataset.n_samples)
+            dataset = reader.dataset
+            reader.order = Shuffle(dataset.n_samples, dataset.n_features, self.seed, epoch)
         loss = engine.train_epoch(reader, epoch + 1, on_rows)
         seconds = time.perf_counter() - began
         validation_loss = None if validation is None else self.model.loss(validation, loss=self.loss)
@@ -270,13 +272,16 @@ class Trainer:
         if self.optimizer.learning_rate == "auto" and self._measured_rate is None:
             n_rows = min(_ROWS_FOR_RATE, self.model.chunk_rows, dataset.n_samples)
             reader = Reader(dataset, self.model.dtype, n_rows, self.model.mean_and_scale)
-            reader.order = np.linspace(0, dataset.n_samples - 1, n_rows).astype(np.int64)
+            reader.order = ChosenRows(np.linspace(0, dataset.n_samples - 1, n_rows).astype(np.int64))
             block = reader.read(0, n_rows)
             require_finite(block, reader.row)
             self._measured_rate = safe_learning_rate(self.model, block, batch_rows)
         engine = self._prepared_engine()
         engine.prepare(batch_rows)
-        return engine, Reader(dataset, self.model.dtype, engine.chunk_rows, self.model.mean_and_scale)
+        in_place = engine.takes_rows_in_place
+        return engine, Reader(
+            dataset, self.model.dtype, engine.chunk_rows, self.model.mean_and_scale, in_place=in_place
+        )
 
     def _prepared_engine(self) -> Engine:
         if self._engine is None or self._engine_optimizer is not self.optimizer:

@@ -26,24 +26,35 @@ from .activation import (
     tanh_forward,
 )
 from .gather import gather_rows, standardize_rows
+from .lanes import HalfPrecision
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative
 from .memory import sum_elements
 from .network import GeneralNetwork, Network, evaluate_network, loss_and_gradient, predict_network, train_network
-from .neuron import train_neuron
+from .neuron import LinearNeuron, ReLUNeuron, Rows, train_neuron_by_fours, train_neuron_row_by_row
+from .neuron_batches import train_neuron_in_batches
+from .order import InOrder, Shuffled
 from .regularization import NoRegularization, Regularization, after_update, before_update
+from .shuffle import chunked_rows, shuffle_windows
 from .synthetic import synthetic_rows
 from .update import Vectors, observe, update_parameters
 
 __all__ = [
     "GeneralNetwork",
     "Network",
+    "HalfPrecision",
+    "InOrder",
+    "LinearNeuron",
     "NoRegularization",
+    "ReLUNeuron",
     "Regularization",
+    "Rows",
+    "Shuffled",
     "Vectors",
     "after_update",
     "before_update",
     "cache_directory",
+    "chunked_rows",
     "dropout_backward",
     "dropout_forward",
     "evaluate_network",
@@ -59,6 +70,7 @@ __all__ = [
     "predict_network",
     "relu_backward",
     "relu_forward",
+    "shuffle_windows",
     "sigmoid_backward",
     "sigmoid_forward",
     "standardize_rows",
@@ -67,6 +79,8 @@ __all__ = [
     "tanh_backward",
     "tanh_forward",
     "train_network",
-    "train_neuron",
+    "train_neuron_by_fours",
+    "train_neuron_in_batches",
+    "train_neuron_row_by_row",
     "update_parameters",
 ]

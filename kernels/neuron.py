@@ -1,49 +1,322 @@
-"""The training loop of a single output neuron, one sample at a time: the article's algorithm, row by row."""
+"""The training loops of a single output neuron, one sample at a time: the article's algorithm, row by row.
+
+The rows stay where they are: any real dtype, converted in registers, in the data's order or in another. What bounds
+these loops is the memory, as long as the processor waits for nothing else:
+
+- One pass over the weights updates them with the rows before and multiplies them with the rows to come, so the weights
+  are loaded and stored once.
+- z of a row needs the weights that the row before leaves. For narrow rows that wait is longer than the work, so
+  `train_neuron_by_fours` looks ahead: it multiplies four rows with the weights before them, and with one another, and
+  settles the four in scalars,  z_j = w·x_j - Σ_{i<j} s_i x_i·x_j.  These are the updates of the online algorithm, one
+  after the other, up to rounding.
+- Rows are asked for long before they are needed: the processor's own prefetching does not follow four rows at once.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import kernel
+from ._jit import by_type, inlined_kernel, kernel
+from .lanes import clipped, everywhere, lane_count, load, prefetch_far, store, total
+from .loss import pointwise
+from .order import InOrder, bring, place, place_ahead
+from .regularization import NoRegularization, Regularization
+from .views import element, vector
+
+ROWS_AT_ONCE = 4
+
+
+class LinearNeuron(NamedTuple):
+    """Linear with one output.
+
+    n_features : int
+    """
+
+    n_features: int
+
+
+class ReLUNeuron(NamedTuple):
+    """Linear with one output, then a ReLU.
+
+    n_features : int          tolerance : scalar, the ReLU's
+    """
+
+    n_features: int
+    tolerance: float
+
+
+class Rows(NamedTuple):
+    """The samples of one call.
+
+    X : (n_rows, n_features), C-contiguous, of any real dtype, or a HalfPrecision
+    y : (n_samples, 1)          sample_weight : (n_samples,), or (0,)
+    order : a record of `order.py`
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    sample_weight: np.ndarray
+    order: NamedTuple = InOrder()
+
+
+@inlined_kernel
+def respond_linear(neuron, loss, z, target):
+    return pointwise(loss, z, target)
+
+
+@inlined_kernel
+def respond_relu(neuron, loss, z, target):
+    zero = type(z)(0)
+    value, derivative = pointwise(loss, zero if z < zero else z, target)
+    return value, zero if z < -neuron.tolerance else derivative
+
+
+@by_type({LinearNeuron: respond_linear, ReLUNeuron: respond_relu})
+def respond(kernel):
+    """Return the loss of one sample and its derivative by z."""
+    return lambda neuron, loss, z, target: kernel(neuron, loss, z, target)
+
+
+@inlined_kernel
+def pace(rates, n_updates, weight):
+    """Return the rate of a sample's update, zero for a row of weight zero, and how many updates were made with it."""
+    # A constant rate is an array of one element.
+    rate = type(weight)(element(rates, n_updates * min(rates.size - 1, 1)))
+    return (type(weight)(0), n_updates) if weight == 0 else (rate, n_updates + 1)
+
+
+@inlined_kernel
+def shrinkage_nothing(regularization, rate):
+    return type(rate)(1)
+
+
+@inlined_kernel
+def shrinkage_l2(regularization, rate):
+    return type(rate)(1) - rate * type(rate)(regularization.l2)
+
+
+@by_type({NoRegularization: shrinkage_nothing, Regularization: shrinkage_l2})
+def shrinkage(kernel):
+    """What an update multiplies the weights by: 1 - rate · l2."""
+    return lambda regularization, rate: kernel(regularization, rate)
+
+
+@inlined_kernel
+def thresholded_nothing(regularization, w, rate):
+    return w
+
+
+@inlined_kernel
+def thresholded_l1(regularization, w, rate):
+    return w - clipped(w, everywhere(rate * type(rate)(regularization.l1)))
+
+
+@by_type({NoRegularization: thresholded_nothing, Regularization: thresholded_l1})
+def thresholded(kernel):
+    """Lanes of weights after the L1 penalty's proximal step: each is moved towards zero by rate · l1, never across."""
+    return lambda regularization, w, rate: kernel(regularization, w, rate)
+
+
+@inlined_kernel
+def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, ahead, z):
+    """Update lanes j to j + n of the weights with one row and add their product with another to z."""
+    zero = weight.dtype.type(0)
+    w = everywhere(shrinkage(regularization, rate)) * load(weight, j, n, zero)
+    w -= everywhere(step) * load(X, before + j, n, zero)
+    w = thresholded(regularization, w, rate)
+    store(weight, j, n, w)
+    prefetch_far(X, ahead + j)
+    return z + w * load(X, begin + j, n, zero)
+
+
+@inlined_kernel
+def train_rows(neuron, parameters, loss, regularization, rates, rows, first, loss_sum, n_updates):
+    """Train on the samples from the first on; return the sum of losses and the number of updates, added to."""
+    number = parameters.dtype.type
+    zero = number(0)
+    X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
+    n_features = neuron.n_features
+    weight, bias_size = parameters[:n_features], parameters.size - n_features
+    bias = parameters[n_features] if bias_size else zero
+    has_bias = number(bias_size)
+    count = lane_count(zero)
+    n_full = n_features // count * count
+    n_rest = n_features - n_full
+    before = place(order, first, n_features)
+    step = rate = trace = zero
+    v = number(1)
+    for i in range(first, targets.size):
+        begin, ahead = place(order, i, n_features), place_ahead(order, i, n_features)
+        bring(order, X, i, n_features, count)
+        sums = everywhere(zero)
+        for j in range(0, n_full, count):
+            sums = pass_of_one(weight, X, j, count, regularization, step, rate, before, begin, ahead, sums)
+        if n_rest:
+            sums = pass_of_one(weight, X, n_full, n_rest, regularization, step, rate, before, begin, ahead, sums)
+        if sample_weight.size:
+            v = element(sample_weight, i)
+        rate, n_updates = pace(rates, n_updates, v)
+        z = total(sums) + bias
+        value, derivative = respond(neuron, loss, z, element(targets, i))
+        loss_sum += v * value
+        trace += z * zero
+        step = rate * v * derivative
+        bias -= has_bias * step
+        before = begin
+    # A last pass for its update alone.
+    sums = everywhere(zero)
+    for j in range(0, n_full, count):
+        sums = pass_of_one(weight, X, j, count, regularization, step, rate, before, before, before, sums)
+    if n_rest:
+        sums = pass_of_one(weight, X, n_full, n_rest, regularization, step, rate, before, before, before, sums)
+    if bias_size:
+        parameters[n_features] = bias
+    return loss_sum + trace, n_updates
 
 
 @kernel
-def train_neuron(parameters, is_relu, tolerance, X, y, sample_weight, rates, progress):
-    """One update after each row:  z = w·x + b;  out = ReLU(z) or z;  w -= rate v (out - y) mask x.
+def train_neuron_row_by_row(neuron, parameters, loss, regularization, rates, rows, progress):
+    """One update after each row:  z = w·x + b;  w = (1 - rate l2) w - rate v loss'(ReLU(z) or z) mask x.
 
-    The loss is the half squared error, the optimiser plain SGD. A row of weight zero counts for nothing.
+    Then, with an L1 penalty,  w = sign(w) max(0, |w| - rate l1).  A row of weight zero counts for nothing.
 
+    neuron : LinearNeuron or ReLUNeuron
     parameters : (n_features,), or (n_features + 1,) with the bias last; modified in place
-    is_relu : bool, whether a ReLU follows the linear layer          tolerance : scalar, the ReLU's
-    X : (n_samples, n_features)          y : (n_samples, 1)          sample_weight : (n_samples,), or (0,)
-    rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
-    progress : (4,) float64: the sum of losses v ½ (out - y)² and the number of updates; added to
+    loss : a record of `loss.py` that is summed over outputs          regularization : a record of `regularization.py`
+    rates : (n,) float64, the learning rates of this call's updates, or (1,), that of all
+    rows : Rows, of at least one sample
+    progress : (4,) float64: the sum of losses and the number of updates; added to
     """
+    loss_sum, n_updates = train_rows(neuron, parameters, loss, regularization, rates, rows, 0, progress[0], 0)
+    progress[0] = loss_sum
+    progress[1] += n_updates
+
+
+@inlined_kernel
+def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
+    """Update lanes j to j + n of the weights with four rows and add their products with four others to the sums."""
+    zero = weight.dtype.type(0)
+    s0, s1, s2, s3 = steps
+    p0, p1, p2, p3 = before
+    a0, a1, a2, a3 = places
+    f0, f1, f2, f3 = ahead
+    z0, z1, z2, z3, g10, g20, g21, g30, g31, g32 = sums
+    w = shrunk * load(weight, j, n, zero)
+    w -= s0 * load(X, p0 + j, n, zero)
+    w -= s1 * load(X, p1 + j, n, zero)
+    w -= s2 * load(X, p2 + j, n, zero)
+    w -= s3 * load(X, p3 + j, n, zero)
+    store(weight, j, n, w)
+    prefetch_far(X, f0 + j)
+    prefetch_far(X, f1 + j)
+    prefetch_far(X, f2 + j)
+    prefetch_far(X, f3 + j)
+    x0, x1 = load(X, a0 + j, n, zero), load(X, a1 + j, n, zero)
+    x2, x3 = load(X, a2 + j, n, zero), load(X, a3 + j, n, zero)
+    return (
+        z0 + w * x0,
+        z1 + w * x1,
+        z2 + w * x2,
+        z3 + w * x3,
+        g10 + x1 * x0,
+        g20 + x2 * x0,
+        g21 + x2 * x1,
+        g30 + x3 * x0,
+        g31 + x3 * x1,
+        g32 + x3 * x2,
+    )
+
+
+@kernel
+def train_neuron_by_fours(neuron, parameters, loss, regularization, rates, rows, progress):
+    """As `train_neuron_row_by_row` without an L1 penalty: four rows at a time, by look-ahead."""
     number = parameters.dtype.type
-    zero = number(0)
-    weight = parameters[: X.shape[1]]
-    bias = parameters[X.shape[1] :]
-    v = number(1)
-    total = progress[0]
+    zero, one = number(0), number(1)
+    X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
+    n_features = neuron.n_features
+    weight, bias_size = parameters[:n_features], parameters.size - n_features
+    bias = parameters[n_features] if bias_size else zero
+    has_bias = number(bias_size)
+    count = lane_count(zero)
+    n_full = n_features // count * count
+    n_rest = n_features - n_full
+    n_in_fours = targets.size // ROWS_AT_ONCE * ROWS_AT_ONCE
+    none = everywhere(zero)
+    steps, shrunk = (none, none, none, none), everywhere(one)
+    first = place(order, 0, n_features)
+    before = (first, first, first, first)
+    loss_sum, trace = progress[0], zero
     n_updates = 0
-    trace = zero
-    for i in range(X.shape[0]):
-        z = bias[0] if bias.size else zero
-        for j in range(weight.size):
-            z += weight[j] * X[i, j]
+    v0 = v1 = v2 = v3 = one
+    rate0 = rate1 = rate2 = rate3 = number(rates[0])
+    for i in range(0, n_in_fours, ROWS_AT_ONCE):
+        places = (
+            place(order, i, n_features),
+            place(order, i + 1, n_features),
+            place(order, i + 2, n_features),
+            place(order, i + 3, n_features),
+        )
+        ahead = (
+            place_ahead(order, i, n_features),
+            place_ahead(order, i + 1, n_features),
+            place_ahead(order, i + 2, n_features),
+            place_ahead(order, i + 3, n_features),
+        )
+        for k in range(i, i + ROWS_AT_ONCE):
+            bring(order, X, k, n_features, count)
+        sums = (none, none, none, none, none, none, none, none, none, none)
+        for j in range(0, n_full, count):
+            sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, places, ahead, sums)
+        if n_rest:
+            sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, places, ahead, sums)
         if sample_weight.size:
-            v = sample_weight[i]
-        out = zero if is_relu and z < zero else z
-        # Stays zero unless z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
-        trace += z * zero
-        error = out - y[i, 0]
-        total += 0.5 * v * (np.float64(error) * error)
-        rate = number(rates[min(n_updates, rates.size - 1)])
-        if v != 0:
-            n_updates += 1
-        if not (is_relu and z < -tolerance):
-            delta = rate * (v * error)
-            for j in range(weight.size):
-                weight[j] -= delta * X[i, j]
-            if bias.size:
-                bias[0] -= delta
-    progress[0] = total + trace
+            v0, v1 = element(sample_weight, i), element(sample_weight, i + 1)
+            v2, v3 = element(sample_weight, i + 2), element(sample_weight, i + 3)
+        if sample_weight.size == 0 and rates.size == 1:
+            # What the other branch comes to, for less.
+            n_updates += ROWS_AT_ONCE
+        else:
+            rate0, n_updates = pace(rates, n_updates, v0)
+            rate1, n_updates = pace(rates, n_updates, v1)
+            rate2, n_updates = pace(rates, n_updates, v2)
+            rate3, n_updates = pace(rates, n_updates, v3)
+        c0, c1 = shrinkage(regularization, rate0), shrinkage(regularization, rate1)
+        c2, c3 = shrinkage(regularization, rate2), shrinkage(regularization, rate3)
+        # All that does not wait for a step is computed before the first of them.
+        z0, z1 = total(sums[0]) + bias, c0 * total(sums[1]) + bias
+        z2, z3 = c1 * c0 * total(sums[2]) + bias, c2 * c1 * c0 * total(sums[3]) + bias
+        g10, g20, g21 = total(sums[4]) + has_bias, c1 * total(sums[5]) + has_bias, total(sums[6]) + has_bias
+        g30, g31 = c2 * c1 * total(sums[7]) + has_bias, c2 * total(sums[8]) + has_bias
+        g32 = total(sums[9]) + has_bias
+        value0, derivative = respond(neuron, loss, z0, element(targets, i))
+        s0 = rate0 * v0 * derivative
+        z1 -= s0 * g10
+        value1, derivative = respond(neuron, loss, z1, element(targets, i + 1))
+        s1 = rate1 * v1 * derivative
+        z2 = z2 - s0 * g20 - s1 * g21
+        value2, derivative = respond(neuron, loss, z2, element(targets, i + 2))
+        s2 = rate2 * v2 * derivative
+        z3 = z3 - s0 * g30 - s1 * g31 - s2 * g32
+        value3, derivative = respond(neuron, loss, z3, element(targets, i + 3))
+        s3 = rate3 * v3 * derivative
+        bias -= has_bias * (s0 + s1 + s2 + s3)
+        loss_sum += v0 * value0 + v1 * value1 + v2 * value2 + v3 * value3
+        # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
+        trace += (z0 + z1 + z2 + z3) * zero
+        steps = (everywhere(c1 * c2 * c3 * s0), everywhere(c2 * c3 * s1), everywhere(c3 * s2), everywhere(s3))
+        shrunk = everywhere(c0 * c1 * c2 * c3)
+        before = places
+    # A last pass for its updates alone.
+    sums = (none, none, none, none, none, none, none, none, none, none)
+    for j in range(0, n_full, count):
+        sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, before, before, sums)
+    if n_rest:
+        sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, before, before, sums)
+    if bias_size:
+        parameters[n_features] = bias
+    if n_in_fours < targets.size:
+        loss_sum, n_updates = train_rows(
+            neuron, parameters, loss, regularization, rates, rows, n_in_fours, loss_sum, n_updates
+        )
+    progress[0] = loss_sum + trace
     progress[1] += n_updates

@@ -52,3 +52,15 @@ def vector(typing_context, array):
         return _view(context, builder, signature.args[0], arguments[0], result, begin, [source.nitems])
 
     return result(array), code
+
+
+@intrinsic
+def element(typing_context, vector, i):
+    """vector[i] for i from 0 to its size; a negative i does not count from the end, which costs instructions."""
+
+    def code(context, builder, signature, arguments):
+        array_type = signature.args[0]
+        array = make_array(array_type)(context, builder, arguments[0])
+        return context.unpack_value(builder, array_type.dtype, builder.gep(array.data, [arguments[1]]))
+
+    return vector.dtype(vector, types.intp), code

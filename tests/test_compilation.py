@@ -13,6 +13,9 @@ from cases import model_of, rows_for
 
 import fastgd as gd
 from fastgd import kernels
+from fastgd.dataset import read_only
+from fastgd.kernels.loss import HalfSquaredError
+from fastgd.kernels.update import PlainSGD
 
 ROOT = Path(gd.__file__).parents[1]
 HAS_CHECKOUT = (ROOT / "kernels").is_dir()
@@ -53,7 +56,7 @@ def copy_of_the_package(folder):
 def test_one_specialisation_per_dtype_serves_every_network():
     for dtype in ("float32", "float64"):
         X, y, weight = rows_for(model_of("neuron", dtype), 20)
-        for name, targets in (("neuron", y), ("hidden layer", np.hstack([y, y])), ("deep", y)):
+        for name, targets in (("hidden layer", np.hstack([y, y])), ("deep", y)):
             for batch_size in (1, 4, None):
                 for shuffle in (False, True):
                     trainer = gd.Trainer(model_of(name, dtype), batch_size=batch_size, shuffle=shuffle)
@@ -63,7 +66,22 @@ def test_one_specialisation_per_dtype_serves_every_network():
     plain = ("Network(", "HalfSquaredError", "PlainSGD", "NoRegularization")
     described = [str(signature) for signature in kernels.train_network.signatures]
     assert sum(all(name in text for name in plain) and "General" not in text for text in described) == 2
-    assert len(kernels.train_neuron.signatures) == 2
+
+
+def test_one_specialisation_serves_every_neuron_in_an_order(dtype):
+    loops = kernels.train_neuron_by_fours, kernels.train_neuron_row_by_row, kernels.train_neuron_in_batches
+    counts = []
+    for n_features, n_samples in ((1, 3), (7, 40), (300, 9)):
+        X, y = np.ones((n_samples, n_features), dtype), np.ones(n_samples)
+        for batch_size in (1, 3, None):
+            for weight in (None, y):
+                for shuffle in (False, True):
+                    model = gd.Model([gd.Linear(n_features, 1, bias=n_samples > 3)], dtype=dtype)
+                    optimizer = gd.SGD(1e-3 if weight is None else gd.schedules.InverseScaling(1e-3))
+                    trainer = gd.Trainer(model, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
+                    trainer.fit(X, y, sample_weight=weight)
+        counts.append([len(loop.signatures) for loop in loops[::2]])
+    assert counts[0] == counts[1] == counts[2]
 
 
 def test_a_second_process_loads_what_the_first_compiled(tmp_path):
@@ -124,18 +142,29 @@ def test_eight_processes_start_at_once_on_an_empty_cache(tmp_path):
         assert len({out for out, _ in results[1::2]}) == 1
 
 
-def test_finite_checks_survive_the_fast_arithmetic(dtype):
-    """Flags that let the compiler assume there is no NaN would make these silent."""
-    z = np.array([np.nan, np.inf, -np.inf, 1] * 20, dtype)
-    total = np.zeros(3)
-    for position in range(4):
-        X = z[position : position + 1].reshape(1, 1).copy()
-        X.flags.writeable = False
-        none = X[:0, 0]
-        total[0] = 0
-        weight = np.array([-1], dtype)
-        kernels.train_neuron(weight, True, z.dtype.type(0), X, np.zeros_like(X), none, np.zeros(1), total)
-        assert np.isfinite(total[0]) == np.isfinite(X[0, 0])
+@pytest.mark.parametrize("loop", ["by_fours", "row_by_row", "in_batches"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1])
+@pytest.mark.parametrize("n_samples", [1, 4, 5])
+def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, dtype):
+    """Flags that let the compiler assume there is no NaN would make these silent; so would a ReLU at minus infinity."""
+    X = np.ones((n_samples, 1), dtype)
+    X[-1] = value
+    y, none = np.zeros((n_samples, 1), dtype), np.empty(0, dtype)
+    neuron = kernels.ReLUNeuron(1, X.dtype.type(0))
+    loss, regularization, rates = HalfSquaredError(), kernels.NoRegularization(), np.zeros(1)
+    rows = kernels.Rows(*map(read_only, (X, y, none)))
+    parameters, progress = np.array([-1], dtype), np.zeros(4)
+    if loop == "in_batches":
+        states = np.empty((0, 1), dtype)
+        vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, np.zeros(4), none, none)
+        weights, batch = np.array([[0, 1, 1]]), (2, 0, n_samples)
+        kernels.train_neuron_in_batches(
+            neuron, weights, vectors, loss, PlainSGD(), regularization, rates, rows, batch, 4, progress
+        )
+    else:
+        kernel = getattr(kernels, f"train_neuron_{loop}")
+        kernel(neuron, parameters, loss, regularization, rates, rows, progress)
+    assert np.isfinite(progress[0]) == np.isfinite(value)
 
 
 SINGLE = """

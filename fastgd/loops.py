@@ -1,0 +1,180 @@
+"""Which compiled loop trains a model, and how it is called."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from fastgd import kernels
+from fastgd.dataset import Block
+from fastgd.kernels.loss import CrossEntropy
+from fastgd.kernels.neuron import ROWS_AT_ONCE
+from fastgd.kernels.update import NormalizedSGD, PlainSGD
+from fastgd.layers import ReLU
+from fastgd.losses import Loss
+from fastgd.model import Model
+
+Regularization = kernels.NoRegularization | kernels.Regularization
+
+# The work on a longer row outlasts the wait for the row before, and needs no look-ahead.
+_BYTES_OF_A_NARROW_ROW = 512
+
+
+class Task(NamedTuple):
+    """What a loop trains, and how; the arrays are changed in place.
+
+    network : the model's          vectors : kernels.Vectors
+    loss, optimizer, regularization : records of the kernels
+    batch_rows : int, rows of an update
+    progress : (4,) float64, as `train_network` keeps it
+    """
+
+    model: Model
+    network: kernels.Network | kernels.GeneralNetwork
+    vectors: kernels.Vectors
+    loss: Loss
+    optimizer: tuple
+    regularization: Regularization
+    batch_rows: int
+    progress: np.ndarray
+
+
+class Loop(Protocol):
+    """A compiled loop over consecutive samples of an epoch.
+
+    takes_rows_in_place : whether it reads X in the data's dtype, wherever its rows lie
+    period, unit : calls may end after each period of samples, and within one after each unit
+    """
+
+    takes_rows_in_place: bool
+    period: int
+    unit: int
+
+    def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
+        """Train on the samples, of which the first has position `first` in an epoch of n_epoch.
+
+        rates : (n,) float64, the learning rates of the call's updates and more, or (1,), that of all
+        """
+
+    def may_hide_bad_rows(self, block: Block) -> bool:
+        """Whether a NaN or infinity in X might leave no trace in the parameters and losses."""
+
+
+def choose_loop(task: Task) -> Loop:
+    """The fastest loop that does what the task asks for."""
+    is_neuron = task.model.is_neuron and not isinstance(task.loss, CrossEntropy)
+    if not is_neuron or isinstance(task.optimizer, NormalizedSGD):
+        return NetworkLoop(task)
+    if task.batch_rows > 1 or not isinstance(task.optimizer, PlainSGD) or not _is_elastic_net(task.regularization):
+        return NeuronLoop(task)
+    has_l1 = isinstance(task.regularization, kernels.Regularization) and task.regularization.l1 > 0
+    row_bytes = task.model.in_features * task.model.dtype.itemsize
+    return OnlineNeuronLoop(task, by_fours=row_bytes <= _BYTES_OF_A_NARROW_ROW and not has_l1)
+
+
+def _is_elastic_net(regularization: Regularization) -> bool:
+    """Whether there is no more to it than L1 and L2 penalties."""
+    if isinstance(regularization, kernels.NoRegularization):
+        return True
+    limits = regularization.clip_value, regularization.clip_norm, regularization.max_norm, regularization.average_from
+    return all(limit == np.inf for limit in limits)
+
+
+class NetworkLoop:
+    """Any model."""
+
+    takes_rows_in_place = False
+
+    def __init__(self, task: Task) -> None:
+        self.period, self.unit = task.batch_rows, task.network.chunk_rows
+        self._task = task
+
+    def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
+        """As `Loop` says."""
+        task = self._task
+        kernels.train_network(
+            task.network,
+            task.vectors,
+            task.loss,
+            task.optimizer,
+            task.regularization,
+            rates,
+            *block[:3],
+            (task.batch_rows, first, n_epoch),
+            task.progress,
+        )
+
+    def may_hide_bad_rows(self, block: Block) -> bool:
+        """As `Loop` says."""
+        # A Linear multiplies every element of its input into its gradient; an activation in front could hide one. A
+        # batch of weight zero makes no update.
+        return not self._task.model.starts_linear or bool((block.sample_weight == 0).any())
+
+
+class NeuronLoop:
+    """One neuron, in batches."""
+
+    takes_rows_in_place = True
+
+    def __init__(self, task: Task) -> None:
+        self.period, self.unit = task.batch_rows, task.network.chunk_rows
+        self._task = task
+        self._neuron = _neuron(task)
+
+    def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
+        """As `Loop` says."""
+        task = self._task
+        kernels.train_neuron_in_batches(
+            self._neuron,
+            task.network.weights,
+            task.vectors,
+            task.loss,
+            task.optimizer,
+            task.regularization,
+            rates,
+            _rows(block),
+            (task.batch_rows, first, n_epoch),
+            self.unit,
+            task.progress,
+        )
+
+    def may_hide_bad_rows(self, block: Block) -> bool:
+        """As `Loop` says."""
+        return False
+
+
+class OnlineNeuronLoop:
+    """One neuron, an update after each row, by plain SGD."""
+
+    takes_rows_in_place = True
+
+    def __init__(self, task: Task, by_fours: bool) -> None:
+        self.period = self.unit = ROWS_AT_ONCE if by_fours else 1
+        self._kernel = kernels.train_neuron_by_fours if by_fours else kernels.train_neuron_row_by_row
+        self._task = task
+        self._neuron = _neuron(task)
+
+    def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
+        """As `Loop` says."""
+        task = self._task
+        parameters = task.vectors.parameters
+        self._kernel(self._neuron, parameters, task.loss, task.regularization, rates, _rows(block), task.progress)
+
+    def may_hide_bad_rows(self, block: Block) -> bool:
+        """As `Loop` says."""
+        return False
+
+
+def _neuron(task: Task) -> kernels.LinearNeuron | kernels.ReLUNeuron:
+    n_features = task.model.in_features
+    if isinstance(task.model.layers[-1], ReLU):
+        return kernels.ReLUNeuron(n_features, task.network.numbers[-1])
+    return kernels.LinearNeuron(n_features)
+
+
+def _rows(block: Block) -> kernels.Rows:
+    X = block.X
+    if X.dtype == np.float16:
+        X = kernels.HalfPrecision(X.view(np.uint16))
+    elif X.dtype == np.bool_:
+        X = X.view(np.uint8)
+    return kernels.Rows(X, *block[1:])

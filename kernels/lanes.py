@@ -1,0 +1,242 @@
+"""Lanes: as many numbers as fit one of the processor's vector registers, as values that kernels compute with.
+
+LLVM turns plain loops into vector code by itself, but leaves a part of a register's length to scalar code at the end
+of each loop, and cannot keep several rows and sums in registers at once. Where that costs more than it is worth, a
+kernel says it with lanes:
+
+    w = load(weight, j, n, zero)         n numbers of the array from place j on, as numbers of zero's dtype
+    z += w * load(x, j, n, zero)         element by element
+    store(weight, j, n, w)
+    total(z)                             the sum of the lanes
+
+n is `lane_count(zero)`, or fewer at the end of a row: the lanes beyond are zero and are never read or written. An array
+is one flat sequence here, whatever its shape, and may hold any real dtype: it is converted in registers.
+"""
+
+import operator
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, config
+from numba.core.codegen import get_host_cpu_features
+from numba.extending import (
+    intrinsic,
+    lower_builtin,
+    models,
+    register_model,
+    type_callable,
+)
+
+
+class HalfPrecision(NamedTuple):
+    """An array of float16, which Numba does not know on processors.
+
+    bits : the same memory as uint16
+    """
+
+    bits: np.ndarray
+
+
+class Lanes(types.Type):
+    """Numba's type of lanes of a dtype."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        super().__init__(name=f"Lanes({dtype})")
+        self.dtype = dtype
+        self.count = _register_bytes() * 8 // dtype.bitwidth
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager, lanes):
+        element = manager.lookup(lanes.dtype).get_value_type()
+        super().__init__(manager, lanes, ir.VectorType(element, lanes.count))
+
+
+def _register_bytes() -> int:
+    features = (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
+    return 64 if "+avx512f" in features else 32 if "+avx" in features else 16
+
+
+# Products may be fused into sums, but the order stays as written: a kernel writes first what it knows first.
+_FLAGS = ("contract", "nsz")
+
+
+def _define(operation, instruction):
+    @type_callable(operation)
+    def typer(context):
+        return lambda left, right: left if isinstance(left, Lanes) and left == right else None
+
+    @lower_builtin(operation, Lanes, Lanes)
+    def code(context, builder, signature, arguments):
+        return getattr(builder, instruction)(*arguments, flags=_FLAGS)
+
+
+for _operations, _instruction in (
+    ((operator.add, operator.iadd), "fadd"),
+    ((operator.sub, operator.isub), "fsub"),
+    ((operator.mul, operator.imul), "fmul"),
+):
+    for _operation in _operations:
+        _define(_operation, _instruction)
+
+
+def _everywhere(builder, scalar, count):
+    index = ir.IntType(32)
+    undefined = ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(index, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(index, count), [0] * count))
+
+
+def _first(builder, n, count):
+    """The lanes' mask: true for the first n."""
+    index = ir.IntType(32)
+    places = ir.Constant(ir.VectorType(index, count), list(range(count)))
+    return builder.icmp_signed(">", _everywhere(builder, builder.trunc(n, index), count), places)
+
+
+def _address(context, builder, array_type, array, begin):
+    """Where an array's element lies, and its LLVM type."""
+    if isinstance(array_type, types.BaseNamedTuple):
+        array_type, array, element = array_type.types[0], builder.extract_value(array, 0), ir.HalfType()
+    else:
+        element = context.get_data_type(array_type.dtype)
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [begin]), element
+
+
+def _call(builder, name, result, *arguments):
+    """Call one of LLVM's own functions."""
+    function_type = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), arguments)
+
+
+_SUFFIXES = {"half": "f16", "float": "f32", "double": "f64"}
+
+
+def _suffix(vector):
+    return f"v{vector.count}{_SUFFIXES.get(str(vector.element), vector.element)}"
+
+
+_BYTES = {"half": 2, "float": 4, "double": 8}
+
+
+def _alignment(element):
+    return ir.Constant(ir.IntType(32), _BYTES.get(str(element)) or element.width // 8)
+
+
+def _converted(builder, lanes, array_type, result):
+    """Lanes of an array's elements as lanes of floats."""
+    source, target = str(lanes.type.element), str(result.element)
+    if source == target:
+        return lanes
+    if source in _BYTES:
+        return (builder.fpext if _BYTES[source] < _BYTES[target] else builder.fptrunc)(lanes, result)
+    return (builder.sitofp if array_type.dtype.signed else builder.uitofp)(lanes, result)
+
+
+@intrinsic
+def lane_count(typing_context, number):
+    """How many lanes a number's dtype has, a constant of the compiled code."""
+    count = Lanes(number).count
+    return types.intp(number), lambda context, *_: context.get_constant(types.intp, count)
+
+
+@intrinsic
+def everywhere(typing_context, number):
+    """The number in every lane."""
+    lanes = Lanes(number)
+    return lanes(number), lambda context, builder, _, arguments: _everywhere(builder, arguments[0], lanes.count)
+
+
+@intrinsic
+def load(typing_context, array, begin, n, number):
+    """The n numbers of an array from place `begin` on, in the dtype of `number`; zero in the lanes beyond.
+
+    array : C-contiguous, of any real dtype, or a HalfPrecision          n : int, at most the count of lanes
+    """
+    lanes = Lanes(number)
+
+    def code(context, builder, signature, arguments):
+        address, element = _address(context, builder, array, *arguments[:2])
+        vector = ir.VectorType(element, lanes.count)
+        mask = _first(builder, arguments[2], lanes.count)
+        pointer = builder.bitcast(address, vector.as_pointer())
+        zeros = ir.Constant(vector, None)
+        name = f"llvm.masked.load.{_suffix(vector)}.p0"
+        loaded = _call(builder, name, vector, pointer, _alignment(element), mask, zeros)
+        return _converted(builder, loaded, array, context.get_value_type(lanes))
+
+    return lanes(array, types.intp, types.intp, number), code
+
+
+@intrinsic
+def store(typing_context, array, begin, n, lanes):
+    """Write the first n lanes into an array of their dtype, from place `begin` on."""
+
+    def code(context, builder, signature, arguments):
+        values = arguments[3]
+        address, element = _address(context, builder, array, *arguments[:2])
+        pointer = builder.bitcast(address, values.type.as_pointer())
+        mask = _first(builder, arguments[2], lanes.count)
+        name = f"llvm.masked.store.{_suffix(values.type)}.p0"
+        _call(builder, name, ir.VoidType(), values, pointer, _alignment(element), mask)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, lanes), code
+
+
+@intrinsic
+def total(typing_context, lanes):
+    """The sum of all lanes."""
+
+    def code(context, builder, signature, arguments):
+        element = arguments[0].type.element
+        name = f"llvm.vector.reduce.fadd.{_suffix(arguments[0].type)}"
+        function_type = ir.FunctionType(element, [element, arguments[0].type])
+        function = cgutils.get_or_insert_function(builder.module, function_type, name)
+        return builder.call(function, [ir.Constant(element, 0.0), arguments[0]], fastmath=("reassoc",))
+
+    return lanes.dtype(lanes), code
+
+
+@intrinsic
+def clipped(typing_context, lanes, limit):
+    """Each lane, limited to ± the limit's; NaN becomes a limit."""
+
+    def code(context, builder, signature, arguments):
+        values, upper = arguments
+        lower = builder.fsub(ir.Constant(upper.type, None), upper)
+        values = builder.select(builder.fcmp_ordered("<", values, upper), values, upper)
+        return builder.select(builder.fcmp_ordered(">", values, lower), values, lower)
+
+    return lanes(lanes, limit), code
+
+
+def _prefetch(locality):
+    def prefetch(typing_context, array, begin):
+        def code(context, builder, signature, arguments):
+            address, _ = _address(context, builder, array, *arguments)
+            pointer = builder.bitcast(address, ir.IntType(8).as_pointer())
+            reading, data = 0, 1
+            how = [ir.Constant(ir.IntType(32), number) for number in (reading, locality, data)]
+            _call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, *how)
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp), code
+
+    return prefetch
+
+
+@intrinsic
+def prefetch_far(typing_context, array, begin):
+    """Ask for the memory at an element, which may lie beyond the array's end, in the second-level cache."""
+    return _prefetch(2)(typing_context, array, begin)
+
+
+@intrinsic
+def prefetch_near(typing_context, array, begin):
+    """Ask for the memory at an element, which may lie beyond the array's end, in the first-level cache."""
+    return _prefetch(3)(typing_context, array, begin)

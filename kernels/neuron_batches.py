@@ -1,0 +1,167 @@
+"""The training loop of a single output neuron on batches of rows, for every optimiser and regularisation.
+
+As in `neuron.py`, the rows stay where they are. Four at a time are multiplied with the weights and then, still in the
+processor's first cache, added to the gradient.
+"""
+
+import numpy as np
+
+from ._jit import inlined_kernel, kernel
+from .lanes import everywhere, lane_count, load, prefetch_far, store, total
+from .neuron import ROWS_AT_ONCE, respond
+from .order import bring, place, place_ahead
+from .regularization import after_update, before_update
+from .update import update_parameters
+from .views import element, vector
+
+
+@inlined_kernel
+def multiply_fours(weight, X, j, n, places, ahead, sums):
+    """Add the products of lanes j to j + n of the weights with four rows to the sums."""
+    zero = weight.dtype.type(0)
+    a0, a1, a2, a3 = places
+    f0, f1, _, _ = ahead
+    z0, z1, z2, z3 = sums
+    w = load(weight, j, n, zero)
+    prefetch_far(X, f0 + j)
+    prefetch_far(X, f1 + j)
+    return (
+        z0 + w * load(X, a0 + j, n, zero),
+        z1 + w * load(X, a1 + j, n, zero),
+        z2 + w * load(X, a2 + j, n, zero),
+        z3 + w * load(X, a3 + j, n, zero),
+    )
+
+
+@inlined_kernel
+def add_fours(gradient, X, j, n, places, ahead, shares):
+    """Add four rows times their shares to lanes j to j + n of the gradient."""
+    zero = gradient.dtype.type(0)
+    a0, a1, a2, a3 = places
+    _, _, f2, f3 = ahead
+    d0, d1, d2, d3 = shares
+    g = load(gradient, j, n, zero)
+    g += d0 * load(X, a0 + j, n, zero)
+    g += d1 * load(X, a1 + j, n, zero)
+    g += d2 * load(X, a2 + j, n, zero)
+    g += d3 * load(X, a3 + j, n, zero)
+    # Half of the rows are asked for here and half while multiplying, so that the memory is never idle.
+    prefetch_far(X, f2 + j)
+    prefetch_far(X, f3 + j)
+    store(gradient, j, n, g)
+
+
+@inlined_kernel
+def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
+    """Add the gradient of samples first to last, times scale; return their sums of losses and of weights' sizes."""
+    number = parameters.dtype.type
+    zero = number(0)
+    X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
+    n_features = neuron.n_features
+    weight, bias_size = parameters[:n_features], parameters.size - n_features
+    bias = parameters[n_features] if bias_size else zero
+    count = lane_count(zero)
+    n_full = n_features // count * count
+    n_rest = n_features - n_full
+    none = everywhere(zero)
+    loss_sum, trace, d_bias = 0.0, zero, zero
+    weights = np.float64(last - first)
+    v0 = v1 = v2 = v3 = number(1)
+    if sample_weight.size:
+        weights = 0.0
+        for i in range(first, last):
+            weights += abs(element(sample_weight, i))
+    for i in range(first, last, ROWS_AT_ONCE):
+        # Where the samples do not fill the four, the last one is repeated and counts for nothing.
+        i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
+        places = (
+            place(order, i, n_features),
+            place(order, i1, n_features),
+            place(order, i2, n_features),
+            place(order, i3, n_features),
+        )
+        ahead = (
+            place_ahead(order, i, n_features),
+            place_ahead(order, i1, n_features),
+            place_ahead(order, i2, n_features),
+            place_ahead(order, i3, n_features),
+        )
+        for k in range(i, i3 + 1):
+            bring(order, X, k, n_features, count)
+        sums = (none, none, none, none)
+        for j in range(0, n_full, count):
+            sums = multiply_fours(weight, X, j, count, places, ahead, sums)
+        if n_rest:
+            sums = multiply_fours(weight, X, n_full, n_rest, places, ahead, sums)
+        z0, z1, z2, z3 = total(sums[0]) + bias, total(sums[1]) + bias, total(sums[2]) + bias, total(sums[3]) + bias
+        if sample_weight.size:
+            v0, v1 = element(sample_weight, i), element(sample_weight, i1)
+            v2, v3 = element(sample_weight, i2), element(sample_weight, i3)
+        value0, d0 = respond(neuron, loss, z0, element(targets, i))
+        value1, d1 = respond(neuron, loss, z1, element(targets, i1))
+        value2, d2 = respond(neuron, loss, z2, element(targets, i2))
+        value3, d3 = respond(neuron, loss, z3, element(targets, i3))
+        d0 *= scale * v0
+        d1 = scale * v1 * d1 if i + 1 < last else zero
+        d2 = scale * v2 * d2 if i + 2 < last else zero
+        d3 = scale * v3 * d3 if i + 3 < last else zero
+        loss_sum += v0 * value0
+        loss_sum += v1 * value1 if i + 1 < last else 0.0
+        loss_sum += v2 * value2 if i + 2 < last else 0.0
+        loss_sum += v3 * value3 if i + 3 < last else 0.0
+        # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
+        trace += (z0 + z1 + z2 + z3) * zero
+        d_bias += d0 + d1 + d2 + d3
+        shares = (everywhere(d0), everywhere(d1), everywhere(d2), everywhere(d3))
+        for j in range(0, n_full, count):
+            add_fours(gradient, X, j, count, places, ahead, shares)
+        if n_rest:
+            add_fours(gradient, X, n_full, n_rest, places, ahead, shares)
+    if bias_size:
+        gradient[n_features] += d_bias
+    return loss_sum + trace, weights
+
+
+@kernel
+def train_neuron_in_batches(
+    neuron, weights, vectors, loss, optimizer, regularization, rates, rows, batch, chunk_rows, progress
+):
+    """Train on consecutive samples of an epoch, one update after each batch; a batch of weight zero counts for nothing.
+
+    neuron : LinearNeuron or ReLUNeuron          weights : (1, 3) int64, as `Network.weights`
+    vectors : Vectors, modified in place
+    loss, optimizer, regularization : records of `loss.py`, `update.py` and `regularization.py`; the loss is one that
+        is summed over outputs, the optimiser one that observes nothing
+    rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
+    rows : Rows
+    batch, progress : as for `train_network`; samples end at the end of a chunk, of `chunk_rows` within each batch
+    """
+    batch_size, first, n_epoch = batch
+    dtype = vectors.parameters.dtype
+    n_before = progress[1]
+    start = 0
+    while start < rows.y.shape[0]:
+        done = (first + start) % batch_size
+        batch_rows = min(batch_size, n_epoch - (first + start - done))
+        stop = min(start + min(chunk_rows, batch_rows - done), rows.y.shape[0])
+        # A long sum of small terms is more exact as a sum of sums.
+        gradient = vectors.chunk_gradient if done else vectors.gradient
+        gradient[:] = 0
+        losses, weight = add_chunk(
+            neuron, vectors.parameters, loss, rows, start, stop, dtype.type(1.0 / batch_rows), gradient
+        )
+        progress[0] += losses
+        progress[2] += weight
+        if done:
+            for j in range(gradient.size):
+                vectors.gradient[j] += gradient[j]
+        if done + stop - start == batch_rows:
+            if progress[2] > 0:
+                progress[1] += 1
+                t = np.int64(progress[1])
+                rate = dtype.type(rates[min(t - np.int64(n_before), rates.size) - 1])
+                before_update(regularization, weights, vectors)
+                update_parameters(optimizer, vectors, rate, t)
+                after_update(regularization, weights, vectors, rate, t)
+            progress[2] = 0
+        start = stop
