@@ -19,8 +19,8 @@ class NumpyNetwork:
         self._step = np.empty_like(parameters)
         self._batch_size = batch_size
         self._tolerance = tolerance
-        self._layers = _views(self.parameters, widths)
-        self._gradients = _views(self.gradient, widths)
+        self._layers = layer_views(self.parameters, widths)
+        self._gradients = layer_views(self.gradient, widths)
         shapes = [(batch_size, width) for width in widths[1:]]
         self._outputs = [np.empty(shape, parameters.dtype) for shape in shapes]
         self._deltas = [np.empty(shape, parameters.dtype) for shape in shapes]
@@ -64,7 +64,7 @@ class NumpyNetwork:
         return total / len(X)
 
 
-def _views(flat: np.ndarray, widths: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
+def layer_views(flat: np.ndarray, widths: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Each layer's weight and bias as views into a flat vector."""
     views = []
     begin = 0

@@ -5,12 +5,12 @@ python bench/report.py [--dry-run] [--picture bench/speed.svg]
 
 import argparse
 import os
-import platform
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from readme import README, markdown, processor, replace_between_markers, rounded
 from runs import bound_of, prepare
 from start import FIRST_UPDATES, Ratios, ratios
 from timing import best_seconds
@@ -18,12 +18,11 @@ from workloads import WORKLOADS, Workload
 
 from fastgd import machine
 
-BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+MARKERS = "benchmarks"
 METHOD = (
     "Each ratio is of the best processor times of epochs run by turns in one process, after all had come to the same "
     "parameters; pure Python trains on the first rows only. First updates: medians over fresh processes."
 )
-README = Path(__file__).parents[1] / "README.md"
 # As they read in the README, and as `machine.describe` names them.
 VERSIONS = {"Python": "python", "Numba": "numba", "NumPy": "numpy", "SciPy": "scipy", "BLAS": "BLAS"}
 
@@ -37,14 +36,14 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=7, help="how many fresh processes of each kind to start")
     options = parser.parse_args()
     if not options.dry_run:
-        replace_between_markers("", options.readme.read_text(encoding="utf-8"))
+        replace_between_markers(MARKERS, "", options.readme.read_text(encoding="utf-8"))
     epochs = {name: best_seconds(prepare(workload), options.seconds) for name, workload in WORKLOADS.items()}
     starts = {name: ratios(code, options.starts) for name, code in FIRST_UPDATES.items()}
     table = f"{machine_line()}\n{METHOD}\n\n{epoch_table(epochs)}\n\n{start_table(starts)}"
     if options.dry_run:
         print(table)
     else:
-        text = replace_between_markers(table, options.readme.read_text(encoding="utf-8"))
+        text = replace_between_markers(MARKERS, table, options.readme.read_text(encoding="utf-8"))
         options.readme.write_text(text, encoding="utf-8")
     if options.picture:
         from picture import draw
@@ -79,21 +78,10 @@ def cost(share: float) -> str:
     return f"{share:.0%}" if share >= 0.01 else "under 1%"
 
 
-def rounded(ratio: float) -> str:
-    """Two decimals below 10, two significant digits above: a second run would give other ones after these."""
-    return f"{ratio:.2f}" if ratio < 10 else f"{float(f'{ratio:.2g}'):,.0f}"
-
-
 def start_table(starts: dict[str, Ratios]) -> str:
     """One line a model."""
     header = ["first update in a fresh process, `import numba` = 1", "warm cache", "empty cache"]
     return markdown(header, [[name, f"{warm:.1f}", f"{empty:.1f}"] for name, (warm, empty) in starts.items()])
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A table whose numbers are aligned to the right."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
 
 
 def machine_line() -> str:
@@ -103,25 +91,6 @@ def machine_line() -> str:
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     versions += f" and {blas['name']} {blas['version']} (NumPy's)"
     return f"{processor()}, {facts['processors']} usable cores; {versions}; BLAS threads: {facts['BLAS threads']}."
-
-
-def processor() -> str:
-    """The processor's name as Linux knows it, or as Python does."""
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def replace_between_markers(table: str, text: str) -> str:
-    """The text with the table between its two markers."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"expected {BEGIN} and, after it, {END} in the README")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,35 @@
+"""An epoch of NumPy and of scikit-learn beside fastgd's, small: the updates are the same.
+
+The other peers take part in `peers.py` alone.
+"""
+
+import pytest
+from peer_runs import PEERS, prepare
+from peer_workloads import ADAM, MOMENTUM, PeerWorkload
+
+import fastgd as gd
+
+WORKLOADS = [
+    PeerWorkload("neuron", (8, 1), 1, 64, gd.SGD(0.01)),
+    PeerWorkload("one output", (8, 6, 1), 4, 64, gd.SGD(0.01)),
+    PeerWorkload("momentum", (8, 6, 5, 3), 4, 64, MOMENTUM),
+    PeerWorkload("Adam", (8, 6, 3), 4, 64, ADAM),
+]
+
+
+@pytest.mark.parametrize(
+    ("workload", "name"),
+    [
+        pytest.param(workload, name, id=f"{workload.name}-{name}")
+        for workload in WORKLOADS
+        for name in ("NumPy", "SGDRegressor" if workload.is_neuron else "MLPRegressor")
+    ],
+)
+def test_peer(benchmark, workload, name):
+    pytest.importorskip(PEERS[name].package)
+    contest = prepare(workload, [name])
+    assert not contest.excluded
+    run = contest.runs[name]
+    run.reset()
+    benchmark.group = f"peers | {workload.name}"
+    benchmark(run.epoch)

@@ -1,0 +1,55 @@
+"""One process of `peers.py`: its workloads one after the other, the peers by turns. Prints a line of JSON for each.
+
+python bench/peer_measure.py one|all SECONDS WORKLOAD...
+
+The number of threads is in the environment already: libraries read it when they are loaded.
+"""
+
+import json
+import sys
+import time
+
+from peer_runs import installed, prepare
+from peer_workloads import WORKLOADS, PeerWorkload
+from runs import Run
+from timing import best_seconds
+
+# With one thread, the time of all of the process's threads on a processor: JAX computes on another thread than the
+# calling one, so that the latter's time would be too little. With all, as long as it takes.
+CLOCKS = {"one": time.process_time, "all": time.perf_counter}
+# Thread pools spin for a while after their last work, on cores that the next in turn needs.
+PAUSES = {"one": 0.0, "all": 0.1}
+
+
+def main() -> None:
+    threads, seconds, *names = sys.argv[1:]
+    # What a library prints goes to the errors: the results are read as JSON.
+    results, sys.stdout = sys.stdout, sys.stderr
+    for name in names:
+        print(json.dumps(measure(WORKLOADS[name], threads, float(seconds))), file=results, flush=True)
+
+
+def measure(workload: PeerWorkload, threads: str, seconds: float) -> dict[str, object]:
+    """What `peers.py` needs for its tables; seconds are per row."""
+    contest = prepare(workload, installed(), CLOCKS[threads])
+    return {
+        "workload": workload.name,
+        "threads": threads,
+        "seconds": best_seconds(contest.runs, seconds, CLOCKS[threads], PAUSES[threads]),
+        "difference": contest.difference,
+        "form": contest.form,
+        "excluded": contest.excluded,
+        "cores": {name: cores_of(run) for name, run in contest.runs.items()},
+    }
+
+
+def cores_of(run: Run) -> float:
+    """How many cores an epoch keeps busy."""
+    run.reset()
+    began = time.perf_counter(), time.process_time()
+    run.epoch()
+    return (time.process_time() - began[1]) / (time.perf_counter() - began[0])
+
+
+if __name__ == "__main__":
+    main()
