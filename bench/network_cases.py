@@ -1,5 +1,7 @@
 """The loops over a whole network and over a neuron. A shape is the widths, the batch size and the number of rows."""
 
+from collections.abc import Callable
+
 import numpy as np
 from case import Case
 from numpy_training import NumpyNetwork
@@ -121,14 +123,15 @@ def train_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> C
     return Case(fastgd, numpy, python, (subject.X, subject.y), subject.operations)
 
 
-def train_neuron(n_features: int, n_samples: int) -> Case:
+def train_neuron(kernel: Callable[..., None], n_features: int, n_samples: int) -> Case:
     subject = Subject((n_features, 1), 1, n_samples)
     progress, expected = np.zeros(4), subject.parameters.copy()
-    row_loop = subject.parameters, True, subject.tolerance, subject.X, subject.y, NO_WEIGHTS, RATES, progress
+    neuron = kernels.ReLUNeuron(n_features, subject.tolerance)
+    rows = kernels.Rows(subject.X, subject.y, NO_WEIGHTS)
 
     def fastgd():
         progress[:] = 0
-        kernels.train_neuron(*row_loop)
+        kernel(neuron, subject.parameters, LOSS, kernels.NoRegularization(), RATES, rows, progress)
         return progress[0] / n_samples, subject.parameters
 
     def numpy():
@@ -136,6 +139,40 @@ def train_neuron(n_features: int, n_samples: int) -> Case:
 
     def python(X, y):
         loss = reference.train(subject.python, X, y, RATE)
+        return loss, baseline.parameters_of(subject.python)
+
+    return Case(fastgd, numpy, python, (subject.X, subject.y), subject.operations)
+
+
+def train_neuron_by_fours(n_features: int, n_samples: int) -> Case:
+    return train_neuron(kernels.train_neuron_by_fours, n_features, n_samples)
+
+
+def train_neuron_row_by_row(n_features: int, n_samples: int) -> Case:
+    return train_neuron(kernels.train_neuron_row_by_row, n_features, n_samples)
+
+
+def train_neuron_in_batches(n_features: int, batch_size: int, n_samples: int) -> Case:
+    subject = Subject((n_features, 1), batch_size, n_samples)
+    none, progress = np.empty(0, np.float32), np.zeros(4)
+    gradient, state = np.zeros_like(subject.parameters), np.zeros((0, subject.parameters.size), np.float32)
+    vectors = kernels.Vectors(subject.parameters, gradient, none, state, np.zeros(4), none, none)
+    rules = LOSS, PlainSGD(), kernels.NoRegularization(), RATES
+    neuron, weights = kernels.ReLUNeuron(n_features, subject.tolerance), np.array([[0, n_features, n_features]])
+    rows = kernels.Rows(subject.X, subject.y, NO_WEIGHTS)
+
+    def fastgd():
+        progress[:] = 0
+        kernels.train_neuron_in_batches(
+            neuron, weights, vectors, *rules, rows, (batch_size, 0, n_samples), batch_size, progress
+        )
+        return progress[0] / n_samples, subject.parameters
+
+    def numpy():
+        return subject.numpy.train(subject.X, subject.y, RATE), subject.numpy.parameters
+
+    def python(X, y):
+        loss = reference.train(subject.python, X, y, RATE, batch_size)
         return loss, baseline.parameters_of(subject.python)
 
     return Case(fastgd, numpy, python, (subject.X, subject.y), subject.operations)
