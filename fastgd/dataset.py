@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgd.kernels import InOrder, Shuffled, gather_rows, standardize_rows
+from fastgd.kernels import InOrder, Shuffled, standardize_rows
 from fastgd.shuffle import Shuffle
 
 MeanAndScale = tuple[np.ndarray, np.ndarray]
@@ -27,8 +27,7 @@ class Block(NamedTuple):
 
     X : (n_samples, n_features)          y : (n_samples, n_outputs)
     sample_weight : (n_samples,), or (0,) where every weight is one
-    order : of the samples in X; row by row, unless the block is of rows where they lie: then X is all rows, and y and
-        the weights are those of the block's samples
+    order : row by row, unless the block is of rows where they lie: then X, y and the weights are those of all rows
     """
 
     X: np.ndarray
@@ -39,21 +38,23 @@ class Block(NamedTuple):
     @property
     def n_samples(self) -> int:
         """How many samples it holds."""
-        return len(self.y)
+        return len(self.order.rows) if isinstance(self.order, Shuffled) else len(self.y)
 
     def rows(self, start: int, stop: int) -> "Block":
         """View of some of the samples."""
-        y, sample_weight = self.y[start:stop], self.sample_weight[start:stop]
         if isinstance(self.order, Shuffled):
-            order = Shuffled(self.order.rows[start:stop], self.order.later[start:stop])
-            return Block(self.X, y, sample_weight, order)
-        return Block(self.X[start:stop], y, sample_weight)
+            return self._replace(order=Shuffled(self.order.rows[start:stop], self.order.later[start:stop]))
+        return Block(self.X[start:stop], self.y[start:stop], self.sample_weight[start:stop])
+
+    def in_order(self, array: np.ndarray) -> np.ndarray:
+        """The samples' rows of X, y or the weights, one after the other."""
+        return array[self.order.rows] if isinstance(self.order, Shuffled) and len(array) else array
 
     def gathered(self, dtype: np.dtype) -> "Block":
         """The same samples row by row, with X in a dtype."""
-        X = self.X[self.order.rows] if isinstance(self.order, Shuffled) else self.X
         with np.errstate(over="ignore", invalid="ignore"):
-            return Block(X.astype(dtype, copy=False), self.y, self.sample_weight)
+            X = self.in_order(self.X).astype(dtype, copy=False)
+        return Block(X, self.in_order(self.y), self.in_order(self.sample_weight))
 
 
 class Dataset(ABC):
@@ -214,7 +215,7 @@ class Reader:
         if self._view is not None and self.order is None:
             return self._view.rows(start, stop)
         if self._view is not None and self._in_any_order:
-            return self._shuffled_view(start, stop)
+            return self._view._replace(order=Shuffled(*self.order.rows_and_later(start, stop)))
         if self._buffers is None:
             self._buffers = allocate(self.dataset, self._rows_copied, self._dtype, self._X_dtype)
         out = self._buffers.rows(0, stop - start)
@@ -222,16 +223,6 @@ class Reader:
         if self._mean_and_scale is not None:
             out = out._replace(X=self._standardize(out.X))
         return Block(*map(read_only, out[:3]))
-
-    def _shuffled_view(self, start: int, stop: int) -> Block:
-        """X as it lies, with the order of its rows; targets and weights in this order."""
-        rows, later = self.order.rows_and_later(start, stop)
-        X, y, weight, _ = self._view
-        y_gathered = np.empty((len(rows), y.shape[1]), y.dtype)
-        gather_rows(y, rows, y_gathered)
-        if len(weight):
-            weight = read_only(weight[rows])
-        return Block(X, read_only(y_gathered), weight, Shuffled(rows, later))
 
     def _standardize(self, X: np.ndarray) -> np.ndarray:
         if self._standardized is None:

@@ -16,7 +16,7 @@ from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
 from fastgd.layers import Linear
 from fastgd.loops import Loop, Regularization, Task, choose_loop
-from fastgd.losses import Loss, acceptable, require_targets
+from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer
 from fastgd.schedules import Constant, Schedule
@@ -218,13 +218,15 @@ class Engine:
 
     def _succeeds(self, block: Block, first: int, n_epoch: int) -> bool:
         """Train on these rows, unless the loss does not take their targets; whether all is finite after it."""
-        takes = acceptable(self._loss, block.y, self._model.out_features)
-        if takes is not None and not takes.all():
+        if not (takes_every_number(self._loss) or self._takes_targets(block)):
             # A class out of range would be an index out of range.
             return False
         self._call(block, first, n_epoch)
         inspected = (*self._state, block.X) if self._loop.may_hide_bad_rows(block) else self._state
         return all(map(all_finite, inspected))
+
+    def _takes_targets(self, block: Block) -> bool:
+        return bool(acceptable(self._loss, block.in_order(block.y), self._model.out_features).all())
 
     def _call(self, block: Block, first: int, n_epoch: int) -> None:
         if self._has_run:

@@ -111,8 +111,13 @@ def n_targets(loss: Loss, n_outputs: int) -> int:
     return 1 if isinstance(loss, kernels.CrossEntropy) else n_outputs
 
 
-def acceptable(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray | None:
-    """Which of the targets the loss takes, as booleans like y; None where it takes every number."""
+def takes_every_number(loss: Loss) -> bool:
+    """Whether any number may be a target."""
+    return LOSSES[_NAMES[type(loss)]].targets == "any number"
+
+
+def acceptable(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray:
+    """Which of the targets the loss takes, as booleans like y."""
     targets = LOSSES[_NAMES[type(loss)]].targets
     if targets == "at least 0":
         return y >= 0
@@ -122,7 +127,7 @@ def acceptable(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray | None:
         return np.abs(y) == 1
     if targets == "a class":
         return (y >= 0) & (y < n_outputs) & (np.floor(y) == y)
-    return None
+    return np.ones(y.shape, np.bool_)
 
 
 def require_targets(loss: Loss, y: np.ndarray, n_outputs: int, row_of: Any = int) -> None:
@@ -132,7 +137,7 @@ def require_targets(loss: Loss, y: np.ndarray, n_outputs: int, row_of: Any = int
         Turns a row of y into a row of the data set.
     """
     good = acceptable(loss, y, n_outputs)
-    if good is None or good.all():
+    if good.all():
         return
     row, column = np.argwhere(~good)[0]
     name = _NAMES[type(loss)]

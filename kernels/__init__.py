@@ -41,10 +41,10 @@ from .update import Vectors, observe, update_parameters
 
 __all__ = [
     "GeneralNetwork",
-    "Network",
     "HalfPrecision",
     "InOrder",
     "LinearNeuron",
+    "Network",
     "NoRegularization",
     "ReLUNeuron",
     "Regularization",

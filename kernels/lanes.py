@@ -215,28 +215,16 @@ def clipped(typing_context, lanes, limit):
     return lanes(lanes, limit), code
 
 
-def _prefetch(locality):
-    def prefetch(typing_context, array, begin):
-        def code(context, builder, signature, arguments):
-            address, _ = _address(context, builder, array, *arguments)
-            pointer = builder.bitcast(address, ir.IntType(8).as_pointer())
-            reading, data = 0, 1
-            how = [ir.Constant(ir.IntType(32), number) for number in (reading, locality, data)]
-            _call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, *how)
-            return context.get_dummy_value()
-
-        return types.void(array, types.intp), code
-
-    return prefetch
-
-
 @intrinsic
-def prefetch_far(typing_context, array, begin):
+def prefetch(typing_context, array, begin):
     """Ask for the memory at an element, which may lie beyond the array's end, in the second-level cache."""
-    return _prefetch(2)(typing_context, array, begin)
 
+    def code(context, builder, signature, arguments):
+        address, _ = _address(context, builder, array, *arguments)
+        pointer = builder.bitcast(address, ir.IntType(8).as_pointer())
+        reading, locality, data = 0, 2, 1
+        how = [ir.Constant(ir.IntType(32), number) for number in (reading, locality, data)]
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, *how)
+        return context.get_dummy_value()
 
-@intrinsic
-def prefetch_near(typing_context, array, begin):
-    """Ask for the memory at an element, which may lie beyond the array's end, in the first-level cache."""
-    return _prefetch(3)(typing_context, array, begin)
+    return types.void(array, types.intp), code

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import by_type, inlined_kernel, kernel
-from .lanes import clipped, everywhere, lane_count, load, prefetch_far, store, total
+from .lanes import clipped, everywhere, lane_count, load, prefetch, store, total
 from .loss import pointwise
-from .order import InOrder, bring, place, place_ahead
+from .order import InOrder, n_samples_of, place_ahead, prefetch_targets, row
 from .regularization import NoRegularization, Regularization
 from .views import element, vector
 
@@ -49,7 +49,7 @@ class Rows(NamedTuple):
     """The samples of one call.
 
     X : (n_rows, n_features), C-contiguous, of any real dtype, or a HalfPrecision
-    y : (n_samples, 1)          sample_weight : (n_samples,), or (0,)
+    y : (n_rows, 1)          sample_weight : (n_rows,), or (0,)
     order : a record of `order.py`
     """
 
@@ -72,9 +72,17 @@ def respond_relu(neuron, loss, z, target):
 
 
 @by_type({LinearNeuron: respond_linear, ReLUNeuron: respond_relu})
-def respond(kernel):
+def respond_with(kernel):
     """Return the loss of one sample and its derivative by z."""
     return lambda neuron, loss, z, target: kernel(neuron, loss, z, target)
+
+
+@inlined_kernel
+def respond(neuron, loss, z, target, weight):
+    """Return the loss of one sample and its derivative by z, times its weight."""
+    # Where nothing counts, nothing may overflow: zero times infinity is NaN.
+    value, derivative = respond_with(neuron, loss, type(z)(0) if weight == 0 else z, target)
+    return weight * value, weight * derivative
 
 
 @inlined_kernel
@@ -125,7 +133,7 @@ def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, ahea
     w -= everywhere(step) * load(X, before + j, n, zero)
     w = thresholded(regularization, w, rate)
     store(weight, j, n, w)
-    prefetch_far(X, ahead + j)
+    prefetch(X, ahead + j)
     return z + w * load(X, begin + j, n, zero)
 
 
@@ -142,25 +150,26 @@ def train_rows(neuron, parameters, loss, regularization, rates, rows, first, los
     count = lane_count(zero)
     n_full = n_features // count * count
     n_rest = n_features - n_full
-    before = place(order, first, n_features)
+    before = row(order, first) * n_features
     step = rate = trace = zero
     v = number(1)
-    for i in range(first, targets.size):
-        begin, ahead = place(order, i, n_features), place_ahead(order, i, n_features)
-        bring(order, X, i, n_features, count)
+    for i in range(first, n_samples_of(order, rows.y)):
+        t = row(order, i)
+        begin, ahead = t * n_features, place_ahead(order, i, n_features)
+        prefetch_targets(order, i, targets)
         sums = everywhere(zero)
         for j in range(0, n_full, count):
             sums = pass_of_one(weight, X, j, count, regularization, step, rate, before, begin, ahead, sums)
         if n_rest:
             sums = pass_of_one(weight, X, n_full, n_rest, regularization, step, rate, before, begin, ahead, sums)
         if sample_weight.size:
-            v = element(sample_weight, i)
+            v = element(sample_weight, t)
         rate, n_updates = pace(rates, n_updates, v)
         z = total(sums) + bias
-        value, derivative = respond(neuron, loss, z, element(targets, i))
-        loss_sum += v * value
+        value, derivative = respond(neuron, loss, z, element(targets, t), v)
+        loss_sum += value
         trace += z * zero
-        step = rate * v * derivative
+        step = rate * derivative
         bias -= has_bias * step
         before = begin
     # A last pass for its update alone.
@@ -194,12 +203,14 @@ def train_neuron_row_by_row(neuron, parameters, loss, regularization, rates, row
 
 @inlined_kernel
 def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
-    """Update lanes j to j + n of the weights with four rows and add their products with four others to the sums."""
+    """Update lanes j to j + n of the weights with four rows and add their products with four others to the sums.
+
+    ahead : where memory begins that is as long as four rows and will be needed: it is asked for from front to back
+    """
     zero = weight.dtype.type(0)
     s0, s1, s2, s3 = steps
     p0, p1, p2, p3 = before
     a0, a1, a2, a3 = places
-    f0, f1, f2, f3 = ahead
     z0, z1, z2, z3, g10, g20, g21, g30, g31, g32 = sums
     w = shrunk * load(weight, j, n, zero)
     w -= s0 * load(X, p0 + j, n, zero)
@@ -207,10 +218,11 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
     w -= s2 * load(X, p2 + j, n, zero)
     w -= s3 * load(X, p3 + j, n, zero)
     store(weight, j, n, w)
-    prefetch_far(X, f0 + j)
-    prefetch_far(X, f1 + j)
-    prefetch_far(X, f2 + j)
-    prefetch_far(X, f3 + j)
+    later = ahead + ROWS_AT_ONCE * j
+    prefetch(X, later)
+    prefetch(X, later + n)
+    prefetch(X, later + 2 * n)
+    prefetch(X, later + 3 * n)
     x0, x1 = load(X, a0 + j, n, zero), load(X, a1 + j, n, zero)
     x2, x3 = load(X, a2 + j, n, zero), load(X, a3 + j, n, zero)
     return (
@@ -240,38 +252,29 @@ def train_neuron_by_fours(neuron, parameters, loss, regularization, rates, rows,
     count = lane_count(zero)
     n_full = n_features // count * count
     n_rest = n_features - n_full
-    n_in_fours = targets.size // ROWS_AT_ONCE * ROWS_AT_ONCE
+    n_samples = n_samples_of(order, rows.y)
+    n_in_fours = n_samples // ROWS_AT_ONCE * ROWS_AT_ONCE
     none = everywhere(zero)
     steps, shrunk = (none, none, none, none), everywhere(one)
-    first = place(order, 0, n_features)
+    first = row(order, 0) * n_features
     before = (first, first, first, first)
     loss_sum, trace = progress[0], zero
     n_updates = 0
     v0 = v1 = v2 = v3 = one
     rate0 = rate1 = rate2 = rate3 = number(rates[0])
     for i in range(0, n_in_fours, ROWS_AT_ONCE):
-        places = (
-            place(order, i, n_features),
-            place(order, i + 1, n_features),
-            place(order, i + 2, n_features),
-            place(order, i + 3, n_features),
-        )
-        ahead = (
-            place_ahead(order, i, n_features),
-            place_ahead(order, i + 1, n_features),
-            place_ahead(order, i + 2, n_features),
-            place_ahead(order, i + 3, n_features),
-        )
-        for k in range(i, i + ROWS_AT_ONCE):
-            bring(order, X, k, n_features, count)
+        t0, t1, t2, t3 = row(order, i), row(order, i + 1), row(order, i + 2), row(order, i + 3)
+        places = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
+        ahead = place_ahead(order, i, n_features)
+        prefetch_targets(order, i, targets)
         sums = (none, none, none, none, none, none, none, none, none, none)
         for j in range(0, n_full, count):
             sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, places, ahead, sums)
         if n_rest:
             sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, places, ahead, sums)
         if sample_weight.size:
-            v0, v1 = element(sample_weight, i), element(sample_weight, i + 1)
-            v2, v3 = element(sample_weight, i + 2), element(sample_weight, i + 3)
+            v0, v1 = element(sample_weight, t0), element(sample_weight, t1)
+            v2, v3 = element(sample_weight, t2), element(sample_weight, t3)
         if sample_weight.size == 0 and rates.size == 1:
             # What the other branch comes to, for less.
             n_updates += ROWS_AT_ONCE
@@ -288,19 +291,19 @@ def train_neuron_by_fours(neuron, parameters, loss, regularization, rates, rows,
         g10, g20, g21 = total(sums[4]) + has_bias, c1 * total(sums[5]) + has_bias, total(sums[6]) + has_bias
         g30, g31 = c2 * c1 * total(sums[7]) + has_bias, c2 * total(sums[8]) + has_bias
         g32 = total(sums[9]) + has_bias
-        value0, derivative = respond(neuron, loss, z0, element(targets, i))
-        s0 = rate0 * v0 * derivative
+        value0, derivative = respond(neuron, loss, z0, element(targets, t0), v0)
+        s0 = rate0 * derivative
         z1 -= s0 * g10
-        value1, derivative = respond(neuron, loss, z1, element(targets, i + 1))
-        s1 = rate1 * v1 * derivative
+        value1, derivative = respond(neuron, loss, z1, element(targets, t1), v1)
+        s1 = rate1 * derivative
         z2 = z2 - s0 * g20 - s1 * g21
-        value2, derivative = respond(neuron, loss, z2, element(targets, i + 2))
-        s2 = rate2 * v2 * derivative
+        value2, derivative = respond(neuron, loss, z2, element(targets, t2), v2)
+        s2 = rate2 * derivative
         z3 = z3 - s0 * g30 - s1 * g31 - s2 * g32
-        value3, derivative = respond(neuron, loss, z3, element(targets, i + 3))
-        s3 = rate3 * v3 * derivative
+        value3, derivative = respond(neuron, loss, z3, element(targets, t3), v3)
+        s3 = rate3 * derivative
         bias -= has_bias * (s0 + s1 + s2 + s3)
-        loss_sum += v0 * value0 + v1 * value1 + v2 * value2 + v3 * value3
+        loss_sum += value0 + value1 + value2 + value3
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
         trace += (z0 + z1 + z2 + z3) * zero
         steps = (everywhere(c1 * c2 * c3 * s0), everywhere(c2 * c3 * s1), everywhere(c3 * s2), everywhere(s3))
@@ -309,12 +312,12 @@ def train_neuron_by_fours(neuron, parameters, loss, regularization, rates, rows,
     # A last pass for its updates alone.
     sums = (none, none, none, none, none, none, none, none, none, none)
     for j in range(0, n_full, count):
-        sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, before, before, sums)
+        sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, before, first, sums)
     if n_rest:
-        sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, before, before, sums)
+        sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, before, first, sums)
     if bias_size:
         parameters[n_features] = bias
-    if n_in_fours < targets.size:
+    if n_in_fours < n_samples:
         loss_sum, n_updates = train_rows(
             neuron, parameters, loss, regularization, rates, rows, n_in_fours, loss_sum, n_updates
         )

@@ -7,9 +7,9 @@ processor's first cache, added to the gradient.
 import numpy as np
 
 from ._jit import inlined_kernel, kernel
-from .lanes import everywhere, lane_count, load, prefetch_far, store, total
+from .lanes import everywhere, lane_count, load, prefetch, store, total
 from .neuron import ROWS_AT_ONCE, respond
-from .order import bring, place, place_ahead
+from .order import n_samples_of, place_ahead, prefetch_targets, row
 from .regularization import after_update, before_update
 from .update import update_parameters
 from .views import element, vector
@@ -20,11 +20,10 @@ def multiply_fours(weight, X, j, n, places, ahead, sums):
     """Add the products of lanes j to j + n of the weights with four rows to the sums."""
     zero = weight.dtype.type(0)
     a0, a1, a2, a3 = places
-    f0, f1, _, _ = ahead
     z0, z1, z2, z3 = sums
     w = load(weight, j, n, zero)
-    prefetch_far(X, f0 + j)
-    prefetch_far(X, f1 + j)
+    prefetch(X, ahead + ROWS_AT_ONCE // 2 * j)
+    prefetch(X, ahead + ROWS_AT_ONCE // 2 * j + n)
     return (
         z0 + w * load(X, a0 + j, n, zero),
         z1 + w * load(X, a1 + j, n, zero),
@@ -38,7 +37,6 @@ def add_fours(gradient, X, j, n, places, ahead, shares):
     """Add four rows times their shares to lanes j to j + n of the gradient."""
     zero = gradient.dtype.type(0)
     a0, a1, a2, a3 = places
-    _, _, f2, f3 = ahead
     d0, d1, d2, d3 = shares
     g = load(gradient, j, n, zero)
     g += d0 * load(X, a0 + j, n, zero)
@@ -46,8 +44,8 @@ def add_fours(gradient, X, j, n, places, ahead, shares):
     g += d2 * load(X, a2 + j, n, zero)
     g += d3 * load(X, a3 + j, n, zero)
     # Half of the rows are asked for here and half while multiplying, so that the memory is never idle.
-    prefetch_far(X, f2 + j)
-    prefetch_far(X, f3 + j)
+    prefetch(X, ahead + ROWS_AT_ONCE // 2 * j)
+    prefetch(X, ahead + ROWS_AT_ONCE // 2 * j + n)
     store(gradient, j, n, g)
 
 
@@ -70,24 +68,16 @@ def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
     if sample_weight.size:
         weights = 0.0
         for i in range(first, last):
-            weights += abs(element(sample_weight, i))
+            weights += abs(element(sample_weight, row(order, i)))
     for i in range(first, last, ROWS_AT_ONCE):
         # Where the samples do not fill the four, the last one is repeated and counts for nothing.
         i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
-        places = (
-            place(order, i, n_features),
-            place(order, i1, n_features),
-            place(order, i2, n_features),
-            place(order, i3, n_features),
-        )
-        ahead = (
-            place_ahead(order, i, n_features),
-            place_ahead(order, i1, n_features),
-            place_ahead(order, i2, n_features),
-            place_ahead(order, i3, n_features),
-        )
-        for k in range(i, i3 + 1):
-            bring(order, X, k, n_features, count)
+        t0, t1, t2, t3 = row(order, i), row(order, i1), row(order, i2), row(order, i3)
+        places = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
+        # As much memory as four rows take, asked for from front to back.
+        ahead = place_ahead(order, i, n_features)
+        prefetch_targets(order, i, targets)
+        middle = ahead + ROWS_AT_ONCE // 2 * n_features
         sums = (none, none, none, none)
         for j in range(0, n_full, count):
             sums = multiply_fours(weight, X, j, count, places, ahead, sums)
@@ -95,28 +85,24 @@ def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
             sums = multiply_fours(weight, X, n_full, n_rest, places, ahead, sums)
         z0, z1, z2, z3 = total(sums[0]) + bias, total(sums[1]) + bias, total(sums[2]) + bias, total(sums[3]) + bias
         if sample_weight.size:
-            v0, v1 = element(sample_weight, i), element(sample_weight, i1)
-            v2, v3 = element(sample_weight, i2), element(sample_weight, i3)
-        value0, d0 = respond(neuron, loss, z0, element(targets, i))
-        value1, d1 = respond(neuron, loss, z1, element(targets, i1))
-        value2, d2 = respond(neuron, loss, z2, element(targets, i2))
-        value3, d3 = respond(neuron, loss, z3, element(targets, i3))
-        d0 *= scale * v0
-        d1 = scale * v1 * d1 if i + 1 < last else zero
-        d2 = scale * v2 * d2 if i + 2 < last else zero
-        d3 = scale * v3 * d3 if i + 3 < last else zero
-        loss_sum += v0 * value0
-        loss_sum += v1 * value1 if i + 1 < last else 0.0
-        loss_sum += v2 * value2 if i + 2 < last else 0.0
-        loss_sum += v3 * value3 if i + 3 < last else 0.0
+            v0, v1 = element(sample_weight, t0), element(sample_weight, t1)
+            v2, v3 = element(sample_weight, t2), element(sample_weight, t3)
+        if i3 < i + 3:
+            v1, v2, v3 = v1 if i1 > i else zero, v2 if i2 > i1 else zero, zero
+        value0, d0 = respond(neuron, loss, z0, element(targets, t0), v0)
+        value1, d1 = respond(neuron, loss, z1, element(targets, t1), v1)
+        value2, d2 = respond(neuron, loss, z2, element(targets, t2), v2)
+        value3, d3 = respond(neuron, loss, z3, element(targets, t3), v3)
+        loss_sum += value0 + value1 + value2 + value3
+        d0, d1, d2, d3 = scale * d0, scale * d1, scale * d2, scale * d3
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
         trace += (z0 + z1 + z2 + z3) * zero
         d_bias += d0 + d1 + d2 + d3
         shares = (everywhere(d0), everywhere(d1), everywhere(d2), everywhere(d3))
         for j in range(0, n_full, count):
-            add_fours(gradient, X, j, count, places, ahead, shares)
+            add_fours(gradient, X, j, count, places, middle, shares)
         if n_rest:
-            add_fours(gradient, X, n_full, n_rest, places, ahead, shares)
+            add_fours(gradient, X, n_full, n_rest, places, middle, shares)
     if bias_size:
         gradient[n_features] += d_bias
     return loss_sum + trace, weights
@@ -140,10 +126,11 @@ def train_neuron_in_batches(
     dtype = vectors.parameters.dtype
     n_before = progress[1]
     start = 0
-    while start < rows.y.shape[0]:
+    n_samples = n_samples_of(rows.order, rows.y)
+    while start < n_samples:
         done = (first + start) % batch_size
         batch_rows = min(batch_size, n_epoch - (first + start - done))
-        stop = min(start + min(chunk_rows, batch_rows - done), rows.y.shape[0])
+        stop = min(start + min(chunk_rows, batch_rows - done), n_samples)
         # A long sum of small terms is more exact as a sum of sums.
         gradient = vectors.chunk_gradient if done else vectors.gradient
         gradient[:] = 0

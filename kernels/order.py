@@ -5,12 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import by_type, inlined_kernel
-from .lanes import prefetch_near
+from .lanes import prefetch
 from .views import element
 
-# How far ahead rows are asked for: elements of X where its rows come in order, and samples of a shuffled order.
+# How far ahead rows are asked for that come in order.
 _ELEMENTS_AHEAD = 8192
-_SAMPLES_AHEAD = 8
 
 
 class InOrder(NamedTuple):
@@ -20,7 +19,7 @@ class InOrder(NamedTuple):
 class Shuffled(NamedTuple):
     """Any order of rows.
 
-    rows : (n_samples,) int64, which row each sample is
+    rows : (n_samples,) int64, which row of X, y and the weights each sample is
     later : (n_samples,) int64, a row that will soon be one of those to come; to ask the memory for at this sample
     """
 
@@ -29,19 +28,35 @@ class Shuffled(NamedTuple):
 
 
 @inlined_kernel
-def place_in_order(order, i, n_features):
-    return i * n_features
+def count_in_order(order, y):
+    return y.shape[0]
 
 
 @inlined_kernel
-def place_shuffled(order, i, n_features):
-    return element(order.rows, i) * n_features
+def count_shuffled(order, y):
+    return order.rows.size
 
 
-@by_type({InOrder: place_in_order, Shuffled: place_shuffled})
-def place(kernel):
-    """Where the i-th sample's row begins in X."""
-    return lambda order, i, n_features: kernel(order, i, n_features)
+@by_type({InOrder: count_in_order, Shuffled: count_shuffled})
+def n_samples_of(kernel):
+    """How many samples there are."""
+    return lambda order, y: kernel(order, y)
+
+
+@inlined_kernel
+def row_in_order(order, i):
+    return i
+
+
+@inlined_kernel
+def row_shuffled(order, i):
+    return element(order.rows, i)
+
+
+@by_type({InOrder: row_in_order, Shuffled: row_shuffled})
+def row(kernel):
+    """Which row the i-th sample is."""
+    return lambda order, i: kernel(order, i)
 
 
 @inlined_kernel
@@ -56,24 +71,21 @@ def ahead_shuffled(order, i, n_features):
 
 @by_type({InOrder: ahead_in_order, Shuffled: ahead_shuffled})
 def place_ahead(kernel):
-    """Where a row begins that is needed some time after the i-th sample's."""
+    """Where a row begins in X that is needed some time after the i-th sample's."""
     return lambda order, i, n_features: kernel(order, i, n_features)
 
 
 @inlined_kernel
-def bring_nothing(X, order, i, n_features, step):
+def prefetch_nothing(order, i, targets):
     pass
 
 
 @inlined_kernel
-def bring_shuffled(X, order, i, n_features, step):
-    if i + _SAMPLES_AHEAD < order.rows.size:
-        begin = element(order.rows, i + _SAMPLES_AHEAD) * n_features
-        for j in range(0, n_features, step):
-            prefetch_near(X, begin + j)
+def prefetch_shuffled(order, i, targets):
+    prefetch(targets, element(order.later, i))
 
 
-@by_type({InOrder: bring_nothing, Shuffled: bring_shuffled})
-def bring(kernel):
-    """Ask for the row of a sample soon after the i-th, lane by lane; rows in order come by themselves."""
-    return lambda order, X, i, n_features, step: kernel(X, order, i, n_features, step)
+@by_type({InOrder: prefetch_nothing, Shuffled: prefetch_shuffled})
+def prefetch_targets(kernel):
+    """Ask for the target of a row that is needed some time after the i-th sample's; targets in order come anyway."""
+    return lambda order, i, targets: kernel(order, i, targets)

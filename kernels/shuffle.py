@@ -4,8 +4,10 @@ import numpy as np
 
 from ._jit import exact_kernel
 from .random import subkey
+from .views import element
 
 _HALF = np.uint64(32)
+_ROUNDS = 4
 
 
 @exact_kernel
@@ -23,21 +25,43 @@ def chunked_rows(chunks, short_place, chunk_bits, n_rows, first, rows):
         position = min(first + i, n_rows - 1)
         if position >= short_end:
             position += missing
-        rows[i] = (chunks[position >> chunk_bits] << chunk_bits) + (position & (chunk_rows - 1))
+        rows[i] = (element(chunks, position >> chunk_bits) << chunk_bits) + (position & (chunk_rows - 1))
 
 
 @exact_kernel
-def shuffle_windows(rows, window_rows, key, first_window):
-    """Shuffle each window of so many rows, by Fisher and Yates: for k = n - 1 to 1, swap row k with row ⌊(k + 1) u⌋.
+def shuffle_windows(rows, bits, key, first_window, shuffled):
+    """Shuffle each window of 2**bits rows: shuffled[i] = rows[q(i)], counted from the window's first row.
 
-    u = ⌊subkey(subkey(key, window), k) / 2³²⌋ / 2³².
+    q is made of four rounds of  q = (a q + c) mod 2**bits,  q ^= q >> ⌈bits / 2⌉,  each a bijection, from q = i. With
+    window_key = subkey(key, number of the window), round r has a = subkey(window_key, 2 r) | 1 and
+    c = subkey(window_key, 2 r + 1). A last window that is shorter is shuffled by Fisher and Yates: for k = n - 1 to 1,
+    swap row k with row ⌊(k + 1) u⌋, u = ⌊subkey(window_key, k) / 2³²⌋ / 2³².
 
-    rows : (n,) int64, modified in place; the last window may be shorter
-    key : uint64          first_window : int, the number of the first one
+    rows : (n,) int64          key : uint64          first_window : int, the number of the first one
+    shuffled : (n,) int64, overwritten
     """
+    window_rows = 1 << bits
+    mask, shift = np.uint32(window_rows - 1), np.uint32((bits + 1) // 2)
+    factors, terms = np.empty(_ROUNDS, np.uint32), np.empty(_ROUNDS, np.uint32)
     for start in range(0, rows.size, window_rows):
-        window = subkey(key, first_window + start // window_rows)
-        for k in range(min(window_rows, rows.size - start) - 1, 0, -1):
-            draw = subkey(window, k) >> _HALF
-            other = start + np.int64((draw * np.uint64(k + 1)) >> _HALF)
-            rows[start + k], rows[other] = rows[other], rows[start + k]
+        window_key = subkey(key, first_window + (start >> bits))
+        if start + window_rows <= rows.size:
+            for r in range(_ROUNDS):
+                factors[r] = subkey(window_key, 2 * r) | np.uint64(1)
+                terms[r] = subkey(window_key, 2 * r + 1)
+            a0, a1, a2, a3 = factors[0], factors[1], factors[2], factors[3]
+            c0, c1, c2, c3 = terms[0], terms[1], terms[2], terms[3]
+            for i in range(window_rows):
+                q = np.uint32(a0 * np.uint32(i) + c0) & mask
+                q = np.uint32(a1 * np.uint32(q ^ (q >> shift)) + c1) & mask
+                q = np.uint32(a2 * np.uint32(q ^ (q >> shift)) + c2) & mask
+                q = np.uint32(a3 * np.uint32(q ^ (q >> shift)) + c3) & mask
+                shuffled[start + i] = np.int64(q ^ (q >> shift))
+            for i in range(start, start + window_rows):
+                shuffled[i] = element(rows, start + shuffled[i])
+        else:
+            shuffled[start:] = rows[start:]
+            for k in range(rows.size - start - 1, 0, -1):
+                draw = subkey(window_key, k) >> _HALF
+                other = start + np.int64((draw * np.uint64(k + 1)) >> _HALF)
+                shuffled[start + k], shuffled[other] = shuffled[other], shuffled[start + k]
