@@ -208,9 +208,9 @@ class Engine:
             # A class out of range would be an index out of range.
             return False
         self._call(block, first, n_epoch)
-        # A batch of weight zero makes no update, so its rows leave no trace in the parameters.
+        # A row of weight zero moves nothing, so what is bad in it may leave no trace.
         inspects = self._inspects_rows or (block.sample_weight == 0).any()
-        return all(map(all_finite, (*self._state, block.X) if inspects else self._state))
+        return all(map(all_finite, (*self._state, block.X, block.y) if inspects else self._state))
 
     def _call(self, block: Block, first: int, n_epoch: int) -> None:
         if self._has_run:
