@@ -101,7 +101,8 @@ class Engine:
         return float(self._rates(1)[0])
 
     def _rates(self, n_updates: int) -> np.ndarray:
-        if isinstance(self._schedule, Constant):
+        first = self._progress[1] + 1
+        if self._schedule.is_constant(first, first + n_updates - 1):
             n_updates = 1
         return self.rate_factor * self._schedule(np.arange(1.0, n_updates + 1) + self._progress[1])
 
