@@ -1,17 +1,104 @@
-"""A learning rate that is safe on the data at hand: measured, not searched for."""
+"""The learning rate "auto": a safe one from the data's second moments, then trials around it on some of the rows."""
+
+import copy
+import math
+from collections.abc import Callable
 
 import numpy as np
 
 from fastgd import kernels
-from fastgd.dataset import Block
+from fastgd.dataset import Block, Dataset, Reader, require_finite
+from fastgd.engine import Engine
+from fastgd.errors import DivergenceError
 from fastgd.kernels.network import N_OUT, OUTPUT
 from fastgd.layers import Linear
 from fastgd.model import Model
+from fastgd.schedules import Cooldown, Schedule
+from fastgd.shuffle import ChosenRows
+from fastgd.subset import Subset
+
+# Rows that the second moments are taken of, and no trial has fewer if there are so many.
+_ROWS = 1024
+# Of a trial: one of so many parts of the data, at most so many rows, but enough updates; fewer than 32 tell nothing.
+_PARTS = 32
+_MOST_ROWS = 1 << 16
+_FEWEST_UPDATES, _ENOUGH_UPDATES = 32, 64
+_MOST_STEPS = 40
 
 # As shares of half the step at which a linear layer would begin to diverge. One Linear alone is soon as good as the
 # noise of its last steps allows, so they are small; with hidden layers, getting there is what takes time.
 _SHARE_OF_ONE_LINEAR = 0.05
 _SHARE_OF_SEVERAL = 0.5
+
+
+def automatic_schedule(
+    model: Model,
+    dataset: Dataset,
+    batch_rows: int,
+    rng: np.random.Generator,
+    engine_of: Callable[[Model, Schedule], Engine],
+) -> Schedule:
+    """Cooldown(r, period) with the updates of an epoch as period, and the best rate of some trials over √2 as r.
+
+    A trial trains a copy of the model on a few rows, the same for each, with Cooldown(rate, updates of the trial). Its
+    result is the mean loss of the batches of its cool-down, each before its update, and infinite where it diverges:
+    rows that the copy has not seen, and parameters without the noise of the last steps. The rates are r_k = r_0 2^(k/2)
+    with r_0 = `safe_learning_rate`; a walk from k = 0 by steps of 4, then 2, then 1 finds the best k. Below the best
+    rate the loss of an epoch rises slowly, above it without bound and perhaps only after the trial's end: hence one
+    step back.
+
+    A trial takes n / 32 rows, or 1024, or those of 64 updates, whichever is most, and never more than an epoch; 6 to 9
+    trials are the rule. Where an epoch has fewer than 32 updates, r = r_0.
+
+    model : as initialised          rng : draws the order of the trials' rows
+    engine_of : makes the engine that trains a model by a schedule
+    """
+    n_samples = dataset.n_samples
+    n_rows = min(_ROWS, model.chunk_rows, n_samples)
+    reader = Reader(dataset, model.dtype, n_rows, model.mean_and_scale)
+    reader.order = ChosenRows(np.linspace(0, n_samples - 1, n_rows).astype(np.int64))
+    block = reader.read(0, n_rows)
+    require_finite(block, reader.row)
+    rate = safe_learning_rate(model, block, batch_rows)
+    if n_samples // batch_rows >= _FEWEST_UPDATES:
+        n_rows = min(max(n_samples // _PARTS, _ROWS), _MOST_ROWS, n_samples)
+        n_updates = min(max(n_rows // batch_rows, _ENOUGH_UPDATES), n_samples // batch_rows)
+        rows = rng.permutation(np.linspace(0, n_samples - 1, n_updates * batch_rows).astype(np.int64))
+        n_first = (n_updates - n_updates // 4) * batch_rows
+        parts = [Subset(dataset, part) for part in (rows[:n_first], rows[n_first:])]
+
+        def result(k: int) -> float:
+            copied = copy.deepcopy(model)
+            engine = engine_of(copied, Cooldown(rate * 2 ** (k / 2), n_updates))
+            engine.prepare(batch_rows)
+            try:
+                for part in parts:
+                    reader = Reader(part, model.dtype, engine.chunk_rows, model.mean_and_scale)
+                    loss = engine.train_epoch(reader, 1)
+            except DivergenceError:
+                return math.inf
+            return loss
+
+        rate *= 2 ** ((_best(result) - 1) / 2)
+    return Cooldown(rate, -(-n_samples // batch_rows))
+
+
+def _best(result: Callable[[int], float]) -> int:
+    """The integer with the least result that a walk from 0 finds, by ever smaller steps."""
+    results = {0: result(0)}
+    best = 0
+
+    def improves(k: int) -> bool:
+        if k not in results:
+            results[k] = result(k)
+        # Where all is infinite, smaller rates may not be.
+        return results[k] < results[best] or (k < best and math.isinf(results[best]))
+
+    for size in (4, 2, 1):
+        for step in (size, -size):
+            while abs(best + step) <= _MOST_STEPS and improves(best + step):
+                best += step
+    return best
 
 
 def safe_learning_rate(model: Model, block: Block, batch_rows: int) -> float:

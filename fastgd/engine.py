@@ -91,7 +91,8 @@ class Engine:
         return float(self._rates(1)[0])
 
     def _rates(self, n_updates: int) -> np.ndarray:
-        if isinstance(self._schedule, Constant):
+        first = self._progress[1] + 1
+        if self._schedule.is_constant(first, first + n_updates - 1):
             n_updates = 1
         return self.rate_factor * self._schedule(np.arange(1.0, n_updates + 1) + self._progress[1])
 
@@ -222,8 +223,17 @@ class Engine:
             # A class out of range would be an index out of range.
             return False
         self._call(block, first, n_epoch)
-        inspected = (*self._state, block.X) if self._loop.may_hide_bad_rows(block) else self._state
+        inspected = self._state
+        if self._loop.may_hide_bad_rows(block):
+            inspected = (*inspected, block.X)
+        if self._has_zero_weights(block):
+            # A row of weight zero moves nothing, so what is bad in it may leave no trace.
+            inspected = (*inspected, block.in_order(block.y))
         return all(map(all_finite, inspected))
+
+    @staticmethod
+    def _has_zero_weights(block: Block) -> bool:
+        return bool((block.in_order(block.sample_weight) == 0).any())
 
     def _takes_targets(self, block: Block) -> bool:
         return bool(acceptable(self._loss, block.in_order(block.y), self._model.out_features).all())

@@ -1,7 +1,7 @@
 """The optimisers: what training does with the gradient of a batch.
 
 Formulas, argument names and defaults are PyTorch's, but that `lr` is called `learning_rate`. A learning rate is a
-number, a schedule from `fastgd.schedules`, or "auto" for a step that is measured on the data to be safe (see
+number, a schedule from `fastgd.schedules`, or "auto" for one that short trials on some of the rows choose (see
 `Trainer`).
 
 w stands for the parameters, g for the mean gradient of the batch, t for the number of the update, from 1.

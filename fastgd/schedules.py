@@ -19,6 +19,10 @@ class Schedule(ABC):
     def __call__(self, t: np.ndarray) -> np.ndarray:
         """The rates of the updates with the numbers t, (n,) float64 from 1."""
 
+    def is_constant(self, first: float, last: float) -> bool:
+        """Whether the updates from number first to number last are known to have one rate."""
+        return False
+
     def describe(self) -> dict[str, Any]:
         """The schedule as JSON can hold it."""
         return {"type": type(self).__name__} | {
@@ -46,6 +50,9 @@ class Constant(Schedule):
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
         return np.full(len(t), self.learning_rate)
+
+    def is_constant(self, first: float, last: float) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,40 @@ class CosineWarmRestarts(Schedule):
 
 
 @dataclass(frozen=True)
+class Cooldown(Schedule):
+    """learning_rate · min(1, (1 - done) / share), done = (t - 1) / period - ⌊(t - 1) / period⌋.
+
+    A constant rate that falls evenly towards 0 over the last share of each period, and so takes the noise of its steps
+    out of the parameters: Hägele et al., "Scaling laws and compute-optimal training beyond fixed training durations"
+    (NeurIPS 2024), section 3, again and again.
+    """
+
+    learning_rate: float
+    period: int
+    share: float = 0.25
+
+    def __post_init__(self) -> None:
+        _checked(self, learning_rate=_check.non_negative, period=_count)
+        _checked(self, share=_check.positive)
+        _checked(self, share=lambda value, name: _check.between(value, name, 0, 1))
+
+    def __call__(self, t: np.ndarray) -> np.ndarray:
+        # In place: memory that is new for each of these steps would cost more than all of them.
+        done = t - 1
+        done /= self.period
+        done -= np.floor(done)
+        rates = np.subtract(1, done, out=done)
+        rates /= self.share
+        np.minimum(rates, 1, out=rates)
+        rates *= self.learning_rate
+        return rates
+
+    def is_constant(self, first: float, last: float) -> bool:
+        in_one_period = (first - 1) // self.period == (last - 1) // self.period
+        return in_one_period and self(np.array([last]))[0] == self.learning_rate
+
+
+@dataclass(frozen=True)
 class LinearWarmup(Schedule):
     """Another schedule, or a rate, times a factor that grows evenly from start_factor to 1 over n_updates updates."""
 
@@ -185,7 +226,10 @@ class OneCycle(Schedule):
 #: Every schedule, by the name that a saved run uses.
 SCHEDULES = {
     schedule.__name__: schedule
-    for schedule in (Constant, InverseScaling, Optimal, Step, Exponential, CosineWarmRestarts, LinearWarmup, OneCycle)
+    for schedule in (
+        *(Constant, InverseScaling, Optimal, Step, Exponential),
+        *(CosineWarmRestarts, Cooldown, LinearWarmup, OneCycle),
+    )
 }
 
 

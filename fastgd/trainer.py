@@ -10,25 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgd import _check, kernels, losses, optimizers, storage
+from fastgd import _check, kernels, losses, optimizers, schedules, storage
 from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.autorate import safe_learning_rate
-from fastgd.dataset import Dataset, Reader, require_finite
+from fastgd.autorate import automatic_schedule
+from fastgd.dataset import Dataset, Reader
 from fastgd.engine import Engine
 from fastgd.history import EpochRecord, History
 from fastgd.kernels.update import PlainSGD
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer, check_optimizer
-from fastgd.schedules import as_schedule
-from fastgd.shuffle import ChosenRows, Shuffle
+from fastgd.schedules import Schedule, as_schedule
+from fastgd.shuffle import Shuffle
 from fastgd.subset import split
 
 Callback = Callable[["Trainer", EpochRecord], Any]
 
-# Rows that "auto" looks at, and the mark that tells the draw of held-out rows from those of the epochs' orders.
-_ROWS_FOR_RATE = 1024
-_HELD_OUT = 1
+# What tells the draws of held-out rows and of the trials of "auto" from those of the epochs' orders.
+_HELD_OUT, _TRIALS = 1, 2
 
 
 class Trainer:
@@ -44,8 +43,9 @@ class Trainer:
     loss : str, or what a function of `fastgd.losses` returns
         See `fastgd.losses`.
     optimizer : optimiser, optional
-        See `fastgd.optimizers`; by default `SGD()`. With learning_rate="auto", the rate is measured on some rows when
-        training begins (see `fastgd.autorate`), and `trainer.learning_rate` tells it.
+        See `fastgd.optimizers`; by default `SGD()`. With learning_rate="auto", short trials on some of the rows choose
+        the rate r when training begins, and then it is `schedules.Cooldown(r, updates in an epoch)`: see
+        `fastgd.autorate.automatic_schedule`. `trainer.learning_rate` is r before and after each epoch.
     batch_size : int or None
         Rows per update: 1 is online, B is mini-batch (the gradient is the mean over the B rows; the last batch of an
         epoch may be smaller), None is full batch.
@@ -121,7 +121,7 @@ class Trainer:
         self.average_from = None if average_from is None else _check.integer(average_from, "average_from", 1)
         self.learning_rate_factor = 1.0
         self.history = History()
-        self._measured_rate: float | None = None
+        self._measured_rate: Schedule | None = None
         self._past_updates = 0
         self._engine: Engine | None = None
         self._engine_optimizer: Optimizer | None = None
@@ -270,12 +270,8 @@ class Trainer:
         if standardize is not None and standardize.mean is None:
             standardize.fit(dataset)
         if self.optimizer.learning_rate == "auto" and self._measured_rate is None:
-            n_rows = min(_ROWS_FOR_RATE, self.model.chunk_rows, dataset.n_samples)
-            reader = Reader(dataset, self.model.dtype, n_rows, self.model.mean_and_scale)
-            reader.order = ChosenRows(np.linspace(0, dataset.n_samples - 1, n_rows).astype(np.int64))
-            block = reader.read(0, n_rows)
-            require_finite(block, reader.row)
-            self._measured_rate = safe_learning_rate(self.model, block, batch_rows)
+            rng = np.random.default_rng([self.seed, 0, _TRIALS])
+            self._measured_rate = automatic_schedule(self.model, dataset, batch_rows, rng, self._engine_of)
         engine = self._prepared_engine()
         engine.prepare(batch_rows)
         in_place = engine.takes_rows_in_place
@@ -288,12 +284,12 @@ class Trainer:
             # A new optimiser starts afresh, and so does its count of updates.
             self._past_updates = self.n_updates
             rate = self._measured_rate if self.optimizer.learning_rate == "auto" else self.optimizer.learning_rate
-            schedule = as_schedule(rate)
-            self._engine = Engine(
-                self.model, self.loss, self.optimizer, schedule, self._regularization(), seed=self.seed
-            )
+            self._engine = self._engine_of(self.model, as_schedule(rate))
             self._engine_optimizer = self.optimizer
         return self._engine
+
+    def _engine_of(self, model: Model, schedule: Schedule) -> Engine:
+        return Engine(model, self.loss, self.optimizer, schedule, self._regularization(), seed=self.seed)
 
     def _regularization(self) -> kernels.NoRegularization | kernels.Regularization:
         bounds = self.clip_value, self.clip_norm, self.max_norm, self.average_from
@@ -337,7 +333,7 @@ class Trainer:
             "loss": losses.describe(self.loss),
             "optimizer": self.optimizer.describe(),
             "learning_rate_factor": self.learning_rate_factor,
-            "measured_rate": self._measured_rate,
+            "measured_rate": self._measured_rate and self._measured_rate.describe(),
             "past_updates": self._past_updates if is_current else self.n_updates,
             "history": [list(record) for record in self.history],
         }
@@ -362,7 +358,7 @@ class Trainer:
             **{name: run[name] for name in _SETTINGS},
         )
         trainer.learning_rate_factor = run["learning_rate_factor"]
-        trainer._measured_rate = run["measured_rate"]
+        trainer._measured_rate = run["measured_rate"] and schedules.restore(run["measured_rate"])
         trainer._past_updates = run["past_updates"]
         for record in run["history"]:
             trainer.history.append(EpochRecord(*record))

@@ -203,6 +203,12 @@ def summed_over_outputs(loss, out, target, sample_weight, scale, d_out):
     for i in range(out.shape[0]):
         if sample_weight.size:
             weight = sample_weight[i]
+            if weight == 0:
+                # The loss of a finite output may overflow, and 0 · inf is NaN; an output that is NaN itself must show.
+                for j in range(out.shape[1]):
+                    d_out[i, j] = weight * out[i, j]
+                    total += d_out[i, j]
+                continue
         row = 0.0
         for j in range(out.shape[1]):
             value, derivative = pointwise(loss, out[i, j], target[i, j])

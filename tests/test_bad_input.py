@@ -182,6 +182,18 @@ def test_bad_feature_of_any_neuron(batch_size, sign, value):
             np.testing.assert_array_equal(model.parameters, before)
 
 
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("loss", ["half_squared_error", "quantile", "poisson"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_bad_target_of_weight_zero(value, loss, batch_size):
+    targets, weight = np.ones(8), np.ones(8)
+    targets[5], weight[5] = value, 0
+    trainer = gd.Trainer(gd.Model([gd.Linear(3, 2), gd.ReLU(), gd.Linear(2, 1)]), loss, batch_size=batch_size)
+    with pytest.raises(ValueError, match=f"y holds {value} .*row 5; expected|y holds {value} in row 5; poisson"):
+        trainer.fit(np.ones((8, 3)), targets, sample_weight=weight)
+    assert trainer.n_updates == (5 if batch_size == 1 else 1)
+
+
 def test_value_too_large_for_float32():
     rows = np.ones((4, 5))
     rows[2, 3] = 1e300

@@ -396,6 +396,26 @@ def test_a_poisson_rate_that_overflows_is_divergence(z):
     assert model.parameters == [z]
 
 
+@pytest.mark.parametrize("batch_size", [1, 4, None])
+@pytest.mark.parametrize("z", [100.0, 1e4])
+def test_a_poisson_rate_that_overflows_moves_nothing_at_weight_zero(z, batch_size, dtype):
+    """1e4 overflows in both dtypes, 100 in float32 alone; the rows of weight one are learnt as if they stood alone."""
+    X, y = np.ones((8, 1)), np.ones(8)
+    weight = np.zeros(8)
+    model = gd.Model([gd.Linear(1, 1, bias=False, init=[[z]])], dtype=dtype)
+    assert model.loss(X, y, "poisson", weight) == 0
+    trainer = gd.Trainer(model, "poisson", batch_size=batch_size)
+    assert trainer.fit(X, y, sample_weight=weight).loss == [0]
+    assert model.parameters == [z]
+    assert trainer.n_updates == 0
+    X[::2], weight[::2] = 1 / z, 1
+    loss, gradient = model.loss_and_gradient(X, y, "poisson", weight)
+    assert loss == pytest.approx((np.e - 1) / 2, rel=rounding(dtype, 4))
+    np.testing.assert_allclose(gradient, [(np.e - 1) / 2 / z], rtol=rounding(dtype, 4))
+    assert np.isfinite(trainer.fit(X, y, sample_weight=weight).loss[-1])
+    assert trainer.n_updates == (4 if batch_size == 1 else -(-8 // (batch_size or 8)))
+
+
 OPTIMIZERS = {
     "SGD": gd.SGD(0.1),
     "momentum": gd.SGD(0.1, momentum=0.9, weight_decay=0.1),

@@ -9,6 +9,7 @@ from cases import model_of, rows_for
 import fastgd as gd
 from fastgd.schedules import (
     Constant,
+    Cooldown,
     CosineWarmRestarts,
     Exponential,
     InverseScaling,
@@ -46,6 +47,7 @@ FORMULAS = {
     Step: lambda s, t: s.learning_rate * s.gamma ** ((t - 1) // s.step_size),
     Exponential: lambda s, t: s.learning_rate * s.gamma ** (t - 1),
     CosineWarmRestarts: cosine_warm_restarts,
+    Cooldown: lambda s, t: s.learning_rate * min(1, (1 - (t - 1) % s.period / s.period) / s.share),
     OneCycle: one_cycle,
     LinearWarmup: lambda s, t: (
         (s.start_factor + (1 - s.start_factor) * min(t, s.n_updates) / s.n_updates) * formula(s.learning_rate, t)
@@ -72,6 +74,9 @@ SCHEDULES = [
     CosineWarmRestarts(0.5, T_0=13, eta_min=0.05),
     CosineWarmRestarts(0.5, T_0=3, T_mult=2, eta_min=0.05),
     CosineWarmRestarts(0.5, T_0=2, T_mult=3),
+    Cooldown(0.5, period=1),
+    Cooldown(0.5, period=13),
+    Cooldown(0.5, period=40, share=1),
     LinearWarmup(0.5, n_updates=20),
     LinearWarmup(0.5, n_updates=1, start_factor=0.5),
     LinearWarmup(InverseScaling(0.5), n_updates=30, start_factor=0.1),
@@ -88,6 +93,7 @@ EACH = {
     "step": Step(0.05, step_size=4, gamma=0.7),
     "exponential": Exponential(0.05, gamma=0.95),
     "cosine": CosineWarmRestarts(0.05, T_0=3, T_mult=2),
+    "cool-down": Cooldown(0.05, period=5, share=0.5),
     "warm-up": LinearWarmup(InverseScaling(0.05), n_updates=8),
     "one-cycle": OneCycle(0.05, total_steps=25),
 }
@@ -99,6 +105,16 @@ def test_two_hundred_rates_are_the_formula(schedule):
     # A cosine near its end is a difference of numbers of the size of the rate.
     np.testing.assert_allclose(schedule(np.arange(1.0, 201)), expected, rtol=1e-12, atol=1e-15)
     np.testing.assert_array_equal(schedule(np.arange(150.0, 201)), schedule(np.arange(1.0, 201))[149:])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+def test_rates_called_constant_are(schedule):
+    rates = schedule(np.arange(1.0, 101))
+    found = [(i, j) for i in range(100) for j in range(i, 100) if schedule.is_constant(i + 1.0, j + 1.0)]
+    for i, j in found:
+        assert (rates[i : j + 1] == rates[i]).all()
+    if isinstance(schedule, Cooldown) and schedule.share < 1 < schedule.period:
+        assert len(found) > 100
 
 
 PYTORCH = [
@@ -305,6 +321,10 @@ BAD = [
     (lambda: CosineWarmRestarts(0.1, T_0=5, T_mult=0), ValueError, "T_mult is 0; expected at least 1"),
     (lambda: CosineWarmRestarts(0.1, T_0=5, T_mult=1.5), TypeError, r"T_mult is 1\.5; expected an integer"),
     (lambda: CosineWarmRestarts(0.1, T_0=5, eta_min=-1), ValueError, "eta_min is -1; expected"),
+    (lambda: Cooldown(-1, period=5), ValueError, "learning_rate is -1; expected"),
+    (lambda: Cooldown(0.1, period=0), ValueError, "period is 0; expected at least 1"),
+    (lambda: Cooldown(0.1, period=5, share=0), ValueError, "share is 0; expected more than 0"),
+    (lambda: Cooldown(0.1, period=5, share=2), ValueError, r"share is 2\.0; expected a number from 0 to 1"),
     (lambda: LinearWarmup(0.1, n_updates=0), ValueError, "n_updates is 0; expected at least 1"),
     (lambda: LinearWarmup(0.1, n_updates=5, start_factor=-1), ValueError, "start_factor is -1; expected"),
     (lambda: LinearWarmup(-0.1, n_updates=5), ValueError, r"learning_rate is -0\.1; expected"),

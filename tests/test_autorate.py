@@ -1,0 +1,121 @@
+"""learning_rate="auto": the rate that short trials choose, and what they leave alone."""
+
+import math
+
+import numpy as np
+import pytest
+
+import fastgd as gd
+from fastgd.autorate import _best
+from fastgd.data import ArrayDataset
+
+LAYERS = [gd.Standardize(5), gd.Linear(5, 7), gd.ReLU(), gd.Linear(7, 1)]
+NEURON = [gd.Standardize(5), gd.Linear(5, 1), gd.ReLU()]
+
+
+def rows(n_samples=1001):
+    return gd.data.synthetic(n_samples, 5, hidden=(4,), seed=1, dtype="float64").arrays()
+
+
+def auto(optimizer=gd.SGD, batch_size=4, layers=LAYERS, **options):
+    return gd.Trainer(gd.Model(layers, seed=2), optimizer=optimizer("auto"), batch_size=batch_size, **options)
+
+
+@pytest.mark.parametrize("edge", [None, 1, 3])
+@pytest.mark.parametrize("best", range(-30, 31))
+def test_the_walk_finds_the_least(best, edge):
+    """Results that rise on both sides, and that are infinite from some steps above the least."""
+    seen = []
+
+    def result(k):
+        seen.append(k)
+        return math.inf if edge is not None and k >= best + edge else abs(k - best - 0.1)
+
+    assert _best(result) == best
+    assert len(seen) == len(set(seen)) <= 8 + abs(best) / 4
+
+
+def test_the_walk_ends():
+    assert abs(_best(lambda k: math.inf)) <= 40
+    assert _best(lambda k: 1.0) == 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("layers", [LAYERS, NEURON], ids=["hidden layer", "neuron"])
+def test_trials_leave_nothing_behind(layers, batch_size):
+    """Training is that of the cool-down schedule that the rate belongs to."""
+    X, y = rows()
+    trainer = auto(layers=layers, batch_size=batch_size)
+    assert trainer.learning_rate is None
+    trainer.fit(X, y, epochs=3)
+    period = -(-1001 // batch_size)
+    assert trainer.n_updates == 3 * period
+    schedule = gd.schedules.Cooldown(trainer.learning_rate, period)
+    twin = gd.Trainer(gd.Model(layers, seed=2), optimizer=gd.SGD(schedule), batch_size=batch_size)
+    twin.fit(X, y, epochs=3)
+    np.testing.assert_array_equal(trainer.model.parameters, twin.model.parameters)
+    assert trainer.history.loss == twin.history.loss
+
+
+@pytest.mark.parametrize("optimizer", [gd.SGD, gd.Adam])
+def test_one_epoch_at_a_time_with_files_between(optimizer, tmp_path):
+    X, y = rows()
+    whole, trainer = auto(optimizer), auto(optimizer)
+    whole.fit(X, y, epochs=3)
+    for _ in range(3):
+        trainer.fit(X, y)
+        trainer.save(tmp_path / "run")
+        trainer = gd.Trainer.load(tmp_path / "run")
+        assert trainer.learning_rate == pytest.approx(whole.learning_rate, rel=1e-15)
+    np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
+
+
+def test_the_rate_follows_the_optimizer_and_the_loss():
+    """What momentum adds up, and a loss's curvature, lower it in proportion; the second moments of X know neither."""
+    X, y = rows(4000)
+    rates = []
+    for optimizer, scale in ((gd.SGD, 1), (lambda rate: gd.SGD(rate, momentum=0.95), 1), (gd.SGD, 0.01)):
+        trainer = auto(optimizer, loss="squared_epsilon_insensitive" if scale == 1 else gd.losses.huber(10.0))
+        trainer.fit(X, y)
+        rates.append(trainer.learning_rate)
+    plain, with_momentum, of_half_the_curvature = rates
+    assert with_momentum < plain / 4
+    assert of_half_the_curvature > 1.4 * plain
+
+
+def test_an_epoch_of_few_updates_makes_no_trial():
+    X, y = rows(1001)
+    rates = {seed: auto(batch_size=32, seed=seed) for seed in (0, 1)}
+    for trainer in rates.values():
+        trainer.fit(X, y)
+    assert rates[0].learning_rate == rates[1].learning_rate
+
+
+class Counted(ArrayDataset):
+    n_read = 0
+
+    def read(self, rows, out):
+        self.n_read += len(out.X)
+        super().read(rows, out)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_trials_take_a_part_of_an_epoch(batch_size):
+    data = Counted(*rows(20_000))
+    auto(batch_size=batch_size, layers=LAYERS[1:]).fit(data, epochs=1)
+    assert data.n_read < 1.5 * 20_000
+
+
+@pytest.mark.parametrize("row", [0, 3999])
+@pytest.mark.parametrize(("value", "expected"), [(np.nan, "expected finite"), (-1, "poisson expects")])
+def test_bad_rows_of_a_trial_are_named(value, expected, row):
+    """The first row and the last are always among those of the trials."""
+    X, y = rows(4000)
+    y = np.abs(y)
+    y[row] = value
+    trainer = auto(loss="poisson")
+    before = trainer.model.parameters.copy()
+    with pytest.raises(ValueError, match=f"y holds {value}.* in row {row}; {expected}"):
+        trainer.fit(X, y)
+    np.testing.assert_array_equal(trainer.model.parameters, before)
+    assert trainer.learning_rate is None
