@@ -9,6 +9,7 @@ import numpy as np
 
 from fastgd import kernels
 from fastgd._version import __version__
+from fastgd.threads import usable_processors
 
 
 def read_bandwidth(n_bytes: int = 256 << 20, repeats: int = 5) -> float:
@@ -38,14 +39,8 @@ def describe() -> dict[str, str]:
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         **versions,
         "BLAS": f"{blas['name']} {blas['version']} (SciPy's)",
-        "processors": str(_usable_processors()),
+        "processors": str(usable_processors()),
         "BLAS threads": ", ".join(limits) or "as BLAS chooses (set OPENBLAS_NUM_THREADS to limit)",
         "cache": "nowhere: no directory is writable, set NUMBA_CACHE_DIR" if cache is None else str(cache),
         "cache writable": "yes" if cache is not None and os.access(cache, os.W_OK) else "no",
     }
-
-
-def _usable_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -16,6 +16,17 @@ from fastgd.kernels.activation import LINEAR, RELU
 from fastgd.kernels.network import BIAS, BIAS_END, KIND, N_COLUMNS, N_IN, N_OUT, OUTPUT, WEIGHT
 from fastgd.layers import LAYERS, Layer, Linear, ReLU, Standardize
 from fastgd.losses import Loss, as_loss, n_targets, require_targets
+from fastgd.threads import blas_threads
+
+# By whether there is no more than Linear and ReLU, and whether the products are worth all processors: from so many
+# multiplications and additions in one on, waking them takes less than they save.
+_NETWORKS = {
+    (True, False): kernels.Network,
+    (False, False): kernels.GeneralNetwork,
+    (True, True): kernels.WideNetwork,
+    (False, True): kernels.WideGeneralNetwork,
+}
+_WIDE = 100_000_000
 
 
 class Model:
@@ -96,7 +107,7 @@ class Model:
 
     def network(
         self, max_rows: int, dropout_seed: int | None = None, progress: np.ndarray | None = None
-    ) -> kernels.Network | kernels.GeneralNetwork:
+    ) -> kernels.Network:
         """The stack as the kernels see it, with buffers for chunks of at most `max_rows`.
 
         dropout_seed : what Dropout draws from while training; None where nothing is dropped
@@ -117,7 +128,9 @@ class Model:
             parameter, output = end, output + rows * n_out
         numbers = [0 if isinstance(layer, Linear) else layer.number_in(self.dtype) for layer in self._stack]
         is_plain = {layer.kind for layer in self._stack} <= {LINEAR, RELU}
-        return (kernels.Network if is_plain else kernels.GeneralNetwork)(
+        largest = max(end - begin for begin, end, _ in weights)
+        is_wide = blas_threads() > 1 and 2 * rows * largest >= _WIDE
+        return _NETWORKS[is_plain, is_wide](
             layers=table,
             weights=np.array(weights, np.int64),
             numbers=np.array(numbers, self.dtype),
@@ -125,6 +138,7 @@ class Model:
             outputs=np.empty(output, self.dtype),
             deltas=np.empty(output, self.dtype),
             masks=np.empty(output, np.bool_),
+            panel=np.empty(largest if is_wide else kernels.panel_size(max(rows, *self._widths)), self.dtype),
             seed=np.array([0 if dropout_seed is None else dropout_seed % (2**64 - 1) + 1], np.uint64),
             progress=np.zeros(4) if progress is None else progress,
         )

@@ -30,10 +30,20 @@ from .lanes import HalfPrecision
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative
 from .memory import sum_elements
-from .network import GeneralNetwork, Network, evaluate_network, loss_and_gradient, predict_network, train_network
+from .network import (
+    GeneralNetwork,
+    Network,
+    WideGeneralNetwork,
+    WideNetwork,
+    evaluate_network,
+    loss_and_gradient,
+    predict_network,
+    train_network,
+)
 from .neuron import LinearNeuron, ReLUNeuron, Rows, train_neuron_by_fours, train_neuron_row_by_row
 from .neuron_batches import train_neuron_in_batches
 from .order import InOrder, Shuffled
+from .product import add_outer, multiply, multiply_rows, panel_size
 from .regularization import NoRegularization, Regularization, after_update, before_update
 from .shuffle import chunked_rows, shuffle_windows
 from .synthetic import synthetic_rows
@@ -51,6 +61,9 @@ __all__ = [
     "Rows",
     "Shuffled",
     "Vectors",
+    "WideGeneralNetwork",
+    "WideNetwork",
+    "add_outer",
     "after_update",
     "before_update",
     "cache_directory",
@@ -66,7 +79,10 @@ __all__ = [
     "linear_forward",
     "loss_and_derivative",
     "loss_and_gradient",
+    "multiply",
+    "multiply_rows",
     "observe",
+    "panel_size",
     "predict_network",
     "relu_backward",
     "relu_forward",

@@ -29,6 +29,8 @@ from numba.extending import (
     type_callable,
 )
 
+from .llvm import BYTES, address_of, call, everywhere_in, first_lanes, masked_load, masked_store, suffix
+
 
 class HalfPrecision(NamedTuple):
     """An array of float16, which Numba does not know on processors.
@@ -83,57 +85,13 @@ for _operations, _instruction in (
         _define(_operation, _instruction)
 
 
-def _everywhere(builder, scalar, count):
-    index = ir.IntType(32)
-    undefined = ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined)
-    first = builder.insert_element(undefined, scalar, ir.Constant(index, 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(index, count), [0] * count))
-
-
-def _first(builder, n, count):
-    """The lanes' mask: true for the first n."""
-    index = ir.IntType(32)
-    places = ir.Constant(ir.VectorType(index, count), list(range(count)))
-    return builder.icmp_signed(">", _everywhere(builder, builder.trunc(n, index), count), places)
-
-
-def _address(context, builder, array_type, array, begin):
-    """Where an array's element lies, and its LLVM type."""
-    if isinstance(array_type, types.BaseNamedTuple):
-        array_type, array, element = array_type.types[0], builder.extract_value(array, 0), ir.HalfType()
-    else:
-        element = context.get_data_type(array_type.dtype)
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [begin]), element
-
-
-def _call(builder, name, result, *arguments):
-    """Call one of LLVM's own functions."""
-    function_type = ir.FunctionType(result, [argument.type for argument in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), arguments)
-
-
-_SUFFIXES = {"half": "f16", "float": "f32", "double": "f64"}
-
-
-def _suffix(vector):
-    return f"v{vector.count}{_SUFFIXES.get(str(vector.element), vector.element)}"
-
-
-_BYTES = {"half": 2, "float": 4, "double": 8}
-
-
-def _alignment(element):
-    return ir.Constant(ir.IntType(32), _BYTES.get(str(element)) or element.width // 8)
-
-
 def _converted(builder, lanes, array_type, result):
     """Lanes of an array's elements as lanes of floats."""
     source, target = str(lanes.type.element), str(result.element)
     if source == target:
         return lanes
-    if source in _BYTES:
-        return (builder.fpext if _BYTES[source] < _BYTES[target] else builder.fptrunc)(lanes, result)
+    if source in BYTES:
+        return (builder.fpext if BYTES[source] < BYTES[target] else builder.fptrunc)(lanes, result)
     return (builder.sitofp if array_type.dtype.signed else builder.uitofp)(lanes, result)
 
 
@@ -148,7 +106,7 @@ def lane_count(typing_context, number):
 def everywhere(typing_context, number):
     """The number in every lane."""
     lanes = Lanes(number)
-    return lanes(number), lambda context, builder, _, arguments: _everywhere(builder, arguments[0], lanes.count)
+    return lanes(number), lambda context, builder, _, arguments: everywhere_in(builder, arguments[0], lanes.count)
 
 
 @intrinsic
@@ -160,13 +118,10 @@ def load(typing_context, array, begin, n, number):
     lanes = Lanes(number)
 
     def code(context, builder, signature, arguments):
-        address, element = _address(context, builder, array, *arguments[:2])
+        address, element = address_of(context, builder, array, *arguments[:2])
         vector = ir.VectorType(element, lanes.count)
-        mask = _first(builder, arguments[2], lanes.count)
-        pointer = builder.bitcast(address, vector.as_pointer())
-        zeros = ir.Constant(vector, None)
-        name = f"llvm.masked.load.{_suffix(vector)}.p0"
-        loaded = _call(builder, name, vector, pointer, _alignment(element), mask, zeros)
+        mask = first_lanes(builder, arguments[2], lanes.count)
+        loaded = masked_load(builder, builder.bitcast(address, vector.as_pointer()), mask)
         return _converted(builder, loaded, array, context.get_value_type(lanes))
 
     return lanes(array, types.intp, types.intp, number), code
@@ -178,11 +133,9 @@ def store(typing_context, array, begin, n, lanes):
 
     def code(context, builder, signature, arguments):
         values = arguments[3]
-        address, element = _address(context, builder, array, *arguments[:2])
+        address, _ = address_of(context, builder, array, *arguments[:2])
         pointer = builder.bitcast(address, values.type.as_pointer())
-        mask = _first(builder, arguments[2], lanes.count)
-        name = f"llvm.masked.store.{_suffix(values.type)}.p0"
-        _call(builder, name, ir.VoidType(), values, pointer, _alignment(element), mask)
+        masked_store(builder, values, pointer, first_lanes(builder, arguments[2], lanes.count))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, lanes), code
@@ -194,7 +147,7 @@ def total(typing_context, lanes):
 
     def code(context, builder, signature, arguments):
         element = arguments[0].type.element
-        name = f"llvm.vector.reduce.fadd.{_suffix(arguments[0].type)}"
+        name = f"llvm.vector.reduce.fadd.{suffix(arguments[0].type)}"
         function_type = ir.FunctionType(element, [element, arguments[0].type])
         function = cgutils.get_or_insert_function(builder.module, function_type, name)
         return builder.call(function, [ir.Constant(element, 0.0), arguments[0]], fastmath=("reassoc",))
@@ -220,11 +173,11 @@ def prefetch(typing_context, array, begin):
     """Ask for the memory at an element, which may lie beyond the array's end, in the second-level cache."""
 
     def code(context, builder, signature, arguments):
-        address, _ = _address(context, builder, array, *arguments)
+        address, _ = address_of(context, builder, array, *arguments)
         pointer = builder.bitcast(address, ir.IntType(8).as_pointer())
         reading, locality, data = 0, 2, 1
         how = [ir.Constant(ir.IntType(32), number) for number in (reading, locality, data)]
-        _call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, *how)
+        call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, *how)
         return context.get_dummy_value()
 
     return types.void(array, types.intp), code

@@ -1,21 +1,80 @@
 """The linear layer: z = x Wᵀ + b, and the products of its backward pass.
 
-The products are BLAS calls; see `fastgd.kernels` for the conventions.
+See `fastgd.kernels` for the conventions.
 """
 
 import numpy as np
 
 from ._jit import inlined_kernel
+from .product import add_outer, multiply, multiply_rows
+from .tiles import TILE_ROWS
+from .views import matrix, vector
+
+# Fewer columns do not fill a tile enough.
+_FEW_COLUMNS = 12
 
 
 @inlined_kernel
-def linear_forward(x, weight, bias, out):
+def linear_forward(x, weight, bias, out, panel):
     """out = x Wᵀ + b  (the article's o2).
 
     x : (n_samples, n_in)          weight : (n_out, n_in)
     bias : (n_out,), or (0,) for a layer without bias
-    out : (n_samples, n_out), overwritten
+    out : (n_samples, n_out), overwritten          panel : (panel_size(n_in),), scratch
     """
+    n_samples, n_in = x.shape
+    if n_samples < TILE_ROWS or weight.shape[0] < _FEW_COLUMNS:
+        multiply_rows(vector(x), n_in, vector(weight), bias, out)
+    else:
+        one = out.dtype.type(1)
+        multiply(vector(x), (n_in, 1), vector(weight), True, n_in, out, bias, one, out.dtype.type(0), panel)
+
+
+@inlined_kernel
+def linear_backward_input(d_out, weight, d_x, panel):
+    """d_x = d_out W  (the article's δ2).
+
+    d_out : (n_samples, n_out)     weight : (n_out, n_in)
+    d_x : (n_samples, n_in), overwritten          panel : (panel_size(n_out),), scratch
+    """
+    n_out = weight.shape[0]
+    one, zero = d_x.dtype.type(1), d_x.dtype.type(0)
+    multiply(vector(d_out), (n_out, 1), vector(weight), False, n_out, d_x, d_x[0, :0], one, zero, panel)
+
+
+@inlined_kernel
+def linear_backward_parameters(d_out, x, alpha, beta, d_weight, d_bias, panel):
+    """d_weight = beta d_weight + alpha d_outᵀ x;  d_bias = beta d_bias + alpha · sum of d_out over the samples.
+
+    With alpha = 1 and beta = 0 these are the gradients (the article's δw), and with alpha = -rate and beta = 1, on the
+    weight and bias themselves, the update (ŵ).
+
+    d_out : (n_samples, n_out)     x : (n_samples, n_in)          alpha, beta : scalars
+    d_weight : (n_out, n_in), modified in place, not read where beta is zero
+    d_bias : (n_out,), the same, or (0,) for a layer without bias          panel : (panel_size(n_samples),), scratch
+    """
+    n_samples, n_out = d_out.shape
+    if n_samples == 1:
+        add_outer(vector(d_out), vector(x), alpha, beta, d_weight)
+    else:
+        multiply(vector(d_out), (1, n_out), vector(x), False, n_samples, d_weight, d_bias[:0], alpha, beta, panel)
+    sum_into(d_out, alpha, beta, d_bias)
+
+
+@inlined_kernel
+def sum_into(d_out, alpha, beta, d_bias):
+    """d_bias = beta d_bias + alpha · sum of d_out over the samples."""
+    if d_bias.size:
+        for j in range(d_bias.size):
+            d_bias[j] = type(beta)(0) if beta == 0 else beta * d_bias[j]
+        for i in range(d_out.shape[0]):
+            for j in range(d_out.shape[1]):
+                d_bias[j] += alpha * d_out[i, j]
+
+
+@inlined_kernel
+def linear_forward_by_blas(x, weight, bias, out, panel):
+    """As `linear_forward`, on all processors."""
     np.dot(x, weight.T, out)
     if bias.size:
         for i in range(out.shape[0]):
@@ -24,26 +83,18 @@ def linear_forward(x, weight, bias, out):
 
 
 @inlined_kernel
-def linear_backward_input(d_out, weight, d_x):
-    """d_x = d_out W  (the article's δ2).
-
-    d_out : (n_samples, n_out)     weight : (n_out, n_in)
-    d_x : (n_samples, n_in), overwritten
-    """
+def linear_backward_input_by_blas(d_out, weight, d_x, panel):
+    """As `linear_backward_input`, on all processors."""
     np.dot(d_out, weight, d_x)
 
 
 @inlined_kernel
-def linear_backward_parameters(d_out, x, d_weight, d_bias):
-    """d_weight = d_outᵀ x;  d_bias = sum of d_out over the samples  (the article's δw).
-
-    d_out : (n_samples, n_out)     x : (n_samples, n_in)
-    d_weight : (n_out, n_in), overwritten
-    d_bias : (n_out,), overwritten, or (0,) for a layer without bias
-    """
-    np.dot(d_out.T, x, d_weight)
-    if d_bias.size:
-        d_bias[:] = 0
-        for i in range(d_out.shape[0]):
-            for j in range(d_out.shape[1]):
-                d_bias[j] += d_out[i, j]
+def linear_backward_parameters_by_blas(d_out, x, alpha, beta, d_weight, d_bias, panel):
+    """As `linear_backward_parameters`, on all processors; the panel has room for d_weight."""
+    product = matrix(panel, 0, d_weight.shape[0], d_weight.shape[1])
+    np.dot(d_out.T, x, product)
+    for i in range(d_weight.shape[0]):
+        for j in range(d_weight.shape[1]):
+            before = type(beta)(0) if beta == 0 else beta * d_weight[i, j]
+            d_weight[i, j] = before + alpha * product[i, j]
+    sum_into(d_out, alpha, beta, d_bias)

@@ -33,11 +33,18 @@ from .activation import (
     tanh_backward,
     tanh_forward,
 )
-from .linear import linear_backward_input, linear_backward_parameters, linear_forward
+from .linear import (
+    linear_backward_input,
+    linear_backward_input_by_blas,
+    linear_backward_parameters,
+    linear_backward_parameters_by_blas,
+    linear_forward,
+    linear_forward_by_blas,
+)
 from .loss import loss_and_derivative
 from .random import subkey
-from .regularization import after_update, before_update
-from .update import observe, update_parameters
+from .regularization import after_update, before_update, is_unregularized
+from .update import is_plain, observe, update_parameters
 from .views import matrix, vector
 
 # Columns of Network.layers: where a layer's weight and bias begin in the flat parameter vector, where the bias ends
@@ -55,6 +62,7 @@ class Network(NamedTuple):
     chunk_rows : int
     outputs, deltas : (chunk_rows · sum of all N_OUT,), the layers' outputs and the loss's derivatives by them
     masks : the same size, bool
+    panel : scratch of the products: (panel_size(the largest width or chunk_rows),) or, for BLAS, as long as a weight
     seed : (1,) uint64, what Dropout draws from; zero where nothing is dropped
     progress : (4,) float64, as `train_network` keeps it
     """
@@ -66,12 +74,48 @@ class Network(NamedTuple):
     outputs: np.ndarray
     deltas: np.ndarray
     masks: np.ndarray
+    panel: np.ndarray
     seed: np.ndarray
     progress: np.ndarray
 
 
 class GeneralNetwork(Network):
     """A stack of any layers; the same fields, and code of its own."""
+
+
+class WideNetwork(Network):
+    """A stack of Linear and ReLU whose products are worth all processors."""
+
+
+class WideGeneralNetwork(Network):
+    """A stack of any layers whose products are worth all processors."""
+
+
+_OWN_PRODUCTS = (linear_forward, linear_backward_input, linear_backward_parameters)
+_BLAS_PRODUCTS = (linear_forward_by_blas, linear_backward_input_by_blas, linear_backward_parameters_by_blas)
+_PRODUCTS = {
+    Network: _OWN_PRODUCTS,
+    GeneralNetwork: _OWN_PRODUCTS,
+    WideNetwork: _BLAS_PRODUCTS,
+    WideGeneralNetwork: _BLAS_PRODUCTS,
+}
+
+
+@by_type({kind: products[0] for kind, products in _PRODUCTS.items()})
+def _forward_linear(kernel):
+    return lambda network, x, weight, bias, out: kernel(x, weight, bias, out, network.panel)
+
+
+@by_type({kind: products[1] for kind, products in _PRODUCTS.items()})
+def _backward_linear_input(kernel):
+    return lambda network, d_out, weight, d_x: kernel(d_out, weight, d_x, network.panel)
+
+
+@by_type({kind: products[2] for kind, products in _PRODUCTS.items()})
+def _backward_linear_parameters(kernel):
+    return lambda network, d_out, x, alpha, beta, d_weight, d_bias: kernel(
+        d_out, x, alpha, beta, d_weight, d_bias, network.panel
+    )
 
 
 @inlined_kernel
@@ -120,12 +164,18 @@ def _deactivate_any(network, k, d_out, z, out, mask, d_z):
         copy_elements(d_out, d_z)
 
 
-@by_type({Network: _activate_relu, GeneralNetwork: _activate_any})
+@by_type(
+    dict.fromkeys((Network, WideNetwork), _activate_relu)
+    | dict.fromkeys((GeneralNetwork, WideGeneralNetwork), _activate_any)
+)
 def _activate(kernel):
     return lambda network, k, z, out, mask: kernel(network, k, z, out, mask)
 
 
-@by_type({Network: _deactivate_relu, GeneralNetwork: _deactivate_any})
+@by_type(
+    dict.fromkeys((Network, WideNetwork), _deactivate_relu)
+    | dict.fromkeys((GeneralNetwork, WideGeneralNetwork), _deactivate_any)
+)
 def _deactivate(kernel):
     return lambda network, k, d_out, z, out, mask, d_z: kernel(network, k, d_out, z, out, mask, d_z)
 
@@ -144,7 +194,7 @@ def forward(network, parameters, x):
         out = matrix(network.outputs, begin, n_samples, n_out)
         if layer[KIND] == LINEAR:
             weight = matrix(parameters, layer[WEIGHT], n_out, n_in)
-            linear_forward(layer_input, weight, parameters[layer[BIAS] : layer[BIAS_END]], out)
+            _forward_linear(network, layer_input, weight, parameters[layer[BIAS] : layer[BIAS_END]], out)
         else:
             mask = network.masks[begin : begin + n_samples * n_out]
             _activate(network, k, vector(layer_input), vector(out), mask)
@@ -153,12 +203,14 @@ def forward(network, parameters, x):
 
 
 @inlined_kernel
-def backward(network, parameters, x, gradient):
-    """Run the layers in reverse on the chunk that `forward` has just seen.
+def backward(network, parameters, x, alpha, beta, gradient):
+    """Run the layers in reverse on the chunk that `forward` has just seen: gradient = beta gradient + alpha ∂loss/∂w.
 
-    The derivative by the last layer's output must stand in network.deltas.
+    The derivative by the last layer's output must stand in network.deltas. `gradient` may be the parameters: a layer's
+    are changed after all that depends on them.
 
-    x : as given to `forward`          gradient : like parameters, overwritten
+    x : as given to `forward`          alpha, beta : scalars
+    gradient : like parameters, modified in place, not read where beta is zero
     """
     n_samples = x.shape[0]
     for k in range(network.layers.shape[0] - 1, -1, -1):
@@ -167,12 +219,13 @@ def backward(network, parameters, x, gradient):
         d_out = matrix(network.deltas, begin, n_samples, n_out)
         previous = network.layers[k - 1, OUTPUT] if k else 0
         if layer[KIND] == LINEAR:
-            layer_input = matrix(network.outputs, previous, n_samples, n_in) if k else x
-            d_weight = matrix(gradient, layer[WEIGHT], n_out, n_in)
-            linear_backward_parameters(d_out, layer_input, d_weight, gradient[layer[BIAS] : layer[BIAS_END]])
             if k:
                 d_x = matrix(network.deltas, previous, n_samples, n_in)
-                linear_backward_input(d_out, matrix(parameters, layer[WEIGHT], n_out, n_in), d_x)
+                _backward_linear_input(network, d_out, matrix(parameters, layer[WEIGHT], n_out, n_in), d_x)
+            layer_input = matrix(network.outputs, previous, n_samples, n_in) if k else x
+            d_weight = matrix(gradient, layer[WEIGHT], n_out, n_in)
+            d_bias = gradient[layer[BIAS] : layer[BIAS_END]]
+            _backward_linear_parameters(network, d_out, layer_input, alpha, beta, d_weight, d_bias)
         elif k:
             size = n_samples * n_out
             mask, out = network.masks[begin : begin + size], network.outputs[begin : begin + size]
@@ -181,18 +234,27 @@ def backward(network, parameters, x, gradient):
 
 
 @inlined_kernel
-def loss_and_gradient(network, parameters, loss, x, y, sample_weight, scale, gradient):
-    """Forward pass, loss and backward pass on one chunk of rows; return its sums of losses and of weights' sizes.
+def forward_and_loss(network, parameters, loss, x, y, sample_weight, scale):
+    """Forward pass and loss on one chunk of rows; return its sums of losses and of weights' sizes.
 
-    network : Network or GeneralNetwork          parameters : (size,)          loss : a record of `loss.py`
+    network : Network or one of its kinds          parameters : (size,)          loss : a record of `loss.py`
     x : (n_samples, n_in)          y : (n_samples, n_targets)
     sample_weight : (n_samples,), or (0,)          scale : scalar, one over the size of the batch
-    gradient : like parameters, overwritten
     """
     out = forward(network, parameters, x)
     d_out = matrix(network.deltas, network.layers[-1, OUTPUT], out.shape[0], out.shape[1])
-    sums = loss_and_derivative(loss, out, y, sample_weight, scale, d_out)
-    backward(network, parameters, x, gradient)
+    return loss_and_derivative(loss, out, y, sample_weight, scale, d_out)
+
+
+@inlined_kernel
+def loss_and_gradient(network, parameters, loss, x, y, sample_weight, scale, gradient):
+    """As `forward_and_loss`, and the backward pass.
+
+    network, parameters, loss, x, y, sample_weight, scale : as for `forward_and_loss`
+    gradient : like parameters, overwritten
+    """
+    sums = forward_and_loss(network, parameters, loss, x, y, sample_weight, scale)
+    backward(network, parameters, x, type(scale)(1), type(scale)(0), gradient)
     return sums
 
 
@@ -218,24 +280,28 @@ def train_network(network, vectors, loss, optimizer, regularization, rates, X, y
         end = min(row + min(network.chunk_rows, batch_rows - done), X.shape[0])
         x = X[row:end]
         weights = sample_weight[row:end] if sample_weight.size else sample_weight
-        gradient = vectors.chunk_gradient if done else vectors.gradient
         progress[3] = done
         observe(optimizer, vectors, x, weights)
-        scale = dtype.type(1.0 / batch_rows)
-        losses, weight = loss_and_gradient(network, vectors.parameters, loss, x, y[row:end], weights, scale, gradient)
+        losses, weight = forward_and_loss(
+            network, vectors.parameters, loss, x, y[row:end], weights, dtype.type(1.0 / batch_rows)
+        )
         progress[0] += losses
         progress[2] += weight
-        if done:
-            for j in range(gradient.size):
-                vectors.gradient[j] += gradient[j]
+        t = np.int64(progress[1]) + 1
+        rate = dtype.type(rates[min(t - np.int64(n_before), rates.size) - 1])
+        # The gradient of a whole batch may go from the registers into the parameters: w += -rate · g.
+        is_direct = end - row == batch_rows and is_plain(optimizer) and is_unregularized(regularization)
+        target = vectors.parameters if is_direct else vectors.gradient
+        alpha, beta = dtype.type(-rate if is_direct else 1), dtype.type(1 if is_direct or done else 0)
+        if weight > 0 or not is_direct:
+            backward(network, vectors.parameters, x, alpha, beta, target)
         if done + end - row == batch_rows:
             if progress[2] > 0:
-                progress[1] += 1
-                t = np.int64(progress[1])
-                rate = dtype.type(rates[min(t - np.int64(n_before), rates.size) - 1])
-                before_update(regularization, network.weights, vectors)
-                update_parameters(optimizer, vectors, rate, t)
-                after_update(regularization, network.weights, vectors, rate, t)
+                progress[1] = t
+                if not is_direct:
+                    before_update(regularization, network.weights, vectors)
+                    update_parameters(optimizer, vectors, rate, t)
+                    after_update(regularization, network.weights, vectors, rate, t)
             progress[2] = 0
         row = end
 

@@ -161,3 +161,19 @@ def after_update(kernel):
     rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
     """
     return lambda regularization, weights, vectors, rate, t: kernel(regularization, weights, vectors, rate, t)
+
+
+@inlined_kernel
+def yes(regularization):
+    return True
+
+
+@inlined_kernel
+def no(regularization):
+    return False
+
+
+@by_type({NoRegularization: yes, Regularization: no})
+def is_unregularized(kernel):
+    """Whether nothing is done to the gradient or the parameters."""
+    return lambda regularization: kernel(regularization)

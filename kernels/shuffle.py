@@ -15,8 +15,8 @@ def chunked_rows(chunks, short_place, chunk_bits, n_rows, first, rows):
     """The rows at positions first, first + 1, ... of whole chunks laid end to end; past the last one, the last.
 
     chunks : (n_chunks,) int64, a permutation: chunk c holds 2**chunk_bits rows from c · 2**chunk_bits on, or fewer
-    short_place : int, where in `chunks` the last chunk stands          n_rows : int, of all chunks
-    rows : (n,) int64, overwritten
+    short_place : int, where in `chunks` the last chunk stands          chunk_bits : int
+    n_rows : int, of all chunks          first : int          rows : (n,) int64, overwritten
     """
     chunk_rows = 1 << chunk_bits
     missing = chunks.size * chunk_rows - n_rows
@@ -37,7 +37,7 @@ def shuffle_windows(rows, bits, key, first_window, shuffled):
     c = subkey(window_key, 2 r + 1). A last window that is shorter is shuffled by Fisher and Yates: for k = n - 1 to 1,
     swap row k with row ⌊(k + 1) u⌋, u = ⌊subkey(window_key, k) / 2³²⌋ / 2³².
 
-    rows : (n,) int64          key : uint64          first_window : int, the number of the first one
+    rows : (n,) int64          bits : int          key : uint64          first_window : int, the number of the first one
     shuffled : (n,) int64, overwritten
     """
     window_rows = 1 << bits

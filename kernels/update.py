@@ -245,3 +245,19 @@ def observe(kernel):
     x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
     """
     return lambda optimizer, vectors, x, sample_weight: kernel(optimizer, vectors, x, sample_weight)
+
+
+@inlined_kernel
+def yes(optimizer):
+    return True
+
+
+@inlined_kernel
+def no(optimizer):
+    return False
+
+
+@by_type(dict.fromkeys(UPDATES, no) | {PlainSGD: yes})
+def is_plain(kernel):
+    """Whether an update is no more than  w -= rate · g."""
+    return lambda optimizer: kernel(optimizer)

@@ -172,8 +172,9 @@ import numpy as np
 from fastgd import kernels
 f, g, h = np.ones(64, np.float32), np.ones(64, np.float32), np.ones((8, 8), np.float32)
 mask = np.ones(64, np.bool_)
-kernels.linear_forward(h, h, f[:8], h.copy())
-kernels.linear_backward_parameters(h, h, h.copy(), g[:8])
+panel = np.empty(kernels.panel_size(8), np.float32)
+kernels.linear_forward(h, h, f[:8], h.copy(), panel)
+kernels.linear_backward_parameters(h, h, f[0], f[0], h.copy(), g[:8], panel)
 kernels.relu_forward(f, f[0], g, mask)
 kernels.relu_backward(f, mask, g)
 for name in ("linear_forward", "linear_backward_parameters", "relu_forward", "relu_backward"):

@@ -125,7 +125,7 @@ FLOORS = [
     ["model", "data"],
     ["arrays", "synthetic", "subset", "storage", "layers", "optimizers"],
     ["dataset", "losses", "schedules", "history", "reference"],
-    ["_check", "_collector", "_version", "errors", "shuffle"],
+    ["_check", "_collector", "_version", "errors", "shuffle", "threads"],
     ["kernels"],
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -112,7 +112,8 @@ def test_biases_are_spared(name, batch_size):
     X, y = np.zeros((12, 5)), np.ones(12)
     gd.Trainer(model, optimizer=gd.SGD(RATE), batch_size=batch_size, **settings).fit(X, y)
     gd.Trainer(twin, optimizer=gd.SGD(RATE), batch_size=batch_size).fit(X, y)
-    np.testing.assert_array_equal(model.layers[0].bias, twin.layers[0].bias)
+    # The twin's updates may be made four at a time, which rounds differently.
+    np.testing.assert_allclose(model.layers[0].bias, twin.layers[0].bias, rtol=1e-14)
     assert np.linalg.norm(model.layers[0].weight) < np.linalg.norm(twin.layers[0].weight)
 
 

@@ -1,0 +1,75 @@
+"""Pieces of LLVM code that the intrinsics of `lanes.py` and `tiles.py` are put together from."""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+INDEX = ir.IntType(types.intp.bitwidth)
+_LANE = ir.IntType(32)
+
+BYTES = {"half": 2, "float": 4, "double": 8}
+_SUFFIXES = {"half": "f16", "float": "f32", "double": "f64"}
+
+
+def everywhere_in(builder, scalar, count):
+    """A vector with a scalar in each of `count` lanes."""
+    undefined = ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(_LANE, 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_LANE, count), [0] * count))
+
+
+def first_lanes(builder, n, count):
+    """The mask that is true for the first n of `count` lanes."""
+    places = ir.Constant(ir.VectorType(_LANE, count), list(range(count)))
+    return builder.icmp_signed(">", everywhere_in(builder, builder.trunc(n, _LANE), count), places)
+
+
+def permuted(builder, first, second, lanes):
+    """A vector of lanes of two others, whose lanes are numbered through."""
+    return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_LANE, len(lanes)), lanes))
+
+
+def address_of(context, builder, array_type, array, begin):
+    """Where an array's element lies, and its LLVM type."""
+    if isinstance(array_type, types.BaseNamedTuple):
+        array_type, array, element = array_type.types[0], builder.extract_value(array, 0), ir.HalfType()
+    else:
+        element = context.get_data_type(array_type.dtype)
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [begin]), element
+
+
+def call(builder, name, result, *arguments):
+    """Call one of LLVM's own functions."""
+    function_type = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), arguments)
+
+
+def suffix(vector):
+    """What the names of LLVM's functions end in, for a type of vectors."""
+    return f"v{vector.count}{_SUFFIXES.get(str(vector.element), vector.element)}"
+
+
+def bytes_of(element):
+    """The size of a number of an LLVM type."""
+    return BYTES.get(str(element)) or element.width // 8
+
+
+def pointer_to(builder, address, vector):
+    """The address as that of a vector."""
+    return builder.bitcast(address, vector.as_pointer())
+
+
+def masked_load(builder, pointer, mask):
+    """Load the lanes that the mask names; zero in the others, whose memory is not touched."""
+    vector = pointer.type.pointee
+    alignment = ir.Constant(_LANE, bytes_of(vector.element))
+    return call(
+        builder, f"llvm.masked.load.{suffix(vector)}.p0", vector, pointer, alignment, mask, ir.Constant(vector, None)
+    )
+
+
+def masked_store(builder, values, pointer, mask):
+    """Store the lanes that the mask names."""
+    alignment = ir.Constant(_LANE, bytes_of(values.type.element))
+    call(builder, f"llvm.masked.store.{suffix(values.type)}.p0", ir.VoidType(), values, pointer, alignment, mask)

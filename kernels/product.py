@@ -1,0 +1,160 @@
+"""Products of matrices on one processor.
+
+As fast as the processor multiplies, for the shapes of small and medium networks, where a BLAS loses time on the call or
+to threads: see `bench/roofline.py`. One operand is copied, panel by panel, so that the inner loop of `tiles.py` reads
+it in order; the other is read number by number where it lies.
+"""
+
+from ._jit import inlined_kernel, kernel
+from .lanes import everywhere, lane_count, load, store, total
+from .tiles import (
+    TILE_ROWS,
+    TILE_VECTORS,
+    multiply_narrow_row,
+    multiply_narrow_tile,
+    multiply_row,
+    multiply_tile,
+    transpose_tile,
+)
+from .views import element, vector
+
+# A panel of so many rows stays in the second-level cache while every row of the other operand is multiplied with it.
+PANEL_ROWS = 1024
+# The most lanes of any processor; transposing writes whole tiles of them beyond the panel's last row.
+_MOST_LANES = 16
+
+
+def panel_size(n_products: int) -> int:
+    """How many numbers a panel holds for sums over so many products."""
+    return (min(n_products, PANEL_ROWS) + _MOST_LANES) * _MOST_LANES * TILE_VECTORS
+
+
+@inlined_kernel
+def copy_panel(b, begin, row_length, n_rows, n_columns, width, panel):
+    """panel[k, j] = b[begin + k · row_length + j] for j below the width, zero from n_columns on."""
+    zero = panel.dtype.type(0)
+    count = lane_count(zero)
+    for k in range(n_rows):
+        for j in range(0, width, count):
+            n = min(n_columns - j, count)
+            store(panel, k * width + j, count, load(b, begin + k * row_length + j, n, zero))
+
+
+@inlined_kernel
+def transpose_panel(b, begin, row_length, n_rows, n_columns, width, panel):
+    """panel[k, j] = b[begin + j · row_length + k] for j below the width, zero from n_columns on."""
+    count = lane_count(panel.dtype.type(0))
+    for j in range(0, width, count):
+        for k in range(0, n_rows, count):
+            place = begin + j * row_length + k
+            transpose_tile(b, place, row_length, n_columns - j, n_rows - k, panel, k * width + j, width)
+
+
+@kernel
+def multiply(a, a_strides, b, b_is_transposed, n_products, c, bias, alpha, beta, panel):
+    """c = beta c + alpha a b + bias,  for a (m, n_products), b (n_products, n).
+
+    a : flat          a_strides : a pair of ints: a[i, k] stands at place i · a_strides[0] + k · a_strides[1]
+    b : flat, the rows of (n_products, n), or of (n, n_products) with b_is_transposed
+    b_is_transposed : bool          n_products : int
+    c : (m, n), modified in place; not read where beta is zero          bias : (n,), or (0,)
+    alpha, beta : scalars          panel : (panel_size(n_products),), scratch
+    """
+    one = panel.dtype.type(1)
+    count = lane_count(one)
+    m, n = c.shape
+    row, step = a_strides
+    for k in range(0, n_products, PANEL_ROWS):
+        n_rows = min(PANEL_ROWS, n_products - k)
+        factors = (alpha, one if k else beta)
+        shift = bias[:0] if k else bias
+        for j in range(0, n, TILE_VECTORS * count):
+            n_columns = min(TILE_VECTORS * count, n - j)
+            is_narrow = n_columns <= count
+            width = count if is_narrow else TILE_VECTORS * count
+            if b_is_transposed:
+                transpose_panel(b, j * n_products + k, n_products, n_rows, n_columns, width, panel)
+            else:
+                copy_panel(b, k * n + j, n, n_rows, n_columns, width, panel)
+            for i in range(0, m - TILE_ROWS + 1, TILE_ROWS):
+                a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
+                if is_narrow:
+                    multiply_narrow_tile(a, a_place, panel, n_rows, c, c_place, n_columns, shift, j, factors)
+                else:
+                    multiply_tile(a, a_place, panel, n_rows, c, c_place, n_columns, shift, j, factors)
+            for i in range(m - m % TILE_ROWS, m):
+                a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
+                if is_narrow:
+                    multiply_narrow_row(a, a_place, panel, n_rows, c, c_place, n_columns, shift, j, factors)
+                else:
+                    multiply_row(a, a_place, panel, n_rows, c, c_place, n_columns, shift, j, factors)
+
+
+@inlined_kernel
+def multiply_with_fours(a, i, b, places, k, n, sums):
+    """Add the products of n lanes of a from place i + k on with four rows of b to the sums."""
+    zero = b.dtype.type(0)
+    b0, b1, b2, b3 = places
+    s0, s1, s2, s3 = sums
+    x = load(a, i + k, n, zero)
+    return (
+        s0 + x * load(b, b0 + k, n, zero),
+        s1 + x * load(b, b1 + k, n, zero),
+        s2 + x * load(b, b2 + k, n, zero),
+        s3 + x * load(b, b3 + k, n, zero),
+    )
+
+
+@kernel
+def multiply_rows(a, n_products, b, bias, c):
+    """c = a bᵀ + bias, row by row of both: for few rows of either.
+
+    a : (m · n_products,), rows of a matrix          n_products : int          b : (n · n_products,), as a
+    bias : (n,), or (0,)          c : (m, n), overwritten
+    """
+    zero = c.dtype.type(0)
+    count = lane_count(zero)
+    n_full = n_products // count * count
+    n_rest = n_products - n_full
+    none = everywhere(zero)
+    m, n = c.shape
+    flat = vector(c)
+    for j in range(0, n, 4):
+        # Where the rows do not fill the four, the last one is repeated, and its result written again.
+        j1, j2, j3 = min(j + 1, n - 1), min(j + 2, n - 1), min(j + 3, n - 1)
+        places = (j * n_products, j1 * n_products, j2 * n_products, j3 * n_products)
+        shifts = (zero, zero, zero, zero)
+        if bias.size:
+            shifts = (element(bias, j), element(bias, j1), element(bias, j2), element(bias, j3))
+        for i in range(m):
+            sums = (none, none, none, none)
+            for k in range(0, n_full, count):
+                sums = multiply_with_fours(a, i * n_products, b, places, k, count, sums)
+            if n_rest:
+                sums = multiply_with_fours(a, i * n_products, b, places, n_full, n_rest, sums)
+            flat[i * n + j] = total(sums[0]) + shifts[0]
+            flat[i * n + j1] = total(sums[1]) + shifts[1]
+            flat[i * n + j2] = total(sums[2]) + shifts[2]
+            flat[i * n + j3] = total(sums[3]) + shifts[3]
+
+
+@kernel
+def add_outer(a, b, alpha, beta, c):
+    """c = beta c + alpha a bᵀ,  the product of a column and a row.
+
+    a : (m,)          b : (n,)          alpha, beta : scalars
+    c : (m, n), modified in place; not read where beta is zero
+    """
+    zero = c.dtype.type(0)
+    count = lane_count(zero)
+    m, n = c.shape
+    n_full = n // count * count
+    betas = everywhere(beta)
+    for i in range(m):
+        factors = everywhere(alpha * element(a, i))
+        for j in range(0, n, count):
+            length = count if j < n_full else n - n_full
+            value = factors * load(b, j, length, zero)
+            if beta != 0:
+                value += betas * load(c, i * n + j, length, zero)
+            store(c, i * n + j, length, value)

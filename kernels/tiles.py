@@ -1,0 +1,152 @@
+"""Tiles of matrices in registers: the inner loops of matrix products and of transposing."""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .lanes import Lanes
+from .llvm import (
+    INDEX,
+    address_of,
+    bytes_of,
+    call,
+    everywhere_in,
+    first_lanes,
+    masked_load,
+    masked_store,
+    permuted,
+    pointer_to,
+    suffix,
+)
+
+
+def _index(number):
+    return ir.Constant(INDEX, number)
+
+
+def _multiply(n_rows, n_vectors):
+    """The intrinsic for a tile of n_rows by n_vectors of lanes.
+
+    c[c_begin + i · c_row + j] = beta · c[...] + bias[bias_begin + j]
+    + alpha Σ_k a[a_begin + i · a_row + k · a_step] panel[k · n_vectors · lanes + j]
+
+    for j to n_columns. The bias counts only where it has elements; beta of zero means that c is not read.
+
+    a_place : (a_begin, a_row, a_step)          c_place : (c_begin, c_row)          factors : (alpha, beta)
+    """
+
+    def multiply(typing_context, a, a_place, panel, n_products, c, c_place, n_columns, bias, bias_begin, factors):
+        count = Lanes(c.dtype).count
+
+        def code(context, builder, signature, arguments):
+            a_value, a_place, panel_value, n_products, c_value, c_place, n_columns, bias_value, bias_begin, factors = (
+                arguments
+            )
+            a_begin, a_row, a_step = (builder.extract_value(a_place, i) for i in range(3))
+            c_begin, c_row = (builder.extract_value(c_place, i) for i in range(2))
+            alpha, beta = (builder.extract_value(factors, i) for i in range(2))
+            a_address, element = address_of(context, builder, a, a_value, a_begin)
+            panel_address, _ = address_of(context, builder, panel, panel_value, _index(0))
+            vector = ir.VectorType(element, count)
+            zeros = ir.Constant(vector, None)
+            fused = f"llvm.fma.{suffix(vector)}"
+
+            before = builder.block
+            loop, after = builder.append_basic_block("products"), builder.append_basic_block("sums")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            k = builder.phi(INDEX)
+            k.add_incoming(_index(0), before)
+            sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(n_rows)]
+            column = builder.gep(a_address, [builder.mul(k, a_step)])
+            row = builder.gep(panel_address, [builder.mul(k, _index(n_vectors * count))])
+            lanes = [
+                builder.load(
+                    pointer_to(builder, builder.gep(row, [_index(v * count)]), vector), align=bytes_of(element)
+                )
+                for v in range(n_vectors)
+            ]
+            results = []
+            for i in range(n_rows):
+                number = builder.load(builder.gep(column, [builder.mul(a_row, _index(i))]))
+                numbers = everywhere_in(builder, number, count)
+                results.append([call(builder, fused, vector, numbers, lanes[v], sums[i][v]) for v in range(n_vectors)])
+                for v in range(n_vectors):
+                    sums[i][v].add_incoming(zeros, before)
+                    sums[i][v].add_incoming(results[i][v], loop)
+            following = builder.add(k, _index(1))
+            k.add_incoming(following, loop)
+            builder.cbranch(builder.icmp_signed("<", following, n_products), loop, after)
+
+            builder.position_at_end(after)
+            alphas, betas = everywhere_in(builder, alpha, count), everywhere_in(builder, beta, count)
+            reads = everywhere_in(builder, builder.fcmp_unordered("!=", beta, ir.Constant(element, 0.0)), count)
+            bias_size = context.make_array(bias)(context, builder, bias_value).nitems
+            has_bias = everywhere_in(builder, builder.icmp_signed(">", bias_size, _index(0)), count)
+            bias_address, _ = address_of(context, builder, bias, bias_value, bias_begin)
+            c_address, _ = address_of(context, builder, c, c_value, c_begin)
+            for v in range(n_vectors):
+                offset = _index(v * count)
+                mask = first_lanes(builder, builder.sub(n_columns, offset), count)
+                pointer = pointer_to(builder, builder.gep(bias_address, [offset]), vector)
+                shift = masked_load(builder, pointer, builder.and_(mask, has_bias))
+                for i in range(n_rows):
+                    place = builder.add(builder.mul(c_row, _index(i)), offset)
+                    pointer = pointer_to(builder, builder.gep(c_address, [place]), vector)
+                    old = masked_load(builder, pointer, builder.and_(mask, reads))
+                    value = call(builder, fused, vector, betas, old, shift)
+                    value = call(builder, fused, vector, alphas, results[i][v], value)
+                    masked_store(builder, value, pointer, mask)
+            return context.get_dummy_value()
+
+        two, three = types.UniTuple(types.intp, 2), types.UniTuple(types.intp, 3)
+        number, integer = types.UniTuple(c.dtype, 2), types.intp
+        return types.void(a, three, panel, integer, c, two, integer, bias, integer, number), code
+
+    return intrinsic(multiply)
+
+
+# Sixteen sums wait for one another long enough to keep every multiplier busy, and leave registers for what they need.
+TILE_ROWS, TILE_VECTORS = 8, 2
+multiply_tile = _multiply(TILE_ROWS, TILE_VECTORS)
+multiply_row = _multiply(1, TILE_VECTORS)
+multiply_narrow_tile = _multiply(TILE_ROWS, 1)
+multiply_narrow_row = _multiply(1, 1)
+
+
+@intrinsic
+def transpose_tile(typing_context, source, begin, row_length, n_rows, n_columns, target, target_begin, target_row):
+    """Copy a tile of at most as many rows and columns as lanes, column by column.
+
+    target[target_begin + j · target_row + i] = source[begin + i · row_length + j], and zero for i from n_rows on; for
+    all i below the count of lanes, and as many j: those from n_columns on write zeros.
+    """
+    count = Lanes(target.dtype).count
+
+    def code(context, builder, signature, arguments):
+        source_value, begin, row_length, n_rows, n_columns, target_value, target_begin, target_row = arguments
+        address, element = address_of(context, builder, source, source_value, begin)
+        vector = ir.VectorType(element, count)
+        columns = first_lanes(builder, n_columns, count)
+        rows = []
+        for i in range(count):
+            exists = everywhere_in(builder, builder.icmp_signed(">", n_rows, _index(i)), count)
+            place = builder.gep(address, [builder.mul(row_length, _index(i))])
+            rows.append(masked_load(builder, pointer_to(builder, place, vector), builder.and_(columns, exists)))
+        size = count // 2
+        while size:
+            # Of every block of 2 · size rows and columns, the upper right and the lower left quarter change places.
+            left = [lane if lane & size == 0 else count + lane - size for lane in range(count)]
+            right = [lane + size if lane & size == 0 else count + lane for lane in range(count)]
+            for i in (i for i in range(count) if i & size == 0):
+                upper, lower = rows[i], rows[i + size]
+                rows[i], rows[i + size] = (permuted(builder, upper, lower, lanes) for lanes in (left, right))
+            size //= 2
+        address, _ = address_of(context, builder, target, target_value, target_begin)
+        for j in range(count):
+            place = builder.gep(address, [builder.mul(target_row, _index(j))])
+            builder.store(rows[j], pointer_to(builder, place, vector), align=bytes_of(element))
+        return context.get_dummy_value()
+
+    integer = types.intp
+    return types.void(source, integer, integer, integer, integer, target, integer, integer), code
