@@ -16,10 +16,10 @@ def linear_forward(n_samples: int, n_in: int, n_out: int) -> Case:
     x, weight, bias = normal((n_samples, n_in), (n_out, n_in), n_out)
     out, expected = np.empty((2, n_samples, n_out), np.float32)
 
-    panel = np.empty(kernels.panel_size(n_in), np.float32)
+    products = kernels.products(np.float32, n_in)
 
     def fastgd():
-        kernels.linear_forward(x, weight, bias, out, panel)
+        kernels.linear_forward(x, weight, bias, out, products)
         return (out,)
 
     def numpy():
@@ -37,10 +37,10 @@ def linear_backward_input(n_samples: int, n_in: int, n_out: int) -> Case:
     d_out, weight = normal((n_samples, n_out), (n_out, n_in))
     d_x, expected = np.empty((2, n_samples, n_in), np.float32)
 
-    panel = np.empty(kernels.panel_size(n_out), np.float32)
+    products = kernels.products(np.float32, n_out)
 
     def fastgd():
-        kernels.linear_backward_input(d_out, weight, d_x, panel)
+        kernels.linear_backward_input(d_out, weight, d_x, products)
         return (d_x,)
 
     def numpy():
@@ -58,10 +58,10 @@ def linear_backward_parameters(n_samples: int, n_in: int, n_out: int) -> Case:
     d_weight, expected = np.empty((2, n_out, n_in), np.float32)
     d_bias, expected_bias = np.empty((2, n_out), np.float32)
 
-    one, zero, panel = np.float32(1), np.float32(0), np.empty(kernels.panel_size(n_samples), np.float32)
+    one, zero, products = np.float32(1), np.float32(0), kernels.products(np.float32, n_samples)
 
     def fastgd():
-        kernels.linear_backward_parameters(d_out, x, one, zero, d_weight, d_bias, panel)
+        kernels.linear_backward_parameters(d_out, x, one, zero, d_weight, d_bias, products)
         return d_weight, d_bias
 
     def numpy():

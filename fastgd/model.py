@@ -138,7 +138,7 @@ class Model:
             outputs=np.empty(output, self.dtype),
             deltas=np.empty(output, self.dtype),
             masks=np.empty(output, np.bool_),
-            panel=np.empty(largest if is_wide else kernels.panel_size(max(rows, *self._widths)), self.dtype),
+            products=kernels.products(self.dtype, max(rows, *self._widths), largest if is_wide else 0),
             seed=np.array([0 if dropout_seed is None else dropout_seed % (2**64 - 1) + 1], np.uint64),
             progress=np.zeros(4) if progress is None else progress,
         )

@@ -43,7 +43,7 @@ from .network import (
 from .neuron import LinearNeuron, ReLUNeuron, Rows, train_neuron_by_fours, train_neuron_row_by_row
 from .neuron_batches import train_neuron_in_batches
 from .order import InOrder, Shuffled
-from .product import add_outer, multiply, multiply_rows, panel_size
+from .product import Products, add_outer, multiply, multiply_rows, products
 from .regularization import NoRegularization, Regularization, after_update, before_update
 from .shuffle import chunked_rows, shuffle_windows
 from .synthetic import synthetic_rows
@@ -56,6 +56,7 @@ __all__ = [
     "LinearNeuron",
     "Network",
     "NoRegularization",
+    "Products",
     "ReLUNeuron",
     "Regularization",
     "Rows",
@@ -82,8 +83,8 @@ __all__ = [
     "multiply",
     "multiply_rows",
     "observe",
-    "panel_size",
     "predict_network",
+    "products",
     "relu_backward",
     "relu_forward",
     "shuffle_windows",

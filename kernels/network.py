@@ -42,6 +42,7 @@ from .linear import (
     linear_forward_by_blas,
 )
 from .loss import loss_and_derivative
+from .product import Products
 from .random import subkey
 from .regularization import after_update, before_update, is_unregularized
 from .update import is_plain, observe, update_parameters
@@ -62,7 +63,7 @@ class Network(NamedTuple):
     chunk_rows : int
     outputs, deltas : (chunk_rows · sum of all N_OUT,), the layers' outputs and the loss's derivatives by them
     masks : the same size, bool
-    panel : scratch of the products: (panel_size(the largest width or chunk_rows),) or, for BLAS, as long as a weight
+    products : Products, with a panel for sums over the largest width or chunk_rows; for BLAS, of a weight's size
     seed : (1,) uint64, what Dropout draws from; zero where nothing is dropped
     progress : (4,) float64, as `train_network` keeps it
     """
@@ -74,7 +75,7 @@ class Network(NamedTuple):
     outputs: np.ndarray
     deltas: np.ndarray
     masks: np.ndarray
-    panel: np.ndarray
+    products: Products
     seed: np.ndarray
     progress: np.ndarray
 
@@ -103,18 +104,18 @@ _PRODUCTS = {
 
 @by_type({kind: products[0] for kind, products in _PRODUCTS.items()})
 def _forward_linear(kernel):
-    return lambda network, x, weight, bias, out: kernel(x, weight, bias, out, network.panel)
+    return lambda network, x, weight, bias, out: kernel(x, weight, bias, out, network.products)
 
 
 @by_type({kind: products[1] for kind, products in _PRODUCTS.items()})
 def _backward_linear_input(kernel):
-    return lambda network, d_out, weight, d_x: kernel(d_out, weight, d_x, network.panel)
+    return lambda network, d_out, weight, d_x: kernel(d_out, weight, d_x, network.products)
 
 
 @by_type({kind: products[2] for kind, products in _PRODUCTS.items()})
 def _backward_linear_parameters(kernel):
     return lambda network, d_out, x, alpha, beta, d_weight, d_bias: kernel(
-        d_out, x, alpha, beta, d_weight, d_bias, network.panel
+        d_out, x, alpha, beta, d_weight, d_bias, network.products
     )
 
 

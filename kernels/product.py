@@ -5,8 +5,16 @@ to threads: see `bench/roofline.py`. One operand is copied, panel by panel, so t
 it in order; the other is read number by number where it lies.
 """
 
+import functools
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba import types
+
 from ._jit import inlined_kernel, kernel
 from .lanes import everywhere, lane_count, load, store, total
+from .llvm import address_of_kernel
 from .tiles import (
     TILE_ROWS,
     TILE_VECTORS,
@@ -20,13 +28,47 @@ from .views import element, vector
 
 # A panel of so many rows stays in the second-level cache while every row of the other operand is multiplied with it.
 PANEL_ROWS = 1024
-# The most lanes of any processor; transposing writes whole tiles of them beyond the panel's last row.
+# The most lanes of any processor.
 _MOST_LANES = 16
 
 
-def panel_size(n_products: int) -> int:
-    """How many numbers a panel holds for sums over so many products."""
-    return (min(n_products, PANEL_ROWS) + _MOST_LANES) * _MOST_LANES * TILE_VECTORS
+class Products(NamedTuple):
+    """The kernels of this file for one dtype, as the addresses of their machine code, and the memory they work in.
+
+    panel : (panel_size,), scratch
+    """
+
+    panel: np.ndarray
+    multiply: int
+    multiply_rows: int
+    add_outer: int
+
+
+def products(dtype: np.dtype, n_products: int, least_size: int = 0) -> Products:
+    """The kernels, compiled where they were not, with a panel for sums over so many products, or of a size."""
+    # Transposing writes whole tiles of lanes beyond the panel's last row.
+    size = (min(n_products, PANEL_ROWS) + _MOST_LANES) * _MOST_LANES * TILE_VECTORS
+    return Products(np.empty(max(size, least_size), dtype), *_addresses(np.dtype(dtype)))
+
+
+@functools.cache
+def _addresses(dtype: np.dtype) -> tuple[int, ...]:
+    signatures = _signatures(numba.from_dtype(dtype))
+    return tuple(address_of_kernel(kernel, signatures[kernel.py_func.__name__]) for kernel in _KERNELS)
+
+
+def _signatures(number):
+    given, matrix, panel = (
+        types.Array(number, 1, "C", readonly=True),
+        types.Array(number, 2, "C"),
+        types.Array(number, 1, "C"),
+    )
+    index, strides = types.int64, types.UniTuple(types.int64, 2)
+    return {
+        "multiply": (given, strides, given, strides, index, matrix, given, number, number, panel),
+        "multiply_rows": (given, index, given, given, matrix),
+        "add_outer": (given, given, number, number, matrix),
+    }
 
 
 @inlined_kernel
@@ -51,14 +93,13 @@ def transpose_panel(b, begin, row_length, n_rows, n_columns, width, panel):
 
 
 @kernel
-def multiply(a, a_strides, b, b_is_transposed, n_products, c, bias, alpha, beta, panel):
+def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel):
     """c = beta c + alpha a b + bias,  for a (m, n_products), b (n_products, n).
 
     a : flat          a_strides : a pair of ints: a[i, k] stands at place i · a_strides[0] + k · a_strides[1]
-    b : flat, the rows of (n_products, n), or of (n, n_products) with b_is_transposed
-    b_is_transposed : bool          n_products : int
+    b : flat          b_strides : the same, (n, 1) or (1, n_products)          n_products : int
     c : (m, n), modified in place; not read where beta is zero          bias : (n,), or (0,)
-    alpha, beta : scalars          panel : (panel_size(n_products),), scratch
+    alpha, beta : scalars          panel : as `products` makes it
     """
     one = panel.dtype.type(1)
     count = lane_count(one)
@@ -72,7 +113,7 @@ def multiply(a, a_strides, b, b_is_transposed, n_products, c, bias, alpha, beta,
             n_columns = min(TILE_VECTORS * count, n - j)
             is_narrow = n_columns <= count
             width = count if is_narrow else TILE_VECTORS * count
-            if b_is_transposed:
+            if b_strides[0] == 1:
                 transpose_panel(b, j * n_products + k, n_products, n_rows, n_columns, width, panel)
             else:
                 copy_panel(b, k * n + j, n, n_rows, n_columns, width, panel)
@@ -158,3 +199,6 @@ def add_outer(a, b, alpha, beta, c):
             if beta != 0:
                 value += betas * load(c, i * n + j, length, zero)
             store(c, i * n + j, length, value)
+
+
+_KERNELS = multiply, multiply_rows, add_outer

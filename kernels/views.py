@@ -41,10 +41,8 @@ def matrix(typing_context, flat, begin, n_rows, n_columns):
     return result(flat, types.intp, types.intp, types.intp), code
 
 
-@intrinsic
-def vector(typing_context, array):
-    """All elements of a matrix, row by row, as a vector."""
-    result = types.Array(array.dtype, 1, "C", readonly=not array.mutable)
+def _vector(array, readonly):
+    result = types.Array(array.dtype, 1, "C", readonly=readonly)
 
     def code(context, builder, signature, arguments):
         source = make_array(signature.args[0])(context, builder, arguments[0])
@@ -52,6 +50,21 @@ def vector(typing_context, array):
         return _view(context, builder, signature.args[0], arguments[0], result, begin, [source.nitems])
 
     return result(array), code
+
+
+@intrinsic
+def vector(typing_context, array):
+    """All elements of a matrix, row by row, as a vector."""
+    return _vector(array, readonly=not array.mutable)
+
+
+@intrinsic
+def read_only_vector(typing_context, array):
+    """All elements of a matrix, row by row, as a vector that is not written to.
+
+    A kernel that is called with arrays of both kinds would be compiled for each combination.
+    """
+    return _vector(array, readonly=True)
 
 
 @intrinsic

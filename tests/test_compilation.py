@@ -63,9 +63,9 @@ def test_one_specialisation_per_dtype_serves_every_network():
                     trainer.fit(X, targets, sample_weight=weight)
                     trainer.fit(X.copy(), targets)
                     trainer.fit(np.asfortranarray(X), targets)
-    plain = ("Network(", "HalfSquaredError", "PlainSGD", "NoRegularization")
+    plain = (r"\bNetwork\(", "HalfSquaredError", "PlainSGD", "NoRegularization")
     described = [str(signature) for signature in kernels.train_network.signatures]
-    assert sum(all(name in text for name in plain) and "General" not in text for text in described) == 2
+    assert sum(all(re.search(name, text) for name in plain) for text in described) == 2
 
 
 def test_one_specialisation_serves_every_neuron_in_an_order(dtype):
@@ -94,14 +94,14 @@ def test_a_second_process_loads_what_the_first_compiled(tmp_path):
     assert first.splitlines()[-1] == second.splitlines()[-1]
 
 
-@pytest.mark.parametrize("helper", ["activation.py", "loss.py", "linear.py", "update.py"])
+@pytest.mark.parametrize("helper", ["activation.py", "loss.py", "linear.py", "product.py"])
 def test_an_edited_kernel_file_is_noticed_by_every_kernel_that_uses_it(helper, tmp_path):
     """Numba's own stamp is of the caller's file alone."""
     edits = {
         "activation.py": ("else z[i]", "else z[i] + z[i]"),
         "loss.py": ("* error, error", "* error, error + error"),
-        "linear.py": ("+= bias[j]", "+= bias[j] + 1"),
-        "update.py": ("rate * gradient[i]", "rate * gradient[i] + rate"),
+        "linear.py": ("+= alpha * d_out[i, j]", "+= alpha * d_out[i, j] + alpha"),
+        "product.py": ("alpha * element(a, i)", "2 * alpha * element(a, i)"),
     }
     environment = copy_of_the_package(tmp_path) | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     before = program("float64", **environment).stdout.split()
@@ -172,12 +172,11 @@ import numpy as np
 from fastgd import kernels
 f, g, h = np.ones(64, np.float32), np.ones(64, np.float32), np.ones((8, 8), np.float32)
 mask = np.ones(64, np.bool_)
-panel = np.empty(kernels.panel_size(8), np.float32)
-kernels.linear_forward(h, h, f[:8], h.copy(), panel)
-kernels.linear_backward_parameters(h, h, f[0], f[0], h.copy(), g[:8], panel)
+kernels.multiply_rows(f, 8, f, f[:8], h)
+kernels.add_outer(f[:8], f[:8], f[0], f[0], h)
 kernels.relu_forward(f, f[0], g, mask)
 kernels.relu_backward(f, mask, g)
-for name in ("linear_forward", "linear_backward_parameters", "relu_forward", "relu_backward"):
+for name in ("multiply_rows", "add_outer", "relu_forward", "relu_backward"):
     kernel = getattr(kernels, name)
     print("KERNEL", name, kernel.inspect_llvm(kernel.signatures[0]))
 """

@@ -33,16 +33,18 @@ def unset(shape, dtype):
     return np.full(shape, True if dtype is np.bool_ else np.nan, dtype)
 
 
-def panel(dtype, n_products):
-    """Scratch memory that spoils every result it gets into."""
-    return np.full(kernels.panel_size(n_products), np.nan, dtype)
+def products(dtype, n_products):
+    """With scratch memory that spoils every result it gets into."""
+    made = kernels.products(dtype, n_products)
+    made.panel[:] = np.nan
+    return made
 
 
 @given(DTYPES, SIZES, SIZES, SIZES, st.booleans(), SEEDS)
 def test_linear_forward(dtype, n_samples, n_in, n_out, has_bias, seed):
     x, weight, bias = arrays(seed, dtype, (n_samples, n_in), (n_out, n_in), n_out if has_bias else 0)
     out = unset((n_samples, n_out), dtype)
-    kernels.linear_forward(x, weight, bias, out, panel(dtype, n_in))
+    kernels.linear_forward(x, weight, bias, out, products(dtype, n_in))
     exact = x.astype(np.float64) @ weight.T.astype(np.float64) + (bias if has_bias else 0)
     np.testing.assert_allclose(out, exact, rtol=0, atol=rounding(dtype, n_in + 1) * 4)
 
@@ -51,7 +53,7 @@ def test_linear_forward(dtype, n_samples, n_in, n_out, has_bias, seed):
 def test_linear_backward_input(dtype, n_samples, n_in, n_out, seed):
     d_out, weight = arrays(seed, dtype, (n_samples, n_out), (n_out, n_in))
     d_x = unset((n_samples, n_in), dtype)
-    kernels.linear_backward_input(d_out, weight, d_x, panel(dtype, n_out))
+    kernels.linear_backward_input(d_out, weight, d_x, products(dtype, n_out))
     exact = d_out.astype(np.float64) @ weight.astype(np.float64)
     np.testing.assert_allclose(d_x, exact, rtol=0, atol=rounding(dtype, n_out) * 4)
 
@@ -60,7 +62,7 @@ def test_linear_backward_input(dtype, n_samples, n_in, n_out, seed):
 def test_linear_backward_parameters(dtype, n_samples, n_in, n_out, has_bias, seed):
     d_out, x = arrays(seed, dtype, (n_samples, n_out), (n_samples, n_in))
     d_weight, d_bias = unset((n_out, n_in), dtype), unset(n_out if has_bias else 0, dtype)
-    scratch = panel(dtype, n_samples)
+    scratch = products(dtype, n_samples)
     kernels.linear_backward_parameters(d_out, x, dtype(1), dtype(0), d_weight, d_bias, scratch)
     exact, exact_bias = d_out.T.astype(np.float64) @ x.astype(np.float64), d_out.astype(np.float64).sum(0)
     tolerance = rounding(dtype, n_samples) * 4
@@ -191,7 +193,7 @@ def test_kernels_run_side_by_side():
 
     def run(task):
         out = np.empty((50, 10))
-        kernels.linear_forward(*task, out, panel(np.float64, 20))
+        kernels.linear_forward(*task, out, products(np.float64, 20))
         return out
 
     with ThreadPoolExecutor(8) as pool:

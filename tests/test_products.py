@@ -39,13 +39,13 @@ def test_multiply(dtype, m, n_products, n, factors, has_bias, a_is_transposed, b
         guarded(a.T if a_is_transposed else a),
         strides,
         guarded(b.T if b_is_transposed else b),
-        b_is_transposed,
+        (1, n_products) if b_is_transposed else (n, 1),
         n_products,
         c,
         bias,
         alpha,
         beta,
-        np.full(kernels.panel_size(n_products), np.nan, dtype),
+        np.full_like(kernels.products(dtype, n_products).panel, np.nan),
     )
     exact = factors[0] * a.astype(float) @ b.astype(float) + factors[1] * before + (bias if has_bias else 0)
     np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, n_products))

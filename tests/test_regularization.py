@@ -309,7 +309,8 @@ def test_averaging_does_not_change_training():
     X, y, _ = rows_for(model, 30)
     gd.Trainer(model, optimizer=gd.SGD(RATE), batch_size=4, average_from=3).fit(X, y, epochs=3)
     gd.Trainer(twin, optimizer=gd.SGD(RATE), batch_size=4).fit(X, y, epochs=3)
-    np.testing.assert_array_equal(model.parameters, twin.parameters)
+    # Plain updates are made while the gradient is computed, which rounds differently.
+    np.testing.assert_allclose(model.parameters, twin.parameters, rtol=1e-12, atol=1e-14)
 
 
 def test_averaged_model_is_a_copy():
