@@ -60,7 +60,7 @@ def measure(model: Model, dataset: Dataset, learning_rate: float, batch_size: in
     while True:
         rows = first_rows(dataset, n_rows, model.dtype)
         layers = as_reference(model)
-        X, y, sample_weight = (array.tolist() for array in rows)
+        X, y, sample_weight = (array.tolist() for array in rows[:3])
         began = time.perf_counter()
         reference.train(layers, X, y, learning_rate, batch_size, sample_weight=sample_weight or None)
         elapsed = time.perf_counter() - began
