@@ -241,7 +241,10 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
 
 @kernel
 def train_neuron_by_fours(neuron, parameters, loss, regularization, rates, rows, progress):
-    """As `train_neuron_row_by_row` without an L1 penalty: four rows at a time, by look-ahead."""
+    """As `train_neuron_row_by_row` without an L1 penalty: four rows at a time, by look-ahead.
+
+    neuron, parameters, loss, regularization, rates, rows, progress : as there
+    """
     number = parameters.dtype.type
     zero, one = number(0), number(1)
     X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order

@@ -120,7 +120,7 @@ def train_neuron_in_batches(
         is summed over outputs, the optimiser one that observes nothing
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     rows : Rows
-    batch, progress : as for `train_network`; samples end at the end of a chunk, of `chunk_rows` within each batch
+    batch, progress : as for `train_network`          chunk_rows : int; samples end at the end of a chunk of a batch
     """
     batch_size, first, n_epoch = batch
     dtype = vectors.parameters.dtype

@@ -15,7 +15,8 @@ def chunked_rows(chunks, short_place, chunk_bits, n_rows, first, rows):
     """The rows at positions first, first + 1, ... of whole chunks laid end to end; past the last one, the last.
 
     chunks : (n_chunks,) int64, a permutation: chunk c holds 2**chunk_bits rows from c · 2**chunk_bits on, or fewer
-    short_place : int, where in `chunks` the last chunk stands          n_rows : int, of all chunks
+    short_place : int, where in `chunks` the last chunk stands
+    chunk_bits, first : int, as above          n_rows : int, of all chunks
     rows : (n,) int64, overwritten
     """
     chunk_rows = 1 << chunk_bits
@@ -37,7 +38,8 @@ def shuffle_windows(rows, bits, key, first_window, shuffled):
     c = subkey(window_key, 2 r + 1). A last window that is shorter is shuffled by Fisher and Yates: for k = n - 1 to 1,
     swap row k with row ⌊(k + 1) u⌋, u = ⌊subkey(window_key, k) / 2³²⌋ / 2³².
 
-    rows : (n,) int64          key : uint64          first_window : int, the number of the first one
+    rows : (n,) int64          bits : int, at least 1
+    key : uint64          first_window : int, the number of the first one
     shuffled : (n,) int64, overwritten
     """
     window_rows = 1 << bits
