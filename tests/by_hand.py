@@ -11,10 +11,12 @@ import fastgd as gd
 class Run(NamedTuple):
     """What the loop did.
 
-    parameters : after it          losses : mean of each epoch          z, targets : of every row, in order
+    parameters, n_updates : after it          losses : mean of each epoch
+    z, targets : of every row, in order
     """
 
     parameters: np.ndarray
+    n_updates: int
     losses: list
     z: np.ndarray
     targets: np.ndarray
@@ -56,7 +58,7 @@ def train_by_hand(parameters, X, y, respond, rate_of, batch_size=1, sample_weigh
             w = np.sign(w) * np.maximum(np.abs(w) - rate * l1, 0)
             bias = bias - rate * d_z.sum()
         losses.append(total / len(X))
-    return Run(np.concatenate([w, bias]), losses, np.concatenate(outputs), np.concatenate(targets))
+    return Run(np.concatenate([w, bias]), t, losses, np.concatenate(outputs), np.concatenate(targets))
 
 
 def is_sure(run, respond, distance):

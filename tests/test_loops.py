@@ -123,6 +123,8 @@ def test_a_neuron_reads_the_data_where_it_lies(source, settings, shuffle, calls)
 COPIED = {
     "Fortran": np.asfortranarray,
     "every other row": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "every other column": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "unaligned": lambda X: np.frombuffer(b"." + X.tobytes(), X.dtype, X.size, 1).reshape(X.shape),
     "other byte order": lambda X: X.astype(X.dtype.newbyteorder()),
     "longdouble": lambda X: X.astype(np.longdouble),
 }

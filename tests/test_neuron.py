@@ -156,6 +156,7 @@ def check(
         l1_ratio=l1 / (l1 + l2) if l1 else 0.0,
     )
     history = trainer.fit(LAYOUTS[layout](X), y, epochs=2, sample_weight=v)
+    assert trainer.n_updates == run.n_updates
     scaled = given_problem.scaled
     atol = TOLERANCE[dtype] * (1 + np.abs(scaled(run.parameters)).max())
     np.testing.assert_allclose(scaled(model.parameters), scaled(run.parameters), rtol=0, atol=atol)

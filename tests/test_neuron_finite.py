@@ -17,8 +17,8 @@ def rows_of(n_samples, n_features, seed=0):
     return {"X": X, "y": rng.standard_normal((n_samples, 1)).astype(np.float32), "sample_weight": np.ones(n_samples)}
 
 
-def neuron(n_features, *relu, **options):
-    return gd.Model([gd.Linear(n_features, 1, **options), gd.ReLU(*relu)], dtype="float32")
+def neuron(n_features, *relu, dtype="float32", **options):
+    return gd.Model([gd.Linear(n_features, 1, **options), gd.ReLU(*relu)], dtype=dtype)
 
 
 # Whether the bad row, and the rows beside it, count; and where its ReLU is flat.
@@ -62,14 +62,15 @@ def test_bad_row_is_named_wherever_it_stands(loop, place, circumstance):
         np.testing.assert_allclose(model.parameters, twin.parameters, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("place", ["X", "y", "sample_weight"])
 @pytest.mark.parametrize("loop", LOOPS)
-def test_bad_row_of_a_shuffled_epoch_is_named(loop):
+def test_bad_row_of_a_shuffled_epoch_is_named(loop, place):
     n_features, batch_size = LOOPS[loop]
     for bad_row in range(9):
         data = rows_of(9, n_features)
-        data["X"][bad_row, 2] = np.nan
+        data[place].reshape(9, -1)[bad_row, 0] = np.nan
         model = neuron(n_features)
-        with pytest.raises(ValueError, match=f"X holds nan .* in row {bad_row}, column 2"):
+        with pytest.raises(ValueError, match=f"{place} holds nan .* in row {bad_row}[,;]"):
             gd.Trainer(model, batch_size=batch_size, shuffle=True, seed=bad_row).fit(**data)
         assert np.isfinite(model.parameters).all()
 
@@ -126,6 +127,22 @@ def test_products_that_overflow_do_no_harm(case, n_samples):
     np.testing.assert_allclose(history.loss[0], np.mean(losses), rtol=1e-6)
     moved = models[0].parameters != np.float32(1e-20)
     assert moved[:5].any() == (case != "rate of zero")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_loss_that_overflows_at_weight_zero_does_no_harm(loop):
+    """Zero times infinity is NaN."""
+    n_features, batch_size = LOOPS[loop]
+    data = rows_of(11, n_features)
+    data["X"] = np.abs(data["X"]).astype(np.float64)
+    data["sample_weight"][[2, 9]] = 0
+    models = [neuron(n_features, dtype="float64", init=np.ones((1, n_features))) for _ in range(2)]
+    losses = []
+    for model, scale in zip(models, (1, 1e200), strict=True):
+        data["X"][[2, 9]] *= scale
+        losses += gd.Trainer(model, optimizer=gd.SGD(1e-3), batch_size=batch_size).fit(**data).loss
+    np.testing.assert_allclose(models[1].parameters, models[0].parameters, rtol=1e-12)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-12)
 
 
 def test_a_step_that_overflows_is_named_after_steps_that_do_not():
