@@ -64,7 +64,7 @@ def train_by_hand(parameters, X, y, respond, rate_of, batch_size=1, sample_weigh
 def is_sure(run, respond, distance):
     """Whether no row came so close to a kink that rounding may decide on which side of it."""
     below, above = (respond(run.z + shift, run.targets)[1] for shift in (-distance, distance))
-    return np.abs(above - below).max() < 1000 * distance
+    return np.abs(above - below).max() <= 1000 * distance
 
 
 def features(rng, n_samples, n_features, source):

@@ -118,6 +118,7 @@ def check(
     l1_share=0.0,
     shuffle=False,
     layout="contiguous",
+    beside_a_kink=None,
 ):
     """Two epochs of the trainer are those of the oracle; False where rounding may decide, and nothing is compared.
 
@@ -143,7 +144,8 @@ def check(
         l1,
         [np.random.default_rng([4, e]).permutation(n_samples) if shuffle else np.arange(n_samples) for e in (0, 1)],
     )
-    if not is_sure(run, respond, BESIDE_A_KINK[dtype]):
+    distance = BESIDE_A_KINK[dtype] if beside_a_kink is None else beside_a_kink
+    if not is_sure(run, respond, distance):
         return False
     trainer = gd.Trainer(
         model,
@@ -173,6 +175,15 @@ def check(
 def test_training_is_the_plain_loop(loop, types, data):
     arguments, options = data.draw(cases(loop, types))
     assume(check(problem(dtype=types.dtype, source=types.source, **arguments), **options))
+
+
+@pytest.mark.parametrize("types", TYPES, ids=str)
+@pytest.mark.parametrize("batch_size", [1025, 2047, 2500])
+def test_batches_larger_than_a_chunk(types, batch_size):
+    made = problem(0, 2500, 5, types.dtype, types.source, relu=gd.ReLU(0.25) if types.ends_in_relu else None)
+    penalty = {"l2_share": 0.05, "l1_share": 0.02} if types.is_penalized else {}
+    # In so many rows one is always close to the ReLU's kink, but in a batch its share is small.
+    check(made, batch_size=batch_size, weights="some zero", shuffle=types.shuffle, beside_a_kink=0, **penalty)
 
 
 def losses_and_loops():

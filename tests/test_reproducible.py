@@ -78,21 +78,23 @@ def test_orders_may_be_cut_anywhere(batch_size, n_samples, monkeypatch):
 @pytest.mark.parametrize("name", ["neuron", "hidden layer"])
 @pytest.mark.parametrize("batch_size", [1500, 2047, None])
 def test_batches_of_several_chunks_may_be_cut_anywhere(name, batch_size, monkeypatch):
-    """Batch and chunk share no factor, and blocks end inside batches."""
-    whole = train(name, batch_size, False, "float32", 5000, arrange=np.asfortranarray)
+    """Batch and chunk share no factor, and blocks end inside batches; calls grow to the whole epoch, or never do."""
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 1e9)
+    whole = train(name, batch_size, False, "float32", 5000, calls=(5,), arrange=np.asfortranarray)
     monkeypatch.setattr(dataset, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(engine, "_SLICE_SECONDS", 0)
-    cut = train(name, batch_size, False, "float32", 5000, source="float64", arrange=np.asfortranarray)
+    cut = train(name, batch_size, False, "float32", 5000, "float64", calls=(5,), arrange=np.asfortranarray)
     assert_same_bits(cut, whole)
 
 
 @pytest.mark.parametrize("batch_size", [7, 1500, 2047, None])
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_batches_of_a_neuron_in_place_may_be_cut_anywhere(batch_size, shuffle, monkeypatch):
-    whole = train("neuron", batch_size, shuffle, "float32", 5000)
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 1e9)
+    whole = train("neuron", batch_size, shuffle, "float32", 5000, calls=(5,))
     monkeypatch.setattr(dataset, "_SAMPLES_PER_ORDER", 1024)
     monkeypatch.setattr(engine, "_SLICE_SECONDS", 0)
-    assert_same_bits(train("neuron", batch_size, shuffle, "float32", 5000), whole)
+    assert_same_bits(train("neuron", batch_size, shuffle, "float32", 5000, calls=(5,)), whole)
 
 
 @pytest.mark.parametrize(("name", "batch_size", "shuffle"), CASES)
