@@ -94,6 +94,22 @@ def test_divergence_names_the_step(loop, scale):
     assert trainer.n_updates == len(path) - 2
 
 
+@pytest.mark.parametrize("loop", LOOPS)
+def test_overflow_on_the_flat_side_of_the_relu_is_divergence(loop):
+    """An output of minus infinity moves nothing, and must be noticed all the same."""
+    n_features, batch_size = LOOPS[loop]
+    for bad_row in range(9):
+        data = rows_of(9, n_features)
+        data["X"] = np.abs(data["X"])
+        # Its products with itself and its neighbours are finite.
+        data["X"][bad_row] *= np.float32(1e16)
+        model = neuron(n_features, init=np.full((1, n_features), -1e25))
+        before = model.parameters.copy()
+        with pytest.raises(gd.DivergenceError, match=f"step {bad_row // batch_size + 1},"):
+            gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=batch_size).fit(**data)
+        np.testing.assert_array_equal(model.parameters, before)
+
+
 def huge(n_samples, first=0):
     """Rows whose products with one another float32 cannot hold, from the first on, and unit rows before it."""
     data = rows_of(n_samples, 5)
