@@ -19,10 +19,10 @@ CASES = [
 ]
 
 
-def train(name, batch_size, shuffle, dtype, n_samples=1000, source=None, calls=(2,)):
+def train(name, batch_size, shuffle, dtype, n_samples=1000, source=None, calls=(2,), arrange=np.asarray):
     model = model_of(name, dtype)
     X, y, sample_weight = rows_for(model, n_samples)
-    X = X if source is None else X.astype(source)
+    X = arrange(X if source is None else X.astype(source))
     trainer = gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=batch_size, shuffle=shuffle, seed=5)
     for epochs in calls:
         trainer.fit(X, y, epochs=epochs, sample_weight=sample_weight)
@@ -57,19 +57,64 @@ def test_block_size_changes_nothing(name, batch_size, shuffle, dtype, n_bytes, m
     assert_same_bits(train(name, batch_size, shuffle, dtype, source=source), whole)
 
 
+@pytest.mark.parametrize("batch_size", [1, 7, 300, None])
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("n_bytes", [1, 500, 10_000])
+def test_block_size_changes_nothing_for_a_neuron_s_copied_rows(batch_size, shuffle, n_bytes, monkeypatch):
+    whole = train("neuron", batch_size, shuffle, "float32", arrange=np.asfortranarray)
+    monkeypatch.setattr(dataset, "_BLOCK_BYTES", n_bytes)
+    assert_same_bits(train("neuron", batch_size, shuffle, "float32", arrange=np.asfortranarray), whole)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 300, None])
+@pytest.mark.parametrize("n_samples", [1, 6, 333])
+def test_orders_may_be_cut_anywhere(batch_size, n_samples, monkeypatch):
+    """A neuron is given the order of its rows in parts."""
+    whole = train("neuron", batch_size, True, "float32")
+    monkeypatch.setattr(dataset, "_SAMPLES_PER_ORDER", n_samples)
+    assert_same_bits(train("neuron", batch_size, True, "float32"), whole)
+
+
+@pytest.mark.parametrize("name", ["neuron", "hidden layer"])
 @pytest.mark.parametrize("batch_size", [1500, 2047, None])
-def test_batches_of_several_chunks_may_be_cut_anywhere(batch_size, monkeypatch):
-    """Batch and chunk share no factor, and blocks end inside batches."""
-    whole = train("hidden layer", batch_size, False, "float32", 5000)
+def test_batches_of_several_chunks_may_be_cut_anywhere(name, batch_size, monkeypatch):
+    """Batch and chunk share no factor, and blocks end inside batches; calls grow to the whole epoch, or never do."""
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 1e9)
+    whole = train(name, batch_size, False, "float32", 5000, calls=(5,), arrange=np.asfortranarray)
     monkeypatch.setattr(dataset, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(engine, "_SLICE_SECONDS", 0)
-    assert_same_bits(train("hidden layer", batch_size, False, "float32", 5000, source="float64"), whole)
+    cut = train(name, batch_size, False, "float32", 5000, "float64", calls=(5,), arrange=np.asfortranarray)
+    assert_same_bits(cut, whole)
 
 
+@pytest.mark.parametrize("batch_size", [7, 1500, 2047, None])
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_epochs_may_be_split_over_calls(shuffle, dtype):
-    whole = train("hidden layer", 7, shuffle, dtype, calls=(4,))
-    assert_same_bits(train("hidden layer", 7, shuffle, dtype, calls=(1, 2, 1)), whole)
+def test_batches_of_a_neuron_in_place_may_be_cut_anywhere(batch_size, shuffle, monkeypatch):
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 1e9)
+    whole = train("neuron", batch_size, shuffle, "float32", 5000, calls=(5,))
+    monkeypatch.setattr(dataset, "_SAMPLES_PER_ORDER", 1024)
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 0)
+    assert_same_bits(train("neuron", batch_size, shuffle, "float32", 5000, calls=(5,)), whole)
+
+
+@pytest.mark.parametrize(("name", "batch_size", "shuffle"), CASES)
+def test_epochs_may_be_split_over_calls(name, batch_size, shuffle, dtype):
+    whole = train(name, batch_size, shuffle, dtype, 500, calls=(4,))
+    assert_same_bits(train(name, batch_size, shuffle, dtype, 500, calls=(1, 2, 1)), whole)
+
+
+@pytest.mark.parametrize(("name", "batch_size", "shuffle"), CASES)
+def test_a_saved_run_goes_on_with_the_same_bits(name, batch_size, shuffle, tmp_path):
+    model = model_of(name, "float32")
+    X, y, _ = rows_for(model, 50)
+    optimizer = gd.SGD(gd.schedules.InverseScaling(0.01))
+    trainer = gd.Trainer(model, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
+    trainer.fit(X, y, epochs=2)
+    trainer.save(tmp_path / "run.safetensors")
+    trainer.fit(X, y, epochs=2)
+    loaded = gd.Trainer.load(tmp_path / "run.safetensors")
+    loaded.fit(X, y, epochs=2)
+    assert_same_bits((loaded.model.parameters, loaded.history.loss), (model.parameters, trainer.history.loss))
 
 
 @pytest.mark.parametrize("name", ["neuron", "hidden layer"])

@@ -1,0 +1,152 @@
+"""Which compiled loop trains what, and what it is handed; no loop runs here."""
+
+import numpy as np
+import pytest
+
+import fastgd as gd
+from fastgd import kernels
+
+LOOPS = ("train_neuron_by_fours", "train_neuron_row_by_row", "train_neuron_in_batches", "train_network")
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """(name, arguments) of each call of a loop; the calls do nothing."""
+    made = []
+    for name in LOOPS:
+        monkeypatch.setattr(kernels, name, lambda *arguments, name=name: made.append((name, arguments)))
+    return made
+
+
+def fit(calls, n_features=5, dtype="float32", layers=(), head=None, source=None, n_samples=6, target=1, **settings):
+    """Which loop trains Linear and more layers, and the arguments of its first call."""
+    settings = {"optimizer": gd.SGD(0.1)} | settings
+    model = gd.Model([*([] if head is None else [head]), gd.Linear(n_features, 1), *layers], dtype=dtype)
+    X = np.random.default_rng(0).integers(0, 2, (n_samples, n_features)).astype(source or dtype)
+    gd.Trainer(model, **settings).fit(X, np.full(n_samples, target))
+    names = {name for name, _ in calls}
+    assert len(names) == 1
+    return names.pop(), calls[0][1]
+
+
+FOURS, ROWS, BATCHES, NETWORK = LOOPS
+L1 = {"alpha": 0.1, "l1_ratio": 0.5}
+RULES = {
+    "128 features in float32 are narrow": ({"n_features": 128}, FOURS),
+    "129 are wide": ({"n_features": 129}, ROWS),
+    "64 features in float64 are narrow": ({"n_features": 64, "dtype": "float64"}, FOURS),
+    "65 are wide": ({"n_features": 65, "dtype": "float64"}, ROWS),
+    "the model's dtype counts, not the data's": ({"n_features": 128, "source": "float64"}, FOURS),
+    "nor a narrow one": ({"n_features": 65, "dtype": "float64", "source": "uint8"}, ROWS),
+    "one feature": ({"n_features": 1}, FOURS),
+    "a ReLU": ({"layers": [gd.ReLU()]}, FOURS),
+    "a wide ReLU": ({"layers": [gd.ReLU()], "n_features": 129}, ROWS),
+    "batches of two": ({"batch_size": 2}, BATCHES),
+    "wide batches of two": ({"batch_size": 2, "n_features": 129}, BATCHES),
+    "full batch": ({"batch_size": None}, BATCHES),
+    "full batch of one row": ({"batch_size": None, "n_samples": 1}, FOURS),
+    "batches larger than one row": ({"batch_size": 9, "n_samples": 1}, FOURS),
+    "an L2 penalty": ({"alpha": 0.1}, FOURS),
+    "a wide L2 penalty": ({"alpha": 0.1, "n_features": 129}, ROWS),
+    "an L1 penalty": ({**L1}, ROWS),
+    "an L1 penalty of strength zero": ({"alpha": 0.0, "l1_ratio": 1.0}, FOURS),
+    "an L1 penalty in batches": ({**L1, "batch_size": 2}, BATCHES),
+    "clip_value": ({"clip_value": 1.0}, BATCHES),
+    "clip_norm": ({"clip_norm": 1.0}, BATCHES),
+    "max_norm": ({"max_norm": 1.0}, BATCHES),
+    "an average": ({"average_from": 1}, BATCHES),
+    "an L2 penalty and an average": ({"alpha": 0.1, "average_from": 3}, BATCHES),
+    "a schedule": ({"optimizer": gd.SGD(gd.schedules.InverseScaling(0.1))}, FOURS),
+    "momentum": ({"optimizer": gd.SGD(0.1, momentum=0.5)}, BATCHES),
+    "weight decay": ({"optimizer": gd.SGD(0.1, weight_decay=0.5)}, BATCHES),
+    "Adam": ({"optimizer": gd.Adam(0.1)}, BATCHES),
+    "Adam with an L1 penalty": ({**L1, "optimizer": gd.Adam(0.1)}, BATCHES),
+    "NormalizedSGD": ({"optimizer": gd.NormalizedSGD()}, NETWORK),
+    "NormalizedSGD in batches": ({"optimizer": gd.NormalizedSGD(), "batch_size": 2}, NETWORK),
+    "hinge": ({"loss": "hinge"}, FOURS),
+    "cross-entropy": ({"loss": "cross_entropy", "target": 0}, NETWORK),
+    "a hidden layer": ({"layers": [gd.ReLU(), gd.Linear(1, 1)]}, NETWORK),
+    "two Linears": ({"layers": [gd.Linear(1, 1)]}, NETWORK),
+    "a ReLU twice": ({"layers": [gd.ReLU(), gd.ReLU()]}, NETWORK),
+    "tanh": ({"layers": [gd.Tanh()]}, NETWORK),
+    "a ReLU in front": ({"head": gd.ReLU()}, NETWORK),
+    "standardised features": ({"head": gd.Standardize(5), "source": "uint8"}, FOURS),
+    "standardised wide features": ({"head": gd.Standardize(129), "n_features": 129}, ROWS),
+    "standardised batches": ({"head": gd.Standardize(5), "batch_size": 2}, BATCHES),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_choice(rule, shuffle, calls):
+    settings, loop = RULES[rule]
+    assert fit(calls, shuffle=shuffle, **settings)[0] == loop
+
+
+def test_two_outputs_are_no_neuron(calls):
+    gd.Trainer(gd.Model([gd.Linear(3, 2)])).fit(np.ones((4, 3)), np.ones((4, 2)))
+    assert {name for name, _ in calls} == {NETWORK}
+
+
+def rows_given(loop, arguments):
+    return arguments[7 if loop == BATCHES else 5]
+
+
+IN_PLACE = {"fours": {}, "rows": {"n_features": 129}, "batches": {"batch_size": 2}}
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("settings", IN_PLACE.values(), ids=IN_PLACE)
+@pytest.mark.parametrize("source", ["float16", "float32", "float64", "int8", "uint8", "int64", "uint16", "bool"])
+def test_a_neuron_reads_the_data_where_it_lies(source, settings, shuffle, calls):
+    X = np.random.default_rng(0).integers(0, 2, (9, settings.get("n_features", 5))).astype(source)
+    settings = {name: value for name, value in settings.items() if name != "n_features"}
+    gd.Trainer(gd.Model([gd.Linear(X.shape[1], 1)]), shuffle=shuffle, seed=3, **settings).fit(
+        X, np.arange(9), sample_weight=np.arange(9) / 2
+    )
+    samples = np.random.default_rng([3, 0]).permutation(9) if shuffle else np.arange(9)
+    for loop, arguments in calls:
+        rows = rows_given(loop, arguments)
+        given = rows.X.bits if source == "float16" else rows.X
+        assert np.shares_memory(given, X)
+        assert given.dtype == {"float16": "uint16", "bool": "uint8"}.get(source, source)
+        assert not given.flags.writeable
+        assert isinstance(rows.order, kernels.Shuffled if shuffle else kernels.InOrder)
+        places = rows.order.rows if shuffle else np.arange(len(rows.y))
+        taken, samples = samples[: len(places)], samples[len(places) :]
+        np.testing.assert_array_equal(given.view(X.dtype)[places], X[taken])
+        np.testing.assert_array_equal(rows.y[places, 0], taken)
+        np.testing.assert_array_equal(rows.sample_weight[places], taken / 2)
+    assert len(samples) == 0
+
+
+COPIED = {
+    "Fortran": np.asfortranarray,
+    "every other row": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "every other column": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "unaligned": lambda X: np.frombuffer(b"." + X.tobytes(), X.dtype, X.size, 1).reshape(X.shape),
+    "other byte order": lambda X: X.astype(X.dtype.newbyteorder()),
+    "longdouble": lambda X: X.astype(np.longdouble),
+}
+
+
+@pytest.mark.parametrize("layout", COPIED)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_other_layouts_are_copied_in_their_order(layout, shuffle, calls):
+    X = np.arange(45, dtype=np.float64).reshape(9, 5)
+    gd.Trainer(gd.Model([gd.Linear(5, 1)]), batch_size=9, shuffle=shuffle).fit(COPIED[layout](X), np.arange(9))
+    ((loop, arguments),) = calls
+    rows = rows_given(loop, arguments)
+    order = np.random.default_rng([0, 0]).permutation(9) if shuffle else np.arange(9)
+    assert rows.X.dtype == np.float32
+    assert rows.X.flags.c_contiguous
+    assert isinstance(rows.order, kernels.InOrder)
+    np.testing.assert_array_equal(rows.X, X[order])
+    np.testing.assert_array_equal(rows.y[:, 0], order)
+
+
+def test_standardised_rows_are_of_the_model_s_dtype(calls):
+    loop, arguments = fit(calls, head=gd.Standardize(5), source="uint8")
+    rows = rows_given(loop, arguments)
+    assert rows.X.dtype == np.float32
+    assert isinstance(rows.order, kernels.InOrder)

@@ -1,0 +1,207 @@
+"""The three loops of a single neuron against one plain loop in NumPy: any shape, dtype, layout, order and penalty."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from by_hand import is_sure, problem, responder, train_by_hand
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from test_losses import CASES as LOSSES
+
+import fastgd as gd
+
+# What hundreds of updates leave of rounding, on numbers around 1; and how close to a kink it may take a row.
+TOLERANCE = {"float32": 2e-4, "float64": 1e-11}
+BESIDE_A_KINK = {"float32": 1e-4, "float64": 1e-10}
+
+
+class Types(NamedTuple):
+    """What a loop is compiled for."""
+
+    dtype: str
+    source: str
+    ends_in_relu: bool
+    is_penalized: bool
+    shuffle: bool
+
+    def __str__(self):
+        layers, order = "ReLU" if self.ends_in_relu else "linear", "shuffled" if self.shuffle else "in order"
+        return f"{self.source} as {self.dtype}, {layers}, {order}{', penalized' if self.is_penalized else ''}"
+
+
+# Mostly what other tests compile too.
+TYPES = [
+    Types("float32", "float32", True, False, False),
+    Types("float64", "uint8", True, False, True),
+    Types("float64", "float64", True, True, False),
+]
+SOURCES = ["float16", "float32", "float64", "bool"]
+SOURCES += [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+# Each source in both dtypes, each with and without a ReLU, a penalty and an order.
+RARE_TYPES = [
+    Types(dtype, source, (i + k) % 2 == 0, k % 2 == 0, (i + k) // 2 % 2 == 0)
+    for k, dtype in enumerate(("float32", "float64"))
+    for i, source in enumerate(SOURCES)
+]
+RARE_TYPES += [
+    Types(dtype, dtype, ends_in_relu, is_penalized, False)
+    for dtype in ("float32", "float64")
+    for ends_in_relu in (False, True)
+    for is_penalized in (False, True)
+]
+RARE_TYPES = [types for types in dict.fromkeys(RARE_TYPES) if types not in TYPES]
+
+MOST_FEATURES_BY_FOURS = {"float32": 128, "float64": 64}
+
+
+def _unaligned(X):
+    raw = np.empty(X.nbytes + 1, np.uint8)
+    shifted = raw[1:].view(X.dtype).reshape(X.shape)
+    shifted[...] = X
+    return shifted
+
+
+def _frozen(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+LAYOUTS = {
+    "contiguous": np.ascontiguousarray,
+    "read-only": _frozen,
+    "every other row": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "every other column": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "Fortran": np.asfortranarray,
+    "unaligned": _unaligned,
+}
+
+
+@st.composite
+def cases(draw, loop, types):
+    """Numbers for a loop: arguments of `problem` and of `check`."""
+    most = MOST_FEATURES_BY_FOURS[types.dtype]
+    n_samples = draw(st.integers(1, 100))
+    has_l1 = types.is_penalized and loop != "by fours" and draw(st.booleans())
+    least = most + 1 if loop == "row by row" and not has_l1 else 1
+    tolerance = draw(st.sampled_from([None, 0.25]))
+    # Any other layout is copied into the model's dtype, row by row: another specialisation but for this one.
+    is_copied = types.source == types.dtype and not types.shuffle
+    layout = draw(st.sampled_from(sorted(LAYOUTS))) if is_copied else "contiguous"
+    lies_in_place = layout in ("contiguous", "read-only")
+    arguments = {
+        "seed": draw(st.integers(0, 2**32 - 1)),
+        "n_samples": n_samples,
+        "n_features": draw(st.integers(least, most if loop == "by fours" else 300)),
+        "bias": draw(st.booleans()),
+        "relu": gd.ReLU(*[tolerance] * (tolerance is not None)) if types.ends_in_relu else None,
+    }
+    return arguments, {
+        "batch_size": draw(st.integers(2, max(n_samples, 2))) if loop == "in batches" else 1,
+        "weights": draw(st.sampled_from([None, "positive", "some zero"])),
+        "decays": draw(st.booleans()),
+        "l2_share": draw(st.sampled_from([0.05, 0.5])) if types.is_penalized else 0,
+        "l1_share": draw(st.sampled_from([0.02, 0.2])) if has_l1 else 0,
+        "shuffle": types.shuffle or (not lies_in_place and draw(st.booleans())),
+        "layout": layout,
+    }
+
+
+def check(
+    given_problem,
+    loss="half_squared_error",
+    share=0.2,
+    batch_size=1,
+    weights=None,
+    decays=False,
+    l2_share=0.0,
+    l1_share=0.0,
+    shuffle=False,
+    layout="contiguous",
+    beside_a_kink=None,
+):
+    """Two epochs of the trainer are those of the oracle; False where rounding may decide, and nothing is compared.
+
+    l2_share, l1_share : what an update takes of a weight, and of a large weight
+    """
+    model, X, y, size = given_problem
+    dtype, n_samples = model.dtype.name, len(X)
+    rng = np.random.default_rng(n_samples)
+    v = None if weights is None else rng.integers(weights == "positive", 5, n_samples) / 2
+    rate = given_problem.rate(share)
+    l2, l1 = l2_share / rate, l1_share / rate / np.sqrt(size)
+    tolerance = model.layers[-1].number_in(model.dtype) if isinstance(model.layers[-1], gd.ReLU) else None
+    respond = responder(loss, tolerance)
+    run = train_by_hand(
+        model.parameters,
+        X.astype(dtype),
+        y,
+        respond,
+        lambda t: rate / t**0.25 if decays else rate,
+        batch_size,
+        v,
+        l2,
+        l1,
+        [np.random.default_rng([4, e]).permutation(n_samples) if shuffle else np.arange(n_samples) for e in (0, 1)],
+    )
+    distance = BESIDE_A_KINK[dtype] if beside_a_kink is None else beside_a_kink
+    if not is_sure(run, respond, distance):
+        return False
+    trainer = gd.Trainer(
+        model,
+        LOSSES[loss].loss,
+        gd.SGD(gd.schedules.InverseScaling(rate, 0.25) if decays else rate),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=4,
+        alpha=l1 + l2,
+        l1_ratio=l1 / (l1 + l2) if l1 else 0.0,
+    )
+    history = trainer.fit(LAYOUTS[layout](X), y, epochs=2, sample_weight=v)
+    assert trainer.n_updates == run.n_updates
+    scaled = given_problem.scaled
+    atol = TOLERANCE[dtype] * (1 + np.abs(scaled(run.parameters)).max())
+    np.testing.assert_allclose(scaled(model.parameters), scaled(run.parameters), rtol=0, atol=atol)
+    np.testing.assert_allclose(history.loss, run.losses, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    return True
+
+
+@pytest.mark.parametrize(
+    "types", [*TYPES, *(pytest.param(types, marks=pytest.mark.slow) for types in RARE_TYPES)], ids=str
+)
+@pytest.mark.parametrize("loop", ["by fours", "row by row", "in batches"])
+@settings(max_examples=50)
+@given(data=st.data())
+def test_training_is_the_plain_loop(loop, types, data):
+    arguments, options = data.draw(cases(loop, types))
+    assume(check(problem(dtype=types.dtype, source=types.source, **arguments), **options))
+
+
+@pytest.mark.parametrize("types", TYPES, ids=str)
+@pytest.mark.parametrize("batch_size", [1025, 2047, 2500])
+def test_batches_larger_than_a_chunk(types, batch_size):
+    made = problem(0, 2500, 5, types.dtype, types.source, relu=gd.ReLU(0.25) if types.ends_in_relu else None)
+    penalty = {"l2_share": 0.05, "l1_share": 0.02} if types.is_penalized else {}
+    # In so many rows one is always close to the ReLU's kink, but in a batch its share is small.
+    check(made, batch_size=batch_size, weights="some zero", shuffle=types.shuffle, beside_a_kink=0, **penalty)
+
+
+def losses_and_loops():
+    """All of them; by default each loss row by row, which compiles in a third of the time of the other loops."""
+    for loss in LOSSES:
+        for loop, n_features, batch_size in (("by fours", 9, 1), ("row by row", 150, 1), ("in batches", 9, 7)):
+            for dtype in ("float64", "float32"):
+                marks = () if (loop, dtype) == ("row by row", "float64") else pytest.mark.slow
+                if "cross_entropy" not in loss:
+                    yield pytest.param(loss, n_features, batch_size, dtype, marks=marks, id=f"{loss} {loop} {dtype}")
+
+
+@pytest.mark.parametrize(("loss", "n_features", "batch_size", "dtype"), list(losses_and_loops()))
+def test_every_loss(loss, n_features, batch_size, dtype):
+    sure = 0
+    for seed in range(12):
+        relu = gd.ReLU(tolerance=0.25) if loss == "hinge" else None
+        made = problem(seed, 20 + seed, n_features, dtype, dtype, loss, relu=relu)
+        sure += check(made, loss, 0.05, batch_size, weights=["some zero", None][seed % 2])
+    assert sure >= 8
