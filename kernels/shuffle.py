@@ -37,7 +37,8 @@ def shuffle_windows(rows, bits, key, first_window, shuffled):
     c = subkey(window_key, 2 r + 1). A last window that is shorter is shuffled by Fisher and Yates: for k = n - 1 to 1,
     swap row k with row ⌊(k + 1) u⌋, u = ⌊subkey(window_key, k) / 2³²⌋ / 2³².
 
-    rows : (n,) int64          bits : int, at least 1          key : uint64          first_window : int, the number of the first one
+    rows : (n,) int64          bits : int, at least 1
+    key : uint64          first_window : int, the number of the first one
     shuffled : (n,) int64, overwritten
     """
     window_rows = 1 << bits
