@@ -33,6 +33,7 @@ from .activation import (
     tanh_backward,
     tanh_forward,
 )
+from .lanes import lane_count, prefetch
 from .linear import (
     linear_backward_input,
     linear_backward_input_by_blas,
@@ -52,6 +53,9 @@ from .views import matrix, vector
 # (where it begins, for a layer without), and where its output begins in the buffers.
 KIND, N_IN, N_OUT, WEIGHT, BIAS, BIAS_END, OUTPUT = range(7)
 N_COLUMNS = 7
+
+# So many numbers of the next chunk are asked for while this one is worked on.
+_PREFETCHED = 8192
 
 
 class Network(NamedTuple):
@@ -259,6 +263,15 @@ def loss_and_gradient(network, parameters, loss, x, y, sample_weight, scale, gra
     return sums
 
 
+@inlined_kernel
+def prefetch_rows(X, row, n_rows):
+    """Ask for the memory of the rows of the next chunk, as far as the first-level cache has room for them."""
+    begin = row * X.shape[1]
+    zero = X.dtype.type(0)
+    for place in range(begin, min(begin + min(n_rows * X.shape[1], _PREFETCHED), X.size), lane_count(zero)):
+        prefetch(X, place)
+
+
 @kernel
 def train_network(network, vectors, loss, optimizer, regularization, rates, X, y, sample_weight, batch, progress):
     """Train on consecutive rows of an epoch, one update after each batch; a batch of weight zero counts for nothing.
@@ -280,6 +293,7 @@ def train_network(network, vectors, loss, optimizer, regularization, rates, X, y
         batch_rows = min(batch_size, n_epoch - (first + row - done))
         end = min(row + min(network.chunk_rows, batch_rows - done), X.shape[0])
         x = X[row:end]
+        prefetch_rows(X, end, end - row)
         weights = sample_weight[row:end] if sample_weight.size else sample_weight
         progress[3] = done
         observe(optimizer, vectors, x, weights)

@@ -126,13 +126,26 @@ def thresholded(kernel):
 
 
 @inlined_kernel
+def padded(parameters, n_features):
+    """A copy of the weights, followed by zeros to a whole number of lanes.
+
+    A load from where fewer lanes than all were just stored would have to wait for that.
+    """
+    zero = parameters.dtype.type(0)
+    weight = np.zeros(n_features + lane_count(zero), parameters.dtype)
+    weight[:n_features] = parameters[:n_features]
+    return weight
+
+
+@inlined_kernel
 def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, ahead, z):
     """Update lanes j to j + n of the weights with one row and add their product with another to z."""
     zero = weight.dtype.type(0)
-    w = everywhere(shrinkage(regularization, rate)) * load(weight, j, n, zero)
+    count = lane_count(zero)
+    w = everywhere(shrinkage(regularization, rate)) * load(weight, j, count, zero)
     w -= everywhere(step) * load(X, before + j, n, zero)
     w = thresholded(regularization, w, rate)
-    store(weight, j, n, w)
+    store(weight, j, count, w)
     prefetch(X, ahead + j)
     return z + w * load(X, begin + j, n, zero)
 
@@ -144,7 +157,7 @@ def train_rows(neuron, parameters, loss, regularization, rates, rows, first, los
     zero = number(0)
     X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
     n_features = neuron.n_features
-    weight, bias_size = parameters[:n_features], parameters.size - n_features
+    weight, bias_size = padded(parameters, n_features), parameters.size - n_features
     bias = parameters[n_features] if bias_size else zero
     has_bias = number(bias_size)
     count = lane_count(zero)
@@ -178,6 +191,7 @@ def train_rows(neuron, parameters, loss, regularization, rates, rows, first, los
         sums = pass_of_one(weight, X, j, count, regularization, step, rate, before, before, before, sums)
     if n_rest:
         sums = pass_of_one(weight, X, n_full, n_rest, regularization, step, rate, before, before, before, sums)
+    parameters[:n_features] = weight[:n_features]
     if bias_size:
         parameters[n_features] = bias
     return loss_sum + trace, n_updates
@@ -212,12 +226,13 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
     p0, p1, p2, p3 = before
     a0, a1, a2, a3 = places
     z0, z1, z2, z3, g10, g20, g21, g30, g31, g32 = sums
-    w = shrunk * load(weight, j, n, zero)
+    count = lane_count(zero)
+    w = shrunk * load(weight, j, count, zero)
     w -= s0 * load(X, p0 + j, n, zero)
     w -= s1 * load(X, p1 + j, n, zero)
     w -= s2 * load(X, p2 + j, n, zero)
     w -= s3 * load(X, p3 + j, n, zero)
-    store(weight, j, n, w)
+    store(weight, j, count, w)
     later = ahead + ROWS_AT_ONCE * j
     prefetch(X, later)
     prefetch(X, later + n)
@@ -250,7 +265,7 @@ def train_neuron_by_fours(neuron, parameters, loss, regularization, rates, rows,
     zero, one = number(0), number(1)
     X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
     n_features = neuron.n_features
-    weight, bias_size = parameters[:n_features], parameters.size - n_features
+    weight, bias_size = padded(parameters, n_features), parameters.size - n_features
     bias = parameters[n_features] if bias_size else zero
     has_bias = number(bias_size)
     count = lane_count(zero)
@@ -319,6 +334,7 @@ def train_neuron_by_fours(neuron, parameters, loss, regularization, rates, rows,
         sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, before, first, sums)
     if n_rest:
         sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, before, first, sums)
+    parameters[:n_features] = weight[:n_features]
     if bias_size:
         parameters[n_features] = bias
     if n_in_fours < n_samples:

@@ -179,6 +179,13 @@ def multiply_rows(a, n_products, b, bias, c):
             flat[i * n + j3] = total(sums[3]) + shifts[3]
 
 
+@inlined_kernel
+def add_scaled(b, factors, betas, c, begin, j, n):
+    """c = betas c + factors b  for n lanes, from place j of b and begin + j of c on."""
+    zero = c.dtype.type(0)
+    store(c, begin + j, n, betas * load(c, begin + j, n, zero) + factors * load(b, j, n, zero))
+
+
 @kernel
 def add_outer(a, b, alpha, beta, c):
     """c = beta c + alpha a bᵀ,  the product of a column and a row.
@@ -186,19 +193,24 @@ def add_outer(a, b, alpha, beta, c):
     a : (m,)          b : (n,)          alpha, beta : scalars
     c : (m, n), modified in place; not read where beta is zero
     """
-    zero = c.dtype.type(0)
-    count = lane_count(zero)
+    count = lane_count(beta)
     m, n = c.shape
     n_full = n // count * count
+    flat = vector(c)
+    if beta == 0:
+        flat[:] = 0
     betas = everywhere(beta)
     for i in range(m):
         factors = everywhere(alpha * element(a, i))
-        for j in range(0, n, count):
-            length = count if j < n_full else n - n_full
-            value = factors * load(b, j, length, zero)
-            if beta != 0:
-                value += betas * load(c, i * n + j, length, zero)
-            store(c, i * n + j, length, value)
+        if n < count:
+            add_scaled(b, factors, betas, flat, i * n, 0, n)
+            continue
+        # The last lanes overlap the ones before, so they are computed first. A store of fewer lanes would make the load
+        # of the next row wait for it.
+        last = betas * load(flat, i * n + n - count, count, beta) + factors * load(b, n - count, count, beta)
+        for j in range(0, n_full, count):
+            add_scaled(b, factors, betas, flat, i * n, j, count)
+        store(flat, i * n + n - count, count, last)
 
 
 _KERNELS = multiply, multiply_rows, add_outer
