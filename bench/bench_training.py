@@ -1,4 +1,4 @@
-"""Whole epochs: fastgd, NumPy and pure Python, and the bound that none can pass.
+"""Whole epochs: fastgd, NumPy and pure Python, and what the epoch is measured against.
 
 Pure Python trains on the workload's first rows only: see `rows` in the table's extra information.
 """
@@ -6,17 +6,17 @@ Pure Python trains on the workload's first rows only: see `rows` in the table's 
 import functools
 
 import pytest
-from runs import bound_of, prepare
+from runs import prepare, yardstick_of
 from workloads import WORKLOADS
 
 prepared = functools.cache(prepare)
 
 
-@pytest.mark.parametrize("library", ["fastgd", "NumPy", "pure Python", "bound", "unchecked"])
+@pytest.mark.parametrize("library", ["fastgd", "NumPy", "pure Python", "yardstick", "unchecked"])
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_epoch(benchmark, name, library):
     workload = WORKLOADS[name]
-    run = prepared(workload)[bound_of(workload) if library == "bound" else library]
+    run = prepared(workload)[yardstick_of(workload) if library == "yardstick" else library]
     run.reset()
     benchmark.group = f"epoch | {name}"
     benchmark.extra_info["rows"] = run.n_samples

@@ -94,3 +94,25 @@ def train_neuron(parameters: np.ndarray, tolerance: float, X: np.ndarray, y: np.
             bias -= learning_rate * error
     parameters[-1] = bias
     return total / len(X)
+
+
+def train_neuron_in_batches(
+    parameters: np.ndarray,
+    tolerance: float,
+    X: np.ndarray,
+    y: np.ndarray,
+    learning_rate: float,
+    batch_size: int,
+    order: np.ndarray,
+) -> None:
+    """One epoch of a ReLU neuron on the rows in the given order, an update after each batch.
+
+    parameters : (n_features + 1,) float64 with the bias last, modified in place
+    X : (n_samples, n_features) of any dtype          y : (n_samples, 1)          order : (n_samples,) int
+    """
+    for start in range(0, len(X), batch_size):
+        rows = order[start : start + batch_size]
+        x = np.column_stack([X[rows], np.ones(len(rows))])
+        z = x @ parameters
+        error = np.where(z >= -tolerance, np.maximum(z, 0) - y[rows, 0], 0)
+        parameters -= learning_rate / len(rows) * (error @ x)

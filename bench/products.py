@@ -1,4 +1,7 @@
-"""The bound of a network's epoch: the matrix products that it contains, and nothing else."""
+"""A yardstick for a network's epoch: the matrix products that it contains as np.dot calls, and nothing else.
+
+fastgd's own products may be faster; `roofline.py` has the limit.
+"""
 
 import numba
 import numpy as np
@@ -12,7 +15,7 @@ from fastgd.kernels.views import matrix
 
 @numba.njit
 def products(network, parameters, gradient, X):
-    """Every np.dot of an epoch, with the views that `kernels.train_network` gives it.
+    """Every product of an epoch by np.dot, on the views that `kernels.train_network` has.
 
     Forward x Wᵀ; backward d_outᵀ x, and d_out W except for the first layer. Nothing is updated and no product's result
     is another's input where a ReLU stands between them, so the numbers stay as they are, finite.

@@ -38,7 +38,7 @@ class Workload(NamedTuple):
         return gd.data.synthetic(self.n_samples, self.widths[0], self.widths[-1], noise=0.1, seed=0).arrays()
 
 
-# The neuron's X is several times larger than a cache, as it is read once, and the bound is the memory's bandwidth.
+# The neuron's X is several times larger than a cache, as it is read once and measured against reading it.
 WORKLOADS = {
     workload.name: workload
     for workload in (

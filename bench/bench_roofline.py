@@ -1,0 +1,35 @@
+"""The loops and limits of `roofline.py`, small: each loop has come to NumPy's parameters before."""
+
+import functools
+
+import pytest
+import roofline
+
+numbers = roofline.random_numbers(1 << 16)
+CONTESTS = {
+    "16 inputs": functools.cache(lambda: roofline.neuron_runs(numbers, 16)),
+    "pixels": functools.cache(lambda: roofline.pixel_runs(numbers)),
+    "8-4-2": functools.cache(lambda: roofline.network_runs((8, 4, 2), 4, 1 << 14)),
+}
+RUNS = {
+    "16 inputs": [*(f"batch {batch}" for batch in roofline.BATCHES), "shuffled", "reading X", "chain"],
+    "pixels": ["float32", "uint8"],
+    "8-4-2": ["fastgd", roofline.FMA, roofline.BLAS],
+}
+
+
+@pytest.mark.parametrize(("contest", "name"), [(contest, name) for contest in RUNS for name in RUNS[contest]])
+def test_run(benchmark, contest, name):
+    run = CONTESTS[contest]()[name]
+    run.reset()
+    benchmark.group = f"roofline | {contest}"
+    benchmark(run.epoch)
+
+
+def test_tables():
+    seconds = dict.fromkeys(RUNS["16 inputs"], 2e-9)
+    assert "| 16 inputs, batch 1 | 64 | 2.0 | 2.0 | 2.0 | 100% |" in roofline.neuron_table({16: seconds})
+    assert "shuffled | 1.00 | in order |" in roofline.variants({16: seconds}, {"float32": 2e-9, "uint8": 1e-9})
+    network = {"fastgd": 512e-9, roofline.FMA: 1e-9, roofline.BLAS: 2e-9}
+    table = roofline.network_table({((8, 8), 1): network})
+    assert "| 8-8, batch 1 | 256 | 256.0 | 512.0 | 50% | 100% |" in table

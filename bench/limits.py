@@ -1,0 +1,102 @@
+"""What bounds a training loop on this machine, as runs to time beside it.
+
+The limits of arithmetic count one floating-point operation as a row: their seconds per row are seconds per operation.
+"""
+
+from itertools import pairwise
+
+import numba
+import numpy as np
+
+from fastgd.kernels.lanes import lane_count, load, total
+
+_REPEATS = 100_000
+_SUMS = 12
+_SIDE = 1024
+
+
+class Limit:
+    """A run without parameters."""
+
+    n_samples: int
+
+    def reset(self) -> None:
+        """Nothing to go back from."""
+
+
+@numba.njit
+def multiply_add(x, n):
+    """Return what n fused multiply-adds come to, in each lane of twelve sums that wait for none but themselves.
+
+    x : (2, lanes)
+    """
+    zero = x.dtype.type(0)
+    lanes = lane_count(zero)
+    a, b = load(x, 0, lanes, zero), load(x, lanes, lanes, zero)
+    s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11 = a, b, a, b, a, b, a, b, a, b, a, b
+    for _ in range(n):
+        s0, s1, s2, s3 = s0 * a + b, s1 * a + b, s2 * a + b, s3 * a + b
+        s4, s5, s6, s7 = s4 * a + b, s5 * a + b, s6 * a + b, s7 * a + b
+        s8, s9, s10, s11 = s8 * a + b, s9 * a + b, s10 * a + b, s11 * a + b
+    return total(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11)
+
+
+class MultiplyAdds(Limit):
+    """Fused multiply-adds of float32 from registers alone, two operations each."""
+
+    def __init__(self) -> None:
+        n_lanes = count_lanes(np.float32(0))
+        self.n_samples = 2 * _SUMS * n_lanes * _REPEATS
+        # s = s / 2 + 1/2 stays near 1: no number is so small that the processor slows down.
+        self._x = np.full((2, n_lanes), 0.5, np.float32)
+
+    def epoch(self) -> None:
+        multiply_add(self._x, _REPEATS)
+
+
+@numba.njit
+def count_lanes(number):
+    return lane_count(number)
+
+
+class BlasProduct(Limit):
+    """NumPy's product of two square float32 matrices."""
+
+    def __init__(self) -> None:
+        self.n_samples = 2 * _SIDE**3
+        rng = np.random.default_rng(0)
+        self._matrices = [rng.standard_normal((_SIDE, _SIDE), np.float32) for _ in range(3)]
+
+    def epoch(self) -> None:
+        a, b, c = self._matrices
+        np.matmul(a, b, out=c)
+
+
+@numba.njit(fastmath={"contract"})
+def chain(gram, target, rate, n):
+    """Return the last of n steps, each after the one before: z from it, the loss's derivative, the step."""
+    step = target
+    for _ in range(n):
+        z = target - step * gram
+        derivative = z - target
+        step = rate * derivative
+    return step
+
+
+class Chain(Limit):
+    """What an update after each row has to wait for, if everything else is done in the meantime.
+
+    The row's z waits for the step of the row before, the half squared error's derivative for z, and the row's own step
+    for the derivative.
+    """
+
+    n_samples = _REPEATS
+
+    def epoch(self) -> None:
+        chain(np.float32(0.5), np.float32(1), np.float32(-1), self.n_samples)
+
+
+def flops_per_row(widths: tuple[int, ...]) -> int:
+    """Operations of a network's products: x Wᵀ, d_outᵀ x, and d_out W except for the first layer."""
+    sizes = [n_in * n_out for n_in, n_out in pairwise(widths)]
+    return 6 * sum(sizes) - 2 * sizes[0]
