@@ -10,6 +10,7 @@ from workloads import Workload
 
 from fastgd import baseline, kernels, reference
 from fastgd.dataset import read_only
+from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.loss import HalfSquaredError
 from fastgd.kernels.update import PlainSGD
 
@@ -128,10 +129,11 @@ def train_neuron(kernel: Callable[..., None], n_features: int, n_samples: int) -
     progress, expected = np.zeros(4), subject.parameters.copy()
     neuron = kernels.ReLUNeuron(n_features, subject.tolerance)
     rows = kernels.Rows(subject.X, subject.y, NO_WEIGHTS)
+    weight = np.zeros(n_features + MOST_LANES, np.float32)
 
     def fastgd():
         progress[:] = 0
-        kernel(neuron, subject.parameters, LOSS, kernels.NoRegularization(), RATES, rows, progress)
+        kernel(neuron, subject.parameters, weight, LOSS, kernels.NoRegularization(), RATES, rows, progress)
         return progress[0] / n_samples, subject.parameters
 
     def numpy():

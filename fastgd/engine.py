@@ -15,7 +15,7 @@ from fastgd._collector import collection_paused
 from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
 from fastgd.layers import Linear
-from fastgd.loops import Loop, Regularization, Task, choose_loop
+from fastgd.loops import Loop, Regularization, Task, choose_loop, is_for_neurons
 from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer
@@ -101,7 +101,10 @@ class Engine:
         if batch_rows == self._batch_rows:
             return
         self._batch_rows = batch_rows
-        network = self._model.network(batch_rows, dropout_seed=self._seed, progress=self._progress)
+        multiplies = not is_for_neurons(self._model, self._loss, self._optimizer)
+        network = self._model.network(
+            batch_rows, dropout_seed=self._seed, progress=self._progress, multiplies=multiplies
+        )
         spans_chunks = batch_rows > network.chunk_rows
         n_scratch = self._model.parameters.size if spans_chunks else 0
         vectors = self._vectors = self._vectors._replace(chunk_gradient=np.empty(n_scratch, self._model.dtype))

@@ -1,11 +1,13 @@
 """Which compiled loop trains a model, and how it is called."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from fastgd import kernels
 from fastgd.dataset import Block
+from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.loss import CrossEntropy
 from fastgd.kernels.neuron import ROWS_AT_ONCE
 from fastgd.kernels.update import NormalizedSGD, PlainSGD
@@ -59,10 +61,15 @@ class Loop(Protocol):
         """Whether a NaN or infinity in X might leave no trace in the parameters and losses."""
 
 
+def is_for_neurons(model: Model, loss: Loss, optimizer: tuple) -> bool:
+    """Whether one of the neuron's loops trains the model."""
+    observes = isinstance(optimizer, NormalizedSGD)
+    return model.is_neuron and not isinstance(loss, CrossEntropy) and not observes
+
+
 def choose_loop(task: Task) -> Loop:
     """The fastest loop that does what the task asks for."""
-    is_neuron = task.model.is_neuron and not isinstance(task.loss, CrossEntropy)
-    if not is_neuron or isinstance(task.optimizer, NormalizedSGD):
+    if not is_for_neurons(task.model, task.loss, task.optimizer):
         return NetworkLoop(task)
     if task.batch_rows > 1 or not isinstance(task.optimizer, PlainSGD) or not _is_elastic_net(task.regularization):
         return NeuronLoop(task)
@@ -149,15 +156,27 @@ class OnlineNeuronLoop:
 
     def __init__(self, task: Task, by_fours: bool) -> None:
         self.period = self.unit = ROWS_AT_ONCE if by_fours else 1
-        self._kernel = kernels.train_neuron_by_fours if by_fours else kernels.train_neuron_row_by_row
         self._task = task
         self._neuron = _neuron(task)
+        self._weight = np.zeros(task.model.in_features + MOST_LANES, task.model.dtype)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
+        n_in_fours = block.n_samples // ROWS_AT_ONCE * ROWS_AT_ONCE if self.unit > 1 else 0
+        n_before = self._task.progress[1]
+        if n_in_fours:
+            self._call(kernels.train_neuron_by_fours, block.rows(0, n_in_fours), rates)
+        if n_in_fours < block.n_samples:
+            n_made = int(self._task.progress[1] - n_before)
+            rates = rates[n_made:] if len(rates) > 1 else rates
+            self._call(kernels.train_neuron_row_by_row, block.rows(n_in_fours, block.n_samples), rates)
+
+    def _call(self, kernel: Callable[..., None], block: Block, rates: np.ndarray) -> None:
         task = self._task
         parameters = task.vectors.parameters
-        self._kernel(self._neuron, parameters, task.loss, task.regularization, rates, _rows(block), task.progress)
+        kernel(
+            self._neuron, parameters, self._weight, task.loss, task.regularization, rates, _rows(block), task.progress
+        )
 
     def may_hide_bad_rows(self, block: Block) -> bool:
         """As `Loop` says."""

@@ -106,12 +106,17 @@ class Model:
         return min(max(2**20 // max(self._widths), 32), 1024)
 
     def network(
-        self, max_rows: int, dropout_seed: int | None = None, progress: np.ndarray | None = None
+        self,
+        max_rows: int,
+        dropout_seed: int | None = None,
+        progress: np.ndarray | None = None,
+        multiplies: bool = True,
     ) -> kernels.Network:
         """The stack as the kernels see it, with buffers for chunks of at most `max_rows`.
 
         dropout_seed : what Dropout draws from while training; None where nothing is dropped
         progress : (4,) float64, the training's
+        multiplies : whether the kernels of the products are needed, and compiled
         """
         rows = min(self.chunk_rows, max_rows)
         table = np.zeros((len(self._stack), N_COLUMNS), np.int64)
@@ -138,10 +143,13 @@ class Model:
             outputs=np.empty(output, self.dtype),
             deltas=np.empty(output, self.dtype),
             masks=np.empty(output, np.bool_),
-            products=kernels.products(self.dtype, max(rows, *self._widths), largest if is_wide else 0),
+            products=self._products(rows, largest if is_wide else 0) if multiplies else None,
             seed=np.array([0 if dropout_seed is None else dropout_seed % (2**64 - 1) + 1], np.uint64),
             progress=np.zeros(4) if progress is None else progress,
         )
+
+    def _products(self, rows: int, least_size: int) -> kernels.Products:
+        return kernels.products(self.dtype, max(rows, *self._widths), least_size, with_outer=rows == 1)
 
     def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
         """The last layer's output for each row.

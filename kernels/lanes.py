@@ -57,6 +57,10 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, lanes, ir.VectorType(element, lanes.count))
 
 
+# What a register of any processor may hold, of the smallest dtype.
+MOST_LANES = 16
+
+
 def _register_bytes() -> int:
     features = (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
     return 64 if "+avx512f" in features else 32 if "+avx" in features else 16

@@ -69,7 +69,7 @@ def linear_backward_parameters(d_out, x, alpha, beta, d_weight, d_bias, products
     """
     n_samples, n_out = d_out.shape
     a, b = read_only_vector(d_out), read_only_vector(x)
-    if n_samples == 1:
+    if n_samples == 1 and products.add_outer != 0:
         call_at(products.add_outer, (a, b, alpha, beta, d_weight))
     else:
         n_in = x.shape[1]

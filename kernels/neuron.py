@@ -126,15 +126,10 @@ def thresholded(kernel):
 
 
 @inlined_kernel
-def padded(parameters, n_features):
-    """A copy of the weights, followed by zeros to a whole number of lanes.
-
-    A load from where fewer lanes than all were just stored would have to wait for that.
-    """
-    zero = parameters.dtype.type(0)
-    weight = np.zeros(n_features + lane_count(zero), parameters.dtype)
-    weight[:n_features] = parameters[:n_features]
-    return weight
+def copy_weights(source, target, n_features):
+    """target[j] = source[j] for j below n_features."""
+    for j in range(n_features):
+        target[j] = source[j]
 
 
 @inlined_kernel
@@ -150,23 +145,37 @@ def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, ahea
     return z + w * load(X, begin + j, n, zero)
 
 
-@inlined_kernel
-def train_rows(neuron, parameters, loss, regularization, rates, rows, first, loss_sum, n_updates):
-    """Train on the samples from the first on; return the sum of losses and the number of updates, added to."""
+@kernel
+def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, rates, rows, progress):
+    """One update after each row:  z = w·x + b;  w = (1 - rate l2) w - rate v loss'(ReLU(z) or z) mask x.
+
+    Then, with an L1 penalty,  w = sign(w) max(0, |w| - rate l1).  A row of weight zero counts for nothing.
+
+    neuron : LinearNeuron or ReLUNeuron
+    parameters : (n_features,), or (n_features + 1,) with the bias last; modified in place
+    weight : (n_features and at least the lanes more,), scratch, zero from n_features on: a load from where fewer lanes
+        than all were just stored would have to wait for them
+    loss : a record of `loss.py` that is summed over outputs          regularization : a record of `regularization.py`
+    rates : (n,) float64, the learning rates of this call's updates, or (1,), that of all
+    rows : Rows, of at least one sample
+    progress : (4,) float64: the sum of losses and the number of updates; added to
+    """
     number = parameters.dtype.type
     zero = number(0)
     X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
     n_features = neuron.n_features
-    weight, bias_size = padded(parameters, n_features), parameters.size - n_features
+    bias_size = parameters.size - n_features
+    copy_weights(parameters, weight, n_features)
     bias = parameters[n_features] if bias_size else zero
     has_bias = number(bias_size)
     count = lane_count(zero)
     n_full = n_features // count * count
     n_rest = n_features - n_full
-    before = row(order, first) * n_features
+    before = row(order, 0) * n_features
     step = rate = trace = zero
+    loss_sum, n_updates = progress[0], 0
     v = number(1)
-    for i in range(first, n_samples_of(order, rows.y)):
+    for i in range(n_samples_of(order, rows.y)):
         t = row(order, i)
         begin, ahead = t * n_features, place_ahead(order, i, n_features)
         prefetch_targets(order, i, targets)
@@ -191,27 +200,10 @@ def train_rows(neuron, parameters, loss, regularization, rates, rows, first, los
         sums = pass_of_one(weight, X, j, count, regularization, step, rate, before, before, before, sums)
     if n_rest:
         sums = pass_of_one(weight, X, n_full, n_rest, regularization, step, rate, before, before, before, sums)
-    parameters[:n_features] = weight[:n_features]
+    copy_weights(weight, parameters, n_features)
     if bias_size:
         parameters[n_features] = bias
-    return loss_sum + trace, n_updates
-
-
-@kernel
-def train_neuron_row_by_row(neuron, parameters, loss, regularization, rates, rows, progress):
-    """One update after each row:  z = w·x + b;  w = (1 - rate l2) w - rate v loss'(ReLU(z) or z) mask x.
-
-    Then, with an L1 penalty,  w = sign(w) max(0, |w| - rate l1).  A row of weight zero counts for nothing.
-
-    neuron : LinearNeuron or ReLUNeuron
-    parameters : (n_features,), or (n_features + 1,) with the bias last; modified in place
-    loss : a record of `loss.py` that is summed over outputs          regularization : a record of `regularization.py`
-    rates : (n,) float64, the learning rates of this call's updates, or (1,), that of all
-    rows : Rows, of at least one sample
-    progress : (4,) float64: the sum of losses and the number of updates; added to
-    """
-    loss_sum, n_updates = train_rows(neuron, parameters, loss, regularization, rates, rows, 0, progress[0], 0)
-    progress[0] = loss_sum
+    progress[0] = loss_sum + trace
     progress[1] += n_updates
 
 
@@ -255,24 +247,23 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
 
 
 @kernel
-def train_neuron_by_fours(neuron, parameters, loss, regularization, rates, rows, progress):
+def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rates, rows, progress):
     """The same updates, four rows at a time by look-ahead; without an L1 penalty.
 
-    neuron, loss, regularization, rates, rows : as for `train_neuron_row_by_row`
-    parameters, progress : the same, modified in place
+    neuron, loss, regularization, rates : as for `train_neuron_row_by_row`
+    parameters, weight, progress : the same, modified in place          rows : Rows, a multiple of four samples
     """
     number = parameters.dtype.type
     zero, one = number(0), number(1)
     X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
     n_features = neuron.n_features
-    weight, bias_size = padded(parameters, n_features), parameters.size - n_features
+    bias_size = parameters.size - n_features
+    copy_weights(parameters, weight, n_features)
     bias = parameters[n_features] if bias_size else zero
     has_bias = number(bias_size)
     count = lane_count(zero)
     n_full = n_features // count * count
     n_rest = n_features - n_full
-    n_samples = n_samples_of(order, rows.y)
-    n_in_fours = n_samples // ROWS_AT_ONCE * ROWS_AT_ONCE
     none = everywhere(zero)
     steps, shrunk = (none, none, none, none), everywhere(one)
     first = row(order, 0) * n_features
@@ -281,7 +272,7 @@ def train_neuron_by_fours(neuron, parameters, loss, regularization, rates, rows,
     n_updates = 0
     v0 = v1 = v2 = v3 = one
     rate0 = rate1 = rate2 = rate3 = number(rates[0])
-    for i in range(0, n_in_fours, ROWS_AT_ONCE):
+    for i in range(0, n_samples_of(order, rows.y), ROWS_AT_ONCE):
         t0, t1, t2, t3 = row(order, i), row(order, i + 1), row(order, i + 2), row(order, i + 3)
         places = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
         ahead = place_ahead(order, i, n_features)
@@ -334,12 +325,8 @@ def train_neuron_by_fours(neuron, parameters, loss, regularization, rates, rows,
         sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, before, first, sums)
     if n_rest:
         sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, before, first, sums)
-    parameters[:n_features] = weight[:n_features]
+    copy_weights(weight, parameters, n_features)
     if bias_size:
         parameters[n_features] = bias
-    if n_in_fours < n_samples:
-        loss_sum, n_updates = train_rows(
-            neuron, parameters, loss, regularization, rates, rows, n_in_fours, loss_sum, n_updates
-        )
     progress[0] = loss_sum + trace
     progress[1] += n_updates

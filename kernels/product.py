@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 
 from ._jit import inlined_kernel, kernel
-from .lanes import everywhere, lane_count, load, store, total
+from .lanes import MOST_LANES, everywhere, lane_count, load, store, total
 from .llvm import address_of_kernel
 from .tiles import (
     TILE_ROWS,
@@ -28,14 +28,12 @@ from .views import element, vector
 
 # A panel of so many rows stays in the second-level cache while every row of the other operand is multiplied with it.
 PANEL_ROWS = 1024
-# The most lanes of any processor.
-_MOST_LANES = 16
 
 
 class Products(NamedTuple):
     """The kernels of this file for one dtype, as the addresses of their machine code, and the memory they work in.
 
-    panel : (panel_size,), scratch
+    panel : (size,), scratch          add_outer : zero where it is not compiled
     """
 
     panel: np.ndarray
@@ -44,17 +42,21 @@ class Products(NamedTuple):
     add_outer: int
 
 
-def products(dtype: np.dtype, n_products: int, least_size: int = 0) -> Products:
-    """The kernels, compiled where they were not, with a panel for sums over so many products, or of a size."""
+def products(dtype: np.dtype, n_products: int, least_size: int = 0, with_outer: bool = True) -> Products:
+    """The kernels, compiled where they were not, with a panel for sums over so many products, or of a size.
+
+    with_outer : whether batches of one row are the rule, which `add_outer` is for; else it is not compiled
+    """
     # Transposing writes whole tiles of lanes beyond the panel's last row.
-    size = (min(n_products, PANEL_ROWS) + _MOST_LANES) * _MOST_LANES * TILE_VECTORS
-    return Products(np.empty(max(size, least_size), dtype), *_addresses(np.dtype(dtype)))
+    size = (min(n_products, PANEL_ROWS) + MOST_LANES) * MOST_LANES * TILE_VECTORS
+    addresses = [_address(kernel, np.dtype(dtype)) for kernel in (multiply, multiply_rows)]
+    outer = _address(add_outer, np.dtype(dtype)) if with_outer else 0
+    return Products(np.empty(max(size, least_size), dtype), *addresses, outer)
 
 
 @functools.cache
-def _addresses(dtype: np.dtype) -> tuple[int, ...]:
-    signatures = _signatures(numba.from_dtype(dtype))
-    return tuple(address_of_kernel(kernel, signatures[kernel.py_func.__name__]) for kernel in _KERNELS)
+def _address(kernel, dtype: np.dtype) -> int:
+    return address_of_kernel(kernel, _signatures(numba.from_dtype(dtype))[kernel.py_func.__name__])
 
 
 def _signatures(number):
@@ -211,6 +213,3 @@ def add_outer(a, b, alpha, beta, c):
         for j in range(0, n_full, count):
             add_scaled(b, factors, betas, flat, i * n, j, count)
         store(flat, i * n + n - count, count, last)
-
-
-_KERNELS = multiply, multiply_rows, add_outer
