@@ -133,6 +133,14 @@ def copy_weights(source, target, n_features):
 
 
 @inlined_kernel
+def pad_weights(parameters, weight, n_features):
+    """The weights, followed by zeros, which a call that was not finite may have left otherwise."""
+    copy_weights(parameters, weight, n_features)
+    for j in range(n_features, weight.size):
+        weight[j] = 0
+
+
+@inlined_kernel
 def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, ahead, z):
     """Update lanes j to j + n of the weights with one row and add their product with another to z."""
     zero = weight.dtype.type(0)
@@ -153,8 +161,8 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
 
     neuron : LinearNeuron or ReLUNeuron
     parameters : (n_features,), or (n_features + 1,) with the bias last; modified in place
-    weight : (n_features and at least the lanes more,), scratch, zero from n_features on: a load from where fewer lanes
-        than all were just stored would have to wait for them
+    weight : (n_features and at least the lanes more,), scratch: a load from where fewer lanes than all were just stored
+        would have to wait for them
     loss : a record of `loss.py` that is summed over outputs          regularization : a record of `regularization.py`
     rates : (n,) float64, the learning rates of this call's updates, or (1,), that of all
     rows : Rows, of at least one sample
@@ -165,7 +173,7 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
     X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
     n_features = neuron.n_features
     bias_size = parameters.size - n_features
-    copy_weights(parameters, weight, n_features)
+    pad_weights(parameters, weight, n_features)
     bias = parameters[n_features] if bias_size else zero
     has_bias = number(bias_size)
     count = lane_count(zero)
@@ -258,7 +266,7 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
     X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
     n_features = neuron.n_features
     bias_size = parameters.size - n_features
-    copy_weights(parameters, weight, n_features)
+    pad_weights(parameters, weight, n_features)
     bias = parameters[n_features] if bias_size else zero
     has_bias = number(bias_size)
     count = lane_count(zero)

@@ -72,12 +72,12 @@ def test_one_specialisation_per_dtype_serves_every_network():
 def test_one_specialisation_serves_every_neuron_in_an_order(dtype):
     loops = kernels.train_neuron_by_fours, kernels.train_neuron_row_by_row, kernels.train_neuron_in_batches
     counts = []
-    for n_features, n_samples in ((1, 3), (7, 40), (300, 9)):
+    for n_features, n_samples in ((1, 6), (7, 40), (300, 9)):
         X, y = np.ones((n_samples, n_features), dtype), np.ones(n_samples)
         for batch_size in (1, 3, None):
             for weight in (None, y):
                 for shuffle in (False, True):
-                    model = gd.Model([gd.Linear(n_features, 1, bias=n_samples > 3)], dtype=dtype)
+                    model = gd.Model([gd.Linear(n_features, 1, bias=n_samples > 6)], dtype=dtype)
                     optimizer = gd.SGD(1e-3 if weight is None else gd.schedules.InverseScaling(1e-3))
                     trainer = gd.Trainer(model, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
                     trainer.fit(X, y, sample_weight=weight)
@@ -164,7 +164,7 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, dtype
         )
     else:
         kernel = getattr(kernels, f"train_neuron_{loop}")
-        weight = np.zeros(1 + MOST_LANES, dtype)
+        weight = np.full(1 + MOST_LANES, np.nan, dtype)
         kernel(neuron, parameters, weight, loss, regularization, rates, rows, progress)
     assert np.isfinite(progress[0]) == np.isfinite(value)
 

@@ -18,7 +18,7 @@ def calls(monkeypatch):
     return made
 
 
-def fit(calls, n_features=5, dtype="float32", layers=(), head=None, source=None, n_samples=6, target=1, **settings):
+def fit(calls, n_features=5, dtype="float32", layers=(), head=None, source=None, n_samples=8, target=1, **settings):
     """Which loop trains Linear and more layers, and the arguments of its first call."""
     settings = {"optimizer": gd.SGD(0.1)} | settings
     model = gd.Model([*([] if head is None else [head]), gd.Linear(n_features, 1), *layers], dtype=dtype)
@@ -44,8 +44,8 @@ RULES = {
     "batches of two": ({"batch_size": 2}, BATCHES),
     "wide batches of two": ({"batch_size": 2, "n_features": 129}, BATCHES),
     "full batch": ({"batch_size": None}, BATCHES),
-    "full batch of one row": ({"batch_size": None, "n_samples": 1}, FOURS),
-    "batches larger than one row": ({"batch_size": 9, "n_samples": 1}, FOURS),
+    "full batch of one row": ({"batch_size": None, "n_samples": 1}, ROWS),
+    "batches larger than one row": ({"batch_size": 9, "n_samples": 1}, ROWS),
     "an L2 penalty": ({"alpha": 0.1}, FOURS),
     "a wide L2 penalty": ({"alpha": 0.1, "n_features": 129}, ROWS),
     "an L1 penalty": ({**L1}, ROWS),
@@ -83,13 +83,21 @@ def test_choice(rule, shuffle, calls):
     assert fit(calls, shuffle=shuffle, **settings)[0] == loop
 
 
+def test_rows_that_do_not_fill_four_are_taken_one_by_one(calls):
+    gd.Trainer(gd.Model([gd.Linear(3, 1)])).fit(np.ones((7, 3)), np.ones(7))
+    counts = {}
+    for loop, arguments in calls:
+        counts[loop] = counts.get(loop, 0) + len(rows_given(loop, arguments).y)
+    assert counts == {FOURS: 4, ROWS: 3}
+
+
 def test_two_outputs_are_no_neuron(calls):
     gd.Trainer(gd.Model([gd.Linear(3, 2)])).fit(np.ones((4, 3)), np.ones((4, 2)))
     assert {name for name, _ in calls} == {NETWORK}
 
 
 def rows_given(loop, arguments):
-    return arguments[7 if loop == BATCHES else 5]
+    return arguments[7 if loop == BATCHES else 6]
 
 
 IN_PLACE = {"fours": {}, "rows": {"n_features": 129}, "batches": {"batch_size": 2}}
