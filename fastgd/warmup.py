@@ -16,19 +16,27 @@ def warmup(dtypes: Sequence[str] = ("float32", "float64")) -> float:
     """Compile the kernels of training and prediction, and return the seconds that it took.
 
     That is for Linear and ReLU with the half squared error and plain SGD; other losses, optimisers and layers compile
-    when they are first used.
+    when they are first used, and so does a neuron that reads data in another dtype than its own.
 
     dtypes : of the models to prepare for; data in any of float32, float64, uint8 and int64 is prepared for with each
+        network
     """
     began = time.perf_counter()
     for dtype in dtypes:
-        X, y = SyntheticDataset(4, 2, dtype=dtype).arrays()
+        data = SyntheticDataset(5, 2, dtype=dtype)
+        X, y = data.arrays()
         kernels.sum_elements(X.ravel())
         network = Model([Linear(2, 2), ReLU(), Linear(2, 1)], dtype)
-        for model in (network, Model([Linear(2, 1), ReLU()], dtype)):
+        neurons = [Model([Linear(2, 1)], dtype), Model([Linear(2, 1), ReLU()], dtype)]
+        for model in (network, *neurons):
             Trainer(model).fit(X, y, validation=(X, y))
             model.predict(X)
             model.loss_and_gradient(X, y)
+        for neuron in neurons:
+            # Five rows are four at once and one more.
+            for batch_size in (1, 2):
+                Trainer(neuron, batch_size=batch_size, shuffle=True).fit(X, y)
+            Trainer(neuron, batch_size=2).fit(X, y)
         for data_dtype in ("float32", "float64", "uint8", "int64"):
             Trainer(network, batch_size=2, shuffle=True).fit(np.abs(X).astype(data_dtype), y)
     return time.perf_counter() - began
