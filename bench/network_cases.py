@@ -160,7 +160,9 @@ def train_neuron_in_batches(n_features: int, batch_size: int, n_samples: int) ->
     gradient, state = np.zeros_like(subject.parameters), np.zeros((0, subject.parameters.size), np.float32)
     vectors = kernels.Vectors(subject.parameters, gradient, none, state, np.zeros(4), none, none)
     rules = LOSS, PlainSGD(), kernels.NoRegularization(), RATES
-    neuron, weights = kernels.ReLUNeuron(n_features, subject.tolerance), np.array([[0, n_features, n_features]])
+    neuron, weights = kernels.LinearNeuron(n_features), np.array([[0, n_features, n_features]])
+    # As the NumPy network: without the ReLU.
+    layers = subject.python[:-1]
     rows = kernels.Rows(subject.X, subject.y, NO_WEIGHTS)
 
     def fastgd():
@@ -174,7 +176,7 @@ def train_neuron_in_batches(n_features: int, batch_size: int, n_samples: int) ->
         return subject.numpy.train(subject.X, subject.y, RATE), subject.numpy.parameters
 
     def python(X, y):
-        loss = reference.train(subject.python, X, y, RATE, batch_size)
-        return loss, baseline.parameters_of(subject.python)
+        loss = reference.train(layers, X, y, RATE, batch_size)
+        return loss, baseline.parameters_of(layers)
 
     return Case(fastgd, numpy, python, (subject.X, subject.y), subject.operations)
