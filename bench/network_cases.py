@@ -29,12 +29,26 @@ class Subject:
         self.model = workload.model()
         self.parameters = self.model.parameters
         self.layers = self.model.network(batch_size)
+        self.objective = kernels.objective(LOSS, self.model.dtype)
         self.tolerance = self.model.dtype.type(8 * np.finfo(np.float32).eps)
         self.numpy = NumpyNetwork(self.parameters, widths, batch_size, self.tolerance)
         self.python = baseline.as_reference(self.model)
         self.batches = [slice(i, i + batch_size) for i in range(0, n_samples, batch_size)]
         # A sum over the inputs of each layer and over the batch, whose errors are as often up as down.
         self.operations = int(np.sqrt(sum(widths) + batch_size))
+
+    def vectors(self) -> kernels.Vectors:
+        """The model's parameters and what plain SGD needs beside them."""
+        none, size = np.empty(0, np.float32), self.parameters.size
+        gradient, state = np.zeros(size, np.float32), np.zeros((0, size), np.float32)
+        return kernels.Vectors(self.parameters, gradient, none, state, np.zeros(4), none, none)
+
+    def rule(self, keeps_gradient: bool) -> kernels.UpdateRule:
+        """Plain SGD, and no more, as a loop calls it."""
+        model = self.model
+        return kernels.update_rule(
+            PlainSGD(), kernels.NoRegularization(), model.weights, model.dtype, keeps_gradient=keeps_gradient
+        )
 
 
 def predict_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
@@ -63,7 +77,7 @@ def evaluate_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -
     def fastgd():
         loss_sum[0] = 0
         rows = subject.X, subject.y, NO_WEIGHTS
-        kernels.evaluate_network(subject.layers, subject.parameters, LOSS, *rows, loss_sum)
+        kernels.evaluate_network(subject.layers, subject.parameters, subject.objective, *rows, loss_sum)
         return (loss_sum[0],)
 
     def numpy():
@@ -83,10 +97,11 @@ def evaluate_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -
 def loss_and_gradient(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
     subject = Subject(widths, batch_size, n_samples)
     gradient, scale = np.empty_like(subject.parameters), subject.model.dtype.type(1 / n_samples)
-    arguments = subject.layers, subject.parameters, LOSS, subject.X, subject.y, NO_WEIGHTS, scale, gradient
+    rows = subject.X, subject.y, NO_WEIGHTS
 
     def fastgd():
-        return kernels.loss_and_gradient(*arguments)[0], gradient
+        kernels.loss_and_gradient(subject.layers, subject.parameters, subject.objective, *rows, scale, gradient)
+        return subject.objective.sums[0], gradient
 
     def numpy():
         return subject.numpy.loss_and_gradient(subject.X, subject.y), subject.numpy.gradient
@@ -103,10 +118,8 @@ def loss_and_gradient(widths: tuple[int, ...], batch_size: int, n_samples: int) 
 
 def train_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
     subject = Subject(widths, batch_size, n_samples)
-    none, progress = np.empty(0, np.float32), np.zeros(4)
-    gradient, state = np.zeros_like(subject.parameters), np.zeros((1, subject.parameters.size), np.float32)
-    vectors = kernels.Vectors(subject.parameters, gradient, none, state, np.zeros(4), none, none)
-    rules = LOSS, PlainSGD(), kernels.NoRegularization(), RATES
+    progress, vectors = np.zeros(3), subject.vectors()
+    rules = subject.objective, subject.rule(keeps_gradient=False), RATES
     rows = subject.X, subject.y, NO_WEIGHTS
 
     def fastgd():
@@ -126,7 +139,7 @@ def train_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> C
 
 def train_neuron(kernel: Callable[..., None], n_features: int, n_samples: int) -> Case:
     subject = Subject((n_features, 1), 1, n_samples)
-    progress, expected = np.zeros(4), subject.parameters.copy()
+    progress, expected = np.zeros(3), subject.parameters.copy()
     neuron = kernels.ReLUNeuron(n_features, subject.tolerance)
     rows = kernels.Rows(subject.X, subject.y, NO_WEIGHTS)
     weight = np.zeros(n_features + MOST_LANES, np.float32)
@@ -156,20 +169,16 @@ def train_neuron_row_by_row(n_features: int, n_samples: int) -> Case:
 
 def train_neuron_in_batches(n_features: int, batch_size: int, n_samples: int) -> Case:
     subject = Subject((n_features, 1), batch_size, n_samples)
-    none, progress = np.empty(0, np.float32), np.zeros(4)
-    gradient, state = np.zeros_like(subject.parameters), np.zeros((0, subject.parameters.size), np.float32)
-    vectors = kernels.Vectors(subject.parameters, gradient, none, state, np.zeros(4), none, none)
-    rules = LOSS, PlainSGD(), kernels.NoRegularization(), RATES
-    neuron, weights = kernels.LinearNeuron(n_features), np.array([[0, n_features, n_features]])
+    progress, vectors = np.zeros(3), subject.vectors()
+    rules = LOSS, subject.rule(keeps_gradient=True), RATES
+    neuron = kernels.LinearNeuron(n_features)
     # As the NumPy network: without the ReLU.
     layers = subject.python[:-1]
     rows = kernels.Rows(subject.X, subject.y, NO_WEIGHTS)
 
     def fastgd():
         progress[:] = 0
-        kernels.train_neuron_in_batches(
-            neuron, weights, vectors, *rules, rows, (batch_size, 0, n_samples), batch_size, progress
-        )
+        kernels.train_neuron_in_batches(neuron, vectors, *rules, rows, (batch_size, 0, n_samples), batch_size, progress)
         return progress[0] / n_samples, subject.parameters
 
     def numpy():

@@ -8,8 +8,7 @@ import numpy as np
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.kernels.activation import LINEAR
-from fastgd.kernels.network import KIND, N_IN, N_OUT, OUTPUT, WEIGHT
+from fastgd.kernels.network import BACKWARD, FORWARD, N_IN, N_OUT, OUTPUT, WEIGHT
 from fastgd.kernels.views import matrix
 
 
@@ -29,14 +28,14 @@ def products(network, parameters, gradient, X):
         for k in range(n_layers):
             layer = network.layers[k]
             n_in, n_out = layer[N_IN], layer[N_OUT]
-            if layer[KIND] == LINEAR:
+            if layer[FORWARD] == 0:
                 layer_input = matrix(network.outputs, network.layers[k - 1, OUTPUT], n, n_in) if k else x
                 weight = matrix(parameters, layer[WEIGHT], n_out, n_in)
                 np.dot(layer_input, weight.T, matrix(network.outputs, layer[OUTPUT], n, n_out))
         for k in range(n_layers - 1, -1, -1):
             layer = network.layers[k]
             n_in, n_out = layer[N_IN], layer[N_OUT]
-            if layer[KIND] == LINEAR:
+            if layer[BACKWARD] == 0:
                 previous = network.layers[k - 1, OUTPUT] if k else 0
                 layer_input = matrix(network.outputs, previous, n, n_in) if k else x
                 d_out = matrix(network.deltas, layer[OUTPUT], n, n_out)

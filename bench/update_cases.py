@@ -4,7 +4,8 @@ import numpy as np
 from case import Case, normal
 
 from fastgd import kernels
-from fastgd.kernels.update import Adam, PlainSGD
+from fastgd.kernels.addressed import numbers_of
+from fastgd.kernels.update import UPDATES, Adam, PlainSGD
 
 RATE = np.float32(1e-6)
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
@@ -20,9 +21,10 @@ def plain_sgd(size: int) -> Case:
     vectors = vectors_of(size)
     expected, step = vectors.parameters.copy(), np.empty(size, np.float32)
     inputs = vectors.parameters.tolist(), vectors.gradient.tolist()
+    run = UPDATES[PlainSGD].bound(vectors, numbers_of(PlainSGD()), RATE, 1)
 
     def fastgd():
-        kernels.update_parameters(PlainSGD(), vectors, RATE, 1)
+        run()
         return (vectors.parameters,)
 
     def numpy():
@@ -38,13 +40,13 @@ def plain_sgd(size: int) -> Case:
 def adam(size: int) -> Case:
     """The first update, again and again from where the last one led."""
     vectors = vectors_of(size)
-    optimizer = Adam(BETA1, BETA2, EPS, 0.0, False)
     g, expected = vectors.gradient, vectors.parameters.copy()
     m, v, step, spread = np.zeros((4, size), np.float32)
     inputs = vectors.parameters.tolist(), g.tolist()
+    run = UPDATES[Adam].bound(vectors, numbers_of(Adam(BETA1, BETA2, EPS, 0.0, False)), RATE, 1)
 
     def fastgd():
-        kernels.update_parameters(optimizer, vectors, RATE, 1)
+        run()
         return (vectors.parameters,)
 
     def numpy():

@@ -14,8 +14,9 @@ from fastgd import kernels
 from fastgd._collector import collection_paused
 from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
+from fastgd.kernels.memory import aligned_empty
 from fastgd.layers import Linear
-from fastgd.loops import Loop, Regularization, Task, choose_loop, is_for_neurons
+from fastgd.loops import Loop, Regularization, Task, choose_loop
 from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer
@@ -53,9 +54,11 @@ class Engine:
         scalars = np.zeros(4)
         first = next(layer for layer in model.layers if isinstance(layer, Linear))
         scalars[2:] = first.out_features * first.in_features, first.in_features
+        gradient = aligned_empty(parameters.size, model.dtype)
+        gradient[:] = 0
         self._vectors = kernels.Vectors(
             parameters=parameters,
-            gradient=np.zeros_like(parameters),
+            gradient=gradient,
             chunk_gradient=np.empty(0, model.dtype),
             state=np.full((optimizer.n_states, parameters.size), optimizer.initial_state, model.dtype),
             scalars=scalars,
@@ -63,7 +66,7 @@ class Engine:
             orthant=np.zeros(parameters.size if has_l1 else 0, model.dtype),
         )
         # As `train_network` describes it.
-        self._progress = np.zeros(4)
+        self._progress = np.zeros(3)
         self._slice_rows = 1
         self._batch_rows = 0
         self._has_run = False
@@ -101,30 +104,27 @@ class Engine:
         if batch_rows == self._batch_rows:
             return
         self._batch_rows = batch_rows
-        multiplies = not is_for_neurons(self._model, self._loss, self._optimizer)
-        network = self._model.network(
-            batch_rows, dropout_seed=self._seed, progress=self._progress, multiplies=multiplies
-        )
-        spans_chunks = batch_rows > network.chunk_rows
+        self._chunk_rows = min(self._model.chunk_rows, batch_rows)
+        spans_chunks = batch_rows > self._chunk_rows
         n_scratch = self._model.parameters.size if spans_chunks else 0
         vectors = self._vectors = self._vectors._replace(chunk_gradient=np.empty(n_scratch, self._model.dtype))
         # The gradient lives on from call to call only where a batch may be cut.
         carried = (vectors.gradient,) if spans_chunks else ()
         self._state = (vectors.parameters, vectors.state, vectors.scalars, vectors.average, self._progress, *carried)
         self._snapshot = tuple(array.copy() for array in self._state)
-        self._loop = choose_loop(
-            Task(
-                self._model,
-                network,
-                vectors,
-                self._loss,
-                self._optimizer,
-                self._regularization,
-                batch_rows,
-                self._progress,
-            )
+        task = Task(
+            self._model,
+            vectors,
+            self._loss,
+            self._optimizer,
+            self._regularization,
+            batch_rows,
+            self._chunk_rows,
+            self._seed,
+            self._progress,
         )
-        self._chunk_rows = network.chunk_rows
+        with collection_paused():
+            self._loop = choose_loop(task)
 
     @property
     def chunk_rows(self) -> int:

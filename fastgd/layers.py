@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 
 from fastgd import _check
 from fastgd.dataset import Dataset, blocks, require_finite
-from fastgd.kernels.activation import DROPOUT, IDENTITY, LEAKY_RELU, LINEAR, RELU, SIGMOID, TANH
+from fastgd.kernels import activation
+from fastgd.kernels.addressed import AddressedKernel
 
 INITS = ("he_normal", "zeros")
 
@@ -25,8 +26,6 @@ class Linear:
         What the weight starts from. "he_normal" draws from N(0, 2 / in_features), after He, Zhang, Ren and Sun,
         "Delving deep into rectifiers" (ICCV 2015), equation 10.
     """
-
-    kind = LINEAR
 
     def __init__(
         self, in_features: int, out_features: int, bias: bool | ArrayLike = True, init: str | ArrayLike = "he_normal"
@@ -109,7 +108,7 @@ class Linear:
 class Activation:
     """A layer without parameters that works element by element."""
 
-    kind: int
+    kernels: tuple[AddressedKernel, AddressedKernel]
     n_parameters = 0
 
     def number_in(self, dtype: np.dtype) -> float:
@@ -137,7 +136,7 @@ class ReLU(Activation):
         How far below zero a pre-activation counts as zero; at least 0. By default 8 eps of the model's dtype.
     """
 
-    kind = RELU
+    kernels = activation.relu_forward, activation.relu_backward
 
     def __init__(self, tolerance: float | None = None) -> None:
         self.tolerance = None if tolerance is None else _check.non_negative(tolerance, "tolerance")
@@ -160,7 +159,7 @@ class LeakyReLU(Activation):
         At least 0.
     """
 
-    kind = LEAKY_RELU
+    kernels = activation.leaky_relu_forward, activation.leaky_relu_backward
 
     def __init__(self, slope: float = 0.01) -> None:
         self.slope = _check.non_negative(slope, "slope")
@@ -177,19 +176,19 @@ class LeakyReLU(Activation):
 class Tanh(Activation):
     """out = tanh(z)."""
 
-    kind = TANH
+    kernels = activation.tanh_forward, activation.tanh_backward
 
 
 class Sigmoid(Activation):
     """out = 1 / (1 + exp(-z))."""
 
-    kind = SIGMOID
+    kernels = activation.sigmoid_forward, activation.sigmoid_backward
 
 
 class Identity(Activation):
     """out = z."""
 
-    kind = IDENTITY
+    kernels = activation.identity_forward, activation.identity_backward
 
 
 class Dropout(Activation):
@@ -204,7 +203,7 @@ class Dropout(Activation):
         Share of the elements to drop, in [0, 1).
     """
 
-    kind = DROPOUT
+    kernels = activation.dropout_forward, activation.dropout_backward
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = _check.below_one(p, "p")

@@ -9,6 +9,8 @@ from fastgd import kernels
 from fastgd.dataset import Block
 from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.loss import CrossEntropy
+from fastgd.kernels.memory import aligned_empty
+from fastgd.kernels.network import N_OUT
 from fastgd.kernels.neuron import ROWS_AT_ONCE
 from fastgd.kernels.update import NormalizedSGD, PlainSGD
 from fastgd.layers import ReLU
@@ -20,24 +22,34 @@ Regularization = kernels.NoRegularization | kernels.Regularization
 # The work on a longer row outlasts the wait for the row before, and needs no look-ahead.
 _BYTES_OF_A_NARROW_ROW = 512
 
+# Fewer units leave most of a register empty; more weights take too long to turn into columns and back in each call.
+_FEW_UNITS = 8
+_MANY_WEIGHTS = 1 << 20
+
 
 class Task(NamedTuple):
     """What a loop trains, and how; the arrays are changed in place.
 
-    network : the model's          vectors : kernels.Vectors
     loss, optimizer, regularization : records of the kernels
-    batch_rows : int, rows of an update
-    progress : (4,) float64, as `train_network` keeps it
+    batch_rows, chunk_rows : int, rows of an update, and of how many the gradient is computed at once
+    seed : int, what Dropout draws from
+    progress : (3,) float64, as `train_network` keeps it
     """
 
     model: Model
-    network: kernels.Network | kernels.GeneralNetwork
     vectors: kernels.Vectors
     loss: Loss
     optimizer: tuple
     regularization: Regularization
     batch_rows: int
+    chunk_rows: int
+    seed: int
     progress: np.ndarray
+
+    def rule(self, keeps_gradient: bool) -> kernels.UpdateRule:
+        """The optimiser and the regularisation as the kernels call them."""
+        model = self.model
+        return kernels.update_rule(self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient)
 
 
 class Loop(Protocol):
@@ -70,12 +82,22 @@ def is_for_neurons(model: Model, loss: Loss, optimizer: tuple) -> bool:
 def choose_loop(task: Task) -> Loop:
     """The fastest loop that does what the task asks for."""
     if not is_for_neurons(task.model, task.loss, task.optimizer):
-        return NetworkLoop(task)
+        return OnlineNetworkLoop(task) if _is_online(task) else NetworkLoop(task)
     if task.batch_rows > 1 or not isinstance(task.optimizer, PlainSGD) or not _is_elastic_net(task.regularization):
         return NeuronLoop(task)
     has_l1 = isinstance(task.regularization, kernels.Regularization) and task.regularization.l1 > 0
     row_bytes = task.model.in_features * task.model.dtype.itemsize
     return OnlineNeuronLoop(task, by_fours=row_bytes <= _BYTES_OF_A_NARROW_ROW and not has_l1)
+
+
+def _is_online(task: Task) -> bool:
+    """Whether a network's every row is an update that `train_network_online` makes, and makes faster."""
+    is_plain = isinstance(task.optimizer, PlainSGD) and isinstance(task.regularization, kernels.NoRegularization)
+    if task.batch_rows > 1 or not is_plain or not task.model.starts_linear:
+        return False
+    begin, end, n_in = task.model.weights[0]
+    n_out = (end - begin) // n_in
+    return n_out >= _FEW_UNITS and end - begin <= _MANY_WEIGHTS
 
 
 def _is_elastic_net(regularization: Regularization) -> bool:
@@ -92,18 +114,20 @@ class NetworkLoop:
     takes_rows_in_place = False
 
     def __init__(self, task: Task) -> None:
-        self.period, self.unit = task.batch_rows, task.network.chunk_rows
+        self.period, self.unit = task.batch_rows, task.chunk_rows
         self._task = task
+        self._network = task.model.network(task.batch_rows, dropout_seed=task.seed)
+        self._objective = kernels.objective(task.loss, task.model.dtype)
+        self._rule = task.rule(keeps_gradient=task.batch_rows > task.chunk_rows)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
         task = self._task
         kernels.train_network(
-            task.network,
+            self._network,
             task.vectors,
-            task.loss,
-            task.optimizer,
-            task.regularization,
+            self._objective,
+            self._rule,
             rates,
             *block[:3],
             (task.batch_rows, first, n_epoch),
@@ -117,26 +141,46 @@ class NetworkLoop:
         return not self._task.model.starts_linear or bool((block.sample_weight == 0).any())
 
 
+class OnlineNetworkLoop(NetworkLoop):
+    """A network, an update after each row, by plain SGD."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        n_in, n_out = task.model.weights[0][2], self._network.layers[0, N_OUT]
+        width = -(-n_out // MOST_LANES) * MOST_LANES
+        self._columns = aligned_empty(n_in * width, task.model.dtype)
+
+    def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
+        """As `Loop` says."""
+        if n_epoch == 1:
+            # There is no row to look ahead to.
+            super().run(block, rates, first, n_epoch)
+            return
+        task = self._task
+        kernels.train_network_online(
+            self._network, self._columns, task.vectors, self._objective, rates, *block[:3], task.progress
+        )
+
+
 class NeuronLoop:
     """One neuron, in batches."""
 
     takes_rows_in_place = True
 
     def __init__(self, task: Task) -> None:
-        self.period, self.unit = task.batch_rows, task.network.chunk_rows
+        self.period, self.unit = task.batch_rows, task.chunk_rows
         self._task = task
         self._neuron = _neuron(task)
+        self._rule = task.rule(keeps_gradient=True)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
         task = self._task
         kernels.train_neuron_in_batches(
             self._neuron,
-            task.network.weights,
             task.vectors,
             task.loss,
-            task.optimizer,
-            task.regularization,
+            self._rule,
             rates,
             _rows(block),
             (task.batch_rows, first, n_epoch),
@@ -184,9 +228,9 @@ class OnlineNeuronLoop:
 
 
 def _neuron(task: Task) -> kernels.LinearNeuron | kernels.ReLUNeuron:
-    n_features = task.model.in_features
-    if isinstance(task.model.layers[-1], ReLU):
-        return kernels.ReLUNeuron(n_features, task.network.numbers[-1])
+    n_features, last = task.model.in_features, task.model.layers[-1]
+    if isinstance(last, ReLU):
+        return kernels.ReLUNeuron(n_features, task.model.dtype.type(last.number_in(task.model.dtype)))
     return kernels.LinearNeuron(n_features)
 
 

@@ -12,20 +12,13 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastgd import _check, kernels, storage
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.dataset import Block, Dataset, blocks, require_finite
-from fastgd.kernels.activation import LINEAR, RELU
-from fastgd.kernels.network import BIAS, BIAS_END, KIND, N_COLUMNS, N_IN, N_OUT, OUTPUT, WEIGHT
-from fastgd.layers import LAYERS, Layer, Linear, ReLU, Standardize
+from fastgd.kernels.memory import LINE_BYTES, aligned_empty
+from fastgd.kernels.network import BACKWARD, BIAS, BIAS_END, FORWARD, N_COLUMNS, N_IN, N_OUT, OUTPUT, WEIGHT
+from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
 from fastgd.losses import Loss, as_loss, n_targets, require_targets
 from fastgd.threads import blas_threads
 
-# By whether there is no more than Linear and ReLU, and whether the products are worth all processors: from so many
-# multiplications and additions in one on, waking them takes less than they save.
-_NETWORKS = {
-    (True, False): kernels.Network,
-    (False, False): kernels.GeneralNetwork,
-    (True, True): kernels.WideNetwork,
-    (False, True): kernels.WideGeneralNetwork,
-}
+# From so many multiplications and additions in one product on, waking all processors takes less than they save.
 _WIDE = 100_000_000
 
 
@@ -72,7 +65,7 @@ class Model:
         self._stack = self.layers if self.standardize is None else self.layers[1:]
         self._widths = _widths(self.layers)
         self.in_features, self.out_features = self._widths[0], self._widths[-1]
-        self._parameters = np.empty(sum(layer.n_parameters for layer in self.layers), self.dtype)
+        self._parameters = aligned_empty(sum(layer.n_parameters for layer in self.layers), self.dtype)
         begin = 0
         for index, layer in enumerate(self.layers):
             if isinstance(layer, Linear):
@@ -105,51 +98,53 @@ class Model:
         """How many rows the network works on at once; larger batches add up. A matter of the architecture alone."""
         return min(max(2**20 // max(self._widths), 32), 1024)
 
-    def network(
-        self,
-        max_rows: int,
-        dropout_seed: int | None = None,
-        progress: np.ndarray | None = None,
-        multiplies: bool = True,
-    ) -> kernels.Network:
+    def network(self, max_rows: int, dropout_seed: int | None = None) -> kernels.Network:
         """The stack as the kernels see it, with buffers for chunks of at most `max_rows`.
 
         dropout_seed : what Dropout draws from while training; None where nothing is dropped
-        progress : (4,) float64, the training's
-        multiplies : whether the kernels of the products are needed, and compiled
         """
         rows = min(self.chunk_rows, max_rows)
         table = np.zeros((len(self._stack), N_COLUMNS), np.int64)
-        weights = []
+        numbers = np.zeros(len(self._stack), self.dtype)
         parameter = output = 0
         for k, layer in enumerate(self._stack):
             n_in, n_out = self._widths[k], self._widths[k + 1]
             end = parameter + layer.n_parameters
-            table[k, [KIND, N_IN, N_OUT, OUTPUT]] = layer.kind, n_in, n_out, output
+            table[k, [N_IN, N_OUT, OUTPUT]] = n_in, n_out, output
             if isinstance(layer, Linear):
-                bias = parameter + n_in * n_out
-                table[k, [WEIGHT, BIAS, BIAS_END]] = parameter, bias, end
-                weights.append((parameter, bias, n_in))
-            parameter, output = end, output + rows * n_out
-        numbers = [0 if isinstance(layer, Linear) else layer.number_in(self.dtype) for layer in self._stack]
-        is_plain = {layer.kind for layer in self._stack} <= {LINEAR, RELU}
-        largest = max(end - begin for begin, end, _ in weights)
-        is_wide = blas_threads() > 1 and 2 * rows * largest >= _WIDE
-        return _NETWORKS[is_plain, is_wide](
+                table[k, [WEIGHT, BIAS, BIAS_END]] = parameter, parameter + n_in * n_out, end
+            else:
+                pair = Identity if isinstance(layer, Dropout) and dropout_seed is None else type(layer)
+                table[k, [FORWARD, BACKWARD]] = [kernel.address(self.dtype) for kernel in pair.kernels]
+                numbers[k] = layer.number_in(self.dtype)
+            parameter, output = end, output + _whole_lines(rows * n_out)
+        return kernels.Network(
             layers=table,
-            weights=np.array(weights, np.int64),
-            numbers=np.array(numbers, self.dtype),
+            numbers=numbers,
             chunk_rows=rows,
-            outputs=np.empty(output, self.dtype),
-            deltas=np.empty(output, self.dtype),
+            outputs=aligned_empty(output, self.dtype),
+            deltas=aligned_empty(output, self.dtype),
             masks=np.empty(output, np.bool_),
-            products=self._products(rows, largest if is_wide else 0) if multiplies else None,
-            seed=np.array([0 if dropout_seed is None else dropout_seed % (2**64 - 1) + 1], np.uint64),
-            progress=np.zeros(4) if progress is None else progress,
+            products=self._products(rows),
+            seed=0 if dropout_seed is None else _as_int64(dropout_seed % (2**64 - 1) + 1),
         )
 
-    def _products(self, rows: int, least_size: int) -> kernels.Products:
-        return kernels.products(self.dtype, max(rows, *self._widths), least_size, with_outer=rows == 1)
+    def _products(self, rows: int) -> kernels.Products:
+        widths = self._widths[1:]
+        largest = max(end - begin for begin, end, _ in self.weights)
+        if blas_threads() > 1 and 2 * rows * largest >= _WIDE:
+            return kernels.products_by_blas(self.dtype, largest)
+        return kernels.products(self.dtype, rows, max(rows, *self._widths), (min(widths), max(widths)))
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Where each Linear's weight begins and ends in `parameters`, and its in_features: (n_linear_layers, 3)."""
+        places, begin = [], 0
+        for layer in self.layers:
+            if isinstance(layer, Linear):
+                places.append((begin, begin + layer.in_features * layer.out_features, layer.in_features))
+            begin += layer.n_parameters
+        return np.array(places, np.int64)
 
     def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
         """The last layer's output for each row.
@@ -188,9 +183,10 @@ class Model:
         dataset = as_dataset(X, y, sample_weight)
         self.check_fits(dataset, loss)
         network = self.network(dataset.n_samples)
+        objective = kernels.objective(loss, self.dtype)
         loss_sum = np.zeros(1)
         for _, block in self._blocks(dataset, loss):
-            kernels.evaluate_network(network, self.parameters, loss, *block[:3], loss_sum)
+            kernels.evaluate_network(network, self.parameters, objective, *block[:3], loss_sum)
         return float(loss_sum[0]) / dataset.n_samples
 
     def loss_and_gradient(
@@ -236,13 +232,15 @@ class Model:
             if at.shape != self.parameters.shape:
                 raise ValueError(f"parameters has shape {at.shape}; expected {self.parameters.shape}")
         network = self.network(dataset.n_samples)
+        objective = kernels.objective(loss, self.dtype)
         gradient, chunk_gradient = np.zeros_like(at), np.empty_like(at)
         scale = self.dtype.type(1 / dataset.n_samples)
         total = 0.0
         for _, block in self._blocks(dataset, loss):
             for begin in range(0, len(block.X), network.chunk_rows):
                 chunk = block.rows(begin, begin + network.chunk_rows)
-                total += kernels.loss_and_gradient(network, at, loss, *chunk[:3], scale, chunk_gradient)[0]
+                kernels.loss_and_gradient(network, at, objective, *chunk[:3], scale, chunk_gradient)
+                total += objective.sums[0]
                 gradient += chunk_gradient
         return total / dataset.n_samples, gradient
 
@@ -358,6 +356,16 @@ class Model:
 
 def _row_number(dataset: Dataset, start: int, row: int) -> int:
     return dataset.row_number(start + row)
+
+
+def _whole_lines(size: int) -> int:
+    """The size of an array after which another one may begin with a line of the cache."""
+    return -(-size // LINE_BYTES) * LINE_BYTES
+
+
+def _as_int64(number: int) -> int:
+    """The signed number of the same 64 bits."""
+    return int(np.uint64(number).astype(np.int64))
 
 
 def _widths(layers: Sequence[Layer]) -> list[int]:

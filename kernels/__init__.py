@@ -28,13 +28,10 @@ from .activation import (
 from .gather import gather_rows, standardize_rows
 from .lanes import HalfPrecision
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
-from .loss import loss_and_derivative
+from .loss import loss_and_derivative, objective
 from .memory import sum_elements
 from .network import (
-    GeneralNetwork,
     Network,
-    WideGeneralNetwork,
-    WideNetwork,
     evaluate_network,
     loss_and_gradient,
     predict_network,
@@ -42,15 +39,17 @@ from .network import (
 )
 from .neuron import LinearNeuron, ReLUNeuron, Rows, train_neuron_by_fours, train_neuron_row_by_row
 from .neuron_batches import train_neuron_in_batches
+from .online_network import train_network_online
 from .order import InOrder, Shuffled
-from .product import Products, add_outer, multiply, multiply_rows, products
-from .regularization import NoRegularization, Regularization, after_update, before_update
+from .product import Products, add_outer, multiply, multiply_by_blas, multiply_rows, products, products_by_blas
+from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
+from .rule import UpdateRule, update_rule
 from .shuffle import chunked_rows, shuffle_windows
 from .synthetic import synthetic_rows
-from .update import Vectors, observe, update_parameters
+from .update import UPDATES, Vectors, observe_features
 
 __all__ = [
-    "GeneralNetwork",
+    "UPDATES",
     "HalfPrecision",
     "InOrder",
     "LinearNeuron",
@@ -61,12 +60,9 @@ __all__ = [
     "Regularization",
     "Rows",
     "Shuffled",
+    "UpdateRule",
     "Vectors",
-    "WideGeneralNetwork",
-    "WideNetwork",
     "add_outer",
-    "after_update",
-    "before_update",
     "cache_directory",
     "chunked_rows",
     "dropout_backward",
@@ -75,16 +71,21 @@ __all__ = [
     "gather_rows",
     "leaky_relu_backward",
     "leaky_relu_forward",
+    "limit_gradient",
+    "limit_parameters",
     "linear_backward_input",
     "linear_backward_parameters",
     "linear_forward",
     "loss_and_derivative",
     "loss_and_gradient",
     "multiply",
+    "multiply_by_blas",
     "multiply_rows",
-    "observe",
+    "objective",
+    "observe_features",
     "predict_network",
     "products",
+    "products_by_blas",
     "relu_backward",
     "relu_forward",
     "shuffle_windows",
@@ -96,8 +97,9 @@ __all__ = [
     "tanh_backward",
     "tanh_forward",
     "train_network",
+    "train_network_online",
     "train_neuron_by_fours",
     "train_neuron_in_batches",
     "train_neuron_row_by_row",
-    "update_parameters",
+    "update_rule",
 ]

@@ -17,6 +17,7 @@ FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
 _OPTIONS = {
     "no_cfunc_wrapper": True,  # kernels are called from Python and from one another, never from C: less to compile
+    "_nrt": False,  # kernels allocate nothing, so no references are counted: less code, in a fifth less time
     "nogil": True,  # threads may run kernels side by side
     "error_model": "numpy",  # 1 / 0 is infinity, as in NumPy, and costs no branch
 }
@@ -64,8 +65,8 @@ def _enable_cache(dispatcher: Any, function: Callable) -> bool:
     return True
 
 
-def _compile(function: Callable, fastmath: set[str] | bool, inline: str = "never") -> Any:
-    dispatcher = numba.njit(**_OPTIONS, fastmath=fastmath, inline=inline)(function)
+def _compile(function: Callable, fastmath: set[str] | bool, **options: Any) -> Any:
+    dispatcher = numba.njit(**_OPTIONS | options, fastmath=fastmath)(function)
     if _enable_cache(dispatcher, function) is False and not _compile.warned:
         _compile.warned = True
         warnings.warn(
@@ -97,6 +98,11 @@ def inlined_kernel(function: Callable) -> Any:
     nesting them as separate functions made the first call of `train_network` a third slower.
     """
     return _compile(function, FASTMATH, inline="always")
+
+
+def part_kernel(function: Callable, **options: Any) -> Any:
+    """As `kernel`, for what other kernels call by its address and Python never does: half the time to compile."""
+    return _compile(function, FASTMATH, no_cpython_wrapper=True, **options)
 
 
 def by_type(table: dict[type, Any]) -> Callable:

@@ -1,26 +1,40 @@
 """The activations: layers without parameters, element by element.
 
-Each has a forward pass, which leaves the output and a mask, and a backward pass, which needs no more than these.
+Each is a pair of kernels, which the network calls by their addresses. All have the same arguments, whether they need
+them or not:
+
+forward(z, number, draw, out, mask)          backward(d_out, z, out, mask, number, d_z)
+
+z : (size,), the layer's input          out : (size,), its output, overwritten by the forward pass
+mask : (size,) bool, overwritten by the forward pass where the backward pass needs it
+number : scalar of z's dtype, the layer's setting
+draw : what random numbers depend on: (seed, number of updates made, layer, position of z[0] in the batch), int64
+d_out : (size,), the derivative of the loss by out          d_z : (size,), that by z, overwritten
 """
 
 import numpy as np
+from numba import types
 
-from ._jit import inlined_kernel
+from .addressed import addressed_kernel, read_only_vector_of, vector_of
 from .random import subkey
 
-# Kinds of layer, as numbers in `Network.layers`.
-LINEAR, RELU, LEAKY_RELU, TANH, SIGMOID, IDENTITY, DROPOUT = range(7)
+
+def _forward(number):
+    draw = types.UniTuple(types.int64, 4)
+    return read_only_vector_of(number), number, draw, vector_of(number), vector_of(types.boolean)
 
 
-@inlined_kernel
-def relu_forward(z, tolerance, out, mask):
+def _backward(number):
+    given = read_only_vector_of(number)
+    return given, given, given, read_only_vector_of(types.boolean), number, vector_of(number)
+
+
+@addressed_kernel(_forward)
+def relu_forward(z, tolerance, draw, out, mask):
     """out = z if z >= 0 else 0;  mask = z >= -tolerance  (the article's o3).
 
     A pre-activation that is negative by no more than rounding error counts as zero: its output is 0 and its gradient
     passes. The mask is written as a negated comparison so that NaN is never hidden.
-
-    z : (size,)          tolerance : scalar of z's dtype, >= 0
-    out : (size,), overwritten          mask : (size,) bool, overwritten
     """
     zero = z.dtype.type(0)
     for i in range(z.size):
@@ -28,64 +42,45 @@ def relu_forward(z, tolerance, out, mask):
         out[i] = zero if z[i] < zero else z[i]
 
 
-@inlined_kernel
-def relu_backward(d_out, mask, d_z):
-    """d_z = d_out where the mask is set, else 0  (the article's δ3).
-
-    d_out : (size,)          mask : (size,) bool
-    d_z : (size,), overwritten
-    """
+@addressed_kernel(_backward)
+def relu_backward(d_out, z, out, mask, tolerance, d_z):
+    """d_z = d_out where the mask is set, else 0  (the article's δ3)."""
     zero = d_out.dtype.type(0)
     for i in range(d_out.size):
         d_z[i] = d_out[i] if mask[i] else zero
 
 
-@inlined_kernel
-def leaky_relu_forward(z, slope, out):
-    """out = z if z >= 0 else slope · z.
-
-    z : (size,)          slope : scalar of z's dtype          out : (size,), overwritten
-    """
+@addressed_kernel(_forward)
+def leaky_relu_forward(z, slope, draw, out, mask):
+    """out = z if z >= 0 else slope · z."""
     for i in range(z.size):
         out[i] = slope * z[i] if z[i] < 0 else z[i]
 
 
-@inlined_kernel
-def leaky_relu_backward(d_out, z, slope, d_z):
-    """d_z = d_out where z >= 0, else slope · d_out.
-
-    d_out : (size,)          z : (size,)          slope : scalar          d_z : (size,), overwritten
-    """
+@addressed_kernel(_backward)
+def leaky_relu_backward(d_out, z, out, mask, slope, d_z):
+    """d_z = d_out where z >= 0, else slope · d_out."""
     for i in range(d_out.size):
         d_z[i] = slope * d_out[i] if z[i] < 0 else d_out[i]
 
 
-@inlined_kernel
-def tanh_forward(z, out):
-    """out = tanh(z).
-
-    z : (size,)          out : (size,), overwritten
-    """
+@addressed_kernel(_forward)
+def tanh_forward(z, number, draw, out, mask):
+    """out = tanh(z)."""
     for i in range(z.size):
         out[i] = np.tanh(z[i])
 
 
-@inlined_kernel
-def tanh_backward(d_out, out, d_z):
-    """d_z = d_out (1 - out²).
-
-    d_out, out : (size,)          d_z : (size,), overwritten
-    """
+@addressed_kernel(_backward)
+def tanh_backward(d_out, z, out, mask, number, d_z):
+    """d_z = d_out (1 - out²)."""
     for i in range(d_out.size):
         d_z[i] = d_out[i] * (1 - out[i] * out[i])
 
 
-@inlined_kernel
-def sigmoid_forward(z, out):
-    """out = 1 / (1 + exp(-z)).
-
-    z : (size,)          out : (size,), overwritten
-    """
+@addressed_kernel(_forward)
+def sigmoid_forward(z, number, draw, out, mask):
+    """out = 1 / (1 + exp(-z))."""
     one = z.dtype.type(1)
     for i in range(z.size):
         # The exponential of a negative number cannot overflow.
@@ -93,24 +88,21 @@ def sigmoid_forward(z, out):
         out[i] = (small if z[i] < 0 else one) / (one + small)
 
 
-@inlined_kernel
-def sigmoid_backward(d_out, out, d_z):
-    """d_z = d_out · out (1 - out).
-
-    d_out, out : (size,)          d_z : (size,), overwritten
-    """
+@addressed_kernel(_backward)
+def sigmoid_backward(d_out, z, out, mask, number, d_z):
+    """d_z = d_out · out (1 - out)."""
     for i in range(d_out.size):
         d_z[i] = d_out[i] * out[i] * (1 - out[i])
 
 
-@inlined_kernel
-def dropout_forward(z, probability, key, first, out, mask):
-    """out = z / (1 - probability) or, with that probability, 0;  mask = whether it passed.
+@addressed_kernel(_forward)
+def dropout_forward(z, probability, draw, out, mask):
+    """out = z / (1 - probability) or, with that probability in [0, 1), 0;  mask = whether it passed.
 
-    z : (size,)          probability : scalar in [0, 1)
-    key : uint64          first : int, the position of z[0] in the batch: element i is drawn from (key, first + i)
-    out : (size,), overwritten          mask : (size,) bool, overwritten
+    Element i is drawn from the seed, the update, the layer and its position in the batch.
     """
+    seed, update, layer, first = draw
+    key = subkey(subkey(np.uint64(seed), update), layer)
     scale = z.dtype.type(1 / (1 - probability))
     zero = z.dtype.type(0)
     threshold = np.uint64(probability * 2.0**64)
@@ -119,23 +111,24 @@ def dropout_forward(z, probability, key, first, out, mask):
         out[i] = scale * z[i] if mask[i] else zero
 
 
-@inlined_kernel
-def dropout_backward(d_out, mask, probability, d_z):
-    """d_z = d_out / (1 - probability) where the mask is set, else 0.
-
-    d_out : (size,)          mask : (size,) bool          probability : scalar          d_z : (size,), overwritten
-    """
+@addressed_kernel(_backward)
+def dropout_backward(d_out, z, out, mask, probability, d_z):
+    """d_z = d_out / (1 - probability) where the mask is set, else 0."""
     scale = d_out.dtype.type(1 / (1 - probability))
     zero = d_out.dtype.type(0)
     for i in range(d_out.size):
         d_z[i] = scale * d_out[i] if mask[i] else zero
 
 
-@inlined_kernel
-def copy_elements(x, out):
-    """out = x.
+@addressed_kernel(_forward)
+def identity_forward(z, number, draw, out, mask):
+    """out = z."""
+    for i in range(z.size):
+        out[i] = z[i]
 
-    x : (size,)          out : (size,), overwritten
-    """
-    for i in range(x.size):
-        out[i] = x[i]
+
+@addressed_kernel(_backward)
+def identity_backward(d_out, z, out, mask, number, d_z):
+    """d_z = d_out."""
+    for i in range(d_out.size):
+        d_z[i] = d_out[i]

@@ -6,12 +6,9 @@ See `fastgd.kernels` for the conventions.
 import numpy as np
 
 from ._jit import inlined_kernel
-from .llvm import call_at
-from .tiles import TILE_ROWS
-from .views import matrix, read_only_vector
-
-# Fewer columns do not fill a tile enough.
-_FEW_COLUMNS = 12
+from .addressed import call_at
+from .product import FEW
+from .views import read_only_span, read_only_vector
 
 
 @inlined_kernel
@@ -29,16 +26,13 @@ def linear_forward(x, weight, bias, out, products):
     out : (n_samples, n_out), overwritten          products : Products
     """
     n_samples, n_in = x.shape
-    a, b = read_only_vector(x), read_only_vector(weight)
-    if n_samples < TILE_ROWS or weight.shape[0] < _FEW_COLUMNS:
-        call_at(products.multiply_rows, (a, n_in, b, read_only_vector(bias), out))
+    a, b, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)
+    if min(n_samples, weight.shape[0]) < FEW and products.multiply_rows != 0:
+        call_at(products.multiply_rows, (a, n_in, b, shift, out))
     else:
         one, zero = out.dtype.type(1), out.dtype.type(0)
-        shift = read_only_vector(bias)
-        call_at(
-            products.multiply,
-            (a, strides(n_in, 1), b, strides(1, n_in), n_in, out, shift, one, zero, products.panel),
-        )
+        places = strides(n_in, 1), strides(1, n_in)
+        call_at(products.multiply, (a, places[0], b, places[1], n_in, out, shift, one, zero, products.panel))
 
 
 @inlined_kernel
@@ -50,10 +44,9 @@ def linear_backward_input(d_out, weight, d_x, products):
     """
     n_out, n_in = weight.shape
     one, zero = d_x.dtype.type(1), d_x.dtype.type(0)
-    a, b = read_only_vector(d_out), read_only_vector(weight)
-    call_at(
-        products.multiply, (a, strides(n_out, 1), b, strides(n_in, 1), n_out, d_x, a[:0], one, zero, products.panel)
-    )
+    a, b, none = read_only_vector(d_out), read_only_vector(weight), read_only_span(d_out, 0, 0)
+    places = strides(n_out, 1), strides(n_in, 1)
+    call_at(products.multiply, (a, places[0], b, places[1], n_out, d_x, none, one, zero, products.panel))
 
 
 @inlined_kernel
@@ -68,52 +61,16 @@ def linear_backward_parameters(d_out, x, alpha, beta, d_weight, d_bias, products
     d_bias : (n_out,), the same, or (0,) for a layer without bias          products : Products
     """
     n_samples, n_out = d_out.shape
-    a, b = read_only_vector(d_out), read_only_vector(x)
+    n_in = x.shape[1]
+    a, b, none = read_only_vector(d_out), read_only_vector(x), read_only_span(d_out, 0, 0)
     if n_samples == 1 and products.add_outer != 0:
         call_at(products.add_outer, (a, b, alpha, beta, d_weight))
     else:
-        n_in = x.shape[1]
-        call_at(
-            products.multiply,
-            (a, strides(1, n_out), b, strides(n_in, 1), n_samples, d_weight, a[:0], alpha, beta, products.panel),
-        )
-    sum_into(d_out, alpha, beta, d_bias)
-
-
-@inlined_kernel
-def sum_into(d_out, alpha, beta, d_bias):
-    """d_bias = beta d_bias + alpha · sum of d_out over the samples."""
+        places = strides(1, n_out), strides(n_in, 1)
+        call_at(products.multiply, (a, places[0], b, places[1], n_samples, d_weight, none, alpha, beta, products.panel))
     if d_bias.size:
-        for j in range(d_bias.size):
+        for j in range(n_out):
             d_bias[j] = type(beta)(0) if beta == 0 else beta * d_bias[j]
-        for i in range(d_out.shape[0]):
-            for j in range(d_out.shape[1]):
+        for i in range(n_samples):
+            for j in range(n_out):
                 d_bias[j] += alpha * d_out[i, j]
-
-
-@inlined_kernel
-def linear_forward_by_blas(x, weight, bias, out, products):
-    """As `linear_forward`, on all processors."""
-    np.dot(x, weight.T, out)
-    if bias.size:
-        for i in range(out.shape[0]):
-            for j in range(out.shape[1]):
-                out[i, j] += bias[j]
-
-
-@inlined_kernel
-def linear_backward_input_by_blas(d_out, weight, d_x, products):
-    """As `linear_backward_input`, on all processors."""
-    np.dot(d_out, weight, d_x)
-
-
-@inlined_kernel
-def linear_backward_parameters_by_blas(d_out, x, alpha, beta, d_weight, d_bias, products):
-    """As `linear_backward_parameters`, on all processors; the panel has room for d_weight."""
-    product = matrix(products.panel, 0, d_weight.shape[0], d_weight.shape[1])
-    np.dot(d_out.T, x, product)
-    for i in range(d_weight.shape[0]):
-        for j in range(d_weight.shape[1]):
-            before = type(beta)(0) if beta == 0 else beta * d_weight[i, j]
-            d_weight[i, j] = before + alpha * product[i, j]
-    sum_into(d_out, alpha, beta, d_bias)

@@ -3,7 +3,6 @@
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 INDEX = ir.IntType(types.intp.bitwidth)
 _LANE = ir.IntType(32)
@@ -74,27 +73,3 @@ def masked_store(builder, values, pointer, mask):
     """Store the lanes that the mask names."""
     alignment = ir.Constant(_LANE, bytes_of(values.type.element))
     call(builder, f"llvm.masked.store.{suffix(values.type)}.p0", ir.VoidType(), values, pointer, alignment, mask)
-
-
-def address_of_kernel(kernel, signature):
-    """Where the machine code of a kernel that returns nothing begins, compiled for a tuple of types."""
-    kernel.compile(signature)
-    compiled = kernel.overloads[signature]
-    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-
-
-@intrinsic
-def call_at(typing_context, address, arguments):
-    """Call the kernel at an address with a tuple of arguments, whose types must be those it is compiled for.
-
-    A kernel that is called by its name becomes part of each kernel that calls it, and is optimised again in every one.
-    """
-
-    def code(context, builder, signature, values):
-        kinds = tuple(signature.args[1])
-        function_type = context.call_conv.get_function_type(types.none, kinds)
-        function = builder.inttoptr(values[0], function_type.as_pointer())
-        context.call_conv.call_function(builder, function, types.none, kinds, cgutils.unpack_tuple(builder, values[1]))
-        return context.get_dummy_value()
-
-    return types.none(address, arguments), code

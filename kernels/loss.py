@@ -10,8 +10,19 @@ the derivative by `out`. z stands for out, y for target.
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
 
 from ._jit import by_type, inlined_kernel
+from .addressed import (
+    addressed_kernel,
+    call_at,
+    matrix_of,
+    numbers_of,
+    read_only_vector_of,
+    record_of,
+    vector_of,
+)
+from .views import read_only_matrix, read_only_vector
 
 
 class HalfSquaredError(NamedTuple):
@@ -195,9 +206,15 @@ def pointwise(kernel):
     return lambda loss, out, target: kernel(loss, out, target)
 
 
-@inlined_kernel
-def summed_over_outputs(loss, out, target, sample_weight, scale, d_out):
+def _loss_types(number):
+    given, doubles = types.Array(number, 2, "C", readonly=True), vector_of(types.float64)
+    return given, given, read_only_vector_of(number), number, matrix_of(number), doubles, doubles
+
+
+@addressed_kernel(_loss_types)
+def sum_over_outputs(kind, out, target, sample_weight, scale, d_out, numbers, sums):
     """Every loss but the cross-entropy: each output has its own target."""
+    loss = record_of(kind, numbers)
     total, weights = 0.0, 0.0
     weight = out.dtype.type(1)
     for i in range(out.shape[0]):
@@ -216,12 +233,13 @@ def summed_over_outputs(loss, out, target, sample_weight, scale, d_out):
             d_out[i, j] = scale * weight * derivative
         total += weight * row
         weights += abs(weight)
-    return total, weights
+    sums[0], sums[1] = total, weights
 
 
-@inlined_kernel
-def cross_entropy(loss, out, target, sample_weight, scale, d_out):
+@addressed_kernel(_loss_types)
+def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums):
     """One target a row, its class."""
+    loss = record_of(kind, numbers)
     total, weights = 0.0, 0.0
     weight = out.dtype.type(1)
     n_classes = out.shape[1]
@@ -246,17 +264,37 @@ def cross_entropy(loss, out, target, sample_weight, scale, d_out):
             d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - share)
         total += weight * row
         weights += abs(weight)
-    return total, weights
+    sums[0], sums[1] = total, weights
 
 
-@by_type(dict.fromkeys(POINTWISE, summed_over_outputs) | {CrossEntropy: cross_entropy})
-def loss_and_derivative(kernel):
-    """Return Σ_i v_i loss(out_i, target_i) and Σ_i |v_i|;  d_out_i = scale v_i ∂loss/∂out_i  (the article's δ4).
+class Objective(NamedTuple):
+    """A loss as a network's loops call it.
 
-    loss : a record of this file
+    address : int, of the kernel above for the loss's kind          numbers : the record's, (n_fields,) float64
+    sums : (2,) float64, what the kernel leaves there for the latest chunk
+    """
+
+    address: int
+    numbers: np.ndarray
+    sums: np.ndarray
+
+
+def objective(loss: NamedTuple, dtype: np.dtype) -> Objective:
+    """What loops of a dtype call for a record of this file; compiled where it was not."""
+    kernel = cross_entropy if isinstance(loss, CrossEntropy) else sum_over_outputs
+    return Objective(kernel.address(dtype, type(loss)), numbers_of(loss), np.zeros(2))
+
+
+@inlined_kernel
+def loss_and_derivative(objective, out, target, sample_weight, scale, d_out):
+    """sums = Σ_i v_i loss(out_i, target_i) and Σ_i |v_i|;  d_out_i = scale v_i ∂loss/∂out_i  (the article's δ4).
+
+    objective : Objective, its sums are overwritten
     out : (n_samples, n_out)          target : (n_samples, n_out), or (n_samples, 1) classes for the cross-entropy
     sample_weight : the v, (n_samples,), or (0,) where every weight is one
     scale : scalar, one over the size of the batch, so that the gradient is a mean over it
     d_out : (n_samples, n_out), overwritten
     """
-    return lambda loss, out, target, sample_weight, scale, d_out: kernel(loss, out, target, sample_weight, scale, d_out)
+    given = read_only_matrix(out, 0, *out.shape), read_only_matrix(target, 0, *target.shape)
+    weights = read_only_vector(sample_weight)
+    call_at(objective.address, (*given, weights, scale, d_out, objective.numbers, objective.sums))

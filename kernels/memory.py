@@ -1,6 +1,19 @@
-"""The machine's memory as the yardstick of the training loops."""
+"""The machine's memory: where arrays begin in it, and how fast it is read."""
+
+import numpy as np
 
 from ._jit import kernel
+
+# A vector that lies across two lines of the cache takes two loads.
+LINE_BYTES = 64
+
+
+def aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
+    """A vector that begins with a line of the cache; NumPy's begin anywhere, and made products a tenth slower."""
+    dtype = np.dtype(dtype)
+    memory = np.empty(size * dtype.itemsize + LINE_BYTES, np.uint8)
+    begin = -memory.ctypes.data % LINE_BYTES
+    return memory[begin : begin + size * dtype.itemsize].view(dtype)
 
 
 @kernel

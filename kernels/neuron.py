@@ -166,7 +166,7 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
     loss : a record of `loss.py` that is summed over outputs          regularization : a record of `regularization.py`
     rates : (n,) float64, the learning rates of this call's updates, or (1,), that of all
     rows : Rows, of at least one sample
-    progress : (4,) float64: the sum of losses and the number of updates; added to
+    progress : (3,) float64: the sum of losses and the number of updates; added to
     """
     number = parameters.dtype.type
     zero = number(0)

@@ -10,8 +10,7 @@ from ._jit import inlined_kernel, kernel
 from .lanes import everywhere, lane_count, load, prefetch, store, total
 from .neuron import ROWS_AT_ONCE, respond
 from .order import n_samples_of, place_ahead, prefetch_targets, row
-from .regularization import after_update, before_update
-from .update import update_parameters
+from .rule import apply_gradient
 from .views import element, vector
 
 
@@ -109,15 +108,12 @@ def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
 
 
 @kernel
-def train_neuron_in_batches(
-    neuron, weights, vectors, loss, optimizer, regularization, rates, rows, batch, chunk_rows, progress
-):
+def train_neuron_in_batches(neuron, vectors, loss, rule, rates, rows, batch, chunk_rows, progress):
     """Train on consecutive samples of an epoch, one update after each batch; a batch of weight zero counts for nothing.
 
-    neuron : LinearNeuron or ReLUNeuron          weights : (1, 3) int64, as `Network.weights`
-    vectors : Vectors, modified in place
-    loss, optimizer, regularization : records of `loss.py`, `update.py` and `regularization.py`; the loss is one that
-        is summed over outputs, the optimiser one that observes nothing
+    neuron : LinearNeuron or ReLUNeuron          vectors : Vectors, modified in place
+    loss : a record of `loss.py` that is summed over outputs
+    rule : UpdateRule, of an optimiser that observes nothing; it may not be direct
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     rows : Rows
     batch, progress : as for `train_network`          chunk_rows : int, the chunks' length; samples end where one ends
@@ -147,8 +143,6 @@ def train_neuron_in_batches(
                 progress[1] += 1
                 t = np.int64(progress[1])
                 rate = dtype.type(rates[min(t - np.int64(n_before), rates.size) - 1])
-                before_update(regularization, weights, vectors)
-                update_parameters(optimizer, vectors, rate, t)
-                after_update(regularization, weights, vectors, rate, t)
+                apply_gradient(rule, vectors, rate, t)
             progress[2] = 0
         start = stop

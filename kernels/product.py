@@ -5,72 +5,86 @@ to threads: see `bench/roofline.py`. One operand is copied, panel by panel, so t
 it in order; the other is read number by number where it lies.
 """
 
-import functools
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numba import types
 
-from ._jit import inlined_kernel, kernel
+from ._jit import inlined_kernel
+from .addressed import addressed_kernel, matrix_of, read_only_vector_of, vector_of
 from .lanes import MOST_LANES, everywhere, lane_count, load, store, total
-from .llvm import address_of_kernel
-from .tiles import (
-    TILE_ROWS,
-    TILE_VECTORS,
-    multiply_narrow_row,
-    multiply_narrow_tile,
-    multiply_row,
-    multiply_tile,
-    transpose_tile,
-)
-from .views import element, vector
+from .memory import aligned_empty
+from .tiles import TILE_ROWS, TILE_VECTORS, multiply_narrow_tile, multiply_tile, transpose_tile
+from .views import element, matrix, read_only_vector, vector
 
 # A panel of so many rows stays in the second-level cache while every row of the other operand is multiplied with it.
 PANEL_ROWS = 1024
+
+# So many numbers apart, the rows that a tile reads column by column fall on the same few places of a cache; then they
+# are copied too, once for all columns of the product.
+_FAR_APART = 256
+
+# With fewer rows or columns, copying a panel costs more than adding up lanes.
+FEW = 6
 
 
 class Products(NamedTuple):
     """The kernels of this file for one dtype, as the addresses of their machine code, and the memory they work in.
 
-    panel : (size,), scratch          add_outer : zero where it is not compiled
+    multiply : `multiply` or `multiply_by_blas`
+    multiply_rows, add_outer : zero where no product is small enough for them
+    panel : (size,), scratch
     """
 
-    panel: np.ndarray
     multiply: int
     multiply_rows: int
     add_outer: int
+    panel: np.ndarray
 
 
-def products(dtype: np.dtype, n_products: int, least_size: int = 0, with_outer: bool = True) -> Products:
-    """The kernels, compiled where they were not, with a panel for sums over so many products, or of a size.
+def products(dtype: np.dtype, n_rows: int, n_products: int, n_outputs: tuple[int, int] = (FEW, FEW)) -> Products:
+    """The kernels for chunks of up to so many rows, with a panel for sums over so many products.
 
-    with_outer : whether batches of one row are the rule, which `add_outer` is for; else it is not compiled
+    n_outputs : of the layer that has fewest, and of the one that has most
     """
-    # Transposing writes whole tiles of lanes beyond the panel's last row.
-    size = (min(n_products, PANEL_ROWS) + MOST_LANES) * MOST_LANES * TILE_VECTORS
-    addresses = [_address(kernel, np.dtype(dtype)) for kernel in (multiply, multiply_rows)]
-    outer = _address(add_outer, np.dtype(dtype)) if with_outer else 0
-    return Products(np.empty(max(size, least_size), dtype), *addresses, outer)
-
-
-@functools.cache
-def _address(kernel, dtype: np.dtype) -> int:
-    return address_of_kernel(kernel, _signatures(numba.from_dtype(dtype))[kernel.py_func.__name__])
-
-
-def _signatures(number):
-    given, matrix, panel = (
-        types.Array(number, 1, "C", readonly=True),
-        types.Array(number, 2, "C"),
-        types.Array(number, 1, "C"),
+    n_fewest, n_widest = n_outputs
+    size = panel_size.py_func(n_products)
+    if n_widest >= _FAR_APART:
+        size += min(n_rows, PANEL_ROWS) * (n_widest + TILE_ROWS)
+    return Products(
+        multiply.address(dtype),
+        multiply_rows.address(dtype) if min(n_rows, n_fewest) < FEW else 0,
+        add_outer.address(dtype) if n_rows == 1 else 0,
+        aligned_empty(size, dtype),
     )
-    index, strides = types.int64, types.UniTuple(types.int64, 2)
-    return {
-        "multiply": (given, strides, given, strides, index, matrix, given, number, number, panel),
-        "multiply_rows": (given, index, given, given, matrix),
-        "add_outer": (given, given, number, number, matrix),
-    }
+
+
+@inlined_kernel
+def panel_size(n_products):
+    """How much of the scratch memory panels take."""
+    # Transposing writes whole tiles of lanes beyond the panel's last row.
+    return (min(n_products, PANEL_ROWS) + MOST_LANES) * MOST_LANES * TILE_VECTORS
+
+
+def products_by_blas(dtype: np.dtype, n_weights: int) -> Products:
+    """The kernels for products that are worth all processors, with a panel as large as the largest weight."""
+    return Products(multiply_by_blas.address(dtype), 0, 0, aligned_empty(n_weights, dtype))
+
+
+def _multiply_types(number):
+    given, strides = read_only_vector_of(number), types.UniTuple(types.int64, 2)
+    shift, panel = given, vector_of(number)
+    return given, strides, given, strides, types.int64, matrix_of(number), shift, number, number, panel
+
+
+def _multiply_rows_types(number):
+    given = read_only_vector_of(number)
+    return given, types.int64, given, given, matrix_of(number)
+
+
+def _add_outer_types(number):
+    given = read_only_vector_of(number)
+    return given, given, number, number, matrix_of(number)
 
 
 @inlined_kernel
@@ -94,7 +108,20 @@ def transpose_panel(b, begin, row_length, n_rows, n_columns, width, panel):
             transpose_tile(b, place, row_length, n_columns - j, n_rows - k, panel, k * width + j, width)
 
 
-@kernel
+@inlined_kernel
+def copy_tiles(a, begin, m, n_rows, panel, place):
+    """Rows of aᵀ, (n_rows, m) from a place on, as columns for one tile after the other."""
+    zero = panel.dtype.type(0)
+    count = lane_count(zero)
+    for k in range(n_rows):
+        for i in range(0, m, TILE_ROWS):
+            for lane in range(0, TILE_ROWS, count):
+                n = min(TILE_ROWS - lane, count)
+                lanes = load(a, begin + k * m + i + lane, min(m - i - lane, n), zero)
+                store(panel, place + i * n_rows + k * TILE_ROWS + lane, n, lanes)
+
+
+@addressed_kernel(_multiply_types)
 def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel):
     """c = beta c + alpha a b + bias,  for a (m, n_products), b (n_products, n).
 
@@ -107,8 +134,13 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
     count = lane_count(one)
     m, n = c.shape
     row, step = a_strides
+    copied = panel_size(n_products)
+    copies = row == 1 and m >= _FAR_APART and panel.size >= copied + min(n_products, PANEL_ROWS) * (m + TILE_ROWS)
+    source = read_only_vector(panel) if copies else a
     for k in range(0, n_products, PANEL_ROWS):
         n_rows = min(PANEL_ROWS, n_products - k)
+        if copies:
+            copy_tiles(a, k * m, m, n_rows, panel, copied)
         factors = (alpha, one if k else beta)
         shift = bias[:0] if k else bias
         for j in range(0, n, TILE_VECTORS * count):
@@ -119,18 +151,41 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
                 transpose_panel(b, j * n_products + k, n_products, n_rows, n_columns, width, panel)
             else:
                 copy_panel(b, k * n + j, n, n_rows, n_columns, width, panel)
-            for i in range(0, m - TILE_ROWS + 1, TILE_ROWS):
+            for i in range(0, m, TILE_ROWS):
                 a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
+                if copies:
+                    a_place = (copied + i * n_rows, 1, TILE_ROWS)
+                shape = (min(TILE_ROWS, m - i), n_columns)
                 if is_narrow:
-                    multiply_narrow_tile(a, a_place, panel, n_rows, c, c_place, n_columns, shift, j, factors)
+                    multiply_narrow_tile(source, a_place, panel, n_rows, c, c_place, shape, shift, j, factors)
                 else:
-                    multiply_tile(a, a_place, panel, n_rows, c, c_place, n_columns, shift, j, factors)
-            for i in range(m - m % TILE_ROWS, m):
-                a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
-                if is_narrow:
-                    multiply_narrow_row(a, a_place, panel, n_rows, c, c_place, n_columns, shift, j, factors)
-                else:
-                    multiply_row(a, a_place, panel, n_rows, c, c_place, n_columns, shift, j, factors)
+                    multiply_tile(source, a_place, panel, n_rows, c, c_place, shape, shift, j, factors)
+
+
+@addressed_kernel(_multiply_types, _nrt=True)
+def multiply_by_blas(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel):
+    """As `multiply`, on all processors, for a and b that do not both lie column by column.
+
+    panel : (m · n,), scratch; not used where alpha is one and beta zero
+    """
+    m, n = c.shape
+    is_product = alpha == 1 and beta == 0
+    product = c if is_product else matrix(panel, 0, m, n)
+    if a_strides[0] == 1:
+        np.dot(matrix(a, 0, n_products, m).T, matrix(b, 0, n_products, n), product)
+    elif b_strides[0] == 1:
+        np.dot(matrix(a, 0, m, n_products), matrix(b, 0, n, n_products).T, product)
+    else:
+        np.dot(matrix(a, 0, m, n_products), matrix(b, 0, n_products, n), product)
+    if not is_product:
+        for i in range(m):
+            for j in range(n):
+                before = type(beta)(0) if beta == 0 else beta * c[i, j]
+                c[i, j] = before + alpha * product[i, j]
+    if bias.size:
+        for i in range(m):
+            for j in range(n):
+                c[i, j] += bias[j]
 
 
 @inlined_kernel
@@ -148,7 +203,7 @@ def multiply_with_fours(a, i, b, places, k, n, sums):
     )
 
 
-@kernel
+@addressed_kernel(_multiply_rows_types)
 def multiply_rows(a, n_products, b, bias, c):
     """c = a bᵀ + bias, row by row of both: for few rows of either.
 
@@ -162,23 +217,29 @@ def multiply_rows(a, n_products, b, bias, c):
     none = everywhere(zero)
     m, n = c.shape
     flat = vector(c)
-    for j in range(0, n, 4):
+    # Four rows at a time of the matrix that has more, and each of the other's.
+    if n < m:
+        ones, fours, n_ones, n_fours, step, stride = b, a, n, m, 1, n
+    else:
+        ones, fours, n_ones, n_fours, step, stride = a, b, m, n, n, 1
+    for j in range(0, n_fours, 4):
         # Where the rows do not fill the four, the last one is repeated, and its result written again.
-        j1, j2, j3 = min(j + 1, n - 1), min(j + 2, n - 1), min(j + 3, n - 1)
+        j1, j2, j3 = min(j + 1, n_fours - 1), min(j + 2, n_fours - 1), min(j + 3, n_fours - 1)
         places = (j * n_products, j1 * n_products, j2 * n_products, j3 * n_products)
-        shifts = (zero, zero, zero, zero)
-        if bias.size:
-            shifts = (element(bias, j), element(bias, j1), element(bias, j2), element(bias, j3))
-        for i in range(m):
+        for i in range(n_ones):
             sums = (none, none, none, none)
             for k in range(0, n_full, count):
-                sums = multiply_with_fours(a, i * n_products, b, places, k, count, sums)
+                sums = multiply_with_fours(ones, i * n_products, fours, places, k, count, sums)
             if n_rest:
-                sums = multiply_with_fours(a, i * n_products, b, places, n_full, n_rest, sums)
-            flat[i * n + j] = total(sums[0]) + shifts[0]
-            flat[i * n + j1] = total(sums[1]) + shifts[1]
-            flat[i * n + j2] = total(sums[2]) + shifts[2]
-            flat[i * n + j3] = total(sums[3]) + shifts[3]
+                sums = multiply_with_fours(ones, i * n_products, fours, places, n_full, n_rest, sums)
+            flat[i * step + j * stride] = total(sums[0])
+            flat[i * step + j1 * stride] = total(sums[1])
+            flat[i * step + j2 * stride] = total(sums[2])
+            flat[i * step + j3 * stride] = total(sums[3])
+    if bias.size:
+        for i in range(m):
+            for j in range(n):
+                flat[i * n + j] += element(bias, j)
 
 
 @inlined_kernel
@@ -188,7 +249,7 @@ def add_scaled(b, factors, betas, c, begin, j, n):
     store(c, begin + j, n, betas * load(c, begin + j, n, zero) + factors * load(b, j, n, zero))
 
 
-@kernel
+@addressed_kernel(_add_outer_types)
 def add_outer(a, b, alpha, beta, c):
     """c = beta c + alpha a bᵀ,  the product of a column and a row.
 

@@ -3,8 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
 
-from ._jit import by_type, inlined_kernel
+from ._jit import inlined_kernel
+from .addressed import addressed_kernel, record_of, vector_of
+from .update import vectors_of
 
 
 class NoRegularization(NamedTuple):
@@ -35,16 +38,6 @@ class Regularization(NamedTuple):
     clip_norm: float
     max_norm: float
     average_from: float
-
-
-@inlined_kernel
-def before_update_nothing(regularization, weights, vectors):
-    pass
-
-
-@inlined_kernel
-def after_update_nothing(regularization, weights, vectors, rate, t):
-    pass
 
 
 @inlined_kernel
@@ -85,8 +78,18 @@ def shrink(threshold, weights, vectors):
                 parameters[i] += threshold
 
 
-@inlined_kernel
-def limit_gradient(regularization, weights, vectors):
+def _limit_gradient_types(number):
+    return vectors_of(number), vector_of(types.float64), types.Array(types.int64, 2, "C")
+
+
+@addressed_kernel(_limit_gradient_types)
+def limit_gradient(vectors, numbers, weights):
+    """Change the gradient as a regularisation says.
+
+    vectors : Vectors, the gradient is modified in place          numbers : (n_fields,) float64, of the Regularization
+    weights : (n_linear_layers, 3) int64, where each layer's weight begins and ends in the parameters, and its n_in
+    """
+    regularization = record_of(Regularization, numbers)
     parameters, gradient = vectors.parameters, vectors.gradient
     number = parameters.dtype.type
     l2 = number(regularization.l2)
@@ -115,8 +118,18 @@ def limit_gradient(regularization, weights, vectors):
                 gradient[i] *= factor
 
 
-@inlined_kernel
-def limit_parameters(regularization, weights, vectors, rate, t):
+def _limit_parameters_types(number):
+    return *_limit_gradient_types(number), number, types.int64
+
+
+@addressed_kernel(_limit_parameters_types)
+def limit_parameters(vectors, numbers, weights, rate, t):
+    """Change the parameters as a regularisation says, and take their average.
+
+    vectors : Vectors, modified in place          numbers, weights : as for `limit_gradient`
+    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
+    """
+    regularization = record_of(Regularization, numbers)
     parameters = vectors.parameters
     number = parameters.dtype.type
     if regularization.l1 > 0:
@@ -140,40 +153,3 @@ def limit_parameters(regularization, weights, vectors, rate, t):
         share = number(1 / (t - regularization.average_from + 1))
         for i in range(parameters.size):
             vectors.average[i] += share * (parameters[i] - vectors.average[i])
-
-
-@by_type({NoRegularization: before_update_nothing, Regularization: limit_gradient})
-def before_update(kernel):
-    """Change the gradient as the record says.
-
-    regularization : a record of this file
-    weights : (n_linear_layers, 3) int64, where each layer's weight begins and ends in the parameters, and its n_in
-    vectors : Vectors, the gradient is modified in place
-    """
-    return lambda regularization, weights, vectors: kernel(regularization, weights, vectors)
-
-
-@by_type({NoRegularization: after_update_nothing, Regularization: limit_parameters})
-def after_update(kernel):
-    """Change the parameters as the record says, and take their average.
-
-    regularization, weights : as for `before_update`          vectors : Vectors, modified in place
-    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
-    """
-    return lambda regularization, weights, vectors, rate, t: kernel(regularization, weights, vectors, rate, t)
-
-
-@inlined_kernel
-def yes(regularization):
-    return True
-
-
-@inlined_kernel
-def no(regularization):
-    return False
-
-
-@by_type({NoRegularization: yes, Regularization: no})
-def is_unregularized(kernel):
-    """Whether nothing is done to the gradient or the parameters."""
-    return lambda regularization: kernel(regularization)

@@ -24,32 +24,44 @@ def _index(number):
     return ir.Constant(INDEX, number)
 
 
-def _multiply(n_rows, n_vectors):
-    """The intrinsic for a tile of n_rows by n_vectors of lanes.
+# Sixteen sums wait for one another long enough to keep every multiplier busy, and leave registers for what they need.
+TILE_ROWS, TILE_VECTORS = 8, 2
+
+
+def _multiply(n_vectors):
+    """The intrinsic for a tile of TILE_ROWS by n_vectors of lanes.
 
     c[c_begin + i · c_row + j] = beta · c[...] + bias[bias_begin + j]
     + alpha Σ_k a[a_begin + i · a_row + k · a_step] panel[k · n_vectors · lanes + j]
 
-    for j to n_columns. The bias counts only where it has elements; beta of zero means that c is not read.
+    for i to n_rows and j to n_columns; what lies beyond is neither read nor written. The bias counts only where it has
+    elements; beta of zero means that c is not read.
 
-    a_place : (a_begin, a_row, a_step)          c_place : (c_begin, c_row)          factors : (alpha, beta)
+    a_place : (a_begin, a_row, a_step)          c_place : (c_begin, c_row)
+    shape : (n_rows, n_columns), 1 or more          factors : (alpha, beta)
     """
 
-    def multiply(typing_context, a, a_place, panel, n_products, c, c_place, n_columns, bias, bias_begin, factors):
+    def multiply(typing_context, a, a_place, panel, n_products, c, c_place, shape, bias, bias_begin, factors):
         count = Lanes(c.dtype).count
 
         def code(context, builder, signature, arguments):
-            a_value, a_place, panel_value, n_products, c_value, c_place, n_columns, bias_value, bias_begin, factors = (
+            a_value, a_place, panel_value, n_products, c_value, c_place, shape, bias_value, bias_begin, factors = (
                 arguments
             )
             a_begin, a_row, a_step = (builder.extract_value(a_place, i) for i in range(3))
             c_begin, c_row = (builder.extract_value(c_place, i) for i in range(2))
+            n_rows, n_columns = (builder.extract_value(shape, i) for i in range(2))
             alpha, beta = (builder.extract_value(factors, i) for i in range(2))
             a_address, element = address_of(context, builder, a, a_value, a_begin)
             panel_address, _ = address_of(context, builder, panel, panel_value, _index(0))
             vector = ir.VectorType(element, count)
             zeros = ir.Constant(vector, None)
             fused = f"llvm.fma.{suffix(vector)}"
+            # Where there are fewer rows, the last one is computed again and again: its result is the same.
+            last = builder.sub(n_rows, _index(1))
+            exists = [builder.icmp_signed("<", _index(i), n_rows) for i in range(TILE_ROWS)]
+            rows = [builder.select(exists[i], _index(i), last) for i in range(TILE_ROWS)]
+            a_places = [builder.mul(a_row, row) for row in rows]
 
             before = builder.block
             loop, after = builder.append_basic_block("products"), builder.append_basic_block("sums")
@@ -57,19 +69,18 @@ def _multiply(n_rows, n_vectors):
             builder.position_at_end(loop)
             k = builder.phi(INDEX)
             k.add_incoming(_index(0), before)
-            sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(n_rows)]
+            sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(TILE_ROWS)]
             column = builder.gep(a_address, [builder.mul(k, a_step)])
-            row = builder.gep(panel_address, [builder.mul(k, _index(n_vectors * count))])
+            line = builder.gep(panel_address, [builder.mul(k, _index(n_vectors * count))])
             lanes = [
                 builder.load(
-                    pointer_to(builder, builder.gep(row, [_index(v * count)]), vector), align=bytes_of(element)
+                    pointer_to(builder, builder.gep(line, [_index(v * count)]), vector), align=bytes_of(element)
                 )
                 for v in range(n_vectors)
             ]
             results = []
-            for i in range(n_rows):
-                number = builder.load(builder.gep(column, [builder.mul(a_row, _index(i))]))
-                numbers = everywhere_in(builder, number, count)
+            for i in range(TILE_ROWS):
+                numbers = everywhere_in(builder, builder.load(builder.gep(column, [a_places[i]])), count)
                 results.append([call(builder, fused, vector, numbers, lanes[v], sums[i][v]) for v in range(n_vectors)])
                 for v in range(n_vectors):
                     sums[i][v].add_incoming(zeros, before)
@@ -87,31 +98,31 @@ def _multiply(n_rows, n_vectors):
             c_address, _ = address_of(context, builder, c, c_value, c_begin)
             for v in range(n_vectors):
                 offset = _index(v * count)
-                mask = first_lanes(builder, builder.sub(n_columns, offset), count)
+                columns = first_lanes(builder, builder.sub(n_columns, offset), count)
                 pointer = pointer_to(builder, builder.gep(bias_address, [offset]), vector)
-                shift = masked_load(builder, pointer, builder.and_(mask, has_bias))
-                for i in range(n_rows):
-                    place = builder.add(builder.mul(c_row, _index(i)), offset)
-                    pointer = pointer_to(builder, builder.gep(c_address, [place]), vector)
-                    old = masked_load(builder, pointer, builder.and_(mask, reads))
-                    value = call(builder, fused, vector, betas, old, shift)
-                    value = call(builder, fused, vector, alphas, results[i][v], value)
-                    masked_store(builder, value, pointer, mask)
+                shift = masked_load(builder, pointer, builder.and_(columns, has_bias))
+                # All is read before anything is written, as rows may be the same.
+                places = [builder.gep(c_address, [builder.add(builder.mul(c_row, row), offset)]) for row in rows]
+                pointers = [pointer_to(builder, place, vector) for place in places]
+                read = builder.and_(columns, reads)
+                values = [
+                    call(builder, fused, vector, betas, masked_load(builder, pointer, read), shift)
+                    for pointer in pointers
+                ]
+                for i in range(TILE_ROWS):
+                    value = call(builder, fused, vector, alphas, results[i][v], values[i])
+                    masked_store(builder, value, pointers[i], columns)
             return context.get_dummy_value()
 
         two, three = types.UniTuple(types.intp, 2), types.UniTuple(types.intp, 3)
         number, integer = types.UniTuple(c.dtype, 2), types.intp
-        return types.void(a, three, panel, integer, c, two, integer, bias, integer, number), code
+        return types.void(a, three, panel, integer, c, two, two, bias, integer, number), code
 
     return intrinsic(multiply)
 
 
-# Sixteen sums wait for one another long enough to keep every multiplier busy, and leave registers for what they need.
-TILE_ROWS, TILE_VECTORS = 8, 2
-multiply_tile = _multiply(TILE_ROWS, TILE_VECTORS)
-multiply_row = _multiply(1, TILE_VECTORS)
-multiply_narrow_tile = _multiply(TILE_ROWS, 1)
-multiply_narrow_row = _multiply(1, 1)
+multiply_tile = _multiply(TILE_VECTORS)
+multiply_narrow_tile = _multiply(1)
 
 
 @intrinsic

@@ -1,14 +1,19 @@
 """The optimisers: each a record of its settings, and a loop over the flat vectors that makes one update.
 
-A new optimiser is one record, one function and one line in `UPDATES`. The formulas are PyTorch's. g stands for the mean
-gradient of the batch, w for the parameters, t for the number of the update, from 1.
+A new optimiser is one record, one kernel and one line in `UPDATES`. The formulas are PyTorch's. g stands for the mean
+gradient of the batch, w for the parameters. All kernels have the same arguments:
+
+vectors : Vectors; parameters, state and scalars are modified in place, the gradient is read
+numbers : (n_fields,) float64, the record's
+rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
 """
 
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
 
-from ._jit import by_type, inlined_kernel
+from .addressed import addressed_kernel, matrix_of, read_only_vector_of, record_of, vector_of
 
 
 class Vectors(NamedTuple):
@@ -108,15 +113,26 @@ class NormalizedSGD(NamedTuple):
     """
 
 
-@inlined_kernel
-def plain_sgd(optimizer, vectors, rate, t):
+def vectors_of(number):
+    """The type of Vectors."""
+    flat = vector_of(number)
+    return types.NamedTuple([flat, flat, flat, matrix_of(number), vector_of(types.float64), flat, flat], Vectors)
+
+
+def _update_types(number):
+    return vectors_of(number), vector_of(types.float64), number, types.int64
+
+
+@addressed_kernel(_update_types)
+def plain_sgd(vectors, numbers, rate, t):
     parameters, gradient = vectors.parameters, vectors.gradient
     for i in range(parameters.size):
         parameters[i] -= rate * gradient[i]
 
 
-@inlined_kernel
-def momentum_sgd(optimizer, vectors, rate, t):
+@addressed_kernel(_update_types)
+def momentum_sgd(vectors, numbers, rate, t):
+    optimizer = record_of(MomentumSGD, numbers)
     w, gradient, m = vectors.parameters, vectors.gradient, vectors.state[0]
     number = type(rate)
     momentum, decay = number(optimizer.momentum), number(optimizer.weight_decay)
@@ -127,8 +143,9 @@ def momentum_sgd(optimizer, vectors, rate, t):
         w[i] -= rate * (g + momentum * m[i] if optimizer.nesterov else m[i])
 
 
-@inlined_kernel
-def adam(optimizer, vectors, rate, t):
+@addressed_kernel(_update_types)
+def adam(vectors, numbers, rate, t):
+    optimizer = record_of(Adam, numbers)
     w, gradient, m, v = vectors.parameters, vectors.gradient, vectors.state[0], vectors.state[1]
     number = type(rate)
     beta1, beta2, eps = number(optimizer.beta1), number(optimizer.beta2), number(optimizer.eps)
@@ -144,8 +161,9 @@ def adam(optimizer, vectors, rate, t):
         w[i] = shrink * w[i] - step * m[i] / (np.sqrt(v[i]) / spread + eps)
 
 
-@inlined_kernel
-def adagrad(optimizer, vectors, rate, t):
+@addressed_kernel(_update_types)
+def adagrad(vectors, numbers, rate, t):
+    optimizer = record_of(Adagrad, numbers)
     w, gradient, total = vectors.parameters, vectors.gradient, vectors.state[0]
     number = type(rate)
     decay, eps = number(optimizer.weight_decay), number(optimizer.eps)
@@ -156,8 +174,9 @@ def adagrad(optimizer, vectors, rate, t):
         w[i] -= step * g / (np.sqrt(total[i]) + eps)
 
 
-@inlined_kernel
-def rmsprop(optimizer, vectors, rate, t):
+@addressed_kernel(_update_types)
+def rmsprop(vectors, numbers, rate, t):
+    optimizer = record_of(RMSprop, numbers)
     w, gradient = vectors.parameters, vectors.gradient
     v, a, m = vectors.state[0], vectors.state[1], vectors.state[2]
     number = type(rate)
@@ -174,8 +193,8 @@ def rmsprop(optimizer, vectors, rate, t):
         w[i] -= rate * m[i]
 
 
-@inlined_kernel
-def normalized_sgd(optimizer, vectors, rate, t):
+@addressed_kernel(_update_types)
+def normalized_sgd(vectors, numbers, rate, t):
     w, gradient, total, scale = vectors.parameters, vectors.gradient, vectors.state[0], vectors.state[1]
     number = type(rate)
     n_weights, n_in = int(vectors.scalars[2]), int(vectors.scalars[3])
@@ -201,19 +220,17 @@ UPDATES = {
 }
 
 
-@by_type(UPDATES)
-def update_parameters(kernel):
-    """Make one update of the parameters  (the article's ŵ = w - α δw).
+def _observe_types(number):
+    return vectors_of(number), types.Array(number, 2, "C", readonly=True), read_only_vector_of(number)
 
-    optimizer : a record of this file
-    vectors : Vectors; parameters, state and scalars are modified in place, the gradient is read
-    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
+
+@addressed_kernel(_observe_types)
+def observe_features(vectors, x, sample_weight):
+    """Show NormalizedSGD the features of some rows before their forward pass. Rows of weight zero do not count.
+
+    vectors : Vectors, modified in place
+    x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
     """
-    return lambda optimizer, vectors, rate, t: kernel(optimizer, vectors, rate, t)
-
-
-@inlined_kernel
-def observe_features(optimizer, vectors, x, sample_weight):
     scale = vectors.state[1]
     for i in range(x.shape[0]):
         if sample_weight.size and sample_weight[i] == 0:
@@ -230,34 +247,3 @@ def observe_features(optimizer, vectors, x, sample_weight):
             if scale[j] > 0:
                 share = np.float64(x[i, j] / scale[j])
                 vectors.scalars[1] += share * share
-
-
-@inlined_kernel
-def observe_nothing(optimizer, vectors, x, sample_weight):
-    pass
-
-
-@by_type(dict.fromkeys(UPDATES, observe_nothing) | {NormalizedSGD: observe_features})
-def observe(kernel):
-    """Show the optimiser the features of some rows before their forward pass. Rows of weight zero do not count.
-
-    optimizer : a record of this file          vectors : Vectors, modified in place
-    x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
-    """
-    return lambda optimizer, vectors, x, sample_weight: kernel(optimizer, vectors, x, sample_weight)
-
-
-@inlined_kernel
-def yes(optimizer):
-    return True
-
-
-@inlined_kernel
-def no(optimizer):
-    return False
-
-
-@by_type(dict.fromkeys(UPDATES, no) | {PlainSGD: yes})
-def is_plain(kernel):
-    """Whether an update is no more than  w -= rate · g."""
-    return lambda optimizer: kernel(optimizer)

@@ -5,8 +5,15 @@ loop, and each of the dozen calls in a step goes through a function of NumPy's.
 """
 
 from numba import types
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numba.np.arrayobj import impl_ret_borrowed, make_array, populate_array
+
+
+def _flat_type(array, n_dimensions, readonly):
+    if array.layout != "C":
+        raise TypingError(f"{array} is not C-contiguous")
+    return types.Array(array.dtype, n_dimensions, "C", readonly=readonly)
 
 
 def _view(context, builder, source_type, source_value, result_type, begin, shape):
@@ -29,20 +36,52 @@ def _view(context, builder, source_type, source_value, result_type, begin, shape
     return impl_ret_borrowed(context, builder, result_type, result._getvalue())
 
 
-@intrinsic
-def matrix(typing_context, flat, begin, n_rows, n_columns):
-    """flat[begin : begin + n_rows · n_columns] as a matrix (n_rows, n_columns); nothing checks that it has so many."""
-    result = types.Array(flat.dtype, 2, "C", readonly=not flat.mutable)
+def _matrix(array, readonly):
+    result = _flat_type(array, 2, readonly)
 
     def code(context, builder, signature, arguments):
         value, begin, n_rows, n_columns = arguments
         return _view(context, builder, signature.args[0], value, result, begin, [n_rows, n_columns])
 
-    return result(flat, types.intp, types.intp, types.intp), code
+    return result(array, types.intp, types.intp, types.intp), code
+
+
+@intrinsic
+def matrix(typing_context, array, begin, n_rows, n_columns):
+    """Elements of an array from a place on, row by row, as a matrix; nothing checks that it has so many."""
+    return _matrix(array, readonly=not array.mutable)
+
+
+@intrinsic
+def read_only_matrix(typing_context, array, begin, n_rows, n_columns):
+    """As `matrix`, a matrix that is not written to."""
+    return _matrix(array, readonly=True)
+
+
+def _span(array, begin, size, readonly):
+    result = _flat_type(array, 1, readonly)
+
+    def code(context, builder, signature, arguments):
+        value, begin, size = arguments
+        return _view(context, builder, signature.args[0], value, result, begin, [size])
+
+    return result(array, types.intp, types.intp), code
+
+
+@intrinsic
+def span(typing_context, array, begin, size):
+    """So many elements of an array from a place on, row by row, as a vector; nothing checks that it has so many."""
+    return _span(array, begin, size, readonly=not array.mutable)
+
+
+@intrinsic
+def read_only_span(typing_context, array, begin, size):
+    """As `span`, a vector that is not written to."""
+    return _span(array, begin, size, readonly=True)
 
 
 def _vector(array, readonly):
-    result = types.Array(array.dtype, 1, "C", readonly=readonly)
+    result = _flat_type(array, 1, readonly)
 
     def code(context, builder, signature, arguments):
         source = make_array(signature.args[0])(context, builder, arguments[0])

@@ -196,6 +196,8 @@ def test_after_warmup_nothing_compiles(tmp_path):
     command = [sys.executable, "-m", "fastgd"]
     subprocess.run([*command, "warmup"], env=environment, capture_output=True, check=True)
     compiled = sorted(path.name for path in tmp_path.rglob("*.nbc"))
-    for options in ([], ["--shuffle"], ["--hidden", "5", "--batch-size", "8", "--dtype", "float64"]):
+    online = ["--hidden", "16", "--batch-size", "1"]
+    batches = ["--hidden", "5", "--batch-size", "8", "--dtype", "float64"]
+    for options in ([], ["--shuffle"], online, batches):
         subprocess.run([*command, "train", *SMALL, *options], env=environment, capture_output=True, check=True)
     assert sorted(path.name for path in tmp_path.rglob("*.nbc")) == compiled

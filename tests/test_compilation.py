@@ -54,19 +54,48 @@ def copy_of_the_package(folder):
     return {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
+# Each differs from the others in its loss, optimiser, layers or settings.
+TRAININGS = {
+    "plain SGD": ([gd.Linear(5, 2)], {}),
+    "deep": ([layer for _ in range(4) for layer in (gd.Linear(5, 5), gd.ReLU())], {"batch_size": 4, "shuffle": True}),
+    "an update after each row": ([gd.Linear(5, 16), gd.ReLU(), gd.Linear(16, 1)], {}),
+    "an update after each row, poisson": ([gd.Linear(5, 9), gd.Tanh(), gd.Linear(9, 2)], {"loss": "poisson"}),
+    "momentum": ([gd.Linear(5, 3, bias=False), gd.Tanh(), gd.Linear(3, 2)], {"optimizer": gd.SGD(0.1, momentum=0.5)}),
+    "Adam, Huber": (
+        [gd.LeakyReLU(), gd.Linear(5, 2), gd.Sigmoid()],
+        {"optimizer": gd.Adam(0.1), "loss": gd.losses.huber(1.0), "batch_size": None, "alpha": 0.1, "l1_ratio": 0.5},
+    ),
+    "NormalizedSGD, hinge": (
+        [gd.Linear(5, 2), gd.Dropout(0.5), gd.Linear(2, 1), gd.Identity()],
+        {"optimizer": gd.NormalizedSGD(), "loss": "hinge", "clip_norm": 1.0, "shuffle": True},
+    ),
+    "a schedule, cross-entropy": (
+        [gd.Standardize(5), gd.Linear(5, 2)],
+        {"optimizer": gd.RMSprop(gd.schedules.InverseScaling(0.1)), "loss": "cross_entropy", "average_from": 2},
+    ),
+}
+
+
 def test_one_specialisation_per_dtype_serves_every_network():
     for dtype in ("float32", "float64"):
-        X, y, weight = rows_for(model_of("neuron", dtype), 20)
-        for name, targets in (("hidden layer", np.hstack([y, y])), ("deep", y)):
-            for batch_size in (1, 4, None):
-                for shuffle in (False, True):
-                    trainer = gd.Trainer(model_of(name, dtype), batch_size=batch_size, shuffle=shuffle)
-                    trainer.fit(X, targets, sample_weight=weight)
-                    trainer.fit(X.copy(), targets)
-                    trainer.fit(np.asfortranarray(X), targets)
-    plain = (r"\bNetwork\(", "HalfSquaredError", "PlainSGD", "NoRegularization")
-    described = [str(signature) for signature in kernels.train_network.signatures]
-    assert sum(all(re.search(name, text) for name in plain) for text in described) == 2
+        X = rows_for(model_of("neuron", dtype), 20)[0]
+        weight = np.ones(20)
+        for layers, settings in TRAININGS.values():
+            trainer = gd.Trainer(gd.Model(layers, dtype=dtype), **settings)
+            y = np.ones((20, 1 if "entropy" in str(settings.get("loss")) else trainer.model.out_features))
+            trainer.fit(X, y, sample_weight=weight, validation=(X, y))
+            trainer.fit(X.copy(), y)
+            trainer.fit(np.asfortranarray(X), y)
+            trainer.model.predict(X)
+            trainer.model.loss_and_gradient(X, y, settings.get("loss", "half_squared_error"), weight)
+    for loop in (
+        kernels.train_network,
+        kernels.train_network_online,
+        kernels.evaluate_network,
+        kernels.loss_and_gradient,
+        kernels.predict_network,
+    ):
+        assert len(loop.signatures) == 2
 
 
 def test_one_specialisation_serves_every_neuron_in_an_order(dtype):
@@ -83,6 +112,19 @@ def test_one_specialisation_serves_every_neuron_in_an_order(dtype):
                     trainer.fit(X, y, sample_weight=weight)
         counts.append([len(loop.signatures) for loop in loops[::2]])
     assert counts[0] == counts[1] == counts[2]
+
+
+def test_one_specialisation_serves_every_optimiser_and_regularisation_of_a_neuron(dtype):
+    X, y = np.ones((9, 3), dtype), np.ones(9)
+    counts = set()
+    for optimizer in (gd.SGD(1e-3), gd.SGD(1e-3, momentum=0.5), gd.Adam(1e-3), gd.Adagrad(1e-3), gd.RMSprop(1e-3)):
+        for settings in ({}, {"alpha": 0.1, "clip_value": 1.0, "max_norm": 2.0}):
+            trainer = gd.Trainer(
+                gd.Model([gd.Linear(3, 1)], dtype=dtype), optimizer=optimizer, batch_size=4, **settings
+            )
+            trainer.fit(X, y)
+            counts.add(len(kernels.train_neuron_in_batches.signatures))
+    assert len(counts) == 1
 
 
 def test_a_second_process_loads_what_the_first_compiled(tmp_path):
@@ -154,14 +196,13 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, dtype
     neuron = kernels.ReLUNeuron(1, X.dtype.type(0))
     loss, regularization, rates = HalfSquaredError(), kernels.NoRegularization(), np.zeros(1)
     rows = kernels.Rows(*map(read_only, (X, y, none)))
-    parameters, progress = np.array([-1], dtype), np.zeros(4)
+    parameters, progress = np.array([-1], dtype), np.zeros(3)
     if loop == "in_batches":
         states = np.empty((0, 1), dtype)
         vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, np.zeros(4), none, none)
-        weights, batch = np.array([[0, 1, 1]]), (2, 0, n_samples)
-        kernels.train_neuron_in_batches(
-            neuron, weights, vectors, loss, PlainSGD(), regularization, rates, rows, batch, 4, progress
-        )
+        rule = kernels.update_rule(PlainSGD(), regularization, np.array([[0, 1, 1]]), X.dtype, keeps_gradient=True)
+        batch = (2, 0, n_samples)
+        kernels.train_neuron_in_batches(neuron, vectors, loss, rule, rates, rows, batch, 4, progress)
     else:
         kernel = getattr(kernels, f"train_neuron_{loop}")
         weight = np.full(1 + MOST_LANES, np.nan, dtype)
@@ -172,21 +213,33 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, dtype
 SINGLE = """
 import numpy as np
 from fastgd import kernels
+from fastgd.kernels.addressed import numbers_of
+from fastgd.kernels.update import Adam, PlainSGD
 f, g, h = np.ones(64, np.float32), np.ones(64, np.float32), np.ones((8, 8), np.float32)
-mask = np.ones(64, np.bool_)
-kernels.multiply_rows(f, 8, f, f[:8], h)
-kernels.add_outer(f[:8], f[:8], f[0], f[0], h)
-kernels.relu_forward(f, f[0], g, mask)
-kernels.relu_backward(f, mask, g)
-for name in ("multiply_rows", "add_outer", "relu_forward", "relu_backward"):
-    kernel = getattr(kernels, name)
-    print("KERNEL", name, kernel.inspect_llvm(kernel.signatures[0]))
+mask, panel = np.ones(64, np.bool_), kernels.products(np.float32, 8, 8).panel
+vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(4), f, f)
+adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
+CALLS = {
+    kernels.multiply: (f, (8, 1), f, (8, 1), 8, h, f[:8], 1, 0, panel),
+    kernels.multiply_rows: (f, 8, f, f[:8], h),
+    kernels.add_outer: (f[:8], f[:8], 1, 1, h),
+    kernels.relu_forward: (f, 0, (0, 0, 0, 0), g, mask),
+    kernels.relu_backward: (f, f, f, mask, 0, g),
+    kernels.UPDATES[PlainSGD]: (vectors, numbers_of(nothing), 0.1, 1),
+    kernels.UPDATES[Adam]: (vectors, numbers_of(adam), 0.1, 1),
+}
+for kernel, arguments in CALLS.items():
+    kernel(*arguments)
+    dispatcher = kernel._dispatcher
+    print("KERNEL", kernel.py_func.__name__, dispatcher.inspect_llvm(dispatcher.signatures[0]))
 """
 
 
 def test_float32_loops_stay_float32(tmp_path):
     """float32 × int64 is float64 in Numba: a stray integer would halve the speed of a float32 loop."""
     output = program(code=SINGLE, NUMBA_CACHE_DIR=str(tmp_path)).stdout
-    for code in output.split("KERNEL")[1:]:
+    codes = output.split("KERNEL")[1:]
+    assert len(codes) == 7
+    for code in codes:
         assert re.search(r"<\d+ x float>", code), code.split()[0]
         assert not re.search(r"<\d+ x double>", code), code.split()[0]

@@ -7,17 +7,24 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from cases import rounding
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastgd import kernels
+from fastgd.kernels import activation, update
+from fastgd.kernels.addressed import numbers_of
 from fastgd.kernels.loss import HalfSquaredError
-from fastgd.kernels.update import PlainSGD
+from fastgd.kernels.product import FEW
+from fastgd.kernels.update import UPDATES, PlainSGD
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 SIZES = st.integers(1, 40)
+# How many rows a batch's last chunk has fewer than the others.
+MISSING = st.integers(0, 8)
 SEEDS = st.integers(0, 2**32 - 1)
+# What random layers draw from; others do not read it.
+DRAW = (0, 0, 0, 0)
 
 
 def arrays(seed, dtype, *shapes):
@@ -33,36 +40,38 @@ def unset(shape, dtype):
     return np.full(shape, True if dtype is np.bool_ else np.nan, dtype)
 
 
-def products(dtype, n_products):
+def products(dtype, n_rows, n_products, n_outputs=(FEW, FEW)):
     """With scratch memory that spoils every result it gets into."""
-    made = kernels.products(dtype, n_products)
+    made = kernels.products(dtype, n_rows, n_products, n_outputs)
     made.panel[:] = np.nan
     return made
 
 
-@given(DTYPES, SIZES, SIZES, SIZES, st.booleans(), SEEDS)
-def test_linear_forward(dtype, n_samples, n_in, n_out, has_bias, seed):
+@given(DTYPES, SIZES, MISSING, SIZES, SIZES, SIZES, st.booleans(), SEEDS)
+def test_linear_forward(dtype, n_samples, n_missing, n_in, n_out, n_fewest, has_bias, seed):
     x, weight, bias = arrays(seed, dtype, (n_samples, n_in), (n_out, n_in), n_out if has_bias else 0)
     out = unset((n_samples, n_out), dtype)
-    kernels.linear_forward(x, weight, bias, out, products(dtype, n_in))
+    made = products(dtype, n_samples + n_missing, n_in, (min(n_out, n_fewest), n_out))
+    kernels.linear_forward(x, weight, bias, out, made)
     exact = x.astype(np.float64) @ weight.T.astype(np.float64) + (bias if has_bias else 0)
     np.testing.assert_allclose(out, exact, rtol=0, atol=rounding(dtype, n_in + 1) * 4)
 
 
-@given(DTYPES, SIZES, SIZES, SIZES, SEEDS)
-def test_linear_backward_input(dtype, n_samples, n_in, n_out, seed):
+@given(DTYPES, SIZES, MISSING, SIZES, SIZES, SEEDS)
+def test_linear_backward_input(dtype, n_samples, n_missing, n_in, n_out, seed):
     d_out, weight = arrays(seed, dtype, (n_samples, n_out), (n_out, n_in))
     d_x = unset((n_samples, n_in), dtype)
-    kernels.linear_backward_input(d_out, weight, d_x, products(dtype, n_out))
+    kernels.linear_backward_input(d_out, weight, d_x, products(dtype, n_samples + n_missing, n_out))
     exact = d_out.astype(np.float64) @ weight.astype(np.float64)
     np.testing.assert_allclose(d_x, exact, rtol=0, atol=rounding(dtype, n_out) * 4)
 
 
-@given(DTYPES, SIZES, SIZES, SIZES, st.booleans(), SEEDS)
-def test_linear_backward_parameters(dtype, n_samples, n_in, n_out, has_bias, seed):
+@given(DTYPES, SIZES, MISSING, SIZES, SIZES, st.booleans(), SEEDS)
+@example(np.float32, 33, 0, 5, 300, True, 0)
+def test_linear_backward_parameters(dtype, n_samples, n_missing, n_in, n_out, has_bias, seed):
     d_out, x = arrays(seed, dtype, (n_samples, n_out), (n_samples, n_in))
     d_weight, d_bias = unset((n_out, n_in), dtype), unset(n_out if has_bias else 0, dtype)
-    scratch = products(dtype, n_samples)
+    scratch = products(dtype, n_samples + n_missing, n_samples, (n_out, n_out))
     kernels.linear_backward_parameters(d_out, x, dtype(1), dtype(0), d_weight, d_bias, scratch)
     exact, exact_bias = d_out.T.astype(np.float64) @ x.astype(np.float64), d_out.astype(np.float64).sum(0)
     tolerance = rounding(dtype, n_samples) * 4
@@ -82,7 +91,7 @@ def test_relu_forward(dtype, data):
     elements = edges | st.floats(-10, 10, width=np.dtype(dtype).itemsize * 8)
     z = data.draw(hnp.arrays(dtype, st.integers(1, 70), elements=elements))
     out, mask = unset(z.shape, dtype), np.array([3] * z.size, np.uint8).view(np.bool_)
-    kernels.relu_forward(z, tolerance, out, mask)
+    kernels.relu_forward(z, tolerance, DRAW, out, mask)
     np.testing.assert_array_equal(out, [v if v >= 0 else 0 for v in z])
     np.testing.assert_array_equal(mask.view(np.uint8), [int(v >= -tolerance) for v in z])
 
@@ -90,17 +99,17 @@ def test_relu_forward(dtype, data):
 def test_relu_forward_shows_nan(dtype):
     z = np.full(33, np.nan, dtype)
     out, mask = np.zeros_like(z), np.zeros(33, np.bool_)
-    kernels.relu_forward(z, z.dtype.type(0), out, mask)
+    kernels.relu_forward(z, 0, DRAW, out, mask)
     assert np.isnan(out).all()
     assert mask.all()
 
 
 @given(DTYPES, st.integers(1, 70), SEEDS)
 def test_relu_backward(dtype, size, seed):
-    (d_out,) = arrays(seed, dtype, size)
+    d_out, z, out = arrays(seed, dtype, size, size, size)
     mask = np.random.default_rng(seed).random(size) < 0.5
     d_z = unset(size, dtype)
-    kernels.relu_backward(d_out, mask, d_z)
+    kernels.relu_backward(d_out, z, out, mask, 0, d_z)
     np.testing.assert_array_equal(d_z, [d if passes else 0 for d, passes in zip(d_out, mask, strict=True)])
 
 
@@ -110,7 +119,10 @@ def test_half_squared_error(dtype, n_samples, n_out, is_weighted, seed):
     v = weight[:, None].astype(np.float64) if is_weighted else 1.0
     d_out = unset(out.shape, dtype)
     scale = dtype(1 / n_samples)
-    loss, weights = kernels.loss_and_derivative(HalfSquaredError(), out, target, weight, scale, d_out)
+    objective = kernels.objective(HalfSquaredError(), dtype)
+    objective.sums[:] = np.nan
+    kernels.loss_and_derivative(objective, out, target, weight, scale, d_out)
+    loss, weights = objective.sums
     assert weights == pytest.approx(np.abs(weight.astype(np.float64)).sum() if is_weighted else n_samples)
     error = out.astype(np.float64) - target
     terms = v * error**2 / 2
@@ -121,25 +133,23 @@ def test_half_squared_error(dtype, n_samples, n_out, is_weighted, seed):
 
 def test_loss_adds_up_in_float64():
     """A float32 sum would lose every term below 2^-24 of it."""
-    out = np.array([[8192.0]] + [[1.0]] * 1000, np.float32)
-    d_out = np.empty_like(out)
-    none = np.empty(0, np.float32)
-    half = HalfSquaredError()
-    assert kernels.loss_and_derivative(half, out, np.zeros_like(out), none, np.float32(1), d_out)[0] == 2**25 + 500
-    wide, none_wide = out.reshape(1, -1), np.empty((1, 1001), np.float32)
-    assert (
-        kernels.loss_and_derivative(half, wide, np.zeros_like(wide), none, np.float32(1), none_wide)[0] == 2**25 + 500
-    )
+    numbers = np.array([8192.0] + [1.0] * 1000, np.float32)
+    objective = kernels.objective(HalfSquaredError(), np.float32)
+    for shape in ((1001, 1), (1, 1001)):
+        out, d_out = numbers.reshape(shape), np.empty(shape, np.float32)
+        kernels.loss_and_derivative(objective, out, np.zeros_like(out), np.empty(0, np.float32), np.float32(1), d_out)
+        assert objective.sums[0] == 2**25 + 500
 
 
 @given(DTYPES, st.integers(1, 200), SEEDS)
 def test_plain_sgd(dtype, size, seed):
     parameters, gradient = arrays(seed, dtype, size, size)
     updated, none = parameters.copy(), np.empty(0, dtype)
-    vectors = kernels.Vectors(updated, gradient, none, np.empty((1, 0), dtype), np.zeros(4), none, none)
-    kernels.update_parameters(PlainSGD(), vectors, dtype(0.1), 1)
+    vectors = kernels.Vectors(updated, gradient.copy(), none, np.empty((1, 0), dtype), np.zeros(4), none, none)
+    UPDATES[PlainSGD](vectors, numbers_of(PlainSGD()), 0.1, 1)
     exact = parameters - np.float64(dtype(0.1)) * gradient
     np.testing.assert_allclose(updated, exact, rtol=0, atol=rounding(dtype, 2))
+    np.testing.assert_array_equal(vectors.gradient, gradient)
 
 
 SOURCE_DTYPES = ["float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"]
@@ -165,14 +175,21 @@ def test_sum_elements(size):
 
 
 COMPILED = {name: getattr(kernels, name) for name in kernels.__all__ if hasattr(getattr(kernels, name), "py_func")}
+COMPILED |= {kernel.py_func.__name__: kernel for kernel in UPDATES.values()}
+# Their kernels have the same arguments, which the file describes; an activation's one setting has a name of its own.
+UNIFORM = {module.__name__: module.__doc__ for module in (activation, update)}
+SETTINGS = ("tolerance", "slope", "probability")
 
 
 @pytest.mark.parametrize("name", COMPILED)
 def test_docstring_describes_every_argument(name):
-    kernel = COMPILED[name]
-    documentation = kernel.py_func.__doc__
-    for parameter in inspect.signature(kernel.py_func).parameters:
-        assert re.search(rf"\b{parameter}\b[\w, ]* : ", documentation), parameter
+    function = COMPILED[name].py_func
+    documentation = f"{function.__doc__}\n{UNIFORM.get(function.__module__, '')}"
+    for other in re.findall(r"^As `(\w+)`,", documentation):
+        documentation += COMPILED[other].py_func.__doc__
+    for parameter in inspect.signature(function).parameters:
+        described = "number" if function.__module__ == activation.__name__ and parameter in SETTINGS else parameter
+        assert re.search(rf"\b{described}\b[\w, ]* : ", documentation), parameter
 
 
 def test_kernels_are_exact_as_plain_python_too():
@@ -180,8 +197,8 @@ def test_kernels_are_exact_as_plain_python_too():
     (z,) = arrays(7, np.float64, 8)
     out, compiled = np.empty((2, 8))
     mask = np.empty(8, np.bool_)
-    kernels.relu_forward.py_func(z, 0.0, out, mask)
-    kernels.relu_forward(z, 0.0, compiled, mask.copy())
+    kernels.relu_forward.py_func(z, 0.0, DRAW, out, mask)
+    kernels.relu_forward(z, 0.0, DRAW, compiled, mask.copy())
     np.testing.assert_array_equal(out, compiled)
     np.testing.assert_array_equal(mask, z >= 0)
 
@@ -193,7 +210,7 @@ def test_kernels_run_side_by_side():
 
     def run(task):
         out = np.empty((50, 10))
-        kernels.linear_forward(*task, out, products(np.float64, 20))
+        kernels.linear_forward(*task, out, products(np.float64, 50, 20))
         return out
 
     with ThreadPoolExecutor(8) as pool:

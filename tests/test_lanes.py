@@ -1,11 +1,11 @@
 """Lanes: loading, converting, storing and adding up, for every number of them, within the memory they are given."""
 
-import subprocess
 import sys
 
 import numba
 import numpy as np
 import pytest
+from protected import run_with_protected_memory
 
 from fastgd.kernels import HalfPrecision
 from fastgd.kernels.lanes import clipped, everywhere, lane_count, load, store, total
@@ -159,32 +159,12 @@ def test_total_shows_what_is_not_finite(spoilt, dtype):
         np.testing.assert_equal(added, np.dtype(dtype).type(spoilt))
 
 
-# Memory whose next page may not be touched: a read beyond its end kills the process.
 AT_THE_END = """
-import ctypes, mmap, os
 import numpy as np
 import fastgd as gd
+from protected import assert_protected, at_the_end
 
-def at_the_end(array):
-    pages = -(-array.nbytes // mmap.PAGESIZE)
-    memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
-    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    libc = ctypes.CDLL(None, use_errno=True)
-    last = ctypes.c_void_p(address + pages * mmap.PAGESIZE)
-    assert libc.mprotect(last, ctypes.c_size_t(mmap.PAGESIZE), 0) == 0, ctypes.get_errno()
-    copy = np.frombuffer(memory, array.dtype, array.size, pages * mmap.PAGESIZE - array.nbytes)
-    copy = copy.reshape(array.shape)
-    copy[...] = array
-    kept.append(memory)
-    return copy
-
-kept = []
-array = at_the_end(np.ones(5))
-child = os.fork()
-if child == 0:
-    ctypes.c_double.from_address(array.ctypes.data + array.nbytes).value
-    os._exit(0)
-assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), "the page is not protected"
+assert_protected()
 for n_samples, n_features, batch_size in ((9, 5, 1), (7, 17, 1), (4, 131, 1), (7, 5, 4), (6, 19, 6)):
     for shuffle in (False, True):
         rng = np.random.default_rng(n_samples)
@@ -197,11 +177,9 @@ for n_samples, n_features, batch_size in ((9, 5, 1), (7, 17, 1), (4, 131, 1), (7
             trainer.fit(*arrays[:2], sample_weight=arrays[2])
             results.append(model.parameters)
         np.testing.assert_array_equal(*results)
-print("trained")
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects pages as Linux does")
 def test_training_reads_nothing_beyond_its_rows():
-    done = subprocess.run([sys.executable, "-c", AT_THE_END], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "trained\n"), done.stderr
+    run_with_protected_memory(AT_THE_END)

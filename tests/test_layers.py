@@ -13,7 +13,6 @@ from scipy.special import expit
 
 import fastgd as gd
 from fastgd import dataset, engine, kernels
-from fastgd.kernels.activation import copy_elements
 from fastgd.kernels.random import subkey
 from fastgd.losses import as_loss
 
@@ -21,44 +20,20 @@ SLOPE = 0.125
 
 
 class Activation(NamedTuple):
-    """A layer, its kernels, and the same in NumPy: formula and derivative take z."""
+    """A layer, and the same in NumPy: formula and derivative take z."""
 
     layer: Any
-    forward: Any
-    backward: Any
     formula: Any
     derivative: Any
 
 
 ACTIVATIONS = {
     "LeakyReLU": Activation(
-        gd.LeakyReLU(SLOPE),
-        lambda z, out: kernels.leaky_relu_forward(z, z.dtype.type(SLOPE), out),
-        lambda d_out, z, out, d_z: kernels.leaky_relu_backward(d_out, z, z.dtype.type(SLOPE), d_z),
-        lambda z: np.where(z < 0, SLOPE * z, z),
-        lambda z: np.where(z < 0, SLOPE, 1.0),
+        gd.LeakyReLU(SLOPE), lambda z: np.where(z < 0, SLOPE * z, z), lambda z: np.where(z < 0, SLOPE, 1.0)
     ),
-    "Tanh": Activation(
-        gd.Tanh(),
-        kernels.tanh_forward,
-        lambda d_out, z, out, d_z: kernels.tanh_backward(d_out, out, d_z),
-        np.tanh,
-        lambda z: 1 - np.tanh(z) ** 2,
-    ),
-    "Sigmoid": Activation(
-        gd.Sigmoid(),
-        kernels.sigmoid_forward,
-        lambda d_out, z, out, d_z: kernels.sigmoid_backward(d_out, out, d_z),
-        expit,
-        lambda z: expit(z) * expit(-z),
-    ),
-    "Identity": Activation(
-        gd.Identity(),
-        copy_elements,
-        lambda d_out, z, out, d_z: copy_elements(d_out, d_z),
-        lambda z: z,
-        np.ones_like,
-    ),
+    "Tanh": Activation(gd.Tanh(), np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "Sigmoid": Activation(gd.Sigmoid(), expit, lambda z: expit(z) * expit(-z)),
+    "Identity": Activation(gd.Identity(), lambda z: z, np.ones_like),
 }
 NAMES = {type(activation.layer): name for name, activation in ACTIVATIONS.items()}
 
@@ -73,6 +48,16 @@ def unset(like):
     return np.full_like(like, np.nan)
 
 
+def forward(layer, z, out):
+    """Run the kernel of a layer that draws nothing."""
+    layer.kernels[0](z, layer.number_in(z.dtype), (0, 0, 0, 0), out, np.empty(z.size, np.bool_))
+
+
+def backward(layer, d_out, z, out, d_z):
+    """Run the kernel of a layer that needs no mask."""
+    layer.kernels[1](d_out, z, out, np.empty(z.size, np.bool_), layer.number_in(z.dtype), d_z)
+
+
 EDGES = st.sampled_from([0.0, -0.0, 1e-30, -1e-30, 10.0, -10.0, 100.0, -100.0, 1e4, -1e4, np.inf, -np.inf])
 
 
@@ -83,7 +68,7 @@ def test_forward(name, data):
     elements = EDGES.map(dtype) | st.floats(-10, 10, width=np.dtype(dtype).itemsize * 8)
     z = frozen(data.draw(hnp.arrays(dtype, st.integers(1, 70), elements=elements)), dtype)
     out = unset(z)
-    ACTIVATIONS[name].forward(z, out)
+    forward(ACTIVATIONS[name].layer, z, out)
     exact = ACTIVATIONS[name].formula(z.astype(np.float64))
     # Numbers too small to be normal may be flushed to zero.
     np.testing.assert_allclose(out, exact, rtol=rounding(dtype, 2), atol=np.finfo(dtype).tiny)
@@ -98,7 +83,7 @@ def test_backward(name, data):
     d_out = frozen(np.linspace(-2, 3, z.size), dtype)
     out = frozen(ACTIVATIONS[name].formula(z.astype(np.float64)), dtype)
     d_z = unset(z)
-    ACTIVATIONS[name].backward(d_out, z, out, d_z)
+    backward(ACTIVATIONS[name].layer, d_out, z, out, d_z)
     exact = d_out * ACTIVATIONS[name].derivative(z.astype(np.float64))
     # Where the function is flat, 1 - out² keeps only the rounding of out.
     np.testing.assert_allclose(d_z, exact, rtol=rounding(dtype, 2), atol=rounding(dtype, 3))
@@ -118,19 +103,19 @@ def test_extreme_values(name, dtype):
     z, values, derivatives = EXTREMES[name]
     z, ones = frozen(z, dtype), frozen([1, 1], dtype)
     out, d_z = unset(z), unset(z)
-    ACTIVATIONS[name].forward(z, out)
+    forward(ACTIVATIONS[name].layer, z, out)
     np.testing.assert_array_equal(out, values)
-    ACTIVATIONS[name].backward(ones, z, frozen(out, dtype), d_z)
+    backward(ACTIVATIONS[name].layer, ones, z, out, d_z)
     np.testing.assert_array_equal(d_z, derivatives)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_nan_shows(name, dtype):
     nan, one = frozen([np.nan] * 33, dtype), frozen([1] * 33, dtype)
-    out, d_z = unset(nan) * 0, np.zeros_like(nan)
-    ACTIVATIONS[name].forward(nan, out)
+    out, d_z = np.zeros_like(nan), np.zeros_like(nan)
+    forward(ACTIVATIONS[name].layer, nan, out)
     assert np.isnan(out).all()
-    ACTIVATIONS[name].backward(nan, one, one, d_z)
+    backward(ACTIVATIONS[name].layer, nan, one, one, d_z)
     assert np.isnan(d_z).all()
 
 
@@ -140,23 +125,25 @@ def test_dropout_kernels(p, dtype):
     number = np.dtype(dtype).type
     z = frozen(np.r_[np.nan, np.arange(1.0, 5000)], dtype)
     out, d_z, mask = unset(z), unset(z), np.array([3] * z.size, np.uint8).view(np.bool_)
-    kernels.dropout_forward(z, number(p), np.uint64(2**63 + 5), 0, out, mask)
+    kernels.dropout_forward(z, p, (-5, 2, 1, 0), out, mask)
     assert set(mask.view(np.uint8).tolist()) <= {0, 1}
     scale = number(1 / (1 - number(p)))
     np.testing.assert_allclose(out, np.where(mask, z * scale, 0), rtol=rounding(dtype, 1))
-    kernels.dropout_backward(z, mask, number(p), d_z)
+    kernels.dropout_backward(z, z, out, mask, p, d_z)
     np.testing.assert_array_equal(d_z, out)
     assert mask.mean() == pytest.approx(1 - p, abs=5 * np.sqrt(p * (1 - p) / z.size))
 
 
 def test_dropout_kernel_draws_by_position():
-    z, key = frozen(np.ones(100), "float64"), np.uint64(77)
+    z, seed, update, layer = frozen(np.ones(100), "float64"), -77, 5, 3
     whole, mask = unset(z), np.empty(100, np.bool_)
-    kernels.dropout_forward(z, 0.5, key, 40, whole, mask)
+    kernels.dropout_forward(z, 0.5, (seed, update, layer, 40), whole, mask)
+    key = subkey(np.uint64(subkey(np.uint64(2**64 + seed), update)), layer)
+    np.testing.assert_array_equal(mask, passes(key, 1, 140, 0.5)[0, 40:])
     parts, part_mask = unset(z), np.empty(100, np.bool_)
     for begin in range(0, 100, 30):
         part = slice(begin, begin + 30)
-        kernels.dropout_forward(z[part], 0.5, key, 40 + begin, parts[part], part_mask[part])
+        kernels.dropout_forward(z[part], 0.5, (seed, update, layer, 40 + begin), parts[part], part_mask[part])
     np.testing.assert_array_equal(parts, whole)
     np.testing.assert_array_equal(part_mask, mask)
 

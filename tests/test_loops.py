@@ -97,7 +97,7 @@ def test_two_outputs_are_no_neuron(calls):
 
 
 def rows_given(loop, arguments):
-    return arguments[7 if loop == BATCHES else 6]
+    return arguments[5 if loop == BATCHES else 6]
 
 
 IN_PLACE = {"fours": {}, "rows": {"n_features": 129}, "batches": {"batch_size": 2}}

@@ -134,7 +134,10 @@ def evaluate(loss, out, target, dtype, sample_weight=(), scale=1.0):
         array.flags.writeable = False
     d_out = np.full_like(arrays[0], np.nan)
     number = np.dtype(dtype).type
-    total, weight_sum = kernels.loss_and_derivative(losses.as_loss(loss), *arrays, number(scale), d_out)
+    objective = kernels.objective(losses.as_loss(loss), dtype)
+    objective.sums[:] = np.nan
+    kernels.loss_and_derivative(objective, *arrays, number(scale), d_out)
+    total, weight_sum = objective.sums
     assert weight_sum == (np.abs(sample_weight).sum() if len(sample_weight) else len(out))
     return total, d_out
 

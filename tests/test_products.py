@@ -1,19 +1,23 @@
 """Products of matrices: every tile, panel and remainder, and the rule that hands wide ones to BLAS."""
 
+import sys
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from cases import rounding
 from hypothesis import example, given
 from hypothesis import strategies as st
+from protected import run_with_protected_memory
 
 import fastgd as gd
 from fastgd import kernels, model
-from fastgd.kernels.product import PANEL_ROWS
+from fastgd.kernels.product import _FAR_APART, FEW, PANEL_ROWS
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 # Tiles have 8 rows and up to 32 columns.
 ROWS, COLUMNS = st.integers(1, 20), st.integers(1, 70)
-FACTORS = st.sampled_from([(1, 0), (-0.5, 1), (2, 0.5)])
+FACTORS = st.sampled_from([(1, 0), (2, 0), (1, 1), (-0.5, 1), (2, 0.5)])
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -22,55 +26,195 @@ def normal(seed, dtype, *shapes):
     return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
 
 
-def guarded(matrix):
-    """The matrix's numbers, with NaN before and after them, and the place where they begin."""
-    return np.concatenate([np.full(64, np.nan), matrix.ravel(), np.full(64, np.nan)]).astype(matrix.dtype)[64:-64]
+# What stands around an output: a NaN could not be told from what a spoilt operand would leave there.
+SENTINEL = -77
+# The rows of a tile that a matrix does not have would fit into it.
+EDGE = 512
+
+
+def guarded(matrix, outside=np.nan):
+    """The matrix's numbers as a vector, with others before and after them in its base."""
+    edge = np.full(EDGE, outside)
+    return np.concatenate([edge, matrix.ravel(), edge]).astype(matrix.dtype)[EDGE:-EDGE]
+
+
+def assert_untouched_around(output):
+    np.testing.assert_array_equal(output.base[:EDGE], SENTINEL)
+    np.testing.assert_array_equal(output.base[-EDGE:], SENTINEL)
+
+
+class Case(NamedTuple):
+    """Operands of c = beta c + alpha a b + bias; a and b may lie column by column."""
+
+    a: np.ndarray
+    b: np.ndarray
+    before: np.ndarray
+    bias: np.ndarray
+    factors: tuple
+    a_by_columns: bool
+    b_by_columns: bool
+
+    def result_of(self, kernel, panel):
+        """What the kernel makes of it; around the operands stand numbers that would spoil it."""
+        (m, n_products), n = self.a.shape, self.b.shape[1]
+        alpha, beta = self.factors
+        c = guarded(self.before if beta else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
+        kernel(
+            guarded(self.a.T if self.a_by_columns else self.a),
+            (1, m) if self.a_by_columns else (n_products, 1),
+            guarded(self.b.T if self.b_by_columns else self.b),
+            (1, n_products) if self.b_by_columns else (n, 1),
+            n_products,
+            c,
+            guarded(self.bias),
+            alpha,
+            beta,
+            panel,
+        )
+        assert_untouched_around(c)
+        return c
+
+    def by_own_kernel(self, has_room=True):
+        """With a panel that has room for a too, or only for b."""
+        m, n_products = self.a.shape
+        size = kernels.products(self.a.dtype, n_products, n_products, (FEW, m if has_room else 1)).panel.size
+        panel = guarded(np.full(size, np.nan, self.a.dtype), SENTINEL)
+        result = self.result_of(kernels.multiply, panel)
+        assert_untouched_around(panel)
+        return result
+
+    def by_blas(self):
+        panel = guarded(np.full(self.before.size, SENTINEL, self.a.dtype), SENTINEL)
+        result = self.result_of(kernels.multiply_by_blas, panel)
+        assert_untouched_around(panel)
+        if self.factors == (1, 0):
+            np.testing.assert_array_equal(panel, SENTINEL)
+        return result
+
+    def exact(self):
+        product = self.factors[0] * self.a.astype(float) @ self.b.astype(float)
+        return product + self.factors[1] * self.before + (self.bias if self.bias.size else 0)
+
+
+def operands_of(dtype, m, n_products, n, has_bias, seed):
+    return normal(seed, dtype, (m, n_products), (n_products, n), (m, n), n if has_bias else 0)
 
 
 @given(DTYPES, ROWS, st.integers(1, 40), COLUMNS, FACTORS, st.booleans(), st.booleans(), st.booleans(), SEEDS)
 @example(np.float32, 9, PANEL_ROWS + 5, 33, (2, 0.5), True, True, True, 0)
 @example(np.float64, 9, 2 * PANEL_ROWS, 17, (1, 0), True, False, False, 0)
-def test_multiply(dtype, m, n_products, n, factors, has_bias, a_is_transposed, b_is_transposed, seed):
-    a, b, before, bias = normal(seed, dtype, (m, n_products), (n_products, n), (m, n), n if has_bias else 0)
-    alpha, beta = map(dtype, factors)
-    c = guarded(before if beta else np.full_like(before, np.nan)).reshape(m, n)
-    strides = (1, m) if a_is_transposed else (n_products, 1)
-    kernels.multiply(
-        guarded(a.T if a_is_transposed else a),
-        strides,
-        guarded(b.T if b_is_transposed else b),
-        (1, n_products) if b_is_transposed else (n, 1),
-        n_products,
-        c,
-        bias,
-        alpha,
-        beta,
-        np.full_like(kernels.products(dtype, n_products).panel, np.nan),
-    )
-    exact = factors[0] * a.astype(float) @ b.astype(float) + factors[1] * before + (bias if has_bias else 0)
-    np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, n_products))
-    outside = c.base
-    assert np.isnan(outside[:64]).all()
-    assert np.isnan(outside[-64:]).all()
+def test_multiply(dtype, m, n_products, n, factors, has_bias, a_by_columns, b_by_columns, seed):
+    case = Case(*operands_of(dtype, m, n_products, n, has_bias, seed), factors, a_by_columns, b_by_columns)
+    np.testing.assert_allclose(case.by_own_kernel(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))
+
+
+@pytest.mark.parametrize("m", [_FAR_APART - 1, _FAR_APART, _FAR_APART + 1, _FAR_APART + 7])
+@pytest.mark.parametrize("n_products", [1, 40, PANEL_ROWS + 5])
+@pytest.mark.parametrize("b_by_columns", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_that_lie_far_apart(dtype, m, n_products, b_by_columns):
+    """Products of small integers are exact, whether a is copied first or not."""
+    rng = np.random.default_rng(m)
+    operands = [rng.integers(-9, 10, shape).astype(dtype) for shape in ((m, n_products), (n_products, 35), (m, 35), 35)]
+    case = Case(*operands, (2, -1), True, b_by_columns)
+    for has_room in (True, False):
+        np.testing.assert_array_equal(case.by_own_kernel(has_room), case.exact())
+
+
+@pytest.mark.parametrize("by_columns", [(False, False), (True, False), (False, True)])
+@given(DTYPES, ROWS, st.integers(1, 40), COLUMNS, FACTORS, st.booleans(), SEEDS)
+def test_multiply_by_blas(by_columns, dtype, m, n_products, n, factors, has_bias, seed):
+    case = Case(*operands_of(dtype, m, n_products, n, has_bias, seed), factors, *by_columns)
+    tolerance = 16 * rounding(dtype, n_products)
+    np.testing.assert_allclose(case.by_blas(), case.by_own_kernel(), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("m", range(1, 18))
+@pytest.mark.parametrize("n", [1, 3, 16, 17, 32, 33])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_number_of_remaining_rows(m, n, dtype):
+    """Products of small integers are exact; what is left over of a tile of rows shares its code with whole tiles."""
+    rng = np.random.default_rng(m)
+    shapes = (m, 5), (5, n), (m, n), n
+    operands = [rng.integers(-9, 10, shape).astype(dtype) for shape in shapes]
+    for factors in ((1, 0), (-1, 1), (2, -3)):
+        for a_by_columns in (False, True):
+            for b_by_columns in (False, True):
+                case = Case(*operands, factors, a_by_columns, b_by_columns)
+                np.testing.assert_array_equal(case.by_own_kernel(), case.exact())
+
+
+AT_THE_END = """
+import numpy as np
+from fastgd import kernels
+from protected import assert_protected, at_the_end
+
+assert_protected()
+for dtype in (np.float32, np.float64):
+    for m in (*range(1, 18), 257, 264):
+        for n in (1, 3, 17, 33):
+            a, b, bias, c = (at_the_end(np.ones(shape, dtype)) for shape in (m * 5, 5 * n, n, (m, n)))
+            panel = at_the_end(kernels.products(dtype, 5, 5, (1, m)).panel)
+            for a_strides in ((5, 1), (1, m)):
+                for b_strides in ((n, 1), (1, 5)):
+                    for beta in (0, 1):
+                        c[:] = 1
+                        kernels.multiply(a, a_strides, b, b_strides, 5, c, bias, 1, beta, panel)
+                        np.testing.assert_array_equal(c, 6 + beta)
+            kernels.multiply_rows(a, 5, b, bias, c)
+            np.testing.assert_array_equal(c, 6)
+            for beta in (0, 1):
+                c[:] = 1
+                kernels.add_outer(a[-m:], b[-n:], 1, beta, c)
+                np.testing.assert_array_equal(c, 1 + beta)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects pages as Linux does")
+def test_products_touch_nothing_beyond_their_operands():
+    run_with_protected_memory(AT_THE_END)
 
 
 @given(DTYPES, st.integers(1, 9), st.integers(1, 70), st.integers(1, 9), st.booleans(), SEEDS)
 def test_multiply_rows(dtype, m, n_products, n, has_bias, seed):
     a, b, bias = normal(seed, dtype, (m, n_products), (n, n_products), n if has_bias else 0)
-    c = np.full((m, n), np.nan, dtype)
-    kernels.multiply_rows(guarded(a), n_products, guarded(b), bias, c)
+    c = guarded(np.full((m, n), np.nan, dtype), SENTINEL).reshape(m, n)
+    kernels.multiply_rows(guarded(a), n_products, guarded(b), guarded(bias), c)
     exact = a.astype(float) @ b.T.astype(float) + (bias if has_bias else 0)
     np.testing.assert_allclose(c, exact, rtol=0, atol=4 * rounding(dtype, n_products))
+    assert_untouched_around(c)
 
 
 @given(DTYPES, ROWS, COLUMNS, FACTORS, SEEDS)
 def test_add_outer(dtype, m, n, factors, seed):
     a, b, before = normal(seed, dtype, m, n, (m, n))
-    c = guarded(before if factors[1] else np.full_like(before, np.nan)).reshape(m, n)
-    kernels.add_outer(a, guarded(b), *map(dtype, factors), c)
+    c = guarded(before if factors[1] else np.full_like(before, np.nan), SENTINEL).reshape(m, n)
+    kernels.add_outer(guarded(a), guarded(b), *factors, c)
     exact = factors[0] * np.outer(a, b).astype(float) + factors[1] * before
     np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, 1))
-    assert np.isnan(c.base[-64:]).all()
+    assert_untouched_around(c)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_which_kernels_serve_small_products(dtype):
+    """None but `multiply` is compiled where all products are large enough for it."""
+    rows, outer = kernels.multiply_rows.address(dtype), kernels.add_outer.address(dtype)
+    cases = {
+        (1, FEW): (rows, outer),
+        (2, FEW): (rows, 0),
+        (FEW - 1, FEW): (rows, 0),
+        (FEW, FEW): (0, 0),
+        (FEW, FEW - 1): (rows, 0),
+        (1000, 1): (rows, 0),
+        (1000, 1000): (0, 0),
+    }
+    for (n_rows, n_outputs), expected in cases.items():
+        made = kernels.products(dtype, n_rows, 3, (n_outputs, 1000))
+        assert made.multiply == kernels.multiply.address(dtype)
+        assert (made.multiply_rows, made.add_outer) == expected
+    made = kernels.products_by_blas(dtype, 12)
+    assert made[:3] == (kernels.multiply_by_blas.address(dtype), 0, 0)
+    assert made.panel.size == 12
 
 
 def wide(monkeypatch, threads=2):
@@ -79,20 +223,18 @@ def wide(monkeypatch, threads=2):
     monkeypatch.setattr(model, "blas_threads", lambda: threads)
 
 
+def goes_to_blas(network):
+    return network.products.multiply == kernels.multiply_by_blas.address(network.numbers.dtype)
+
+
 @pytest.mark.parametrize(
-    ("threads", "n_samples", "expected"),
-    [
-        (1, 1024, kernels.Network),
-        (2, 1024, kernels.WideNetwork),
-        (2, 47, kernels.Network),
-        (2, 48, kernels.WideNetwork),
-    ],
+    ("threads", "n_samples", "expected"), [(1, 1024, False), (2, 1024, True), (2, 47, False), (2, 48, True)]
 )
 def test_which_networks_are_worth_all_processors(threads, n_samples, expected, monkeypatch):
     """From 100 million multiplications and additions on: 48 rows of a thousand features to a thousand units."""
     monkeypatch.setattr(model, "blas_threads", lambda: threads)
     network = gd.Model([gd.Linear(1024, 1024), gd.ReLU(), gd.Linear(1024, 1)]).network(n_samples)
-    assert type(network) is expected
+    assert goes_to_blas(network) == expected
 
 
 @pytest.mark.parametrize(("name", "threads"), [("OPENBLAS_NUM_THREADS", 1), ("OMP_NUM_THREADS", 1)])
@@ -117,7 +259,7 @@ def test_blas_trains_alike(activation, batch_size, monkeypatch):
         if is_wide:
             wide(monkeypatch)
         twin = gd.Model([gd.Linear(5, 6), activation, gd.Linear(6, 2, bias=False)], dtype="float64")
-        assert ("Wide" in type(twin.network(8)).__name__) == is_wide
+        assert goes_to_blas(twin.network(8)) == is_wide
         trainer = gd.Trainer(
             twin, optimizer=gd.SGD(0.05, momentum=0.5 if batch_size == 7 else 0), batch_size=batch_size
         )
