@@ -7,7 +7,6 @@ from .random import subkey
 from .views import element
 
 _HALF = np.uint64(32)
-_ROUNDS = 4
 
 
 @exact_kernel
@@ -29,6 +28,12 @@ def chunked_rows(chunks, short_place, chunk_bits, n_rows, first, rows):
 
 
 @exact_kernel
+def factor_and_term(window_key, r):
+    """a and c of round r."""
+    return np.uint32(subkey(window_key, 2 * r) | np.uint64(1)), np.uint32(subkey(window_key, 2 * r + 1))
+
+
+@exact_kernel
 def shuffle_windows(rows, bits, key, first_window, shuffled):
     """Shuffle each window of 2**bits rows: shuffled[i] = rows[q(i)], counted from the window's first row.
 
@@ -43,15 +48,13 @@ def shuffle_windows(rows, bits, key, first_window, shuffled):
     """
     window_rows = 1 << bits
     mask, shift = np.uint32(window_rows - 1), np.uint32((bits + 1) // 2)
-    factors, terms = np.empty(_ROUNDS, np.uint32), np.empty(_ROUNDS, np.uint32)
     for start in range(0, rows.size, window_rows):
         window_key = subkey(key, first_window + (start >> bits))
         if start + window_rows <= rows.size:
-            for r in range(_ROUNDS):
-                factors[r] = subkey(window_key, 2 * r) | np.uint64(1)
-                terms[r] = subkey(window_key, 2 * r + 1)
-            a0, a1, a2, a3 = factors[0], factors[1], factors[2], factors[3]
-            c0, c1, c2, c3 = terms[0], terms[1], terms[2], terms[3]
+            a0, c0 = factor_and_term(window_key, 0)
+            a1, c1 = factor_and_term(window_key, 1)
+            a2, c2 = factor_and_term(window_key, 2)
+            a3, c3 = factor_and_term(window_key, 3)
             for i in range(window_rows):
                 q = np.uint32(a0 * np.uint32(i) + c0) & mask
                 q = np.uint32(a1 * np.uint32(q ^ (q >> shift)) + c1) & mask
@@ -61,7 +64,8 @@ def shuffle_windows(rows, bits, key, first_window, shuffled):
             for i in range(start, start + window_rows):
                 shuffled[i] = element(rows, start + shuffled[i])
         else:
-            shuffled[start:] = rows[start:]
+            for i in range(start, rows.size):
+                shuffled[i] = rows[i]
             for k in range(rows.size - start - 1, 0, -1):
                 draw = subkey(window_key, k) >> _HALF
                 other = start + np.int64((draw * np.uint64(k + 1)) >> _HALF)
