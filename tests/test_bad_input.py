@@ -250,7 +250,7 @@ def _unaligned(rows):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("shuffle", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "source", ["float32", "float64", "float16", "int8", "uint8", "int64", "uint16", "bool", "longdouble"]
 )
