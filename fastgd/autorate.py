@@ -10,7 +10,7 @@ from fastgd import kernels
 from fastgd.dataset import Block, Dataset, Reader, require_finite
 from fastgd.engine import Engine
 from fastgd.errors import DivergenceError
-from fastgd.kernels.network import N_OUT, OUTPUT
+from fastgd.kernels.network import Layer
 from fastgd.layers import Linear
 from fastgd.model import Model
 from fastgd.schedules import Cooldown, Schedule
@@ -126,7 +126,8 @@ def safe_learning_rate(model: Model, block: Block, batch_rows: int) -> float:
                 x = np.hstack([x, np.ones((len(x), 1))])
             largest = np.linalg.norm(x, ord=2) ** 2 / len(x)
             curvatures.append(largest + (x**2).sum() / len(x) / batch_rows)
-        size = len(rows.X) * row[N_OUT]
-        inputs = network.outputs[row[OUTPUT] : row[OUTPUT] + size].reshape(len(rows.X), row[N_OUT])
+        numbers = Layer(*row)
+        end = numbers.output + len(rows.X) * numbers.n_out
+        inputs = network.outputs[numbers.output : end].reshape(len(rows.X), numbers.n_out)
     share = _SHARE_OF_ONE_LINEAR if len(curvatures) == 1 else _SHARE_OF_SEVERAL
     return share / max(max(curvatures), np.finfo(np.float64).tiny)

@@ -10,7 +10,7 @@ from fastgd.dataset import Block
 from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.loss import CrossEntropy
 from fastgd.kernels.memory import aligned_empty
-from fastgd.kernels.network import N_OUT
+from fastgd.kernels.network import Layer
 from fastgd.kernels.neuron import ROWS_AT_ONCE
 from fastgd.kernels.update import NormalizedSGD, PlainSGD
 from fastgd.layers import ReLU
@@ -146,9 +146,9 @@ class OnlineNetworkLoop(NetworkLoop):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        n_in, n_out = task.model.weights[0][2], self._network.layers[0, N_OUT]
-        width = -(-n_out // MOST_LANES) * MOST_LANES
-        self._columns = aligned_empty(n_in * width, task.model.dtype)
+        first = Layer(*self._network.layers[0])
+        width = -(-first.n_out // MOST_LANES) * MOST_LANES
+        self._columns = aligned_empty(first.n_in * width, task.model.dtype)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""

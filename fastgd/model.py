@@ -13,7 +13,7 @@ from fastgd import _check, kernels, storage
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.dataset import Block, Dataset, blocks, require_finite
 from fastgd.kernels.memory import LINE_BYTES, aligned_empty
-from fastgd.kernels.network import BACKWARD, BIAS, BIAS_END, FORWARD, N_COLUMNS, N_IN, N_OUT, OUTPUT, WEIGHT
+from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
 from fastgd.losses import Loss, as_loss, n_targets, require_targets
 from fastgd.threads import blas_threads
@@ -104,22 +104,23 @@ class Model:
         dropout_seed : what Dropout draws from while training; None where nothing is dropped
         """
         rows = min(self.chunk_rows, max_rows)
-        table = np.zeros((len(self._stack), N_COLUMNS), np.int64)
+        table = []
         numbers = np.zeros(len(self._stack), self.dtype)
         parameter = output = 0
         for k, layer in enumerate(self._stack):
             n_in, n_out = self._widths[k], self._widths[k + 1]
             end = parameter + layer.n_parameters
-            table[k, [N_IN, N_OUT, OUTPUT]] = n_in, n_out, output
+            bias, addresses = end, (0, 0)
             if isinstance(layer, Linear):
-                table[k, [WEIGHT, BIAS, BIAS_END]] = parameter, parameter + n_in * n_out, end
+                bias = parameter + n_in * n_out
             else:
                 pair = Identity if isinstance(layer, Dropout) and dropout_seed is None else type(layer)
-                table[k, [FORWARD, BACKWARD]] = [kernel.address(self.dtype) for kernel in pair.kernels]
+                addresses = (kernel.address(self.dtype) for kernel in pair.kernels)
                 numbers[k] = layer.number_in(self.dtype)
+            table.append(NetworkLayer(n_in, n_out, parameter, bias, end, output, *addresses))
             parameter, output = end, output + _whole_lines(rows * n_out)
         return kernels.Network(
-            layers=table,
+            layers=np.array(table, np.int64),
             numbers=numbers,
             chunk_rows=rows,
             outputs=aligned_empty(output, self.dtype),

@@ -135,9 +135,9 @@ def _call(address, arguments):
 
 @intrinsic
 def record_of(typing_context, kind, numbers):
-    """The record of a kind that has these numbers, (n_fields,) float64."""
+    """The record of a kind that has these numbers, (n_fields,), in their dtype."""
     cls = kind.instance_class
-    record = types.NamedTuple([types.float64] * len(cls._fields), cls)
+    record = types.NamedTuple([numbers.dtype] * len(cls._fields), cls)
 
     def code(context, builder, signature, values):
         data = context.make_array(numbers)(context, builder, values[1]).data

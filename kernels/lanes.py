@@ -117,7 +117,8 @@ def everywhere(typing_context, number):
 def load(typing_context, array, begin, n, number):
     """The n numbers of an array from place `begin` on, in the dtype of `number`; zero in the lanes beyond.
 
-    array : C-contiguous, of any real dtype, or a HalfPrecision          n : int, at most the count of lanes
+    array : C-contiguous, of any real dtype, or a HalfPrecision
+    n : int; below one it stands for none, above the count of lanes for all
     """
     lanes = Lanes(number)
 

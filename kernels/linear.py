@@ -69,8 +69,4 @@ def linear_backward_parameters(d_out, x, alpha, beta, d_weight, d_bias, products
         places = strides(1, n_out), strides(n_in, 1)
         call_at(products.multiply, (a, places[0], b, places[1], n_samples, d_weight, none, alpha, beta, products.panel))
     if d_bias.size:
-        for j in range(n_out):
-            d_bias[j] = type(beta)(0) if beta == 0 else beta * d_bias[j]
-        for i in range(n_samples):
-            for j in range(n_out):
-                d_bias[j] += alpha * d_out[i, j]
+        call_at(products.sum_rows, (a, alpha, beta, d_bias))

@@ -14,31 +14,44 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import inlined_kernel, kernel
-from .addressed import call_at
+from .addressed import call_at, record_of
 from .lanes import lane_count, prefetch
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative
 from .product import Products
 from .rule import apply_gradient
-from .views import matrix, read_only_matrix, read_only_span, span
-
-# Columns of Network.layers: the widths; where a layer's weight and bias begin in the flat parameter vector, and where
-# the bias ends (where it begins, for a layer without); where its output begins in the buffers; the addresses of an
-# activation's kernels, zero for a Linear.
-N_IN, N_OUT, WEIGHT, BIAS, BIAS_END, OUTPUT, FORWARD, BACKWARD = range(8)
-N_COLUMNS = 8
+from .views import element, matrix, read_only_matrix, read_only_span, span
 
 # So many numbers of the next chunk are asked for while this one is worked on.
 _PREFETCHED = 8192
 
 
+class Layer(NamedTuple):
+    """A layer as numbers.
+
+    n_in, n_out : int, the widths
+    weight, bias, bias_end : int, where these begin in the flat parameters; bias and its end are one without a bias
+    output : int, where the output begins in the buffers
+    forward, backward : int, the addresses of an activation's kernels; zero for a Linear
+    """
+
+    n_in: int
+    n_out: int
+    weight: int
+    bias: int
+    bias_end: int
+    output: int
+    forward: int
+    backward: int
+
+
 class Network(NamedTuple):
     """A stack of layers as numbers, with the buffers that one chunk of rows needs.
 
-    layers : (n_layers, N_COLUMNS) int64
+    layers : (n_layers, fields of a Layer) int64
     numbers : (n_layers,), each activation's setting
     chunk_rows : int
-    outputs, deltas : (chunk_rows · sum of all N_OUT,), the layers' outputs and the loss's derivatives by them
+    outputs, deltas : (chunk_rows · sum of all n_out and more,), the layers' outputs and the loss's derivatives by them
     masks : the same size, bool
     products : Products
     seed : int64, what random layers draw from
@@ -55,6 +68,13 @@ class Network(NamedTuple):
 
 
 @inlined_kernel
+def layer_at(network, k):
+    """The Layer number k."""
+    n_fields = network.layers.shape[1]
+    return record_of(Layer, read_only_span(network.layers, k * n_fields, n_fields))
+
+
+@inlined_kernel
 def forward(network, parameters, x, update, first, begin):
     """Run the layers from number `begin` on, on one chunk of rows; return the view of the last layer's output.
 
@@ -64,21 +84,21 @@ def forward(network, parameters, x, update, first, begin):
     """
     n_samples, n_layers = x.shape[0], network.layers.shape[0]
     for k in range(begin, n_layers):
-        layer = network.layers[k]
-        n_in, n_out = layer[N_IN], layer[N_OUT]
-        layer_input = read_only_matrix(network.outputs, network.layers[k - 1, OUTPUT], n_samples, n_in) if k else x
-        if layer[FORWARD] == 0:
-            weight = read_only_matrix(parameters, layer[WEIGHT], n_out, n_in)
-            bias = read_only_span(parameters, layer[BIAS], layer[BIAS_END] - layer[BIAS])
-            out = matrix(network.outputs, layer[OUTPUT], n_samples, n_out)
+        layer = layer_at(network, k)
+        n_in, n_out = layer.n_in, layer.n_out
+        layer_input = read_only_matrix(network.outputs, layer_at(network, k - 1).output, n_samples, n_in) if k else x
+        if layer.forward == 0:
+            weight = read_only_matrix(parameters, layer.weight, n_out, n_in)
+            bias = read_only_span(parameters, layer.bias, layer.bias_end - layer.bias)
+            out = matrix(network.outputs, layer.output, n_samples, n_out)
             linear_forward(layer_input, weight, bias, out, network.products)
         else:
             size = n_samples * n_out
             z, draw = read_only_span(layer_input, 0, size), (network.seed, update, k, first * n_out)
-            out, mask = span(network.outputs, layer[OUTPUT], size), span(network.masks, layer[OUTPUT], size)
-            call_at(layer[FORWARD], (z, network.numbers[k], draw, out, mask))
-    last = network.layers[n_layers - 1]
-    return matrix(network.outputs, last[OUTPUT], n_samples, last[N_OUT])
+            out, mask = span(network.outputs, layer.output, size), span(network.masks, layer.output, size)
+            call_at(layer.forward, (z, element(network.numbers, k), draw, out, mask))
+    last = layer_at(network, n_layers - 1)
+    return matrix(network.outputs, last.output, n_samples, last.n_out)
 
 
 @inlined_kernel
@@ -94,26 +114,26 @@ def backward(network, parameters, x, alpha, beta, gradient, begin):
     """
     n_samples = x.shape[0]
     for k in range(network.layers.shape[0] - 1, begin - 1, -1):
-        layer = network.layers[k]
-        n_in, n_out, place = layer[N_IN], layer[N_OUT], layer[OUTPUT]
-        previous = network.layers[k - 1, OUTPUT] if k else 0
-        if layer[BACKWARD] == 0:
+        layer = layer_at(network, k)
+        n_in, n_out, place = layer.n_in, layer.n_out, layer.output
+        previous = layer_at(network, k - 1).output if k else 0
+        if layer.backward == 0:
             d_out = read_only_matrix(network.deltas, place, n_samples, n_out)
             if k:
-                weight = read_only_matrix(parameters, layer[WEIGHT], n_out, n_in)
+                weight = read_only_matrix(parameters, layer.weight, n_out, n_in)
                 linear_backward_input(
                     d_out, weight, matrix(network.deltas, previous, n_samples, n_in), network.products
                 )
             layer_input = read_only_matrix(network.outputs, previous, n_samples, n_in) if k else x
-            d_weight = matrix(gradient, layer[WEIGHT], n_out, n_in)
-            d_bias = span(gradient, layer[BIAS], layer[BIAS_END] - layer[BIAS])
+            d_weight = matrix(gradient, layer.weight, n_out, n_in)
+            d_bias = span(gradient, layer.bias, layer.bias_end - layer.bias)
             linear_backward_parameters(d_out, layer_input, alpha, beta, d_weight, d_bias, network.products)
         elif k:
             size = n_samples * n_out
             d_out, d_z = read_only_span(network.deltas, place, size), span(network.deltas, previous, size)
             z, out = read_only_span(network.outputs, previous, size), read_only_span(network.outputs, place, size)
             mask = read_only_span(network.masks, place, size)
-            call_at(layer[BACKWARD], (d_out, z, out, mask, network.numbers[k], d_z))
+            call_at(layer.backward, (d_out, z, out, mask, element(network.numbers, k), d_z))
 
 
 @inlined_kernel
@@ -122,7 +142,8 @@ def evaluate(network, objective, out, y, sample_weight, scale):
 
     out : (n_samples, n_out), of `forward`          y, sample_weight, scale : as for `loss_and_derivative`
     """
-    d_out = matrix(network.deltas, network.layers[-1, OUTPUT], out.shape[0], out.shape[1])
+    last = layer_at(network, network.layers.shape[0] - 1)
+    d_out = matrix(network.deltas, last.output, out.shape[0], out.shape[1])
     loss_and_derivative(objective, out, y, sample_weight, scale, d_out)
 
 

@@ -7,8 +7,8 @@ with the row before and multiplies them with the row to come, so that they are l
 
 from ._jit import inlined_kernel, kernel
 from .lanes import everywhere, lane_count, load, store
-from .network import BIAS, BIAS_END, N_IN, N_OUT, WEIGHT, backward, evaluate, forward, rows_of, weights_of
-from .views import element, vector
+from .network import backward, evaluate, forward, layer_at, rows_of, weights_of
+from .views import element, span, vector
 
 # So many registers' worth of units are worked on at once.
 _VECTORS = 4
@@ -99,9 +99,9 @@ def train_network_online(network, columns, vectors, objective, rates, X, y, samp
     parameters = vectors.parameters
     number = parameters.dtype.type
     zero = number(0)
-    first = network.layers[0]
-    n_in, n_out, begin, bias_begin = first[N_IN], first[N_OUT], first[WEIGHT], first[BIAS]
-    bias = parameters[bias_begin : first[BIAS_END]]
+    first = layer_at(network, 0)
+    n_in, n_out, begin = first.n_in, first.n_out, first.weight
+    bias = span(parameters, first.bias, first.bias_end - first.bias)
     width = columns.size // n_in
     rows = vector(X)
     copy_to_columns(parameters, begin, n_in, n_out, columns, width)

@@ -39,6 +39,7 @@ class Products(NamedTuple):
     multiply: int
     multiply_rows: int
     add_outer: int
+    sum_rows: int
     panel: np.ndarray
 
 
@@ -55,6 +56,7 @@ def products(dtype: np.dtype, n_rows: int, n_products: int, n_outputs: tuple[int
         multiply.address(dtype),
         multiply_rows.address(dtype) if min(n_rows, n_fewest) < FEW else 0,
         add_outer.address(dtype) if n_rows == 1 else 0,
+        sum_rows.address(dtype),
         aligned_empty(size, dtype),
     )
 
@@ -68,7 +70,7 @@ def panel_size(n_products):
 
 def products_by_blas(dtype: np.dtype, n_weights: int) -> Products:
     """The kernels for products that are worth all processors, with a panel as large as the largest weight."""
-    return Products(multiply_by_blas.address(dtype), 0, 0, aligned_empty(n_weights, dtype))
+    return Products(multiply_by_blas.address(dtype), 0, 0, sum_rows.address(dtype), aligned_empty(n_weights, dtype))
 
 
 def _multiply_types(number):
@@ -188,21 +190,6 @@ def multiply_by_blas(a, a_strides, b, b_strides, n_products, c, bias, alpha, bet
                 c[i, j] += bias[j]
 
 
-@inlined_kernel
-def multiply_with_fours(a, i, b, places, k, n, sums):
-    """Add the products of n lanes of a from place i + k on with four rows of b to the sums."""
-    zero = b.dtype.type(0)
-    b0, b1, b2, b3 = places
-    s0, s1, s2, s3 = sums
-    x = load(a, i + k, n, zero)
-    return (
-        s0 + x * load(b, b0 + k, n, zero),
-        s1 + x * load(b, b1 + k, n, zero),
-        s2 + x * load(b, b2 + k, n, zero),
-        s3 + x * load(b, b3 + k, n, zero),
-    )
-
-
 @addressed_kernel(_multiply_rows_types)
 def multiply_rows(a, n_products, b, bias, c):
     """c = a bᵀ + bias, row by row of both: for few rows of either.
@@ -212,34 +199,31 @@ def multiply_rows(a, n_products, b, bias, c):
     """
     zero = c.dtype.type(0)
     count = lane_count(zero)
-    n_full = n_products // count * count
-    n_rest = n_products - n_full
-    none = everywhere(zero)
     m, n = c.shape
     flat = vector(c)
     # Four rows at a time of the matrix that has more, and each of the other's.
     if n < m:
-        ones, fours, n_ones, n_fours, step, stride = b, a, n, m, 1, n
+        ones, fours, n_ones, n_fours, step, stride, shift, shifts = b, a, n, m, 1, n, 1, 0
     else:
-        ones, fours, n_ones, n_fours, step, stride = a, b, m, n, n, 1
+        ones, fours, n_ones, n_fours, step, stride, shift, shifts = a, b, m, n, n, 1, 0, 1
+    has_bias = min(bias.size, 1)
     for j in range(0, n_fours, 4):
         # Where the rows do not fill the four, the last one is repeated, and its result written again.
         j1, j2, j3 = min(j + 1, n_fours - 1), min(j + 2, n_fours - 1), min(j + 3, n_fours - 1)
-        places = (j * n_products, j1 * n_products, j2 * n_products, j3 * n_products)
+        p0, p1, p2, p3 = j * n_products, j1 * n_products, j2 * n_products, j3 * n_products
         for i in range(n_ones):
-            sums = (none, none, none, none)
-            for k in range(0, n_full, count):
-                sums = multiply_with_fours(ones, i * n_products, fours, places, k, count, sums)
-            if n_rest:
-                sums = multiply_with_fours(ones, i * n_products, fours, places, n_full, n_rest, sums)
-            flat[i * step + j * stride] = total(sums[0])
-            flat[i * step + j1 * stride] = total(sums[1])
-            flat[i * step + j2 * stride] = total(sums[2])
-            flat[i * step + j3 * stride] = total(sums[3])
-    if bias.size:
-        for i in range(m):
-            for j in range(n):
-                flat[i * n + j] += element(bias, j)
+            s0 = s1 = s2 = s3 = everywhere(zero)
+            for k in range(0, n_products, count):
+                rest = n_products - k
+                x = load(ones, i * n_products + k, rest, zero)
+                s0 += x * load(fours, p0 + k, rest, zero)
+                s1 += x * load(fours, p1 + k, rest, zero)
+                s2 += x * load(fours, p2 + k, rest, zero)
+                s3 += x * load(fours, p3 + k, rest, zero)
+            flat[i * step + j * stride] = total(s0 + load(bias, i * shift + j * shifts, has_bias, zero))
+            flat[i * step + j1 * stride] = total(s1 + load(bias, i * shift + j1 * shifts, has_bias, zero))
+            flat[i * step + j2 * stride] = total(s2 + load(bias, i * shift + j2 * shifts, has_bias, zero))
+            flat[i * step + j3 * stride] = total(s3 + load(bias, i * shift + j3 * shifts, has_bias, zero))
 
 
 @inlined_kernel
@@ -274,3 +258,24 @@ def add_outer(a, b, alpha, beta, c):
         for j in range(0, n_full, count):
             add_scaled(b, factors, betas, flat, i * n, j, count)
         store(flat, i * n + n - count, count, last)
+
+
+def _sum_rows_types(number):
+    return read_only_vector_of(number), number, number, vector_of(number)
+
+
+@addressed_kernel(_sum_rows_types)
+def sum_rows(a, alpha, beta, c):
+    """c = beta c + alpha Σ_i a[i],  the sum of a matrix's rows.
+
+    a : (m · n,), row by row          alpha, beta : scalars
+    c : (n,), modified in place; not read where beta is zero
+    """
+    count = lane_count(beta)
+    factors, betas = everywhere(alpha), everywhere(beta)
+    for j in range(0, c.size, count):
+        n = min(count, c.size - j)
+        sums = betas * load(c, j, n if beta != 0 else 0, beta)
+        for place in range(j, a.size, c.size):
+            sums += factors * load(a, place, n, beta)
+        store(c, j, n, sums)
