@@ -35,6 +35,13 @@ def model_of(name, dtype="float64", seed=1):
     return model
 
 
+def built(layers, dtype="float64", seed=1):
+    """A model with biases that are not zero."""
+    model = gd.Model(layers, dtype=dtype, seed=seed)
+    model.parameters += 0.1 * np.random.default_rng(seed).standard_normal(model.parameters.shape)
+    return model
+
+
 def rows_for(model, n_samples, seed=0):
     """Random rows in the model's dtype, float64 in value, and weights around 1."""
     rng = np.random.default_rng(seed)

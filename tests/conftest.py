@@ -23,7 +23,14 @@ def dtype(request):
 
 
 # These run every loss, optimiser or layer, and each combination takes seconds to compile for each dtype.
-COMPILING_MUCH = {"test_losses", "test_optimizers", "test_regularization", "test_layers"}
+COMPILING_MUCH = {
+    "test_losses",
+    "test_optimizers",
+    "test_regularization",
+    "test_layers",
+    "test_dropout",
+    "test_standardize",
+}
 
 
 @pytest.hookimpl(tryfirst=True)
