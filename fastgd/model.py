@@ -127,7 +127,7 @@ class Model:
             deltas=aligned_empty(output, self.dtype),
             masks=np.empty(output, np.bool_),
             products=self._products(rows),
-            seed=0 if dropout_seed is None else _as_int64(dropout_seed % (2**64 - 1) + 1),
+            seed=0 if dropout_seed is None else _as_int64(dropout_seed % 2**64),
         )
 
     def _products(self, rows: int) -> kernels.Products:

@@ -171,7 +171,7 @@ def numpy_update(layers, weights, X, y, weight, learning_rate, dropout=None):
             mask = np.ones(z.shape)
             if dropout is not None:
                 seed, update = dropout
-                key = subkey(np.uint64(subkey(np.uint64(seed + 1), update)), k)
+                key = subkey(np.uint64(subkey(np.uint64(seed), update)), k)
                 mask = passes(key, *z.shape, layer.p) / (1 - layer.p)
             out = z * mask
         else:
