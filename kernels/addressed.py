@@ -19,12 +19,11 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
 from ._jit import kernel, part_kernel
+from .llvm import INDEX
 
 _NUMBERS = (types.float32, types.float64)
 
 Signature = Callable[[types.Type], tuple[types.Type, ...]]
-
-_INDEX = ir.IntType(types.intp.bitwidth)
 
 # What kernels are compiled for: a call with other types would read its arguments wrongly.
 _signatures: set[tuple[types.Type, ...]] = set()
@@ -141,7 +140,7 @@ def record_of(typing_context, kind, numbers):
 
     def code(context, builder, signature, values):
         data = context.make_array(numbers)(context, builder, values[1]).data
-        fields = [builder.load(builder.gep(data, [ir.Constant(_INDEX, i)])) for i in range(len(cls._fields))]
+        fields = [builder.load(builder.gep(data, [ir.Constant(INDEX, i)])) for i in range(len(cls._fields))]
         return context.make_tuple(builder, record, fields)
 
     return record(kind, numbers), code

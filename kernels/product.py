@@ -164,6 +164,7 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
                     multiply_tile(source, a_place, panel, n_rows, c, c_place, shape, shift, j, factors)
 
 
+# np.dot counts references, though it makes no array here.
 @addressed_kernel(_multiply_types, _nrt=True)
 def multiply_by_blas(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel):
     """As `multiply`, on all processors, for a and b that do not both lie column by column.
