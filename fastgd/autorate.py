@@ -13,16 +13,18 @@ from fastgd.errors import DivergenceError
 from fastgd.kernels.network import Layer
 from fastgd.layers import Linear
 from fastgd.model import Model
-from fastgd.schedules import Cooldown, Schedule
+from fastgd.schedules import Cooldown, LinearWarmup, Schedule
 from fastgd.shuffle import ChosenRows
 from fastgd.subset import Subset
 
-# Rows that the second moments are taken of, and no trial has fewer if there are so many.
+# Rows that the second moments are taken of.
 _ROWS = 1024
-# Of a trial: one of so many parts of the data, at most so many rows, but enough updates; fewer than 32 tell nothing.
+# Of a trial: one of so many parts of the data, within these numbers of rows, but enough updates.
 _PARTS = 32
-_MOST_ROWS = 1 << 16
-_FEWEST_UPDATES, _ENOUGH_UPDATES = 32, 64
+_ENOUGH_ROWS, _MOST_ROWS = 1 << 12, 1 << 16
+_ENOUGH_UPDATES = 160
+# An epoch of fewer updates tells nothing.
+_FEWEST_UPDATES = 32
 _MOST_STEPS = 40
 
 # As shares of half the step at which a linear layer would begin to diverge. One Linear alone is soon as good as the
@@ -38,17 +40,15 @@ def automatic_schedule(
     rng: np.random.Generator,
     engine_of: Callable[[Model, Schedule], Engine],
 ) -> Schedule:
-    """Cooldown(r, period) with the updates of an epoch as period, and the best rate of some trials over √2 as r.
+    """`one_epoch` for the updates of an epoch, with the best rate of some trials.
 
-    A trial trains a copy of the model on a few rows, the same for each, with Cooldown(rate, updates of the trial). Its
-    result is the mean loss of the batches of its cool-down, each before its update, and infinite where it diverges:
-    rows that the copy has not seen, and parameters without the noise of the last steps. The rates are r_k = r_0 2^(k/2)
-    with r_0 = `safe_learning_rate`; a walk from k = 0 by steps of 4, then 2, then 1 finds the best k. Below the best
-    rate the loss of an epoch rises slowly, above it without bound and perhaps only after the trial's end: hence one
-    step back.
+    A trial is an epoch in small: it trains a copy of the model on some rows, the same for each, with `one_epoch` for
+    its own updates. Its result is the mean loss of the batches of its cool-down, each before its update, and infinite
+    where it diverges: rows that the copy has not seen, and parameters without the noise of the last steps. The rates
+    are r_k = r_0 2^(k/2) with r_0 = `safe_learning_rate`, and k is chosen by `_best`.
 
-    A trial takes n / 32 rows, or 1024, or those of 64 updates, whichever is most, and never more than an epoch; 6 to 9
-    trials are the rule. Where an epoch has fewer than 32 updates, r = r_0.
+    A trial takes n / 32 rows, or 4096, or those of 160 updates, whichever is most, and never more than an epoch; 6 to 9
+    trials are the rule. Where an epoch has fewer than 32 updates, the rate is r_0.
 
     model : as initialised          rng : draws the order of the trials' rows
     engine_of : makes the engine that trains a model by a schedule
@@ -61,7 +61,7 @@ def automatic_schedule(
     require_finite(block, reader.row)
     rate = safe_learning_rate(model, block, batch_rows)
     if n_samples // batch_rows >= _FEWEST_UPDATES:
-        n_rows = min(max(n_samples // _PARTS, _ROWS), _MOST_ROWS, n_samples)
+        n_rows = min(max(n_samples // _PARTS, _ENOUGH_ROWS), _MOST_ROWS, n_samples)
         n_updates = min(max(n_rows // batch_rows, _ENOUGH_UPDATES), n_samples // batch_rows)
         rows = rng.permutation(np.linspace(0, n_samples - 1, n_updates * batch_rows).astype(np.int64))
         n_first = (n_updates - n_updates // 4) * batch_rows
@@ -69,7 +69,7 @@ def automatic_schedule(
 
         def result(k: int) -> float:
             copied = copy.deepcopy(model)
-            engine = engine_of(copied, Cooldown(rate * 2 ** (k / 2), n_updates))
+            engine = engine_of(copied, one_epoch(rate * 2 ** (k / 2), n_updates))
             engine.prepare(batch_rows)
             try:
                 for part in parts:
@@ -79,26 +79,39 @@ def automatic_schedule(
                 return math.inf
             return loss
 
-        rate *= 2 ** ((_best(result) - 1) / 2)
-    return Cooldown(rate, -(-n_samples // batch_rows))
+        rate *= 2 ** (_best(result) / 2)
+    return one_epoch(rate, -(-n_samples // batch_rows))
+
+
+def one_epoch(rate: float, n_updates: int) -> Schedule:
+    """The rate after a warm-up over a quarter of the epoch, once, and with a cool-down over each epoch's last quarter.
+
+    Hidden layers that have just been initialised bear only a fraction of the steps that serve them soon after: Goyal et
+    al., "Accurate, large minibatch SGD" (2017), section 2.2.
+    """
+    return LinearWarmup(Cooldown(rate, n_updates, share=0.25), max(n_updates // 4, 1))
 
 
 def _best(result: Callable[[int], float]) -> int:
-    """The integer with the least result that a walk from 0 finds, by ever smaller steps."""
+    """The k for which the worse of result(k) and result(k + 1) is least; above the best rate, losses soon explode.
+
+    A walk from 0 finds the least result, by steps of 4, then 2, then 1.
+    """
     results = {0: result(0)}
-    best = 0
+    least = 0
 
     def improves(k: int) -> bool:
         if k not in results:
             results[k] = result(k)
         # Where all is infinite, smaller rates may not be.
-        return results[k] < results[best] or (k < best and math.isinf(results[best]))
+        return results[k] < results[least] or (k < least and math.isinf(results[least]))
 
     for size in (4, 2, 1):
         for step in (size, -size):
-            while abs(best + step) <= _MOST_STEPS and improves(best + step):
-                best += step
-    return best
+            while abs(least + step) <= _MOST_STEPS and improves(least + step):
+                least += step
+    below, above = results.get(least - 1, math.inf), results.get(least + 1, math.inf)
+    return least if above < below else least - 1
 
 
 def safe_learning_rate(model: Model, block: Block, batch_rows: int) -> float:

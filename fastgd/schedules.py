@@ -194,6 +194,9 @@ class LinearWarmup(Schedule):
         share = np.minimum(t / self.n_updates, 1)
         return self.learning_rate(t) * (self.start_factor + (1 - self.start_factor) * share)
 
+    def is_constant(self, first: float, last: float) -> bool:
+        return first >= self.n_updates and self.learning_rate.is_constant(first, last)
+
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):

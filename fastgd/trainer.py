@@ -44,8 +44,8 @@ class Trainer:
         See `fastgd.losses`.
     optimizer : optimiser, optional
         See `fastgd.optimizers`; by default `SGD()`. With learning_rate="auto", short trials on some of the rows choose
-        the rate r when training begins, and then it is `schedules.Cooldown(r, updates in an epoch)`: see
-        `fastgd.autorate.automatic_schedule`. `trainer.learning_rate` is r before and after each epoch.
+        the rate r when training begins, and then it follows `fastgd.autorate.one_epoch`; see
+        `fastgd.autorate.automatic_schedule`. `trainer.learning_rate` is r after each epoch.
     batch_size : int or None
         Rows per update: 1 is online, B is mini-batch (the gradient is the mean over the B rows; the last batch of an
         epoch may be smaller), None is full batch.

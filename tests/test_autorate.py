@@ -21,36 +21,42 @@ def auto(optimizer=gd.SGD, batch_size=4, layers=LAYERS, **options):
     return gd.Trainer(gd.Model(layers, seed=2), optimizer=optimizer("auto"), batch_size=batch_size, **options)
 
 
-@pytest.mark.parametrize("edge", [None, 1, 3])
-@pytest.mark.parametrize("best", range(-30, 31))
-def test_the_walk_finds_the_least(best, edge):
+@pytest.mark.parametrize("edge", [None, 1, 2, 3])
+@pytest.mark.parametrize("least", range(-30, 31))
+def test_the_walk_finds_the_least(least, edge):
     """Results that rise on both sides, and that are infinite from some steps above the least."""
     seen = []
 
     def result(k):
         seen.append(k)
-        return math.inf if edge is not None and k >= best + edge else abs(k - best - 0.1)
+        return math.inf if edge is not None and k >= least + edge else abs(k - least - 0.1)
 
-    assert _best(result) == best
-    assert len(seen) == len(set(seen)) <= 8 + abs(best) / 4
+    # With its next neighbour above it is the best pair, unless that one is infinite.
+    assert _best(result) == least - (edge == 1)
+    assert len(seen) == len(set(seen)) <= 8 + abs(least) / 4
+
+
+@pytest.mark.parametrize(("below", "above", "expected"), [(2, 3, -1), (3, 2, 0), (2, 2, -1)])
+def test_the_better_neighbour_decides(below, above, expected):
+    assert _best(lambda k: {-1: below, 0: 1, 1: above}.get(k, 9)) == expected
 
 
 def test_the_walk_ends():
-    assert abs(_best(lambda k: math.inf)) <= 40
-    assert _best(lambda k: 1.0) == 0
+    assert abs(_best(lambda k: math.inf)) <= 41
+    assert _best(lambda k: 1.0) == -1
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("layers", [LAYERS, NEURON], ids=["hidden layer", "neuron"])
 def test_trials_leave_nothing_behind(layers, batch_size):
-    """Training is that of the cool-down schedule that the rate belongs to."""
+    """Training is that of the schedule that the rate belongs to."""
     X, y = rows()
     trainer = auto(layers=layers, batch_size=batch_size)
     assert trainer.learning_rate is None
     trainer.fit(X, y, epochs=3)
     period = -(-1001 // batch_size)
     assert trainer.n_updates == 3 * period
-    schedule = gd.schedules.Cooldown(trainer.learning_rate, period)
+    schedule = gd.schedules.LinearWarmup(gd.schedules.Cooldown(trainer.learning_rate, period), period // 4)
     twin = gd.Trainer(gd.Model(layers, seed=2), optimizer=gd.SGD(schedule), batch_size=batch_size)
     twin.fit(X, y, epochs=3)
     np.testing.assert_array_equal(trainer.model.parameters, twin.model.parameters)
@@ -100,10 +106,11 @@ class Counted(ArrayDataset):
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
-def test_trials_take_a_part_of_an_epoch(batch_size):
-    data = Counted(*rows(20_000))
+@pytest.mark.parametrize(("n_samples", "most_epochs"), [(4000, 10), (20_000, 3), (200_000, 0.35)])
+def test_trials_take_a_part_of_an_epoch(n_samples, most_epochs, batch_size):
+    data = Counted(*rows(n_samples))
     auto(batch_size=batch_size, layers=LAYERS[1:]).fit(data, epochs=1)
-    assert data.n_read < 1.5 * 20_000
+    assert data.n_read < (1 + most_epochs) * n_samples
 
 
 @pytest.mark.parametrize("row", [0, 3999])

@@ -57,10 +57,10 @@ def test_within_five_percent_of_a_tuned_step(name, optimizer, standardize, batch
     assert loss < 1.05 * tuned(name, batch_size, X, y)
 
 
-def ratios_of_hidden_layers(batch_size):
-    """The loss under "auto" over the tuned one, on ten data sets."""
+def ratios_of_hidden_layers(batch_size, n_data_sets=10):
+    """The loss under "auto" over the tuned one, on some data sets."""
     ratios = []
-    for seed in range(3, 13):
+    for seed in range(3, 3 + n_data_sets):
         X, y, scales = problem("hidden layer", seed)
         loss = loss_after_five_epochs("hidden layer", gd.SGD("auto"), batch_size, X * scales, y, standardize=True)
         ratios.append(loss / tuned("hidden layer", batch_size, X, y))
@@ -69,5 +69,5 @@ def ratios_of_hidden_layers(batch_size):
 
 @pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 8, 32])
 def test_hidden_layers_within_five_percent_of_a_tuned_step(batch_size):
-    """In the geometric mean over data sets: the step of each of them is tuned to a minimum that its neighbours miss."""
-    assert np.exp(np.log(ratios_of_hidden_layers(batch_size)).mean()) < 1.05
+    """On each of ten data sets."""
+    assert max(ratios_of_hidden_layers(batch_size)) < 1.05

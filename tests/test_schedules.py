@@ -115,6 +115,9 @@ def test_rates_called_constant_are(schedule):
         assert (rates[i : j + 1] == rates[i]).all()
     if isinstance(schedule, Cooldown) and schedule.share < 1 < schedule.period:
         assert len(found) > 100
+    if isinstance(schedule, LinearWarmup) and isinstance(schedule.learning_rate, Constant):
+        assert len(found) > 3000
+        assert min(found)[0] == schedule.n_updates - 1
 
 
 PYTORCH = [
