@@ -80,7 +80,7 @@ WORKLOADS = {
         PeerWorkload("neuron, 32 inputs, batch 1", (32, 1), 1, 1_000_000, gd.SGD(2e-3)),
         PeerWorkload("neuron, 100 inputs, batch 1", (100, 1), 1, 300_000, gd.SGD(1e-3)),
         PeerWorkload("neuron, 1000 inputs, batch 1", (1000, 1), 1, 30_000, gd.SGD(1e-4)),
-        PeerWorkload("100-64-1, batch 1", (100, 64, 1), 1, 4000, gd.SGD(1e-3)),
+        PeerWorkload("100-64-1, batch 1", (100, 64, 1), 1, 40_000, gd.SGD(1e-3)),
         PeerWorkload("100-64-1, batch 32", (100, 64, 1), 32, 64_000, gd.SGD(1e-2)),
         PeerWorkload("100-64-64-1, batch 32", (100, 64, 64, 1), 32, 64_000, gd.SGD(1e-2)),
         PeerWorkload("784-128-10, batch 64", (784, 128, 10), 64, 12_800, gd.SGD(1e-3)),

@@ -9,7 +9,6 @@ from fastgd import kernels
 from fastgd.dataset import Block
 from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.loss import CrossEntropy
-from fastgd.kernels.memory import aligned_empty
 from fastgd.kernels.network import Layer
 from fastgd.kernels.neuron import ROWS_AT_ONCE
 from fastgd.kernels.update import NormalizedSGD, PlainSGD
@@ -146,9 +145,8 @@ class OnlineNetworkLoop(NetworkLoop):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        first = Layer(*self._network.layers[0])
-        width = -(-first.n_out // MOST_LANES) * MOST_LANES
-        self._columns = aligned_empty(first.n_in * width, task.model.dtype)
+        self.period = self.unit = kernels.online_network.ROWS_AT_ONCE
+        self._first = kernels.online_network.first_layer(Layer(*self._network.layers[0]), task.model.dtype)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
@@ -158,7 +156,7 @@ class OnlineNetworkLoop(NetworkLoop):
             return
         task = self._task
         kernels.train_network_online(
-            self._network, self._columns, task.vectors, self._objective, rates, *block[:3], task.progress
+            self._network, self._first, task.vectors, self._objective, rates, *block[:3], task.progress
         )
 
 

@@ -41,7 +41,16 @@ from .neuron import LinearNeuron, ReLUNeuron, Rows, train_neuron_by_fours, train
 from .neuron_batches import train_neuron_in_batches
 from .online_network import train_network_online
 from .order import InOrder, Shuffled
-from .product import Products, add_outer, multiply, multiply_by_blas, multiply_rows, products, products_by_blas
+from .product import (
+    Products,
+    add_outer,
+    multiply,
+    multiply_by_blas,
+    multiply_row,
+    multiply_rows,
+    products,
+    products_by_blas,
+)
 from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
 from .rule import UpdateRule, update_rule
 from .shuffle import chunked_rows, shuffle_windows
@@ -80,6 +89,7 @@ __all__ = [
     "loss_and_gradient",
     "multiply",
     "multiply_by_blas",
+    "multiply_row",
     "multiply_rows",
     "objective",
     "observe_features",

@@ -8,7 +8,7 @@ import numpy as np
 from ._jit import inlined_kernel
 from .addressed import call_at
 from .product import FEW
-from .views import read_only_span, read_only_vector
+from .views import read_only_span, read_only_vector, vector
 
 
 @inlined_kernel
@@ -45,8 +45,11 @@ def linear_backward_input(d_out, weight, d_x, products):
     n_out, n_in = weight.shape
     one, zero = d_x.dtype.type(1), d_x.dtype.type(0)
     a, b, none = read_only_vector(d_out), read_only_vector(weight), read_only_span(d_out, 0, 0)
-    places = strides(n_out, 1), strides(n_in, 1)
-    call_at(products.multiply, (a, places[0], b, places[1], n_out, d_x, none, one, zero, products.panel))
+    if d_out.shape[0] == 1 and products.multiply_row != 0:
+        call_at(products.multiply_row, (a, b, vector(d_x)))
+    else:
+        places = strides(n_out, 1), strides(n_in, 1)
+        call_at(products.multiply, (a, places[0], b, places[1], n_out, d_x, none, one, zero, products.panel))
 
 
 @inlined_kernel

@@ -32,12 +32,13 @@ class Products(NamedTuple):
     """The kernels of this file for one dtype, as the addresses of their machine code, and the memory they work in.
 
     multiply : `multiply` or `multiply_by_blas`
-    multiply_rows, add_outer : zero where no product is small enough for them
+    multiply_rows, multiply_row, add_outer : zero where no product is small enough for them
     panel : (size,), scratch
     """
 
     multiply: int
     multiply_rows: int
+    multiply_row: int
     add_outer: int
     sum_rows: int
     panel: np.ndarray
@@ -55,6 +56,7 @@ def products(dtype: np.dtype, n_rows: int, n_products: int, n_outputs: tuple[int
     return Products(
         multiply.address(dtype),
         multiply_rows.address(dtype) if min(n_rows, n_fewest) < FEW else 0,
+        multiply_row.address(dtype) if n_rows == 1 else 0,
         add_outer.address(dtype) if n_rows == 1 else 0,
         sum_rows.address(dtype),
         aligned_empty(size, dtype),
@@ -70,7 +72,7 @@ def panel_size(n_products):
 
 def products_by_blas(dtype: np.dtype, n_weights: int) -> Products:
     """The kernels for products that are worth all processors, with a panel as large as the largest weight."""
-    return Products(multiply_by_blas.address(dtype), 0, 0, sum_rows.address(dtype), aligned_empty(n_weights, dtype))
+    return Products(multiply_by_blas.address(dtype), 0, 0, 0, sum_rows.address(dtype), aligned_empty(n_weights, dtype))
 
 
 def _multiply_types(number):
@@ -225,6 +227,38 @@ def multiply_rows(a, n_products, b, bias, c):
             flat[i * step + j1 * stride] = total(s1 + load(bias, i * shift + j1 * shifts, has_bias, zero))
             flat[i * step + j2 * stride] = total(s2 + load(bias, i * shift + j2 * shifts, has_bias, zero))
             flat[i * step + j3 * stride] = total(s3 + load(bias, i * shift + j3 * shifts, has_bias, zero))
+
+
+def _multiply_row_types(number):
+    return read_only_vector_of(number), read_only_vector_of(number), vector_of(number)
+
+
+@addressed_kernel(_multiply_row_types)
+def multiply_row(a, b, c):
+    """c = a b,  a row times a matrix.
+
+    a : (m,)          b : (m · n,), row by row          c : (n,), overwritten
+    """
+    zero = c.dtype.type(0)
+    count = lane_count(zero)
+    n_full = c.size // (4 * count) * (4 * count)
+    for j in range(0, n_full, 4 * count):
+        s0 = s1 = s2 = s3 = everywhere(zero)
+        for k in range(a.size):
+            x, place = everywhere(element(a, k)), k * c.size + j
+            s0 += x * load(b, place, count, zero)
+            s1 += x * load(b, place + count, count, zero)
+            s2 += x * load(b, place + 2 * count, count, zero)
+            s3 += x * load(b, place + 3 * count, count, zero)
+        store(c, j, count, s0)
+        store(c, j + count, count, s1)
+        store(c, j + 2 * count, count, s2)
+        store(c, j + 3 * count, count, s3)
+    for j in range(n_full, c.size, count):
+        s0, n = everywhere(zero), c.size - j
+        for k in range(a.size):
+            s0 += everywhere(element(a, k)) * load(b, k * c.size + j, n, zero)
+        store(c, j, n, s0)
 
 
 @inlined_kernel

@@ -224,6 +224,7 @@ adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
 CALLS = {
     kernels.multiply: (f, (8, 1), f, (8, 1), 8, h, f[:8], 1, 0, panel),
     kernels.multiply_rows: (f, 8, f, f[:8], h),
+    kernels.multiply_row: (f[:8], f, f[:8].copy()),
     kernels.add_outer: (f[:8], f[:8], 1, 1, h),
     kernels.relu_forward: (f, 0, (0, 0, 0, 0), g, mask),
     kernels.relu_backward: (f, f, f, mask, 0, g),
@@ -241,7 +242,7 @@ def test_float32_loops_stay_float32(tmp_path):
     """float32 × int64 is float64 in Numba: a stray integer would halve the speed of a float32 loop."""
     output = program(code=SINGLE, NUMBA_CACHE_DIR=str(tmp_path)).stdout
     codes = output.split("KERNEL")[1:]
-    assert len(codes) == 7
+    assert len(codes) == 8
     for code in codes:
         assert re.search(r"<\d+ x float>", code), code.split()[0]
         assert not re.search(r"<\d+ x double>", code), code.split()[0]

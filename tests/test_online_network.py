@@ -1,13 +1,18 @@
 """The training loop of a network whose every row is an update: when it is chosen, and what it does."""
 
+import sys
+
 import numpy as np
 import pytest
 from cases import rounding, train_reference
 from hypothesis import example, given
 from hypothesis import strategies as st
+from protected import run_with_protected_memory
 
 import fastgd as gd
 from fastgd import kernels, loops
+from fastgd.kernels.network import Layer
+from fastgd.kernels.online_network import first_layer
 
 HIDDEN = [gd.Linear(5, 8), gd.ReLU(), gd.Linear(8, 1)]
 RULES = {
@@ -46,21 +51,29 @@ def test_a_single_row_has_none_to_look_ahead_to(monkeypatch):
 
 
 DTYPES = st.sampled_from(["float32", "float64"])
-# Registers hold 4, 8 or 16 numbers, and four of them are worked on at once.
+# Registers hold 4, 8 or 16 numbers, and two of them are worked on at once.
 UNITS = st.integers(8, 140)
 
 
-@given(DTYPES, st.integers(1, 40), UNITS, st.lists(st.integers(1, 9), max_size=2), st.booleans(), st.integers(0, 99))
-@example("float32", 3, 64, [2], True, 0)
-@example("float32", 3, 80, [], False, 0)
-@example("float64", 1, 32, [8, 1], True, 0)
-def test_training_is_the_reference(dtype, n_in, n_units, widths, has_bias, seed):
+@given(
+    DTYPES,
+    st.integers(1, 40),
+    UNITS,
+    st.lists(st.integers(1, 9), max_size=2),
+    st.booleans(),
+    st.integers(2, 9),
+    st.integers(0, 99),
+)
+@example("float32", 3, 64, [2], True, 9, 0)
+@example("float32", 3, 80, [], False, 8, 0)
+@example("float64", 1, 32, [8, 1], True, 9, 0)
+def test_training_is_the_reference(dtype, n_in, n_units, widths, has_bias, n_samples, seed):
     layers = [gd.Linear(n_in, n_units, bias=has_bias)]
     for width in widths:
         layers += [gd.ReLU(), gd.Linear(layers[-1].out_features, width)]
     rng = np.random.default_rng(seed)
-    X, y = rng.standard_normal((9, n_in)), rng.standard_normal((9, layers[-1].out_features))
-    weight = rng.integers(0, 3, 9).astype(float)
+    X, y = rng.standard_normal((n_samples, n_in)), rng.standard_normal((n_samples, layers[-1].out_features))
+    weight = rng.integers(0, 3, n_samples).astype(float)
     model = gd.Model(layers, dtype=dtype, seed=seed)
     X, y = X.astype(dtype), y.astype(dtype)
     rate = 0.02 / max(n_in, n_units)
@@ -122,18 +135,54 @@ def test_divergence_is_an_error_and_leaves_a_finite_model(rng):
     assert np.isfinite(model.parameters).all()
 
 
-def test_memory_beyond_the_weights_is_not_touched(dtype):
+@pytest.mark.parametrize("n_samples", [2, 3, 4])
+def test_memory_beyond_the_weights_is_not_touched(n_samples, dtype):
     """Lanes without a unit stay zero, whatever the scratch memory held, and are not written to the buffers."""
-    number = np.dtype(dtype).type
     model = gd.Model([gd.Linear(3, 9), gd.ReLU(), gd.Linear(9, 1)], dtype=dtype)
     network = model.network(1)
-    network.outputs[:] = network.deltas[:] = np.nan
-    none, columns = np.empty(0, dtype), np.full(3 * 16, np.nan, dtype)
+    first = first_layer(Layer(*network.layers[0]), model.dtype)
+    for scratch in (network.outputs, network.deltas, *first):
+        scratch[:] = np.nan
+    none = np.empty(0, dtype)
     vectors = kernels.Vectors(model.parameters, none, none, np.empty((0, 0), dtype), np.zeros(4), none, none)
     objective, progress = kernels.objective(kernels.loss.HalfSquaredError(), model.dtype), np.zeros(3)
-    X, y = np.ones((4, 3), dtype), np.ones((4, 1), dtype)
-    kernels.train_network_online(network, columns, vectors, objective, np.array([0.1]), X, y, none, progress)
+    X, y = np.ones((n_samples, 3), dtype), np.ones((n_samples, 1), dtype)
+    kernels.train_network_online(network, first, vectors, objective, np.array([0.1]), X, y, none, progress)
     assert np.isfinite(model.parameters).all()
     assert np.isfinite(progress).all()
     assert np.isnan(network.outputs[9:16]).all()
-    np.testing.assert_array_equal(columns.reshape(3, 16)[:, 9:], number(0))
+    for scratch in first:
+        np.testing.assert_array_equal(scratch.reshape(-1, 16)[:, 9:], 0)
+
+
+AT_THE_END = """
+import numpy as np
+import fastgd as gd
+from protected import assert_protected, at_the_end
+
+assert_protected()
+for dtype in ("float32", "float64"):
+    for n_in in range(1, 18):
+        for n_samples in (2, 3):
+            X, y = (at_the_end(np.ones((n_samples, n), dtype)) for n in (n_in, 1))
+            model = gd.Model([gd.Linear(n_in, 9, bias=n_in % 2 == 0), gd.ReLU(), gd.Linear(9, 1)], dtype=dtype)
+            gd.Trainer(model, optimizer=gd.SGD(0.01)).fit(X, y)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects pages as Linux does")
+def test_it_touches_nothing_beyond_the_rows():
+    run_with_protected_memory(AT_THE_END)
+
+
+def test_rows_whose_product_overflows_are_taken_one_by_one():
+    """The second row's look-ahead multiplies the rows with one another."""
+    X, y = np.full((2, 5), 2e19, np.float32), np.zeros((2, 1), np.float32)
+    model, twin = gd.Model(HIDDEN), gd.Model(HIDDEN)
+    for one in (model, twin):
+        one.parameters *= 1e-20
+    gd.Trainer(model, optimizer=gd.SGD(1e-38)).fit(X, y)
+    trainer = gd.Trainer(twin, optimizer=gd.SGD(1e-38))
+    for row in range(2):
+        trainer.step(X[row : row + 1], y[row : row + 1])
+    np.testing.assert_array_equal(model.parameters, twin.parameters)

@@ -167,6 +167,9 @@ for dtype in (np.float32, np.float64):
                 c[:] = 1
                 kernels.add_outer(a[-m:], b[-n:], 1, beta, c)
                 np.testing.assert_array_equal(c, 1 + beta)
+            c[:] = 1
+            kernels.multiply_row(a[-m:], c.ravel(), bias)
+            np.testing.assert_array_equal(bias, m)
 """
 
 
@@ -195,25 +198,34 @@ def test_add_outer(dtype, m, n, factors, seed):
     assert_untouched_around(c)
 
 
+@given(DTYPES, ROWS, st.integers(1, 200), SEEDS)
+def test_multiply_row(dtype, m, n, seed):
+    a, b = normal(seed, dtype, m, (m, n))
+    c = guarded(np.full(n, np.nan, dtype), SENTINEL)
+    kernels.multiply_row(guarded(a), guarded(b), c)
+    np.testing.assert_allclose(c, a.astype(float) @ b, rtol=0, atol=4 * rounding(dtype, m))
+    assert_untouched_around(c)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_which_kernels_serve_small_products(dtype):
     """None but `multiply` is compiled where all products are large enough for it."""
-    rows, outer = kernels.multiply_rows.address(dtype), kernels.add_outer.address(dtype)
+    rows, row, outer = (k.address(dtype) for k in (kernels.multiply_rows, kernels.multiply_row, kernels.add_outer))
     cases = {
-        (1, FEW): (rows, outer),
-        (2, FEW): (rows, 0),
-        (FEW - 1, FEW): (rows, 0),
-        (FEW, FEW): (0, 0),
-        (FEW, FEW - 1): (rows, 0),
-        (1000, 1): (rows, 0),
-        (1000, 1000): (0, 0),
+        (1, FEW): (rows, row, outer),
+        (2, FEW): (rows, 0, 0),
+        (FEW - 1, FEW): (rows, 0, 0),
+        (FEW, FEW): (0, 0, 0),
+        (FEW, FEW - 1): (rows, 0, 0),
+        (1000, 1): (rows, 0, 0),
+        (1000, 1000): (0, 0, 0),
     }
     for (n_rows, n_outputs), expected in cases.items():
         made = kernels.products(dtype, n_rows, 3, (n_outputs, 1000))
         assert made.multiply == kernels.multiply.address(dtype)
-        assert (made.multiply_rows, made.add_outer) == expected
+        assert (made.multiply_rows, made.multiply_row, made.add_outer) == expected
     made = kernels.products_by_blas(dtype, 12)
-    assert made[:3] == (kernels.multiply_by_blas.address(dtype), 0, 0)
+    assert made[:4] == (kernels.multiply_by_blas.address(dtype), 0, 0, 0)
     assert made.panel.size == 12
 
 
