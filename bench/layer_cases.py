@@ -7,6 +7,7 @@ import numpy as np
 from case import Case, normal
 
 from fastgd import kernels
+from fastgd.dataset import read_only
 from fastgd.kernels.loss import HalfSquaredError
 
 TOLERANCE = np.float32(8 * np.finfo(np.float32).eps)
@@ -120,9 +121,10 @@ def loss_and_derivative(n_samples: int, n_out: int) -> Case:
     no_weights, scale = np.empty(0, np.float32), np.float32(1 / n_samples)
     d_out, expected, squares = np.empty((3, n_samples, n_out), np.float32)
     objective = kernels.objective(HalfSquaredError(), np.float32)
+    given = [read_only(array) for array in (out, target, no_weights)]
 
     def fastgd():
-        kernels.loss_and_derivative(objective, out, target, no_weights, scale, d_out)
+        kernels.loss_and_derivative(objective, *given, scale, d_out)
         return objective.sums[0], d_out
 
     def numpy():

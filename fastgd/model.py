@@ -106,7 +106,7 @@ class Model:
         rows = min(self.chunk_rows, max_rows)
         table = []
         numbers = np.zeros(len(self._stack), self.dtype)
-        parameter = output = 0
+        parameter = before = output = 0
         for k, layer in enumerate(self._stack):
             n_in, n_out = self._widths[k], self._widths[k + 1]
             end = parameter + layer.n_parameters
@@ -117,8 +117,8 @@ class Model:
                 pair = Identity if isinstance(layer, Dropout) and dropout_seed is None else type(layer)
                 addresses = (kernel.address(self.dtype) for kernel in pair.kernels)
                 numbers[k] = layer.number_in(self.dtype)
-            table.append(NetworkLayer(n_in, n_out, parameter, bias, end, output, *addresses))
-            parameter, output = end, output + _whole_lines(rows * n_out)
+            table.append(NetworkLayer(n_in, n_out, parameter, bias, end, before, output, *addresses))
+            parameter, before, output = end, output, output + _whole_lines(rows * n_out)
         return kernels.Network(
             layers=np.array(table, np.int64),
             numbers=numbers,

@@ -114,6 +114,8 @@ def addressed_kernel(signature: Signature, **options: Any) -> Callable[[Callable
 @intrinsic
 def call_at(typing_context, address, arguments):
     """Call the kernel at an address with a tuple of arguments, of exactly the types that it is compiled for."""
+    # A constant has a type of its own for Numba.
+    arguments = types.unliteral(arguments)
     if tuple(arguments) not in _signatures:
         raise numba.errors.TypingError(f"no addressed kernel takes {arguments}")
 
@@ -132,18 +134,33 @@ def _call(address, arguments):
     call_at(address, arguments)
 
 
-@intrinsic
-def record_of(typing_context, kind, numbers):
-    """The record of a kind that has these numbers, (n_fields,), in their dtype."""
+def _record(kind, numbers, first):
+    """A record's type, and LLVM code for one whose numbers begin at first(builder, arguments)."""
     cls = kind.instance_class
     record = types.NamedTuple([numbers.dtype] * len(cls._fields), cls)
 
-    def code(context, builder, signature, values):
-        data = context.make_array(numbers)(context, builder, values[1]).data
-        fields = [builder.load(builder.gep(data, [ir.Constant(INDEX, i)])) for i in range(len(cls._fields))]
+    def code(context, builder, signature, arguments):
+        data = context.make_array(numbers)(context, builder, arguments[1]).data
+        place = builder.gep(data, [first(builder, arguments)])
+        fields = [builder.load(builder.gep(place, [ir.Constant(INDEX, i)])) for i in range(len(cls._fields))]
         return context.make_tuple(builder, record, fields)
 
+    return record, code
+
+
+@intrinsic
+def record_of(typing_context, kind, numbers):
+    """The record of a kind that has these numbers, (n_fields,), in their dtype."""
+    record, code = _record(kind, numbers, lambda builder, arguments: ir.Constant(INDEX, 0))
     return record(kind, numbers), code
+
+
+@intrinsic
+def record_at(typing_context, kind, numbers, i):
+    """The record of a kind that has the numbers of row i, (n_records, n_fields)."""
+    n_fields = ir.Constant(INDEX, len(kind.instance_class._fields))
+    record, code = _record(kind, numbers, lambda builder, arguments: builder.mul(arguments[2], n_fields))
+    return record(kind, numbers, types.intp), code
 
 
 def numbers_of(record: Any) -> np.ndarray:

@@ -3,18 +3,10 @@
 See `fastgd.kernels` for the conventions.
 """
 
-import numpy as np
-
 from ._jit import inlined_kernel
 from .addressed import call_at
 from .product import FEW
 from .views import read_only_span, read_only_vector, vector
-
-
-@inlined_kernel
-def strides(row, column):
-    """The places between neighbours in a column and in a row; a constant would be a type of its own for Numba."""
-    return np.int64(row), np.int64(column)
 
 
 @inlined_kernel
@@ -31,7 +23,7 @@ def linear_forward(x, weight, bias, out, products):
         call_at(products.multiply_rows, (a, n_in, b, shift, out))
     else:
         one, zero = out.dtype.type(1), out.dtype.type(0)
-        places = strides(n_in, 1), strides(1, n_in)
+        places = (n_in, 1), (1, n_in)
         call_at(products.multiply, (a, places[0], b, places[1], n_in, out, shift, one, zero, products.panel))
 
 
@@ -48,7 +40,7 @@ def linear_backward_input(d_out, weight, d_x, products):
     if d_out.shape[0] == 1 and products.multiply_row != 0:
         call_at(products.multiply_row, (a, b, vector(d_x)))
     else:
-        places = strides(n_out, 1), strides(n_in, 1)
+        places = (n_out, 1), (n_in, 1)
         call_at(products.multiply, (a, places[0], b, places[1], n_out, d_x, none, one, zero, products.panel))
 
 
@@ -69,7 +61,7 @@ def linear_backward_parameters(d_out, x, alpha, beta, d_weight, d_bias, products
     if n_samples == 1 and products.add_outer != 0:
         call_at(products.add_outer, (a, b, alpha, beta, d_weight))
     else:
-        places = strides(1, n_out), strides(n_in, 1)
+        places = (1, n_out), (n_in, 1)
         call_at(products.multiply, (a, places[0], b, places[1], n_samples, d_weight, none, alpha, beta, products.panel))
     if d_bias.size:
         call_at(products.sum_rows, (a, alpha, beta, d_bias))

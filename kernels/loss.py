@@ -22,7 +22,6 @@ from .addressed import (
     record_of,
     vector_of,
 )
-from .views import read_only_matrix, read_only_vector
 
 
 class HalfSquaredError(NamedTuple):
@@ -291,10 +290,8 @@ def loss_and_derivative(objective, out, target, sample_weight, scale, d_out):
 
     objective : Objective, its sums are overwritten
     out : (n_samples, n_out)          target : (n_samples, n_out), or (n_samples, 1) classes for the cross-entropy
-    sample_weight : the v, (n_samples,), or (0,) where every weight is one
+    sample_weight : the v, (n_samples,), or (0,) where every weight is one; these three not to be written to
     scale : scalar, one over the size of the batch, so that the gradient is a mean over it
     d_out : (n_samples, n_out), overwritten
     """
-    given = read_only_matrix(out, 0, *out.shape), read_only_matrix(target, 0, *target.shape)
-    weights = read_only_vector(sample_weight)
-    call_at(objective.address, (*given, weights, scale, d_out, objective.numbers, objective.sums))
+    call_at(objective.address, (out, target, sample_weight, scale, d_out, objective.numbers, objective.sums))

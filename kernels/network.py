@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import inlined_kernel, kernel
-from .addressed import call_at, record_of
+from .addressed import call_at, record_at
 from .lanes import lane_count, prefetch
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative
 from .product import Products
 from .rule import apply_gradient
-from .views import element, matrix, read_only_matrix, read_only_span, span
+from .views import element, matrix, read_only_matrix, read_only_rows, read_only_span, span
 
 # So many numbers of the next chunk are asked for while this one is worked on.
 _PREFETCHED = 8192
@@ -31,7 +31,7 @@ class Layer(NamedTuple):
 
     n_in, n_out : int, the widths
     weight, bias, bias_end : int, where these begin in the flat parameters; bias and its end are one without a bias
-    output : int, where the output begins in the buffers
+    input, output : int, where these begin in the buffers; the first layer's input does not lie there
     forward, backward : int, the addresses of an activation's kernels; zero for a Linear
     """
 
@@ -40,6 +40,7 @@ class Layer(NamedTuple):
     weight: int
     bias: int
     bias_end: int
+    input: int
     output: int
     forward: int
     backward: int
@@ -68,25 +69,18 @@ class Network(NamedTuple):
 
 
 @inlined_kernel
-def layer_at(network, k):
-    """The Layer number k."""
-    n_fields = network.layers.shape[1]
-    return record_of(Layer, read_only_span(network.layers, k * n_fields, n_fields))
-
-
-@inlined_kernel
 def forward(network, parameters, x, update, first, begin):
-    """Run the layers from number `begin` on, on one chunk of rows; return the view of the last layer's output.
+    """Run the layers from number `begin` on, on one chunk of rows; their outputs stand in network.outputs.
 
     x : (n_samples, n_in of the first layer), read-only, n_samples <= network.chunk_rows
     update, first : int, the number of updates made and the chunk's first row in the batch, for random layers
     begin : int, 0, or 1 where the first layer's output stands in the buffers
     """
-    n_samples, n_layers = x.shape[0], network.layers.shape[0]
-    for k in range(begin, n_layers):
-        layer = layer_at(network, k)
+    n_samples = x.shape[0]
+    for k in range(begin, network.layers.shape[0]):
+        layer = record_at(Layer, network.layers, k)
         n_in, n_out = layer.n_in, layer.n_out
-        layer_input = read_only_matrix(network.outputs, layer_at(network, k - 1).output, n_samples, n_in) if k else x
+        layer_input = read_only_matrix(network.outputs, layer.input, n_samples, n_in) if k else x
         if layer.forward == 0:
             weight = read_only_matrix(parameters, layer.weight, n_out, n_in)
             bias = read_only_span(parameters, layer.bias, layer.bias_end - layer.bias)
@@ -97,8 +91,6 @@ def forward(network, parameters, x, update, first, begin):
             z, draw = read_only_span(layer_input, 0, size), (network.seed, update, k, first * n_out)
             out, mask = span(network.outputs, layer.output, size), span(network.masks, layer.output, size)
             call_at(layer.forward, (z, element(network.numbers, k), draw, out, mask))
-    last = layer_at(network, n_layers - 1)
-    return matrix(network.outputs, last.output, n_samples, last.n_out)
 
 
 @inlined_kernel
@@ -114,9 +106,8 @@ def backward(network, parameters, x, alpha, beta, gradient, begin):
     """
     n_samples = x.shape[0]
     for k in range(network.layers.shape[0] - 1, begin - 1, -1):
-        layer = layer_at(network, k)
-        n_in, n_out, place = layer.n_in, layer.n_out, layer.output
-        previous = layer_at(network, k - 1).output if k else 0
+        layer = record_at(Layer, network.layers, k)
+        n_in, n_out, place, previous = layer.n_in, layer.n_out, layer.output, layer.input
         if layer.backward == 0:
             d_out = read_only_matrix(network.deltas, place, n_samples, n_out)
             if k:
@@ -137,20 +128,21 @@ def backward(network, parameters, x, alpha, beta, gradient, begin):
 
 
 @inlined_kernel
-def evaluate(network, objective, out, y, sample_weight, scale):
-    """The loss on one chunk of rows: its derivative in network.deltas, its sums in objective.sums.
-
-    out : (n_samples, n_out), of `forward`          y, sample_weight, scale : as for `loss_and_derivative`
-    """
-    last = layer_at(network, network.layers.shape[0] - 1)
-    d_out = matrix(network.deltas, last.output, out.shape[0], out.shape[1])
-    loss_and_derivative(objective, out, y, sample_weight, scale, d_out)
+def last_layer(network):
+    """The Layer whose output is the network's."""
+    return record_at(Layer, network.layers, network.layers.shape[0] - 1)
 
 
 @inlined_kernel
-def rows_of(array, row, end):
-    """Rows of a matrix, as a view that is not written to."""
-    return read_only_matrix(array, row * array.shape[1], end - row, array.shape[1])
+def evaluate(network, objective, y, sample_weight, scale):
+    """The loss on the chunk that `forward` has just seen: its derivative in network.deltas, sums in objective.sums.
+
+    y, sample_weight, scale : as for `loss_and_derivative`
+    """
+    last = last_layer(network)
+    out = read_only_matrix(network.outputs, last.output, y.shape[0], last.n_out)
+    d_out = matrix(network.deltas, last.output, y.shape[0], last.n_out)
+    loss_and_derivative(objective, out, y, sample_weight, scale, d_out)
 
 
 @inlined_kernel
@@ -170,9 +162,9 @@ def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale
     gradient : like parameters, overwritten
     """
     n_samples = x.shape[0]
-    rows = rows_of(x, 0, n_samples)
-    out = forward(network, parameters, rows, 0, 0, 0)
-    evaluate(network, objective, out, rows_of(y, 0, n_samples), weights_of(sample_weight, 0, n_samples), scale)
+    rows = read_only_rows(x, 0, n_samples)
+    forward(network, parameters, rows, 0, 0, 0)
+    evaluate(network, objective, read_only_rows(y, 0, n_samples), weights_of(sample_weight, 0, n_samples), scale)
     backward(network, parameters, rows, type(scale)(1), type(scale)(0), gradient, 0)
 
 
@@ -205,13 +197,13 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         done = (first + row) % batch_size
         batch_rows = min(batch_size, n_epoch - (first + row - done))
         end = min(row + min(network.chunk_rows, batch_rows - done), X.shape[0])
-        x, weights = rows_of(X, row, end), weights_of(sample_weight, row, end)
+        x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
         prefetch_rows(X, end, end - row)
         n_updates = np.int64(progress[1])
         if rule.observe != 0:
             call_at(rule.observe, (vectors, x, weights))
-        out = forward(network, parameters, x, n_updates, done, 0)
-        evaluate(network, objective, out, rows_of(y, row, end), weights, number(1.0 / batch_rows))
+        forward(network, parameters, x, n_updates, done, 0)
+        evaluate(network, objective, read_only_rows(y, row, end), weights, number(1.0 / batch_rows))
         progress[0] += objective.sums[0]
         progress[2] += objective.sums[1]
         t = n_updates + 1
@@ -241,9 +233,9 @@ def evaluate_network(network, parameters, objective, X, y, sample_weight, loss_s
     """
     for row in range(0, X.shape[0], network.chunk_rows):
         end = min(row + network.chunk_rows, X.shape[0])
-        out = forward(network, parameters, rows_of(X, row, end), 0, 0, 0)
+        forward(network, parameters, read_only_rows(X, row, end), 0, 0, 0)
         weights = weights_of(sample_weight, row, end)
-        evaluate(network, objective, out, rows_of(y, row, end), weights, parameters.dtype.type(0))
+        evaluate(network, objective, read_only_rows(y, row, end), weights, parameters.dtype.type(0))
         loss_sum[0] += objective.sums[0]
 
 
@@ -254,9 +246,10 @@ def predict_network(network, parameters, X, out):
     network : Network          parameters : (size,)
     X : (n_samples, n_in)          out : (n_samples, n_out), overwritten
     """
+    begin = last_layer(network).output
     for row in range(0, X.shape[0], network.chunk_rows):
         end = min(row + network.chunk_rows, X.shape[0])
-        last = forward(network, parameters, rows_of(X, row, end), 0, 0, 0)
+        forward(network, parameters, read_only_rows(X, row, end), 0, 0, 0)
         for i in range(end - row):
             for j in range(out.shape[1]):
-                out[row + i, j] = last[i, j]
+                out[row + i, j] = network.outputs[begin + i * out.shape[1] + j]

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import inlined_kernel, kernel
+from .addressed import record_at
 from .lanes import MOST_LANES, everywhere, lane_count, load, store, total
 from .memory import aligned_empty
-from .network import Layer, backward, evaluate, forward, layer_at, rows_of, weights_of
-from .views import element, span, vector
+from .network import Layer, backward, evaluate, forward, weights_of
+from .views import element, read_only_rows, span, vector
 
 # Calls that begin after so many rows, or a multiple of them, leave the pairs as they are.
 ROWS_AT_ONCE = 2
@@ -167,7 +168,7 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
     """
     parameters = vectors.parameters
     number = parameters.dtype.type
-    layer = layer_at(network, 0)
+    layer = record_at(Layer, network.layers, 0)
     n_in, n_out = layer.n_in, layer.n_out
     weight = span(parameters, layer.weight, n_in * n_out)
     bias = span(parameters, layer.bias, layer.bias_end - layer.bias)
@@ -190,9 +191,9 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
             rate, n_steps = none, 0
             if r < n_rows:
                 complete_outputs(first, width, r, lacks if r else none, n_out, out_of_first)
-                x, weights = rows_of(X, row, row + 1), weights_of(sample_weight, row, row + 1)
-                out = forward(network, parameters, x, int(progress[1]), 0, 1)
-                evaluate(network, objective, out, rows_of(y, row, row + 1), weights, one)
+                x, weights = read_only_rows(X, row, row + 1), weights_of(sample_weight, row, row + 1)
+                forward(network, parameters, x, int(progress[1]), 0, 1)
+                evaluate(network, objective, read_only_rows(y, row, row + 1), weights, one)
                 progress[0] += objective.sums[0]
                 if objective.sums[1] > 0:
                     rate, n_steps = number(rates[min(n_made, rates.size - 1)]), n_out

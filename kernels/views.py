@@ -58,6 +58,20 @@ def read_only_matrix(typing_context, array, begin, n_rows, n_columns):
     return _matrix(array, readonly=True)
 
 
+@intrinsic
+def read_only_rows(typing_context, array, begin, end):
+    """Rows of a matrix, as a matrix that is not written to."""
+    result = _flat_type(array, 2, readonly=True)
+
+    def code(context, builder, signature, arguments):
+        value, begin, end = arguments
+        n_columns = builder.extract_value(make_array(array)(context, builder, value).shape, 1)
+        shape = [builder.sub(end, begin), n_columns]
+        return _view(context, builder, signature.args[0], value, result, builder.mul(begin, n_columns), shape)
+
+    return result(array, types.intp, types.intp), code
+
+
 def _span(array, begin, size, readonly):
     result = _flat_type(array, 1, readonly)
 

@@ -6,7 +6,7 @@ import pytest
 from numba.core.errors import TypingError
 
 from fastgd import kernels
-from fastgd.kernels.addressed import call_at, numbers_of, record_of
+from fastgd.kernels.addressed import call_at, numbers_of, record_at, record_of
 from fastgd.kernels.loss import HalfSquaredError, Hinge, sum_over_outputs
 from fastgd.kernels.regularization import Regularization
 
@@ -19,6 +19,11 @@ def call(address, arguments):
 @numba.njit
 def regularization_of(numbers):
     return record_of(Regularization, numbers)
+
+
+@numba.njit
+def regularization_at(numbers, i):
+    return record_at(Regularization, numbers, i)
 
 
 def read_only(array):
@@ -98,3 +103,25 @@ def test_records_pass_through_their_numbers():
     passed = regularization_of(numbers_of(record))
     assert type(passed) is Regularization
     assert passed == record
+    rows = np.stack([numbers_of(record) + row for row in range(3)])
+    for row in range(3):
+        assert regularization_at(rows, row) == Regularization(*rows[row])
+
+
+@numba.njit
+def add_outer_of_constants(address, a, b, c):
+    call_at(address, (a, b, 2.0, 0.0, c))
+
+
+@numba.njit
+def multiply_rows_of_three(address, a, b, bias, c):
+    call_at(address, (a, 3, b, bias, c))
+
+
+def test_a_constant_counts_as_a_number():
+    a = read_only(np.arange(6.0))
+    c = np.full((2, 2), np.nan)
+    multiply_rows_of_three(kernels.multiply_rows.address(np.float64), a, a, a[:0], c)
+    np.testing.assert_array_equal(c, a.reshape(2, 3) @ a.reshape(2, 3).T)
+    add_outer_of_constants(kernels.add_outer.address(np.float64), a[:2], a[2:4], c)
+    np.testing.assert_array_equal(c, 2 * np.outer(a[:2], a[2:4]))

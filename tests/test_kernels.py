@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastgd import kernels
+from fastgd.dataset import read_only
 from fastgd.kernels import activation, update
 from fastgd.kernels.addressed import numbers_of
 from fastgd.kernels.loss import HalfSquaredError
@@ -121,7 +122,7 @@ def test_half_squared_error(dtype, n_samples, n_out, is_weighted, seed):
     scale = dtype(1 / n_samples)
     objective = kernels.objective(HalfSquaredError(), dtype)
     objective.sums[:] = np.nan
-    kernels.loss_and_derivative(objective, out, target, weight, scale, d_out)
+    kernels.loss_and_derivative(objective, *map(read_only, (out, target, weight)), scale, d_out)
     loss, weights = objective.sums
     assert weights == pytest.approx(np.abs(weight.astype(np.float64)).sum() if is_weighted else n_samples)
     error = out.astype(np.float64) - target
@@ -137,7 +138,8 @@ def test_loss_adds_up_in_float64():
     objective = kernels.objective(HalfSquaredError(), np.float32)
     for shape in ((1001, 1), (1, 1001)):
         out, d_out = numbers.reshape(shape), np.empty(shape, np.float32)
-        kernels.loss_and_derivative(objective, out, np.zeros_like(out), np.empty(0, np.float32), np.float32(1), d_out)
+        given = map(read_only, (out, np.zeros_like(out), np.empty(0, np.float32)))
+        kernels.loss_and_derivative(objective, *given, np.float32(1), d_out)
         assert objective.sums[0] == 2**25 + 500
 
 
