@@ -186,3 +186,14 @@ def prefetch(typing_context, array, begin):
         return context.get_dummy_value()
 
     return types.void(array, types.intp), code
+
+
+@intrinsic
+def minus_product(typing_context, number, left, right):
+    """number - left · right, in this order: as part of a sum, it would be added to whatever comes first."""
+
+    def code(context, builder, signature, arguments):
+        minuend, left, right = arguments
+        return builder.fsub(minuend, builder.fmul(left, right, flags=_FLAGS), flags=_FLAGS)
+
+    return number(number, number, number), code

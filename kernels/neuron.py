@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import by_type, inlined_kernel, kernel
-from .lanes import clipped, everywhere, lane_count, load, prefetch, store, total
+from .lanes import clipped, everywhere, lane_count, load, minus_product, prefetch, store, total
 from .loss import pointwise
 from .order import InOrder, n_samples_of, place_ahead, prefetch_targets, row
 from .regularization import NoRegularization, Regularization
@@ -254,6 +254,32 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
     )
 
 
+@inlined_kernel
+def settle_fours(neuron, loss, z, g, targets, places, v, rates):
+    """Return the sum of the losses of four samples, one after the other, their z, and their derivatives by z.
+
+    z : before any of the four steps          g : of one with another, as `pass_of_fours` orders them, bias included
+    places, v, rates : the samples' places in the targets, their weights and learning rates
+    """
+    z0, z1, z2, z3 = z
+    g10, g20, g21, g30, g31, g32 = g
+    t0, t1, t2, t3 = places
+    v0, v1, v2, v3 = v
+    rate0, rate1, rate2, _ = rates
+    # What a row waits for is the derivative of the row before: all else is multiplied and subtracted beforehand.
+    value0, d0 = respond(neuron, loss, z0, element(targets, t0), v0)
+    z1 = minus_product(z1, rate0 * g10, d0)
+    z2 = minus_product(z2, rate0 * g20, d0)
+    z3 = minus_product(z3, rate0 * g30, d0)
+    value1, d1 = respond(neuron, loss, z1, element(targets, t1), v1)
+    z2 = minus_product(z2, rate1 * g21, d1)
+    z3 = minus_product(z3, rate1 * g31, d1)
+    value2, d2 = respond(neuron, loss, z2, element(targets, t2), v2)
+    z3 = minus_product(z3, rate2 * g32, d2)
+    value3, d3 = respond(neuron, loss, z3, element(targets, t3), v3)
+    return value0 + value1 + value2 + value3, (z0, z1, z2, z3), (d0, d1, d2, d3)
+
+
 @kernel
 def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rates, rows, progress):
     """The same updates, four rows at a time by look-ahead; without an L1 penalty.
@@ -282,21 +308,22 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
     rate0 = rate1 = rate2 = rate3 = number(rates[0])
     for i in range(0, n_samples_of(order, rows.y), ROWS_AT_ONCE):
         t0, t1, t2, t3 = row(order, i), row(order, i + 1), row(order, i + 2), row(order, i + 3)
-        places = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
+        begins = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
         ahead = place_ahead(order, i, n_features)
         prefetch_targets(order, i, targets)
         sums = (none, none, none, none, none, none, none, none, none, none)
         for j in range(0, n_full, count):
-            sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, places, ahead, sums)
+            sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, begins, ahead, sums)
         if n_rest:
-            sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, places, ahead, sums)
-        if sample_weight.size:
-            v0, v1 = element(sample_weight, t0), element(sample_weight, t1)
-            v2, v3 = element(sample_weight, t2), element(sample_weight, t3)
-        if sample_weight.size == 0 and rates.size == 1:
+            sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, begins, ahead, sums)
+        is_plain = sample_weight.size == 0 and rates.size == 1
+        if is_plain:
             # What the other branch comes to, for less.
             n_updates += ROWS_AT_ONCE
         else:
+            if sample_weight.size:
+                v0, v1 = element(sample_weight, t0), element(sample_weight, t1)
+                v2, v3 = element(sample_weight, t2), element(sample_weight, t3)
             rate0, n_updates = pace(rates, n_updates, v0)
             rate1, n_updates = pace(rates, n_updates, v1)
             rate2, n_updates = pace(rates, n_updates, v2)
@@ -309,24 +336,21 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
         g10, g20, g21 = total(sums[4]) + has_bias, c1 * total(sums[5]) + has_bias, total(sums[6]) + has_bias
         g30, g31 = c2 * c1 * total(sums[7]) + has_bias, c2 * total(sums[8]) + has_bias
         g32 = total(sums[9]) + has_bias
-        value0, derivative = respond(neuron, loss, z0, element(targets, t0), v0)
-        s0 = rate0 * derivative
-        z1 -= s0 * g10
-        value1, derivative = respond(neuron, loss, z1, element(targets, t1), v1)
-        s1 = rate1 * derivative
-        z2 = z2 - s0 * g20 - s1 * g21
-        value2, derivative = respond(neuron, loss, z2, element(targets, t2), v2)
-        s2 = rate2 * derivative
-        z3 = z3 - s0 * g30 - s1 * g31 - s2 * g32
-        value3, derivative = respond(neuron, loss, z3, element(targets, t3), v3)
-        s3 = rate3 * derivative
+        z, g = (z0, z1, z2, z3), (g10, g20, g21, g30, g31, g32)
+        places, step_rates = (t0, t1, t2, t3), (rate0, rate1, rate2, rate3)
+        if is_plain:
+            # A weight that the compiler knows to be one is no operation in the chain.
+            losses, z, d = settle_fours(neuron, loss, z, g, targets, places, (one, one, one, one), step_rates)
+        else:
+            losses, z, d = settle_fours(neuron, loss, z, g, targets, places, (v0, v1, v2, v3), step_rates)
+        s0, s1, s2, s3 = rate0 * d[0], rate1 * d[1], rate2 * d[2], rate3 * d[3]
         bias -= has_bias * (s0 + s1 + s2 + s3)
-        loss_sum += value0 + value1 + value2 + value3
+        loss_sum += losses
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
-        trace += (z0 + z1 + z2 + z3) * zero
+        trace += (z[0] + z[1] + z[2] + z[3]) * zero
         steps = (everywhere(c1 * c2 * c3 * s0), everywhere(c2 * c3 * s1), everywhere(c3 * s2), everywhere(s3))
         shrunk = everywhere(c0 * c1 * c2 * c3)
-        before = places
+        before = begins
     # A last pass for its updates alone.
     sums = (none, none, none, none, none, none, none, none, none, none)
     for j in range(0, n_full, count):
