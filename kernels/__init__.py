@@ -50,6 +50,7 @@ from .product import (
     multiply_rows,
     products,
     products_by_blas,
+    transpose,
 )
 from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
 from .rule import UpdateRule, update_rule
@@ -111,5 +112,6 @@ __all__ = [
     "train_neuron_by_fours",
     "train_neuron_in_batches",
     "train_neuron_row_by_row",
+    "transpose",
     "update_rule",
 ]

@@ -5,7 +5,7 @@ See `fastgd.kernels` for the conventions.
 
 from ._jit import inlined_kernel
 from .addressed import call_at
-from .product import FEW
+from .product import FAR_APART, FEW
 from .views import read_only_span, read_only_vector, vector
 
 
@@ -61,7 +61,12 @@ def linear_backward_parameters(d_out, x, alpha, beta, d_weight, d_bias, products
     if n_samples == 1 and products.add_outer != 0:
         call_at(products.add_outer, (a, b, alpha, beta, d_weight))
     else:
-        places = (1, n_out), (n_in, 1)
-        call_at(products.multiply, (a, places[0], b, places[1], n_samples, d_weight, none, alpha, beta, products.panel))
+        source, place = a, (1, n_out)
+        if n_out >= FAR_APART and products.transpose != 0:
+            call_at(products.transpose, (a, n_samples, n_out, products.transposed))
+            source, place = read_only_vector(products.transposed), (products.transposed.shape[1], 1)
+        call_at(
+            products.multiply, (source, place, b, (n_in, 1), n_samples, d_weight, none, alpha, beta, products.panel)
+        )
     if d_bias.size:
         call_at(products.sum_rows, (a, alpha, beta, d_bias))

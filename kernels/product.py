@@ -5,6 +5,7 @@ to threads: see `bench/roofline.py`. One operand is copied, panel by panel, so t
 it in order; the other is read number by number where it lies.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +16,14 @@ from .addressed import addressed_kernel, matrix_of, read_only_vector_of, vector_
 from .lanes import MOST_LANES, everywhere, lane_count, load, store, total
 from .memory import aligned_empty
 from .tiles import TILE_ROWS, TILE_VECTORS, multiply_narrow_tile, multiply_tile, transpose_tile
-from .views import element, matrix, read_only_vector, vector
+from .views import element, matrix, vector
 
 # A panel of so many rows stays in the second-level cache while every row of the other operand is multiplied with it.
 PANEL_ROWS = 1024
 
-# So many numbers apart, the rows that a tile reads column by column fall on the same few places of a cache; then they
-# are copied too, once for all columns of the product.
-_FAR_APART = 256
+# So many numbers apart, the rows that a tile would read column by column fall on the same few places of a cache: they
+# are transposed first.
+FAR_APART = 256
 
 # With fewer rows or columns, copying a panel costs more than adding up lanes.
 FEW = 6
@@ -33,7 +34,9 @@ class Products(NamedTuple):
 
     multiply : `multiply` or `multiply_by_blas`
     multiply_rows, multiply_row, add_outer : zero where no product is small enough for them
+    transpose : zero where no layer has `FAR_APART` outputs, or where there is one row
     panel : (size,), scratch
+    transposed : scratch for the outputs of a layer, transposed, where one is so wide; else (0, 0)
     """
 
     multiply: int
@@ -41,7 +44,9 @@ class Products(NamedTuple):
     multiply_row: int
     add_outer: int
     sum_rows: int
+    transpose: int
     panel: np.ndarray
+    transposed: np.ndarray
 
 
 def products(dtype: np.dtype, n_rows: int, n_products: int, n_outputs: tuple[int, int] = (FEW, FEW)) -> Products:
@@ -50,21 +55,21 @@ def products(dtype: np.dtype, n_rows: int, n_products: int, n_outputs: tuple[int
     n_outputs : of the layer that has fewest, and of the one that has most
     """
     n_fewest, n_widest = n_outputs
-    size = panel_size.py_func(n_products)
-    if n_widest >= _FAR_APART:
-        size += min(n_rows, PANEL_ROWS) * (n_widest + TILE_ROWS)
+    is_wide = n_widest >= FAR_APART and n_rows > 1
+    columns_and_rows = [-(-n // MOST_LANES) * MOST_LANES if is_wide else 0 for n in (n_widest, n_rows)]
     return Products(
         multiply.address(dtype),
         multiply_rows.address(dtype) if min(n_rows, n_fewest) < FEW else 0,
         multiply_row.address(dtype) if n_rows == 1 else 0,
         add_outer.address(dtype) if n_rows == 1 else 0,
         sum_rows.address(dtype),
-        aligned_empty(size, dtype),
+        transpose.address(dtype) if is_wide else 0,
+        aligned_empty(panel_size(n_products), dtype),
+        aligned_empty(math.prod(columns_and_rows), dtype).reshape(columns_and_rows),
     )
 
 
-@inlined_kernel
-def panel_size(n_products):
+def panel_size(n_products: int) -> int:
     """How much of the scratch memory panels take."""
     # Transposing writes whole tiles of lanes beyond the panel's last row.
     return (min(n_products, PANEL_ROWS) + MOST_LANES) * MOST_LANES * TILE_VECTORS
@@ -72,7 +77,10 @@ def panel_size(n_products):
 
 def products_by_blas(dtype: np.dtype, n_weights: int) -> Products:
     """The kernels for products that are worth all processors, with a panel as large as the largest weight."""
-    return Products(multiply_by_blas.address(dtype), 0, 0, 0, sum_rows.address(dtype), aligned_empty(n_weights, dtype))
+    panel = aligned_empty(n_weights, dtype)
+    return Products(
+        multiply_by_blas.address(dtype), 0, 0, 0, sum_rows.address(dtype), 0, panel, np.empty((0, 0), dtype)
+    )
 
 
 def _multiply_types(number):
@@ -112,17 +120,21 @@ def transpose_panel(b, begin, row_length, n_rows, n_columns, width, panel):
             transpose_tile(b, place, row_length, n_columns - j, n_rows - k, panel, k * width + j, width)
 
 
-@inlined_kernel
-def copy_tiles(a, begin, m, n_rows, panel, place):
-    """Rows of aᵀ, (n_rows, m) from a place on, as columns for one tile after the other."""
-    zero = panel.dtype.type(0)
-    count = lane_count(zero)
-    for k in range(n_rows):
-        for i in range(0, m, TILE_ROWS):
-            for lane in range(0, TILE_ROWS, count):
-                n = min(TILE_ROWS - lane, count)
-                lanes = load(a, begin + k * m + i + lane, min(m - i - lane, n), zero)
-                store(panel, place + i * n_rows + k * TILE_ROWS + lane, n, lanes)
+def _transpose_types(number):
+    return read_only_vector_of(number), types.int64, types.int64, matrix_of(number)
+
+
+@addressed_kernel(_transpose_types)
+def transpose(a, m, n, c):
+    """c = aᵀ, in the first n rows and m columns of c; the others get zeros or stay.
+
+    a : (m · n,), row by row          m, n : int
+    c : at least (n, m), both rounded up to whole registers, modified in place
+    """
+    count = lane_count(c.dtype.type(0))
+    for j in range(0, n, count):
+        for i in range(0, m, count):
+            transpose_tile(a, i * n + j, n, m - i, n - j, vector(c), j * c.shape[1] + i, c.shape[1])
 
 
 @addressed_kernel(_multiply_types)
@@ -138,13 +150,8 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
     count = lane_count(one)
     m, n = c.shape
     row, step = a_strides
-    copied = panel_size(n_products)
-    copies = row == 1 and m >= _FAR_APART and panel.size >= copied + min(n_products, PANEL_ROWS) * (m + TILE_ROWS)
-    source = read_only_vector(panel) if copies else a
     for k in range(0, n_products, PANEL_ROWS):
         n_rows = min(PANEL_ROWS, n_products - k)
-        if copies:
-            copy_tiles(a, k * m, m, n_rows, panel, copied)
         factors = (alpha, one if k else beta)
         shift = bias[:0] if k else bias
         for j in range(0, n, TILE_VECTORS * count):
@@ -157,13 +164,11 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
                 copy_panel(b, k * n + j, n, n_rows, n_columns, width, panel)
             for i in range(0, m, TILE_ROWS):
                 a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
-                if copies:
-                    a_place = (copied + i * n_rows, 1, TILE_ROWS)
                 shape = (min(TILE_ROWS, m - i), n_columns)
                 if is_narrow:
-                    multiply_narrow_tile(source, a_place, panel, n_rows, c, c_place, shape, shift, j, factors)
+                    multiply_narrow_tile(a, a_place, panel, n_rows, c, c_place, shape, shift, j, factors)
                 else:
-                    multiply_tile(source, a_place, panel, n_rows, c, c_place, shape, shift, j, factors)
+                    multiply_tile(a, a_place, panel, n_rows, c, c_place, shape, shift, j, factors)
 
 
 # np.dot counts references, though it makes no array here.

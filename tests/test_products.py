@@ -12,7 +12,8 @@ from protected import run_with_protected_memory
 
 import fastgd as gd
 from fastgd import kernels, model
-from fastgd.kernels.product import _FAR_APART, FEW, PANEL_ROWS
+from fastgd.kernels.lanes import MOST_LANES
+from fastgd.kernels.product import FAR_APART, FEW, PANEL_ROWS, panel_size
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 # Tiles have 8 rows and up to 32 columns.
@@ -74,11 +75,8 @@ class Case(NamedTuple):
         assert_untouched_around(c)
         return c
 
-    def by_own_kernel(self, has_room=True):
-        """With a panel that has room for a too, or only for b."""
-        m, n_products = self.a.shape
-        size = kernels.products(self.a.dtype, n_products, n_products, (FEW, m if has_room else 1)).panel.size
-        panel = guarded(np.full(size, np.nan, self.a.dtype), SENTINEL)
+    def by_own_kernel(self):
+        panel = guarded(np.full(panel_size(self.a.shape[1]), np.nan, self.a.dtype), SENTINEL)
         result = self.result_of(kernels.multiply, panel)
         assert_untouched_around(panel)
         return result
@@ -108,17 +106,34 @@ def test_multiply(dtype, m, n_products, n, factors, has_bias, a_by_columns, b_by
     np.testing.assert_allclose(case.by_own_kernel(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))
 
 
-@pytest.mark.parametrize("m", [_FAR_APART - 1, _FAR_APART, _FAR_APART + 1, _FAR_APART + 7])
-@pytest.mark.parametrize("n_products", [1, 40, PANEL_ROWS + 5])
-@pytest.mark.parametrize("b_by_columns", [False, True])
+@given(DTYPES, st.integers(1, 40), st.integers(1, 70), st.integers(0, 2), st.integers(0, 2), SEEDS)
+def test_transpose(dtype, m, n, n_more_rows, n_more_columns, seed):
+    (a,) = normal(seed, dtype, (m, n))
+    n_rows, n_columns = (-(-size // MOST_LANES) * MOST_LANES for size in (n, m))
+    c = guarded(np.full((n_rows + n_more_rows, n_columns + n_more_columns), SENTINEL, dtype), SENTINEL)
+    result = c.reshape(n_rows + n_more_rows, n_columns + n_more_columns)
+    kernels.transpose(guarded(a), m, n, result)
+    np.testing.assert_array_equal(result[:n, :m], a.T)
+    np.testing.assert_array_equal(result[n_rows:], SENTINEL)
+    np.testing.assert_array_equal(result[:, n_columns:], SENTINEL)
+    assert_untouched_around(c)
+
+
+@pytest.mark.parametrize("n_out", [FAR_APART - 1, FAR_APART, FAR_APART + 1, FAR_APART + 7])
+@pytest.mark.parametrize("n_samples", [2, 40, 1024])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_rows_that_lie_far_apart(dtype, m, n_products, b_by_columns):
-    """Products of small integers are exact, whether a is copied first or not."""
-    rng = np.random.default_rng(m)
-    operands = [rng.integers(-9, 10, shape).astype(dtype) for shape in ((m, n_products), (n_products, 35), (m, 35), 35)]
-    case = Case(*operands, (2, -1), True, b_by_columns)
-    for has_room in (True, False):
-        np.testing.assert_array_equal(case.by_own_kernel(has_room), case.exact())
+def test_rows_that_lie_far_apart(dtype, n_samples, n_out):
+    """Products of small integers are exact, whether the outputs' derivatives are transposed first or not."""
+    rng = np.random.default_rng(n_out)
+    d_out, x = (rng.integers(-9, 10, (n_samples, n)).astype(dtype) for n in (n_out, 35))
+    results = []
+    for n_widest in (n_out, 1):
+        made = kernels.products(dtype, n_samples, n_samples, (FEW, n_widest))
+        assert (made.transpose != 0) == (n_widest >= FAR_APART)
+        d_weight, d_bias = np.full((n_out, 35), np.nan, dtype), np.full(n_out, np.nan, dtype)
+        kernels.linear_backward_parameters(d_out, x, dtype(1), dtype(0), d_weight, d_bias, made)
+        results.append(d_weight)
+    np.testing.assert_array_equal(results, [d_out.T @ x] * 2)
 
 
 @pytest.mark.parametrize("by_columns", [(False, False), (True, False), (False, True)])
@@ -151,10 +166,11 @@ from protected import assert_protected, at_the_end
 
 assert_protected()
 for dtype in (np.float32, np.float64):
-    for m in (*range(1, 18), 257, 264):
+    for m in range(1, 18):
         for n in (1, 3, 17, 33):
             a, b, bias, c = (at_the_end(np.ones(shape, dtype)) for shape in (m * 5, 5 * n, n, (m, n)))
             panel = at_the_end(kernels.products(dtype, 5, 5, (1, m)).panel)
+            kernels.transpose(at_the_end(np.ones((m, n), dtype)).ravel(), m, n, at_the_end(np.ones((48, 32), dtype)))
             for a_strides in ((5, 1), (1, m)):
                 for b_strides in ((n, 1), (1, 5)):
                     for beta in (0, 1):
