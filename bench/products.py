@@ -8,7 +8,8 @@ import numpy as np
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.kernels.network import layer_at
+from fastgd.kernels.addressed import record_at
+from fastgd.kernels.network import Layer
 from fastgd.kernels.views import matrix
 
 
@@ -26,23 +27,22 @@ def products(network, parameters, gradient, X):
         x = X[begin : begin + network.chunk_rows]
         n = x.shape[0]
         for k in range(n_layers):
-            layer = layer_at(network, k)
+            layer = record_at(Layer, network.layers, k)
             n_in, n_out = layer.n_in, layer.n_out
             if layer.forward == 0:
-                layer_input = matrix(network.outputs, layer_at(network, k - 1).output, n, n_in) if k else x
+                layer_input = matrix(network.outputs, layer.input, n, n_in) if k else x
                 weight = matrix(parameters, layer.weight, n_out, n_in)
                 np.dot(layer_input, weight.T, matrix(network.outputs, layer.output, n, n_out))
         for k in range(n_layers - 1, -1, -1):
-            layer = layer_at(network, k)
+            layer = record_at(Layer, network.layers, k)
             n_in, n_out = layer.n_in, layer.n_out
             if layer.backward == 0:
-                previous = layer_at(network, k - 1).output if k else 0
-                layer_input = matrix(network.outputs, previous, n, n_in) if k else x
+                layer_input = matrix(network.outputs, layer.input, n, n_in) if k else x
                 d_out = matrix(network.deltas, layer.output, n, n_out)
                 np.dot(d_out.T, layer_input, matrix(gradient, layer.weight, n_out, n_in))
                 if k:
                     weight = matrix(parameters, layer.weight, n_out, n_in)
-                    np.dot(d_out, weight, matrix(network.deltas, previous, n, n_in))
+                    np.dot(d_out, weight, matrix(network.deltas, layer.input, n, n_in))
 
 
 def filled_network(model: gd.Model, batch_size: int) -> kernels.Network:
