@@ -122,7 +122,7 @@ def complete_outputs(first, width, r, lacks, n_out, out):
 
     lacks : how much of the first row's step the outputs lack          out : (n_out and more,)
     """
-    zero = lacks
+    zero = out.dtype.type(0)
     count = lane_count(zero)
     factors = everywhere(lacks)
     for j in range(0, n_out, count):
