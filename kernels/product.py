@@ -5,7 +5,6 @@ to threads: see `bench/roofline.py`. One operand is copied, panel by panel, so t
 it in order; the other is read number by number where it lies.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +55,7 @@ def products(dtype: np.dtype, n_rows: int, n_products: int, n_outputs: tuple[int
     """
     n_fewest, n_widest = n_outputs
     is_wide = n_widest >= FAR_APART and n_rows > 1
-    columns_and_rows = [-(-n // MOST_LANES) * MOST_LANES if is_wide else 0 for n in (n_widest, n_rows)]
+    length, width = (-(-n // MOST_LANES) * MOST_LANES if is_wide else 0 for n in (n_widest, n_rows))
     return Products(
         multiply.address(dtype),
         multiply_rows.address(dtype) if min(n_rows, n_fewest) < FEW else 0,
@@ -65,7 +64,7 @@ def products(dtype: np.dtype, n_rows: int, n_products: int, n_outputs: tuple[int
         sum_rows.address(dtype),
         transpose.address(dtype) if is_wide else 0,
         aligned_empty(panel_size(n_products), dtype),
-        aligned_empty(math.prod(columns_and_rows), dtype).reshape(columns_and_rows),
+        aligned_empty(length * width, dtype).reshape(length, width),
     )
 
 
