@@ -119,7 +119,8 @@ def safe_learning_rate(model: Model, block: Block, batch_rows: int) -> float:
 
     For a layer's inputs x over the block's rows, biases included as inputs of 1, λ is the largest eigenvalue of the
     mean of x xᵀ, the curvature that a full batch meets, and r the mean of |x|², what single rows add to it. Steps
-    beyond about 2 / (λ + r / B) diverge; compare Ma, Bassily and Belkin, "The power of interpolation" (ICML 2018).
+    beyond about 2 / (λ + r / B) diverge; compare Ma, Bassily and Belkin, "The power of interpolation" (ICML 2018). Zero
+    where the model overflows as it is: training will say so.
 
     model : as initialised          block : rows as the first layer takes them
     """
@@ -134,6 +135,8 @@ def safe_learning_rate(model: Model, block: Block, batch_rows: int) -> float:
     inputs = rows.X
     for layer, row in zip(stack, network.layers, strict=True):
         if isinstance(layer, Linear):
+            if not np.isfinite(inputs).all():
+                return 0.0
             x = inputs.astype(np.float64)
             if layer.bias is not None:
                 x = np.hstack([x, np.ones((len(x), 1))])

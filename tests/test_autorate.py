@@ -126,3 +126,14 @@ def test_bad_rows_of_a_trial_are_named(value, expected, row):
         trainer.fit(X, y)
     np.testing.assert_array_equal(trainer.model.parameters, before)
     assert trainer.learning_rate is None
+
+
+def test_a_model_that_overflows_is_an_error_and_nothing_else(capfd):
+    """LAPACK writes to the terminal when it is given infinity."""
+    X, y = rows(200)
+    model = gd.Model([gd.Linear(5, 7), gd.ReLU(), gd.Linear(7, 1)])
+    model.parameters = 1e30
+    with pytest.raises(gd.DivergenceError, match="epoch 1, step 1"):
+        gd.Trainer(model, optimizer=gd.SGD("auto")).fit(1e20 * X, y)
+    assert capfd.readouterr() == ("", "")
+    assert (model.parameters == np.float32(1e30)).all()
