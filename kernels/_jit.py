@@ -11,6 +11,7 @@ from typing import Any
 
 import numba
 from numba.extending import overload
+from numba.misc.appdirs import user_cache_dir
 
 # A set, never True: "nnan" and "ninf" would let LLVM delete the tests that find NaN and infinity.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
@@ -46,16 +47,22 @@ def cache_directory() -> Path | None:
 
 
 def _enable_cache(dispatcher: Any, function: Callable) -> bool:
-    """Keep the machine code of `dispatcher` on disk; False if nothing is writable."""
+    """Keep the machine code of `dispatcher` on disk; False if nothing is writable.
+
+    Where NUMBA_CACHE_DIR names no directory, it is kept among the user's caches. Numba's first choice is beside the
+    kernels, where an uninstalled package would leave a folder behind: Python takes that for a package of its own, in
+    front of an editable install.
+    """
     global _cache_directory
-    qualified_name = function.__qualname__
+    qualified_name, directory = function.__qualname__, numba.config.CACHE_DIR
     function.__qualname__ = f"{qualified_name}-{_DIGEST}"
+    numba.config.CACHE_DIR = directory or user_cache_dir("fastgd", appauthor=False)
     try:
         dispatcher.enable_caching()
     except RuntimeError:
         return False
     finally:
-        function.__qualname__ = qualified_name
+        function.__qualname__, numba.config.CACHE_DIR = qualified_name, directory
     cache = dispatcher._cache
     _cache_directory = Path(cache.cache_path)
     # Numba numbers the data files of one function, so two processes that compile it at once for different dtypes may

@@ -91,6 +91,17 @@ def test_wheel(wheel, python, tmp_path):
     assert "fastgd" in run(python, "-m", "fastgd", "info", cwd=tmp_path)
 
 
+def test_use_leaves_nothing_in_an_installation(wheel, python, tmp_path):
+    """A folder that pip does not know of would outlive it, and Python would take it for fastgd."""
+    pip(python, "install", "--no-deps", "--force-reinstall", str(wheel), cwd=tmp_path)
+    use = "import fastgd; fastgd.Model([fastgd.Linear(2, 1)]).predict([[1, 2]]); print(fastgd.__path__[0])"
+    caches = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "caches"), "NUMBA_CACHE_DIR": ""}
+    installed = run(python, "-c", use, cwd=tmp_path, **caches).strip()
+    pip(python, "uninstall", "-y", "fastgd", cwd=tmp_path)
+    assert not Path(installed).exists()
+    assert list(tmp_path.rglob("*.nbc"))
+
+
 def test_plain_install_run_from_the_checkout(wheel, python, checkout):
     """Python finds ./fastgd before the installed one, and must find ./kernels with it."""
     pip(python, "install", "--no-deps", "--force-reinstall", str(wheel), cwd=checkout)
