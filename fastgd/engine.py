@@ -14,7 +14,7 @@ from fastgd import kernels
 from fastgd._collector import collection_paused
 from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
-from fastgd.kernels.memory import aligned_empty
+from fastgd.kernels.memory import aligned_zeros
 from fastgd.layers import Linear
 from fastgd.loops import Loop, Regularization, Task, choose_loop
 from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
@@ -22,8 +22,10 @@ from fastgd.model import Model
 from fastgd.optimizers import Optimizer
 from fastgd.schedules import Constant, Schedule
 
-# Ctrl-C must not wait longer than this; a call of a kernel costs some microseconds.
-_SLICE_SECONDS = 0.05
+# Ctrl-C must not wait longer than this. A slice costs a call of the kernel, and a copy of the state and a look at it.
+_SLICE_SECONDS = 0.1
+# The first slices tell how long a row takes, but not to the last digit.
+_MOST_GROWTH = 16
 # Rates of so many updates stay in the cache from where they are computed to where they are used.
 _RATES_PER_CALL = 1 << 16
 
@@ -54,11 +56,9 @@ class Engine:
         scalars = np.zeros(4)
         first = next(layer for layer in model.layers if isinstance(layer, Linear))
         scalars[2:] = first.out_features * first.in_features, first.in_features
-        gradient = aligned_empty(parameters.size, model.dtype)
-        gradient[:] = 0
         self._vectors = kernels.Vectors(
             parameters=parameters,
-            gradient=gradient,
+            gradient=aligned_zeros(parameters.size, model.dtype),
             chunk_gradient=np.empty(0, model.dtype),
             state=np.full((optimizer.n_states, parameters.size), optimizer.initial_state, model.dtype),
             scalars=scalars,
@@ -111,7 +111,7 @@ class Engine:
         # The gradient lives on from call to call only where a batch may be cut.
         carried = (vectors.gradient,) if spans_chunks else ()
         self._state = (vectors.parameters, vectors.state, vectors.scalars, vectors.average, self._progress, *carried)
-        self._snapshot = tuple(array.copy() for array in self._state)
+        self._snapshot = tuple(map(np.empty_like, self._state))
         task = Task(
             self._model,
             vectors,
@@ -158,7 +158,7 @@ class Engine:
                 part = block.rows(first - start, last - start)
                 began = time.perf_counter()
                 self._run(part, first, n_epoch, lambda row, first=first: reader.row(first + row), epoch)
-                self._adapt(time.perf_counter() - began)
+                self._adapt(last - first, time.perf_counter() - began)
                 if on_rows:
                     on_rows(last - first, float(self._progress[0]) / last)
                 first = last
@@ -183,11 +183,13 @@ class Engine:
         """The end of a call of the loop, as `_cut` finds it."""
         return self._cut(start, target, n_epoch, self._loop.period, self._loop.unit)
 
-    def _adapt(self, seconds: float) -> None:
-        if seconds < _SLICE_SECONDS / 2:
-            self._slice_rows *= 2
-        elif seconds > _SLICE_SECONDS:
-            self._slice_rows = max(self._slice_rows // 2, 1)
+    def _adapt(self, n_rows: int, seconds: float) -> None:
+        """Have slices take three quarters of the limit, as one of so many rows took so long."""
+        growth = min(0.75 * _SLICE_SECONDS / max(seconds, 1e-9), _MOST_GROWTH)
+        wanted = max(int(growth * n_rows), 1)
+        # The last slice of a block may be short: of its seconds, too many are the call's own.
+        is_whole = n_rows >= self._slice_rows or seconds > _SLICE_SECONDS
+        self._slice_rows = wanted if is_whole else max(wanted, self._slice_rows)
         if not isinstance(self._schedule, Constant):
             self._slice_rows = min(self._slice_rows, _RATES_PER_CALL * self._batch_rows)
 

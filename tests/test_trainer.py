@@ -222,8 +222,9 @@ def test_ctrl_c(arguments):
     assert result["caught"] - sent < 5
 
 
-def test_python_has_control_many_times_a_second():
+def test_python_has_control_between_slices(monkeypatch):
     """Another thread runs while the kernels do, and an epoch is cut into slices of a bounded time."""
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", 0.005)
     model = model_of("neuron")
     data = gd.data.synthetic(3_000_000, 5, dtype="float64")
     X, y = data.arrays()
@@ -238,9 +239,9 @@ def test_python_has_control_many_times_a_second():
     clock.start()
     slices = []
     trainer = gd.Trainer(model, optimizer=gd.SGD(1e-4))
-    engine = trainer._prepared_engine()
-    engine_call = engine._call
-    engine._call = lambda block, *rest: (slices.append(len(block.X)), engine_call(block, *rest))
+    machine = trainer._prepared_engine()
+    call = machine._call
+    machine._call = lambda block, *rest: (slices.append(len(block.X)), call(block, *rest))
     trainer.fit(X, y, epochs=3)
     done.set()
     clock.join()
@@ -293,6 +294,13 @@ def test_progress_counts_every_row_once(monkeypatch):
 def test_slices_follow_the_time_they_take():
     """Ctrl-C and other threads wait for a slice at most."""
     machine = gd.Trainer(model_of("neuron"))._prepared_engine()
-    for seconds, n_rows in ((0, 2), (0, 4), (0.04, 4), (0.1, 2), (0.1, 1), (0.1, 1)):
-        machine._adapt(seconds)
-        assert machine._slice_rows == n_rows
+    for n_rows, seconds, wanted in (
+        (1, 0, 16),  # the next slice takes sixteen times as many rows at most,
+        (16, 0.1, 12),  # and else what is expected to take three quarters of the limit
+        (12, 0.05, 18),
+        (3, 0.05, 18),  # a short slice tells little,
+        (3, 0.01, 22),  # unless that more rows will do
+        (3, 0.3, 1),  # or that even these were too many
+    ):
+        machine._adapt(n_rows, seconds)
+        assert machine._slice_rows == wanted
