@@ -29,7 +29,17 @@ from numba.extending import (
     type_callable,
 )
 
-from .llvm import BYTES, address_of, call, everywhere_in, first_lanes, masked_load, masked_store, suffix
+from .llvm import (
+    BYTES,
+    Locality,
+    address_of,
+    everywhere_in,
+    first_lanes,
+    masked_load,
+    masked_store,
+    prefetch_at,
+    suffix,
+)
 
 
 class HalfPrecision(NamedTuple):
@@ -179,10 +189,7 @@ def prefetch(typing_context, array, begin):
 
     def code(context, builder, signature, arguments):
         address, _ = address_of(context, builder, array, *arguments)
-        pointer = builder.bitcast(address, ir.IntType(8).as_pointer())
-        reading, locality, data = 0, 2, 1
-        how = [ir.Constant(ir.IntType(32), number) for number in (reading, locality, data)]
-        call(builder, "llvm.prefetch.p0", ir.VoidType(), pointer, *how)
+        prefetch_at(builder, address, Locality.SECOND_CACHE)
         return context.get_dummy_value()
 
     return types.void(array, types.intp), code

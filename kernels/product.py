@@ -17,8 +17,8 @@ from .memory import aligned_empty
 from .tiles import TILE_ROWS, TILE_VECTORS, multiply_narrow_tile, multiply_tile, transpose_tile
 from .views import element, matrix, vector
 
-# A panel of so many rows stays in the second-level cache while every row of the other operand is multiplied with it.
-PANEL_ROWS = 1024
+# A panel of at most so many rows stays in the first-level cache, beside a tile's rows of the other operand.
+PANEL_ROWS = 256
 
 # So many numbers apart, the rows that a tile would read column by column fall on the same few places of a cache: they
 # are transposed first.
@@ -111,7 +111,7 @@ def copy_panel(b, begin, row_length, n_rows, n_columns, width, panel):
 
 @inlined_kernel
 def transpose_panel(b, begin, row_length, n_rows, n_columns, width, panel):
-    """panel[k, j] = b[begin + j · row_length + k] for j below the width, zero from n_columns on."""
+    """panel[k, j] = b[begin + j · row_length + k] for j below n_columns, any numbers from there to the width."""
     count = lane_count(panel.dtype.type(0))
     for j in range(0, width, count):
         for k in range(0, n_rows, count):
@@ -125,7 +125,7 @@ def _transpose_types(number):
 
 @addressed_kernel(_transpose_types)
 def transpose(a, m, n, c):
-    """c = aᵀ, in the first n rows and m columns of c; the others get zeros or stay.
+    """c = aᵀ, in the first n rows and m columns of c; the others get any numbers or stay.
 
     a : (m · n,), row by row          m, n : int
     c : at least (n, m), both rounded up to whole registers, modified in place
@@ -149,8 +149,10 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
     count = lane_count(one)
     m, n = c.shape
     row, step = a_strides
-    for k in range(0, n_products, PANEL_ROWS):
-        n_rows = min(PANEL_ROWS, n_products - k)
+    n_panels = (n_products + PANEL_ROWS - 1) // PANEL_ROWS
+    panel_rows = (n_products + n_panels * count - 1) // (n_panels * count) * count
+    for k in range(0, n_products, panel_rows):
+        n_rows = min(panel_rows, n_products - k)
         factors = (alpha, one if k else beta)
         shift = bias[:0] if k else bias
         for j in range(0, n, TILE_VECTORS * count):

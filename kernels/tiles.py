@@ -7,6 +7,7 @@ from numba.extending import intrinsic
 from .lanes import Lanes
 from .llvm import (
     INDEX,
+    Locality,
     address_of,
     bytes_of,
     call,
@@ -16,6 +17,7 @@ from .llvm import (
     masked_store,
     permuted,
     pointer_to,
+    prefetch_at,
     suffix,
 )
 
@@ -63,6 +65,13 @@ def _multiply(n_vectors):
             rows = [builder.select(exists[i], _index(i), last) for i in range(TILE_ROWS)]
             a_places = [builder.mul(a_row, row) for row in rows]
 
+            # The rows of c lie apart: while the products add up, they come from wherever they are.
+            c_address, _ = address_of(context, builder, c, c_value, c_begin)
+            for row in rows:
+                for v in range(n_vectors):
+                    place = builder.add(builder.mul(c_row, row), _index(v * count))
+                    prefetch_at(builder, builder.gep(c_address, [place]), Locality.FIRST_CACHE)
+
             before = builder.block
             loop, after = builder.append_basic_block("products"), builder.append_basic_block("sums")
             builder.branch(loop)
@@ -95,7 +104,6 @@ def _multiply(n_vectors):
             bias_size = context.make_array(bias)(context, builder, bias_value).nitems
             has_bias = everywhere_in(builder, builder.icmp_signed(">", bias_size, _index(0)), count)
             bias_address, _ = address_of(context, builder, bias, bias_value, bias_begin)
-            c_address, _ = address_of(context, builder, c, c_value, c_begin)
             for v in range(n_vectors):
                 offset = _index(v * count)
                 columns = first_lanes(builder, builder.sub(n_columns, offset), count)
@@ -129,8 +137,8 @@ multiply_narrow_tile = _multiply(1)
 def transpose_tile(typing_context, source, begin, row_length, n_rows, n_columns, target, target_begin, target_row):
     """Copy a tile of at most as many rows and columns as lanes, column by column.
 
-    target[target_begin + j · target_row + i] = source[begin + i · row_length + j], and zero for i from n_rows on; for
-    all i below the count of lanes, and as many j: those from n_columns on write zeros.
+    target[target_begin + j · target_row + i] = source[begin + i · row_length + j], for as many i and j as there are
+    lanes: those from n_columns on write zeros, and those from n_rows on what the last row has.
     """
     count = Lanes(target.dtype).count
 
@@ -140,10 +148,12 @@ def transpose_tile(typing_context, source, begin, row_length, n_rows, n_columns,
         vector = ir.VectorType(element, count)
         columns = first_lanes(builder, n_columns, count)
         rows = []
+        last = builder.sub(n_rows, _index(1))
         for i in range(count):
-            exists = everywhere_in(builder, builder.icmp_signed(">", n_rows, _index(i)), count)
-            place = builder.gep(address, [builder.mul(row_length, _index(i))])
-            rows.append(masked_load(builder, pointer_to(builder, place, vector), builder.and_(columns, exists)))
+            # Where there are fewer rows, the last one stands in for those beyond.
+            row = builder.select(builder.icmp_signed(">", n_rows, _index(i)), _index(i), last)
+            place = builder.gep(address, [builder.mul(row_length, row)])
+            rows.append(masked_load(builder, pointer_to(builder, place, vector), columns))
         size = count // 2
         while size:
             # Of every block of 2 · size rows and columns, the upper right and the lower left quarter change places.
