@@ -106,7 +106,7 @@ class Model:
         rows = min(self.chunk_rows, max_rows)
         table = []
         numbers = np.zeros(len(self._stack), self.dtype)
-        parameter = before = output = 0
+        parameter = before = size = 0
         for k, layer in enumerate(self._stack):
             n_in, n_out = self._widths[k], self._widths[k + 1]
             end = parameter + layer.n_parameters
@@ -117,15 +117,18 @@ class Model:
                 pair = Identity if isinstance(layer, Dropout) and dropout_seed is None else type(layer)
                 addresses = (kernel.address(self.dtype) for kernel in pair.kernels)
                 numbers[k] = layer.number_in(self.dtype)
-            table.append(NetworkLayer(n_in, n_out, parameter, bias, end, before, output, *addresses))
-            parameter, before, output = end, output, output + _whole_lines(rows * n_out)
+            is_in_place = k > 0 and not isinstance(layer, Linear) and isinstance(self._stack[k - 1], Linear)
+            place = before if is_in_place else size
+            size += 0 if is_in_place else _whole_lines(rows * n_out)
+            table.append(NetworkLayer(n_in, n_out, parameter, bias, end, before, place, *addresses))
+            parameter, before = end, place
         return kernels.Network(
             layers=np.array(table, np.int64),
             numbers=numbers,
             chunk_rows=rows,
-            outputs=aligned_empty(output, self.dtype),
-            deltas=aligned_empty(output, self.dtype),
-            masks=np.empty(output, np.bool_),
+            outputs=aligned_empty(size, self.dtype),
+            deltas=aligned_empty(size, self.dtype),
+            masks=np.empty(size, np.bool_),
             products=self._products(rows),
             seed=0 if dropout_seed is None else _as_int64(dropout_seed % 2**64),
         )

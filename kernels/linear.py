@@ -58,6 +58,8 @@ def linear_backward_parameters(d_out, x, alpha, beta, d_weight, d_bias, products
     n_samples, n_out = d_out.shape
     n_in = x.shape[1]
     a, b, none = read_only_vector(d_out), read_only_vector(x), read_only_span(d_out, 0, 0)
+    if d_bias.size:
+        call_at(products.sum_rows, (a, alpha, beta, d_bias))
     if n_samples == 1 and products.add_outer != 0:
         call_at(products.add_outer, (a, b, alpha, beta, d_weight))
     else:
@@ -68,5 +70,3 @@ def linear_backward_parameters(d_out, x, alpha, beta, d_weight, d_bias, products
         call_at(
             products.multiply, (source, place, b, (n_in, 1), n_samples, d_weight, none, alpha, beta, products.panel)
         )
-    if d_bias.size:
-        call_at(products.sum_rows, (a, alpha, beta, d_bias))

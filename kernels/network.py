@@ -31,7 +31,8 @@ class Layer(NamedTuple):
 
     n_in, n_out : int, the widths
     weight, bias, bias_end : int, where these begin in the flat parameters; bias and its end are one without a bias
-    input, output : int, where these begin in the buffers; the first layer's input does not lie there
+    input, output : int, where these begin in the buffers; the first layer's input does not lie there. One place for an
+        activation that follows a Linear: it works in place, as nothing needs its input later
     forward, backward : int, the addresses of an activation's kernels; zero for a Linear
     """
 
@@ -69,6 +70,13 @@ class Network(NamedTuple):
 
 
 @inlined_kernel
+def copy(source, target):
+    """target = source."""
+    for i in range(target.size):
+        target[i] = source[i]
+
+
+@inlined_kernel
 def forward(network, parameters, x, update, first, begin):
     """Run the layers from number `begin` on, on one chunk of rows; their outputs stand in network.outputs.
 
@@ -87,10 +95,11 @@ def forward(network, parameters, x, update, first, begin):
             out = matrix(network.outputs, layer.output, n_samples, n_out)
             linear_forward(layer_input, weight, bias, out, network.products)
         else:
-            size = n_samples * n_out
-            z, draw = read_only_span(layer_input, 0, size), (network.seed, update, k, first * n_out)
+            size, draw = n_samples * n_out, (network.seed, update, k, first * n_out)
             out, mask = span(network.outputs, layer.output, size), span(network.masks, layer.output, size)
-            call_at(layer.forward, (z, element(network.numbers, k), draw, out, mask))
+            if layer.input != layer.output or k == 0:
+                copy(read_only_span(layer_input, 0, size), out)
+            call_at(layer.forward, (out, element(network.numbers, k), draw, mask))
 
 
 @inlined_kernel
@@ -121,10 +130,11 @@ def backward(network, parameters, x, alpha, beta, gradient, begin):
             linear_backward_parameters(d_out, layer_input, alpha, beta, d_weight, d_bias, network.products)
         elif k:
             size = n_samples * n_out
-            d_out, d_z = read_only_span(network.deltas, place, size), span(network.deltas, previous, size)
-            z, out = read_only_span(network.outputs, previous, size), read_only_span(network.outputs, place, size)
-            mask = read_only_span(network.masks, place, size)
-            call_at(layer.backward, (d_out, z, out, mask, element(network.numbers, k), d_z))
+            out, mask = read_only_span(network.outputs, place, size), read_only_span(network.masks, place, size)
+            d = span(network.deltas, previous, size)
+            if previous != place:
+                copy(read_only_span(network.deltas, place, size), d)
+            call_at(layer.backward, (out, mask, element(network.numbers, k), d))
 
 
 @inlined_kernel

@@ -143,7 +143,7 @@ def test_an_edited_kernel_file_is_noticed_by_every_kernel_that_uses_it(tmp_path)
         "loss.py": ("* error, error", "* error, error + error"),
         "product.py": ("alpha * element(a, i)", "2 * alpha * element(a, i)"),
         "linear.py": ("(a, alpha, beta, d_bias)", "(a, alpha + alpha, beta, d_bias)"),
-        "activation.py": ("else z[i]", "else z[i] + z[i]"),
+        "activation.py": ("else x[i]", "else x[i] + x[i]"),
     }
     environment = copy_of_the_package(tmp_path) | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     results = [program("float64", **environment).stdout.split()]
@@ -226,8 +226,8 @@ CALLS = {
     kernels.multiply_rows: (f, 8, f, f[:8], h),
     kernels.multiply_row: (f[:8], f, f[:8].copy()),
     kernels.add_outer: (f[:8], f[:8], 1, 1, h),
-    kernels.relu_forward: (f, 0, (0, 0, 0, 0), g, mask),
-    kernels.relu_backward: (f, f, f, mask, 0, g),
+    kernels.relu_forward: (g, 0, (0, 0, 0, 0), mask),
+    kernels.relu_backward: (f, mask, 0, g),
     kernels.UPDATES[PlainSGD]: (vectors, numbers_of(nothing), 0.1, 1),
     kernels.UPDATES[Adam]: (vectors, numbers_of(adam), 0.1, 1),
 }
