@@ -25,7 +25,7 @@ def linear_forward(n_samples: int, n_in: int, n_out: int) -> Case:
     products = kernels.products(np.float32, n_samples, n_in, (n_out, n_out))
 
     def fastgd():
-        kernels.linear_forward(x, weight, bias, out, products)
+        kernels.linear_forward(x, weight, False, bias, out, products)
         return (out,)
 
     def numpy():
@@ -68,7 +68,7 @@ def linear_backward_parameters(n_samples: int, n_in: int, n_out: int) -> Case:
     products = kernels.products(np.float32, n_samples, n_samples, (n_out, n_out))
 
     def fastgd():
-        kernels.linear_backward_parameters(d_out, x, one, zero, d_weight, d_bias, products)
+        kernels.linear_backward_parameters(d_out, x, False, one, zero, d_weight, d_bias, products)
         return d_weight, d_bias
 
     def numpy():

@@ -11,6 +11,7 @@ from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.loss import CrossEntropy
 from fastgd.kernels.network import Layer
 from fastgd.kernels.neuron import ROWS_AT_ONCE
+from fastgd.kernels.product import FEW
 from fastgd.kernels.update import NormalizedSGD, PlainSGD
 from fastgd.layers import ReLU
 from fastgd.losses import Loss
@@ -20,6 +21,9 @@ Regularization = kernels.NoRegularization | kernels.Regularization
 
 # The work on a longer row outlasts the wait for the row before, and needs no look-ahead.
 _BYTES_OF_A_NARROW_ROW = 512
+
+# A first layer of more weights leaves the first cache, and lying column by column it is slower there.
+_BYTES_TO_TURN = 1 << 16
 
 # Fewer units leave most of a register empty; more weights take too long to turn into columns and back in each call.
 _FEW_UNITS = 8
@@ -91,12 +95,16 @@ def choose_loop(task: Task) -> Loop:
 
 def _is_online(task: Task) -> bool:
     """Whether a network's every row is an update that `train_network_online` makes, and makes faster."""
-    is_plain = isinstance(task.optimizer, PlainSGD) and isinstance(task.regularization, kernels.NoRegularization)
-    if task.batch_rows > 1 or not is_plain or not task.model.starts_linear:
+    if task.batch_rows > 1 or not _is_plain(task) or not task.model.starts_linear:
         return False
     begin, end, n_in = task.model.weights[0]
     n_out = (end - begin) // n_in
     return n_out >= _FEW_UNITS and end - begin <= _MANY_WEIGHTS
+
+
+def _is_plain(task: Task) -> bool:
+    """Whether an update is  w -= rate · g  and no more."""
+    return isinstance(task.optimizer, PlainSGD) and isinstance(task.regularization, kernels.NoRegularization)
 
 
 def _is_elastic_net(regularization: Regularization) -> bool:
@@ -107,6 +115,19 @@ def _is_elastic_net(regularization: Regularization) -> bool:
     return all(limit == np.inf for limit in limits)
 
 
+def _may_turn(task: Task) -> bool:
+    """Whether calls of many batches may turn the first layer's weights, so that products need not transpose them.
+
+    The step must be the loop's own, from the gradient of a whole batch: other steps take parameters as they lie.
+    """
+    model = task.model
+    if not _is_plain(task) or not model.starts_linear or model.multiplies_by_blas(task.chunk_rows):
+        return False
+    begin, end, n_in = model.weights[0]
+    is_small = (end - begin) * model.dtype.itemsize <= _BYTES_TO_TURN
+    return is_small and FEW <= task.batch_rows <= task.chunk_rows and (end - begin) // n_in >= FEW
+
+
 class NetworkLoop:
     """Any model."""
 
@@ -115,7 +136,11 @@ class NetworkLoop:
     def __init__(self, task: Task) -> None:
         self.period, self.unit = task.batch_rows, task.chunk_rows
         self._task = task
-        self._network = task.model.network(task.batch_rows, dropout_seed=task.seed)
+        network = task.model.network(task.batch_rows, dropout_seed=task.seed)
+        if _may_turn(task):
+            begin, end, _ = task.model.weights[0]
+            network = network._replace(turned=np.empty(end - begin, task.model.dtype))
+        self._network = network
         self._objective = kernels.objective(task.loss, task.model.dtype)
         self._rule = task.rule(keeps_gradient=task.batch_rows > task.chunk_rows)
 

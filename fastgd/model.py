@@ -130,14 +130,20 @@ class Model:
             deltas=aligned_empty(size, self.dtype),
             masks=np.empty(size, np.bool_),
             products=self._products(rows),
+            turned=np.empty(0, self.dtype),
             seed=0 if dropout_seed is None else _as_int64(dropout_seed % 2**64),
         )
 
+    def multiplies_by_blas(self, rows: int) -> bool:
+        """Whether a product of so many rows is worth waking all processors."""
+        largest = max(end - begin for begin, end, _ in self.weights)
+        return blas_threads() > 1 and 2 * rows * largest >= _WIDE
+
     def _products(self, rows: int) -> kernels.Products:
         widths = self._widths[1:]
-        largest = max(end - begin for begin, end, _ in self.weights)
-        if blas_threads() > 1 and 2 * rows * largest >= _WIDE:
-            return kernels.products_by_blas(self.dtype, largest)
+        if self.multiplies_by_blas(rows):
+            largest = max(end - begin for begin, end, _ in self.weights)
+            return kernels.products_by_blas(self.dtype, rows, largest)
         return kernels.products(self.dtype, rows, max(rows, *self._widths), (min(widths), max(widths)))
 
     @property

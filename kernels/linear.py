@@ -6,25 +6,27 @@ See `fastgd.kernels` for the conventions.
 from ._jit import inlined_kernel
 from .addressed import call_at
 from .product import FAR_APART, FEW
-from .views import read_only_span, read_only_vector, vector
+from .views import matrix, read_only_span, read_only_vector, vector
 
 
 @inlined_kernel
-def linear_forward(x, weight, bias, out, products):
+def linear_forward(x, weight, is_turned, bias, out, products):
     """out = x Wᵀ + b  (the article's o2).
 
     x : (n_samples, n_in)          weight : (n_out, n_in)
+    is_turned : whether the weight's memory has it column by column; not where rows or outputs are few
     bias : (n_out,), or (0,) for a layer without bias
     out : (n_samples, n_out), overwritten          products : Products
     """
-    n_samples, n_in = x.shape
+    n_in = x.shape[1]
     a, b, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)
-    if min(n_samples, weight.shape[0]) < FEW and products.multiply_rows != 0:
+    # Not by this chunk's own rows: a last one of few would be rounded otherwise where the weights are turned.
+    if products.multiply_rows != 0 and min(products.n_rows, weight.shape[0]) < FEW:
         call_at(products.multiply_rows, (a, n_in, b, shift, out))
     else:
         one, zero = out.dtype.type(1), out.dtype.type(0)
-        places = (n_in, 1), (1, n_in)
-        call_at(products.multiply, (a, places[0], b, places[1], n_in, out, shift, one, zero, products.panel))
+        b_place = (weight.shape[0], 1) if is_turned else (1, n_in)
+        call_at(products.multiply, (a, (n_in, 1), b, b_place, n_in, out, shift, one, zero, products.panel))
 
 
 @inlined_kernel
@@ -45,28 +47,29 @@ def linear_backward_input(d_out, weight, d_x, products):
 
 
 @inlined_kernel
-def linear_backward_parameters(d_out, x, alpha, beta, d_weight, d_bias, products):
+def linear_backward_parameters(d_out, x, is_turned, alpha, beta, d_weight, d_bias, products):
     """d_weight = beta d_weight + alpha d_outᵀ x;  d_bias = beta d_bias + alpha · sum of d_out over the samples.
 
     With alpha = 1 and beta = 0 these are the gradients (the article's δw), and with alpha = -rate and beta = 1, on the
     weight and bias themselves, the update (ŵ).
 
     d_out : (n_samples, n_out)     x : (n_samples, n_in)          alpha, beta : scalars
+    is_turned : whether d_weight's memory has it column by column, as d_weightᵀ = beta d_weightᵀ + alpha xᵀ d_out
     d_weight : (n_out, n_in), modified in place, not read where beta is zero
     d_bias : (n_out,), the same, or (0,) for a layer without bias          products : Products
     """
-    n_samples, n_out = d_out.shape
-    n_in = x.shape[1]
-    a, b, none = read_only_vector(d_out), read_only_vector(x), read_only_span(d_out, 0, 0)
+    n_samples = x.shape[0]
+    left, right = (x, d_out) if is_turned else (d_out, x)
+    m, n = left.shape[1], right.shape[1]
+    a, b, none = read_only_vector(left), read_only_vector(right), read_only_span(d_out, 0, 0)
+    result = matrix(d_weight, 0, m, n)
     if d_bias.size:
-        call_at(products.sum_rows, (a, alpha, beta, d_bias))
+        call_at(products.sum_rows, (read_only_vector(d_out), alpha, beta, d_bias))
     if n_samples == 1 and products.add_outer != 0:
-        call_at(products.add_outer, (a, b, alpha, beta, d_weight))
+        call_at(products.add_outer, (a, b, alpha, beta, result))
     else:
-        source, place = a, (1, n_out)
-        if n_out >= FAR_APART and products.transpose != 0:
-            call_at(products.transpose, (a, n_samples, n_out, products.transposed))
+        source, place = a, (1, m)
+        if products.transpose != 0 and not is_turned and m >= FAR_APART:
+            call_at(products.transpose, (a, n_samples, m, products.transposed))
             source, place = read_only_vector(products.transposed), (products.transposed.shape[1], 1)
-        call_at(
-            products.multiply, (source, place, b, (n_in, 1), n_samples, d_weight, none, alpha, beta, products.panel)
-        )
+        call_at(products.multiply, (source, place, b, (n, 1), n_samples, result, none, alpha, beta, products.panel))

@@ -22,6 +22,9 @@ from .product import Products
 from .rule import apply_gradient
 from .views import element, matrix, read_only_matrix, read_only_rows, read_only_span, span
 
+# Turning the first layer's weights and turning them back costs what their being turned saves in a few batches.
+BATCHES_PER_TURN = 16
+
 # So many numbers of the next chunk are asked for while this one is worked on.
 _PREFETCHED = 8192
 
@@ -56,6 +59,7 @@ class Network(NamedTuple):
     outputs, deltas : (chunk_rows · sum of all n_out and more,), the layers' outputs and the loss's derivatives by them
     masks : the same size, bool
     products : Products
+    turned : (weights of the first layer,), scratch, where `train_network` may turn them; else (0,)
     seed : int64, what random layers draw from
     """
 
@@ -66,6 +70,7 @@ class Network(NamedTuple):
     deltas: np.ndarray
     masks: np.ndarray
     products: Products
+    turned: np.ndarray
     seed: int
 
 
@@ -77,10 +82,11 @@ def copy(source, target):
 
 
 @inlined_kernel
-def forward(network, parameters, x, update, first, begin):
+def forward(network, parameters, x, is_turned, update, first, begin):
     """Run the layers from number `begin` on, on one chunk of rows; their outputs stand in network.outputs.
 
     x : (n_samples, n_in of the first layer), read-only, n_samples <= network.chunk_rows
+    is_turned : whether the first layer's weights lie column by column
     update, first : int, the number of updates made and the chunk's first row in the batch, for random layers
     begin : int, 0, or 1 where the first layer's output stands in the buffers
     """
@@ -93,7 +99,7 @@ def forward(network, parameters, x, update, first, begin):
             weight = read_only_matrix(parameters, layer.weight, n_out, n_in)
             bias = read_only_span(parameters, layer.bias, layer.bias_end - layer.bias)
             out = matrix(network.outputs, layer.output, n_samples, n_out)
-            linear_forward(layer_input, weight, bias, out, network.products)
+            linear_forward(layer_input, weight, is_turned and k == 0, bias, out, network.products)
         else:
             size, draw = n_samples * n_out, (network.seed, update, k, first * n_out)
             out, mask = span(network.outputs, layer.output, size), span(network.masks, layer.output, size)
@@ -103,13 +109,13 @@ def forward(network, parameters, x, update, first, begin):
 
 
 @inlined_kernel
-def backward(network, parameters, x, alpha, beta, gradient, begin):
+def backward(network, parameters, x, is_turned, alpha, beta, gradient, begin):
     """Run the layers in reverse on the chunk that `forward` has just seen: gradient = beta gradient + alpha ∂loss/∂w.
 
     The derivative by the last layer's output must stand in network.deltas. `gradient` may be the parameters: a layer's
     are changed after all that depends on them.
 
-    x : as given to `forward`          alpha, beta : scalars
+    x, is_turned : as given to `forward`          alpha, beta : scalars
     gradient : like parameters, modified in place, not read where beta is zero
     begin : int, 0, or 1 to leave the first layer out, with the derivative by its output in network.deltas
     """
@@ -127,7 +133,10 @@ def backward(network, parameters, x, alpha, beta, gradient, begin):
             layer_input = read_only_matrix(network.outputs, previous, n_samples, n_in) if k else x
             d_weight = matrix(gradient, layer.weight, n_out, n_in)
             d_bias = span(gradient, layer.bias, layer.bias_end - layer.bias)
-            linear_backward_parameters(d_out, layer_input, alpha, beta, d_weight, d_bias, network.products)
+            is_by_columns = is_turned and k == 0
+            linear_backward_parameters(
+                d_out, layer_input, is_by_columns, alpha, beta, d_weight, d_bias, network.products
+            )
         elif k:
             size = n_samples * n_out
             out, mask = read_only_span(network.outputs, place, size), read_only_span(network.masks, place, size)
@@ -173,9 +182,21 @@ def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale
     """
     n_samples = x.shape[0]
     rows = read_only_rows(x, 0, n_samples)
-    forward(network, parameters, rows, 0, 0, 0)
+    forward(network, parameters, rows, False, 0, 0, 0)
     evaluate(network, objective, read_only_rows(y, 0, n_samples), weights_of(sample_weight, 0, n_samples), scale)
-    backward(network, parameters, rows, type(scale)(1), type(scale)(0), gradient, 0)
+    backward(network, parameters, rows, False, type(scale)(1), type(scale)(0), gradient, 0)
+
+
+@inlined_kernel
+def turn(network, parameters, is_turned):
+    """Have the first layer's weights, which lie column by column if `is_turned`, lie the other way."""
+    layer = record_at(Layer, network.layers, 0)
+    n_rows, n_columns = (layer.n_in, layer.n_out) if is_turned else (layer.n_out, layer.n_in)
+    weight = span(parameters, layer.weight, n_rows * n_columns)
+    for i in range(n_rows):
+        for j in range(n_columns):
+            network.turned[j * n_rows + i] = weight[i * n_columns + j]
+    copy(network.turned, weight)
 
 
 @inlined_kernel
@@ -202,6 +223,9 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
     parameters = vectors.parameters
     number = parameters.dtype.type
     n_before = progress[1]
+    is_turned = network.turned.size > 0 and X.shape[0] >= BATCHES_PER_TURN * batch_size
+    if is_turned:
+        turn(network, parameters, is_turned=False)
     row = 0
     while row < X.shape[0]:
         done = (first + row) % batch_size
@@ -212,7 +236,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         n_updates = np.int64(progress[1])
         if rule.observe != 0:
             call_at(rule.observe, (vectors, x, weights))
-        forward(network, parameters, x, n_updates, done, 0)
+        forward(network, parameters, x, is_turned, n_updates, done, 0)
         evaluate(network, objective, read_only_rows(y, row, end), weights, number(1.0 / batch_rows))
         progress[0] += objective.sums[0]
         progress[2] += objective.sums[1]
@@ -223,7 +247,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         target = parameters if is_direct else vectors.gradient
         alpha, beta = number(-rate if is_direct else 1), number(1 if is_direct or done else 0)
         if objective.sums[1] > 0 or not is_direct:
-            backward(network, parameters, x, alpha, beta, target, 0)
+            backward(network, parameters, x, is_turned, alpha, beta, target, 0)
         if done + end - row == batch_rows:
             if progress[2] > 0:
                 progress[1] = t
@@ -231,6 +255,8 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
                     apply_gradient(rule, vectors, rate, t)
             progress[2] = 0
         row = end
+    if is_turned:
+        turn(network, parameters, is_turned=True)
 
 
 @kernel
@@ -243,7 +269,7 @@ def evaluate_network(network, parameters, objective, X, y, sample_weight, loss_s
     """
     for row in range(0, X.shape[0], network.chunk_rows):
         end = min(row + network.chunk_rows, X.shape[0])
-        forward(network, parameters, read_only_rows(X, row, end), 0, 0, 0)
+        forward(network, parameters, read_only_rows(X, row, end), False, 0, 0, 0)
         weights = weights_of(sample_weight, row, end)
         evaluate(network, objective, read_only_rows(y, row, end), weights, parameters.dtype.type(0))
         loss_sum[0] += objective.sums[0]
@@ -259,7 +285,7 @@ def predict_network(network, parameters, X, out):
     begin = last_layer(network).output
     for row in range(0, X.shape[0], network.chunk_rows):
         end = min(row + network.chunk_rows, X.shape[0])
-        forward(network, parameters, read_only_rows(X, row, end), 0, 0, 0)
+        forward(network, parameters, read_only_rows(X, row, end), False, 0, 0, 0)
         for i in range(end - row):
             for j in range(out.shape[1]):
                 out[row + i, j] = network.outputs[begin + i * out.shape[1] + j]

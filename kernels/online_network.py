@@ -192,14 +192,14 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
             if r < n_rows:
                 complete_outputs(first, width, r, lacks if r else none, n_out, out_of_first)
                 x, weights = read_only_rows(X, row, row + 1), weights_of(sample_weight, row, row + 1)
-                forward(network, parameters, x, int(progress[1]), 0, 1)
+                forward(network, parameters, x, False, int(progress[1]), 0, 1)
                 evaluate(network, objective, read_only_rows(y, row, row + 1), weights, one)
                 progress[0] += objective.sums[0]
                 if objective.sums[1] > 0:
                     rate, n_steps = number(rates[min(n_made, rates.size - 1)]), n_out
                     n_made += 1
                     progress[1] += 1
-                    backward(network, parameters, x, -rate, one, parameters, 1)
+                    backward(network, parameters, x, False, -rate, one, parameters, 1)
             keep_step(first, width, r, rate, delta_of_first, n_steps, bias)
         before0, before1 = place0, place1
     # A last pass for its steps alone.

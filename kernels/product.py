@@ -31,6 +31,7 @@ FEW = 6
 class Products(NamedTuple):
     """The kernels of this file for one dtype, as the addresses of their machine code, and the memory they work in.
 
+    n_rows : of the largest chunk
     multiply : `multiply` or `multiply_by_blas`
     multiply_rows, multiply_row, add_outer : zero where no product is small enough for them
     transpose : zero where no layer has `FAR_APART` outputs, or where there is one row
@@ -38,6 +39,7 @@ class Products(NamedTuple):
     transposed : scratch for the outputs of a layer, transposed, where one is so wide; else (0, 0)
     """
 
+    n_rows: int
     multiply: int
     multiply_rows: int
     multiply_row: int
@@ -57,6 +59,7 @@ def products(dtype: np.dtype, n_rows: int, n_products: int, n_outputs: tuple[int
     is_wide = n_widest >= FAR_APART and n_rows > 1
     length, width = (-(-n // MOST_LANES) * MOST_LANES if is_wide else 0 for n in (n_widest, n_rows))
     return Products(
+        n_rows,
         multiply.address(dtype),
         multiply_rows.address(dtype) if min(n_rows, n_fewest) < FEW else 0,
         multiply_row.address(dtype) if n_rows == 1 else 0,
@@ -74,11 +77,11 @@ def panel_size(n_products: int) -> int:
     return (min(n_products, PANEL_ROWS) + MOST_LANES) * MOST_LANES * TILE_VECTORS
 
 
-def products_by_blas(dtype: np.dtype, n_weights: int) -> Products:
+def products_by_blas(dtype: np.dtype, n_rows: int, n_weights: int) -> Products:
     """The kernels for products that are worth all processors, with a panel as large as the largest weight."""
     panel = aligned_empty(n_weights, dtype)
     return Products(
-        multiply_by_blas.address(dtype), 0, 0, 0, sum_rows.address(dtype), 0, panel, np.empty((0, 0), dtype)
+        n_rows, multiply_by_blas.address(dtype), 0, 0, 0, sum_rows.address(dtype), 0, panel, np.empty((0, 0), dtype)
     )
 
 

@@ -48,14 +48,23 @@ def products(dtype, n_rows, n_products, n_outputs=(FEW, FEW)):
     return made
 
 
+def turned(weight):
+    """The same numbers column by column, under the same shape."""
+    return np.ascontiguousarray(weight.T).reshape(weight.shape)
+
+
 @given(DTYPES, SIZES, MISSING, SIZES, SIZES, SIZES, st.booleans(), SEEDS)
 def test_linear_forward(dtype, n_samples, n_missing, n_in, n_out, n_fewest, has_bias, seed):
     x, weight, bias = arrays(seed, dtype, (n_samples, n_in), (n_out, n_in), n_out if has_bias else 0)
     out = unset((n_samples, n_out), dtype)
     made = products(dtype, n_samples + n_missing, n_in, (min(n_out, n_fewest), n_out))
-    kernels.linear_forward(x, weight, bias, out, made)
+    kernels.linear_forward(x, weight, False, bias, out, made)
     exact = x.astype(np.float64) @ weight.T.astype(np.float64) + (bias if has_bias else 0)
     np.testing.assert_allclose(out, exact, rtol=0, atol=rounding(dtype, n_in + 1) * 4)
+    if min(n_samples + n_missing, n_out) >= FEW:
+        again = unset((n_samples, n_out), dtype)
+        kernels.linear_forward(x, turned(weight), True, bias, again, made)
+        np.testing.assert_array_equal(again, out)
 
 
 @given(DTYPES, SIZES, MISSING, SIZES, SIZES, SEEDS)
@@ -73,14 +82,20 @@ def test_linear_backward_parameters(dtype, n_samples, n_missing, n_in, n_out, ha
     d_out, x = arrays(seed, dtype, (n_samples, n_out), (n_samples, n_in))
     d_weight, d_bias = unset((n_out, n_in), dtype), unset(n_out if has_bias else 0, dtype)
     scratch = products(dtype, n_samples + n_missing, n_samples, (n_out, n_out))
-    kernels.linear_backward_parameters(d_out, x, dtype(1), dtype(0), d_weight, d_bias, scratch)
+    kernels.linear_backward_parameters(d_out, x, False, dtype(1), dtype(0), d_weight, d_bias, scratch)
     exact, exact_bias = d_out.T.astype(np.float64) @ x.astype(np.float64), d_out.astype(np.float64).sum(0)
     tolerance = rounding(dtype, n_samples) * 4
     np.testing.assert_allclose(d_weight, exact, rtol=0, atol=tolerance)
     if has_bias:
         np.testing.assert_allclose(d_bias, exact_bias, rtol=0, atol=tolerance)
-    kernels.linear_backward_parameters(d_out, x, dtype(-2), dtype(0.5), d_weight, d_bias, scratch)
+    kernels.linear_backward_parameters(d_out, x, False, dtype(-2), dtype(0.5), d_weight, d_bias, scratch)
     np.testing.assert_allclose(d_weight, -1.5 * exact, rtol=0, atol=4 * tolerance)
+    if n_samples + n_missing > 1:
+        again, bias_again = np.ones((n_out, n_in), dtype), np.ones_like(d_bias)
+        kernels.linear_backward_parameters(d_out, x, True, dtype(-2), dtype(0.5), again, bias_again, scratch)
+        expected = np.ones((n_out, n_in), dtype)
+        kernels.linear_backward_parameters(d_out, x, False, dtype(-2), dtype(0.5), expected, bias_again, scratch)
+        np.testing.assert_array_equal(again, turned(expected))
     if has_bias:
         np.testing.assert_allclose(d_bias, -1.5 * exact_bias, rtol=0, atol=4 * tolerance)
 
@@ -211,7 +226,8 @@ def test_kernels_run_side_by_side():
 
     def run(task):
         out = np.empty((50, 10))
-        kernels.linear_forward(*task, out, products(np.float64, 50, 20))
+        x, weight, bias = task
+        kernels.linear_forward(x, weight, False, bias, out, products(np.float64, 50, 20))
         return out
 
     with ThreadPoolExecutor(8) as pool:

@@ -11,6 +11,7 @@ from protected import run_with_protected_memory
 
 import fastgd as gd
 from fastgd import kernels, loops
+from fastgd.dataset import read_only
 from fastgd.kernels.network import Layer
 from fastgd.kernels.online_network import first_layer
 
@@ -147,7 +148,9 @@ def test_memory_beyond_the_weights_is_not_touched(n_samples, dtype):
     vectors = kernels.Vectors(model.parameters, none, none, np.empty((0, 0), dtype), np.zeros(4), none, none)
     objective, progress = kernels.objective(kernels.loss.HalfSquaredError(), model.dtype), np.zeros(3)
     X, y = np.ones((n_samples, 3), dtype), np.ones((n_samples, 1), dtype)
-    kernels.train_network_online(network, first, vectors, objective, np.array([0.1]), X, y, none, progress)
+    # As training hands them over: other types would be compiled for, too.
+    rows = map(read_only, (X, y, none))
+    kernels.train_network_online(network, first, vectors, objective, np.array([0.1]), *rows, progress)
     assert np.isfinite(model.parameters).all()
     assert np.isfinite(progress).all()
     assert np.isnan(network.outputs[9:16]).all()

@@ -131,7 +131,7 @@ def test_rows_that_lie_far_apart(dtype, n_samples, n_out):
         made = kernels.products(dtype, n_samples, n_samples, (FEW, n_widest))
         assert (made.transpose != 0) == (n_widest >= FAR_APART)
         d_weight, d_bias = np.full((n_out, 35), np.nan, dtype), np.full(n_out, np.nan, dtype)
-        kernels.linear_backward_parameters(d_out, x, dtype(1), dtype(0), d_weight, d_bias, made)
+        kernels.linear_backward_parameters(d_out, x, False, dtype(1), dtype(0), d_weight, d_bias, made)
         results.append(d_weight)
     np.testing.assert_array_equal(results, [d_out.T @ x] * 2)
 
@@ -240,8 +240,8 @@ def test_which_kernels_serve_small_products(dtype):
         made = kernels.products(dtype, n_rows, 3, (n_outputs, 1000))
         assert made.multiply == kernels.multiply.address(dtype)
         assert (made.multiply_rows, made.multiply_row, made.add_outer) == expected
-    made = kernels.products_by_blas(dtype, 12)
-    assert made[:4] == (kernels.multiply_by_blas.address(dtype), 0, 0, 0)
+    made = kernels.products_by_blas(dtype, 7, 12)
+    assert made[:5] == (7, kernels.multiply_by_blas.address(dtype), 0, 0, 0)
     assert made.panel.size == 12
 
 

@@ -1,0 +1,85 @@
+"""Calls of many batches have the first layer's weights turned: the numbers are the same."""
+
+import numpy as np
+import pytest
+
+import fastgd as gd
+from fastgd import engine, loops
+from fastgd.kernels.network import BATCHES_PER_TURN
+from fastgd.kernels.product import FEW
+
+STACKS = {
+    "one layer": lambda n_in: [gd.Linear(n_in, 7)],
+    "no bias": lambda n_in: [gd.Linear(n_in, 33, bias=False), gd.ReLU(), gd.Linear(33, 7)],
+    "hidden layers": lambda n_in: [
+        *(gd.Linear(n_in, 19), gd.Tanh(), gd.Dropout(0.3)),
+        *(gd.Linear(19, 8), gd.LeakyReLU(), gd.Linear(8, 7)),
+    ],
+    "standardised": lambda n_in: [gd.Standardize(n_in), gd.Linear(n_in, 16), gd.ReLU(), gd.Linear(16, 7)],
+}
+
+
+def turns(trainer):
+    """Whether the loop of a trainer that has trained may turn weights."""
+    return trainer._prepared_engine()._loop._network.turned.size > 0
+
+
+def trained(monkeypatch, stack, dtype, batch_size, bytes_to_turn, slice_seconds=0.1, n_in=13):
+    monkeypatch.setattr(loops, "_BYTES_TO_TURN", bytes_to_turn)
+    monkeypatch.setattr(engine, "_SLICE_SECONDS", slice_seconds)
+    rng = np.random.default_rng(0)
+    X, y, weight = rng.standard_normal((701, n_in)), rng.standard_normal((701, 7)), rng.integers(0, 3, 701)
+    model = gd.Model(STACKS[stack](n_in), dtype=dtype)
+    trainer = gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=batch_size, shuffle=True, seed=3)
+    history = trainer.fit(X, y, epochs=2, sample_weight=weight)
+    assert turns(trainer) == (bytes_to_turn > 0)
+    return model.parameters, history.loss
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("batch_size", [FEW, 8, 31])
+def test_turned_weights_change_nothing(stack, batch_size, dtype, monkeypatch):
+    """Whatever the slices, of which those with few batches turn nothing: the last batch has few rows too."""
+    assert 701 % batch_size in (5, 19)
+    expected, losses = trained(monkeypatch, stack, dtype, batch_size, 0)
+    for seconds in (0.1, 0):
+        parameters, turned_losses = trained(monkeypatch, stack, dtype, batch_size, 1 << 16, seconds)
+        np.testing.assert_array_equal(parameters, expected)
+        assert turned_losses == losses
+
+
+def test_a_bad_row_leaves_the_weights_as_they_lay(rng):
+    n_good, batch_size = 40 * BATCHES_PER_TURN, 8
+    X, y = rng.standard_normal((2 * n_good, 5)), rng.standard_normal((2 * n_good, 1))
+    X[n_good, 3] = np.nan
+    model, twin = (gd.Model([gd.Linear(5, 9), gd.ReLU(), gd.Linear(9, 1)]) for _ in range(2))
+    gd.Trainer(twin, optimizer=gd.SGD(0.01), batch_size=batch_size).fit(X[:n_good], y[:n_good])
+    with pytest.raises(ValueError, match=f"row {n_good}, column 3"):
+        gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=batch_size).fit(X, y)
+    np.testing.assert_array_equal(model.parameters, twin.parameters)
+
+
+RULES = {
+    "plain SGD": ({}, [gd.Linear(5, FEW)], True),
+    "few outputs": ({}, [gd.Linear(5, FEW - 1)], False),
+    "few rows": ({"batch_size": FEW - 1}, [gd.Linear(5, FEW)], False),
+    "batches of several chunks": ({"batch_size": 17}, [gd.Linear(5, FEW)], False),
+    "batches of a chunk": ({"batch_size": 16}, [gd.Linear(5, FEW)], True),
+    "as many weights as may be": ({}, [gd.Linear(1 << 10, 8)], True),
+    "more weights": ({}, [gd.Linear(1 << 10, 9)], False),
+    "momentum": ({"optimizer": gd.SGD(0.1, momentum=0.5)}, [gd.Linear(5, FEW)], False),
+    "a penalty": ({"alpha": 0.1}, [gd.Linear(5, FEW)], False),
+    "an activation first": ({}, [gd.Tanh(), gd.Linear(5, FEW)], False),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_whose_weights_may_be_turned(rule, monkeypatch):
+    settings, layers, expected = RULES[rule]
+    monkeypatch.setattr(gd.Model, "chunk_rows", 16)
+    monkeypatch.setattr(loops, "_BYTES_TO_TURN", 1 << 16)
+    model = gd.Model(layers, dtype="float64")
+    settings = {"optimizer": gd.SGD(0), "batch_size": 8} | settings
+    trainer = gd.Trainer(model, **settings)
+    trainer.fit(np.ones((17, layers[-1].in_features)), np.ones((17, model.out_features)))
+    assert turns(trainer) == expected
