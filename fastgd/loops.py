@@ -1,5 +1,6 @@
 """Which compiled loop trains a model, and how it is called."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -9,6 +10,7 @@ from fastgd import kernels
 from fastgd.dataset import Block
 from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.loss import CrossEntropy
+from fastgd.kernels.memory import aligned_empty
 from fastgd.kernels.network import Layer
 from fastgd.kernels.neuron import ROWS_AT_ONCE
 from fastgd.kernels.product import FEW
@@ -24,6 +26,8 @@ _BYTES_OF_A_NARROW_ROW = 512
 
 # A first layer of more weights leaves the first cache, and lying column by column it is slower there.
 _BYTES_TO_TURN = 1 << 16
+# Turning them and turning them back costs what their being turned saves in a few batches.
+_BATCHES_PER_TURN = 16
 
 # Fewer units leave most of a register empty; more weights take too long to turn into columns and back in each call.
 _FEW_UNITS = 8
@@ -136,19 +140,17 @@ class NetworkLoop:
     def __init__(self, task: Task) -> None:
         self.period, self.unit = task.batch_rows, task.chunk_rows
         self._task = task
-        network = task.model.network(task.batch_rows, dropout_seed=task.seed)
-        if _may_turn(task):
-            begin, end, _ = task.model.weights[0]
-            network = network._replace(turned=np.empty(end - begin, task.model.dtype))
-        self._network = network
+        self._network = task.model.network(task.batch_rows, dropout_seed=task.seed)
+        self._may_turn = _may_turn(task)
         self._objective = kernels.objective(task.loss, task.model.dtype)
         self._rule = task.rule(keeps_gradient=task.batch_rows > task.chunk_rows)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
         task = self._task
+        is_long = block.n_samples >= _BATCHES_PER_TURN * task.batch_rows
         kernels.train_network(
-            self._network,
+            self._turning_network if self._may_turn and is_long else self._network,
             task.vectors,
             self._objective,
             self._rule,
@@ -157,6 +159,13 @@ class NetworkLoop:
             (task.batch_rows, first, n_epoch),
             task.progress,
         )
+
+    @functools.cached_property
+    def _turning_network(self) -> kernels.Network:
+        dtype, products = self._task.model.dtype, self._network.products
+        begin, end, _ = self._task.model.weights[0]
+        products = products._replace(panel=aligned_empty(max(products.panel.size, end - begin), dtype))
+        return self._network._replace(turn=kernels.turn.address(dtype), products=products)
 
     def may_hide_bad_rows(self, block: Block) -> bool:
         """As `Loop` says."""

@@ -130,7 +130,7 @@ class Model:
             deltas=aligned_empty(size, self.dtype),
             masks=np.empty(size, np.bool_),
             products=self._products(rows),
-            turned=np.empty(0, self.dtype),
+            turn=0,
             seed=0 if dropout_seed is None else _as_int64(dropout_seed % 2**64),
         )
 

@@ -51,6 +51,7 @@ from .product import (
     products,
     products_by_blas,
     transpose,
+    turn,
 )
 from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
 from .rule import UpdateRule, update_rule
@@ -113,5 +114,6 @@ __all__ = [
     "train_neuron_in_batches",
     "train_neuron_row_by_row",
     "transpose",
+    "turn",
     "update_rule",
 ]

@@ -58,13 +58,14 @@ def linear_backward_parameters(d_out, x, is_turned, alpha, beta, d_weight, d_bia
     d_weight : (n_out, n_in), modified in place, not read where beta is zero
     d_bias : (n_out,), the same, or (0,) for a layer without bias          products : Products
     """
-    n_samples = x.shape[0]
-    left, right = (x, d_out) if is_turned else (d_out, x)
-    m, n = left.shape[1], right.shape[1]
-    a, b, none = read_only_vector(left), read_only_vector(right), read_only_span(d_out, 0, 0)
-    result = matrix(d_weight, 0, m, n)
+    n_samples, m = d_out.shape
+    n = x.shape[1]
+    a, b, none = read_only_vector(d_out), read_only_vector(x), read_only_span(d_out, 0, 0)
     if d_bias.size:
-        call_at(products.sum_rows, (read_only_vector(d_out), alpha, beta, d_bias))
+        call_at(products.sum_rows, (a, alpha, beta, d_bias))
+    if is_turned:
+        a, b, m, n = b, a, n, m
+    result = matrix(d_weight, 0, m, n)
     if n_samples == 1 and products.add_outer != 0:
         call_at(products.add_outer, (a, b, alpha, beta, result))
     else:

@@ -19,11 +19,7 @@ from .lanes import lane_count, prefetch
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative
 from .product import Products
-from .rule import apply_gradient
-from .views import element, matrix, read_only_matrix, read_only_rows, read_only_span, span
-
-# Turning the first layer's weights and turning them back costs what their being turned saves in a few batches.
-BATCHES_PER_TURN = 16
+from .views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span
 
 # So many numbers of the next chunk are asked for while this one is worked on.
 _PREFETCHED = 8192
@@ -59,7 +55,8 @@ class Network(NamedTuple):
     outputs, deltas : (chunk_rows · sum of all n_out and more,), the layers' outputs and the loss's derivatives by them
     masks : the same size, bool
     products : Products
-    turned : (weights of the first layer,), scratch, where `train_network` may turn them; else (0,)
+    turn : int, the address of `product.turn` where `train_network` is to turn the first layer's weights; the panel has
+        room for them then
     seed : int64, what random layers draw from
     """
 
@@ -70,15 +67,8 @@ class Network(NamedTuple):
     deltas: np.ndarray
     masks: np.ndarray
     products: Products
-    turned: np.ndarray
+    turn: int
     seed: int
-
-
-@inlined_kernel
-def copy(source, target):
-    """target = source."""
-    for i in range(target.size):
-        target[i] = source[i]
 
 
 @inlined_kernel
@@ -188,18 +178,6 @@ def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale
 
 
 @inlined_kernel
-def turn(network, parameters, is_turned):
-    """Have the first layer's weights, which lie column by column if `is_turned`, lie the other way."""
-    layer = record_at(Layer, network.layers, 0)
-    n_rows, n_columns = (layer.n_in, layer.n_out) if is_turned else (layer.n_out, layer.n_in)
-    weight = span(parameters, layer.weight, n_rows * n_columns)
-    for i in range(n_rows):
-        for j in range(n_columns):
-            network.turned[j * n_rows + i] = weight[i * n_columns + j]
-    copy(network.turned, weight)
-
-
-@inlined_kernel
 def prefetch_rows(X, row, n_rows):
     """Ask for the memory of the rows of the next chunk, as far as the first-level cache has room for them."""
     begin = row * X.shape[1]
@@ -223,9 +201,11 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
     parameters = vectors.parameters
     number = parameters.dtype.type
     n_before = progress[1]
-    is_turned = network.turned.size > 0 and X.shape[0] >= BATCHES_PER_TURN * batch_size
+    is_turned = network.turn != 0
+    n_in, n_out = X.shape[1], network.layers[0, 1]
+    first_weight = span(parameters, 0, n_in * n_out)
     if is_turned:
-        turn(network, parameters, is_turned=False)
+        call_at(network.turn, (first_weight, n_in, network.products.panel))
     row = 0
     while row < X.shape[0]:
         done = (first + row) % batch_size
@@ -252,11 +232,11 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
             if progress[2] > 0:
                 progress[1] = t
                 if not is_direct:
-                    apply_gradient(rule, vectors, rate, t)
+                    call_at(rule.apply_gradient, (vectors, rule.step, rate, t))
             progress[2] = 0
         row = end
     if is_turned:
-        turn(network, parameters, is_turned=True)
+        call_at(network.turn, (first_weight, n_out, network.products.panel))
 
 
 @kernel

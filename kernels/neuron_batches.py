@@ -7,10 +7,10 @@ processor's first cache, added to the gradient.
 import numpy as np
 
 from ._jit import inlined_kernel, kernel
+from .addressed import call_at
 from .lanes import everywhere, lane_count, load, prefetch, store, total
 from .neuron import ROWS_AT_ONCE, respond
 from .order import n_samples_of, place_ahead, prefetch_targets, row
-from .rule import apply_gradient
 from .views import element, vector
 
 
@@ -143,6 +143,6 @@ def train_neuron_in_batches(neuron, vectors, loss, rule, rates, rows, batch, chu
                 progress[1] += 1
                 t = np.int64(progress[1])
                 rate = dtype.type(rates[min(t - np.int64(n_before), rates.size) - 1])
-                apply_gradient(rule, vectors, rate, t)
+                call_at(rule.apply_gradient, (vectors, rule.step, rate, t))
             progress[2] = 0
         start = stop

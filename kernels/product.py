@@ -15,7 +15,7 @@ from .addressed import addressed_kernel, matrix_of, read_only_vector_of, vector_
 from .lanes import MOST_LANES, everywhere, lane_count, load, store, total
 from .memory import aligned_empty
 from .tiles import TILE_ROWS, TILE_VECTORS, multiply_narrow_tile, multiply_tile, transpose_tile
-from .views import element, matrix, vector
+from .views import copy, element, matrix, span, vector
 
 # A panel of at most so many rows stays in the first-level cache, beside a tile's rows of the other operand.
 PANEL_ROWS = 256
@@ -137,6 +137,23 @@ def transpose(a, m, n, c):
     for j in range(0, n, count):
         for i in range(0, m, count):
             transpose_tile(a, i * n + j, n, m - i, n - j, vector(c), j * c.shape[1] + i, c.shape[1])
+
+
+def _turn_types(number):
+    return vector_of(number), types.int64, vector_of(number)
+
+
+@addressed_kernel(_turn_types)
+def turn(matrix, n_columns, scratch):
+    """Have a matrix that lies row by row lie column by column.
+
+    matrix : (size,), modified in place          n_columns : int          scratch : (size and more,)
+    """
+    n_rows = matrix.size // n_columns
+    for i in range(n_rows):
+        for j in range(n_columns):
+            scratch[j * n_rows + i] = element(matrix, i * n_columns + j)
+    copy(span(scratch, 0, matrix.size), matrix)
 
 
 @addressed_kernel(_multiply_types)

@@ -3,30 +3,41 @@
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
 
-from ._jit import inlined_kernel
-from .addressed import call_at, numbers_of
+from .addressed import addressed_kernel, call_at, numbers_of, vector_of
 from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
-from .update import UPDATES, NormalizedSGD, PlainSGD, observe_features
+from .update import UPDATES, NormalizedSGD, PlainSGD, observe_features, vectors_of
 
 
-class UpdateRule(NamedTuple):
-    """Addresses of kernels, zero where nothing is to do, and what they need.
+class Step(NamedTuple):
+    """What `apply_gradient` calls, by address, and what that needs.
 
-    is_direct : whether an update is  w -= rate · g  and no more, so that the gradient need not be kept
-    observe, limit_gradient, update, limit_parameters : int
+    limit_gradient, update, limit_parameters : int, zero where nothing is to do
     optimizer, regularization : the records' numbers, (n,) float64
     weights : (n_linear_layers, 3) int64, where each Linear's weight begins and ends in the parameters, and its n_in
     """
 
-    is_direct: bool
-    observe: int
     limit_gradient: int
     update: int
     limit_parameters: int
     optimizer: np.ndarray
     regularization: np.ndarray
     weights: np.ndarray
+
+
+class UpdateRule(NamedTuple):
+    """Addresses of kernels, zero where nothing is to do, and what they need.
+
+    is_direct : whether an update is  w -= rate · g  and no more, so that the gradient need not be kept
+    observe, apply_gradient : int
+    step : Step
+    """
+
+    is_direct: bool
+    observe: int
+    apply_gradient: int
+    step: Step
 
 
 def update_rule(
@@ -45,24 +56,33 @@ def update_rule(
     return UpdateRule(
         is_direct,
         observe_features.address(dtype) if isinstance(optimizer, NormalizedSGD) else 0,
-        limit_gradient.address(dtype) if is_regularized else 0,
-        0 if is_direct else UPDATES[type(optimizer)].address(dtype),
-        limit_parameters.address(dtype) if is_regularized else 0,
-        numbers_of(optimizer),
-        numbers_of(regularization),
-        weights,
+        0 if is_direct else apply_gradient.address(dtype),
+        Step(
+            limit_gradient.address(dtype) if is_regularized else 0,
+            0 if is_direct else UPDATES[type(optimizer)].address(dtype),
+            limit_parameters.address(dtype) if is_regularized else 0,
+            numbers_of(optimizer),
+            numbers_of(regularization),
+            weights,
+        ),
     )
 
 
-@inlined_kernel
-def apply_gradient(rule, vectors, rate, t):
+def _apply_gradient_types(number):
+    numbers, weights = vector_of(types.float64), types.Array(types.int64, 2, "C")
+    step = types.NamedTuple([types.int64, types.int64, types.int64, numbers, numbers, weights], Step)
+    return vectors_of(number), step, number, types.int64
+
+
+@addressed_kernel(_apply_gradient_types)
+def apply_gradient(vectors, step, rate, t):
     """Make one update  (the article's ŵ = w - α δw)  from the gradient of a whole batch.
 
-    rule : UpdateRule          vectors : Vectors, modified in place
+    vectors : Vectors, modified in place          step : Step
     rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
     """
-    if rule.limit_gradient != 0:
-        call_at(rule.limit_gradient, (vectors, rule.regularization, rule.weights))
-    call_at(rule.update, (vectors, rule.optimizer, rate, t))
-    if rule.limit_parameters != 0:
-        call_at(rule.limit_parameters, (vectors, rule.regularization, rule.weights, rate, t))
+    if step.limit_gradient != 0:
+        call_at(step.limit_gradient, (vectors, step.regularization, step.weights))
+    call_at(step.update, (vectors, step.optimizer, rate, t))
+    if step.limit_parameters != 0:
+        call_at(step.limit_parameters, (vectors, step.regularization, step.weights, rate, t))

@@ -5,6 +5,7 @@ loop, and each of the dozen calls in a step goes through a function of NumPy's.
 """
 
 from numba import types
+from numba.core.cgutils import raw_memcpy
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numba.np.arrayobj import impl_ret_borrowed, make_array, populate_array
@@ -118,6 +119,20 @@ def read_only_vector(typing_context, array):
     A kernel that is called with arrays of both kinds would be compiled for each combination.
     """
     return _vector(array, readonly=True)
+
+
+@intrinsic
+def copy(typing_context, source, target):
+    """target = source, two vectors of one dtype and size in different memory; a loop would cost more to compile."""
+
+    def code(context, builder, signature, arguments):
+        given, result = (
+            make_array(kind)(context, builder, value) for kind, value in zip(signature.args, arguments, strict=True)
+        )
+        raw_memcpy(builder, result.data, given.data, given.nitems, given.itemsize)
+        return context.get_dummy_value()
+
+    return types.void(source, target), code
 
 
 @intrinsic

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd import engine, loops
-from fastgd.kernels.network import BATCHES_PER_TURN
+from fastgd import loops
 from fastgd.kernels.product import FEW
 
 STACKS = {
@@ -19,37 +18,37 @@ STACKS = {
 }
 
 
-def turns(trainer):
-    """Whether the loop of a trainer that has trained may turn weights."""
-    return trainer._prepared_engine()._loop._network.turned.size > 0
+def turned(trainer):
+    """Whether a call has turned weights."""
+    return "_turning_network" in vars(trainer._prepared_engine()._loop)
 
 
-def trained(monkeypatch, stack, dtype, batch_size, bytes_to_turn, slice_seconds=0.1, n_in=13):
+def trained(monkeypatch, stack, dtype, batch_size, bytes_to_turn, n_in=13):
     monkeypatch.setattr(loops, "_BYTES_TO_TURN", bytes_to_turn)
-    monkeypatch.setattr(engine, "_SLICE_SECONDS", slice_seconds)
     rng = np.random.default_rng(0)
     X, y, weight = rng.standard_normal((701, n_in)), rng.standard_normal((701, 7)), rng.integers(0, 3, 701)
     model = gd.Model(STACKS[stack](n_in), dtype=dtype)
     trainer = gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=batch_size, shuffle=True, seed=3)
     history = trainer.fit(X, y, epochs=2, sample_weight=weight)
-    assert turns(trainer) == (bytes_to_turn > 0)
+    assert turned(trainer) == (bytes_to_turn > 0)
     return model.parameters, history.loss
 
 
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("batch_size", [FEW, 8, 31])
 def test_turned_weights_change_nothing(stack, batch_size, dtype, monkeypatch):
-    """Whatever the slices, of which those with few batches turn nothing: the last batch has few rows too."""
+    """Whichever calls turn them: the first are of few batches. The last batch has few rows."""
     assert 701 % batch_size in (5, 19)
     expected, losses = trained(monkeypatch, stack, dtype, batch_size, 0)
-    for seconds in (0.1, 0):
-        parameters, turned_losses = trained(monkeypatch, stack, dtype, batch_size, 1 << 16, seconds)
+    for n_batches in (16, 2, 1):
+        monkeypatch.setattr(loops, "_BATCHES_PER_TURN", n_batches)
+        parameters, turned_losses = trained(monkeypatch, stack, dtype, batch_size, 1 << 16)
         np.testing.assert_array_equal(parameters, expected)
         assert turned_losses == losses
 
 
 def test_a_bad_row_leaves_the_weights_as_they_lay(rng):
-    n_good, batch_size = 40 * BATCHES_PER_TURN, 8
+    n_good, batch_size = 40 * loops._BATCHES_PER_TURN, 8
     X, y = rng.standard_normal((2 * n_good, 5)), rng.standard_normal((2 * n_good, 1))
     X[n_good, 3] = np.nan
     model, twin = (gd.Model([gd.Linear(5, 9), gd.ReLU(), gd.Linear(9, 1)]) for _ in range(2))
@@ -77,9 +76,9 @@ RULES = {
 def test_whose_weights_may_be_turned(rule, monkeypatch):
     settings, layers, expected = RULES[rule]
     monkeypatch.setattr(gd.Model, "chunk_rows", 16)
-    monkeypatch.setattr(loops, "_BYTES_TO_TURN", 1 << 16)
+    monkeypatch.setattr(loops, "_BATCHES_PER_TURN", 1)
     model = gd.Model(layers, dtype="float64")
     settings = {"optimizer": gd.SGD(0), "batch_size": 8} | settings
     trainer = gd.Trainer(model, **settings)
     trainer.fit(np.ones((17, layers[-1].in_features)), np.ones((17, model.out_features)))
-    assert turns(trainer) == expected
+    assert turned(trainer) == expected
