@@ -71,12 +71,17 @@ class Trainer:
     history : History
         One entry per completed epoch of this trainer, over all calls of `fit`.
     learning_rate_factor : float
-        Multiplies the optimiser's rate or schedule; `callbacks.ReduceOnPlateau` lowers it.
+        Multiplies the optimiser's rate or schedule, at least 0; `callbacks.ReduceOnPlateau` lowers it.
+
+    `optimizer`, `batch_size`, `shuffle` and `learning_rate_factor` may be assigned, and count from the next update or
+    epoch on. All other settings are those of the run from its first update to its last.
 
     Raises
     ------
     ValueError, TypeError
         For arguments that are not as above.
+    AttributeError
+        Where a setting is assigned that is fixed.
 
     Examples
     --------
@@ -105,13 +110,11 @@ class Trainer:
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model is {model!r}; expected a Model")
-        if not isinstance(shuffle, bool | np.bool_):
-            raise TypeError(f"shuffle is {shuffle!r}; expected True or False")
         self.model = model
         self.loss = losses.as_loss(loss)
         self.optimizer = optimizer
-        self.batch_size = None if batch_size is None else _check.integer(batch_size, "batch_size", 1)
-        self.shuffle = bool(shuffle)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
         self.seed = _check.integer(seed, "seed", 0)
         self.alpha = _check.non_negative(alpha, "alpha")
         self.l1_ratio = _check.between(l1_ratio, "l1_ratio", 0, 1)
@@ -121,10 +124,42 @@ class Trainer:
         self.average_from = None if average_from is None else _check.integer(average_from, "average_from", 1)
         self.learning_rate_factor = 1.0
         self.history = History()
-        self._measured_rate: Schedule | None = None
         self._past_updates = 0
         self._engine: Engine | None = None
         self._engine_optimizer: Optimizer | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What the engine has compiled in, or a mean over updates counts from, cannot change under it.
+        if name in _FIXED and name in vars(self):
+            raise AttributeError(f"{name} is fixed when a Trainer is made; expected a new Trainer")
+        super().__setattr__(name, value)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows per update; one that is assigned counts from the next call of `fit` on."""
+        return self._batch_size
+
+    @batch_size.setter
+    def batch_size(self, batch_size: int | None) -> None:
+        self._batch_size = None if batch_size is None else _check.integer(batch_size, "batch_size", 1)
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether epochs have orders of their own; what is assigned counts from the next epoch on."""
+        return self._shuffle
+
+    @shuffle.setter
+    def shuffle(self, shuffle: bool) -> None:
+        self._shuffle = _check.switch(shuffle, "shuffle")
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What multiplies the rate; one that is assigned counts from the next epoch or step on."""
+        return self._learning_rate_factor
+
+    @learning_rate_factor.setter
+    def learning_rate_factor(self, factor: float) -> None:
+        self._learning_rate_factor = _check.non_negative(factor, "learning_rate_factor")
 
     @property
     def optimizer(self) -> Optimizer:
@@ -137,6 +172,8 @@ class Trainer:
         if isinstance(checked, optimizers.NormalizedSGD) and not self.model.starts_linear:
             raise ValueError(f"NormalizedSGD with {self.model!r}; expected Linear as the first layer")
         self._optimizer = checked
+        # A rate is measured with the optimiser that it is for.
+        self._measured_rate: Schedule | None = None
 
     @property
     def n_updates(self) -> int:
@@ -372,6 +409,7 @@ _SETTINGS = [
     *("batch_size", "shuffle", "seed", "alpha", "l1_ratio"),
     *("clip_value", "clip_norm", "max_norm", "average_from"),
 ]
+_FIXED = {"model", "loss", *_SETTINGS} - {"batch_size", "shuffle"}
 
 
 class _Progress:

@@ -290,7 +290,7 @@ def test_held_out_rows_depend_on_the_seed():
     losses = set()
     for seed in (3, 4):
         trainer, rows, _ = problem()
-        trainer.seed, trainer.shuffle = seed, False
+        trainer = gd.Trainer(trainer.model, seed=seed)
         losses.add(trainer.fit(*rows, validation=0.3).loss[0])
     assert len(losses) == 2
 
