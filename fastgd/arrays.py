@@ -66,6 +66,11 @@ class ArrayDataset(Dataset):
         """Whether X is a read-only memory map."""
         return self._mapping is not None
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether X is anything but a read-only memory map."""
+        return not self.is_mapped
+
     def release(self, start: int, stop: int) -> None:
         """Give the pages of a memory map back."""
         if self._mapping is not None:

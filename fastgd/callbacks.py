@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from fastgd.trainer import Trainer
 
 
-class _Monitor:
-    """Tells whether a number of the record has become better than it was."""
+class Monitor:
+    """What the callbacks here share: each tells whether a number of the record has become better than it was."""
 
     def __init__(self, monitor: str, min_delta: float) -> None:
         self.monitor = _check.choice(monitor, "monitor", EpochRecord._fields)
@@ -26,11 +26,17 @@ class _Monitor:
         self.best = math.inf
         self.best_epoch = 0
 
+    def check(self, has_validation: bool) -> None:
+        """Raise a ValueError where there will be nothing to watch, before training begins."""
+        if self.monitor == "validation_loss" and not has_validation:
+            raise ValueError(
+                f"{type(self).__name__} watches validation_loss and validation is None; expected "
+                "fit(..., validation=...), or monitor='loss'"
+            )
+
     def improves(self, record: EpochRecord) -> bool:
         """Take note of an epoch; whether it is the best so far by more than `min_delta`."""
         value = getattr(record, self.monitor)
-        if value is None:
-            raise ValueError(f"{self.monitor} is None in epoch {record.epoch}; expected fit(..., validation=...)")
         # So written, what is no number is no gain.
         if not value < self.best - self.min_delta:
             return False
@@ -38,7 +44,7 @@ class _Monitor:
         return True
 
 
-class EarlyStopping(_Monitor):
+class EarlyStopping(Monitor):
     """Stop when a loss has not become smaller for some epochs.
 
     Parameters
@@ -80,7 +86,7 @@ class EarlyStopping(_Monitor):
         return True
 
 
-class ReduceOnPlateau(_Monitor):
+class ReduceOnPlateau(Monitor):
     """Multiply the learning rate by a factor when a loss has not become smaller for some epochs.
 
     Parameters
@@ -122,7 +128,7 @@ class ReduceOnPlateau(_Monitor):
             self._last_change = record.epoch
 
 
-class ModelCheckpoint(_Monitor):
+class ModelCheckpoint(Monitor):
     """Save the run after each epoch, or after each that is the best so far.
 
     Parameters
@@ -138,6 +144,11 @@ class ModelCheckpoint(_Monitor):
         super().__init__(monitor, 0.0)
         self.path = os.fspath(path)
         self.save_best_only = _check.switch(save_best_only, "save_best_only")
+
+    def check(self, has_validation: bool) -> None:
+        """Raise a ValueError where there will be nothing to watch, before training begins."""
+        if self.save_best_only:
+            super().check(has_validation)
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
         """Save the run where it is to be kept."""

@@ -98,6 +98,11 @@ class Dataset(ABC):
         """Whether X is a memory-mapped file."""
         return False
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the rows are arrays in memory, which may be looked through once more at little cost."""
+        return False
+
     def release(self, start: int, stop: int) -> None:  # noqa: B027 (most sources hold nothing)
         """Say that rows start to stop have been used, so that memory they hold can go."""
 

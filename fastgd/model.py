@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastgd import _check, kernels, storage
 from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.dataset import Block, Dataset, blocks, require_finite
+from fastgd.dataset import Block, Dataset, MeanAndScale, blocks, require_finite
 from fastgd.kernels.memory import LINE_BYTES, aligned_empty
 from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
@@ -245,9 +245,19 @@ class Model:
                 gradient += chunk_gradient
         return total / dataset.n_samples, gradient
 
+    def check_rows(self, dataset: Dataset, loss: Loss) -> None:
+        """Raise a ValueError that names the first row with a NaN, an infinity or a target that the loss refuses."""
+        for _ in self._checked(dataset, loss, self.dtype if self.standardize is None else dataset.dtype):
+            pass
+
     def _blocks(self, dataset: Dataset, loss: Loss | None = None) -> Iterator[tuple[int, Block]]:
         """Every row once, as (first row, block), checked; as the first layer after Standardize takes them."""
-        for start, block in blocks(dataset, self.dtype, self.mean_and_scale):
+        return self._checked(dataset, loss, self.dtype, self.mean_and_scale)
+
+    def _checked(
+        self, dataset: Dataset, loss: Loss | None, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None
+    ) -> Iterator[tuple[int, Block]]:
+        for start, block in blocks(dataset, dtype, mean_and_scale):
             row_of = functools.partial(_row_number, dataset, start)
             require_finite(block, row_of)
             if loss is not None:

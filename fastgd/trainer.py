@@ -1,16 +1,18 @@
 """Gradient descent: epochs over a data set, or one update at a time."""
 
+import contextlib
 import copy
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd import _check, kernels, losses, optimizers, schedules, storage
+from fastgd._calling import Calling
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.autorate import automatic_schedule
 from fastgd.dataset import Dataset, Reader
@@ -248,8 +250,8 @@ class Trainer:
         Raises
         ------
         ValueError, TypeError
-            For arguments that are not as above, before anything is changed; for a NaN or infinity in the data, before
-            its row changes anything.
+            For arguments that are not as above and for bad validation data in memory, before anything is changed; for a
+            NaN, an infinity or a target that the loss does not take in the data, before its row changes anything.
         DivergenceError
             Where training stops being finite. The model keeps its last finite parameters.
         """
@@ -257,6 +259,10 @@ class Trainer:
         self.model.check_fits(dataset, self.loss)
         epochs = _check.integer(epochs, "epochs", 1)
         dataset, validation_data = self._split(dataset, validation)
+        calling = Calling(callbacks, validation_data is not None)
+        if validation_data is not None and validation_data.is_in_memory:
+            with _of_validation():
+                self.model.check_rows(validation_data, self.loss)
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
         engine, reader = self._ready(dataset, batch_rows)
@@ -264,8 +270,7 @@ class Trainer:
             for _ in range(epochs):
                 engine.rate_factor = self.learning_rate_factor
                 record = self._epoch(engine, reader, validation_data, bar.advance if progress else None)
-                stops = [bool(callback(self, record)) for callback in callbacks]
-                if any(stops):
+                if calling.after_epoch(self, record):
                     break
         return self.history
 
@@ -283,7 +288,8 @@ class Trainer:
             reader.order = Shuffle(dataset.n_samples, dataset.n_features, self.seed, epoch)
         loss = engine.train_epoch(reader, epoch + 1, on_rows)
         seconds = time.perf_counter() - began
-        validation_loss = None if validation is None else self.model.loss(validation, loss=self.loss)
+        with _of_validation():
+            validation_loss = None if validation is None else self.model.loss(validation, loss=self.loss)
         record = EpochRecord(epoch + 1, loss, validation_loss, seconds)
         self.history.append(record)
         return record
@@ -305,6 +311,9 @@ class Trainer:
             raise ValueError("the model's parameters hold a NaN or infinity; expected finite numbers to start from")
         standardize = self.model.standardize
         if standardize is not None and standardize.mean is None:
+            if not losses.takes_every_number(self.loss):
+                # Nothing is to be learnt from data with a target that would end training in its first epoch.
+                self.model.check_rows(dataset, self.loss)
             standardize.fit(dataset)
         if self.optimizer.learning_rate == "auto" and self._measured_rate is None:
             rng = np.random.default_rng([self.seed, 0, _TRIALS])
@@ -347,16 +356,15 @@ class Trainer:
         if isinstance(validation, Dataset):
             held_out = validation
         elif isinstance(validation, tuple | list) and len(validation) in (2, 3):
-            held_out = ArrayDataset(*validation)
+            with _of_validation():
+                held_out = as_dataset(*validation)
         else:
             raise TypeError(
                 f"validation is a {type(validation).__name__}; expected a Dataset, (X, y), (X, y, sample_weight) or a "
                 "fraction"
             )
-        try:
+        with _of_validation():
             self.model.check_fits(held_out, self.loss)
-        except ValueError as error:
-            raise ValueError(f"validation: {error}") from None
         return dataset, held_out
 
     def save(self, path: str | os.PathLike) -> None:
@@ -410,6 +418,16 @@ _SETTINGS = [
     *("clip_value", "clip_norm", "max_norm", "average_from"),
 ]
 _FIXED = {"model", "loss", *_SETTINGS} - {"batch_size", "shuffle"}
+
+
+@contextlib.contextmanager
+def _of_validation() -> Iterator[None]:
+    """Errors say that they are of the validation data."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"validation: {error}") from None
 
 
 class _Progress:

@@ -107,8 +107,12 @@ WATCHING = [EarlyStopping, ReduceOnPlateau, lambda: ModelCheckpoint("run", save_
 def test_nothing_to_watch_is_an_error(make, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trainer, rows, _ = problem()
-    with pytest.raises(ValueError, match=r"validation_loss is None in epoch 1; expected fit\(\.\.\., validation="):
+    with pytest.raises(
+        ValueError, match=r"watches validation_loss and validation is None; expected fit\(\.\.\., valida"
+    ):
         trainer.fit(*rows, callbacks=[make()])
+    assert trainer.n_updates == len(trainer.history) == 0
+    assert not list(tmp_path.iterdir())
 
 
 REDUCING = {
@@ -337,6 +341,28 @@ def test_bad_fractions_are_refused(fraction, error, message):
     with pytest.raises(error, match=message):
         trainer.fit(*rows, validation=fraction)
     np.testing.assert_array_equal(trainer.model.parameters, before)
+    assert len(trainer.history) == 0
+
+
+NO_CALLBACKS = [
+    (None, "callbacks is None; expected a list of callables"),
+    (EarlyStopping(), r"callbacks is <.*EarlyStopping.*>; expected a list of callables, as in callbacks=\[callback\]"),
+    ("stop", "callbacks is 'stop'; expected a list of callables"),
+    ([EarlyStopping], r"callbacks\[0\] is the class EarlyStopping; expected an instance of it"),
+    ([print, "x"], r"callbacks\[1\] is 'x'; expected a callable"),
+    ((None,), r"callbacks\[0\] is None; expected a callable"),
+]
+
+
+@pytest.mark.parametrize(("callbacks", "message"), NO_CALLBACKS)
+def test_what_is_no_list_of_callbacks_is_refused(callbacks, message):
+    model = gd.Model([gd.Standardize(5), *model_of("hidden layer").layers])
+    before = model.parameters.copy()
+    trainer, (_, rows, held_out) = gd.Trainer(model), problem()
+    with pytest.raises(TypeError, match=message):
+        trainer.fit(*rows, validation=held_out, callbacks=callbacks)
+    np.testing.assert_array_equal(model.parameters, before)
+    assert model.standardize.mean is None
     assert len(trainer.history) == 0
 
 
