@@ -1,6 +1,7 @@
 """Callbacks as `Trainer.fit` calls them."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastgd.callbacks import Monitor
@@ -39,6 +40,22 @@ class Calling:
             if isinstance(callback, Monitor):
                 callback.check(has_validation)
         self._callbacks = list(callbacks)
+
+    @contextlib.contextmanager
+    def of(self, trainer: "Trainer") -> Iterator[None]:
+        """Training goes on inside: callbacks hear of its beginning, and of its end however it ends."""
+        self._tell("on_begin", trainer)
+        try:
+            yield
+        except BaseException as error:
+            self._tell("on_end", trainer, error)
+            raise
+        self._tell("on_end", trainer, None)
+
+    def _tell(self, method: str, *arguments: Any) -> None:
+        for callback in self._callbacks:
+            if hasattr(callback, method):
+                getattr(callback, method)(*arguments)
 
     def after_epoch(self, trainer: "Trainer", record: EpochRecord) -> bool:
         """Call each; whether one wants training to stop."""

@@ -1,7 +1,13 @@
 """Callbacks for `Trainer.fit`: called after each epoch as `callback(trainer, record)`; one that returns True stops it.
 
-The names are those that Keras users know. A callback that is used again goes on from what it has seen; make a new one
-for a new run.
+One of your own may be any function of these two. Where it is an object, it may have two methods more, which `fit` calls
+when nothing stands in the way of training, and when training is over:
+
+    on_begin(trainer)
+    on_end(trainer, error)      error : None, or the exception that ended it, such as DivergenceError, KeyboardInterrupt
+
+The names here are those that Keras users know. A callback that is used again goes on from what it has seen; make a new
+one for a new run.
 """
 
 import math
@@ -25,6 +31,7 @@ class Monitor:
         self.min_delta = _check.non_negative(min_delta, "min_delta")
         self.best = math.inf
         self.best_epoch = 0
+        self._last_gain: int | None = None
 
     def check(self, has_validation: bool) -> None:
         """Raise a ValueError where there will be nothing to watch, before training begins."""
@@ -36,16 +43,23 @@ class Monitor:
 
     def improves(self, record: EpochRecord) -> bool:
         """Take note of an epoch; whether it is the best so far by more than `min_delta`."""
+        if self._last_gain is None:
+            # Before the first epoch that it sees, which need not be that of the run, nothing was lost.
+            self._last_gain = record.epoch - 1
         value = getattr(record, self.monitor)
         # So written, what is no number is no gain.
         if not value < self.best - self.min_delta:
             return False
-        self.best, self.best_epoch = value, record.epoch
+        self.best, self.best_epoch, self._last_gain = value, record.epoch, record.epoch
         return True
 
 
 class EarlyStopping(Monitor):
-    """Stop when a loss has not become smaller for some epochs.
+    """Stop when a loss has not become smaller for some epochs, and keep the best parameters.
+
+    They are put back whenever `fit` ends: after its last epoch, stopped by this callback or another, by Ctrl-C or by a
+    DivergenceError. Unless it was stopped or ended by an error, a later `fit` with the same callback goes on from where
+    training was, so that two calls of one epoch each do the same as one call of two.
 
     Parameters
     ----------
@@ -54,16 +68,16 @@ class EarlyStopping(Monitor):
     min_delta : float
         By how much the loss must fall to count as a gain, at least 0.
     restore_best : bool
-        Whether the model gets back the parameters of its best epoch, when this callback ends the training.
+        Whether the model has the parameters of its best epoch when training ends, or the last.
     monitor : str
         A field of the record: "validation_loss" or "loss".
 
     Attributes
     ----------
     best : float
-        The smallest loss.
+        The smallest loss, where only a fall by more than min_delta counts.
     best_epoch : int
-        The epoch that had it, from 1.
+        The epoch that had it, from 1; 0 before there is one.
     """
 
     def __init__(
@@ -73,17 +87,29 @@ class EarlyStopping(Monitor):
         self.patience = _check.integer(patience, "patience", 1)
         self.restore_best = _check.switch(restore_best, "restore_best")
         self._parameters: np.ndarray | None = None
+        self._where_training_was: np.ndarray | None = None
+        self._has_stopped = False
+
+    def on_begin(self, trainer: "Trainer") -> None:
+        """Go on from where training was, unless the model was given other parameters since."""
+        was, self._where_training_was = self._where_training_was, None
+        if was is not None and np.array_equal(trainer.model.parameters, self._parameters):
+            trainer.model.parameters = was
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> bool:
         """Return whether to stop."""
         if self.improves(record):
-            self._parameters = trainer.model.parameters.copy()
-            return False
-        if record.epoch - self.best_epoch < self.patience:
-            return False
-        if self.restore_best and self._parameters is not None:
-            trainer.model.parameters = self._parameters
-        return True
+            self._parameters = trainer.model.parameters.copy() if self.restore_best else None
+        self._has_stopped = record.epoch - self._last_gain >= self.patience
+        return self._has_stopped
+
+    def on_end(self, trainer: "Trainer", error: BaseException | None) -> None:
+        """Put the best parameters back."""
+        if self._parameters is None:
+            return
+        if error is None and not self._has_stopped:
+            self._where_training_was = trainer.model.parameters.copy()
+        trainer.model.parameters = self._parameters
 
 
 class ReduceOnPlateau(Monitor):
@@ -122,7 +148,7 @@ class ReduceOnPlateau(Monitor):
         """Lower the trainer's rate where it is time."""
         if self.improves(record):
             return
-        if record.epoch - max(self.best_epoch, self._last_change) >= self.patience:
+        if record.epoch - max(self._last_gain, self._last_change) >= self.patience:
             lowered = max(trainer.learning_rate_factor * self.factor, self.min_factor)
             trainer.learning_rate_factor = min(lowered, trainer.learning_rate_factor)
             self._last_change = record.epoch

@@ -221,7 +221,7 @@ class Trainer:
         """Train for some epochs more.
 
         Two calls of one epoch each do the same as one call of two. Ctrl-C ends the call between two steps; the model
-        keeps what it has learnt.
+        keeps what it has learnt, or gets the best parameters where `callbacks.EarlyStopping` has them.
 
         Parameters
         ----------
@@ -238,7 +238,8 @@ class Trainer:
             rows, drawn from `default_rng([seed, 0, 1])`.
         callbacks : sequence of callables
             Each is called as `callback(trainer, record)` after each epoch; one that returns True stops the training.
-            See `fastgd.callbacks`.
+            Those with `on_begin(trainer)` or `on_end(trainer, error)` hear of the beginning and of the end, also where
+            an error or Ctrl-C is the end. See `fastgd.callbacks`.
         progress : bool
             Whether to show a progress bar with loss and rows per second.
 
@@ -253,7 +254,7 @@ class Trainer:
             For arguments that are not as above and for bad validation data in memory, before anything is changed; for a
             NaN, an infinity or a target that the loss does not take in the data, before its row changes anything.
         DivergenceError
-            Where training stops being finite. The model keeps its last finite parameters.
+            Where training stops being finite. The model keeps its last finite parameters, or gets the best as above.
         """
         dataset = as_dataset(X, y, sample_weight)
         self.model.check_fits(dataset, self.loss)
@@ -266,8 +267,11 @@ class Trainer:
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
         engine, reader = self._ready(dataset, batch_rows)
-        with _Progress(epochs * n_samples, progress) as bar:
+        with calling.of(self), _Progress(epochs * n_samples, progress) as bar:
             for _ in range(epochs):
+                if self._engine_optimizer is not self.optimizer:
+                    # A callback has assigned another.
+                    engine, reader = self._ready(dataset, batch_rows)
                 engine.rate_factor = self.learning_rate_factor
                 record = self._epoch(engine, reader, validation_data, bar.advance if progress else None)
                 if calling.after_epoch(self, record):

@@ -1,5 +1,6 @@
 """The callbacks, and held-out rows to watch."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -31,15 +32,17 @@ def problem(name="hidden layer", n_samples=30):
     return trainer, (X[:n_samples], y[:n_samples]), (X[n_samples:], y[n_samples:])
 
 
-def play(callback, losses, monitor="validation_loss"):
+def play(callback, losses, monitor="validation_loss", first=1):
     """The callback's answers, and the trainer's parameters and factors, over epochs with these losses."""
     trainer = gd.Trainer(model_of("neuron"))
     answers, factors = [], []
-    for epoch, loss in enumerate(losses, 1):
+    for epoch, loss in enumerate(losses, first):
         trainer.model.parameters = epoch
         record = EpochRecord(epoch, 0.5, 0.5, 0.1)._replace(**{monitor: loss})
         answers.append(callback(trainer, record) is True)
         factors.append(trainer.learning_rate_factor)
+    if hasattr(callback, "on_end"):
+        callback.on_end(trainer, None)
     return answers, factors, trainer.model.parameters[0]
 
 
@@ -50,7 +53,7 @@ STOPPING = {
     "gains in time": ({"patience": 3}, [5, 3, 4, 4, 2, 3, 3, 3], 8, 5),
     "back to the best is no gain": ({"patience": 2}, [5, 3, 4, 3], 4, 2),
     "gains too small": ({"patience": 2, "min_delta": 0.5}, [5, 4.6, 4.5], 3, 1),
-    "small gains add up": ({"patience": 3, "min_delta": 0.5}, [5, 4.8, 4.6, 4.4, 4.2], None, 5),
+    "small gains add up": ({"patience": 3, "min_delta": 0.5}, [5, 4.8, 4.6, 4.4, 4.2], None, 4),
     "last parameters kept": ({"patience": 2, "restore_best": False}, [5, 3, 4, 4], 4, 4),
     "from infinity": ({"patience": 2}, [math.inf, 7, 8, 8], 4, 2),
     "infinity only": ({"patience": 2}, [math.inf, math.inf], 2, 2),
@@ -62,13 +65,14 @@ STOPPING = {
 
 @pytest.mark.parametrize("name", STOPPING)
 @pytest.mark.parametrize("monitor", ["loss", "validation_loss"])
-def test_early_stopping(name, monitor):
+@pytest.mark.parametrize("past", [0, 10], ids=["new run", "resumed run"])
+def test_early_stopping(name, monitor, past):
     """The settings, the losses, the epoch that must be the last, and the one whose parameters must stand then."""
     settings, losses, last, kept = STOPPING[name]
-    answers, _, parameter = play(EarlyStopping(monitor=monitor, **settings), losses[:last], monitor)
+    answers, _, parameter = play(EarlyStopping(monitor=monitor, **settings), losses[:last], monitor, past + 1)
     assert answers == [epoch == last for epoch in range(1, len(answers) + 1)]
     if kept is not None:
-        assert parameter == kept
+        assert parameter == past + kept
 
 
 def test_early_stopping_in_training():
@@ -100,6 +104,88 @@ def test_early_stopping_goes_on_over_calls():
     np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
 
 
+class Spoiling:
+    """Makes each epoch after the first few worse, and ends training in one of several ways."""
+
+    def __init__(self, ending):
+        self.ending, self.ended = ending, []
+
+    def __call__(self, trainer, record):
+        if record.epoch >= 3:
+            trainer.model.parameters += 10
+        if record.epoch < 5:
+            return False
+        if self.ending == "divergence":
+            trainer.optimizer = gd.SGD(1e300)
+        elif self.ending == "Ctrl-C":
+            raise KeyboardInterrupt
+        return self.ending == "another callback"
+
+    def on_end(self, trainer, error):
+        self.ended.append(error)
+
+
+ENDINGS = {"epochs": None, "another callback": None, "divergence": gd.DivergenceError, "Ctrl-C": KeyboardInterrupt}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("restores", [True, False])
+def test_the_best_parameters_however_training_ends(ending, restores):
+    trainer, rows, held_out = problem()
+    # The fourth epoch starts from parameters that were spoilt after the third.
+    watch, spoil, stop = Recorder(), Spoiling(ending), EarlyStopping(patience=50, restore_best=restores)
+    caught = contextlib.nullcontext() if ENDINGS[ending] is None else pytest.raises(ENDINGS[ending])
+    with caught:
+        trainer.fit(*rows, epochs=6, validation=held_out, callbacks=[watch, stop, spoil])
+    assert stop.best_epoch <= 3 < len(trainer.history)
+    is_best = np.array_equal(trainer.model.parameters, watch.parameters[stop.best_epoch - 1])
+    assert is_best == restores
+    assert [type(error) for error in spoil.ended] == [ENDINGS[ending] or type(None)]
+
+
+def test_a_later_fit_goes_on_from_where_training_was_or_from_what_it_was_given():
+    trainers = [problem() for _ in range(3)]
+    stops = [EarlyStopping(patience=50) for _ in range(3)]
+    for (trainer, rows, held_out), stop in zip(trainers, stops, strict=True):
+        for epochs in (6,) if trainer is trainers[0][0] else (3, 3):
+            if stop is stops[2] and len(trainer.history):
+                trainer.model.parameters = 0.25
+            # So large a step leaves the best epoch behind.
+            trainer.learning_rate_factor = 20.0
+            trainer.fit(*rows, epochs=epochs, validation=held_out, callbacks=[stop])
+    whole, parts, given = (trainer.history.loss for trainer, _, _ in trainers)
+    assert whole == parts
+    assert whole[:3] == given[:3]
+    assert given[3:] != whole[3:]
+
+
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_on_begin_and_on_end_of_ones_own(bad):
+    class Told:
+        def __init__(self):
+            self.told = []
+
+        def on_begin(self, trainer):
+            self.told.append(("begin", len(trainer.history)))
+
+        def __call__(self, trainer, record):
+            self.told.append(record.epoch)
+
+        def on_end(self, trainer, error):
+            self.told.append(("end", error))
+
+    trainer, (X, y), _ = problem()
+    told = Told()
+    trainer.fit(X, y, epochs=2, callbacks=[told])
+    with pytest.raises(ValueError, match="validation: y holds"):
+        trainer.fit(X, y, validation=(X, y * bad), callbacks=[told])
+    assert told.told == [("begin", 0), 1, 2, ("end", None)]
+    X[3, 0] = bad
+    with pytest.raises(ValueError, match="X holds") as caught:
+        trainer.fit(X, y, callbacks=[told])
+    assert told.told[4:] == [("begin", 2), ("end", caught.value)]
+
+
 WATCHING = [EarlyStopping, ReduceOnPlateau, lambda: ModelCheckpoint("run", save_best_only=True)]
 
 
@@ -122,16 +208,18 @@ REDUCING = {
     "gains too small": ({"patience": 1, "factor": 0.5, "min_delta": 1}, [5, 4.5, 3, 2.5], [1, 0.5, 0.5, 0.25]),
     "a floor": ({"patience": 1, "factor": 0.25, "min_factor": 0.1}, [5, 5, 5, 5], [1, 0.25, 0.1, 0.1]),
     "never a number": ({"patience": 1, "factor": 0.5}, [math.nan, math.nan], [0.5, 0.25]),
+    "from infinity": ({"patience": 2, "factor": 0.5}, [math.inf, 5, 6, 6], [1, 1, 1, 0.5]),
     "no longer a number": ({"patience": 1, "factor": 0.5}, [5, math.nan, math.nan, 6], [1, 0.5, 0.25, 0.125]),
 }
 
 
 @pytest.mark.parametrize("name", REDUCING)
 @pytest.mark.parametrize("monitor", ["loss", "validation_loss"])
-def test_reduce_on_plateau(name, monitor):
+@pytest.mark.parametrize("past", [0, 10], ids=["new run", "resumed run"])
+def test_reduce_on_plateau(name, monitor, past):
     """The settings, the losses, and the factor after each epoch."""
     settings, losses, expected = REDUCING[name]
-    _, factors, _ = play(ReduceOnPlateau(monitor=monitor, **settings), losses, monitor)
+    _, factors, _ = play(ReduceOnPlateau(monitor=monitor, **settings), losses, monitor, past + 1)
     assert factors == expected
 
 
@@ -218,7 +306,7 @@ def test_model_checkpoint_ignores_what_it_does_not_read(tmp_path):
 
 
 def test_several_at_once(tmp_path):
-    """Every callback is called in every epoch, in the order given, also in the one that stops."""
+    """Every callback is called in every epoch, in the order given, also in the last; then the best is back."""
     trainer, rows, held_out = problem()
     stop = EarlyStopping(patience=5)
     reduce = ReduceOnPlateau(factor=0.5, patience=2)
@@ -231,7 +319,7 @@ def test_several_at_once(tmp_path):
     assert trainer.learning_rate_factor == watch.factors[-1] < 1
     best, end = gd.Trainer.load(tmp_path / "best"), gd.Trainer.load(tmp_path / "last")
     np.testing.assert_array_equal(best.model.parameters, trainer.model.parameters)
-    np.testing.assert_array_equal(end.model.parameters, trainer.model.parameters)
+    np.testing.assert_array_equal(end.model.parameters, watch.parameters[-1])
     assert (len(best.history), len(end.history)) == (stop.best_epoch, len(history))
     assert end.learning_rate_factor == trainer.learning_rate_factor
 

@@ -138,6 +138,21 @@ def test_settings_that_are_assigned_count_at_once(name, tmp_path):
     assert (trainer.model.parameters != without.model.parameters).any()
 
 
+def test_an_optimizer_that_a_callback_assigns_counts_at_once(tmp_path):
+    def change(trainer, record):
+        if record.epoch == 2:
+            trainer.optimizer = gd.Adam(0.05)
+            trainer.save(tmp_path / "run")
+
+    X, y, _ = rows_for(model_of("hidden layer"), 30)
+    trainer = gd.Trainer(model_of("hidden layer"), optimizer=gd.SGD(0.03), batch_size=4)
+    trainer.fit(X, y, epochs=4, callbacks=[change])
+    loaded = gd.Trainer.load(tmp_path / "run")
+    loaded.fit(X, y, epochs=2)
+    np.testing.assert_array_equal(trainer.model.parameters, loaded.model.parameters)
+    assert trainer.n_updates == loaded.n_updates == 4 * 8
+
+
 BAD_SETTINGS = [
     ("batch_size", 0, ValueError, "batch_size is 0; expected at least 1"),
     ("batch_size", 2.0, TypeError, r"batch_size is 2\.0; expected an integer"),
