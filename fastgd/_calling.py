@@ -2,13 +2,46 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastgd.callbacks import Monitor
+import numpy as np
+
+from fastgd.callbacks import ModelCheckpoint, Monitor
 from fastgd.history import EpochRecord
 
 if TYPE_CHECKING:
     from fastgd.trainer import Trainer
+
+
+@dataclass(eq=False)
+class SavedCallback:
+    """What a callback was, and what it knew."""
+
+    settings: dict[str, Any]
+    state: dict[str, Any]
+
+
+def describe(callbacks: list[SavedCallback]) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """What JSON can hold of them, and their arrays by name."""
+    descriptions, tensors = [], {}
+    for index, callback in enumerate(callbacks):
+        arrays = {name: value for name, value in callback.state.items() if isinstance(value, np.ndarray)}
+        tensors |= {f"callbacks.{index}.{name}": array for name, array in arrays.items()}
+        numbers = {name: value for name, value in callback.state.items() if name not in arrays}
+        descriptions.append({"settings": callback.settings, "state": numbers, "arrays": list(arrays)})
+    return descriptions, tensors
+
+
+def restore(descriptions: list[dict[str, Any]], tensors: dict[str, np.ndarray]) -> list[SavedCallback]:
+    """What `describe` described."""
+    return [
+        SavedCallback(
+            description["settings"],
+            description["state"] | {name: tensors[f"callbacks.{index}.{name}"] for name in description["arrays"]},
+        )
+        for index, description in enumerate(descriptions)
+    ]
 
 
 class Calling:
@@ -40,6 +73,18 @@ class Calling:
             if isinstance(callback, Monitor):
                 callback.check(has_validation)
         self._callbacks = list(callbacks)
+        self._checkpoints = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint)]
+        #: Those whose state is part of a saved run.
+        self.monitors = [callback for callback in callbacks if isinstance(callback, Monitor)]
+
+    def take_up(self, states: list[SavedCallback]) -> None:
+        """Give what the callbacks of a saved run knew to those here that are new and have the same settings."""
+        states = list(states)
+        for callback in self.monitors:
+            found = next((state for state in states if state.settings == callback.settings()), None)
+            if found and callback.is_new:
+                callback.restore(found.state)
+                states.remove(found)
 
     @contextlib.contextmanager
     def of(self, trainer: "Trainer") -> Iterator[None]:
@@ -59,5 +104,9 @@ class Calling:
 
     def after_epoch(self, trainer: "Trainer", record: EpochRecord) -> bool:
         """Call each; whether one wants training to stop."""
-        answers = [bool(callback(trainer, record)) for callback in self._callbacks]
+        others = [callback for callback in self._callbacks if not isinstance(callback, ModelCheckpoint)]
+        answers = [bool(callback(trainer, record)) for callback in others]
+        # All take note of the epoch before one saves, as their notes are saved too.
+        for checkpoint in [checkpoint for checkpoint in self._checkpoints if checkpoint.is_due(record)]:
+            checkpoint.save(trainer, record)
         return any(answers)

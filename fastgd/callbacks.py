@@ -6,13 +6,17 @@ when nothing stands in the way of training, and when training is over:
     on_begin(trainer)
     on_end(trainer, error)      error : None, or the exception that ended it, such as DivergenceError, KeyboardInterrupt
 
+They are called in the order given, but that each ModelCheckpoint saves after all others, and so what they have done.
+
 The names here are those that Keras users know. A callback that is used again goes on from what it has seen; make a new
-one for a new run.
+one for a new run. What those here have seen is part of a saved run: in the first `fit` after `Trainer.load`, a new one
+of the same class and settings takes it up, and the run goes on as if it had never stopped. Callbacks of your own keep
+their state themselves.
 """
 
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -26,12 +30,35 @@ if TYPE_CHECKING:
 class Monitor:
     """What the callbacks here share: each tells whether a number of the record has become better than it was."""
 
+    _STATE: ClassVar[tuple[str, ...]] = ("best", "best_epoch", "_last_gain")
+
     def __init__(self, monitor: str, min_delta: float) -> None:
         self.monitor = _check.choice(monitor, "monitor", EpochRecord._fields)
         self.min_delta = _check.non_negative(min_delta, "min_delta")
         self.best = math.inf
         self.best_epoch = 0
         self._last_gain: int | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has seen no epoch."""
+        return self._last_gain is None
+
+    def settings(self) -> dict[str, Any]:
+        """What tells whether another is of the same kind, as JSON can hold it."""
+        unsaved = {"path", *self._STATE}
+        return {"type": type(self).__name__} | {
+            name: value for name, value in vars(self).items() if name not in unsaved
+        }
+
+    def saved_state(self) -> dict[str, Any]:
+        """What it has learnt from the epochs, by name: numbers, arrays and None."""
+        return {name.lstrip("_"): getattr(self, name) for name in self._STATE}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `saved_state` gave."""
+        for name in self._STATE:
+            setattr(self, name, state[name.lstrip("_")])
 
     def check(self, has_validation: bool) -> None:
         """Raise a ValueError where there will be nothing to watch, before training begins."""
@@ -47,6 +74,8 @@ class Monitor:
             # Before the first epoch that it sees, which need not be that of the run, nothing was lost.
             self._last_gain = record.epoch - 1
         value = getattr(record, self.monitor)
+        if value is None:
+            raise ValueError(f"{self.monitor} is None in epoch {record.epoch}; expected fit(..., validation=...)")
         # So written, what is no number is no gain.
         if not value < self.best - self.min_delta:
             return False
@@ -79,6 +108,8 @@ class EarlyStopping(Monitor):
     best_epoch : int
         The epoch that had it, from 1; 0 before there is one.
     """
+
+    _STATE: ClassVar = (*Monitor._STATE, "_parameters", "_where_training_was", "_has_stopped")
 
     def __init__(
         self, patience: int = 5, min_delta: float = 0.0, restore_best: bool = True, monitor: str = "validation_loss"
@@ -129,6 +160,8 @@ class ReduceOnPlateau(Monitor):
         A field of the record: "validation_loss" or "loss".
     """
 
+    _STATE: ClassVar = (*Monitor._STATE, "_last_change")
+
     def __init__(
         self,
         factor: float = 0.1,
@@ -178,5 +211,13 @@ class ModelCheckpoint(Monitor):
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
         """Save the run where it is to be kept."""
-        if not self.save_best_only or self.improves(record):
-            trainer.save(self.path.replace("{epoch}", str(record.epoch)))
+        if self.is_due(record):
+            self.save(trainer, record)
+
+    def is_due(self, record: EpochRecord) -> bool:
+        """Take note of an epoch; whether the run is to be saved after it."""
+        return not self.save_best_only or self.improves(record)
+
+    def save(self, trainer: "Trainer", record: EpochRecord) -> None:
+        """Save the run as after an epoch."""
+        trainer.save(self.path.replace("{epoch}", str(record.epoch)))

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgd import _check, kernels, losses, optimizers, schedules, storage
-from fastgd._calling import Calling
+from fastgd import _calling, _check, kernels, losses, optimizers, schedules, storage
+from fastgd._calling import Calling, SavedCallback
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.autorate import automatic_schedule
+from fastgd.callbacks import Monitor
 from fastgd.dataset import Dataset, Reader
 from fastgd.engine import Engine
 from fastgd.history import EpochRecord, History
@@ -126,6 +127,8 @@ class Trainer:
         self.average_from = None if average_from is None else _check.integer(average_from, "average_from", 1)
         self.learning_rate_factor = 1.0
         self.history = History()
+        self._monitors: list[Monitor] = []
+        self._loaded_callbacks: list[SavedCallback] = []
         self._past_updates = 0
         self._engine: Engine | None = None
         self._engine_optimizer: Optimizer | None = None
@@ -267,6 +270,8 @@ class Trainer:
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
         engine, reader = self._ready(dataset, batch_rows)
+        calling.take_up(self._loaded_callbacks)
+        self._monitors, self._loaded_callbacks = calling.monitors, []
         with calling.of(self), _Progress(epochs * n_samples, progress) as bar:
             for _ in range(epochs):
                 if self._engine_optimizer is not self.optimizer:
@@ -374,11 +379,17 @@ class Trainer:
     def save(self, path: str | os.PathLike) -> None:
         """Write the model and everything that the run needs to go on with the same bits, as safetensors.
 
-        To be called between epochs or steps; a callback may.
+        What the latest `fit`'s callbacks of `fastgd.callbacks` have seen is part of it. To be called between epochs or
+        steps; a callback may, though `callbacks.ModelCheckpoint` alone is sure to save what the others have done.
         """
         is_current = self._engine is not None and self._engine_optimizer is self.optimizer
         run = {name: getattr(self, name) for name in _SETTINGS}
+        callbacks, callback_tensors = _calling.describe(
+            [SavedCallback(monitor.settings(), monitor.saved_state()) for monitor in self._monitors]
+            or self._loaded_callbacks
+        )
         run |= {
+            "callbacks": callbacks,
             "loss": losses.describe(self.loss),
             "optimizer": self.optimizer.describe(),
             "learning_rate_factor": self.learning_rate_factor,
@@ -386,13 +397,15 @@ class Trainer:
             "past_updates": self._past_updates if is_current else self.n_updates,
             "history": [list(record) for record in self.history],
         }
-        state = self._engine.saved_state() if is_current else {}
+        state = (self._engine.saved_state() if is_current else {}) | callback_tensors
         tensors = self.model.tensors() | {f"run.{name}": tensor for name, tensor in state.items()}
         storage.write(path, tensors, architecture=self.model.architecture(), run=run)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Trainer":
         """Read a run that `save` wrote.
+
+        The callbacks of its next `fit` take up what those of the same class and settings had seen.
 
         Raises
         ------
@@ -414,6 +427,8 @@ class Trainer:
         if "run.progress" in tensors:
             for name, array in trainer._prepared_engine().saved_state().items():
                 array[...] = tensors[f"run.{name}"]
+        arrays = {name.removeprefix("run."): tensor for name, tensor in tensors.items()}
+        trainer._loaded_callbacks = _calling.restore(run.get("callbacks", []), arrays)
         return trainer
 
 

@@ -306,7 +306,7 @@ def test_model_checkpoint_ignores_what_it_does_not_read(tmp_path):
 
 
 def test_several_at_once(tmp_path):
-    """Every callback is called in every epoch, in the order given, also in the last; then the best is back."""
+    """Every callback is called in every epoch, also in the last; then the best is back."""
     trainer, rows, held_out = problem()
     stop = EarlyStopping(patience=5)
     reduce = ReduceOnPlateau(factor=0.5, patience=2)
@@ -322,6 +322,73 @@ def test_several_at_once(tmp_path):
     np.testing.assert_array_equal(end.model.parameters, watch.parameters[-1])
     assert (len(best.history), len(end.history)) == (stop.best_epoch, len(history))
     assert end.learning_rate_factor == trainer.learning_rate_factor
+
+
+def make_callbacks(folder, order):
+    made = {
+        "stop": EarlyStopping(patience=6),
+        "reduce": ReduceOnPlateau(factor=0.5, patience=2, min_delta=0.01),
+        "all": ModelCheckpoint(folder / "{epoch}"),
+        "best": ModelCheckpoint(folder / "best", save_best_only=True),
+    }
+    return [made[name] for name in order]
+
+
+ORDERS = [("stop", "reduce", "all", "best"), ("best", "all", "reduce", "stop"), ("all", "reduce", "best", "stop")]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=" ".join)
+@pytest.mark.parametrize("epoch", [1, 4, 7, 9])
+def test_a_run_goes_on_from_a_checkpoint_with_new_callbacks(order, epoch, tmp_path):
+    """As the uninterrupted run does, in every file that it leaves; whatever the order of the new ones."""
+    whole, rows, held_out = problem()
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    whole.fit(*rows, epochs=60, validation=held_out, callbacks=make_callbacks(tmp_path / "whole", order))
+    n_epochs = len(whole.history)
+    assert 9 < n_epochs < 60
+    assert whole.learning_rate_factor < 1
+    resumed = gd.Trainer.load(tmp_path / "whole" / str(epoch))
+    # A file is a run of its own: what it knows of callbacks outlives being read and written.
+    resumed.save(tmp_path / "again")
+    resumed = gd.Trainer.load(tmp_path / "again")
+    new = make_callbacks(tmp_path / "parts", order[::-1])
+    resumed.fit(*rows, epochs=60 - epoch, validation=held_out, callbacks=new)
+    assert resumed.history.validation_loss == whole.history.validation_loss
+    assert resumed.learning_rate_factor == whole.learning_rate_factor
+    np.testing.assert_array_equal(resumed.model.parameters, whole.model.parameters)
+    best = int(np.argmin(whole.history.validation_loss)) + 1
+    assert (tmp_path / "parts" / "best").exists() == (best > epoch)
+    for path in (tmp_path / "parts").iterdir():
+        twin = gd.Trainer.load(tmp_path / "whole" / path.name)
+        np.testing.assert_array_equal(gd.Trainer.load(path).model.parameters, twin.model.parameters)
+
+
+def test_a_run_that_ended_with_the_best_parameters_goes_on_from_a_file(tmp_path):
+    (whole, rows, held_out), (trainer, _, _) = problem(), problem()
+    settings = {"patience": 50, "min_delta": 0.05}
+    whole.fit(*rows, epochs=30, validation=held_out, callbacks=[EarlyStopping(**settings)])
+    for _ in range(3):
+        trainer.fit(*rows, epochs=10, validation=held_out, callbacks=[EarlyStopping(**settings)])
+        trainer.save(tmp_path / "run")
+        trainer = gd.Trainer.load(tmp_path / "run")
+    assert trainer.history.loss == whole.history.loss
+    np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
+
+
+OTHERS = [EarlyStopping(patience=3), EarlyStopping(patience=2, min_delta=0.1), ReduceOnPlateau(patience=2)]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=["patience", "min_delta", "class"])
+def test_a_callback_with_other_settings_begins_anew(other, tmp_path):
+    trainer, rows, held_out = problem()
+    used = EarlyStopping(patience=2)
+    trainer.fit(*rows, epochs=2, validation=held_out, callbacks=[used])
+    trainer.save(tmp_path / "run")
+    new = [type(other)(patience=other.patience, min_delta=other.min_delta), EarlyStopping(patience=2), used]
+    first = used.best
+    gd.Trainer.load(tmp_path / "run").fit(*rows, validation=(held_out[0], held_out[1] * 100), callbacks=new)
+    assert [callback.best == first for callback in new] == [False, True, True]
 
 
 def held_out_rows(n_samples, fraction, seed):
