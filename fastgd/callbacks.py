@@ -16,6 +16,7 @@ their state themselves.
 
 import math
 import os
+import string
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 class Monitor:
     """What the callbacks here share: each tells whether a number of the record has become better than it was."""
 
+    #: The attributes that epochs change, and those that may differ where a saved run goes on.
     _STATE: ClassVar[tuple[str, ...]] = ("best", "best_epoch", "_last_gain")
+    _UNSAVED: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, monitor: str, min_delta: float) -> None:
         self.monitor = _check.choice(monitor, "monitor", EpochRecord._fields)
@@ -46,7 +49,7 @@ class Monitor:
 
     def settings(self) -> dict[str, Any]:
         """What tells whether another is of the same kind, as JSON can hold it."""
-        unsaved = {"path", *self._STATE}
+        unsaved = {*self._STATE, *self._UNSAVED}
         return {"type": type(self).__name__} | {
             name: value for name, value in vars(self).items() if name not in unsaved
         }
@@ -193,21 +196,48 @@ class ModelCheckpoint(Monitor):
     Parameters
     ----------
     path : path
-        Where `Trainer.save` writes; "{epoch}" in it becomes the epoch's number.
+        Where `Trainer.save` writes, into a folder that exists. Fields of the record in braces are filled in as by
+        `str.format`: "runs/{epoch:02d}-{validation_loss:.3f}.safetensors".
     save_best_only : bool
     monitor : str
         A field of the record: "validation_loss" or "loss"; read with save_best_only alone.
+
+    Raises
+    ------
+    ValueError
+        For a path with braces that hold anything else; when `fit` begins, where they need validation data and there is
+        none.
+    FileNotFoundError
+        When `fit` begins, where the folder (the first one, where braces stand in its name) is missing.
     """
+
+    _UNSAVED: ClassVar = ("path", "_fields", "_folder")
 
     def __init__(self, path: str | os.PathLike, save_best_only: bool = False, monitor: str = "validation_loss") -> None:
         super().__init__(monitor, 0.0)
-        self.path = os.fspath(path)
+        self.path = os.fsdecode(path)
+        try:
+            pieces = list(string.Formatter().parse(self.path))
+            # Whether the formats suit the fields' types.
+            self.path.format(**EpochRecord(1, 0.5, 0.5, 0.5)._asdict())
+        except (LookupError, ValueError, AttributeError) as error:
+            fields = ", ".join(f"{{{field}}}" for field in EpochRecord._fields)
+            raise ValueError(
+                f"path is {self.path!r} ({error}); expected none but these in braces: {fields}, with formats as in "
+                "{epoch:02d}, {loss:.3f}"
+            ) from None
+        self._fields = [field for _, field, _, _ in pieces if field is not None]
+        self._folder = os.path.dirname(pieces[0][0] if pieces else "") or os.curdir
         self.save_best_only = _check.switch(save_best_only, "save_best_only")
 
     def check(self, has_validation: bool) -> None:
-        """Raise a ValueError where there will be nothing to watch, before training begins."""
+        """Raise an error where there will be nothing to watch, nothing to name files by, or no folder to save in."""
         if self.save_best_only:
             super().check(has_validation)
+        if "validation_loss" in self._fields and not has_validation:
+            raise ValueError(f"path is {self.path!r} and validation is None; expected fit(..., validation=...)")
+        if not os.path.isdir(self._folder):
+            raise FileNotFoundError(f"path is {self.path!r} and there is no folder {self._folder!r}; expected one")
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
         """Save the run where it is to be kept."""
@@ -220,4 +250,4 @@ class ModelCheckpoint(Monitor):
 
     def save(self, trainer: "Trainer", record: EpochRecord) -> None:
         """Save the run as after an epoch."""
-        trainer.save(self.path.replace("{epoch}", str(record.epoch)))
+        trainer.save(self.path.format(**record._asdict()))

@@ -274,6 +274,30 @@ def test_model_checkpoint_after_each_epoch(tmp_path):
     np.testing.assert_array_equal(loaded.model.parameters, trainer.model.parameters)
 
 
+def test_model_checkpoint_names_files_by_the_record(tmp_path):
+    trainer, rows, held_out = problem()
+    save = ModelCheckpoint(tmp_path / "{{e}}{epoch:02d}-{validation_loss:.3f}-{loss:.2e}")
+    history = trainer.fit(*rows, epochs=3, validation=held_out, callbacks=[save])
+    expected = {f"{{e}}{epoch:02d}-{validation:.3f}-{loss:.2e}" for epoch, loss, validation, _ in history}
+    assert {path.name for path in tmp_path.iterdir()} == expected
+
+
+UNSAVABLE = [
+    ("none/run", FileNotFoundError, "there is no folder '.*none'; expected one"),
+    ("none/{epoch}", FileNotFoundError, "there is no folder '.*none'; expected one"),
+    ("none/{epoch}/run", FileNotFoundError, "there is no folder '.*none'; expected one"),
+    ("{validation_loss:.3f}", ValueError, r"path is .* and validation is None; expected fit\(\.\.\., validation="),
+]
+
+
+@pytest.mark.parametrize(("path", "error", "message"), UNSAVABLE)
+def test_model_checkpoint_that_could_not_save_is_refused_before_training(path, error, message, tmp_path):
+    trainer, rows, _ = problem()
+    with pytest.raises(error, match=message):
+        trainer.fit(*rows, callbacks=[ModelCheckpoint(tmp_path / path)])
+    assert trainer.n_updates == 0
+
+
 @pytest.mark.parametrize("epoch", [1, 2, 4])
 def test_model_checkpoint_resumes(epoch, tmp_path):
     whole, rows, held_out = problem()
@@ -540,6 +564,15 @@ BAD = [
     (lambda: ReduceOnPlateau(min_factor=-1), ValueError, "min_factor is -1; expected"),
     (lambda: ReduceOnPlateau(monitor="accuracy"), ValueError, "monitor is 'accuracy'; expected one of"),
     (lambda: ModelCheckpoint(5), TypeError, "expected str, bytes or os.PathLike object, not int"),
+    (
+        lambda: ModelCheckpoint("{epoc}"),
+        ValueError,
+        r"path is '\{epoc\}' .*; expected none but these in braces: \{epoch\}",
+    ),
+    (lambda: ModelCheckpoint("{}"), ValueError, "path is .*; expected none but these in braces"),
+    (lambda: ModelCheckpoint("{epoch"), ValueError, "path is .*; expected none but these in braces"),
+    (lambda: ModelCheckpoint("{epoch:.2q}"), ValueError, "path is .*; expected none but these in braces"),
+    (lambda: ModelCheckpoint("{loss:d}"), ValueError, "path is .*; expected none but these in braces"),
     (lambda: ModelCheckpoint("run", monitor="mse"), ValueError, "monitor is 'mse'; expected one of"),
     (lambda: ModelCheckpoint("run", save_best_only=1), TypeError, "save_best_only is 1; expected True or False"),
 ]
