@@ -260,6 +260,14 @@ class NormalizedSGD(Optimizer):
 #: Every optimiser, by the name that a saved run uses.
 OPTIMIZERS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, Adagrad, RMSprop, NormalizedSGD)}
 
+#: What the vectors of state are called, as in the formulas above and in `fastgd.kernels.update`.
+STATE_NAMES = {SGD: "m", Adam: "mv", Adagrad: "G", RMSprop: "vam", NormalizedSGD: "Gs"}
+
+
+def state_names(optimizer: Optimizer) -> str:
+    """A letter for each of an optimiser's vectors of state, in their order; more than it has, where one is left out."""
+    return next(names for kind, names in STATE_NAMES.items() if isinstance(optimizer, kind))
+
 
 def check_optimizer(optimizer: Any) -> Optimizer:
     """An optimiser, SGD() where none is given."""

@@ -16,7 +16,7 @@ from fastgd._calling import Calling, SavedCallback
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.autorate import automatic_schedule
 from fastgd.callbacks import Monitor
-from fastgd.dataset import Dataset, Reader
+from fastgd.dataset import Dataset, Reader, read_only
 from fastgd.engine import Engine
 from fastgd.history import EpochRecord, History
 from fastgd.kernels.update import PlainSGD
@@ -193,6 +193,22 @@ class Trainer:
         engine = self._prepared_engine()
         engine.rate_factor = self.learning_rate_factor
         return engine.learning_rate()
+
+    @property
+    def optimizer_state(self) -> dict[str, np.ndarray]:
+        """The optimiser's vectors of state, by the names that its formulas have for them.
+
+        Each is a read-only view, (n_parameters,), parallel to `model.parameters` and of their dtype, which follows
+        training until another optimiser is assigned. SGD: m with momentum or weight decay, else nothing; Adam,
+        AdamW: m and v, without the correction of m̂ and v̂; Adagrad: G; RMSprop: v, a, m; NormalizedSGD: G, and s in
+        the places of the first unit's weights.
+        """
+        if self._engine is not None and self._engine_optimizer is self.optimizer:
+            state = self._engine.saved_state()["optimizer.state"]
+        else:
+            optimizer, parameters = self.optimizer, self.model.parameters
+            state = np.full((optimizer.n_states, parameters.size), optimizer.initial_state, parameters.dtype)
+        return dict(zip(optimizers.state_names(self.optimizer), map(read_only, state), strict=False))
 
     def averaged_model(self) -> Model:
         """A copy of the model with the mean of its parameters since update `average_from`.
