@@ -21,7 +21,7 @@ class ArrayDataset(Dataset):
     y : array of shape (n_samples, n_outputs) or (n_samples,), optional
         Any real dtype; without it the data set can only be predicted on.
     sample_weight : array of shape (n_samples,), optional
-        Multiplies each row's loss and gradient.
+        Multiplies each row's loss and gradient; at least 0, which is checked as rows are used.
 
     Raises
     ------

@@ -225,6 +225,8 @@ class Engine:
         if not (takes_every_number(self._loss) or self._takes_targets(block)):
             # A class out of range would be an index out of range.
             return False
+        if (block.in_order(block.sample_weight) < 0).any():
+            return False
         self._call(block, first, n_epoch)
         inspected = self._state
         if self._loop.may_hide_bad_rows(block):

@@ -29,9 +29,7 @@ class Optimizer(ABC):
     initial_state: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
-        rate = self.learning_rate
-        if rate != "auto" and not isinstance(rate, Schedule):
-            object.__setattr__(self, "learning_rate", _check.non_negative(rate, "learning_rate"))
+        self._check(schedules.check_learning_rate, "learning_rate")
         self._check_settings()
 
     def _check_settings(self) -> None:  # noqa: B027 (an optimiser may have no settings)

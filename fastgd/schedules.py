@@ -236,6 +236,19 @@ SCHEDULES = {
 }
 
 
+def check_learning_rate(learning_rate: Any, name: str) -> "float | Schedule | str":
+    """A number of at least 0, a schedule, or "auto"."""
+    if isinstance(learning_rate, Schedule) or (isinstance(learning_rate, str) and learning_rate == "auto"):
+        return learning_rate
+    try:
+        return _check.non_negative(learning_rate, name)
+    except TypeError:
+        raise TypeError(
+            f"{name} is {learning_rate!r}; expected a number, 'auto' or a schedule: one of gd.schedules, or an instance "
+            "of your own subclass of gd.schedules.Schedule"
+        ) from None
+
+
 def as_schedule(learning_rate: Any) -> Schedule:
     """A schedule as it is, or a constant one."""
     if isinstance(learning_rate, Schedule):

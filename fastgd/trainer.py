@@ -251,7 +251,8 @@ class Trainer:
         epochs : int
             At least 1.
         sample_weight : array of shape (n_samples,), optional
-            Multiplies each row's loss and gradient; the mean over a batch still divides by its number of rows.
+            Multiplies each row's loss and gradient, at least 0; the mean over a batch still divides by its number of
+            rows.
         validation : Dataset, (X, y), (X, y, sample_weight) or float, optional
             Data to take `validation_loss` on after each epoch; a number between 0 and 1 holds out this fraction of the
             rows, drawn from `default_rng([seed, 0, 1])`.
@@ -271,7 +272,8 @@ class Trainer:
         ------
         ValueError, TypeError
             For arguments that are not as above and for bad validation data in memory, before anything is changed; for a
-            NaN, an infinity or a target that the loss does not take in the data, before its row changes anything.
+            NaN, an infinity, a negative weight or a target that the loss does not take in the data, before its row
+            changes anything.
         DivergenceError
             Where training stops being finite. The model keeps its last finite parameters, or gets the best as above.
         """

@@ -61,6 +61,25 @@ def test_fit(case):
 CONSTRUCTORS = {
     "negative learning rate": (lambda: gd.SGD(-1), ValueError, "learning_rate is -1; expected a finite number"),
     "NaN learning rate": (lambda: gd.SGD(float("nan")), ValueError, "learning_rate is nan"),
+    "learning rates in an array": (
+        lambda: gd.SGD(np.array([1.0, 2.0])),
+        TypeError,
+        r"learning_rate is array\(\[1\., 2\.\]\); expected a number, 'auto' or a schedule",
+    ),
+    "learning rate beyond floats": (lambda: gd.SGD(10**400), ValueError, "learning_rate is 1000.*; expected a finite"),
+    "learning rate Auto": (lambda: gd.Adam("Auto"), TypeError, "learning_rate is 'Auto'; expected a number, 'auto' or"),
+    "learning rate as a function": (
+        lambda: gd.SGD(lambda t: 1 / t),
+        TypeError,
+        r"learning_rate is <function.*; expected .* one of gd\.schedules, or .* subclass of gd\.schedules\.Schedule",
+    ),
+    "loss in an array": (
+        lambda: gd.Trainer(model_of("neuron"), loss=np.array([1, 2])),
+        ValueError,
+        r"loss is array\(\[1, 2\]\); expected one of 'half_squared_error'",
+    ),
+    "None for layers": (lambda: gd.Model(None), TypeError, "layers is None; expected a list of layers"),
+    "one layer": (lambda: gd.Model(gd.Linear(3, 1)), TypeError, r"layers is Linear\(3, 1\); expected a list of layers"),
     "learning rate as text": (lambda: gd.SGD("0.1"), TypeError, "learning_rate is '0.1'; expected a number"),
     "unknown loss": (
         lambda: gd.Trainer(model_of("neuron"), loss="hinj"),
@@ -164,6 +183,47 @@ def test_values_that_are_not_finite(name, batch_size, shuffle, value, place):
         gd.Trainer(twin, **options | {"shuffle": False}).fit(rows[0][good], rows[1][good], sample_weight=rows[2][good])
     np.testing.assert_array_equal(model.parameters, twin.parameters)
     assert trainer.n_updates == n_good // batch_rows
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("batch_size", [1, 4, None])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_negative_weights(name, batch_size, shuffle):
+    """As with values that are not finite: the parameters are those from before the row's batch."""
+    model, twin = model_of(name), model_of(name)
+    rows, targets, weight = rows_for(model, 30)
+    weight[17] = -0.5
+    options = {"optimizer": gd.SGD(0.01), "batch_size": batch_size, "shuffle": shuffle, "seed": 2}
+    trainer = gd.Trainer(model, **options)
+    with pytest.raises(ValueError, match=r"sample_weight holds -0\.5 in row 17; expected at least 0"):
+        trainer.fit(rows, targets, sample_weight=weight)
+    order = np.random.default_rng([2, 0]).permutation(30) if shuffle else np.arange(30)
+    batch_rows = batch_size or 30
+    n_good = int(np.flatnonzero(order == 17)[0]) // batch_rows * batch_rows
+    if n_good:
+        good = order[:n_good]
+        twin_trainer = gd.Trainer(twin, **options | {"shuffle": False})
+        twin_trainer.fit(rows[good], targets[good], sample_weight=weight[good])
+    np.testing.assert_array_equal(model.parameters, twin.parameters)
+    assert trainer.n_updates == n_good // batch_rows
+
+
+def test_negative_weights_elsewhere():
+    model = model_of("neuron")
+    rows, targets, weight = rows_for(model, 30)
+    weight[17] = -1
+    standardized = gd.Model([gd.Standardize(5), gd.Linear(5, 1)])
+    for call in (
+        lambda: gd.Trainer(model).step(rows, targets, weight),
+        lambda: model.loss(rows, targets, sample_weight=weight),
+        lambda: model.loss_and_gradient(rows, targets, sample_weight=weight),
+        lambda: gd.Trainer(model).fit(rows, targets, validation=(rows, targets, weight)),
+        lambda: gd.Trainer(standardized, optimizer=gd.SGD("auto")).fit(rows, targets, sample_weight=weight),
+    ):
+        with pytest.raises(ValueError, match=r"sample_weight holds -1\.0 in row 17; expected at least 0"):
+            call()
+    np.testing.assert_array_equal(model.parameters, model_of("neuron").parameters)
+    assert standardized.standardize.mean is None
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])

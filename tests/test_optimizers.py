@@ -143,7 +143,7 @@ def gradient_of(layers):
 
 
 def train_by_formulas(model, optimizer, batches, state=None):
-    """The parameters after each batch, as lists; a batch of weight zero changes nothing. A given dict takes the state."""
+    """The parameters after each batch, as lists; a batch of weight zero changes nothing. `state` is filled."""
     layers, w = baseline.as_reference(model), model.parameters.tolist()
     state = {} if state is None else state
     state["first layer"] = model.layers[0]
