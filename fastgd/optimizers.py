@@ -278,10 +278,10 @@ def check_optimizer(optimizer: Any) -> Optimizer:
     return optimizer
 
 
-def restore(description: dict[str, Any]) -> Optimizer:
-    """The optimiser that `Optimizer.describe` described."""
+def restore(description: dict[str, Any], schedule: Schedule | None = None) -> Optimizer:
+    """The optimiser that `Optimizer.describe` described, with the user's own schedule where it had one."""
     arguments = dict(description)
     kind = OPTIMIZERS[_check.choice(arguments.pop("type"), "optimizer", OPTIMIZERS)]
     if isinstance(arguments["learning_rate"], dict):
-        arguments["learning_rate"] = schedules.restore(arguments["learning_rate"])
+        arguments["learning_rate"] = schedules.restore(arguments["learning_rate"], schedule)
     return kind(**arguments)

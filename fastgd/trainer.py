@@ -397,7 +397,8 @@ class Trainer:
     def save(self, path: str | os.PathLike) -> None:
         """Write the model and everything that the run needs to go on with the same bits, as safetensors.
 
-        What the latest `fit`'s callbacks of `fastgd.callbacks` have seen is part of it. To be called between epochs or
+        What the latest `fit`'s callbacks of `fastgd.callbacks` have seen is part of it; of a schedule of your own, no
+        more than its name. To be called between epochs or
         steps; a callback may, though `callbacks.ModelCheckpoint` alone is sure to save what the others have done.
         """
         is_current = self._engine is not None and self._engine_optimizer is self.optimizer
@@ -420,21 +421,29 @@ class Trainer:
         storage.write(path, tensors, architecture=self.model.architecture(), run=run)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> "Trainer":
+    def load(cls, path: str | os.PathLike, schedule: Schedule | None = None) -> "Trainer":
         """Read a run that `save` wrote.
 
         The callbacks of its next `fit` take up what those of the same class and settings had seen.
 
+        Parameters
+        ----------
+        path : path
+        schedule : Schedule, optional
+            The run's, where its class is one of your own: the file has no more than the name of it.
+
         Raises
         ------
         ValueError
-            If the file is not one of fastgd's, or holds a model alone.
+            If the file is not one of fastgd's, or holds a model alone; if the run needs another schedule, or none.
         """
+        if schedule is not None and "own" not in as_schedule(schedule).describe():
+            raise ValueError(f"schedule is {schedule!r}; expected one of your own, as the file holds all others")
         tensors, architecture, run = storage.read(path, "architecture", "run")
         trainer = cls(
             Model.restore(architecture, tensors),
             loss=losses.restore(run["loss"]),
-            optimizer=optimizers.restore(run["optimizer"]),
+            optimizer=optimizers.restore(run["optimizer"], schedule),
             **{name: run[name] for name in _SETTINGS},
         )
         trainer.learning_rate_factor = run["learning_rate_factor"]
