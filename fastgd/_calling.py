@@ -3,15 +3,12 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from fastgd.callbacks import ModelCheckpoint, Monitor
 from fastgd.history import EpochRecord
-
-if TYPE_CHECKING:
-    from fastgd.trainer import Trainer
+from fastgd.monitor import Monitor
 
 
 @dataclass(eq=False)
@@ -73,7 +70,6 @@ class Calling:
             if isinstance(callback, Monitor):
                 callback.check(has_validation)
         self._callbacks = list(callbacks)
-        self._checkpoints = [callback for callback in callbacks if isinstance(callback, ModelCheckpoint)]
         #: Those whose state is part of a saved run.
         self.monitors = [callback for callback in callbacks if isinstance(callback, Monitor)]
 
@@ -87,7 +83,7 @@ class Calling:
                 states.remove(found)
 
     @contextlib.contextmanager
-    def of(self, trainer: "Trainer") -> Iterator[None]:
+    def of(self, trainer: Any) -> Iterator[None]:
         """Training goes on inside: callbacks hear of its beginning, and of its end however it ends."""
         self._tell("on_begin", trainer)
         try:
@@ -102,11 +98,16 @@ class Calling:
             if hasattr(callback, method):
                 getattr(callback, method)(*arguments)
 
-    def after_epoch(self, trainer: "Trainer", record: EpochRecord) -> bool:
+    def after_epoch(self, trainer: Any, record: EpochRecord) -> bool:
         """Call each; whether one wants training to stop."""
-        others = [callback for callback in self._callbacks if not isinstance(callback, ModelCheckpoint)]
-        answers = [bool(callback(trainer, record)) for callback in others]
+        answers = [bool(callback(trainer, record)) for callback in self._callbacks if not self._saves_run(callback)]
         # All take note of the epoch before one saves, as their notes are saved too.
-        for checkpoint in [checkpoint for checkpoint in self._checkpoints if checkpoint.is_due(record)]:
+        for checkpoint in [
+            callback for callback in filter(self._saves_run, self._callbacks) if callback.is_due(record)
+        ]:
             checkpoint.save(trainer, record)
         return any(answers)
+
+    @staticmethod
+    def _saves_run(callback: Any) -> bool:
+        return isinstance(callback, Monitor) and callback.saves_run

@@ -14,76 +14,18 @@ of the same class and settings takes it up, and the run goes on as if it had nev
 their state themselves.
 """
 
-import math
 import os
 import string
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from fastgd import _check
 from fastgd.history import EpochRecord
+from fastgd.monitor import Monitor
 
 if TYPE_CHECKING:
     from fastgd.trainer import Trainer
-
-
-class Monitor:
-    """What the callbacks here share: each tells whether a number of the record has become better than it was."""
-
-    #: The attributes that epochs change, and those that may differ where a saved run goes on.
-    _STATE: ClassVar[tuple[str, ...]] = ("best", "best_epoch", "_last_gain")
-    _UNSAVED: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, monitor: str, min_delta: float) -> None:
-        self.monitor = _check.choice(monitor, "monitor", EpochRecord._fields)
-        self.min_delta = _check.non_negative(min_delta, "min_delta")
-        self.best = math.inf
-        self.best_epoch = 0
-        self._last_gain: int | None = None
-
-    @property
-    def is_new(self) -> bool:
-        """Whether it has seen no epoch."""
-        return self._last_gain is None
-
-    def settings(self) -> dict[str, Any]:
-        """What tells whether another is of the same kind, as JSON can hold it."""
-        unsaved = {*self._STATE, *self._UNSAVED}
-        return {"type": type(self).__name__} | {
-            name: value for name, value in vars(self).items() if name not in unsaved
-        }
-
-    def saved_state(self) -> dict[str, Any]:
-        """What it has learnt from the epochs, by name: numbers, arrays and None."""
-        return {name.lstrip("_"): getattr(self, name) for name in self._STATE}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `saved_state` gave."""
-        for name in self._STATE:
-            setattr(self, name, state[name.lstrip("_")])
-
-    def check(self, has_validation: bool) -> None:
-        """Raise a ValueError where there will be nothing to watch, before training begins."""
-        if self.monitor == "validation_loss" and not has_validation:
-            raise ValueError(
-                f"{type(self).__name__} watches validation_loss and validation is None; expected "
-                "fit(..., validation=...), or monitor='loss'"
-            )
-
-    def improves(self, record: EpochRecord) -> bool:
-        """Take note of an epoch; whether it is the best so far by more than `min_delta`."""
-        if self._last_gain is None:
-            # Before the first epoch that it sees, which need not be that of the run, nothing was lost.
-            self._last_gain = record.epoch - 1
-        value = getattr(record, self.monitor)
-        if value is None:
-            raise ValueError(f"{self.monitor} is None in epoch {record.epoch}; expected fit(..., validation=...)")
-        # So written, what is no number is no gain.
-        if not value < self.best - self.min_delta:
-            return False
-        self.best, self.best_epoch, self._last_gain = value, record.epoch, record.epoch
-        return True
 
 
 class EarlyStopping(Monitor):
@@ -211,6 +153,7 @@ class ModelCheckpoint(Monitor):
         When `fit` begins, where the folder (the first one, where braces stand in its name) is missing.
     """
 
+    saves_run: ClassVar = True
     _UNSAVED: ClassVar = ("path", "_fields", "_folder")
 
     def __init__(self, path: str | os.PathLike, save_best_only: bool = False, monitor: str = "validation_loss") -> None:

@@ -1,11 +1,10 @@
 """Gradient descent: epochs over a data set, or one update at a time."""
 
-import contextlib
 import copy
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,19 +12,19 @@ from numpy.typing import ArrayLike
 
 from fastgd import _calling, _check, kernels, losses, optimizers, schedules, storage
 from fastgd._calling import Calling, SavedCallback
+from fastgd._validation import errors_of_validation, split_validation
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.autorate import automatic_schedule
-from fastgd.callbacks import Monitor
 from fastgd.dataset import Dataset, Reader, read_only
 from fastgd.engine import Engine
 from fastgd.history import EpochRecord, History
 from fastgd.kernels.update import PlainSGD
 from fastgd.losses import Loss
 from fastgd.model import Model
+from fastgd.monitor import Monitor
 from fastgd.optimizers import Optimizer, check_optimizer
 from fastgd.schedules import Schedule, as_schedule
 from fastgd.shuffle import Shuffle
-from fastgd.subset import split
 
 Callback = Callable[["Trainer", EpochRecord], Any]
 
@@ -280,11 +279,9 @@ class Trainer:
         dataset = as_dataset(X, y, sample_weight)
         self.model.check_fits(dataset, self.loss)
         epochs = _check.integer(epochs, "epochs", 1)
-        dataset, validation_data = self._split(dataset, validation)
-        calling = Calling(callbacks, validation_data is not None)
-        if validation_data is not None and validation_data.is_in_memory:
-            with _of_validation():
-                self.model.check_rows(validation_data, self.loss)
+        calling = Calling(callbacks, validation is not None)
+        rng = np.random.default_rng([self.seed, 0, _HELD_OUT])
+        dataset, validation_data = split_validation(dataset, validation, self.model, self.loss, rng)
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
         engine, reader = self._ready(dataset, batch_rows)
@@ -310,12 +307,11 @@ class Trainer:
     ) -> EpochRecord:
         began = time.perf_counter()
         epoch = len(self.history)
-        if self.shuffle:
-            dataset = reader.dataset
-            reader.order = Shuffle(dataset.n_samples, dataset.n_features, self.seed, epoch)
+        n_samples, n_features = reader.dataset.n_samples, reader.dataset.n_features
+        reader.order = Shuffle(n_samples, n_features, self.seed, epoch) if self.shuffle else None
         loss = engine.train_epoch(reader, epoch + 1, on_rows)
         seconds = time.perf_counter() - began
-        with _of_validation():
+        with errors_of_validation():
             validation_loss = None if validation is None else self.model.loss(validation, loss=self.loss)
         record = EpochRecord(epoch + 1, loss, validation_loss, seconds)
         self.history.append(record)
@@ -373,26 +369,6 @@ class Trainer:
         return kernels.Regularization(
             l2, l1, is_proximal, *(math.inf if bound is None else float(bound) for bound in bounds)
         )
-
-    def _split(self, dataset: Dataset, validation: Any) -> tuple[Dataset, Dataset | None]:
-        """The rows to train on, and those to validate on."""
-        if validation is None:
-            return dataset, None
-        if isinstance(validation, float):
-            return split(dataset, validation, np.random.default_rng([self.seed, 0, _HELD_OUT]))
-        if isinstance(validation, Dataset):
-            held_out = validation
-        elif isinstance(validation, tuple | list) and len(validation) in (2, 3):
-            with _of_validation():
-                held_out = as_dataset(*validation)
-        else:
-            raise TypeError(
-                f"validation is a {type(validation).__name__}; expected a Dataset, (X, y), (X, y, sample_weight) or a "
-                "fraction"
-            )
-        with _of_validation():
-            self.model.check_fits(held_out, self.loss)
-        return dataset, held_out
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model and everything that the run needs to go on with the same bits, as safetensors.
@@ -464,16 +440,6 @@ _SETTINGS = [
     *("clip_value", "clip_norm", "max_norm", "average_from"),
 ]
 _FIXED = {"model", "loss", *_SETTINGS} - {"batch_size", "shuffle"}
-
-
-@contextlib.contextmanager
-def _of_validation() -> Iterator[None]:
-    """Errors say that they are of the validation data."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"validation: {error}") from None
 
 
 class _Progress:

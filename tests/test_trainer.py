@@ -153,6 +153,20 @@ def test_an_optimizer_that_a_callback_assigns_counts_at_once(tmp_path):
     assert trainer.n_updates == loaded.n_updates == 4 * 8
 
 
+def test_an_order_that_a_callback_assigns_counts_from_the_next_epoch_on():
+    X, y, _ = rows_for(model_of("neuron"), 30)
+    trainer, twin = (gd.Trainer(model_of("neuron"), optimizer=gd.SGD(0.03), shuffle=True) for _ in range(2))
+
+    def change(trainer, record):
+        trainer.shuffle = record.epoch == 2
+
+    trainer.fit(X, y, epochs=3, callbacks=[change])
+    for shuffle in (True, False, True):
+        twin.shuffle = shuffle
+        twin.fit(X, y)
+    np.testing.assert_array_equal(trainer.model.parameters, twin.model.parameters)
+
+
 BAD_SETTINGS = [
     ("batch_size", 0, ValueError, "batch_size is 0; expected at least 1"),
     ("batch_size", 2.0, TypeError, r"batch_size is 2\.0; expected an integer"),
