@@ -54,6 +54,7 @@ class EarlyStopping(Monitor):
         The epoch that had it, from 1; 0 before there is one.
     """
 
+    _SETTINGS: ClassVar = (*Monitor._SETTINGS, "patience", "restore_best")
     _STATE: ClassVar = (*Monitor._STATE, "_parameters", "_where_training_was", "_has_stopped")
 
     def __init__(
@@ -105,6 +106,7 @@ class ReduceOnPlateau(Monitor):
         A field of the record: "validation_loss" or "loss".
     """
 
+    _SETTINGS: ClassVar = (*Monitor._SETTINGS, "factor", "patience", "min_factor")
     _STATE: ClassVar = (*Monitor._STATE, "_last_change")
 
     def __init__(
@@ -154,7 +156,8 @@ class ModelCheckpoint(Monitor):
     """
 
     saves_run: ClassVar = True
-    _UNSAVED: ClassVar = ("path", "_fields", "_folder")
+    # Where a run goes on, it may save elsewhere.
+    _SETTINGS: ClassVar = (*Monitor._SETTINGS, "save_best_only")
 
     def __init__(self, path: str | os.PathLike, save_best_only: bool = False, monitor: str = "validation_loss") -> None:
         super().__init__(monitor, 0.0)

@@ -12,9 +12,9 @@ class Monitor:
 
     #: Whether it saves the run, to be asked by `is_due` and then `save` when all others were called.
     saves_run: ClassVar[bool] = False
-    #: The attributes that epochs change, and those that may differ where a saved run goes on.
+    #: The attributes that tell whether one of a saved run is the same, and those that epochs change.
+    _SETTINGS: ClassVar[tuple[str, ...]] = ("monitor", "min_delta")
     _STATE: ClassVar[tuple[str, ...]] = ("best", "best_epoch", "_last_gain")
-    _UNSAVED: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, monitor: str, min_delta: float) -> None:
         self.monitor = _check.choice(monitor, "monitor", EpochRecord._fields)
@@ -30,10 +30,7 @@ class Monitor:
 
     def settings(self) -> dict[str, Any]:
         """What tells whether another is of the same kind, as JSON can hold it."""
-        unsaved = {*self._STATE, *self._UNSAVED}
-        return {"type": type(self).__name__} | {
-            name: value for name, value in vars(self).items() if name not in unsaved
-        }
+        return {"type": type(self).__name__} | {name: getattr(self, name) for name in self._SETTINGS}
 
     def saved_state(self) -> dict[str, Any]:
         """What it has learnt from the epochs, by name: numbers, arrays and None."""

@@ -65,8 +65,8 @@ class Trainer:
     max_norm : float, optional
         Bound on the norm of each unit's incoming weights, more than 0.
     average_from : int, optional
-        The number of the update, from 1, from which on the mean of the parameters is kept: Polyak-Ruppert averaging,
-        see `averaged_model`.
+        The number of the optimiser's update, from 1, from which on the mean of the parameters is kept: Polyak-Ruppert
+        averaging, see `averaged_model`.
 
     Attributes
     ----------
@@ -202,8 +202,9 @@ class Trainer:
         AdamW: m and v, without the correction of m̂ and v̂; Adagrad: G; RMSprop: v, a, m; NormalizedSGD: G, and s in
         the places of the first unit's weights.
         """
-        if self._engine is not None and self._engine_optimizer is self.optimizer:
-            state = self._engine.saved_state()["optimizer.state"]
+        engine = self._current_engine
+        if engine is not None:
+            state = engine.saved_state()["optimizer.state"]
         else:
             optimizer, parameters = self.optimizer, self.model.parameters
             state = np.full((optimizer.n_states, parameters.size), optimizer.initial_state, parameters.dtype)
@@ -217,10 +218,13 @@ class Trainer:
         ValueError
             If no average was asked for, or none has begun.
         """
-        average = None if self._engine is None else self._engine.average
+        engine = self._current_engine
+        average = None if engine is None else engine.average
         if average is None:
+            n_updates = 0 if engine is None else engine.n_updates
             raise ValueError(
-                f"average_from is {self.average_from} and {self.n_updates} updates were made; expected to be past it"
+                f"average_from is {self.average_from} and {n_updates} updates were made with this optimizer; expected "
+                "to be past it"
             )
         averaged = copy.deepcopy(self.model)
         averaged.parameters = average
@@ -289,7 +293,7 @@ class Trainer:
         self._monitors, self._loaded_callbacks = calling.monitors, []
         with calling.of(self), _Progress(epochs * n_samples, progress) as bar:
             for _ in range(epochs):
-                if self._engine_optimizer is not self.optimizer:
+                if self._current_engine is None:
                     # A callback has assigned another.
                     engine, reader = self._ready(dataset, batch_rows)
                 engine.rate_factor = self.learning_rate_factor
@@ -348,8 +352,13 @@ class Trainer:
             dataset, self.model.dtype, engine.chunk_rows, self.model.mean_and_scale, in_place=in_place
         )
 
+    @property
+    def _current_engine(self) -> Engine | None:
+        """What has trained, unless another optimiser is to begin afresh."""
+        return self._engine if self._engine_optimizer is self.optimizer else None
+
     def _prepared_engine(self) -> Engine:
-        if self._engine is None or self._engine_optimizer is not self.optimizer:
+        if self._current_engine is None:
             # A new optimiser starts afresh, and so does its count of updates.
             self._past_updates = self.n_updates
             rate = self._measured_rate if self.optimizer.learning_rate == "auto" else self.optimizer.learning_rate
@@ -377,7 +386,7 @@ class Trainer:
         more than its name. To be called between epochs or
         steps; a callback may, though `callbacks.ModelCheckpoint` alone is sure to save what the others have done.
         """
-        is_current = self._engine is not None and self._engine_optimizer is self.optimizer
+        engine = self._current_engine
         run = {name: getattr(self, name) for name in _SETTINGS}
         callbacks, callback_tensors = _calling.describe(
             [SavedCallback(monitor.settings(), monitor.saved_state()) for monitor in self._monitors]
@@ -389,10 +398,10 @@ class Trainer:
             "optimizer": self.optimizer.describe(),
             "learning_rate_factor": self.learning_rate_factor,
             "measured_rate": self._measured_rate and self._measured_rate.describe(),
-            "past_updates": self._past_updates if is_current else self.n_updates,
+            "past_updates": self.n_updates if engine is None else self._past_updates,
             "history": [list(record) for record in self.history],
         }
-        state = (self._engine.saved_state() if is_current else {}) | callback_tensors
+        state = ({} if engine is None else engine.saved_state()) | callback_tensors
         tensors = self.model.tensors() | {f"run.{name}": tensor for name, tensor in state.items()}
         storage.write(path, tensors, architecture=self.model.architecture(), run=run)
 

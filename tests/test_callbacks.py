@@ -399,6 +399,21 @@ def test_a_run_that_ended_with_the_best_parameters_goes_on_from_a_file(tmp_path)
     np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
 
 
+class Logging(EarlyStopping):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.seen = [object()]
+
+
+def test_callbacks_derived_from_these_are_part_of_a_run(tmp_path):
+    trainer, rows, held_out = problem()
+    used, new, other = Logging(patience=9), Logging(patience=9), EarlyStopping(patience=9)
+    trainer.fit(*rows, epochs=2, validation=held_out, callbacks=[used, ModelCheckpoint(tmp_path / "run")])
+    held_out[1][:] *= 100
+    gd.Trainer.load(tmp_path / "run").fit(*rows, validation=held_out, callbacks=[new, other])
+    assert new.best == used.best < other.best
+
+
 OTHERS = [EarlyStopping(patience=3), EarlyStopping(patience=2, min_delta=0.1), ReduceOnPlateau(patience=2)]
 
 

@@ -153,6 +153,23 @@ def test_an_optimizer_that_a_callback_assigns_counts_at_once(tmp_path):
     assert trainer.n_updates == loaded.n_updates == 4 * 8
 
 
+def test_another_optimizer_averages_afresh(tmp_path):
+    """From when it is assigned on, as from a file."""
+    X, y, _ = rows_for(model_of("neuron"), 30)
+    trainer = gd.Trainer(model_of("neuron"), average_from=20)
+    trainer.fit(X, y)
+    trainer.averaged_model()
+    trainer.optimizer = gd.Adam()
+    trainer.save(tmp_path / "run")
+    for each in (trainer, gd.Trainer.load(tmp_path / "run")):
+        with pytest.raises(
+            ValueError, match="average_from is 20 and 0 updates were made with this optimizer; expected"
+        ):
+            each.averaged_model()
+        each.fit(X, y)
+        assert (each.averaged_model().parameters != each.model.parameters).any()
+
+
 def test_an_order_that_a_callback_assigns_counts_from_the_next_epoch_on():
     X, y, _ = rows_for(model_of("neuron"), 30)
     trainer, twin = (gd.Trainer(model_of("neuron"), optimizer=gd.SGD(0.03), shuffle=True) for _ in range(2))
