@@ -70,6 +70,7 @@ class Engine:
         self._slice_rows = 1
         self._batch_rows = 0
         # Those of a user's own schedule, for the updates that the last call made.
+        self._checks_rates = not schedules.is_known(schedule)
         self._used_rates = np.empty(0)
         self._has_run = False
         self._loop: Loop | None = None
@@ -99,7 +100,8 @@ class Engine:
         first = self._progress[1] + 1
         if self._schedule.is_constant(first, first + n_updates - 1):
             n_updates = 1
-        return self.rate_factor * schedules.rates(self._schedule, np.arange(1.0, n_updates + 1) + self._progress[1])
+        t = np.arange(1.0, n_updates + 1) + self._progress[1]
+        return self.rate_factor * (schedules.rates(self._schedule, t) if self._checks_rates else self._schedule(t))
 
     def prepare(self, batch_rows: int) -> None:
         """Have buffers for batches of up to so many rows."""
@@ -228,7 +230,7 @@ class Engine:
         if not (takes_every_number(self._loss) or self._takes_targets(block)):
             # A class out of range would be an index out of range.
             return False
-        if (block.in_order(block.sample_weight) < 0).any():
+        if block.sample_weight.size and (block.in_order(block.sample_weight) < 0).any():
             return False
         self._call(block, first, n_epoch)
         inspected = (*self._state, self._used_rates)
@@ -257,7 +259,7 @@ class Engine:
     def _train(self, block: Block, first: int, n_epoch: int) -> None:
         rates, before = self._rates(block.n_samples // self._batch_rows + 2), self.n_updates
         self._loop.run(block, rates, first, n_epoch)
-        if not schedules.is_known(self._schedule):
+        if self._checks_rates:
             self._used_rates = rates[: self.n_updates - before]
 
     @staticmethod

@@ -278,10 +278,8 @@ def is_known(schedule: Schedule) -> bool:
 
 
 def rates(schedule: Schedule, t: np.ndarray) -> np.ndarray:
-    """The rates of the updates t, (n,) float64; NaN where a user's own schedule gives a negative one."""
+    """The rates of the updates t, (n,) float64, of a user's own schedule; NaN where it gives a negative one."""
     given = schedule(t)
-    if is_known(schedule):
-        return given
     try:
         checked = np.asarray(given, np.float64)
     except (TypeError, ValueError):
