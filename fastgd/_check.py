@@ -42,6 +42,8 @@ def non_negative(value: Any, name: str) -> float:
     """A finite number, zero or more."""
     try:
         checked = None if isinstance(value, str | bool | np.bool_) else float(value)
+    except OverflowError:
+        checked = math.inf
     except (TypeError, ValueError):
         checked = None
     if checked is None:
@@ -84,7 +86,8 @@ def switch(value: Any, name: str) -> bool:
 
 def choice(value: Any, name: str, allowed: Iterable[str]) -> str:
     """One of the known names."""
-    if value not in (known := list(allowed)):
+    known = list(allowed)
+    if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} is {value!r}; expected one of {', '.join(map(repr, known))}")
     return value
 

@@ -21,7 +21,7 @@ class ArrayDataset(Dataset):
     y : array of shape (n_samples, n_outputs) or (n_samples,), optional
         Any real dtype; without it the data set can only be predicted on.
     sample_weight : array of shape (n_samples,), optional
-        Multiplies each row's loss and gradient.
+        Multiplies each row's loss and gradient; at least 0, which is checked as rows are used.
 
     Raises
     ------
@@ -65,6 +65,11 @@ class ArrayDataset(Dataset):
     def is_mapped(self) -> bool:
         """Whether X is a read-only memory map."""
         return self._mapping is not None
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether X is anything but a read-only memory map."""
+        return not self.is_mapped
 
     def release(self, start: int, stop: int) -> None:
         """Give the pages of a memory map back."""

@@ -1,45 +1,39 @@
 """Callbacks for `Trainer.fit`: called after each epoch as `callback(trainer, record)`; one that returns True stops it.
 
-The names are those that Keras users know. A callback that is used again goes on from what it has seen; make a new one
-for a new run.
+One of your own may be any function of these two. Where it is an object, it may have two methods more, which `fit` calls
+when nothing stands in the way of training, and when training is over:
+
+    on_begin(trainer)
+    on_end(trainer, error)      error : None, or the exception that ended it, such as DivergenceError, KeyboardInterrupt
+
+They are called in the order given, but that each ModelCheckpoint saves after all others, and so what they have done.
+
+The names here are those that Keras users know. A callback that is used again goes on from what it has seen; make a new
+one for a new run. What those here have seen is part of a saved run: in the first `fit` after `Trainer.load`, a new one
+of the same class and settings takes it up, and the run goes on as if it had never stopped. Callbacks of your own keep
+their state themselves.
 """
 
-import math
 import os
-from typing import TYPE_CHECKING
+import string
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from fastgd import _check
 from fastgd.history import EpochRecord
+from fastgd.monitor import Monitor
 
 if TYPE_CHECKING:
     from fastgd.trainer import Trainer
 
 
-class _Monitor:
-    """Tells whether a number of the record has become better than it was."""
+class EarlyStopping(Monitor):
+    """Stop when a loss has not become smaller for some epochs, and keep the best parameters.
 
-    def __init__(self, monitor: str, min_delta: float) -> None:
-        self.monitor = _check.choice(monitor, "monitor", EpochRecord._fields)
-        self.min_delta = _check.non_negative(min_delta, "min_delta")
-        self.best = math.inf
-        self.best_epoch = 0
-
-    def improves(self, record: EpochRecord) -> bool:
-        """Take note of an epoch; whether it is the best so far by more than `min_delta`."""
-        value = getattr(record, self.monitor)
-        if value is None:
-            raise ValueError(f"{self.monitor} is None in epoch {record.epoch}; expected fit(..., validation=...)")
-        # So written, what is no number is no gain.
-        if not value < self.best - self.min_delta:
-            return False
-        self.best, self.best_epoch = value, record.epoch
-        return True
-
-
-class EarlyStopping(_Monitor):
-    """Stop when a loss has not become smaller for some epochs.
+    They are put back whenever `fit` ends: after its last epoch, stopped by this callback or another, by Ctrl-C or by a
+    DivergenceError. Unless it was stopped or ended by an error, a later `fit` with the same callback goes on from where
+    training was, so that two calls of one epoch each do the same as one call of two.
 
     Parameters
     ----------
@@ -48,17 +42,20 @@ class EarlyStopping(_Monitor):
     min_delta : float
         By how much the loss must fall to count as a gain, at least 0.
     restore_best : bool
-        Whether the model gets back the parameters of its best epoch, when this callback ends the training.
+        Whether the model has the parameters of its best epoch when training ends, or the last.
     monitor : str
         A field of the record: "validation_loss" or "loss".
 
     Attributes
     ----------
     best : float
-        The smallest loss.
+        The smallest loss, where only a fall by more than min_delta counts.
     best_epoch : int
-        The epoch that had it, from 1.
+        The epoch that had it, from 1; 0 before there is one.
     """
+
+    _SETTINGS: ClassVar = (*Monitor._SETTINGS, "patience", "restore_best")
+    _STATE: ClassVar = (*Monitor._STATE, "_parameters", "_where_training_was", "_has_stopped")
 
     def __init__(
         self, patience: int = 5, min_delta: float = 0.0, restore_best: bool = True, monitor: str = "validation_loss"
@@ -67,20 +64,32 @@ class EarlyStopping(_Monitor):
         self.patience = _check.integer(patience, "patience", 1)
         self.restore_best = _check.switch(restore_best, "restore_best")
         self._parameters: np.ndarray | None = None
+        self._where_training_was: np.ndarray | None = None
+        self._has_stopped = False
+
+    def on_begin(self, trainer: "Trainer") -> None:
+        """Go on from where training was, unless the model was given other parameters since."""
+        was, self._where_training_was = self._where_training_was, None
+        if was is not None and np.array_equal(trainer.model.parameters, self._parameters):
+            trainer.model.parameters = was
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> bool:
         """Return whether to stop."""
         if self.improves(record):
-            self._parameters = trainer.model.parameters.copy()
-            return False
-        if record.epoch - self.best_epoch < self.patience:
-            return False
-        if self.restore_best and self._parameters is not None:
-            trainer.model.parameters = self._parameters
-        return True
+            self._parameters = trainer.model.parameters.copy() if self.restore_best else None
+        self._has_stopped = record.epoch - self._last_gain >= self.patience
+        return self._has_stopped
+
+    def on_end(self, trainer: "Trainer", error: BaseException | None) -> None:
+        """Put the best parameters back."""
+        if self._parameters is None:
+            return
+        if error is None and not self._has_stopped:
+            self._where_training_was = trainer.model.parameters.copy()
+        trainer.model.parameters = self._parameters
 
 
-class ReduceOnPlateau(_Monitor):
+class ReduceOnPlateau(Monitor):
     """Multiply the learning rate by a factor when a loss has not become smaller for some epochs.
 
     Parameters
@@ -96,6 +105,9 @@ class ReduceOnPlateau(_Monitor):
     monitor : str
         A field of the record: "validation_loss" or "loss".
     """
+
+    _SETTINGS: ClassVar = (*Monitor._SETTINGS, "factor", "patience", "min_factor")
+    _STATE: ClassVar = (*Monitor._STATE, "_last_change")
 
     def __init__(
         self,
@@ -116,30 +128,72 @@ class ReduceOnPlateau(_Monitor):
         """Lower the trainer's rate where it is time."""
         if self.improves(record):
             return
-        if record.epoch - max(self.best_epoch, self._last_change) >= self.patience:
+        if record.epoch - max(self._last_gain, self._last_change) >= self.patience:
             lowered = max(trainer.learning_rate_factor * self.factor, self.min_factor)
             trainer.learning_rate_factor = min(lowered, trainer.learning_rate_factor)
             self._last_change = record.epoch
 
 
-class ModelCheckpoint(_Monitor):
+class ModelCheckpoint(Monitor):
     """Save the run after each epoch, or after each that is the best so far.
 
     Parameters
     ----------
     path : path
-        Where `Trainer.save` writes; "{epoch}" in it becomes the epoch's number.
+        Where `Trainer.save` writes, into a folder that exists. Fields of the record in braces are filled in as by
+        `str.format`: "runs/{epoch:02d}-{validation_loss:.3f}.safetensors".
     save_best_only : bool
     monitor : str
         A field of the record: "validation_loss" or "loss"; read with save_best_only alone.
+
+    Raises
+    ------
+    ValueError
+        For a path with braces that hold anything else; when `fit` begins, where they need validation data and there is
+        none.
+    FileNotFoundError
+        When `fit` begins, where the folder (the first one, where braces stand in its name) is missing.
     """
+
+    saves_run: ClassVar = True
+    # Where a run goes on, it may save elsewhere.
+    _SETTINGS: ClassVar = (*Monitor._SETTINGS, "save_best_only")
 
     def __init__(self, path: str | os.PathLike, save_best_only: bool = False, monitor: str = "validation_loss") -> None:
         super().__init__(monitor, 0.0)
-        self.path = os.fspath(path)
+        self.path = os.fsdecode(path)
+        try:
+            pieces = list(string.Formatter().parse(self.path))
+            # Whether the formats suit the fields' types.
+            self.path.format(**EpochRecord(1, 0.5, 0.5, 0.5)._asdict())
+        except (LookupError, ValueError, AttributeError) as error:
+            fields = ", ".join(f"{{{field}}}" for field in EpochRecord._fields)
+            raise ValueError(
+                f"path is {self.path!r} ({error}); expected none but these in braces: {fields}, with formats as in "
+                "{epoch:02d}, {loss:.3f}"
+            ) from None
+        self._fields = [field for _, field, _, _ in pieces if field is not None]
+        self._folder = os.path.dirname(pieces[0][0] if pieces else "") or os.curdir
         self.save_best_only = _check.switch(save_best_only, "save_best_only")
+
+    def check(self, has_validation: bool) -> None:
+        """Raise an error where there will be nothing to watch, nothing to name files by, or no folder to save in."""
+        if self.save_best_only:
+            super().check(has_validation)
+        if "validation_loss" in self._fields and not has_validation:
+            raise ValueError(f"path is {self.path!r} and validation is None; expected fit(..., validation=...)")
+        if not os.path.isdir(self._folder):
+            raise FileNotFoundError(f"path is {self.path!r} and there is no folder {self._folder!r}; expected one")
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
         """Save the run where it is to be kept."""
-        if not self.save_best_only or self.improves(record):
-            trainer.save(self.path.replace("{epoch}", str(record.epoch)))
+        if self.is_due(record):
+            self.save(trainer, record)
+
+    def is_due(self, record: EpochRecord) -> bool:
+        """Take note of an epoch; whether the run is to be saved after it."""
+        return not self.save_best_only or self.improves(record)
+
+    def save(self, trainer: "Trainer", record: EpochRecord) -> None:
+        """Save the run as after an epoch."""
+        trainer.save(self.path.format(**record._asdict()))

@@ -98,6 +98,11 @@ class Dataset(ABC):
         """Whether X is a memory-mapped file."""
         return False
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the rows are arrays in memory, which may be looked through once more at little cost."""
+        return False
+
     def release(self, start: int, stop: int) -> None:  # noqa: B027 (most sources hold nothing)
         """Say that rows start to stop have been used, so that memory they hold can go."""
 
@@ -263,7 +268,7 @@ def all_finite(array: np.ndarray) -> bool:
 
 
 def require_finite(block: Block, row_of: Callable[[int], int] = int) -> None:
-    """Raise a ValueError that names the first row of a block with a NaN or infinity.
+    """Raise a ValueError that names the first row of a block with a NaN, an infinity or a negative weight.
 
     row_of : callable
         Turns a row of the block into a row of the data set.
@@ -277,3 +282,7 @@ def require_finite(block: Block, row_of: Callable[[int], int] = int) -> None:
             value = array[tuple(bad[0])]
             place = f"row {row_of(int(bad[0][0]))}{column}"
             raise ValueError(f"{name} holds {value} (as {array.dtype}) in {place}; expected finite numbers")
+    negative = np.flatnonzero(block.sample_weight < 0)
+    if len(negative):
+        value = block.sample_weight[negative[0]]
+        raise ValueError(f"sample_weight holds {value} in row {row_of(int(negative[0]))}; expected at least 0")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastgd import kernels
+from fastgd import kernels, schedules
 from fastgd._collector import collection_paused
 from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
@@ -69,6 +69,9 @@ class Engine:
         self._progress = np.zeros(3)
         self._slice_rows = 1
         self._batch_rows = 0
+        # Those of a user's own schedule, for the updates that the last call made.
+        self._checks_rates = not schedules.is_known(schedule)
+        self._used_rates = np.empty(0)
         self._has_run = False
         self._loop: Loop | None = None
 
@@ -97,7 +100,8 @@ class Engine:
         first = self._progress[1] + 1
         if self._schedule.is_constant(first, first + n_updates - 1):
             n_updates = 1
-        return self.rate_factor * self._schedule(np.arange(1.0, n_updates + 1) + self._progress[1])
+        t = np.arange(1.0, n_updates + 1) + self._progress[1]
+        return self.rate_factor * (schedules.rates(self._schedule, t) if self._checks_rates else self._schedule(t))
 
     def prepare(self, batch_rows: int) -> None:
         """Have buffers for batches of up to so many rows."""
@@ -215,6 +219,7 @@ class Engine:
         """Say why a step that begins at a position of the epoch is not finite."""
         require_finite(step, row_of)
         require_targets(self._loss, step.y, self._model.out_features, row_of)
+        schedules.require_rate(self._schedule, self._progress[1] + 1)
         raise DivergenceError(
             f"training diverged at epoch {epoch}, step {position // self._batch_rows + 1}, with learning rate "
             f"{self.learning_rate():g}: loss or parameters are no longer finite. The model keeps its last finite "
@@ -227,8 +232,10 @@ class Engine:
         if not (takes_every_number(self._loss) or self._takes_targets(block)):
             # A class out of range would be an index out of range.
             return False
+        if block.sample_weight.size and (block.in_order(block.sample_weight) < 0).any():
+            return False
         self._call(block, first, n_epoch)
-        inspected = self._state
+        inspected = (*self._state, self._used_rates)
         if self._loop.may_hide_bad_rows(block):
             inspected = (*inspected, block.X)
         if self._has_zero_weights(block):
@@ -252,7 +259,10 @@ class Engine:
         self._has_run = True
 
     def _train(self, block: Block, first: int, n_epoch: int) -> None:
-        self._loop.run(block, self._rates(block.n_samples // self._batch_rows + 2), first, n_epoch)
+        rates, before = self._rates(block.n_samples // self._batch_rows + 2), self.n_updates
+        self._loop.run(block, rates, first, n_epoch)
+        if self._checks_rates:
+            self._used_rates = rates[: self.n_updates - before]
 
     @staticmethod
     def _copy(source: tuple[np.ndarray, ...], destination: tuple[np.ndarray, ...]) -> None:

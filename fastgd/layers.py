@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd import _check
+from fastgd.arrays import ArrayDataset
 from fastgd.dataset import Dataset, blocks, require_finite
 from fastgd.kernels import activation
 from fastgd.kernels.addressed import AddressedKernel
@@ -241,17 +242,16 @@ class Standardize:
     def mean_and_scale(self) -> tuple[np.ndarray, np.ndarray]:
         """What was learnt: two float64 arrays of shape (n_features,)."""
         if self.mean is None:
-            raise ValueError(
-                "the Standardize layer has no mean and scale yet; train the model, or call its fit(dataset)"
-            )
+            raise ValueError("the Standardize layer has no mean and scale yet; train the model, or call its fit(X)")
         return self.mean, self.scale
 
-    def fit(self, dataset: Dataset) -> "Standardize":
-        """Learn mean and scale from every row of a data set, in one pass.
+    def fit(self, dataset: ArrayLike | Dataset) -> "Standardize":
+        """Learn mean and scale from every row of a data set or of an array (n_samples, n_features), in one pass.
 
         Blocks are joined by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
         computing sample variances" (1979), in float64. Sample weights do not count.
         """
+        dataset = dataset if isinstance(dataset, Dataset) else ArrayDataset(dataset)
         if dataset.n_features != self.n_features:
             shape = (dataset.n_samples, dataset.n_features)
             raise ValueError(f"X has shape {shape}; expected (n_samples, {self.n_features})")

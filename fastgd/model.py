@@ -3,7 +3,7 @@
 import copy
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastgd import _check, kernels, storage
 from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.dataset import Block, Dataset, blocks, require_finite
+from fastgd.dataset import Block, Dataset, MeanAndScale, blocks, require_finite
 from fastgd.kernels.memory import LINE_BYTES, aligned_empty
 from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
@@ -60,6 +60,8 @@ class Model:
     def __init__(self, layers: Sequence[Layer], dtype: DTypeLike = "float32", seed: int = 0) -> None:
         self.dtype = _check.model_dtype(dtype)
         seed = _check.integer(seed, "seed", 0)
+        if not isinstance(layers, Iterable):
+            raise TypeError(f"layers is {layers!r}; expected a list of layers")
         self.layers: tuple[Layer, ...] = tuple(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
         self._stack = self.layers if self.standardize is None else self.layers[1:]
@@ -217,7 +219,7 @@ class Model:
         loss : str, or what a function of `fastgd.losses` returns
             See `fastgd.losses`. Dropout drops nothing here.
         sample_weight : array of shape (n_samples,), optional
-            The v; ones by default.
+            The v, at least 0; ones by default.
         parameters : array of shape (n_parameters,), optional
             Where to take loss and gradient, in place of the model's own parameters, which stay as they are. So
             `lambda p: model.loss_and_gradient(X, y, parameters=p)` suits `scipy.optimize.minimize(..., jac=True)`.
@@ -230,7 +232,7 @@ class Model:
         Raises
         ------
         ValueError, TypeError
-            For wrong shapes or dtypes, an unknown loss, or a NaN or infinity in X, y or the weights.
+            For wrong shapes or dtypes, an unknown loss, a NaN or infinity in X, y or the weights, or a negative weight.
         """
         loss = as_loss(loss)
         dataset = as_dataset(X, y, sample_weight)
@@ -254,9 +256,19 @@ class Model:
                 gradient += chunk_gradient
         return total / dataset.n_samples, gradient
 
+    def check_rows(self, dataset: Dataset, loss: Loss) -> None:
+        """Raise a ValueError that names the first row with a value that training would refuse."""
+        for _ in self._checked(dataset, loss, self.dtype if self.standardize is None else dataset.dtype):
+            pass
+
     def _blocks(self, dataset: Dataset, loss: Loss | None = None) -> Iterator[tuple[int, Block]]:
         """Every row once, as (first row, block), checked; as the first layer after Standardize takes them."""
-        for start, block in blocks(dataset, self.dtype, self.mean_and_scale):
+        return self._checked(dataset, loss, self.dtype, self.mean_and_scale)
+
+    def _checked(
+        self, dataset: Dataset, loss: Loss | None, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None
+    ) -> Iterator[tuple[int, Block]]:
+        for start, block in blocks(dataset, dtype, mean_and_scale):
             row_of = functools.partial(_row_number, dataset, start)
             require_finite(block, row_of)
             if loss is not None:

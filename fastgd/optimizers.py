@@ -29,9 +29,7 @@ class Optimizer(ABC):
     initial_state: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
-        rate = self.learning_rate
-        if rate != "auto" and not isinstance(rate, Schedule):
-            object.__setattr__(self, "learning_rate", _check.non_negative(rate, "learning_rate"))
+        self._check(schedules.check_learning_rate, "learning_rate")
         self._check_settings()
 
     def _check_settings(self) -> None:  # noqa: B027 (an optimiser may have no settings)
@@ -260,6 +258,14 @@ class NormalizedSGD(Optimizer):
 #: Every optimiser, by the name that a saved run uses.
 OPTIMIZERS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, Adagrad, RMSprop, NormalizedSGD)}
 
+#: What the vectors of state are called, as in the formulas above and in `fastgd.kernels.update`.
+STATE_NAMES = {SGD: "m", Adam: "mv", Adagrad: "G", RMSprop: "vam", NormalizedSGD: "Gs"}
+
+
+def state_names(optimizer: Optimizer) -> str:
+    """A letter for each of an optimiser's vectors of state, in their order; more than it has, where one is left out."""
+    return next(names for kind, names in STATE_NAMES.items() if isinstance(optimizer, kind))
+
 
 def check_optimizer(optimizer: Any) -> Optimizer:
     """An optimiser, SGD() where none is given."""
@@ -272,10 +278,10 @@ def check_optimizer(optimizer: Any) -> Optimizer:
     return optimizer
 
 
-def restore(description: dict[str, Any]) -> Optimizer:
-    """The optimiser that `Optimizer.describe` described."""
+def restore(description: dict[str, Any], schedule: Schedule | None = None) -> Optimizer:
+    """The optimiser that `Optimizer.describe` described, with the user's own schedule where it had one."""
     arguments = dict(description)
     kind = OPTIMIZERS[_check.choice(arguments.pop("type"), "optimizer", OPTIMIZERS)]
     if isinstance(arguments["learning_rate"], dict):
-        arguments["learning_rate"] = schedules.restore(arguments["learning_rate"])
+        arguments["learning_rate"] = schedules.restore(arguments["learning_rate"], schedule)
     return kind(**arguments)

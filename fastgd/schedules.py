@@ -1,6 +1,11 @@
 """Learning rates that change with the number of updates. Any optimiser takes one in place of a number.
 
-Each is a function of t, the number of the update from 1, given as an array.
+Each is a function of t, the number of the update from 1: a number, or an array of integers or float64. One of your own
+is a subclass of Schedule with this function:
+
+    class Halving(gd.schedules.Schedule):
+        def __call__(self, t):
+            return 0.1 / 2 ** ((t - 1) // 1000)
 """
 
 from abc import ABC, abstractmethod
@@ -13,18 +18,23 @@ from fastgd import _check
 
 
 class Schedule(ABC):
-    """The learning rate of each update."""
+    """The learning rate of each update, a function of its number alone.
+
+    Training that meets a rate that is negative or not finite ends there with a ValueError.
+    """
 
     @abstractmethod
     def __call__(self, t: np.ndarray) -> np.ndarray:
-        """The rates of the updates with the numbers t, (n,) float64 from 1."""
+        """The rates of the updates with the numbers t, both (n,) float64; t counts from 1, and may look ahead."""
 
     def is_constant(self, first: float, last: float) -> bool:
         """Whether the updates from number first to number last are known to have one rate."""
         return False
 
     def describe(self) -> dict[str, Any]:
-        """The schedule as JSON can hold it."""
+        """The schedule as JSON can hold it; of a user's own, no more than its name."""
+        if not _is_here(self):
+            return {"own": type(self).__name__}
         return {"type": type(self).__name__} | {
             name: value.describe() if isinstance(value, Schedule) else value for name, value in vars(self).items()
         }
@@ -49,7 +59,7 @@ class Constant(Schedule):
         _checked(self, learning_rate=_check.non_negative)
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
-        return np.full(len(t), self.learning_rate)
+        return np.full(np.shape(t), self.learning_rate)[()]
 
     def is_constant(self, first: float, last: float) -> bool:
         return True
@@ -132,7 +142,7 @@ class CosineWarmRestarts(Schedule):
         _checked(self, learning_rate=_check.non_negative, T_0=_count, T_mult=_count, eta_min=_check.non_negative)
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
-        done, length = t - 1, np.full(len(t), float(self.T_0))
+        done, length = np.subtract(t, 1.0), np.full(np.shape(t), float(self.T_0))
         if self.T_mult == 1:
             done = done % self.T_0
         else:
@@ -163,14 +173,15 @@ class Cooldown(Schedule):
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
         # In place: memory that is new for each of these steps would cost more than all of them.
-        done = t - 1
+        done = np.array(t, np.float64)
+        done -= 1
         done /= self.period
         done -= np.floor(done)
         rates = np.subtract(1, done, out=done)
         rates /= self.share
         np.minimum(rates, 1, out=rates)
         rates *= self.learning_rate
-        return rates
+        return rates[()]
 
     def is_constant(self, first: float, last: float) -> bool:
         in_one_period = (first - 1) // self.period == (last - 1) // self.period
@@ -191,7 +202,7 @@ class LinearWarmup(Schedule):
         )
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
-        share = np.minimum(t / self.n_updates, 1)
+        share = np.minimum(np.divide(t, self.n_updates), 1)
         return self.learning_rate(t) * (self.start_factor + (1 - self.start_factor) * share)
 
     def is_constant(self, first: float, last: float) -> bool:
@@ -219,11 +230,11 @@ class OneCycle(Schedule):
         first, last = self.max_lr / self.div_factor, self.max_lr / self.div_factor / self.final_div_factor
         top, end = self.pct_start * self.total_steps - 1, self.total_steps - 1
         done = np.minimum(t - 1, end)
-        up = np.clip(done / top, 0, 1) if top > 0 else np.ones(len(t))
-        down = np.clip((done - top) / (end - top), 0, 1) if end > top else np.zeros(len(t))
+        up = np.clip(done / top, 0, 1) if top > 0 else 1.0
+        down = np.clip((done - top) / (end - top), 0, 1) if end > top else 0.0
         rising = self.max_lr + (first - self.max_lr) * (1 + np.cos(np.pi * up)) / 2
         falling = last + (self.max_lr - last) * (1 + np.cos(np.pi * down)) / 2
-        return np.where(done <= top, rising, falling)
+        return np.where(done <= top, rising, falling)[()]
 
 
 #: Every schedule, by the name that a saved run uses.
@@ -236,6 +247,19 @@ SCHEDULES = {
 }
 
 
+def check_learning_rate(learning_rate: Any, name: str) -> "float | Schedule | str":
+    """A number of at least 0, a schedule, or "auto"."""
+    if isinstance(learning_rate, Schedule) or (isinstance(learning_rate, str) and learning_rate == "auto"):
+        return learning_rate
+    try:
+        return _check.non_negative(learning_rate, name)
+    except TypeError:
+        raise TypeError(
+            f"{name} is {learning_rate!r}; expected a number, 'auto' or a schedule: one of gd.schedules, or an "
+            "instance of your own subclass of gd.schedules.Schedule"
+        ) from None
+
+
 def as_schedule(learning_rate: Any) -> Schedule:
     """A schedule as it is, or a constant one."""
     if isinstance(learning_rate, Schedule):
@@ -243,7 +267,44 @@ def as_schedule(learning_rate: Any) -> Schedule:
     return Constant(learning_rate)
 
 
-def restore(description: dict[str, Any]) -> Schedule:
-    """The schedule that `Schedule.describe` described."""
-    arguments = {name: restore(v) if isinstance(v, dict) else v for name, v in description.items()}
+def _is_here(schedule: Schedule) -> bool:
+    return SCHEDULES.get(type(schedule).__name__) is type(schedule)
+
+
+def is_known(schedule: Schedule) -> bool:
+    """Whether a schedule is made of those here alone, which give no bad rates."""
+    within = (value for value in vars(schedule).values() if isinstance(value, Schedule))
+    return _is_here(schedule) and all(map(is_known, within))
+
+
+def rates(schedule: Schedule, t: np.ndarray) -> np.ndarray:
+    """The rates of the updates t, (n,) float64, of a user's own schedule; NaN where it gives a negative one."""
+    given = schedule(t)
+    try:
+        checked = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        checked = None
+    if checked is None or checked.shape != t.shape:
+        raise ValueError(f"{schedule!r} gives {given!r} for {len(t)} updates; expected an array of shape {t.shape}")
+    return np.where(checked >= 0, checked, np.nan)
+
+
+def require_rate(schedule: Schedule, t: float) -> None:
+    """Raise a ValueError that names the update t, unless its rate is a finite number of at least 0."""
+    rate = schedule(np.array([t]))[0]
+    if not (np.isfinite(rate) and rate >= 0):
+        raise ValueError(f"{schedule!r} gives {rate} for update {t:.0f}; expected finite rates of at least 0")
+
+
+def restore(description: dict[str, Any], own: Schedule | None = None) -> Schedule:
+    """The schedule that `Schedule.describe` described; `own` where that is a user's of its name."""
+    if "own" in description:
+        if own is None or own.describe() != description:
+            name = description["own"]
+            raise ValueError(
+                f"the run follows a schedule {name} of your own and schedule is {own!r}; expected "
+                f"Trainer.load(path, schedule={name}(...))"
+            )
+        return own
+    arguments = {name: restore(v, own) if isinstance(v, dict) else v for name, v in description.items()}
     return SCHEDULES[_check.choice(arguments.pop("type"), "schedule", SCHEDULES)](**arguments)

@@ -19,6 +19,11 @@ class Subset(Dataset):
         """Read the rows where they are."""
         self._dataset.read(self._indices[rows], out)
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the other data set is."""
+        return self._dataset.is_in_memory
+
     def row_number(self, row: int) -> int:
         """What the row is called where it comes from."""
         return self._dataset.row_number(int(self._indices[row]))

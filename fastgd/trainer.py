@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgd import _check, kernels, losses, optimizers, schedules, storage
+from fastgd import _calling, _check, kernels, losses, optimizers, schedules, storage
+from fastgd._calling import Calling, SavedCallback
+from fastgd._validation import errors_of_validation, split_validation
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.autorate import automatic_schedule
-from fastgd.dataset import Dataset, Reader
+from fastgd.dataset import Dataset, Reader, read_only
 from fastgd.engine import Engine
 from fastgd.history import EpochRecord, History
 from fastgd.kernels.update import PlainSGD
 from fastgd.losses import Loss
 from fastgd.model import Model
+from fastgd.monitor import Monitor
 from fastgd.optimizers import Optimizer, check_optimizer
 from fastgd.schedules import Schedule, as_schedule
 from fastgd.shuffle import Shuffle
-from fastgd.subset import split
 
 Callback = Callable[["Trainer", EpochRecord], Any]
 
@@ -63,20 +65,25 @@ class Trainer:
     max_norm : float, optional
         Bound on the norm of each unit's incoming weights, more than 0.
     average_from : int, optional
-        The number of the update, from 1, from which on the mean of the parameters is kept: Polyak-Ruppert averaging,
-        see `averaged_model`.
+        The number of the optimiser's update, from 1, from which on the mean of the parameters is kept: Polyak-Ruppert
+        averaging, see `averaged_model`.
 
     Attributes
     ----------
     history : History
         One entry per completed epoch of this trainer, over all calls of `fit`.
     learning_rate_factor : float
-        Multiplies the optimiser's rate or schedule; `callbacks.ReduceOnPlateau` lowers it.
+        Multiplies the optimiser's rate or schedule, at least 0; `callbacks.ReduceOnPlateau` lowers it.
+
+    `optimizer`, `batch_size`, `shuffle` and `learning_rate_factor` may be assigned, and count from the next update or
+    epoch on. All other settings are those of the run from its first update to its last.
 
     Raises
     ------
     ValueError, TypeError
         For arguments that are not as above.
+    AttributeError
+        Where a setting is assigned that is fixed.
 
     Examples
     --------
@@ -105,13 +112,11 @@ class Trainer:
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model is {model!r}; expected a Model")
-        if not isinstance(shuffle, bool | np.bool_):
-            raise TypeError(f"shuffle is {shuffle!r}; expected True or False")
         self.model = model
         self.loss = losses.as_loss(loss)
         self.optimizer = optimizer
-        self.batch_size = None if batch_size is None else _check.integer(batch_size, "batch_size", 1)
-        self.shuffle = bool(shuffle)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
         self.seed = _check.integer(seed, "seed", 0)
         self.alpha = _check.non_negative(alpha, "alpha")
         self.l1_ratio = _check.between(l1_ratio, "l1_ratio", 0, 1)
@@ -121,10 +126,44 @@ class Trainer:
         self.average_from = None if average_from is None else _check.integer(average_from, "average_from", 1)
         self.learning_rate_factor = 1.0
         self.history = History()
-        self._measured_rate: Schedule | None = None
+        self._monitors: list[Monitor] = []
+        self._loaded_callbacks: list[SavedCallback] = []
         self._past_updates = 0
         self._engine: Engine | None = None
         self._engine_optimizer: Optimizer | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What the engine has compiled in, or a mean over updates counts from, cannot change under it.
+        if name in _FIXED and name in vars(self):
+            raise AttributeError(f"{name} is fixed when a Trainer is made; expected a new Trainer")
+        super().__setattr__(name, value)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows per update; one that is assigned counts from the next call of `fit` on."""
+        return self._batch_size
+
+    @batch_size.setter
+    def batch_size(self, batch_size: int | None) -> None:
+        self._batch_size = None if batch_size is None else _check.integer(batch_size, "batch_size", 1)
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether epochs have orders of their own; what is assigned counts from the next epoch on."""
+        return self._shuffle
+
+    @shuffle.setter
+    def shuffle(self, shuffle: bool) -> None:
+        self._shuffle = _check.switch(shuffle, "shuffle")
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What multiplies the rate; one that is assigned counts from the next epoch or step on."""
+        return self._learning_rate_factor
+
+    @learning_rate_factor.setter
+    def learning_rate_factor(self, factor: float) -> None:
+        self._learning_rate_factor = _check.non_negative(factor, "learning_rate_factor")
 
     @property
     def optimizer(self) -> Optimizer:
@@ -137,6 +176,8 @@ class Trainer:
         if isinstance(checked, optimizers.NormalizedSGD) and not self.model.starts_linear:
             raise ValueError(f"NormalizedSGD with {self.model!r}; expected Linear as the first layer")
         self._optimizer = checked
+        # A rate is measured with the optimiser that it is for.
+        self._measured_rate: Schedule | None = None
 
     @property
     def n_updates(self) -> int:
@@ -152,6 +193,23 @@ class Trainer:
         engine.rate_factor = self.learning_rate_factor
         return engine.learning_rate()
 
+    @property
+    def optimizer_state(self) -> dict[str, np.ndarray]:
+        """The optimiser's vectors of state, by the names that its formulas have for them.
+
+        Each is a read-only view, (n_parameters,), parallel to `model.parameters` and of their dtype, which follows
+        training until another optimiser is assigned. SGD: m with momentum or weight decay, else nothing; Adam,
+        AdamW: m and v, without the correction of m̂ and v̂; Adagrad: G; RMSprop: v, a, m; NormalizedSGD: G, and s in
+        the places of the first unit's weights.
+        """
+        engine = self._current_engine
+        if engine is not None:
+            state = engine.saved_state()["optimizer.state"]
+        else:
+            optimizer, parameters = self.optimizer, self.model.parameters
+            state = np.full((optimizer.n_states, parameters.size), optimizer.initial_state, parameters.dtype)
+        return dict(zip(optimizers.state_names(self.optimizer), map(read_only, state), strict=False))
+
     def averaged_model(self) -> Model:
         """A copy of the model with the mean of its parameters since update `average_from`.
 
@@ -160,10 +218,13 @@ class Trainer:
         ValueError
             If no average was asked for, or none has begun.
         """
-        average = None if self._engine is None else self._engine.average
+        engine = self._current_engine
+        average = None if engine is None else engine.average
         if average is None:
+            n_updates = 0 if engine is None else engine.n_updates
             raise ValueError(
-                f"average_from is {self.average_from} and {self.n_updates} updates were made; expected to be past it"
+                f"average_from is {self.average_from} and {n_updates} updates were made with this optimizer; expected "
+                "to be past it"
             )
         averaged = copy.deepcopy(self.model)
         averaged.parameters = average
@@ -182,7 +243,7 @@ class Trainer:
         """Train for some epochs more.
 
         Two calls of one epoch each do the same as one call of two. Ctrl-C ends the call between two steps; the model
-        keeps what it has learnt.
+        keeps what it has learnt, or gets the best parameters where `callbacks.EarlyStopping` has them.
 
         Parameters
         ----------
@@ -193,13 +254,15 @@ class Trainer:
         epochs : int
             At least 1.
         sample_weight : array of shape (n_samples,), optional
-            Multiplies each row's loss and gradient; the mean over a batch still divides by its number of rows.
+            Multiplies each row's loss and gradient, at least 0; the mean over a batch still divides by its number of
+            rows.
         validation : Dataset, (X, y), (X, y, sample_weight) or float, optional
             Data to take `validation_loss` on after each epoch; a number between 0 and 1 holds out this fraction of the
             rows, drawn from `default_rng([seed, 0, 1])`.
         callbacks : sequence of callables
             Each is called as `callback(trainer, record)` after each epoch; one that returns True stops the training.
-            See `fastgd.callbacks`.
+            Those with `on_begin(trainer)` or `on_end(trainer, error)` hear of the beginning and of the end, also where
+            an error or Ctrl-C is the end. See `fastgd.callbacks`.
         progress : bool
             Whether to show a progress bar with loss and rows per second.
 
@@ -211,24 +274,31 @@ class Trainer:
         Raises
         ------
         ValueError, TypeError
-            For arguments that are not as above, before anything is changed; for a NaN or infinity in the data, before
-            its row changes anything.
+            For arguments that are not as above and for bad validation data in memory, before anything is changed; for a
+            NaN, an infinity, a negative weight or a target that the loss does not take in the data, before its row
+            changes anything.
         DivergenceError
-            Where training stops being finite. The model keeps its last finite parameters.
+            Where training stops being finite. The model keeps its last finite parameters, or gets the best as above.
         """
         dataset = as_dataset(X, y, sample_weight)
         self.model.check_fits(dataset, self.loss)
         epochs = _check.integer(epochs, "epochs", 1)
-        dataset, validation_data = self._split(dataset, validation)
+        calling = Calling(callbacks, validation is not None)
+        rng = np.random.default_rng([self.seed, 0, _HELD_OUT])
+        dataset, validation_data = split_validation(dataset, validation, self.model, self.loss, rng)
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
         engine, reader = self._ready(dataset, batch_rows)
-        with _Progress(epochs * n_samples, progress) as bar:
+        calling.take_up(self._loaded_callbacks)
+        self._monitors, self._loaded_callbacks = calling.monitors, []
+        with calling.of(self), _Progress(epochs * n_samples, progress) as bar:
             for _ in range(epochs):
+                if self._current_engine is None:
+                    # A callback has assigned another.
+                    engine, reader = self._ready(dataset, batch_rows)
                 engine.rate_factor = self.learning_rate_factor
                 record = self._epoch(engine, reader, validation_data, bar.advance if progress else None)
-                stops = [bool(callback(self, record)) for callback in callbacks]
-                if any(stops):
+                if calling.after_epoch(self, record):
                     break
         return self.history
 
@@ -241,12 +311,12 @@ class Trainer:
     ) -> EpochRecord:
         began = time.perf_counter()
         epoch = len(self.history)
-        if self.shuffle:
-            dataset = reader.dataset
-            reader.order = Shuffle(dataset.n_samples, dataset.n_features, self.seed, epoch)
+        n_samples, n_features = reader.dataset.n_samples, reader.dataset.n_features
+        reader.order = Shuffle(n_samples, n_features, self.seed, epoch) if self.shuffle else None
         loss = engine.train_epoch(reader, epoch + 1, on_rows)
         seconds = time.perf_counter() - began
-        validation_loss = None if validation is None else self.model.loss(validation, loss=self.loss)
+        with errors_of_validation():
+            validation_loss = None if validation is None else self.model.loss(validation, loss=self.loss)
         record = EpochRecord(epoch + 1, loss, validation_loss, seconds)
         self.history.append(record)
         return record
@@ -268,6 +338,9 @@ class Trainer:
             raise ValueError("the model's parameters hold a NaN or infinity; expected finite numbers to start from")
         standardize = self.model.standardize
         if standardize is not None and standardize.mean is None:
+            if not losses.takes_every_number(self.loss):
+                # Nothing is to be learnt from data with a target that would end training in its first epoch.
+                self.model.check_rows(dataset, self.loss)
             standardize.fit(dataset)
         if self.optimizer.learning_rate == "auto" and self._measured_rate is None:
             rng = np.random.default_rng([self.seed, 0, _TRIALS])
@@ -279,8 +352,13 @@ class Trainer:
             dataset, self.model.dtype, engine.chunk_rows, self.model.mean_and_scale, in_place=in_place
         )
 
+    @property
+    def _current_engine(self) -> Engine | None:
+        """What has trained, unless another optimiser is to begin afresh."""
+        return self._engine if self._engine_optimizer is self.optimizer else None
+
     def _prepared_engine(self) -> Engine:
-        if self._engine is None or self._engine_optimizer is not self.optimizer:
+        if self._current_engine is None:
             # A new optimiser starts afresh, and so does its count of updates.
             self._past_updates = self.n_updates
             rate = self._measured_rate if self.optimizer.learning_rate == "auto" else self.optimizer.learning_rate
@@ -301,60 +379,56 @@ class Trainer:
             l2, l1, is_proximal, *(math.inf if bound is None else float(bound) for bound in bounds)
         )
 
-    def _split(self, dataset: Dataset, validation: Any) -> tuple[Dataset, Dataset | None]:
-        """The rows to train on, and those to validate on."""
-        if validation is None:
-            return dataset, None
-        if isinstance(validation, float):
-            return split(dataset, validation, np.random.default_rng([self.seed, 0, _HELD_OUT]))
-        if isinstance(validation, Dataset):
-            held_out = validation
-        elif isinstance(validation, tuple | list) and len(validation) in (2, 3):
-            held_out = ArrayDataset(*validation)
-        else:
-            raise TypeError(
-                f"validation is a {type(validation).__name__}; expected a Dataset, (X, y), (X, y, sample_weight) or a "
-                "fraction"
-            )
-        try:
-            self.model.check_fits(held_out, self.loss)
-        except ValueError as error:
-            raise ValueError(f"validation: {error}") from None
-        return dataset, held_out
-
     def save(self, path: str | os.PathLike) -> None:
         """Write the model and everything that the run needs to go on with the same bits, as safetensors.
 
-        To be called between epochs or steps; a callback may.
+        What the latest `fit`'s callbacks of `fastgd.callbacks` have seen is part of it; of a schedule of your own, no
+        more than its name. To be called between epochs or
+        steps; a callback may, though `callbacks.ModelCheckpoint` alone is sure to save what the others have done.
         """
-        is_current = self._engine is not None and self._engine_optimizer is self.optimizer
+        engine = self._current_engine
         run = {name: getattr(self, name) for name in _SETTINGS}
+        callbacks, callback_tensors = _calling.describe(
+            [SavedCallback(monitor.settings(), monitor.saved_state()) for monitor in self._monitors]
+            or self._loaded_callbacks
+        )
         run |= {
+            "callbacks": callbacks,
             "loss": losses.describe(self.loss),
             "optimizer": self.optimizer.describe(),
             "learning_rate_factor": self.learning_rate_factor,
             "measured_rate": self._measured_rate and self._measured_rate.describe(),
-            "past_updates": self._past_updates if is_current else self.n_updates,
+            "past_updates": self.n_updates if engine is None else self._past_updates,
             "history": [list(record) for record in self.history],
         }
-        state = self._engine.saved_state() if is_current else {}
+        state = ({} if engine is None else engine.saved_state()) | callback_tensors
         tensors = self.model.tensors() | {f"run.{name}": tensor for name, tensor in state.items()}
         storage.write(path, tensors, architecture=self.model.architecture(), run=run)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> "Trainer":
+    def load(cls, path: str | os.PathLike, schedule: Schedule | None = None) -> "Trainer":
         """Read a run that `save` wrote.
+
+        The callbacks of its next `fit` take up what those of the same class and settings had seen.
+
+        Parameters
+        ----------
+        path : path
+        schedule : Schedule, optional
+            The run's, where its class is one of your own: the file has no more than the name of it.
 
         Raises
         ------
         ValueError
-            If the file is not one of fastgd's, or holds a model alone.
+            If the file is not one of fastgd's, or holds a model alone; if the run needs another schedule, or none.
         """
+        if schedule is not None and "own" not in as_schedule(schedule).describe():
+            raise ValueError(f"schedule is {schedule!r}; expected one of your own, as the file holds all others")
         tensors, architecture, run = storage.read(path, "architecture", "run")
         trainer = cls(
             Model.restore(architecture, tensors),
             loss=losses.restore(run["loss"]),
-            optimizer=optimizers.restore(run["optimizer"]),
+            optimizer=optimizers.restore(run["optimizer"], schedule),
             **{name: run[name] for name in _SETTINGS},
         )
         trainer.learning_rate_factor = run["learning_rate_factor"]
@@ -365,6 +439,8 @@ class Trainer:
         if "run.progress" in tensors:
             for name, array in trainer._prepared_engine().saved_state().items():
                 array[...] = tensors[f"run.{name}"]
+        arrays = {name.removeprefix("run."): tensor for name, tensor in tensors.items()}
+        trainer._loaded_callbacks = _calling.restore(run.get("callbacks", []), arrays)
         return trainer
 
 
@@ -372,6 +448,7 @@ _SETTINGS = [
     *("batch_size", "shuffle", "seed", "alpha", "l1_ratio"),
     *("clip_value", "clip_norm", "max_norm", "average_from"),
 ]
+_FIXED = {"model", "loss", *_SETTINGS} - {"batch_size", "shuffle"}
 
 
 class _Progress:

@@ -61,6 +61,25 @@ def test_fit(case):
 CONSTRUCTORS = {
     "negative learning rate": (lambda: gd.SGD(-1), ValueError, "learning_rate is -1; expected a finite number"),
     "NaN learning rate": (lambda: gd.SGD(float("nan")), ValueError, "learning_rate is nan"),
+    "learning rates in an array": (
+        lambda: gd.SGD(np.array([1.0, 2.0])),
+        TypeError,
+        r"learning_rate is array\(\[1\., 2\.\]\); expected a number, 'auto' or a schedule",
+    ),
+    "learning rate beyond floats": (lambda: gd.SGD(10**400), ValueError, "learning_rate is 1000.*; expected a finite"),
+    "learning rate Auto": (lambda: gd.Adam("Auto"), TypeError, "learning_rate is 'Auto'; expected a number, 'auto' or"),
+    "learning rate as a function": (
+        lambda: gd.SGD(lambda t: 1 / t),
+        TypeError,
+        r"learning_rate is <function.*; expected .* one of gd\.schedules, or .* subclass of gd\.schedules\.Schedule",
+    ),
+    "loss in an array": (
+        lambda: gd.Trainer(model_of("neuron"), loss=np.array([1, 2])),
+        ValueError,
+        r"loss is array\(\[1, 2\]\); expected one of 'half_squared_error'",
+    ),
+    "None for layers": (lambda: gd.Model(None), TypeError, "layers is None; expected a list of layers"),
+    "one layer": (lambda: gd.Model(gd.Linear(3, 1)), TypeError, r"layers is Linear\(3, 1\); expected a list of layers"),
     "learning rate as text": (lambda: gd.SGD("0.1"), TypeError, "learning_rate is '0.1'; expected a number"),
     "unknown loss": (
         lambda: gd.Trainer(model_of("neuron"), loss="hinj"),
@@ -166,6 +185,47 @@ def test_values_that_are_not_finite(name, batch_size, shuffle, value, place):
     assert trainer.n_updates == n_good // batch_rows
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("batch_size", [1, 4, None])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_negative_weights(name, batch_size, shuffle):
+    """As with values that are not finite: the parameters are those from before the row's batch."""
+    model, twin = model_of(name), model_of(name)
+    rows, targets, weight = rows_for(model, 30)
+    weight[17] = -0.5
+    options = {"optimizer": gd.SGD(0.01), "batch_size": batch_size, "shuffle": shuffle, "seed": 2}
+    trainer = gd.Trainer(model, **options)
+    with pytest.raises(ValueError, match=r"sample_weight holds -0\.5 in row 17; expected at least 0"):
+        trainer.fit(rows, targets, sample_weight=weight)
+    order = np.random.default_rng([2, 0]).permutation(30) if shuffle else np.arange(30)
+    batch_rows = batch_size or 30
+    n_good = int(np.flatnonzero(order == 17)[0]) // batch_rows * batch_rows
+    if n_good:
+        good = order[:n_good]
+        twin_trainer = gd.Trainer(twin, **options | {"shuffle": False})
+        twin_trainer.fit(rows[good], targets[good], sample_weight=weight[good])
+    np.testing.assert_array_equal(model.parameters, twin.parameters)
+    assert trainer.n_updates == n_good // batch_rows
+
+
+def test_negative_weights_elsewhere():
+    model = model_of("neuron")
+    rows, targets, weight = rows_for(model, 30)
+    weight[17] = -1
+    standardized = gd.Model([gd.Standardize(5), gd.Linear(5, 1)])
+    for call in (
+        lambda: gd.Trainer(model).step(rows, targets, weight),
+        lambda: model.loss(rows, targets, sample_weight=weight),
+        lambda: model.loss_and_gradient(rows, targets, sample_weight=weight),
+        lambda: gd.Trainer(model).fit(rows, targets, validation=(rows, targets, weight)),
+        lambda: gd.Trainer(standardized, optimizer=gd.SGD("auto")).fit(rows, targets, sample_weight=weight),
+    ):
+        with pytest.raises(ValueError, match=r"sample_weight holds -1\.0 in row 17; expected at least 0"):
+            call()
+    np.testing.assert_array_equal(model.parameters, model_of("neuron").parameters)
+    assert standardized.standardize.mean is None
+
+
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("value", BAD_VALUES)
@@ -215,6 +275,72 @@ def test_values_that_are_not_finite_elsewhere(value):
     ):
         with pytest.raises(ValueError, match="in row 17, column 2"):
             call()
+
+
+BAD_VALIDATION = {
+    "NaN among targets": (
+        "half_squared_error",
+        lambda X, y: (X, np.where(y > 2, np.nan, y)),
+        "y holds nan .* in row 3",
+    ),
+    "NaN among features": ("half_squared_error", lambda X, y: (np.where(X > 1, np.nan, X), y), "X holds nan"),
+    "infinite weight": ("half_squared_error", lambda X, y: (X, y, y / 0.0), "sample_weight holds"),
+    "a class too many": (
+        "cross_entropy",
+        lambda X, y: (X, y + 1),
+        "y holds 4.0 in row 3; cross_entropy expects a class",
+    ),
+    "half a class": ("cross_entropy", lambda X, y: (X, y / 2), "y holds 0.5 in row 1; cross_entropy expects a class"),
+    "fewer targets": ("half_squared_error", lambda X, y: (X, y[:3]), "y has 3 rows and X has 8"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_VALIDATION)
+@pytest.mark.parametrize("standardizes", [False, True], ids=["raw", "standardised"])
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_validation_in_memory_is_checked_before_anything_is_learnt(case, standardizes):
+    loss, spoil, message = BAD_VALIDATION[case]
+    outputs = 4 if loss == "cross_entropy" else 1
+    model = gd.Model([*([gd.Standardize(3)] if standardizes else []), gd.Linear(3, outputs)])
+    before = model.parameters.copy()
+    rows, targets = np.random.default_rng(0).uniform(-2, 2, (8, 3)), np.arange(8) % 4
+    trainer = gd.Trainer(model, loss)
+    with pytest.raises(ValueError, match=f"validation: {message}"):
+        trainer.fit(rows, targets, validation=spoil(rows, targets))
+    np.testing.assert_array_equal(model.parameters, before)
+    assert trainer.n_updates == 0
+    assert model.standardize is None or model.standardize.mean is None
+
+
+def test_held_out_rows_are_checked_before_anything_is_learnt():
+    rows, targets = np.ones((40, 5)), np.ones(40)
+    held_out = np.random.default_rng([0, 0, 1]).permutation(40)[:10]
+    targets[held_out[3]] = np.nan
+    model = model_of("neuron")
+    trainer = gd.Trainer(model)
+    with pytest.raises(ValueError, match=f"validation: y holds nan .* in row {held_out[3]}"):
+        trainer.fit(rows, targets, validation=0.25)
+    assert trainer.n_updates == 0
+
+
+def test_validation_from_a_file_is_named(tmp_path):
+    np.save(tmp_path / "X.npy", np.ones((4, 5)))
+    np.save(tmp_path / "y.npy", np.array([0, 1, np.nan, 1]))
+    data = gd.data.open(tmp_path / "X.npy", target=tmp_path / "y.npy")
+    with pytest.raises(ValueError, match=r"validation: y holds nan .* in row 2"):
+        gd.Trainer(model_of("neuron")).fit(X, Y, validation=data)
+
+
+@pytest.mark.parametrize("learning_rate", [0.01, "auto"])
+def test_nothing_is_learnt_from_rows_with_a_bad_class(learning_rate):
+    model = gd.Model([gd.Standardize(3), gd.Linear(3, 3)])
+    before = model.parameters.copy()
+    rows, classes = np.random.default_rng(0).standard_normal((90, 3)), np.arange(90) % 3
+    classes[77] = 3
+    with pytest.raises(ValueError, match=r"y holds 3\.0 in row 77; cross_entropy expects a class"):
+        gd.Trainer(model, "cross_entropy", gd.SGD(learning_rate), batch_size=2).fit(rows, classes)
+    np.testing.assert_array_equal(model.parameters, before)
+    assert model.standardize.mean is None
 
 
 def test_parameters_that_are_not_finite():

@@ -1,5 +1,6 @@
 """The callbacks, and held-out rows to watch."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -31,15 +32,17 @@ def problem(name="hidden layer", n_samples=30):
     return trainer, (X[:n_samples], y[:n_samples]), (X[n_samples:], y[n_samples:])
 
 
-def play(callback, losses, monitor="validation_loss"):
+def play(callback, losses, monitor="validation_loss", first=1):
     """The callback's answers, and the trainer's parameters and factors, over epochs with these losses."""
     trainer = gd.Trainer(model_of("neuron"))
     answers, factors = [], []
-    for epoch, loss in enumerate(losses, 1):
+    for epoch, loss in enumerate(losses, first):
         trainer.model.parameters = epoch
         record = EpochRecord(epoch, 0.5, 0.5, 0.1)._replace(**{monitor: loss})
         answers.append(callback(trainer, record) is True)
         factors.append(trainer.learning_rate_factor)
+    if hasattr(callback, "on_end"):
+        callback.on_end(trainer, None)
     return answers, factors, trainer.model.parameters[0]
 
 
@@ -50,7 +53,7 @@ STOPPING = {
     "gains in time": ({"patience": 3}, [5, 3, 4, 4, 2, 3, 3, 3], 8, 5),
     "back to the best is no gain": ({"patience": 2}, [5, 3, 4, 3], 4, 2),
     "gains too small": ({"patience": 2, "min_delta": 0.5}, [5, 4.6, 4.5], 3, 1),
-    "small gains add up": ({"patience": 3, "min_delta": 0.5}, [5, 4.8, 4.6, 4.4, 4.2], None, 5),
+    "small gains add up": ({"patience": 3, "min_delta": 0.5}, [5, 4.8, 4.6, 4.4, 4.2], None, 4),
     "last parameters kept": ({"patience": 2, "restore_best": False}, [5, 3, 4, 4], 4, 4),
     "from infinity": ({"patience": 2}, [math.inf, 7, 8, 8], 4, 2),
     "infinity only": ({"patience": 2}, [math.inf, math.inf], 2, 2),
@@ -62,13 +65,14 @@ STOPPING = {
 
 @pytest.mark.parametrize("name", STOPPING)
 @pytest.mark.parametrize("monitor", ["loss", "validation_loss"])
-def test_early_stopping(name, monitor):
+@pytest.mark.parametrize("past", [0, 10], ids=["new run", "resumed run"])
+def test_early_stopping(name, monitor, past):
     """The settings, the losses, the epoch that must be the last, and the one whose parameters must stand then."""
     settings, losses, last, kept = STOPPING[name]
-    answers, _, parameter = play(EarlyStopping(monitor=monitor, **settings), losses[:last], monitor)
+    answers, _, parameter = play(EarlyStopping(monitor=monitor, **settings), losses[:last], monitor, past + 1)
     assert answers == [epoch == last for epoch in range(1, len(answers) + 1)]
     if kept is not None:
-        assert parameter == kept
+        assert parameter == past + kept
 
 
 def test_early_stopping_in_training():
@@ -100,6 +104,87 @@ def test_early_stopping_goes_on_over_calls():
     np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
 
 
+class Spoiling:
+    """Makes each epoch after the first few worse, and ends training in one of several ways."""
+
+    def __init__(self, ending):
+        self.ending, self.ended = ending, []
+
+    def __call__(self, trainer, record):
+        if record.epoch >= 3:
+            trainer.model.parameters += 10
+        if record.epoch < 5:
+            return False
+        if self.ending == "divergence":
+            trainer.optimizer = gd.SGD(1e300)
+        elif self.ending == "Ctrl-C":
+            raise KeyboardInterrupt
+        return self.ending == "another callback"
+
+    def on_end(self, trainer, error):
+        self.ended.append(error)
+
+
+ENDINGS = {"epochs": None, "another callback": None, "divergence": gd.DivergenceError, "Ctrl-C": KeyboardInterrupt}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("restores", [True, False])
+def test_the_best_parameters_however_training_ends(ending, restores):
+    trainer, rows, held_out = problem()
+    # The fourth epoch starts from parameters that were spoilt after the third.
+    watch, spoil, stop = Recorder(), Spoiling(ending), EarlyStopping(patience=50, restore_best=restores)
+    caught = contextlib.nullcontext() if ENDINGS[ending] is None else pytest.raises(ENDINGS[ending])
+    with caught:
+        trainer.fit(*rows, epochs=6, validation=held_out, callbacks=[watch, stop, spoil])
+    assert stop.best_epoch <= 3 < len(trainer.history)
+    is_best = np.array_equal(trainer.model.parameters, watch.parameters[stop.best_epoch - 1])
+    assert is_best == restores
+    assert [type(error) for error in spoil.ended] == [ENDINGS[ending] or type(None)]
+
+
+def test_a_later_fit_goes_on_from_where_training_was_or_from_what_it_was_given():
+    trainers = [problem() for _ in range(3)]
+    # No gain is so large but that of the first epoch.
+    stops = [EarlyStopping(patience=50, min_delta=1e3) for _ in range(3)]
+    for (trainer, rows, held_out), stop in zip(trainers, stops, strict=True):
+        for epochs in (6,) if trainer is trainers[0][0] else (3, 3):
+            if stop is stops[2] and len(trainer.history):
+                trainer.model.parameters = 0.25
+            trainer.fit(*rows, epochs=epochs, validation=held_out, callbacks=[stop])
+    whole, parts, given = (trainer.history.loss for trainer, _, _ in trainers)
+    assert whole == parts
+    assert whole[:3] == given[:3]
+    assert given[3:] != whole[3:]
+
+
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_on_begin_and_on_end_of_ones_own(bad):
+    class Told:
+        def __init__(self):
+            self.told = []
+
+        def on_begin(self, trainer):
+            self.told.append(("begin", len(trainer.history)))
+
+        def __call__(self, trainer, record):
+            self.told.append(record.epoch)
+
+        def on_end(self, trainer, error):
+            self.told.append(("end", error))
+
+    trainer, (X, y), _ = problem()
+    told = Told()
+    trainer.fit(X, y, epochs=2, callbacks=[told])
+    with pytest.raises(ValueError, match="validation: y holds"):
+        trainer.fit(X, y, validation=(X, y * bad), callbacks=[told])
+    assert told.told == [("begin", 0), 1, 2, ("end", None)]
+    X[3, 0] = bad
+    with pytest.raises(ValueError, match="X holds") as caught:
+        trainer.fit(X, y, callbacks=[told])
+    assert told.told[4:] == [("begin", 2), ("end", caught.value)]
+
+
 WATCHING = [EarlyStopping, ReduceOnPlateau, lambda: ModelCheckpoint("run", save_best_only=True)]
 
 
@@ -107,8 +192,12 @@ WATCHING = [EarlyStopping, ReduceOnPlateau, lambda: ModelCheckpoint("run", save_
 def test_nothing_to_watch_is_an_error(make, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trainer, rows, _ = problem()
-    with pytest.raises(ValueError, match=r"validation_loss is None in epoch 1; expected fit\(\.\.\., validation="):
+    with pytest.raises(
+        ValueError, match=r"watches validation_loss and validation is None; expected fit\(\.\.\., valida"
+    ):
         trainer.fit(*rows, callbacks=[make()])
+    assert trainer.n_updates == len(trainer.history) == 0
+    assert not list(tmp_path.iterdir())
 
 
 REDUCING = {
@@ -118,16 +207,18 @@ REDUCING = {
     "gains too small": ({"patience": 1, "factor": 0.5, "min_delta": 1}, [5, 4.5, 3, 2.5], [1, 0.5, 0.5, 0.25]),
     "a floor": ({"patience": 1, "factor": 0.25, "min_factor": 0.1}, [5, 5, 5, 5], [1, 0.25, 0.1, 0.1]),
     "never a number": ({"patience": 1, "factor": 0.5}, [math.nan, math.nan], [0.5, 0.25]),
+    "from infinity": ({"patience": 2, "factor": 0.5}, [math.inf, 5, 6, 6], [1, 1, 1, 0.5]),
     "no longer a number": ({"patience": 1, "factor": 0.5}, [5, math.nan, math.nan, 6], [1, 0.5, 0.25, 0.125]),
 }
 
 
 @pytest.mark.parametrize("name", REDUCING)
 @pytest.mark.parametrize("monitor", ["loss", "validation_loss"])
-def test_reduce_on_plateau(name, monitor):
+@pytest.mark.parametrize("past", [0, 10], ids=["new run", "resumed run"])
+def test_reduce_on_plateau(name, monitor, past):
     """The settings, the losses, and the factor after each epoch."""
     settings, losses, expected = REDUCING[name]
-    _, factors, _ = play(ReduceOnPlateau(monitor=monitor, **settings), losses, monitor)
+    _, factors, _ = play(ReduceOnPlateau(monitor=monitor, **settings), losses, monitor, past + 1)
     assert factors == expected
 
 
@@ -182,6 +273,30 @@ def test_model_checkpoint_after_each_epoch(tmp_path):
     np.testing.assert_array_equal(loaded.model.parameters, trainer.model.parameters)
 
 
+def test_model_checkpoint_names_files_by_the_record(tmp_path):
+    trainer, rows, held_out = problem()
+    save = ModelCheckpoint(tmp_path / "{{e}}{epoch:02d}-{validation_loss:.3f}-{loss:.2e}")
+    history = trainer.fit(*rows, epochs=3, validation=held_out, callbacks=[save])
+    expected = {f"{{e}}{epoch:02d}-{validation:.3f}-{loss:.2e}" for epoch, loss, validation, _ in history}
+    assert {path.name for path in tmp_path.iterdir()} == expected
+
+
+UNSAVABLE = [
+    ("none/run", FileNotFoundError, "there is no folder '.*none'; expected one"),
+    ("none/{epoch}", FileNotFoundError, "there is no folder '.*none'; expected one"),
+    ("none/{epoch}/run", FileNotFoundError, "there is no folder '.*none'; expected one"),
+    ("{validation_loss:.3f}", ValueError, r"path is .* and validation is None; expected fit\(\.\.\., validation="),
+]
+
+
+@pytest.mark.parametrize(("path", "error", "message"), UNSAVABLE)
+def test_model_checkpoint_that_could_not_save_is_refused_before_training(path, error, message, tmp_path):
+    trainer, rows, _ = problem()
+    with pytest.raises(error, match=message):
+        trainer.fit(*rows, callbacks=[ModelCheckpoint(tmp_path / path)])
+    assert trainer.n_updates == 0
+
+
 @pytest.mark.parametrize("epoch", [1, 2, 4])
 def test_model_checkpoint_resumes(epoch, tmp_path):
     whole, rows, held_out = problem()
@@ -214,7 +329,7 @@ def test_model_checkpoint_ignores_what_it_does_not_read(tmp_path):
 
 
 def test_several_at_once(tmp_path):
-    """Every callback is called in every epoch, in the order given, also in the one that stops."""
+    """Every callback is called in every epoch, also in the last; then the best is back."""
     trainer, rows, held_out = problem()
     stop = EarlyStopping(patience=5)
     reduce = ReduceOnPlateau(factor=0.5, patience=2)
@@ -227,9 +342,91 @@ def test_several_at_once(tmp_path):
     assert trainer.learning_rate_factor == watch.factors[-1] < 1
     best, end = gd.Trainer.load(tmp_path / "best"), gd.Trainer.load(tmp_path / "last")
     np.testing.assert_array_equal(best.model.parameters, trainer.model.parameters)
-    np.testing.assert_array_equal(end.model.parameters, trainer.model.parameters)
+    np.testing.assert_array_equal(end.model.parameters, watch.parameters[-1])
     assert (len(best.history), len(end.history)) == (stop.best_epoch, len(history))
     assert end.learning_rate_factor == trainer.learning_rate_factor
+
+
+def make_callbacks(folder, order):
+    made = {
+        "stop": EarlyStopping(patience=6),
+        "reduce": ReduceOnPlateau(factor=0.5, patience=2, min_delta=0.01),
+        "all": ModelCheckpoint(folder / "{epoch}"),
+        "best": ModelCheckpoint(folder / "best", save_best_only=True),
+    }
+    return [made[name] for name in order]
+
+
+ORDERS = [("stop", "reduce", "all", "best"), ("best", "all", "reduce", "stop"), ("all", "reduce", "best", "stop")]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=" ".join)
+@pytest.mark.parametrize("epoch", [1, 4, 7, 9])
+def test_a_run_goes_on_from_a_checkpoint_with_new_callbacks(order, epoch, tmp_path):
+    """As the uninterrupted run does, in every file that it leaves; whatever the order of the new ones."""
+    whole, rows, held_out = problem()
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    whole.fit(*rows, epochs=60, validation=held_out, callbacks=make_callbacks(tmp_path / "whole", order))
+    n_epochs = len(whole.history)
+    assert 9 < n_epochs < 60
+    assert whole.learning_rate_factor < 1
+    resumed = gd.Trainer.load(tmp_path / "whole" / str(epoch))
+    # A file is a run of its own: what it knows of callbacks outlives being read and written.
+    resumed.save(tmp_path / "again")
+    resumed = gd.Trainer.load(tmp_path / "again")
+    new = make_callbacks(tmp_path / "parts", order[::-1])
+    resumed.fit(*rows, epochs=60 - epoch, validation=held_out, callbacks=new)
+    assert resumed.history.validation_loss == whole.history.validation_loss
+    assert resumed.learning_rate_factor == whole.learning_rate_factor
+    np.testing.assert_array_equal(resumed.model.parameters, whole.model.parameters)
+    best = int(np.argmin(whole.history.validation_loss)) + 1
+    assert (tmp_path / "parts" / "best").exists() == (best > epoch)
+    for path in (tmp_path / "parts").iterdir():
+        twin = gd.Trainer.load(tmp_path / "whole" / path.name)
+        np.testing.assert_array_equal(gd.Trainer.load(path).model.parameters, twin.model.parameters)
+
+
+def test_a_run_that_ended_with_the_best_parameters_goes_on_from_a_file(tmp_path):
+    (whole, rows, held_out), (trainer, _, _) = problem(), problem()
+    settings = {"patience": 50, "min_delta": 0.05}
+    whole.fit(*rows, epochs=30, validation=held_out, callbacks=[EarlyStopping(**settings)])
+    for _ in range(3):
+        trainer.fit(*rows, epochs=10, validation=held_out, callbacks=[EarlyStopping(**settings)])
+        trainer.save(tmp_path / "run")
+        trainer = gd.Trainer.load(tmp_path / "run")
+    assert trainer.history.loss == whole.history.loss
+    np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
+
+
+class Logging(EarlyStopping):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.seen = [object()]
+
+
+def test_callbacks_derived_from_these_are_part_of_a_run(tmp_path):
+    trainer, rows, held_out = problem()
+    used, new, other = Logging(patience=9), Logging(patience=9), EarlyStopping(patience=9)
+    trainer.fit(*rows, epochs=2, validation=held_out, callbacks=[used, ModelCheckpoint(tmp_path / "run")])
+    held_out[1][:] *= 100
+    gd.Trainer.load(tmp_path / "run").fit(*rows, validation=held_out, callbacks=[new, other])
+    assert new.best == used.best < other.best
+
+
+OTHERS = [EarlyStopping(patience=3), EarlyStopping(patience=2, min_delta=0.1), ReduceOnPlateau(patience=2)]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=["patience", "min_delta", "class"])
+def test_a_callback_with_other_settings_begins_anew(other, tmp_path):
+    trainer, rows, held_out = problem()
+    used = EarlyStopping(patience=2)
+    trainer.fit(*rows, epochs=2, validation=held_out, callbacks=[used])
+    trainer.save(tmp_path / "run")
+    new = [type(other)(patience=other.patience, min_delta=other.min_delta), EarlyStopping(patience=2), used]
+    first = used.best
+    gd.Trainer.load(tmp_path / "run").fit(*rows, validation=(held_out[0], held_out[1] * 100), callbacks=new)
+    assert [callback.best == first for callback in new] == [False, True, True]
 
 
 def held_out_rows(n_samples, fraction, seed):
@@ -290,7 +487,7 @@ def test_held_out_rows_depend_on_the_seed():
     losses = set()
     for seed in (3, 4):
         trainer, rows, _ = problem()
-        trainer.seed, trainer.shuffle = seed, False
+        trainer = gd.Trainer(trainer.model, seed=seed)
         losses.add(trainer.fit(*rows, validation=0.3).loss[0])
     assert len(losses) == 2
 
@@ -340,6 +537,28 @@ def test_bad_fractions_are_refused(fraction, error, message):
     assert len(trainer.history) == 0
 
 
+NO_CALLBACKS = [
+    (None, "callbacks is None; expected a list of callables"),
+    (EarlyStopping(), r"callbacks is <.*EarlyStopping.*>; expected a list of callables, as in callbacks=\[callback\]"),
+    ("stop", "callbacks is 'stop'; expected a list of callables"),
+    ([EarlyStopping], r"callbacks\[0\] is the class EarlyStopping; expected an instance of it"),
+    ([print, "x"], r"callbacks\[1\] is 'x'; expected a callable"),
+    ((None,), r"callbacks\[0\] is None; expected a callable"),
+]
+
+
+@pytest.mark.parametrize(("callbacks", "message"), NO_CALLBACKS)
+def test_what_is_no_list_of_callbacks_is_refused(callbacks, message):
+    model = gd.Model([gd.Standardize(5), *model_of("hidden layer").layers])
+    before = model.parameters.copy()
+    trainer, (_, rows, held_out) = gd.Trainer(model), problem()
+    with pytest.raises(TypeError, match=message):
+        trainer.fit(*rows, validation=held_out, callbacks=callbacks)
+    np.testing.assert_array_equal(model.parameters, before)
+    assert model.standardize.mean is None
+    assert len(trainer.history) == 0
+
+
 BAD = [
     (lambda: EarlyStopping(patience=0), ValueError, "patience is 0; expected at least 1"),
     (lambda: EarlyStopping(patience=1.5), TypeError, r"patience is 1\.5; expected an integer"),
@@ -359,6 +578,15 @@ BAD = [
     (lambda: ReduceOnPlateau(min_factor=-1), ValueError, "min_factor is -1; expected"),
     (lambda: ReduceOnPlateau(monitor="accuracy"), ValueError, "monitor is 'accuracy'; expected one of"),
     (lambda: ModelCheckpoint(5), TypeError, "expected str, bytes or os.PathLike object, not int"),
+    (
+        lambda: ModelCheckpoint("{epoc}"),
+        ValueError,
+        r"path is '\{epoc\}' .*; expected none but these in braces: \{epoch\}",
+    ),
+    (lambda: ModelCheckpoint("{}"), ValueError, "path is .*; expected none but these in braces"),
+    (lambda: ModelCheckpoint("{epoch"), ValueError, "path is .*; expected none but these in braces"),
+    (lambda: ModelCheckpoint("{epoch:.2q}"), ValueError, "path is .*; expected none but these in braces"),
+    (lambda: ModelCheckpoint("{loss:d}"), ValueError, "path is .*; expected none but these in braces"),
     (lambda: ModelCheckpoint("run", monitor="mse"), ValueError, "monitor is 'mse'; expected one of"),
     (lambda: ModelCheckpoint("run", save_best_only=1), TypeError, "save_best_only is 1; expected True or False"),
 ]

@@ -70,8 +70,8 @@ def adam(o, w, g, state, t):
 def adagrad(o, w, g, state, t):
     for i in range(len(w)):
         g_i = g[i] + o.weight_decay * w[i]
-        state[i] = state.get(i, o.initial_accumulator_value) + g_i**2
-        w[i] -= o.learning_rate / (1 + (t - 1) * o.lr_decay) * g_i / (math.sqrt(state[i]) + o.eps)
+        state["G", i] = state.get(("G", i), o.initial_accumulator_value) + g_i**2
+        w[i] -= o.learning_rate / (1 + (t - 1) * o.lr_decay) * g_i / (math.sqrt(state["G", i]) + o.eps)
 
 
 def rmsprop(o, w, g, state, t):
@@ -142,9 +142,11 @@ def gradient_of(layers):
     return [value for layer in rows for row in layer for value in row]
 
 
-def train_by_formulas(model, optimizer, batches):
-    """The parameters after each batch, as lists; a batch of weight zero changes nothing."""
-    layers, w, state = baseline.as_reference(model), model.parameters.tolist(), {"first layer": model.layers[0]}
+def train_by_formulas(model, optimizer, batches, state=None):
+    """The parameters after each batch, as lists; a batch of weight zero changes nothing. `state` is filled."""
+    layers, w = baseline.as_reference(model), model.parameters.tolist()
+    state = {} if state is None else state
+    state["first layer"] = model.layers[0]
     t, path = 0, []
     for X, y, V in batches:
         if isinstance(optimizer, gd.NormalizedSGD):
@@ -182,7 +184,8 @@ def test_fifty_steps_are_the_formula(name, dtype):
     X, y, sample_weight = rows_to_learn(model, 200, OPTIMIZERS[name])
     batches = [(X[i : i + 4], y[i : i + 4], sample_weight[i : i + 4]) for i in range(0, 200, 4)]
     lists = [tuple(array.tolist() for array in batch) for batch in batches]
-    expected = train_by_formulas(model, OPTIMIZERS[name], lists)
+    state = {}
+    expected = train_by_formulas(model, OPTIMIZERS[name], lists, state)
     trainer = gd.Trainer(model, optimizer=OPTIMIZERS[name])
     actual = []
     for batch in batches:
@@ -190,6 +193,35 @@ def test_fifty_steps_are_the_formula(name, dtype):
         actual.append(model.parameters.copy())
     assert_same_path(actual, expected, dtype)
     assert trainer.n_updates == 49
+    for letter in {key[0] for key in state if isinstance(key, tuple)}:
+        expected = [state.get((letter, i), 0) for i in range(model.parameters.size)]
+        assert_same_path(trainer.optimizer_state[letter], expected, dtype)
+
+
+def test_state_is_a_view_for_reading_of_the_optimizer_that_is_assigned():
+    model = model_of("hidden layer")
+    X, y, _ = rows_for(model, 12)
+    trainer = gd.Trainer(model, optimizer=gd.Adagrad(initial_accumulator_value=2))
+    np.testing.assert_array_equal(trainer.optimizer_state["G"], np.full(model.parameters.size, 2.0))
+    trainer.fit(X, y)
+    total = trainer.optimizer_state["G"]
+    before = total.copy()
+    trainer.fit(X, y)
+    assert total.dtype == model.dtype
+    assert (total > before).any()
+    with pytest.raises(ValueError, match="read-only"):
+        total[0] = 1
+    trainer.optimizer = gd.Adam()
+    assert list(trainer.optimizer_state) == ["m", "v"]
+    assert not trainer.optimizer_state["v"].any()
+    trainer.optimizer = gd.SGD()
+    assert trainer.optimizer_state == {}
+
+
+@pytest.mark.parametrize("optimizer", [gd.SGD(), *OPTIMIZERS.values()], ids=repr)
+def test_every_vector_of_state_has_a_name(optimizer):
+    trainer = gd.Trainer(model_of("neuron"), optimizer=optimizer)
+    assert len(trainer.optimizer_state) == optimizer.n_states
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -173,6 +173,24 @@ def test_an_offset_does_not_cost_float32_its_digits(rng):
     np.testing.assert_allclose(model.predict(X), plain.predict(Z), rtol=1e-5, atol=1e-5)
 
 
+def test_standardize_fits_what_fit_takes(rng):
+    X = rng.standard_normal((40, 3)) + 5
+    expected = gd.Standardize(3).fit(gd.data.ArrayDataset(X))
+    for given in (X, X.tolist(), np.asfortranarray(X)):
+        assert_learnt(gd.Standardize(3).fit(given), X)
+        np.testing.assert_array_equal(gd.Standardize(3).fit(given).scale, expected.scale)
+    for bad, error, message in (
+        (X[:, :2], ValueError, r"X has shape \(40, 2\); expected \(n_samples, 3\)"),
+        (X[0], ValueError, r"X has shape \(3,\); expected"),
+        ("rows", TypeError, "X has dtype"),
+        (None, TypeError, "X has dtype object"),
+    ):
+        layer = gd.Standardize(3)
+        with pytest.raises(error, match=message):
+            layer.fit(bad)
+        assert layer.mean is None
+
+
 @pytest.mark.parametrize("begin", ["fit", "step", "layer"])
 def test_standardize_learns_once(begin, rng):
     X, y = rng.standard_normal((40, 3)) + 5, rng.standard_normal(40)

@@ -1,0 +1,51 @@
+"""The rows that `Trainer.fit` validates on."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastgd.arrays import as_dataset
+from fastgd.dataset import Dataset
+from fastgd.losses import Loss
+from fastgd.model import Model
+from fastgd.subset import split
+
+
+@contextlib.contextmanager
+def errors_of_validation() -> Iterator[None]:
+    """Errors say that they are of the validation data."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"validation: {error}") from None
+
+
+def split_validation(
+    dataset: Dataset, validation: Any, model: Model, loss: Loss, rng: np.random.Generator
+) -> tuple[Dataset, Dataset | None]:
+    """The rows to train on, and those to validate on, which are checked where they are in memory.
+
+    validation : as for `Trainer.fit`          rng : draws the rows of a fraction
+    """
+    if validation is None:
+        return dataset, None
+    if isinstance(validation, float):
+        dataset, held_out = split(dataset, validation, rng)
+    elif isinstance(validation, Dataset):
+        held_out = validation
+    elif isinstance(validation, tuple | list) and len(validation) in (2, 3):
+        with errors_of_validation():
+            held_out = as_dataset(*validation)
+    else:
+        raise TypeError(
+            f"validation is a {type(validation).__name__}; expected a Dataset, (X, y), (X, y, sample_weight) or a "
+            "fraction"
+        )
+    with errors_of_validation():
+        model.check_fits(held_out, loss)
+        if held_out.is_in_memory:
+            model.check_rows(held_out, loss)
+    return dataset, held_out

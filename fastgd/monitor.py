@@ -1,0 +1,64 @@
+"""What the callbacks of `fastgd.callbacks` share, and what `Trainer.fit` knows of them."""
+
+import math
+from typing import Any, ClassVar
+
+from fastgd import _check
+from fastgd.history import EpochRecord
+
+
+class Monitor:
+    """Tells whether a number of the record has become better than it was, and remembers that in a saved run."""
+
+    #: Whether it saves the run, to be asked by `is_due` and then `save` when all others were called.
+    saves_run: ClassVar[bool] = False
+    #: The attributes that tell whether one of a saved run is the same, and those that epochs change.
+    _SETTINGS: ClassVar[tuple[str, ...]] = ("monitor", "min_delta")
+    _STATE: ClassVar[tuple[str, ...]] = ("best", "best_epoch", "_last_gain")
+
+    def __init__(self, monitor: str, min_delta: float) -> None:
+        self.monitor = _check.choice(monitor, "monitor", EpochRecord._fields)
+        self.min_delta = _check.non_negative(min_delta, "min_delta")
+        self.best = math.inf
+        self.best_epoch = 0
+        self._last_gain: int | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has seen no epoch."""
+        return self._last_gain is None
+
+    def settings(self) -> dict[str, Any]:
+        """What tells whether another is of the same kind, as JSON can hold it."""
+        return {"type": type(self).__name__} | {name: getattr(self, name) for name in self._SETTINGS}
+
+    def saved_state(self) -> dict[str, Any]:
+        """What it has learnt from the epochs, by name: numbers, arrays and None."""
+        return {name.lstrip("_"): getattr(self, name) for name in self._STATE}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `saved_state` gave."""
+        for name in self._STATE:
+            setattr(self, name, state[name.lstrip("_")])
+
+    def check(self, has_validation: bool) -> None:
+        """Raise a ValueError where there will be nothing to watch, before training begins."""
+        if self.monitor == "validation_loss" and not has_validation:
+            raise ValueError(
+                f"{type(self).__name__} watches validation_loss and validation is None; expected "
+                "fit(..., validation=...), or monitor='loss'"
+            )
+
+    def improves(self, record: EpochRecord) -> bool:
+        """Take note of an epoch; whether it is the best so far by more than `min_delta`."""
+        if self._last_gain is None:
+            # Before the first epoch that it sees, which need not be that of the run, nothing was lost.
+            self._last_gain = record.epoch - 1
+        value = getattr(record, self.monitor)
+        if value is None:
+            raise ValueError(f"{self.monitor} is None in epoch {record.epoch}; expected fit(..., validation=...)")
+        # So written, what is no number is no gain.
+        if not value < self.best - self.min_delta:
+            return False
+        self.best, self.best_epoch, self._last_gain = value, record.epoch, record.epoch
+        return True
