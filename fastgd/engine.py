@@ -274,7 +274,10 @@ class Engine:
         good, bad = first, first + block.n_samples
         while True:
             self._copy(self._snapshot, self._state)
-            middle = self._cut(good, (good + bad) // 2, n_epoch, self._batch_rows, self._chunk_rows)
+            # Cut where calls may end, the good steps are rounded as without the bad one; steps come last.
+            middle = self._call_end(good, (good + bad) // 2, n_epoch)
+            if middle >= bad:
+                middle = self._cut(good, (good + bad) // 2, n_epoch, self._batch_rows, self._chunk_rows)
             if middle >= bad:
                 return good, bad
             if self._succeeds(block.rows(good - first, middle - first), good, n_epoch):
