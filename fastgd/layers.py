@@ -90,11 +90,20 @@ class Linear:
         if isinstance(self._init, np.ndarray):
             self._weight[...] = self._init
         elif self._init == "he_normal":
-            self._weight[...] = rng.standard_normal(self._weight.shape) * np.sqrt(2 / self.in_features)
+            self._weight[...] = self._drawn(rng)
         else:
             self._weight[...] = 0
         if self._bias is not None:
             self._bias[...] = 0 if self._initial_bias is None else self._initial_bias
+
+    def is_as_drawn(self, rng: np.random.Generator) -> bool:
+        """Whether the weight is what `initialize` draws from the same generator, and neither given nor learnt."""
+        if not isinstance(self._init, str) or self._init != "he_normal":
+            return False
+        return bool((self._weight == self._drawn(rng).astype(self._weight.dtype)).all())
+
+    def _drawn(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.standard_normal(self._weight.shape) * np.sqrt(2 / self.in_features)
 
     def arguments(self) -> dict[str, Any]:
         """What `Linear(**arguments)` needs to describe the same layer."""

@@ -100,15 +100,16 @@ class RMSprop(NamedTuple):
 class NormalizedSGD(NamedTuple):
     """The normalised adaptive gradient descent of Ross, Mineiro and Langford, "Normalized online learning" (UAI 2013).
 
-    Algorithm 2 for the first layer's weights, with s_i the largest |x_i| seen so far, n the number of rows seen, and
-    N the sum of x_i² / s_i² over them:
+    Algorithm 2 for the first layer's weights, with s_i the largest |x_i| seen so far, n the sum of the weights v of the
+    rows seen (their number, where all are one), and N the sum of v x_i² / s_i² over them:
 
         G += g²;  w_i -= rate √(n / N) / s_i · g_i / √G_i.
 
-    When s_i grows, w_i shrinks in proportion; before its feature's first value, s_i counts as 1. All other parameters
-    have s = 1 and n / N = 1.
+    When s_i grows, w_i shrinks in proportion. At its feature's first value it shrinks as if s_i had been 1, for which
+    weights are initialised, or not at all. All other parameters have s = 1 and n / N = 1.
 
-    state : G, s (in the places of the first unit's weights)
+    state : √G, s (in the places of the first unit's weights; before a feature's first value 0, or -1 for weights that
+        are not to shrink at it)
     scalars : n, N, how many weights the first layer has, n_in
     """
 
@@ -195,15 +196,20 @@ def rmsprop(vectors, numbers, rate, t):
 
 @addressed_kernel(_update_types)
 def normalized_sgd(vectors, numbers, rate, t):
-    w, gradient, total, scale = vectors.parameters, vectors.gradient, vectors.state[0], vectors.state[1]
+    w, gradient, root, scale = vectors.parameters, vectors.gradient, vectors.state[0], vectors.state[1]
     number = type(rate)
     n_weights, n_in = int(vectors.scalars[2]), int(vectors.scalars[3])
-    step = number(rate * np.sqrt(vectors.scalars[0] / max(vectors.scalars[1], 1.0)))
+    # Without any value but zero there is no gradient either.
+    total = vectors.scalars[1] if vectors.scalars[1] > 0 else 1.0
+    step = number(rate * np.sqrt(vectors.scalars[0] / total))
     for i in range(w.size):
         g = gradient[i]
-        total[i] += g * g
-        # A square may be zero though the gradient is not, and a feature may never have had a value.
-        move = g if total[i] == 0 else g / np.sqrt(total[i])
+        # Of features of any scale, whose squares may be infinite or zero, also where the gradient is not.
+        largest = max(root[i], abs(g))
+        if not largest <= 0:
+            before, now = root[i] / largest, g / largest
+            root[i] = largest * np.sqrt(before * before + now * now)
+        move = g if root[i] == 0 else g / root[i]
         if i >= n_weights:
             w[i] -= rate * move
         elif not scale[i % n_in] <= 0:
@@ -232,18 +238,22 @@ def observe_features(vectors, x, sample_weight):
     x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
     """
     scale = vectors.state[1]
+    weight = np.float64(1)
     for i in range(x.shape[0]):
-        if sample_weight.size and sample_weight[i] == 0:
-            continue
+        if sample_weight.size:
+            weight = abs(np.float64(sample_weight[i]))
+            if weight == 0:
+                continue
         for j in range(x.shape[1]):
             size = abs(x[i, j])
-            if size > scale[j]:
-                shrink = (scale[j] if scale[j] > 0 else type(size)(1)) / size
-                for weight in range(j, int(vectors.scalars[2]), x.shape[1]):
-                    vectors.parameters[weight] *= shrink
+            if size > max(scale[j], 0):
+                if scale[j] >= 0:
+                    shrink = (scale[j] if scale[j] > 0 else type(size)(1)) / size
+                    for place in range(j, int(vectors.scalars[2]), x.shape[1]):
+                        vectors.parameters[place] *= shrink
                 scale[j] = size
-        vectors.scalars[0] += 1
+        vectors.scalars[0] += weight
         for j in range(x.shape[1]):
             if scale[j] > 0:
                 share = np.float64(x[i, j] / scale[j])
-                vectors.scalars[1] += share * share
+                vectors.scalars[1] += weight * share * share
