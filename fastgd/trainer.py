@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from fastgd.kernels.update import PlainSGD
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer, check_optimizer
-from fastgd.schedules import Schedule, as_schedule
+from fastgd.schedules import Constant, Schedule, as_schedule
 from fastgd.shuffle import Shuffle
 from fastgd.subset import split
 
@@ -121,7 +122,6 @@ class Trainer:
         self.average_from = None if average_from is None else _check.integer(average_from, "average_from", 1)
         self.learning_rate_factor = 1.0
         self.history = History()
-        self._measured_rate: Schedule | None = None
         self._past_updates = 0
         self._engine: Engine | None = None
         self._engine_optimizer: Optimizer | None = None
@@ -136,6 +136,9 @@ class Trainer:
         checked = check_optimizer(optimizer)
         if isinstance(checked, optimizers.NormalizedSGD) and not self.model.starts_linear:
             raise ValueError(f"NormalizedSGD with {self.model!r}; expected Linear as the first layer")
+        if checked is not getattr(self, "_optimizer", None):
+            # "auto" measures for one optimiser.
+            self._measured_rate: Schedule | None = None
         self._optimizer = checked
 
     @property
@@ -201,7 +204,7 @@ class Trainer:
             Each is called as `callback(trainer, record)` after each epoch; one that returns True stops the training.
             See `fastgd.callbacks`.
         progress : bool
-            Whether to show a progress bar with loss and rows per second.
+            Whether to show a progress bar with loss and rows per second, and the learning rate that "auto" chose.
 
         Returns
         -------
@@ -222,7 +225,11 @@ class Trainer:
         dataset, validation_data = self._split(dataset, validation)
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
+        was_measured = self._measured_rate is not None
         engine, reader = self._ready(dataset, batch_rows)
+        if progress and self._measured_rate is not None and not was_measured:
+            rate = self._measured_rate.learning_rate.learning_rate
+            print(f'learning rate "auto": {rate:.4g}', file=sys.stderr)
         with _Progress(epochs * n_samples, progress) as bar:
             for _ in range(epochs):
                 engine.rate_factor = self.learning_rate_factor
@@ -271,13 +278,15 @@ class Trainer:
             standardize.fit(dataset)
         if self.optimizer.learning_rate == "auto" and self._measured_rate is None:
             rng = np.random.default_rng([self.seed, 0, _TRIALS])
-            self._measured_rate = automatic_schedule(self.model, dataset, batch_rows, rng, self._engine_of)
-        engine = self._prepared_engine()
+            self._measured_rate = automatic_schedule(self.model, dataset, self.loss, batch_rows, rng, self._engine_of)
+        # Where every weight is zero, there is nothing to learn or to measure, and no update to come.
+        is_measured = self.optimizer.learning_rate != "auto" or self._measured_rate is not None
+        is_learnt = standardize is None or standardize.mean is not None
+        engine = self._prepared_engine() if is_measured else self._engine_of(self.model, Constant(0.0))
+        mean_and_scale = self.model.mean_and_scale if is_learnt else (np.zeros(self.model.in_features),) * 2
         engine.prepare(batch_rows)
         in_place = engine.takes_rows_in_place
-        return engine, Reader(
-            dataset, self.model.dtype, engine.chunk_rows, self.model.mean_and_scale, in_place=in_place
-        )
+        return engine, Reader(dataset, self.model.dtype, engine.chunk_rows, mean_and_scale, in_place=in_place)
 
     def _prepared_engine(self) -> Engine:
         if self._engine is None or self._engine_optimizer is not self.optimizer:
