@@ -186,7 +186,7 @@ def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, bat
 
     h is the most that the loss's second derivative comes to. For a layer's inputs x over the rows, biases included as
     inputs of 1, λ is the largest eigenvalue of the mean of v x xᵀ, with v the sample weights: the curvature that a full
-    batch meets. s = r / B · (n - B) / (n - 1) is what drawing B of n rows adds to it, with r the mean of v |x|². Steps
+    batch meets. s = r / B, with r the mean of v |x|², is what a batch of B rows adds to it, and 0 at full batch. Steps
     beyond about 2 / (h (λ + s)) diverge; compare Ma, Bassily and Belkin, "The power of interpolation" (ICML 2018). Zero
     where the model overflows as it is: training will say so.
 
@@ -202,7 +202,7 @@ def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, bat
         kernels.predict_network(network, model.parameters, rows.X, out)
     curvatures = []
     v = np.abs(block.sample_weight.astype(np.float64))[: len(rows.X), None] if block.sample_weight.size else 1.0
-    noise = (n_samples - batch_rows) / max(n_samples - 1, 1) / batch_rows
+    noise = 0.0 if batch_rows == n_samples else 1 / batch_rows
     is_one = sum(isinstance(layer, Linear) for layer in stack) == 1
     inputs = rows.X
     for layer, row in zip(stack, network.layers, strict=True):
