@@ -117,7 +117,7 @@ def _rows_that_count(dataset: Dataset) -> np.ndarray:
     if not dataset.has_sample_weight:
         return np.arange(dataset.n_samples)
     weights = np.empty(dataset.n_samples)
-    for start, block in blocks(dataset, dataset.dtype):
+    for start, block in blocks(dataset, np.dtype(np.float64)):
         weights[start : start + len(block.X)] = block.sample_weight
     return np.flatnonzero(weights)
 

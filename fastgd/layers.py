@@ -267,7 +267,9 @@ class Standardize:
             raise ValueError(f"X has shape {shape}; expected (n_samples, {self.n_features})")
         total, mean, squares = 0.0, np.zeros(self.n_features), np.zeros(self.n_features)
         origin = unit = None
-        for start, block in blocks(dataset, dataset.dtype):
+        # A model in float64 takes the weights in float64, too.
+        dtype = np.dtype(np.float64) if dataset.has_sample_weight else dataset.dtype
+        for start, block in blocks(dataset, dtype):
             require_finite(block, lambda row, start=start: dataset.row_number(start + row))
             X, v = block.X.astype(np.float64), np.abs(block.sample_weight.astype(np.float64))
             if v.size:

@@ -13,7 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
+from ._jit import inlined_kernel
 from .addressed import addressed_kernel, matrix_of, read_only_vector_of, record_of, vector_of
+
+# Smaller squares lose digits in float32.
+_SMALL_SQUARE = np.float32(1e-30)
 
 
 class Vectors(NamedTuple):
@@ -194,6 +198,25 @@ def rmsprop(vectors, numbers, rate, t):
         w[i] -= rate * m[i]
 
 
+@inlined_kernel
+def add_squares(root, gradient):
+    """root = √(root² + g²), for features of any scale."""
+    is_extreme = False
+    for i in range(root.size):
+        square = root[i] * root[i] + gradient[i] * gradient[i]
+        is_extreme |= (square == np.inf) | ((square < _SMALL_SQUARE) & (gradient[i] != 0))
+    if not is_extreme:
+        for i in range(root.size):
+            root[i] = np.sqrt(root[i] * root[i] + gradient[i] * gradient[i])
+        return
+    for i in range(root.size):
+        # Squares may be infinite, or zero, or few digits, where their roots are not.
+        largest = max(root[i], abs(gradient[i]))
+        if not largest <= 0:
+            before, now = root[i] / largest, gradient[i] / largest
+            root[i] = largest * np.sqrt(before * before + now * now)
+
+
 @addressed_kernel(_update_types)
 def normalized_sgd(vectors, numbers, rate, t):
     w, gradient, root, scale = vectors.parameters, vectors.gradient, vectors.state[0], vectors.state[1]
@@ -202,14 +225,9 @@ def normalized_sgd(vectors, numbers, rate, t):
     # Without any value but zero there is no gradient either.
     total = vectors.scalars[1] if vectors.scalars[1] > 0 else 1.0
     step = number(rate * np.sqrt(vectors.scalars[0] / total))
+    add_squares(root, gradient)
     for i in range(w.size):
-        g = gradient[i]
-        # Of features of any scale, whose squares may be infinite or zero, also where the gradient is not.
-        largest = max(root[i], abs(g))
-        if not largest <= 0:
-            before, now = root[i] / largest, g / largest
-            root[i] = largest * np.sqrt(before * before + now * now)
-        move = g if root[i] == 0 else g / root[i]
+        move = gradient[i] if root[i] == 0 else gradient[i] / root[i]
         if i >= n_weights:
             w[i] -= rate * move
         elif not scale[i % n_in] <= 0:
