@@ -2,7 +2,7 @@
 
 Features of scales from 1e-6 to 1e6 for NormalizedSGD, and for Standardize with SGD("auto"); the tuned step has them at
 scale 1. Prints each loss as a multiple of the tuned step's, that of SGD at constant multiples of the chosen step, and
-how "auto" does on thirty data sets for a hidden layer.
+how "auto" does on thirty data sets for a hidden layer, and on ten where an epoch has few updates.
 """
 
 import os
@@ -13,7 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import numpy as np
-from test_scales import LAYERS, loss_after_five_epochs, problem, ratios_of_hidden_layers, tuned
+from test_scales import LAYERS, SHORT, loss_after, problem, ratio_of_short_epochs, ratios_of_hidden_layers, tuned
 
 import fastgd as gd
 
@@ -30,7 +30,7 @@ def measured_rate(name: str, batch_size: int, X: np.ndarray, y: np.ndarray) -> f
 def loss_at(name: str, rate: float, batch_size: int, X: np.ndarray, y: np.ndarray) -> float:
     """Loss after five epochs at a constant rate; infinite where it diverges."""
     try:
-        return loss_after_five_epochs(name, gd.SGD(rate), batch_size, X, y)
+        return loss_after(name, gd.SGD(rate), batch_size, X, y)
     except gd.DivergenceError:
         return np.inf
 
@@ -40,8 +40,8 @@ def main() -> None:
         X, y, scales = problem(name)
         for batch_size in (1, 32):
             best = tuned(name, batch_size, X, y)
-            normalized = loss_after_five_epochs(name, gd.NormalizedSGD(), batch_size, X * scales, y)
-            automatic = loss_after_five_epochs(name, gd.SGD("auto"), batch_size, X * scales, y, standardize=True)
+            normalized = loss_after(name, gd.NormalizedSGD(), batch_size, X * scales, y)
+            automatic = loss_after(name, gd.SGD("auto"), batch_size, X * scales, y, standardize=True)
             rate = measured_rate(name, batch_size, X, y)
             others = [loss_at(name, rate * multiple, batch_size, X, y) / best for multiple in MULTIPLES]
             shown = ", ".join(f"{m:g}x: {other:.2f}" for m, other in zip(MULTIPLES, others, strict=True))
@@ -50,10 +50,17 @@ def main() -> None:
                 f"at {rate:.3g}; multiples of that rate, {shown}; tuned loss {best:.3g}"
             )
     for batch_size in (1, 8, 32, 128):
-        ratios = ratios_of_hidden_layers(batch_size, n_data_sets=30)
-        shown = ", ".join(f"{ratio:.2f}" for ratio in sorted(ratios))
-        mean = np.exp(np.log(ratios).mean())
-        print(f"hidden layer, batch {batch_size}, thirty data sets: auto {mean:.3f} in the geometric mean; {shown}")
+        show(f"hidden layer, batch {batch_size}", ratios_of_hidden_layers(batch_size, n_data_sets=30))
+    for name, n_samples, batch_size, epochs in SHORT:
+        ratios = [ratio_of_short_epochs(name, n_samples, batch_size, epochs, seed) for seed in range(3, 13)]
+        show(f"{name}, {n_samples} rows, batch {batch_size or n_samples}, {epochs} epochs", ratios)
+
+
+def show(case: str, ratios: list[float]) -> None:
+    """Print the losses under "auto" over the tuned ones, in order."""
+    shown = ", ".join(f"{ratio:.2f}" for ratio in sorted(ratios))
+    mean = np.exp(np.log(ratios).mean())
+    print(f"{case}, {len(ratios)} data sets: auto {mean:.3f} in the geometric mean; {shown}")
 
 
 if __name__ == "__main__":

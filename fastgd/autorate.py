@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 
 from fastgd import kernels
-from fastgd.dataset import Block, Dataset, Reader, require_finite
+from fastgd.dataset import Block, Dataset, Reader, blocks, require_finite
 from fastgd.engine import Engine
 from fastgd.errors import DivergenceError
 from fastgd.kernels.network import Layer
-from fastgd.layers import Linear
+from fastgd.layers import Linear, Standardize
+from fastgd.losses import Loss, curvature_of
 from fastgd.model import Model
 from fastgd.schedules import Cooldown, LinearWarmup, Schedule
 from fastgd.shuffle import ChosenRows
@@ -23,64 +24,107 @@ _ROWS = 1024
 _PARTS = 32
 _ENOUGH_ROWS, _MOST_ROWS = 1 << 12, 1 << 16
 _ENOUGH_UPDATES = 160
-# An epoch of fewer updates tells nothing.
+# A trial of an epoch of fewer updates goes through it again and again: with one Linear, and with several.
 _FEWEST_UPDATES = 32
-_MOST_STEPS = 40
+_SHORT_OF_ONE, _SHORT_OF_SEVERAL = 64, 128
+# After them a Linear alone has found its minimum at most rates. The largest of those that come so near to the least
+# loss serves fits of fewer updates, too.
+_SLACK = 0.015
+# What is less of an improvement is none.
+_TOLERANCE = 1e-4
+_MOST_OCTAVES = 20
 
-# As shares of half the step at which a linear layer would begin to diverge. One Linear alone is soon as good as the
-# noise of its last steps allows, so they are small; with hidden layers, getting there is what takes time.
-_SHARE_OF_ONE_LINEAR = 0.05
+# One Linear alone is soon as good as the noise of its last steps allows, so noise counts for more than curvature; with
+# hidden layers, getting there is what takes time.
+_NOISE_OF_ONE_LINEAR = 20.0
 _SHARE_OF_SEVERAL = 0.5
 
 
 def automatic_schedule(
     model: Model,
     dataset: Dataset,
+    loss: Loss,
     batch_rows: int,
     rng: np.random.Generator,
     engine_of: Callable[[Model, Schedule], Engine],
-) -> Schedule:
-    """`one_epoch` for the updates of an epoch, with the best rate of some trials.
+) -> Schedule | None:
+    """`one_epoch` for the updates of an epoch, with the best rate of some trials; None where all weights are zero.
 
     A trial is an epoch in small: it trains a copy of the model on some rows, the same for each, with `one_epoch` for
     its own updates. Its result is the mean loss of the batches of its cool-down, each before its update, and infinite
     where it diverges: rows that the copy has not seen, and parameters without the noise of the last steps. The rates
-    are r_k = r_0 2^(k/2) with r_0 = `safe_learning_rate`, and k is chosen by `_best`.
+    are r_k = r_0 2^(k/2) with r_0 = `safe_learning_rate`, and k is chosen by `_best`. A trial takes n / 32 rows, or
+    4096, or those of 160 updates, whichever is most, and never more than an epoch; 6 to 9 trials are the rule.
 
-    A trial takes n / 32 rows, or 4096, or those of 160 updates, whichever is most, and never more than an epoch; 6 to 9
-    trials are the rule. Where an epoch has fewer than 32 updates, the rate is r_0.
+    Where an epoch has fewer than 32 updates, a trial is as many whole epochs as make up 64, or 128 with hidden layers,
+    with as many rows a batch as make up 65536 at most, and its result is the loss on its rows after it. Its rates are
+    r_0 2^(k/4): where there is little time, the best rate is soon one of the last before divergence.
 
     model : as initialised          rng : draws the order of the trials' rows
     engine_of : makes the engine that trains a model by a schedule
     """
+    counting = _rows_that_count(dataset)
+    if len(counting) == 0:
+        return None
+    if batch_rows == 1 and len(counting) < dataset.n_samples:
+        # Rows of weight zero make no updates.
+        dataset, counting = Subset(dataset, counting), np.arange(len(counting))
     n_samples = dataset.n_samples
-    n_rows = min(_ROWS, model.chunk_rows, n_samples)
+    n_rows = min(_ROWS, model.chunk_rows, len(counting))
     reader = Reader(dataset, model.dtype, n_rows, model.mean_and_scale)
-    reader.order = ChosenRows(np.linspace(0, n_samples - 1, n_rows).astype(np.int64))
+    reader.order = ChosenRows(counting[_spread(len(counting), n_rows)])
     block = reader.read(0, n_rows)
     require_finite(block, reader.row)
-    rate = safe_learning_rate(model, block, batch_rows)
-    if n_samples // batch_rows >= _FEWEST_UPDATES:
+    rate = safe_learning_rate(model, loss, block, len(counting) / n_samples, batch_rows, n_samples)
+    period = -(-n_samples // batch_rows)
+    is_short = n_samples // batch_rows < _FEWEST_UPDATES
+    if is_short:
+        n_linear = sum(isinstance(layer, Linear) for layer in model.layers)
+        at_least = _SHORT_OF_ONE if n_linear == 1 else _SHORT_OF_SEVERAL
+        batch_rows = min(batch_rows, _MOST_ROWS // at_least)
+        n_updates = period
+        rows = _spread(n_samples, min(n_updates * batch_rows, n_samples))
+        parts = [Subset(dataset, rng.permutation(rows)) for _ in range(-(-at_least // period))]
+        is_linear = all(isinstance(layer, Linear | Standardize) for layer in model.layers) and n_linear == 1
+        search = {"per_octave": 4, "margin": 2 if n_linear == 1 else 1, "slack": _SLACK if is_linear else 0.0}
+    else:
+        search = {"per_octave": 2, "margin": 1, "slack": 0.0}
         n_rows = min(max(n_samples // _PARTS, _ENOUGH_ROWS), _MOST_ROWS, n_samples)
         n_updates = min(max(n_rows // batch_rows, _ENOUGH_UPDATES), n_samples // batch_rows)
-        rows = rng.permutation(np.linspace(0, n_samples - 1, n_updates * batch_rows).astype(np.int64))
+        rows = rng.permutation(_spread(n_samples, n_updates * batch_rows))
         n_first = (n_updates - n_updates // 4) * batch_rows
         parts = [Subset(dataset, part) for part in (rows[:n_first], rows[n_first:])]
 
-        def result(k: int) -> float:
-            copied = copy.deepcopy(model)
-            engine = engine_of(copied, one_epoch(rate * 2 ** (k / 2), n_updates))
-            engine.prepare(batch_rows)
-            try:
-                for part in parts:
-                    reader = Reader(part, model.dtype, engine.chunk_rows, model.mean_and_scale)
-                    loss = engine.train_epoch(reader, 1)
-            except DivergenceError:
-                return math.inf
-            return loss
+    def result(k: int) -> float:
+        copied = copy.deepcopy(model)
+        engine = engine_of(copied, one_epoch(rate * 2 ** (k / search["per_octave"]), n_updates))
+        engine.prepare(batch_rows)
+        try:
+            for part in parts:
+                reader = Reader(part, model.dtype, engine.chunk_rows, model.mean_and_scale)
+                last = engine.train_epoch(reader, 1)
+        except DivergenceError:
+            return math.inf
+        if is_short:
+            last = copied.loss(parts[-1], loss=loss)
+        return last if math.isfinite(last) else math.inf
 
-        rate *= 2 ** (_best(result) / 2)
-    return one_epoch(rate, -(-n_samples // batch_rows))
+    return one_epoch(rate * 2 ** (_best(result, **search) / search["per_octave"]), period)
+
+
+def _rows_that_count(dataset: Dataset) -> np.ndarray:
+    """The rows whose weight is not zero."""
+    if not dataset.has_sample_weight:
+        return np.arange(dataset.n_samples)
+    weights = np.empty(dataset.n_samples)
+    for start, block in blocks(dataset, np.dtype(np.float64)):
+        weights[start : start + len(block.X)] = block.sample_weight
+    return np.flatnonzero(weights)
+
+
+def _spread(n: int, n_chosen: int) -> np.ndarray:
+    """Some numbers below n, as far from one another as can be."""
+    return np.linspace(0, n - 1, n_chosen).astype(np.int64)
 
 
 def one_epoch(rate: float, n_updates: int) -> Schedule:
@@ -92,37 +136,62 @@ def one_epoch(rate: float, n_updates: int) -> Schedule:
     return LinearWarmup(Cooldown(rate, n_updates, share=0.25), max(n_updates // 4, 1))
 
 
-def _best(result: Callable[[int], float]) -> int:
-    """The k for which the worse of result(k) and result(k + 1) is least; above the best rate, losses soon explode.
+def _best(result: Callable[[int], float], per_octave: int = 2, margin: int = 1, slack: float = 0.0) -> int:
+    """The k for which the worst of result(k) to result(k + margin) is least; above the best rate, losses soon explode.
 
-    A walk from 0 finds the least result, by steps of 4, then 2, then 1.
+    A walk from 0 finds the least result, by steps of two octaves, then half as many, and so on to 1. Then k rises while
+    the worst stays within a share, the slack, of that.
     """
     results = {0: result(0)}
-    least = 0
+    least, most = 0, _MOST_OCTAVES * per_octave
 
-    def improves(k: int) -> bool:
+    def at(k: int) -> float:
         if k not in results:
             results[k] = result(k)
+        return results[k]
+
+    def improves(k: int) -> bool:
         # Where all is infinite, smaller rates may not be.
-        return results[k] < results[least] or (k < least and math.isinf(results[least]))
+        return _is_better(at(k), results[least]) or (k < least and math.isinf(results[least]))
 
-    for size in (4, 2, 1):
+    size = 2 * per_octave
+    while size:
         for step in (size, -size):
-            while abs(least + step) <= _MOST_STEPS and improves(least + step):
+            while abs(least + step) <= most and improves(least + step):
                 least += step
-    below, above = results.get(least - 1, math.inf), results.get(least + 1, math.inf)
-    return least if above < below else least - 1
+        size //= 2
+
+    def worst(k: int) -> float:
+        return max(at(j) for j in range(k, k + margin + 1))
+
+    best = least - margin
+    for k in range(best + 1, least + 1):
+        if _is_better(worst(k), worst(best)):
+            best = k
+    if slack:
+        bound = worst(best)
+        bound += slack * abs(bound)
+        while best < most and at(best + margin + 1) <= bound:
+            best += 1
+    return best
 
 
-def safe_learning_rate(model: Model, block: Block, batch_rows: int) -> float:
-    """share / max over the Linear layers of (λ + r / batch_rows); share is 1/20 for one Linear, 1/2 for several.
+def _is_better(one: float, other: float) -> bool:
+    """Whether a loss is less than another by more than what rounding makes of trials that all find the minimum."""
+    return one < other - _TOLERANCE * abs(other) if math.isfinite(other) else one < other
 
-    For a layer's inputs x over the block's rows, biases included as inputs of 1, λ is the largest eigenvalue of the
-    mean of x xᵀ, the curvature that a full batch meets, and r the mean of |x|², what single rows add to it. Steps
-    beyond about 2 / (λ + r / B) diverge; compare Ma, Bassily and Belkin, "The power of interpolation" (ICML 2018). Zero
+
+def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, batch_rows: int, n_samples: int) -> float:
+    """For one Linear, 1 / (h (λ + 20 s));  for several, 1/2 / (h max over them of (λ + s)).
+
+    h is the most that the loss's second derivative comes to. For a layer's inputs x over the rows, biases included as
+    inputs of 1, λ is the largest eigenvalue of the mean of v x xᵀ, with v the sample weights: the curvature that a full
+    batch meets. s = r / B, with r the mean of v |x|², is what a batch of B rows adds to it, and 0 at full batch. Steps
+    beyond about 2 / (h (λ + s)) diverge; compare Ma, Bassily and Belkin, "The power of interpolation" (ICML 2018). Zero
     where the model overflows as it is: training will say so.
 
-    model : as initialised          block : rows as the first layer takes them
+    model : as initialised          block : rows as the first layer takes them, those of weight zero left out
+    share : of the rows, those whose weight is not zero          batch_rows, n_samples : B and n
     """
     network = model.network(len(block.X))
     rows = block.rows(0, network.chunk_rows)
@@ -132,6 +201,9 @@ def safe_learning_rate(model: Model, block: Block, batch_rows: int) -> float:
         out = np.empty((len(rows.X), model.out_features), model.dtype)
         kernels.predict_network(network, model.parameters, rows.X, out)
     curvatures = []
+    v = np.abs(block.sample_weight.astype(np.float64))[: len(rows.X), None] if block.sample_weight.size else 1.0
+    noise = 0.0 if batch_rows == n_samples else 1 / batch_rows
+    is_one = sum(isinstance(layer, Linear) for layer in stack) == 1
     inputs = rows.X
     for layer, row in zip(stack, network.layers, strict=True):
         if isinstance(layer, Linear):
@@ -140,10 +212,11 @@ def safe_learning_rate(model: Model, block: Block, batch_rows: int) -> float:
             x = inputs.astype(np.float64)
             if layer.bias is not None:
                 x = np.hstack([x, np.ones((len(x), 1))])
-            largest = np.linalg.norm(x, ord=2) ** 2 / len(x)
-            curvatures.append(largest + (x**2).sum() / len(x) / batch_rows)
+            x *= np.sqrt(share * v / len(x))
+            spread = noise * (x**2).sum()
+            curvatures.append(np.linalg.norm(x, ord=2) ** 2 + (_NOISE_OF_ONE_LINEAR if is_one else 1) * spread)
         numbers = Layer(*row)
         end = numbers.output + len(rows.X) * numbers.n_out
         inputs = network.outputs[numbers.output : end].reshape(len(rows.X), numbers.n_out)
-    share = _SHARE_OF_ONE_LINEAR if len(curvatures) == 1 else _SHARE_OF_SEVERAL
-    return share / max(max(curvatures), np.finfo(np.float64).tiny)
+    largest = curvature_of(loss) * max(curvatures)
+    return (1.0 if is_one else _SHARE_OF_SEVERAL) / max(largest, np.finfo(np.float64).tiny)

@@ -15,6 +15,7 @@ from fastgd._collector import collection_paused
 from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
 from fastgd.kernels.memory import aligned_zeros
+from fastgd.kernels.update import NormalizedSGD
 from fastgd.layers import Linear
 from fastgd.loops import Loop, Regularization, Task, choose_loop
 from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
@@ -105,6 +106,9 @@ class Engine:
 
     def prepare(self, batch_rows: int) -> None:
         """Have buffers for batches of up to so many rows."""
+        if isinstance(self._optimizer, NormalizedSGD) and self._vectors.scalars[0] == 0:
+            # Random weights are meant for features of scale 1; any others, for the features as they are.
+            self._vectors.state[1] = 0 if self._model.starts_as_drawn else -1
         if batch_rows == self._batch_rows:
             return
         self._batch_rows = batch_rows

@@ -91,11 +91,20 @@ class Linear:
         if isinstance(self._init, np.ndarray):
             self._weight[...] = self._init
         elif self._init == "he_normal":
-            self._weight[...] = rng.standard_normal(self._weight.shape) * np.sqrt(2 / self.in_features)
+            self._weight[...] = self._drawn(rng)
         else:
             self._weight[...] = 0
         if self._bias is not None:
             self._bias[...] = 0 if self._initial_bias is None else self._initial_bias
+
+    def is_as_drawn(self, rng: np.random.Generator) -> bool:
+        """Whether the weight is what `initialize` draws from the same generator, and neither given nor learnt."""
+        if not isinstance(self._init, str) or self._init != "he_normal":
+            return False
+        return bool((self._weight == self._drawn(rng).astype(self._weight.dtype)).all())
+
+    def _drawn(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.standard_normal(self._weight.shape) * np.sqrt(2 / self.in_features)
 
     def arguments(self) -> dict[str, Any]:
         """What `Linear(**arguments)` needs to describe the same layer."""
@@ -222,8 +231,8 @@ class Standardize:
     """out = (x - mean) · scale, feature by feature: as the first layer, it brings features to mean 0 and variance 1.
 
     It learns mean and scale (one over the standard deviation; one for a feature that does not vary) in one pass over
-    the data, by `fit` or when training begins, and applies them in float64 while rows are read. They are no
-    parameters: training does not change them. `Model.fold` builds them into the next Linear.
+    the data, each row by its sample weight, by `fit` or when training begins, and applies them in float64 while rows
+    are read. They are no parameters: training does not change them. `Model.fold` builds them into the next Linear.
 
     Parameters
     ----------
@@ -249,30 +258,43 @@ class Standardize:
         """Learn mean and scale from every row of a data set or of an array (n_samples, n_features), in one pass.
 
         Blocks are joined by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
-        computing sample variances" (1979), in float64. Sample weights do not count.
+        computing sample variances" (1979), in float64. A row counts by the size of its sample weight; where all are
+        zero, nothing is learnt.
         """
         dataset = dataset if isinstance(dataset, Dataset) else ArrayDataset(dataset)
         if dataset.n_features != self.n_features:
             shape = (dataset.n_samples, dataset.n_features)
             raise ValueError(f"X has shape {shape}; expected (n_samples, {self.n_features})")
-        n_rows, mean, squares = 0, np.zeros(self.n_features), np.zeros(self.n_features)
-        origin = None
-        for start, block in blocks(dataset, dataset.dtype):
+        total, mean, squares = 0.0, np.zeros(self.n_features), np.zeros(self.n_features)
+        origin = unit = None
+        # A model in float64 takes the weights in float64, too.
+        dtype = np.dtype(np.float64) if dataset.has_sample_weight else dataset.dtype
+        for start, block in blocks(dataset, dtype):
             require_finite(block, lambda row, start=start: dataset.row_number(start + row))
-            X = block.X.astype(np.float64)
+            X, v = block.X.astype(np.float64), np.abs(block.sample_weight.astype(np.float64))
+            if v.size:
+                X, v = X[v > 0], v[v > 0]
+            if not len(X):
+                continue
             if origin is None:
-                origin = X[0].copy()
-            # Counted from the first row, a feature that does not vary has a deviation of exactly zero.
-            X -= origin
-            n_new, new_mean = len(X), X.mean(axis=0)
-            X -= new_mean
-            shift = new_mean - mean
-            squares += np.einsum("ij,ij->j", X, X) + shift**2 * (n_rows * n_new / (n_rows + n_new))
-            mean += shift * (n_new / (n_rows + n_new))
-            n_rows += n_new
-        deviation = np.sqrt(squares / n_rows)
-        self.mean = origin + mean
-        self.scale = 1 / np.where(deviation > 0, deviation, 1)
+                # A power of two rounds nothing, and keeps squares from overflow.
+                unit = np.ldexp(1.0, -np.clip(np.frexp(np.abs(X).max(axis=0))[1], -1000, 1000))
+                origin = X[0] * unit
+            with np.errstate(over="ignore", invalid="ignore"):
+                # Counted from the first row, a feature that does not vary has a deviation of exactly zero.
+                X *= unit
+                X -= origin
+                new, new_mean = (v.sum(), v @ X / v.sum()) if v.size else (len(X), X.mean(axis=0))
+                X -= new_mean
+                shift = new_mean - mean
+                within = np.einsum("i,ij,ij->j", v, X, X) if v.size else np.einsum("ij,ij->j", X, X)
+                squares += within + shift**2 * (total * new / (total + new))
+                mean += shift * (new / (total + new))
+            total += new
+        if origin is not None:
+            deviation = np.sqrt(squares / total) / unit
+            self.mean = (origin + mean) / unit
+            self.scale = 1 / np.where(deviation > 0, deviation, 1)
         return self
 
     def arguments(self) -> dict[str, Any]:

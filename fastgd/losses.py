@@ -17,11 +17,13 @@ class Kind(NamedTuple):
 
     record : its type in the kernels          formula : of one output, or of a row
     targets : which targets it takes, a key of TARGETS
+    curvature : the most that its second derivative by the outputs comes to; one where that is no guide to a step
     """
 
     record: type
     formula: str
     targets: str = "any number"
+    curvature: float = 1.0
 
 
 #: Every loss by name. Formulas and conventions are PyTorch's where it has the loss, else those of scikit-learn's SGD.
@@ -31,14 +33,14 @@ LOSSES = {
     "huber": Kind(kernels.Huber, "½ e² where |e| <= delta, else delta (|e| - ½ delta); e = z - y"),
     "quantile": Kind(kernels.Quantile, "quantile (y - z) where z <= y, else (1 - quantile) (z - y)"),
     "epsilon_insensitive": Kind(kernels.EpsilonInsensitive, "max(0, |z - y| - epsilon)"),
-    "squared_epsilon_insensitive": Kind(kernels.SquaredEpsilonInsensitive, "max(0, |z - y| - epsilon)²"),
+    "squared_epsilon_insensitive": Kind(kernels.SquaredEpsilonInsensitive, "max(0, |z - y| - epsilon)²", curvature=2.0),
     "poisson": Kind(kernels.Poisson, "exp(z) - y z", "at least 0"),
-    "log_loss": Kind(kernels.LogLoss, "log(1 + exp(z)) - y z", "in [0, 1]"),
+    "log_loss": Kind(kernels.LogLoss, "log(1 + exp(z)) - y z", "in [0, 1]", 0.25),
     "hinge": Kind(kernels.Hinge, "max(0, 1 - y z)", "-1 or +1"),
-    "squared_hinge": Kind(kernels.SquaredHinge, "max(0, 1 - y z)²", "-1 or +1"),
-    "modified_huber": Kind(kernels.ModifiedHuber, "max(0, 1 - y z)² where y z >= -1, else -4 y z", "-1 or +1"),
+    "squared_hinge": Kind(kernels.SquaredHinge, "max(0, 1 - y z)²", "-1 or +1", 2.0),
+    "modified_huber": Kind(kernels.ModifiedHuber, "max(0, 1 - y z)² where y z >= -1, else -4 y z", "-1 or +1", 2.0),
     "perceptron": Kind(kernels.Perceptron, "max(0, -y z)", "-1 or +1"),
-    "cross_entropy": Kind(kernels.CrossEntropy, "log Σ_k exp(z_k) - Σ_k q_k z_k", "a class"),
+    "cross_entropy": Kind(kernels.CrossEntropy, "log Σ_k exp(z_k) - Σ_k q_k z_k", "a class", 0.5),
 }
 
 _NAMES = {kind.record: name for name, kind in LOSSES.items()}
@@ -114,6 +116,11 @@ def n_targets(loss: Loss, n_outputs: int) -> int:
 def takes_every_number(loss: Loss) -> bool:
     """Whether any number may be a target."""
     return LOSSES[_NAMES[type(loss)]].targets == "any number"
+
+
+def curvature_of(loss: Loss) -> float:
+    """The most that the loss's second derivative by the outputs comes to; see `Kind`."""
+    return LOSSES[_NAMES[type(loss)]].curvature
 
 
 def acceptable(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray:

@@ -229,12 +229,22 @@ class NormalizedSGD(Optimizer):
     """Updates that do not depend on the features' scales, as Vowpal Wabbit's by default.
 
     The normalised adaptive gradient descent of Ross, Mineiro and Langford, "Normalized online learning" (UAI 2013),
-    algorithm 2: with s_i the largest |x_i| so far, n the rows so far and N = Σ Σ x_i² / s_i² over them,
+    algorithm 2: with s_i the largest |x_i| so far, n the sum of the rows' weights v so far (their number, where all are
+    one) and N = Σ Σ v x_i² / s_i² over them,
 
         G += g²;  w_i -= learning_rate · √(n / N) / s_i · g_i / √G_i,
 
     and w_i shrinks in proportion when s_i grows. So it acts on the weights of the first layer, which must be Linear;
-    all other parameters take Adagrad's step.
+    all other parameters take Adagrad's step. Random weights, as the model draws them, are meant for features of scale 1
+    and shrink at a feature's first value too; weights that were loaded, trained or set by hand stay as they are at it.
+
+    It sees the rows of a batch before their forward pass, but those of a batch of more than 1024 (in wide networks,
+    32 or more) chunk by chunk: where s_i grows within such a batch, its first rows meet larger weights than its last.
+
+    It does not centre the features. Where their means are far from zero relative to their spread, in runs of few
+    updates and at full batch, `Standardize` before the first Linear and `SGD("auto")` reach lower losses: over some
+    epochs of uncentred features, NormalizedSGD ended at 1.2 to 1.4 times the loss of a tuned step on standardised ones
+    for hinge and cross-entropy, at up to 1.03 times for regression and log loss.
 
     Parameters
     ----------

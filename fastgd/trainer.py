@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,7 +24,7 @@ from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.monitor import Monitor
 from fastgd.optimizers import Optimizer, check_optimizer
-from fastgd.schedules import Schedule, as_schedule
+from fastgd.schedules import Constant, Schedule, as_schedule
 from fastgd.shuffle import Shuffle
 
 Callback = Callable[["Trainer", EpochRecord], Any]
@@ -175,9 +176,10 @@ class Trainer:
         checked = check_optimizer(optimizer)
         if isinstance(checked, optimizers.NormalizedSGD) and not self.model.starts_linear:
             raise ValueError(f"NormalizedSGD with {self.model!r}; expected Linear as the first layer")
+        if checked is not getattr(self, "_optimizer", None):
+            # "auto" measures for one optimiser.
+            self._measured_rate: Schedule | None = None
         self._optimizer = checked
-        # A rate is measured with the optimiser that it is for.
-        self._measured_rate: Schedule | None = None
 
     @property
     def n_updates(self) -> int:
@@ -264,7 +266,7 @@ class Trainer:
             Those with `on_begin(trainer)` or `on_end(trainer, error)` hear of the beginning and of the end, also where
             an error or Ctrl-C is the end. See `fastgd.callbacks`.
         progress : bool
-            Whether to show a progress bar with loss and rows per second.
+            Whether to show a progress bar with loss and rows per second, and the learning rate that "auto" chose.
 
         Returns
         -------
@@ -288,7 +290,11 @@ class Trainer:
         dataset, validation_data = split_validation(dataset, validation, self.model, self.loss, rng)
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
+        was_measured = self._measured_rate is not None
         engine, reader = self._ready(dataset, batch_rows)
+        if progress and self._measured_rate is not None and not was_measured:
+            rate = self._measured_rate.learning_rate.learning_rate
+            print(f'learning rate "auto": {rate:.4g}', file=sys.stderr)
         calling.take_up(self._loaded_callbacks)
         self._monitors, self._loaded_callbacks = calling.monitors, []
         with calling.of(self), _Progress(epochs * n_samples, progress) as bar:
@@ -344,13 +350,15 @@ class Trainer:
             standardize.fit(dataset)
         if self.optimizer.learning_rate == "auto" and self._measured_rate is None:
             rng = np.random.default_rng([self.seed, 0, _TRIALS])
-            self._measured_rate = automatic_schedule(self.model, dataset, batch_rows, rng, self._engine_of)
-        engine = self._prepared_engine()
+            self._measured_rate = automatic_schedule(self.model, dataset, self.loss, batch_rows, rng, self._engine_of)
+        # Where every weight is zero, there is nothing to learn or to measure, and no update to come.
+        is_measured = self.optimizer.learning_rate != "auto" or self._measured_rate is not None
+        is_learnt = standardize is None or standardize.mean is not None
+        engine = self._prepared_engine() if is_measured else self._engine_of(self.model, Constant(0.0))
+        mean_and_scale = self.model.mean_and_scale if is_learnt else (np.zeros(self.model.in_features),) * 2
         engine.prepare(batch_rows)
         in_place = engine.takes_rows_in_place
-        return engine, Reader(
-            dataset, self.model.dtype, engine.chunk_rows, self.model.mean_and_scale, in_place=in_place
-        )
+        return engine, Reader(dataset, self.model.dtype, engine.chunk_rows, mean_and_scale, in_place=in_place)
 
     @property
     def _current_engine(self) -> Engine | None:

@@ -145,7 +145,9 @@ def log_loss(loss, out, target):
     # The exponential of a negative number cannot overflow.
     one, small = type(out)(1), np.exp(-abs(out))
     probability = (one if out >= 0 else small) / (one + small)
-    return np.float64(max(out, type(out)(0))) - np.float64(target) * out + np.log1p(small), probability - target
+    # A product of two factors has no cancellation in it, whereas  z - y z  has.
+    distance = 1.0 - np.float64(target) if out >= 0 else -np.float64(target)
+    return distance * out + np.log1p(small), probability - target
 
 
 @inlined_kernel
@@ -247,6 +249,12 @@ def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums)
     for i in range(out.shape[0]):
         if sample_weight.size:
             weight = sample_weight[i]
+            if weight == 0:
+                # As in `sum_over_outputs`: the distance of two finite logits may overflow.
+                for j in range(n_classes):
+                    d_out[i, j] = weight * out[i, j]
+                    total += d_out[i, j]
+                continue
         # Less the largest, no exponential overflows and one of them is 1.
         largest = out[i, 0]
         for j in range(n_classes):

@@ -9,6 +9,9 @@ from ._jit import inlined_kernel
 from .addressed import addressed_kernel, record_of, vector_of
 from .update import vectors_of
 
+# Brings any float64 to where its square is finite; float32 has its squares summed in float64 and needs it not.
+_SMALL = 2.0**-600
+
 
 class NoRegularization(NamedTuple):
     """Nothing of what `Regularization` offers."""
@@ -78,6 +81,30 @@ def shrink(threshold, weights, vectors):
                 parameters[i] += threshold
 
 
+@inlined_kernel
+def limit_norm(values, begin, end, bound):
+    """Scale elements begin to end so that their norm is at most a bound; NaN where one of them is not finite."""
+    number = values.dtype.type
+    squares, unit = 0.0, 1.0
+    for i in range(begin, end):
+        squares += np.float64(values[i]) * values[i]
+    if squares == np.inf:
+        # Squares overflow long before their numbers do.
+        squares, unit = 0.0, _SMALL
+        for i in range(begin, end):
+            small = _SMALL * values[i]
+            squares += small * small
+    norm = np.sqrt(squares)
+    if not norm <= unit * bound:
+        if unit < 1:
+            # Apart from the factor, which might else be too small for its digits.
+            for i in range(begin, end):
+                values[i] *= number(_SMALL)
+        factor = number(bound / norm)
+        for i in range(begin, end):
+            values[i] *= factor
+
+
 def _limit_gradient_types(number):
     return vectors_of(number), vector_of(types.float64), types.Array(types.int64, 2, "C")
 
@@ -108,14 +135,7 @@ def limit_gradient(vectors, numbers, weights):
             elif gradient[i] < -limit:
                 gradient[i] = -limit
     if regularization.clip_norm < np.inf:
-        squares = 0.0
-        for i in range(gradient.size):
-            squares += np.float64(gradient[i]) * gradient[i]
-        norm = np.sqrt(squares)
-        if not norm <= regularization.clip_norm:
-            factor = number(regularization.clip_norm / norm)
-            for i in range(gradient.size):
-                gradient[i] *= factor
+        limit_norm(gradient, 0, gradient.size, regularization.clip_norm)
 
 
 def _limit_parameters_types(number):
@@ -141,14 +161,7 @@ def limit_parameters(vectors, numbers, weights, rate, t):
         for layer in range(weights.shape[0]):
             n_in = weights[layer, 2]
             for begin in range(weights[layer, 0], weights[layer, 1], n_in):
-                squares = 0.0
-                for i in range(begin, begin + n_in):
-                    squares += np.float64(parameters[i]) * parameters[i]
-                norm = np.sqrt(squares)
-                if norm > regularization.max_norm:
-                    factor = number(regularization.max_norm / norm)
-                    for i in range(begin, begin + n_in):
-                        parameters[i] *= factor
+                limit_norm(parameters, begin, begin + n_in, regularization.max_norm)
     if t >= regularization.average_from:
         share = number(1 / (t - regularization.average_from + 1))
         for i in range(parameters.size):

@@ -13,7 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
+from ._jit import inlined_kernel
 from .addressed import addressed_kernel, matrix_of, read_only_vector_of, record_of, vector_of
+
+# Smaller squares lose digits in float32.
+_SMALL_SQUARE = np.float32(1e-30)
 
 
 class Vectors(NamedTuple):
@@ -100,15 +104,16 @@ class RMSprop(NamedTuple):
 class NormalizedSGD(NamedTuple):
     """The normalised adaptive gradient descent of Ross, Mineiro and Langford, "Normalized online learning" (UAI 2013).
 
-    Algorithm 2 for the first layer's weights, with s_i the largest |x_i| seen so far, n the number of rows seen, and
-    N the sum of x_i² / s_i² over them:
+    Algorithm 2 for the first layer's weights, with s_i the largest |x_i| seen so far, n the sum of the weights v of the
+    rows seen (their number, where all are one), and N the sum of v x_i² / s_i² over them:
 
         G += g²;  w_i -= rate √(n / N) / s_i · g_i / √G_i.
 
-    When s_i grows, w_i shrinks in proportion; before its feature's first value, s_i counts as 1. All other parameters
-    have s = 1 and n / N = 1.
+    When s_i grows, w_i shrinks in proportion. At its feature's first value it shrinks as if s_i had been 1, for which
+    weights are initialised, or not at all. All other parameters have s = 1 and n / N = 1.
 
-    state : G, s (in the places of the first unit's weights)
+    state : √G, s (in the places of the first unit's weights; before a feature's first value 0, or -1 for weights that
+        are not to shrink at it)
     scalars : n, N, how many weights the first layer has, n_in
     """
 
@@ -193,17 +198,36 @@ def rmsprop(vectors, numbers, rate, t):
         w[i] -= rate * m[i]
 
 
+@inlined_kernel
+def add_squares(root, gradient):
+    """root = √(root² + g²), for features of any scale."""
+    is_extreme = False
+    for i in range(root.size):
+        square = root[i] * root[i] + gradient[i] * gradient[i]
+        is_extreme |= (square == np.inf) | ((square < _SMALL_SQUARE) & (gradient[i] != 0))
+    if not is_extreme:
+        for i in range(root.size):
+            root[i] = np.sqrt(root[i] * root[i] + gradient[i] * gradient[i])
+        return
+    for i in range(root.size):
+        # Squares may be infinite, or zero, or few digits, where their roots are not.
+        largest = max(root[i], abs(gradient[i]))
+        if not largest <= 0:
+            before, now = root[i] / largest, gradient[i] / largest
+            root[i] = largest * np.sqrt(before * before + now * now)
+
+
 @addressed_kernel(_update_types)
 def normalized_sgd(vectors, numbers, rate, t):
-    w, gradient, total, scale = vectors.parameters, vectors.gradient, vectors.state[0], vectors.state[1]
+    w, gradient, root, scale = vectors.parameters, vectors.gradient, vectors.state[0], vectors.state[1]
     number = type(rate)
     n_weights, n_in = int(vectors.scalars[2]), int(vectors.scalars[3])
-    step = number(rate * np.sqrt(vectors.scalars[0] / max(vectors.scalars[1], 1.0)))
+    # Without any value but zero there is no gradient either.
+    total = vectors.scalars[1] if vectors.scalars[1] > 0 else 1.0
+    step = number(rate * np.sqrt(vectors.scalars[0] / total))
+    add_squares(root, gradient)
     for i in range(w.size):
-        g = gradient[i]
-        total[i] += g * g
-        # A square may be zero though the gradient is not, and a feature may never have had a value.
-        move = g if total[i] == 0 else g / np.sqrt(total[i])
+        move = gradient[i] if root[i] == 0 else gradient[i] / root[i]
         if i >= n_weights:
             w[i] -= rate * move
         elif not scale[i % n_in] <= 0:
@@ -232,18 +256,22 @@ def observe_features(vectors, x, sample_weight):
     x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
     """
     scale = vectors.state[1]
+    weight = np.float64(1)
     for i in range(x.shape[0]):
-        if sample_weight.size and sample_weight[i] == 0:
-            continue
+        if sample_weight.size:
+            weight = abs(np.float64(sample_weight[i]))
+            if weight == 0:
+                continue
         for j in range(x.shape[1]):
             size = abs(x[i, j])
-            if size > scale[j]:
-                shrink = (scale[j] if scale[j] > 0 else type(size)(1)) / size
-                for weight in range(j, int(vectors.scalars[2]), x.shape[1]):
-                    vectors.parameters[weight] *= shrink
+            if size > max(scale[j], 0):
+                if scale[j] >= 0:
+                    shrink = (scale[j] if scale[j] > 0 else type(size)(1)) / size
+                    for place in range(j, int(vectors.scalars[2]), x.shape[1]):
+                        vectors.parameters[place] *= shrink
                 scale[j] = size
-        vectors.scalars[0] += 1
+        vectors.scalars[0] += weight
         for j in range(x.shape[1]):
             if scale[j] > 0:
                 share = np.float64(x[i, j] / scale[j])
-                vectors.scalars[1] += share * share
+                vectors.scalars[1] += weight * share * share

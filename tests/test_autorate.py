@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd.autorate import _best
+from fastgd.autorate import _best, one_epoch
 from fastgd.data import ArrayDataset
 
 LAYERS = [gd.Standardize(5), gd.Linear(5, 7), gd.ReLU(), gd.Linear(7, 1)]
@@ -89,20 +89,94 @@ def test_the_rate_follows_the_optimizer_and_the_loss():
     assert of_half_the_curvature > 1.4 * plain
 
 
-def test_an_epoch_of_few_updates_makes_no_trial():
-    X, y = rows(1001)
-    rates = {seed: auto(batch_size=32, seed=seed) for seed in (0, 1)}
-    for trainer in rates.values():
-        trainer.fit(X, y)
-    assert rates[0].learning_rate == rates[1].learning_rate
-
-
 class Counted(ArrayDataset):
     n_read = 0
 
     def read(self, rows, out):
         self.n_read += len(out.X)
         super().read(rows, out)
+
+
+@pytest.mark.parametrize("batch_size", [None, 400, 100])
+def test_short_epochs_are_tried_again_and_again(batch_size):
+    """One to ten updates an epoch; a trial reads 128 updates' worth of rows and the rows of its result."""
+    data = Counted(*rows(1001))
+    auto(batch_size=batch_size, layers=LAYERS[1:]).fit(data)
+    n_rows = 128 * min(batch_size or 1001, 512)
+    assert 5 * n_rows < data.n_read < 24 * 1.5 * n_rows
+
+
+def test_large_batches_are_tried_in_small():
+    data = Counted(*rows(40_000))
+    auto(batch_size=None, layers=LAYERS[1:]).fit(data)
+    assert data.n_read < 24 * 130 * 512 + 2 * 40_000
+
+
+@pytest.mark.parametrize("n_updates", [1, 2, 3, 4])
+def test_few_updates_of_an_epoch_are_neither_warm_up_nor_cool_down(n_updates):
+    np.testing.assert_array_equal(one_epoch(0.5, n_updates)(np.arange(1.0, 9)), 0.5)
+
+
+@pytest.mark.parametrize("loss", ["half_squared_error", "log_loss"])
+@pytest.mark.parametrize("layers", [LAYERS, NEURON, LAYERS[:2]], ids=["hidden layer", "neuron", "linear"])
+def test_a_row_of_twice_the_weight_is_the_row_twice(layers, loss):
+    """At full batch, with weights of mean 1."""
+    X, y = rows(60)
+    X, y = X * [1e-3, 1, 5, 1, 1e3], y > np.median(y)
+    weight = np.random.default_rng(0).integers(0, 4, 60)
+    layers = [*layers[:1], gd.Linear(5, 1 if len(layers) < 4 else 7), *layers[2:]]
+    rates, parameters = [], []
+    for rows_, weights in ((np.arange(60), weight * (60 / weight.sum())), (np.repeat(np.arange(60), weight), None)):
+        trainer = gd.Trainer(gd.Model(layers, "float64"), loss, gd.SGD("auto"), batch_size=None)
+        trainer.fit(X[rows_], y[rows_], epochs=20, sample_weight=weights)
+        rates.append(trainer.learning_rate)
+        parameters.append(trainer.model.parameters)
+    assert rates[0] == pytest.approx(rates[1], rel=1e-9)
+    np.testing.assert_allclose(*parameters, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("layers", [LAYERS, NEURON], ids=["hidden layer", "neuron"])
+def test_rows_of_weight_zero_are_absent_rows(layers):
+    """One row at a time: neither the moments, nor the trials, nor the period of the cool-downs know of them."""
+    X, y = rows(300)
+    weight = np.random.default_rng(0).integers(0, 2, 300)
+    X[weight == 0] *= 1e3
+    rates, parameters = [], []
+    for rows_, weights in ((slice(None), weight), (weight > 0, None)):
+        trainer = auto(layers=layers, batch_size=1)
+        trainer.fit(X[rows_], y[rows_], epochs=2, sample_weight=weights)
+        rates.append(trainer.learning_rate)
+        parameters.append(trainer.model.parameters)
+    assert rates[0] == pytest.approx(rates[1], rel=1e-6)
+    np.testing.assert_allclose(*parameters, rtol=1e-3, atol=1e-4)
+
+
+def test_another_optimizer_measures_anew(tmp_path):
+    X, y = rows()
+    trainer, fresh = auto(), auto(gd.Adam)
+    trainer.fit(X, y)
+    first = trainer.learning_rate
+    fresh.model.parameters = trainer.model.parameters
+    trainer.optimizer = gd.Adam("auto")
+    assert trainer.learning_rate is None
+    trainer.save(tmp_path / "run")
+    for one in (trainer, gd.Trainer.load(tmp_path / "run")):
+        one.fit(X, y)
+        assert one.learning_rate < first
+    fresh.model.standardize.mean, fresh.model.standardize.scale = trainer.model.standardize.mean_and_scale
+    fresh.fit(X, y)
+    assert trainer.learning_rate == fresh.learning_rate
+    trainer.optimizer = trainer.optimizer
+    assert trainer.learning_rate == fresh.learning_rate
+
+
+def test_progress_says_which_rate(capsys):
+    X, y = rows()
+    trainer = auto()
+    trainer.fit(X, y, progress=True)
+    assert f'learning rate "auto": {trainer.learning_rate:.4g}\n' in capsys.readouterr().err
+    trainer.fit(X, y, progress=True)
+    assert "auto" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])

@@ -382,6 +382,25 @@ def test_extreme_outputs(case, dtype):
     np.testing.assert_array_equal(d_out, [derivative])
 
 
+@pytest.mark.parametrize("y", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("z", [5.0, 20.0, 30.0, 36.0, 80.0])
+def test_log_loss_of_sure_outputs_keeps_its_digits(z, y, dtype):
+    """What is left where z and y z cancel is exp(-|z|), to as many digits as the exponential has."""
+    for sign, target in ((1, y), (-1, 1 - y)):
+        found, _ = evaluate("log_loss", [[sign * z]], [[target]], dtype)
+        assert found == pytest.approx((1 - y) * z + np.log1p(np.exp(-z)), rel=rounding(dtype, 4), abs=0)
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_logits_whose_distance_overflows_are_nothing_at_weight_zero(n_classes, dtype):
+    z = np.zeros((2, n_classes))
+    z[0, :2] = 0.9 * np.finfo(dtype).max, -0.9 * np.finfo(dtype).max
+    value, d_out = evaluate("cross_entropy", z, [[1], [0]], dtype, [0, 1])
+    assert value == pytest.approx(np.log(n_classes), rel=rounding(dtype, 2))
+    np.testing.assert_array_equal(d_out[0], 0)
+    assert (d_out[1] != 0).all()
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_no_value_hides_nan(name, dtype):
     case = CASES[name]

@@ -1,6 +1,7 @@
 """The optimisers against their formulas in plain Python, against PyTorch's numbers, and in use."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -113,9 +114,9 @@ def normalize(w, state, X, V):
                 for i in range(j, first.out_features * first.in_features, first.in_features):
                     w[i] *= (scale or 1) / abs(x_j)
                 state["s", j] = abs(x_j)
-        state["n"] = state.get("n", 0) + 1
+        state["n"] = state.get("n", 0) + v
         shares = [x_j / state["s", j] for j, x_j in enumerate(x) if ("s", j) in state]
-        state["N"] = state.get("N", 0) + sum(share**2 for share in shares)
+        state["N"] = state.get("N", 0) + v * sum(share**2 for share in shares)
 
 
 FORMULAS = {
@@ -615,6 +616,65 @@ def test_normalized_sgd_takes_a_feature_that_is_always_zero(around, dtype):
     X[:, 2] = 0
     history = gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=4, **around).fit(X, y, epochs=3)
     assert history.loss[-1] < history.loss[0]
+
+
+OLD_WEIGHTS = {
+    "set by hand": lambda model, w: setattr(model.layers[0], "weight", w),
+    "given": lambda model, w: gd.Model([gd.Linear(3, 1, init=w)], "float64"),
+    "loaded": lambda model, w: gd.Model.restore(model.architecture(), {"0.weight": w, "0.bias": np.zeros(1)}),
+    "trained": lambda model, w: gd.Trainer(model, optimizer=gd.SGD(1e-7)).step(np.eye(3), np.ones(3)) and None,
+}
+
+
+@pytest.mark.parametrize("source", OLD_WEIGHTS)
+def test_normalized_sgd_keeps_weights_that_are_not_fresh(source):
+    """At a rate of zero, only features that grow after their first value change them."""
+    model = gd.Model([gd.Linear(3, 1)], dtype="float64", seed=5)
+    model = OLD_WEIGHTS[source](model, np.array([[2e-3, 0.5, -30]])) or model
+    X = np.array([[0, 1, 0], [1e3, -1, 0], [-1e3, 0, 1e-3], [0, 0.5, -1e-3]])
+    before = model.parameters.copy()
+    trainer = gd.Trainer(model, optimizer=gd.NormalizedSGD(0.0))
+    trainer.fit(X, np.ones(4))
+    np.testing.assert_array_equal(model.parameters, before)
+    trainer.step(4 * X[2:3], [1.0])
+    np.testing.assert_array_equal(model.parameters, before * [0.25, 1, 0.25, 1])
+
+
+def test_normalized_sgd_takes_over_from_another_optimizer():
+    X = np.random.default_rng(0).choice([-1.0, 1.0], (200, 3)) * [1e3, 1, 1e-3]
+    y = X @ [1e-3, 2, -1e3] + 1
+    model = gd.Model([gd.Linear(3, 1)], dtype="float64")
+    trainer = gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=4)
+    trainer.fit(X, y, epochs=20)
+    trainer.optimizer = gd.NormalizedSGD(0.01)
+    assert trainer.fit(X, y).loss[-1] < 1e-2 * trainer.history.loss[0]
+
+
+@pytest.mark.parametrize("copied", ["as it is", "pickled", "saved"])
+def test_normalized_sgd_knows_fresh_weights(copied, tmp_path):
+    """One feature of 1000 divides its weight by 1000 before the first forward pass."""
+    model = gd.Model([gd.Linear(1, 1)], seed=7, dtype="float64")
+    drawn = float(model.layers[0].weight[0, 0])
+    if copied == "pickled":
+        model = pickle.loads(pickle.dumps(model))
+    elif copied == "saved":
+        gd.Trainer(model, optimizer=gd.NormalizedSGD(0.0)).save(tmp_path / "run")
+        model = gd.Trainer.load(tmp_path / "run").model
+    gd.Trainer(model, optimizer=gd.NormalizedSGD(0.0)).step([[1000.0]], [0.0])
+    assert model.layers[0].weight[0, 0] == pytest.approx(drawn / 1000)
+
+
+@pytest.mark.parametrize("scale", [1e-36, 1e-25, 1e25, 1e36])
+def test_normalized_sgd_takes_any_scale_in_float32(scale):
+    """Squares of such gradients are zero or infinite in float32."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((400, 3))
+    y = X @ [1, -2, 0.5]
+    losses = []
+    for factor in (1, scale):
+        model = gd.Model([gd.Linear(3, 1)], seed=2)
+        losses.append(gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=4).fit(X * factor, y, epochs=5).loss)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
 
 
 @pytest.mark.parametrize(("dtype", "logit"), [("float32", -60), ("float64", -400)])

@@ -23,18 +23,18 @@ def problem(name, seed=3):
     return X, y, rng.permutation(np.logspace(-6, 6, N_FEATURES))
 
 
-def loss_after_five_epochs(name, optimizer, batch_size, X, y, standardize=False):
+def loss_after(name, optimizer, batch_size, X, y, standardize=False, epochs=5):
     model = gd.Model([gd.Standardize(N_FEATURES)] * standardize + LAYERS[name], dtype="float64")
-    gd.Trainer(model, optimizer=optimizer, batch_size=batch_size, shuffle=True).fit(X, y, epochs=5)
+    gd.Trainer(model, optimizer=optimizer, batch_size=batch_size, shuffle=True).fit(X, y, epochs=epochs)
     return model.loss(X, y)
 
 
-def tuned(name, batch_size, X, y):
+def tuned(name, batch_size, X, y, standardize=False, epochs=5):
     """The best loss of any constant step, on features of scale 1."""
     losses = []
     for learning_rate in np.logspace(-4, 0, 17):
         try:
-            losses.append(loss_after_five_epochs(name, gd.SGD(learning_rate), batch_size, X, y))
+            losses.append(loss_after(name, gd.SGD(learning_rate), batch_size, X, y, standardize, epochs))
         except gd.DivergenceError:
             break
     return min(losses)
@@ -53,7 +53,7 @@ CONTENDERS = [
 @pytest.mark.parametrize(("name", "optimizer", "standardize"), CONTENDERS)
 def test_within_five_percent_of_a_tuned_step(name, optimizer, standardize, batch_size):
     X, y, scales = problem(name)
-    loss = loss_after_five_epochs(name, optimizer, batch_size, X * scales, y, standardize)
+    loss = loss_after(name, optimizer, batch_size, X * scales, y, standardize)
     assert loss < 1.05 * tuned(name, batch_size, X, y)
 
 
@@ -62,7 +62,7 @@ def ratios_of_hidden_layers(batch_size, n_data_sets=10):
     ratios = []
     for seed in range(3, 3 + n_data_sets):
         X, y, scales = problem("hidden layer", seed)
-        loss = loss_after_five_epochs("hidden layer", gd.SGD("auto"), batch_size, X * scales, y, standardize=True)
+        loss = loss_after("hidden layer", gd.SGD("auto"), batch_size, X * scales, y, standardize=True)
         ratios.append(loss / tuned("hidden layer", batch_size, X, y))
     return ratios
 
@@ -71,3 +71,33 @@ def ratios_of_hidden_layers(batch_size, n_data_sets=10):
 def test_hidden_layers_within_five_percent_of_a_tuned_step(batch_size):
     """On each of ten data sets."""
     assert max(ratios_of_hidden_layers(batch_size)) < 1.05
+
+
+# Epochs of one update and more, up to 16: n_samples, batch_size, epochs.
+SHORT = [
+    ("linear", 3000, None, 5),
+    ("linear", 3000, None, 20),
+    ("linear", 3000, 256, 5),
+    ("linear", 3000, 256, 20),
+    ("linear", 500, 32, 5),
+    ("linear", 500, 32, 20),
+    ("neuron", 3000, None, 20),
+    ("neuron", 500, 32, 20),
+    ("hidden layer", 500, 32, 20),
+    ("hidden layer", 500, None, 20),
+]
+
+
+def ratio_of_short_epochs(name, n_samples, batch_size, epochs, seed=3):
+    """The loss under "auto" over the tuned one."""
+    X, y, scales = problem(name, seed)
+    X, y = X[:n_samples], y[:n_samples]
+    loss = loss_after(name, gd.SGD("auto"), batch_size, X * scales, y, True, epochs)
+    return loss / tuned(name, batch_size, X, y, True, epochs)
+
+
+@pytest.mark.parametrize(("name", "n_samples", "batch_size", "epochs"), SHORT)
+def test_short_epochs_within_five_percent_of_a_tuned_step(name, n_samples, batch_size, epochs):
+    """In the mean of five data sets, which a few updates treat very differently."""
+    ratios = [ratio_of_short_epochs(name, n_samples, batch_size, epochs, seed) for seed in range(3, 8)]
+    assert np.exp(np.log(ratios).mean()) < 1.05

@@ -100,16 +100,17 @@ def test_a_feature_that_barely_varies_is_scaled():
     assert gd.Standardize(1).fit(gd.data.ArrayDataset(X)).scale[0] == pytest.approx(1 / X.std(), rel=1e-6)
 
 
-def standardized(X):
+def standardized(X, weight=None):
     X = np.asarray(X, np.float64)
-    return (X - X.mean(0)) / X.std(0)
+    mean = np.average(X, axis=0, weights=weight)
+    return (X - mean) / np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
 
 
-def pair(layers, X, dtype="float64"):
+def pair(layers, X, dtype="float64", weight=None):
     """A model with Standardize for X, the same without for standardised rows, and these rows."""
     with_layer, without = built([gd.Standardize(X.shape[1]), *layers], dtype), gd.Model(layers, dtype)
     without.parameters = with_layer.parameters
-    return with_layer, without, standardized(X)
+    return with_layer, without, standardized(X, weight)
 
 
 STANDARDIZED = {
@@ -125,9 +126,9 @@ STANDARDIZED = {
 @pytest.mark.parametrize("source", ["float64", "float32", "int16"])
 def test_standardize_is_applied_everywhere(name, batch_size, shuffle, source, dtype, rng):
     X = (1000 * rng.standard_normal((50, 3)) + np.array([1000, -2000, 3000])).astype(source)
-    model, plain, Z = pair(STANDARDIZED[name], X, dtype)
-    y = rng.standard_normal((50, model.out_features))
     weight = rng.uniform(0, 2, 50)
+    model, plain, Z = pair(STANDARDIZED[name], X, dtype, weight)
+    y = rng.standard_normal((50, model.out_features))
     options = {"optimizer": gd.SGD(0.01), "batch_size": batch_size, "shuffle": shuffle, "seed": 3}
     trainer, plain_trainer = gd.Trainer(model, **options), gd.Trainer(plain, **options)
     # Z is standardised by NumPy's own mean, so nothing is equal to the last bit; two epochs of fifty rows carry it on.
@@ -213,15 +214,62 @@ def test_standardize_learns_once(begin, rng):
     np.testing.assert_array_equal(layer.scale, scale)
 
 
-def test_standardize_learns_neither_from_weights_nor_from_held_out_rows(rng):
+def test_standardize_does_not_learn_from_held_out_rows(rng):
     X, y = rng.standard_normal((40, 3)), rng.standard_normal(40)
-    weighted = built([gd.Standardize(3), gd.Linear(3, 1)])
-    gd.Trainer(weighted).fit(X, y, sample_weight=rng.uniform(0, 2, 40))
-    assert_learnt(weighted.layers[0], X)
     trained = built([gd.Standardize(3), gd.Linear(3, 1)])
     gd.Trainer(trained, seed=4).fit(X, y, validation=0.25)
     held_out = np.random.default_rng([4, 0, 1]).permutation(40)[:10]
     assert_learnt(trained.layers[0], np.delete(X, held_out, axis=0))
+
+
+@pytest.mark.parametrize("n_bytes", [1, 200, 4 << 20])
+@pytest.mark.parametrize("begin", ["fit", "step", "layer"])
+def test_a_row_counts_by_its_weight(begin, n_bytes, rng, monkeypatch):
+    """As often as its weight says, and not at all at zero, whatever the weights' mean."""
+    monkeypatch.setattr(dataset, "_BLOCK_BYTES", n_bytes)
+    X, y = rng.standard_normal((40, 3)) * [1, 1e-6, 1e6] + 5, rng.standard_normal(40)
+    weight = rng.integers(0, 4, 40)
+    weight[:20] = 0
+    X[weight == 0] *= 1e9
+    model = built([gd.Standardize(3), gd.Linear(3, 1)])
+    trainer = gd.Trainer(model, optimizer=gd.SGD(1e-30))
+    if begin == "layer":
+        model.layers[0].fit(gd.data.ArrayDataset(X, y, 0.1 * weight))
+    else:
+        getattr(trainer, begin)(X, y, sample_weight=0.1 * weight)
+    assert_learnt(model.layers[0], np.repeat(X, weight, axis=0))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, None])
+@pytest.mark.parametrize("optimizer", [gd.SGD(0.1), gd.SGD("auto"), gd.NormalizedSGD()], ids=repr)
+def test_weights_that_are_all_zero_teach_nothing(optimizer, batch_size, rng):
+    """Neither mean, scale nor rate; what comes after is as if nothing had come before."""
+    X, y = rng.standard_normal((40, 3)) + 5, rng.standard_normal(40)
+    runs = []
+    for n_idle in (0, 2):
+        model = gd.Model([gd.Standardize(3), gd.Linear(3, 4), gd.ReLU(), gd.Linear(4, 1)])
+        trainer = gd.Trainer(model, optimizer=optimizer, batch_size=batch_size)
+        if n_idle:
+            before = model.parameters.copy()
+            assert trainer.fit(1e300 * X, y, epochs=n_idle, sample_weight=np.zeros(40)).loss == [0, 0]
+            assert trainer.step(X, y, np.zeros(40)) == 0
+            np.testing.assert_array_equal(model.parameters, before)
+            assert model.layers[0].mean is None
+            assert trainer.n_updates == 0
+            assert (trainer.learning_rate is None) == (optimizer.learning_rate == "auto")
+        trainer.fit(X, y, epochs=2)
+        runs.append((trainer.model.parameters, trainer.learning_rate, model.layers[0].mean))
+    for one, other in zip(*runs, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e200, 1e300])
+def test_squares_of_features_may_overflow(size, rng):
+    X = rng.standard_normal((50, 2)) + 3
+    layer = gd.Standardize(2).fit(gd.data.ArrayDataset(X * [size, 1]))
+    np.testing.assert_allclose(layer.mean, X.mean(0) * [size, 1], rtol=1e-14)
+    np.testing.assert_allclose(layer.scale * X.std(0), [1 / size, 1], rtol=1e-14)
 
 
 def test_the_callers_layer_stays_as_it_is(rng):
