@@ -154,8 +154,7 @@ class Model:
     def _products(self, rows: int) -> kernels.Products:
         widths = self._widths[1:]
         if self.multiplies_by_blas(rows):
-            largest = max(end - begin for begin, end, _ in self.weights)
-            return kernels.products_by_blas(self.dtype, rows, largest)
+            return kernels.products_by_blas(self.dtype, rows)
         return kernels.products(self.dtype, rows, max(rows, *self._widths), (min(widths), max(widths)))
 
     @property

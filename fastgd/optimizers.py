@@ -269,11 +269,17 @@ class NormalizedSGD(Optimizer):
 OPTIMIZERS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, Adagrad, RMSprop, NormalizedSGD)}
 
 #: What the vectors of state are called, as in the formulas above and in `fastgd.kernels.update`.
-STATE_NAMES = {SGD: "m", Adam: "mv", Adagrad: "G", RMSprop: "vam", NormalizedSGD: "Gs"}
+STATE_NAMES = {
+    SGD: ("m",),
+    Adam: ("m", "v"),
+    Adagrad: ("G",),
+    RMSprop: ("v", "a", "m"),
+    NormalizedSGD: ("sqrt_G", "s"),
+}
 
 
-def state_names(optimizer: Optimizer) -> str:
-    """A letter for each of an optimiser's vectors of state, in their order; more than it has, where one is left out."""
+def state_names(optimizer: Optimizer) -> tuple[str, ...]:
+    """The names of an optimiser's vectors of state, in their order; more than it has, where one is left out."""
     return next(names for kind, names in STATE_NAMES.items() if isinstance(optimizer, kind))
 
 

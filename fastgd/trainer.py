@@ -201,8 +201,8 @@ class Trainer:
 
         Each is a read-only view, (n_parameters,), parallel to `model.parameters` and of their dtype, which follows
         training until another optimiser is assigned. SGD: m with momentum or weight decay, else nothing; Adam,
-        AdamW: m and v, without the correction of m̂ and v̂; Adagrad: G; RMSprop: v, a, m; NormalizedSGD: G, and s in
-        the places of the first unit's weights.
+        AdamW: m and v, without the correction of m̂ and v̂; Adagrad: G; RMSprop: v, a, m; NormalizedSGD: sqrt_G,
+        the root of G, and s in the places of the first unit's weights.
         """
         engine = self._current_engine
         if engine is not None:

@@ -12,10 +12,11 @@ from numba import types
 
 from ._jit import inlined_kernel
 from .addressed import addressed_kernel, matrix_of, read_only_vector_of, vector_of
+from .blas import general_product
 from .lanes import MOST_LANES, everywhere, lane_count, load, store, total
 from .memory import aligned_empty
 from .tiles import TILE_ROWS, TILE_VECTORS, multiply_narrow_tile, multiply_tile, transpose_tile
-from .views import copy, element, matrix, span, vector
+from .views import copy, element, span, vector
 
 # A panel of at most so many rows stays in the first-level cache, beside a tile's rows of the other operand.
 PANEL_ROWS = 256
@@ -77,9 +78,9 @@ def panel_size(n_products: int) -> int:
     return (min(n_products, PANEL_ROWS) + MOST_LANES) * MOST_LANES * TILE_VECTORS
 
 
-def products_by_blas(dtype: np.dtype, n_rows: int, n_weights: int) -> Products:
-    """The kernels for products that are worth all processors, with a panel as large as the largest weight."""
-    panel = aligned_empty(n_weights, dtype)
+def products_by_blas(dtype: np.dtype, n_rows: int) -> Products:
+    """The kernels for products that are worth all processors."""
+    panel = np.empty(0, dtype)
     return Products(
         n_rows, multiply_by_blas.address(dtype), 0, 0, 0, sum_rows.address(dtype), 0, panel, np.empty((0, 0), dtype)
     )
@@ -192,31 +193,16 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
                     multiply_tile(a, a_place, panel, n_rows, c, c_place, shape, shift, j, factors)
 
 
-# np.dot counts references, though it makes no array here.
-@addressed_kernel(_multiply_types, _nrt=True)
+@addressed_kernel(_multiply_types)
 def multiply_by_blas(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel):
-    """As `multiply`, on all processors, for a and b that do not both lie column by column.
-
-    panel : (m · n,), scratch; not used where alpha is one and beta zero
-    """
-    m, n = c.shape
-    is_product = alpha == 1 and beta == 0
-    product = c if is_product else matrix(panel, 0, m, n)
-    if a_strides[0] == 1:
-        np.dot(matrix(a, 0, n_products, m).T, matrix(b, 0, n_products, n), product)
-    elif b_strides[0] == 1:
-        np.dot(matrix(a, 0, m, n_products), matrix(b, 0, n, n_products).T, product)
-    else:
-        np.dot(matrix(a, 0, m, n_products), matrix(b, 0, n_products, n), product)
-    if not is_product:
-        for i in range(m):
-            for j in range(n):
-                before = type(beta)(0) if beta == 0 else beta * c[i, j]
-                c[i, j] = before + alpha * product[i, j]
+    """As `multiply`, on all processors; the panel is not used."""
+    kept = beta
     if bias.size:
-        for i in range(m):
-            for j in range(n):
-                c[i, j] += bias[j]
+        kept = type(beta)(1)
+        for i in range(c.shape[0]):
+            for j in range(c.shape[1]):
+                c[i, j] = bias[j] if beta == 0 else beta * c[i, j] + bias[j]
+    general_product(a, a_strides, b, b_strides, n_products, c, alpha, kept)
 
 
 @addressed_kernel(_multiply_rows_types)
