@@ -27,6 +27,8 @@ MARKERS = "roofline"
 # Several times the last-level cache of one processor.
 N_BYTES = 200_000_000
 N_FLOPS = 2_000_000_000
+# What an epoch costs beside its batches is divided by so many at least.
+FEWEST_BATCHES = 8
 FEATURES = (16, 32, 100, 1000)
 BATCHES = (1, 32, 1024)
 NETWORKS = (
@@ -130,8 +132,8 @@ def checked_neuron(X: np.ndarray, batch_size: int, shuffle: bool = False) -> Fas
 
 
 def network_runs(widths: tuple[int, ...], batch_size: int, n_flops: int) -> dict[str, Run]:
-    """A network's loop over rows that take about n_flops operations, checked and warm, and its limits."""
-    n_batches = max(n_flops // (flops_per_row(widths) * batch_size), 1)
+    """A network's loop over rows that take n_flops operations or more, checked and warm, and its limits."""
+    n_batches = max(n_flops // (flops_per_row(widths) * batch_size), FEWEST_BATCHES)
     workload = Workload("", widths, batch_size, n_batches * batch_size, 0, 1e-3)
     X, y = workload.arrays()
     n_checked = min(max(CHECKED_ROWS // batch_size, 4), n_batches)
