@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,8 +11,8 @@ from fastgd import kernels
 from fastgd.dataset import Block, Dataset, Reader, blocks, require_finite
 from fastgd.engine import Engine
 from fastgd.errors import DivergenceError
-from fastgd.kernels.network import Layer
-from fastgd.layers import Linear, Standardize
+from fastgd.kernels.network import Layer as NetworkLayer
+from fastgd.layers import Layer, Linear, Standardize
 from fastgd.losses import Loss, curvature_of
 from fastgd.model import Model
 from fastgd.schedules import Cooldown, LinearWarmup, Schedule
@@ -40,6 +41,64 @@ _NOISE_OF_ONE_LINEAR = 20.0
 _SHARE_OF_SEVERAL = 0.5
 
 
+class Trials(NamedTuple):
+    """How rates are tried: each trains a copy of the model on the same rows, with `one_epoch` for its own updates.
+
+    parts : the rows, one part after the other          batch_rows : of an update
+    n_updates : what `one_epoch` takes an epoch for
+    looks_back : whether the result is the loss on the last part after training on it; else the mean loss of its
+        batches, each before its update
+    per_octave, margin, slack : of the rates, as `_best` searches them
+    """
+
+    parts: list[Dataset]
+    batch_rows: int
+    n_updates: int
+    looks_back: bool
+    per_octave: int
+    margin: int
+    slack: float
+
+
+def trials_of_long_epochs(dataset: Dataset, batch_rows: int, rng: np.random.Generator) -> Trials:
+    """A trial is an epoch in small, judged by its cool-down: rows that the copy has not seen, and parameters without
+    the noise of the last steps. It takes n / 32 rows, or 4096, or those of 160 updates, whichever is most, and never
+    more than an epoch; 6 to 9 trials are the rule.
+    """
+    n_samples = dataset.n_samples
+    n_rows = min(max(n_samples // _PARTS, _ENOUGH_ROWS), _MOST_ROWS, n_samples)
+    n_updates = min(max(n_rows // batch_rows, _ENOUGH_UPDATES), n_samples // batch_rows)
+    rows = rng.permutation(_spread(n_samples, n_updates * batch_rows))
+    n_first = (n_updates - n_updates // 4) * batch_rows
+    parts: list[Dataset] = [Subset(dataset, part) for part in (rows[:n_first], rows[n_first:])]
+    return Trials(parts, batch_rows, n_updates, looks_back=False, per_octave=2, margin=1, slack=0.0)
+
+
+def trials_of_short_epochs(
+    dataset: Dataset, layers: Sequence[Layer], batch_rows: int, rng: np.random.Generator
+) -> Trials:
+    """A trial is as many whole epochs as make up 64 updates, or 128 with hidden layers, with as many rows a batch as
+    make up 65536 at most. Its rates are closer: where there is little time, the best is soon one of the last before
+    divergence.
+    """
+    n_linear = sum(isinstance(layer, Linear) for layer in layers)
+    is_linear = n_linear == 1 and all(isinstance(layer, Linear | Standardize) for layer in layers)
+    at_least = _SHORT_OF_ONE if n_linear == 1 else _SHORT_OF_SEVERAL
+    n_samples, n_updates = dataset.n_samples, -(-dataset.n_samples // batch_rows)
+    batch_rows = min(batch_rows, _MOST_ROWS // at_least)
+    rows = _spread(n_samples, min(n_updates * batch_rows, n_samples))
+    parts: list[Dataset] = [Subset(dataset, rng.permutation(rows)) for _ in range(-(-at_least // n_updates))]
+    return Trials(
+        parts,
+        batch_rows,
+        n_updates,
+        looks_back=True,
+        per_octave=4,
+        margin=2 if n_linear == 1 else 1,
+        slack=_SLACK if is_linear else 0.0,
+    )
+
+
 def automatic_schedule(
     model: Model,
     dataset: Dataset,
@@ -50,15 +109,8 @@ def automatic_schedule(
 ) -> Schedule | None:
     """`one_epoch` for the updates of an epoch, with the best rate of some trials; None where all weights are zero.
 
-    A trial is an epoch in small: it trains a copy of the model on some rows, the same for each, with `one_epoch` for
-    its own updates. Its result is the mean loss of the batches of its cool-down, each before its update, and infinite
-    where it diverges: rows that the copy has not seen, and parameters without the noise of the last steps. The rates
-    are r_k = r_0 2^(k/2) with r_0 = `safe_learning_rate`, and k is chosen by `_best`. A trial takes n / 32 rows, or
-    4096, or those of 160 updates, whichever is most, and never more than an epoch; 6 to 9 trials are the rule.
-
-    Where an epoch has fewer than 32 updates, a trial is as many whole epochs as make up 64, or 128 with hidden layers,
-    with as many rows a batch as make up 65536 at most, and its result is the loss on its rows after it. Its rates are
-    r_0 2^(k/4): where there is little time, the best rate is soon one of the last before divergence.
+    The rates are r_k = r_0 2^(k / per_octave) with r_0 = `safe_learning_rate`, and k is chosen by `_best`; one that
+    diverges has an infinite loss. An epoch of fewer than 32 updates is a short one.
 
     model : as initialised          rng : draws the order of the trials' rows
     engine_of : makes the engine that trains a model by a schedule
@@ -75,41 +127,31 @@ def automatic_schedule(
     reader.order = ChosenRows(counting[_spread(len(counting), n_rows)])
     block = reader.read(0, n_rows)
     require_finite(block, reader.row)
-    rate = safe_learning_rate(model, loss, block, len(counting) / n_samples, batch_rows, n_samples)
-    period = -(-n_samples // batch_rows)
-    is_short = n_samples // batch_rows < _FEWEST_UPDATES
-    if is_short:
-        n_linear = sum(isinstance(layer, Linear) for layer in model.layers)
-        at_least = _SHORT_OF_ONE if n_linear == 1 else _SHORT_OF_SEVERAL
-        batch_rows = min(batch_rows, _MOST_ROWS // at_least)
-        n_updates = period
-        rows = _spread(n_samples, min(n_updates * batch_rows, n_samples))
-        parts = [Subset(dataset, rng.permutation(rows)) for _ in range(-(-at_least // period))]
-        is_linear = all(isinstance(layer, Linear | Standardize) for layer in model.layers) and n_linear == 1
-        search = {"per_octave": 4, "margin": 2 if n_linear == 1 else 1, "slack": _SLACK if is_linear else 0.0}
+    safe = safe_learning_rate(model, loss, block, len(counting) / n_samples, batch_rows, n_samples)
+    if n_samples // batch_rows < _FEWEST_UPDATES:
+        trials = trials_of_short_epochs(dataset, model.layers, batch_rows, rng)
     else:
-        search = {"per_octave": 2, "margin": 1, "slack": 0.0}
-        n_rows = min(max(n_samples // _PARTS, _ENOUGH_ROWS), _MOST_ROWS, n_samples)
-        n_updates = min(max(n_rows // batch_rows, _ENOUGH_UPDATES), n_samples // batch_rows)
-        rows = rng.permutation(_spread(n_samples, n_updates * batch_rows))
-        n_first = (n_updates - n_updates // 4) * batch_rows
-        parts = [Subset(dataset, part) for part in (rows[:n_first], rows[n_first:])]
+        trials = trials_of_long_epochs(dataset, batch_rows, rng)
+
+    def rate(k: int) -> float:
+        return safe * 2 ** (k / trials.per_octave)
 
     def result(k: int) -> float:
         copied = copy.deepcopy(model)
-        engine = engine_of(copied, one_epoch(rate * 2 ** (k / search["per_octave"]), n_updates))
-        engine.prepare(batch_rows)
+        engine = engine_of(copied, one_epoch(rate(k), trials.n_updates))
+        engine.prepare(trials.batch_rows)
         try:
-            for part in parts:
+            for part in trials.parts:
                 reader = Reader(part, model.dtype, engine.chunk_rows, model.mean_and_scale)
                 last = engine.train_epoch(reader, 1)
         except DivergenceError:
             return math.inf
-        if is_short:
-            last = copied.loss(parts[-1], loss=loss)
+        if trials.looks_back:
+            last = copied.loss(trials.parts[-1], loss=loss)
         return last if math.isfinite(last) else math.inf
 
-    return one_epoch(rate * 2 ** (_best(result, **search) / search["per_octave"]), period)
+    chosen = _best(result, trials.per_octave, trials.margin, trials.slack)
+    return one_epoch(rate(chosen), -(-n_samples // batch_rows))
 
 
 def _rows_that_count(dataset: Dataset) -> np.ndarray:
@@ -215,7 +257,7 @@ def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, bat
             x *= np.sqrt(share * v / len(x))
             spread = noise * (x**2).sum()
             curvatures.append(np.linalg.norm(x, ord=2) ** 2 + (_NOISE_OF_ONE_LINEAR if is_one else 1) * spread)
-        numbers = Layer(*row)
+        numbers = NetworkLayer(*row)
         end = numbers.output + len(rows.X) * numbers.n_out
         inputs = network.outputs[numbers.output : end].reshape(len(rows.X), numbers.n_out)
     largest = curvature_of(loss) * max(curvatures)
