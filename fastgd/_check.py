@@ -94,6 +94,8 @@ def choice(value: Any, name: str, allowed: Iterable[str]) -> str:
 
 def real_array(values: Any, name: str) -> np.ndarray:
     """An array of real numbers, the caller's own where it is one."""
+    if np.ma.is_masked(values):
+        raise TypeError(f"{name} has masked elements; expected rows without them, or values in their place (filled)")
     try:
         array = np.asarray(values)
     except ValueError as error:

@@ -1,6 +1,7 @@
 """The rows that `Trainer.fit` validates on."""
 
 import contextlib
+import numbers
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,8 +33,8 @@ def split_validation(
     """
     if validation is None:
         return dataset, None
-    if isinstance(validation, float):
-        dataset, held_out = split(dataset, validation, rng)
+    if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
+        dataset, held_out = split(dataset, float(validation), rng)
     elif isinstance(validation, Dataset):
         held_out = validation
     elif isinstance(validation, tuple | list) and len(validation) in (2, 3):

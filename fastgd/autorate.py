@@ -110,7 +110,7 @@ def automatic_schedule(
     """`one_epoch` for the updates of an epoch, with the best rate of some trials; None where all weights are zero.
 
     The rates are r_k = r_0 2^(k / per_octave) with r_0 = `safe_learning_rate`, and k is chosen by `_best`; one that
-    diverges has an infinite loss. An epoch of fewer than 32 updates is a short one.
+    diverges has an infinite loss. An epoch of fewer than 32 whole batches is a short one.
 
     model : as initialised          rng : draws the order of the trials' rows
     engine_of : makes the engine that trains a model by a schedule
@@ -243,7 +243,7 @@ def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, bat
         out = np.empty((len(rows.X), model.out_features), model.dtype)
         kernels.predict_network(network, model.parameters, rows.X, out)
     curvatures = []
-    v = np.abs(block.sample_weight.astype(np.float64))[: len(rows.X), None] if block.sample_weight.size else 1.0
+    v = block.sample_weight.astype(np.float64)[: len(rows.X), None] if block.sample_weight.size else 1.0
     noise = 0.0 if batch_rows == n_samples else 1 / batch_rows
     is_one = sum(isinstance(layer, Linear) for layer in stack) == 1
     inputs = rows.X

@@ -154,7 +154,7 @@ def _train(options: argparse.Namespace) -> int:
     if callbacks and validation is None:
         raise ValueError("--patience without --validation; expected data to see a gain on")
     if options.out:
-        _require_folder(options.out)
+        _require_output(options.out, options.X, options.target, options.sample_weight, *(options.validation or ()))
     untrained = copy.deepcopy(model)
     _compile(trainer, data)
     try:
@@ -222,10 +222,16 @@ def _model(options: argparse.Namespace, data: "Dataset") -> "Model":
     return gd.Model(layers, dtype=options.dtype, seed=options.seed)
 
 
-def _require_folder(path: str) -> None:
+def _require_output(path: str, *inputs: str | None) -> None:
+    """Raise a ValueError where a file cannot be written, or would take the place of one that is read."""
     folder = Path(path).parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
+    if not folder.is_dir():
+        raise ValueError(f"cannot write {path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
         raise ValueError(f"cannot write {path}: {folder} is not a writable folder")
+    for given in inputs:
+        if given and Path(path).exists() and Path(given).exists() and os.path.samefile(path, given):
+            raise ValueError(f"--out is {path}, which is read; expected another file")
 
 
 def _compile(trainer: "Trainer", data: "Dataset") -> None:
@@ -291,7 +297,7 @@ def _predict(options: argparse.Namespace) -> int:
     import fastgd as gd
 
     model = gd.Model.load(options.model)
-    _require_folder(options.out)
+    _require_output(options.out, options.model, options.X)
     predictions = model.predict(gd.data.open(options.X))
     part = Path(f"{options.out}.{os.getpid()}.part")
     try:

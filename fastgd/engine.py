@@ -203,12 +203,13 @@ class Engine:
 
     def _run(self, block: Block, first: int, n_epoch: int, row_of: Callable[[int], int], epoch: int) -> None:
         """Train on consecutive rows, of which the first has position `first` in the epoch."""
-        done, end = 0, block.n_samples
+        done, stop, end = 0, block.n_samples, block.n_samples
         while done < end:
             self._copy(self._state, self._snapshot)
-            if self._succeeds(block.rows(done, end), first + done, n_epoch):
-                return
-            good, bad = self._rewind(block.rows(done, end), first + done, n_epoch)
+            if self._succeeds(block.rows(done, stop), first + done, n_epoch):
+                done, stop = stop, end
+                continue
+            good, bad = self._rewind(block.rows(done, stop), first + done, n_epoch)
             step = block.rows(good - first, bad - first)
             # Rows that overflow only when they are multiplied with one another can still be taken one by one.
             self._copy(self._state, self._snapshot)
@@ -217,7 +218,8 @@ class Engine:
                 self._raise(
                     step.gathered(self._model.dtype), good, lambda row, good=good: row_of(good - first + row), epoch
                 )
-            done = bad - first
+            # Then on to where calls may end, so that what follows is rounded as ever.
+            done, stop = bad - first, min(self._call_end(bad, bad, n_epoch) - first, end)
 
     def _raise(self, step: Block, position: int, row_of: Callable[[int], int], epoch: int) -> None:
         """Say why a step that begins at a position of the epoch is not finite."""

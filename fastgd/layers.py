@@ -258,7 +258,7 @@ class Standardize:
         """Learn mean and scale from every row of a data set or of an array (n_samples, n_features), in one pass.
 
         Blocks are joined by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
-        computing sample variances" (1979), in float64. A row counts by the size of its sample weight; where all are
+        computing sample variances" (1979), in float64. A row counts by its sample weight; where all are
         zero, nothing is learnt.
         """
         dataset = dataset if isinstance(dataset, Dataset) else ArrayDataset(dataset)
@@ -271,7 +271,7 @@ class Standardize:
         dtype = np.dtype(np.float64) if dataset.has_sample_weight else dataset.dtype
         for start, block in blocks(dataset, dtype):
             require_finite(block, lambda row, start=start: dataset.row_number(start + row))
-            X, v = block.X.astype(np.float64), np.abs(block.sample_weight.astype(np.float64))
+            X, v = block.X.astype(np.float64), block.sample_weight.astype(np.float64)
             if v.size:
                 X, v = X[v > 0], v[v > 0]
             if not len(X):
@@ -294,7 +294,8 @@ class Standardize:
         if origin is not None:
             deviation = np.sqrt(squares / total) / unit
             self.mean = (origin + mean) / unit
-            self.scale = 1 / np.where(deviation > 0, deviation, 1)
+            # One so small that its inverse is infinite is none.
+            self.scale = 1 / np.where(deviation >= np.finfo(np.float64).tiny, deviation, 1)
         return self
 
     def arguments(self) -> dict[str, Any]:

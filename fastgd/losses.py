@@ -148,7 +148,7 @@ def require_targets(loss: Loss, y: np.ndarray, n_outputs: int, row_of: Any = int
         return
     row, column = np.argwhere(~good)[0]
     name = _NAMES[type(loss)]
-    expected = LOSSES[name].targets
-    if expected == "a class":
+    expected = f"targets {LOSSES[name].targets}"
+    if LOSSES[name].targets == "a class":
         expected = f"a class, an integer from 0 to {n_outputs - 1}"
     raise ValueError(f"y holds {y[row, column]} in row {row_of(int(row))}; {name} expects {expected}")

@@ -58,10 +58,10 @@ class Model:
     """
 
     def __init__(self, layers: Sequence[Layer], dtype: DTypeLike = "float32", seed: int = 0) -> None:
-        self.dtype = _check.model_dtype(dtype)
-        self._seed = _check.integer(seed, "seed", 0)
         if not isinstance(layers, Iterable):
             raise TypeError(f"layers is {layers!r}; expected a list of layers")
+        self.dtype = _check.model_dtype(dtype)
+        self._seed = _check.integer(seed, "seed", 0)
         self.layers: tuple[Layer, ...] = tuple(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
         self._stack = self.layers if self.standardize is None else self.layers[1:]
@@ -297,10 +297,15 @@ class Model:
         if loss is None:
             return
         expected = n_targets(loss, self.out_features)
+        if dataset.n_outputs == 0:
+            raise ValueError("the data set has no targets; expected y, or gd.data.open(..., target=...)")
         if dataset.n_outputs != expected:
             shape = (dataset.n_samples, dataset.n_outputs)
             flat = " or (n_samples,)" if expected == 1 else ""
-            raise ValueError(f"y has shape {shape}; expected (n_samples, {expected}){flat} for this model and loss")
+            classes = ", classes as in y.argmax(axis=1)," if expected < dataset.n_outputs == self.out_features else ""
+            raise ValueError(
+                f"y has shape {shape}; expected (n_samples, {expected}){flat}{classes} for this model and loss"
+            )
 
     def fold(self) -> "Model":
         """A model that takes raw features: the Standardize layer built into the Linear that follows it.

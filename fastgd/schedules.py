@@ -279,7 +279,12 @@ def is_known(schedule: Schedule) -> bool:
 
 def rates(schedule: Schedule, t: np.ndarray) -> np.ndarray:
     """The rates of the updates t, (n,) float64, of a user's own schedule; NaN where it gives a negative one."""
-    given = schedule(t)
+    try:
+        given = schedule(t)
+    except ValueError as error:
+        raise ValueError(
+            f"{schedule!r} fails for an array of updates t: {error}; expected one rate for each"
+        ) from error
     try:
         checked = np.asarray(given, np.float64)
     except (TypeError, ValueError):

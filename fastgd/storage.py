@@ -20,6 +20,8 @@ def write(path: str | os.PathLike, tensors: dict[str, np.ndarray], **description
     metadata = {"format": "pt", "fastgd": __version__} | {key: json.dumps(d) for key, d in descriptions.items()}
     content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, metadata)
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)
@@ -32,6 +34,8 @@ def read(path: str | os.PathLike, *keys: str) -> tuple[dict[str, np.ndarray], *t
     """The tensors of a file and the descriptions under the given keys."""
     from safetensors import SafetensorError, safe_open
 
+    if os.path.isdir(path):
+        raise ValueError(f"{path} is a folder; expected a safetensors file")
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}

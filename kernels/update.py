@@ -259,7 +259,7 @@ def observe_features(vectors, x, sample_weight):
     weight = np.float64(1)
     for i in range(x.shape[0]):
         if sample_weight.size:
-            weight = abs(np.float64(sample_weight[i]))
+            weight = np.float64(sample_weight[i])
             if weight == 0:
                 continue
         for j in range(x.shape[1]):

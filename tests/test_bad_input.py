@@ -431,3 +431,35 @@ def test_step_refuses():
     model.parameters[0] = np.nan
     with pytest.raises(ValueError, match="parameters hold a NaN"):
         gd.Trainer(model).step(np.ones((4, 5)), np.ones(4))
+
+
+def test_masked_elements():
+    X = np.ma.masked_array(np.ones((4, 2)), mask=[[0, 0], [0, 1], [0, 0], [0, 0]])
+    trainer = gd.Trainer(gd.Model([gd.Linear(2, 1)]))
+    with pytest.raises(TypeError, match="X has masked elements"):
+        trainer.fit(X, np.ones(4))
+    trainer.fit(np.ma.masked_array(np.ones((4, 2)), mask=False), np.ones(4))
+
+
+def test_data_without_targets():
+    with pytest.raises(ValueError, match="the data set has no targets"):
+        gd.Trainer(gd.Model([gd.Linear(2, 1)])).fit(gd.data.ArrayDataset(np.ones((4, 2))))
+
+
+def test_classes_as_columns():
+    with pytest.raises(ValueError, match=r"y has shape \(4, 3\); .* y.argmax"):
+        gd.Trainer(gd.Model([gd.Linear(2, 3)]), loss="cross_entropy").fit(np.ones((4, 2)), np.eye(4, 3))
+
+
+@pytest.mark.parametrize("fraction", [np.float32(0.25), np.float64(0.25)])
+def test_fractions_of_any_type(fraction):
+    history = gd.Trainer(gd.Model([gd.Linear(2, 1)])).fit(np.ones((8, 2)), np.ones(8), validation=fraction)
+    assert history.validation_loss[0] is not None
+
+
+def test_files_and_folders(tmp_path):
+    model = gd.Model([gd.Linear(2, 1)])
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        model.save(tmp_path / "none" / "m")
+    with pytest.raises(ValueError, match="is a folder"):
+        gd.Model.load(tmp_path)

@@ -494,14 +494,14 @@ def test_weights_of_zero_move_nothing_for_any_loss(name, dtype):
 
 
 BAD_TARGETS = {
-    "hinge, 0": ("hinge", 1, 0, "hinge expects -1 or +1"),
-    "hinge, 2": ("hinge", 3, 2, "hinge expects -1 or +1"),
-    "squared_hinge, 0": ("squared_hinge", 1, 0, "squared_hinge expects -1 or +1"),
-    "modified_huber, 0": ("modified_huber", 1, 0, "modified_huber expects -1 or +1"),
-    "perceptron, 0.5": ("perceptron", 1, 0.5, "perceptron expects -1 or +1"),
-    "log_loss, 2": ("log_loss", 1, 2, "log_loss expects in [0, 1]"),
-    "log_loss, -0.125": ("log_loss", 3, -0.125, "log_loss expects in [0, 1]"),
-    "poisson, -1": ("poisson", 1, -1, "poisson expects at least 0"),
+    "hinge, 0": ("hinge", 1, 0, "hinge expects targets -1 or +1"),
+    "hinge, 2": ("hinge", 3, 2, "hinge expects targets -1 or +1"),
+    "squared_hinge, 0": ("squared_hinge", 1, 0, "squared_hinge expects targets -1 or +1"),
+    "modified_huber, 0": ("modified_huber", 1, 0, "modified_huber expects targets -1 or +1"),
+    "perceptron, 0.5": ("perceptron", 1, 0.5, "perceptron expects targets -1 or +1"),
+    "log_loss, 2": ("log_loss", 1, 2, "log_loss expects targets in [0, 1]"),
+    "log_loss, -0.125": ("log_loss", 3, -0.125, "log_loss expects targets in [0, 1]"),
+    "poisson, -1": ("poisson", 1, -1, "poisson expects targets at least 0"),
     "cross_entropy, 1.5": ("cross_entropy", 3, 1.5, "cross_entropy expects a class, an integer from 0 to 2"),
     "cross_entropy, -1": ("cross_entropy", 3, -1, "cross_entropy expects a class, an integer from 0 to 2"),
     "cross_entropy, n_classes": ("cross_entropy", 3, 3, "cross_entropy expects a class, an integer from 0 to 2"),

@@ -453,3 +453,13 @@ BAD = [
 def test_bad_settings_are_refused(build, error, message):
     with pytest.raises(error, match=message):
         build()
+
+
+def test_a_schedule_that_takes_no_arrays():
+    class Falling(gd.schedules.Schedule):
+        def __call__(self, t):
+            return 0.1 if t < 5 else 0.01
+
+    trainer = gd.Trainer(gd.Model([gd.Linear(2, 1)]), optimizer=gd.SGD(Falling()))
+    with pytest.raises(ValueError, match="fails for an array of updates"):
+        trainer.fit(np.ones((8, 2)), np.ones(8))

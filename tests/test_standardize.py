@@ -403,3 +403,10 @@ def test_standardize_makes_unscaled_features_easy(batch_size, rng):
     gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=batch_size).fit(Z * scales + 5 * scales, y, epochs=5)
     # What is left is the noise, ½ 0.1², and as much again for the last steps.
     assert model.loss(Z * scales + 5 * scales, y, as_loss("half_squared_error")) < 0.01
+
+
+def test_deviations_whose_inverse_overflows():
+    layer = gd.Standardize(2)
+    layer.fit(np.stack([np.arange(9) * 5e-324, np.arange(9.0)], axis=1))
+    assert layer.scale[0] == 1
+    assert np.isfinite(layer.scale).all()

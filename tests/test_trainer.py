@@ -414,3 +414,21 @@ def test_slices_follow_the_time_they_take():
     ):
         machine._adapt(n_rows, seconds)
         assert machine._slice_rows == wanted
+
+
+def test_a_step_that_succeeds_alone_moves_no_cut():
+    """Rows that overflow only when multiplied with one another: what follows ends where calls end without them."""
+    trainer = gd.Trainer(gd.Model([gd.Linear(3, 1)]), optimizer=gd.SGD(0.0))
+    X, y = np.zeros((24, 3), np.float32), np.zeros((24, 1), np.float32)
+    trainer.fit(X, y)
+    machine, succeeded = trainer._prepared_engine(), []
+
+    def succeeds(block, first, n_epoch):
+        is_good = block.n_samples == 1 or not first <= 5 < first + block.n_samples
+        succeeded.extend([(first, first + block.n_samples)] * is_good)
+        return is_good
+
+    machine._succeeds = succeeds
+    trainer.fit(X, y)
+    assert (5, 6) in succeeded
+    assert succeeded[-2:] == [(6, 8), (8, 24)]
