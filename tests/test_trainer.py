@@ -116,7 +116,7 @@ def pickled(trainer):
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, pickled])
-@pytest.mark.parametrize("optimizer", [gd.Adam(0.02), gd.SGD("auto", momentum=0.9), gd.NormalizedSGD(0.1)], ids=class_name)
+@pytest.mark.parametrize("optimizer", [gd.Adam(0.02), gd.SGD("auto", momentum=0.9), gd.NormalizedSGD()], ids=class_name)
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_a_copy_goes_on_with_the_same_bits(duplicate, optimizer, batch_size):
     """Copied before training, between epochs, between steps: it trains as the original does, and a model of its own."""
