@@ -1,6 +1,7 @@
 """Callbacks as `Trainer.fit` calls them."""
 
 import contextlib
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,30 +85,61 @@ class Calling:
 
     @contextlib.contextmanager
     def of(self, trainer: Any) -> Iterator[None]:
-        """Training goes on inside: callbacks hear of its beginning, and of its end however it ends."""
-        self._tell("on_begin", trainer)
+        """Training goes on inside: callbacks hear of its beginning, and those that did of its end however it ends."""
+        begun = []
         try:
+            for callback in self._callbacks:
+                if hasattr(callback, "on_begin"):
+                    callback.on_begin(trainer)
+                begun.append(callback)
             yield
         except BaseException as error:
-            self._tell("on_end", trainer, error)
+            _end(begun, trainer, error)
             raise
-        self._tell("on_end", trainer, None)
-
-    def _tell(self, method: str, *arguments: Any) -> None:
-        for callback in self._callbacks:
-            if hasattr(callback, method):
-                getattr(callback, method)(*arguments)
+        _end(begun, trainer, None)
 
     def after_epoch(self, trainer: Any, record: EpochRecord) -> bool:
         """Call each; whether one wants training to stop."""
-        answers = [bool(callback(trainer, record)) for callback in self._callbacks if not self._saves_run(callback)]
-        # All take note of the epoch before one saves, as their notes are saved too.
-        for checkpoint in [
-            callback for callback in filter(self._saves_run, self._callbacks) if callback.is_due(record)
-        ]:
-            checkpoint.save(trainer, record)
+        checkpoints = [callback for callback in self._callbacks if _saves_run(callback)]
+        answers = [bool(callback(trainer, record)) for callback in self._callbacks if not _saves_run(callback)]
+        for index, checkpoint in enumerate(checkpoints):
+            # What it saves holds the notes of all.
+            others = [other for other in checkpoints[index + 1 :] if other is not checkpoint]
+            with _noted(record, others):
+                answers.append(bool(checkpoint(trainer, record)))
         return any(answers)
 
-    @staticmethod
-    def _saves_run(callback: Any) -> bool:
-        return isinstance(callback, Monitor) and callback.saves_run
+
+def _saves_run(callback: Any) -> bool:
+    return isinstance(callback, Monitor) and callback.saves_run
+
+
+@contextlib.contextmanager
+def _noted(record: EpochRecord, monitors: list[Monitor]) -> Iterator[None]:
+    """Inside, these know of an epoch; they forget it again, as their classes may not want to be called with it."""
+    known = [monitor.saved_state() for monitor in monitors]
+    try:
+        for monitor in monitors:
+            monitor.improves(record)
+        yield
+    finally:
+        for monitor, state in zip(monitors, known, strict=True):
+            monitor.restore(state)
+
+
+def _end(callbacks: list[Any], trainer: Any, error: BaseException | None) -> None:
+    """Tell each of the end, and then raise what the first failed with, unless an error that was there comes first."""
+    main = error
+    for callback in callbacks:
+        if not hasattr(callback, "on_end"):
+            continue
+        try:
+            callback.on_end(trainer, error)
+        except BaseException as failure:
+            if main is None:
+                main = failure
+            elif failure is not main:
+                text = "".join(traceback.format_exception(failure, chain=False))
+                main.add_note(f"In on_end of {callback!r} after it:\n{text}")
+    if error is None and main is not None:
+        raise main

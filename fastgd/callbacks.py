@@ -6,7 +6,10 @@ when nothing stands in the way of training, and when training is over:
     on_begin(trainer)
     on_end(trainer, error)      error : None, or the exception that ended it, such as DivergenceError, KeyboardInterrupt
 
-They are called in the order given, but that each ModelCheckpoint saves after all others, and so what they have done.
+They are called in the order given, but that each ModelCheckpoint is called after an epoch when all others were, and so
+saves what they have done. `on_end` is for those alone whose `on_begin`, if they have one, has come to its end. All of
+them hear of the end before an error that one of them makes there is raised; where an error ended training, that one is
+raised, and those of `on_end` are notes on it.
 
 The names here are those that Keras users know. A callback that is used again goes on from what it has seen; make a new
 one for a new run. What those here have seen is part of a saved run: in the first `fit` after `Trainer.load`, a new one
@@ -187,13 +190,9 @@ class ModelCheckpoint(Monitor):
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
         """Save the run where it is to be kept."""
-        if self.is_due(record):
-            self.save(trainer, record)
+        if self.improves(record):
+            trainer.save(self.path.format(**record._asdict()))
 
-    def is_due(self, record: EpochRecord) -> bool:
-        """Take note of an epoch; whether the run is to be saved after it."""
-        return not self.save_best_only or self.improves(record)
-
-    def save(self, trainer: "Trainer", record: EpochRecord) -> None:
-        """Save the run as after an epoch."""
-        trainer.save(self.path.format(**record._asdict()))
+    def improves(self, record: EpochRecord) -> bool:
+        """Take note of an epoch; whether the run is to be kept as it is after it."""
+        return not self.save_best_only or super().improves(record)

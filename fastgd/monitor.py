@@ -10,7 +10,7 @@ from fastgd.history import EpochRecord
 class Monitor:
     """Tells whether a number of the record has become better than it was, and remembers that in a saved run."""
 
-    #: Whether it saves the run, to be asked by `is_due` and then `save` when all others were called.
+    #: Whether it saves the run, to be called when all others were.
     saves_run: ClassVar[bool] = False
     #: The attributes that tell whether one of a saved run is the same, and those that epochs change.
     _SETTINGS: ClassVar[tuple[str, ...]] = ("monitor", "min_delta")

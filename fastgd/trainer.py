@@ -79,6 +79,8 @@ class Trainer:
     `optimizer`, `batch_size`, `shuffle` and `learning_rate_factor` may be assigned, and count from the next update or
     epoch on. All other settings are those of the run from its first update to its last.
 
+    A copy, by `copy.deepcopy` or pickle, has a model of its own and goes on with the same bits.
+
     Raises
     ------
     ValueError, TypeError
@@ -199,17 +201,14 @@ class Trainer:
     def optimizer_state(self) -> dict[str, np.ndarray]:
         """The optimiser's vectors of state, by the names that its formulas have for them.
 
-        Each is a read-only view, (n_parameters,), parallel to `model.parameters` and of their dtype, which follows
-        training until another optimiser is assigned. SGD: m with momentum or weight decay, else nothing; Adam,
-        AdamW: m and v, without the correction of m̂ and v̂; Adagrad: G; RMSprop: v, a, m; NormalizedSGD: sqrt_G,
-        the root of G, and s in the places of the first unit's weights.
+        Each is a read-only view, (n_parameters,), parallel to `model.parameters` and of their dtype. One that is taken
+        once training with the optimiser has begun follows it until another is assigned; one from before holds what
+        training begins with, and follows nothing. SGD: m with momentum or weight decay, else nothing; Adam, AdamW: m
+        and v, without the correction of m̂ and v̂; Adagrad: G; RMSprop: v, a, m; NormalizedSGD: sqrt_G, the root of G,
+        and s in the places of the first unit's weights.
         """
-        engine = self._current_engine
-        if engine is not None:
-            state = engine.saved_state()["optimizer.state"]
-        else:
-            optimizer, parameters = self.optimizer, self.model.parameters
-            state = np.full((optimizer.n_states, parameters.size), optimizer.initial_state, parameters.dtype)
+        engine = self._current_engine or self._engine_of(self.model, Constant(0.0))
+        state = engine.saved_state()["optimizer.state"]
         return dict(zip(optimizers.state_names(self.optimizer), map(read_only, state), strict=False))
 
     def averaged_model(self) -> Model:
@@ -391,8 +390,8 @@ class Trainer:
         """Write the model and everything that the run needs to go on with the same bits, as safetensors.
 
         What the latest `fit`'s callbacks of `fastgd.callbacks` have seen is part of it; of a schedule of your own, no
-        more than its name. To be called between epochs or
-        steps; a callback may, though `callbacks.ModelCheckpoint` alone is sure to save what the others have done.
+        more than its name. To be called between epochs or steps; a callback may, though `callbacks.ModelCheckpoint`
+        alone is sure to save what the others have done.
         """
         engine = self._current_engine
         run = {name: getattr(self, name) for name in _SETTINGS}
@@ -406,7 +405,7 @@ class Trainer:
             "optimizer": self.optimizer.describe(),
             "learning_rate_factor": self.learning_rate_factor,
             "measured_rate": self._measured_rate and self._measured_rate.describe(),
-            "past_updates": self.n_updates if engine is None else self._past_updates,
+            "past_updates": self._updates_before_engine(),
             "history": [list(record) for record in self.history],
         }
         state = ({} if engine is None else engine.saved_state()) | callback_tensors
@@ -444,12 +443,32 @@ class Trainer:
         trainer._past_updates = run["past_updates"]
         for record in run["history"]:
             trainer.history.append(EpochRecord(*record))
-        if "run.progress" in tensors:
-            for name, array in trainer._prepared_engine().saved_state().items():
-                array[...] = tensors[f"run.{name}"]
         arrays = {name.removeprefix("run."): tensor for name, tensor in tensors.items()}
+        if "run.progress" in tensors:
+            trainer._restore_engine(arrays)
         trainer._loaded_callbacks = _calling.restore(run.get("callbacks", []), arrays)
         return trainer
+
+    def __getstate__(self) -> tuple[dict[str, Any], dict[str, np.ndarray] | None]:
+        # A copied engine would train vectors that are no longer those of the copied model.
+        engine = self._current_engine
+        attributes = {"_past_updates": self._updates_before_engine(), "_engine": None, "_engine_optimizer": None}
+        return vars(self) | attributes, None if engine is None else engine.saved_state()
+
+    def __setstate__(self, state: tuple[dict[str, Any], dict[str, np.ndarray] | None]) -> None:
+        attributes, arrays = state
+        vars(self).update(attributes)
+        if arrays is not None:
+            self._restore_engine(arrays)
+
+    def _updates_before_engine(self) -> int:
+        """How many updates were made before those that the state of `_current_engine` counts."""
+        return self.n_updates if self._current_engine is None else self._past_updates
+
+    def _restore_engine(self, arrays: dict[str, np.ndarray]) -> None:
+        """Have an engine that goes on from what another one's `saved_state` held."""
+        for name, array in self._prepared_engine().saved_state().items():
+            array[...] = arrays[name]
 
 
 _SETTINGS = [

@@ -24,6 +24,10 @@ class Recorder:
         self.epochs.append(record.epoch)
 
 
+def class_name(instance):
+    return type(instance).__name__
+
+
 def problem(name="hidden layer", n_samples=30):
     """A trainer, and rows to train and to validate on."""
     model = model_of(name)
@@ -183,6 +187,87 @@ def test_on_begin_and_on_end_of_ones_own(bad):
     with pytest.raises(ValueError, match="X holds") as caught:
         trainer.fit(X, y, callbacks=[told])
     assert told.told[4:] == [("begin", 2), ("end", caught.value)]
+
+
+class Failing:
+    """Notes what it hears, and raises an error where it is to."""
+
+    def __init__(self, heard, name, begin=None, end=None):
+        self.heard, self.name, self.errors = heard, name, {"begin": begin, "end": end}
+
+    def hear(self, what, error=None):
+        self.heard.append((self.name, what, error))
+        if self.errors[what] is not None:
+            raise self.errors[what]
+
+    def on_begin(self, trainer):
+        self.hear("begin")
+
+    def __call__(self, trainer, record):
+        pass
+
+    def on_end(self, trainer, error):
+        self.hear("end", error)
+
+
+@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt("late")], ids=class_name)
+def test_all_hear_of_the_end_where_an_on_end_fails(failure):
+    trainer, rows, held_out = problem()
+    heard, stop, watch = [], EarlyStopping(), Recorder()
+    other = ZeroDivisionError("another")
+    failing = Failing(heard, "first", end=failure), Failing(heard, "second", end=other), Failing(heard, "third")
+    with pytest.raises(type(failure)) as caught:
+        trainer.fit(*rows, epochs=9, validation=held_out, callbacks=[*failing, stop, watch])
+    assert caught.value is failure
+    assert [note for note in failure.__notes__ if "on_end" in note and "ZeroDivisionError: another" in note]
+    assert [(name, error) for name, what, error in heard if what == "end"] == [
+        ("first", None),
+        ("second", None),
+        ("third", None),
+    ]
+    np.testing.assert_array_equal(trainer.model.parameters, watch.parameters[stop.best_epoch - 1])
+
+
+@pytest.mark.parametrize("ending", [gd.DivergenceError, KeyboardInterrupt, ZeroDivisionError])
+def test_what_ended_training_is_raised_where_an_on_end_fails_too(ending):
+    def end(trainer, record):
+        if ending is not gd.DivergenceError:
+            raise ending
+        trainer.optimizer = gd.SGD(1e300)
+
+    trainer, rows, _ = problem()
+    heard = []
+    failing = Failing(heard, "first", end=OSError("disk full")), Failing(heard, "second")
+    with pytest.raises(ending) as caught:
+        trainer.fit(*rows, epochs=5, callbacks=[*failing, end])
+    assert [(name, error) for name, what, error in heard if what == "end"] == [
+        ("first", caught.value),
+        ("second", caught.value),
+    ]
+    assert "OSError: disk full" in "".join(caught.value.__notes__)
+
+
+def test_an_on_end_that_raises_what_it_is_told_adds_nothing():
+    class Raising(Recorder):
+        def on_end(self, trainer, error):
+            raise error
+
+    trainer, rows, _ = problem()
+    with pytest.raises(ZeroDivisionError) as caught:
+        trainer.fit(*rows, callbacks=[Raising(), lambda *_: 1 / 0])
+    assert not hasattr(caught.value, "__notes__")
+
+
+@pytest.mark.parametrize("failure", [OSError("no folder"), KeyboardInterrupt("early")], ids=class_name)
+def test_those_that_have_begun_hear_of_the_end_where_another_does_not_begin(failure):
+    trainer, rows, _ = problem()
+    heard = []
+    callbacks = [Failing(heard, "first"), Failing(heard, "second", begin=failure), Failing(heard, "third")]
+    with pytest.raises(type(failure)) as caught:
+        trainer.fit(*rows, callbacks=callbacks)
+    assert caught.value is failure
+    assert heard == [("first", "begin", None), ("second", "begin", None), ("first", "end", failure)]
+    assert trainer.n_updates == 0
 
 
 WATCHING = [EarlyStopping, ReduceOnPlateau, lambda: ModelCheckpoint("run", save_best_only=True)]
@@ -397,6 +482,62 @@ def test_a_run_that_ended_with_the_best_parameters_goes_on_from_a_file(tmp_path)
         trainer = gd.Trainer.load(tmp_path / "run")
     assert trainer.history.loss == whole.history.loss
     np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
+
+
+class EverySecond(ModelCheckpoint):
+    """Looks at every second epoch alone, and ends training after some of them."""
+
+    def __init__(self, path, last, **settings):
+        super().__init__(path, **settings)
+        self.last, self.seen = last, []
+
+    def __call__(self, trainer, record):
+        if record.epoch % 2 == 0:
+            self.seen.append(record.epoch)
+            # As with a measure of one's own that is worst at first.
+            super().__call__(trainer, record._replace(validation_loss=-record.epoch))
+        return record.epoch == self.last
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["before another", "after another"])
+def test_a_checkpoint_with_a_call_of_its_own_is_called_by_fit(index, tmp_path):
+    trainer, rows, held_out = problem()
+    own = EverySecond(tmp_path / "own-{epoch}", 5, save_best_only=True)
+    callbacks = [ModelCheckpoint(tmp_path / "all-{epoch}")]
+    callbacks.insert(index, own)
+    history = trainer.fit(*rows, epochs=9, validation=held_out, callbacks=callbacks)
+    assert own.seen == [2, 4]
+    assert len(history) == 5
+    assert sorted(path.name for path in tmp_path.glob("own-*")) == ["own-2", "own-4"]
+    assert (own.best, own.best_epoch) == (-4, 4)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)], ids=str)
+def test_what_a_checkpoint_saves_holds_the_notes_of_all(order, tmp_path):
+    """In each file, the best so far is that of the epochs up to the file's last."""
+    trainer, rows, held_out = problem()
+    made = [ModelCheckpoint(tmp_path / "all-{epoch}")]
+    made += [ModelCheckpoint(tmp_path / f"{name}-{{epoch}}", True, name) for name in ("loss", "validation_loss")]
+    trainer.fit(*rows, epochs=4, validation=held_out, callbacks=[made[index] for index in order])
+    history = trainer.history
+    assert len(list(tmp_path.iterdir())) > 6
+    for path in tmp_path.iterdir():
+        loaded = gd.Trainer.load(path)
+        n_epochs = len(loaded.history)
+        new = ModelCheckpoint(tmp_path / "new", save_best_only=True)
+        # No gain is left to make.
+        loaded.fit(*rows, validation=(held_out[0], held_out[1] * 100), callbacks=[new])
+        assert new.best == min(history.validation_loss[:n_epochs])
+        assert not (tmp_path / "new").exists()
+
+
+def test_a_checkpoint_that_fails_leaves_those_after_it_without_the_epoch(tmp_path):
+    trainer, rows, held_out = problem()
+    (tmp_path / "taken").mkdir()
+    best = ModelCheckpoint(tmp_path / "best", save_best_only=True)
+    with pytest.raises(OSError, match="taken"):
+        trainer.fit(*rows, validation=held_out, callbacks=[ModelCheckpoint(tmp_path / "taken"), best])
+    assert best.is_new
 
 
 class Logging(EarlyStopping):

@@ -1,7 +1,9 @@
 """The trainer: history, validation, callbacks, progress, files, divergence, Ctrl-C."""
 
+import copy
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -103,6 +105,68 @@ def test_a_run_goes_on_between_steps(tmp_path):
         trainer = gd.Trainer.load(tmp_path / "run")
     np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
     assert trainer.n_updates == 3
+
+
+def class_name(instance):
+    return type(instance).__name__
+
+
+def pickled(trainer):
+    return pickle.loads(pickle.dumps(trainer))
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, pickled])
+@pytest.mark.parametrize("optimizer", [gd.Adam(0.02), gd.SGD("auto", momentum=0.9), gd.NormalizedSGD()], ids=class_name)
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_a_copy_goes_on_with_the_same_bits(duplicate, optimizer, batch_size):
+    """Copied before training, between epochs, between steps: it trains as the original does, and a model of its own."""
+    layers = [gd.Linear(5, 4), gd.ReLU(), gd.Dropout(0.3), gd.Linear(4, 2)]
+    model = gd.Model(layers, dtype="float64", seed=2)
+    X, y, _ = rows_for(model, 30)
+    trainer = gd.Trainer(model, optimizer=optimizer, batch_size=batch_size, shuffle=True, alpha=0.01, average_from=9)
+    for train in (lambda each: each.fit(X, y, epochs=2), lambda each: each.step(X[:4], y[:4])) * 2:
+        copied, before = duplicate(trainer), trainer.model.parameters.copy()
+        assert copied.model is not trainer.model
+        train(copied)
+        np.testing.assert_array_equal(trainer.model.parameters, before)
+        assert (copied.model.parameters != before).any()
+        train(trainer)
+        np.testing.assert_array_equal(copied.model.parameters, trainer.model.parameters)
+        np.testing.assert_array_equal(copied.averaged_model().parameters, trainer.averaged_model().parameters)
+        for name, state in trainer.optimizer_state.items():
+            np.testing.assert_array_equal(copied.optimizer_state[name], state)
+        assert copied.history.loss == trainer.history.loss
+        assert (copied.n_updates, copied.learning_rate) == (trainer.n_updates, trainer.learning_rate)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, pickled])
+def test_a_copy_begins_with_an_optimizer_that_was_assigned(duplicate):
+    X, y, _ = rows_for(model_of("hidden layer"), 30)
+    trainer = gd.Trainer(model_of("hidden layer"), batch_size=4)
+    trainer.fit(X, y)
+    trainer.optimizer = gd.Adam(0.05)
+    copied = duplicate(trainer)
+    assert copied.n_updates == 8
+    for each in (copied, trainer):
+        each.fit(X, y)
+        assert each.n_updates == 16
+    np.testing.assert_array_equal(copied.model.parameters, trainer.model.parameters)
+
+
+@pytest.mark.parametrize("optimizer", [gd.Adam(), gd.Adagrad(), gd.NormalizedSGD(0.1)], ids=class_name)
+def test_a_state_from_before_training_is_what_training_begins_with(optimizer):
+    X, y, _ = rows_for(model_of("neuron"), 30)
+    trainer = gd.Trainer(model_of("neuron"), optimizer=optimizer)
+    early = trainer.optimizer_state
+    before = {name: state.copy() for name, state in early.items()}
+    trainer.fit(X, y)
+    late = trainer.optimizer_state
+    trained = {name: state.copy() for name, state in late.items()}
+    trainer.fit(X, y)
+    for name in early:
+        np.testing.assert_array_equal(early[name], before[name])
+        np.testing.assert_array_equal(late[name], trainer.optimizer_state[name])
+    assert any((late[name] != trained[name]).any() for name in late)
 
 
 FIXED = {"loss": "huber", "seed": 5, "alpha": 5.0, "l1_ratio": 0.5, "model": model_of("neuron")}
