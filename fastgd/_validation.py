@@ -33,7 +33,7 @@ def split_validation(
     """
     if validation is None:
         return dataset, None
-    if isinstance(validation, numbers.Real) and not isinstance(validation, bool):
+    if isinstance(validation, numbers.Real) and not isinstance(validation, numbers.Integral):
         dataset, held_out = split(dataset, float(validation), rng)
     elif isinstance(validation, Dataset):
         held_out = validation
