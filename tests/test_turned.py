@@ -14,6 +14,7 @@ STACKS = {
         *(gd.Linear(n_in, 19), gd.Tanh(), gd.Dropout(0.3)),
         *(gd.Linear(19, 8), gd.LeakyReLU(), gd.Linear(8, 7)),
     ],
+    "few outputs in the middle": lambda n_in: [gd.Linear(n_in, 9), gd.Linear(9, FEW - 1), gd.Linear(FEW - 1, 7)],
     "standardised": lambda n_in: [gd.Standardize(n_in), gd.Linear(n_in, 16), gd.ReLU(), gd.Linear(16, 7)],
 }
 
@@ -76,7 +77,7 @@ RULES = {
 def test_whose_weights_may_be_turned(rule, monkeypatch):
     settings, layers, expected = RULES[rule]
     monkeypatch.setattr(gd.Model, "chunk_rows", 16)
-    monkeypatch.setattr(loops, "_BATCHES_PER_TURN", 1)
+    monkeypatch.setattr(loops, "_BATCHES_PER_TURN", 0)
     model = gd.Model(layers, dtype="float64")
     settings = {"optimizer": gd.SGD(0), "batch_size": 8} | settings
     trainer = gd.Trainer(model, **settings)
