@@ -24,6 +24,7 @@ from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.monitor import Monitor
 from fastgd.optimizers import Optimizer, check_optimizer
+from fastgd.progress import ProgressBar
 from fastgd.schedules import Constant, Schedule, as_schedule
 from fastgd.shuffle import Shuffle
 
@@ -296,7 +297,7 @@ class Trainer:
             print(f'learning rate "auto": {rate:.4g}', file=sys.stderr)
         calling.take_up(self._loaded_callbacks)
         self._monitors, self._loaded_callbacks = calling.monitors, []
-        with calling.of(self), _Progress(epochs * n_samples, progress) as bar:
+        with calling.of(self), ProgressBar(epochs * n_samples, progress) as bar:
             for _ in range(epochs):
                 if self._current_engine is None:
                     # A callback has assigned another.
@@ -476,25 +477,3 @@ _SETTINGS = [
     *("clip_value", "clip_norm", "max_norm", "average_from"),
 ]
 _FIXED = {"model", "loss", *_SETTINGS} - {"batch_size", "shuffle"}
-
-
-class _Progress:
-    """A tqdm bar over rows, or nothing."""
-
-    def __init__(self, n_rows: int, shown: bool) -> None:
-        self._bar = None
-        if shown:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=n_rows, unit="row", unit_scale=True, dynamic_ncols=True)
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def advance(self, n_rows: int, loss: float) -> None:
-        self._bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
-        self._bar.update(n_rows)

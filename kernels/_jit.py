@@ -107,9 +107,9 @@ def inlined_kernel(function: Callable) -> Any:
     return _compile(function, FASTMATH, inline="always")
 
 
-def part_kernel(function: Callable, **options: Any) -> Any:
+def part_kernel(function: Callable) -> Any:
     """As `kernel`, for what other kernels call by its address and Python never does: half the time to compile."""
-    return _compile(function, FASTMATH, no_cpython_wrapper=True, **options)
+    return _compile(function, FASTMATH, no_cpython_wrapper=True)
 
 
 def by_type(table: dict[type, Any]) -> Callable:

@@ -51,10 +51,10 @@ class AddressedKernel:
     signature : from Numba's type of numbers to the tuple of the arguments' types, without the kind
     """
 
-    def __init__(self, function: Callable[..., None], signature: Signature, **options: Any) -> None:
+    def __init__(self, function: Callable[..., None], signature: Signature) -> None:
         functools.update_wrapper(self, function)
         self.py_func = function
-        self._dispatcher = part_kernel(function, **options)
+        self._dispatcher = part_kernel(function)
         self._signature = signature
         self._addresses: dict[tuple, int] = {}
         _signatures.update(signature(number) for number in _NUMBERS)
@@ -106,9 +106,9 @@ def _as_type(argument: Any, kind: types.Type) -> Any:
     return view
 
 
-def addressed_kernel(signature: Signature, **options: Any) -> Callable[[Callable[..., None]], AddressedKernel]:
+def addressed_kernel(signature: Signature) -> Callable[[Callable[..., None]], AddressedKernel]:
     """Compile a kernel on first use, to be called by its address with arguments of these types."""
-    return lambda function: AddressedKernel(function, signature, **options)
+    return lambda function: AddressedKernel(function, signature)
 
 
 @intrinsic

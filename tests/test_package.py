@@ -137,7 +137,7 @@ FLOORS = [
     ["synthetic", "subset", "storage", "layers", "optimizers", "monitor"],
     ["arrays"],
     ["dataset", "losses", "schedules", "history", "reference"],
-    ["_check", "_collector", "_version", "errors", "shuffle", "threads"],
+    ["_check", "_collector", "_version", "errors", "progress", "shuffle", "threads"],
     ["kernels"],
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

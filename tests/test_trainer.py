@@ -15,8 +15,7 @@ import pytest
 from cases import model_of, rows_for
 
 import fastgd as gd
-from fastgd import dataset, engine
-from fastgd import trainer as trainers
+from fastgd import dataset, engine, progress
 
 
 def test_history_and_validation(dtype):
@@ -457,7 +456,7 @@ def test_progress_counts_every_row_once(monkeypatch):
     """Slices end where blocks do, and the loss shown is the mean over the rows so far."""
     monkeypatch.setattr(dataset, "_BLOCK_BYTES", 1000)
     seen = []
-    monkeypatch.setattr(trainers._Progress, "advance", lambda _, n_rows, loss: seen.append((n_rows, loss)))
+    monkeypatch.setattr(progress.ProgressBar, "advance", lambda _, n_rows, loss: seen.append((n_rows, loss)))
     model = gd.Model([gd.Linear(5, 1, init="zeros")])
     rows_of_another_dtype = np.zeros((1000, 5), np.float64)
     gd.Trainer(model, optimizer=gd.SGD(0)).fit(rows_of_another_dtype, np.ones(1000), progress=True)
