@@ -30,6 +30,41 @@ def _index(number):
 TILE_ROWS, TILE_VECTORS = 8, 2
 
 
+def _sums_of_products(builder, vector, n_vectors, a, panel_address, n_products):
+    """LLVM code for Σ_k of a tile, by rows and vectors; what follows it goes behind the loop.
+
+    a : its address, the places of the tile's rows from there, and the step from product to product
+    """
+    a_address, a_places, a_step = a
+    element, count = vector.element, vector.count
+    zeros, fused = ir.Constant(vector, None), f"llvm.fma.{suffix(vector)}"
+    before = builder.block
+    loop, after = builder.append_basic_block("products"), builder.append_basic_block("sums")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    k = builder.phi(INDEX)
+    k.add_incoming(_index(0), before)
+    sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(TILE_ROWS)]
+    column = builder.gep(a_address, [builder.mul(k, a_step)])
+    line = builder.gep(panel_address, [builder.mul(k, _index(n_vectors * count))])
+    lanes = [
+        builder.load(pointer_to(builder, builder.gep(line, [_index(v * count)]), vector), align=bytes_of(element))
+        for v in range(n_vectors)
+    ]
+    results = []
+    for i in range(TILE_ROWS):
+        numbers = everywhere_in(builder, builder.load(builder.gep(column, [a_places[i]])), count)
+        results.append([call(builder, fused, vector, numbers, lanes[v], sums[i][v]) for v in range(n_vectors)])
+        for v in range(n_vectors):
+            sums[i][v].add_incoming(zeros, before)
+            sums[i][v].add_incoming(results[i][v], loop)
+    following = builder.add(k, _index(1))
+    k.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", following, n_products), loop, after)
+    builder.position_at_end(after)
+    return results
+
+
 def _multiply(n_vectors):
     """The intrinsic for a tile of TILE_ROWS by n_vectors of lanes.
 
@@ -57,7 +92,6 @@ def _multiply(n_vectors):
             a_address, element = address_of(context, builder, a, a_value, a_begin)
             panel_address, _ = address_of(context, builder, panel, panel_value, _index(0))
             vector = ir.VectorType(element, count)
-            zeros = ir.Constant(vector, None)
             fused = f"llvm.fma.{suffix(vector)}"
             # Where there are fewer rows, the last one is computed again and again: its result is the same.
             last = builder.sub(n_rows, _index(1))
@@ -72,33 +106,9 @@ def _multiply(n_vectors):
                     place = builder.add(builder.mul(c_row, row), _index(v * count))
                     prefetch_at(builder, builder.gep(c_address, [place]), Locality.FIRST_CACHE)
 
-            before = builder.block
-            loop, after = builder.append_basic_block("products"), builder.append_basic_block("sums")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            k = builder.phi(INDEX)
-            k.add_incoming(_index(0), before)
-            sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(TILE_ROWS)]
-            column = builder.gep(a_address, [builder.mul(k, a_step)])
-            line = builder.gep(panel_address, [builder.mul(k, _index(n_vectors * count))])
-            lanes = [
-                builder.load(
-                    pointer_to(builder, builder.gep(line, [_index(v * count)]), vector), align=bytes_of(element)
-                )
-                for v in range(n_vectors)
-            ]
-            results = []
-            for i in range(TILE_ROWS):
-                numbers = everywhere_in(builder, builder.load(builder.gep(column, [a_places[i]])), count)
-                results.append([call(builder, fused, vector, numbers, lanes[v], sums[i][v]) for v in range(n_vectors)])
-                for v in range(n_vectors):
-                    sums[i][v].add_incoming(zeros, before)
-                    sums[i][v].add_incoming(results[i][v], loop)
-            following = builder.add(k, _index(1))
-            k.add_incoming(following, loop)
-            builder.cbranch(builder.icmp_signed("<", following, n_products), loop, after)
-
-            builder.position_at_end(after)
+            results = _sums_of_products(
+                builder, vector, n_vectors, (a_address, a_places, a_step), panel_address, n_products
+            )
             alphas, betas = everywhere_in(builder, alpha, count), everywhere_in(builder, beta, count)
             reads = everywhere_in(builder, builder.fcmp_unordered("!=", beta, ir.Constant(element, 0.0)), count)
             bias_size = context.make_array(bias)(context, builder, bias_value).nitems
