@@ -15,7 +15,7 @@ from fastgd._collector import collection_paused
 from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
 from fastgd.kernels.memory import aligned_zeros
-from fastgd.kernels.update import NormalizedSGD
+from fastgd.kernels.normalized import NormalizedSGD
 from fastgd.layers import Linear
 from fastgd.loops import Loop, Regularization, Task, choose_loop
 from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
@@ -54,14 +54,13 @@ class Engine:
         is_regularized = isinstance(regularization, kernels.Regularization)
         averages = is_regularized and np.isfinite(regularization.average_from)
         has_l1 = is_regularized and regularization.l1 > 0
-        scalars = np.zeros(4)
         first = next(layer for layer in model.layers if isinstance(layer, Linear))
-        scalars[2:] = first.out_features * first.in_features, first.in_features
+        scalars = np.array([0, 0, first.in_features, first.out_features, first.has_bias, 0], np.float64)
         self._vectors = kernels.Vectors(
             parameters=parameters,
             gradient=aligned_zeros(parameters.size, model.dtype),
             chunk_gradient=np.empty(0, model.dtype),
-            state=np.full((optimizer.n_states, parameters.size), optimizer.initial_state, model.dtype),
+            state=optimizer.initial_state(model.weights, parameters),
             scalars=scalars,
             average=np.zeros(parameters.size if averages else 0, model.dtype),
             orthant=np.zeros(parameters.size if has_l1 else 0, model.dtype),
@@ -108,7 +107,7 @@ class Engine:
         """Have buffers for batches of up to so many rows."""
         if isinstance(self._optimizer, NormalizedSGD) and self._vectors.scalars[0] == 0:
             # Random weights are meant for features of scale 1; any others, for the features as they are.
-            self._vectors.state[1] = 0 if self._model.starts_as_drawn else -1
+            self._vectors.scalars[5] = self._model.starts_as_drawn
         if batch_rows == self._batch_rows:
             return
         self._batch_rows = batch_rows

@@ -13,8 +13,9 @@ from fastgd.kernels.loss import CrossEntropy
 from fastgd.kernels.memory import aligned_empty
 from fastgd.kernels.network import Layer
 from fastgd.kernels.neuron import ROWS_AT_ONCE
+from fastgd.kernels.normalized import NormalizedSGD
 from fastgd.kernels.product import FEW
-from fastgd.kernels.update import NormalizedSGD, PlainSGD
+from fastgd.kernels.update import PlainSGD
 from fastgd.layers import ReLU
 from fastgd.losses import Loss
 from fastgd.model import Model

@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+import numpy as np
+
 from fastgd import _check, schedules
 from fastgd.kernels import update as kernels
 from fastgd.schedules import Schedule
@@ -24,9 +26,8 @@ class Optimizer(ABC):
 
     learning_rate: LearningRate
 
-    #: Vectors of state, parallel to the parameters, and the number that they start from.
+    #: Vectors of state, parallel to the parameters.
     n_states: ClassVar[int] = 0
-    initial_state: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
         self._check(schedules.check_learning_rate, "learning_rate")
@@ -42,6 +43,13 @@ class Optimizer(ABC):
     @abstractmethod
     def record(self) -> tuple:
         """The settings as the kernels take them, all but the learning rate."""
+
+    def initial_state(self, weights: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+        """What the state starts from, (n_states, n_parameters): zeros.
+
+        weights : (n_linear_layers, 3) int64, where each Linear's weight begins and ends, and its n_in
+        """
+        return np.zeros((self.n_states, parameters.size), parameters.dtype)
 
     def describe(self) -> dict[str, Any]:
         """The optimiser as JSON can hold it."""
@@ -175,10 +183,9 @@ class Adagrad(Optimizer):
     def _check_settings(self) -> None:
         self._check(_check.non_negative, "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
-    @property
-    def initial_state(self) -> float:
+    def initial_state(self, weights: np.ndarray, parameters: np.ndarray) -> np.ndarray:
         """What G starts from."""
-        return self.initial_accumulator_value
+        return super().initial_state(weights, parameters) + parameters.dtype.type(self.initial_accumulator_value)
 
     def record(self) -> tuple:
         """The settings for the kernels."""
@@ -229,32 +236,33 @@ class NormalizedSGD(Optimizer):
     """Updates that do not depend on the features' scales, as Vowpal Wabbit's by default.
 
     The normalised adaptive gradient descent of Ross, Mineiro and Langford, "Normalized online learning" (UAI 2013),
-    algorithm 2: with s_i the largest |x_i| so far, n the sum of the rows' weights v so far (their number, where all are
-    one) and N = Σ Σ v x_i² / s_i² over them,
+    algorithm 2, for features less their means. With m_i the mean of x_i over the rows so far, each counted by its
+    weight v, s_i the largest |x_i - m_i|, n the sum of the weights, and N = Σ Σ v (x_i - m_i)² / s_i²,
 
-        G += g²;  w_i -= learning_rate · √(n / N) / s_i · g_i / √G_i,
+        a_i = g_i - m_i g_b;  G_i += a_i²;  w_i -= η · √(n / N) / s_i · a_i / √G_i;  b += Σ m_i · (what w_i lost)
 
-    and w_i shrinks in proportion when s_i grows. So it acts on the weights of the first layer, which must be Linear;
-    all other parameters take Adagrad's step. Random weights, as the model draws them, are meant for features of scale 1
-    and shrink at a feature's first value too; weights that were loaded, trained or set by hand stay as they are at it.
+    for the weights and bias of each unit of the first layer, which must be Linear; without a bias, m = 0. All other
+    parameters take Adagrad's step, weights of later layers divided by √in_features. The rate falls slowly with the
+    rows seen:  η = learning_rate · (1 + n / (100 in_features))^(-1/4).
+
+    So neither the features' units nor where their zero lies make a difference, but for rounding. Random weights, as the
+    model draws them, are meant for features of scale 1 and mean 0, and follow m and s; weights that were loaded,
+    trained or set by hand stay as they are.
 
     It sees the rows of a batch before their forward pass, but those of a batch of more than 1024 (in wide networks,
     32 or more) chunk by chunk: where s_i grows within such a batch, its first rows meet larger weights than its last.
 
-    It does not centre the features. Where their means are far from zero relative to their spread, in runs of few
-    updates and at full batch, `Standardize` before the first Linear and `SGD("auto")` reach lower losses. With means of
-    up to three deviations, `bench/scales_uncentred.py` prints losses of 1.1 to 1.3 times those of a tuned step on
-    standardised features after five epochs, and of several times after a single one of few rows.
+    In runs of a few hundred updates, `Standardize` before the first Linear and `SGD("auto")` reach lower losses: see
+    `bench/scales_uncentred.py`. The targets' unit does make a difference: regression wants targets of scale 1.
 
     Parameters
     ----------
     learning_rate : float or Schedule
-        At least 0; it has no unit and rarely needs tuning. Half of Vowpal Wabbit's default: the loss that the last
-        steps' noise adds halves with it, and nothing was slower to learn.
+        At least 0; it has no unit and rarely needs tuning. The default is Vowpal Wabbit's.
     """
 
-    learning_rate: LearningRate = 0.25
-    n_states: ClassVar[int] = 2
+    learning_rate: LearningRate = 0.5
+    n_states: ClassVar[int] = 3
 
     def _check_settings(self) -> None:
         if self.learning_rate == "auto":
@@ -263,6 +271,15 @@ class NormalizedSGD(Optimizer):
     def record(self) -> tuple:
         """The settings for the kernels."""
         return kernels.NormalizedSGD()
+
+    def initial_state(self, weights: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+        """Zeros, but for the constant s of all that comes after the first layer's weights."""
+        state = super().initial_state(weights, parameters)
+        scale = state[1]
+        scale[weights[0, 1] :] = 1
+        for begin, end, n_in in weights[1:]:
+            scale[begin:end] = np.sqrt(n_in)
+        return state
 
 
 #: Every optimiser, by the name that a saved run uses.
@@ -274,7 +291,7 @@ STATE_NAMES = {
     Adam: ("m", "v"),
     Adagrad: ("G",),
     RMSprop: ("v", "a", "m"),
-    NormalizedSGD: ("sqrt_G", "s"),
+    NormalizedSGD: ("sqrt_G", "s", "m"),
 }
 
 

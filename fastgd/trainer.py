@@ -206,7 +206,7 @@ class Trainer:
         once training with the optimiser has begun follows it until another is assigned; one from before holds what
         training begins with, and follows nothing. SGD: m with momentum or weight decay, else nothing; Adam, AdamW: m
         and v, without the correction of m̂ and v̂; Adagrad: G; RMSprop: v, a, m; NormalizedSGD: sqrt_G, the root of G,
-        and s in the places of the first unit's weights.
+        and s and m, those of the features in the places of the first unit's weights.
         """
         engine = self._current_engine or self._engine_of(self.model, Constant(0.0))
         state = engine.saved_state()["optimizer.state"]

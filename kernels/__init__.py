@@ -39,6 +39,7 @@ from .network import (
 )
 from .neuron import LinearNeuron, ReLUNeuron, Rows, train_neuron_by_fours, train_neuron_row_by_row
 from .neuron_batches import train_neuron_in_batches
+from .normalized import observe_features
 from .online_network import train_network_online
 from .order import InOrder, Shuffled
 from .product import (
@@ -57,7 +58,8 @@ from .regularization import NoRegularization, Regularization, limit_gradient, li
 from .rule import UpdateRule, update_rule
 from .shuffle import chunked_rows, shuffle_windows
 from .synthetic import synthetic_rows
-from .update import UPDATES, Vectors, observe_features
+from .update import UPDATES
+from .vectors import Vectors
 
 __all__ = [
     "UPDATES",

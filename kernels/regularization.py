@@ -7,7 +7,7 @@ from numba import types
 
 from ._jit import inlined_kernel
 from .addressed import addressed_kernel, record_of, vector_of
-from .update import vectors_of
+from .vectors import vectors_of
 
 # Brings any float64 to where its square is finite; float32 has its squares summed in float64 and needs it not.
 _SMALL = 2.0**-600

@@ -6,8 +6,10 @@ import numpy as np
 from numba import types
 
 from .addressed import addressed_kernel, call_at, numbers_of, vector_of
+from .normalized import NormalizedSGD, observe_features
 from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
-from .update import UPDATES, NormalizedSGD, PlainSGD, observe_features, vectors_of
+from .update import UPDATES, PlainSGD
+from .vectors import vectors_of
 
 
 class Step(NamedTuple):

@@ -91,32 +91,74 @@ def rmsprop(o, w, g, state, t):
 
 
 def normalized_sgd(o, w, g, state, t):
-    """Step 2 d of algorithm 2 of Ross, Mineiro and Langford; with s = 1 and no N beyond the first layer's weights."""
-    first = state["first layer"]
+    """Step 2 d of algorithm 2 of Ross, Mineiro and Langford for features less their means, where the first layer has a
+    bias; all other parameters have no N, and √n_in for s where they are weights."""
+    first = state["layers"][0]
+    means = [state["m", j] for j in range(first.in_features)]
+    g = list(g)
+    for place in range(first.out_features * first.in_features):
+        unit, j = divmod(place, first.in_features)
+        if first.has_bias:
+            g[place] -= means[j] * g[first.out_features * first.in_features + unit]
     for i in range(len(w)):
-        if g[i] == 0:
-            continue
         state["G", i] = state.get(("G", i), 0) + g[i] ** 2
-        is_first = i < first.out_features * first.in_features
-        scale = math.sqrt(state["n"] / state["N"]) / state["s", i % first.in_features] if is_first else 1
-        w[i] -= o.learning_rate * scale * g[i] / math.sqrt(state["G", i])
+        if state["G", i] == 0:
+            continue
+        change = o.learning_rate * (1 + state["n"] / (100 * first.in_features)) ** -0.25 * g[i]
+        change /= math.sqrt(state["G", i])
+        if i < first.out_features * first.in_features:
+            unit, j = divmod(i, first.in_features)
+            if state["s", j] == 0:
+                continue
+            change *= math.sqrt(state["n"] / state["N"]) / state["s", j]
+            if first.has_bias:
+                w[first.out_features * first.in_features + unit] += means[j] * change
+        else:
+            change /= state["s", i]
+        w[i] -= change
 
 
 def normalize(w, state, X, V):
-    """Steps 2 a and 2 c of the same, for the rows of a batch."""
-    first = state["first layer"]
+    """Steps 2 a and 2 c of the same, for the rows of a batch and weights as they were drawn.
+
+    The weights for features of scale 1 and mean 0, w_i s_i and b + Σ w_i m_i, are the same before and after.
+    """
+    first, *later = state["layers"]
+    units, features = range(first.out_features), range(first.in_features)
+    biases = first.out_features * first.in_features
+    scales = [1] * first.out_features * first.has_bias
+    for layer in later:
+        scales += [math.sqrt(layer.in_features)] * layer.in_features * layer.out_features + [1] * layer.out_features
+    state.update((("s", biases + k), scale) for k, scale in enumerate(scales))
+    state.setdefault("rows", [])
+
+    def mean(j):
+        return math.fsum(v * x[j] for x, v in state["rows"]) / math.fsum(v for _, v in state["rows"])
+
+    def scale(j):
+        return state.get(("s", j), 0) or abs(state.get(("m", j), 0)) or 1
+
+    normal = [[w[unit * len(features) + j] * scale(j) for j in features] for unit in units]
+    if first.has_bias:
+        for unit in units:
+            w[biases + unit] += sum(w[unit * len(features) + j] * state.get(("m", j), 0) for j in features)
     for x, v in zip(X, V, strict=True):
         if v == 0:
             continue
-        for j, x_j in enumerate(x):
-            scale = state.get(("s", j), 0)
-            if abs(x_j) > scale:
-                for i in range(j, first.out_features * first.in_features, first.in_features):
-                    w[i] *= (scale or 1) / abs(x_j)
-                state["s", j] = abs(x_j)
+        state["rows"].append((x, v))
         state["n"] = state.get("n", 0) + v
-        shares = [x_j / state["s", j] for j, x_j in enumerate(x) if ("s", j) in state]
-        state["N"] = state.get("N", 0) + v * sum(share**2 for share in shares)
+        for j in features:
+            before = state.get(("m", j), x[j] if first.has_bias else 0)
+            state["m", j] = mean(j) if first.has_bias else 0
+            state["s", j] = max(state.get(("s", j), 0), abs(x[j] - before))
+            if state["s", j] > 0:
+                square = (x[j] - before) * (x[j] - state["m", j]) / state["s", j] ** 2
+                state["N"] = state.get("N", 0) + v * square
+    for unit in units:
+        for j in features:
+            w[unit * len(features) + j] = normal[unit][j] / scale(j)
+        if first.has_bias:
+            w[biases + unit] -= sum(w[unit * len(features) + j] * state.get(("m", j), 0) for j in features)
 
 
 FORMULAS = {
@@ -147,7 +189,7 @@ def train_by_formulas(model, optimizer, batches, state=None):
     """The parameters after each batch, as lists; a batch of weight zero changes nothing. `state` is filled."""
     layers, w = baseline.as_reference(model), model.parameters.tolist()
     state = {} if state is None else state
-    state["first layer"] = model.layers[0]
+    state["layers"] = [layer for layer in model.layers if isinstance(layer, gd.Linear)]
     t, path = 0, []
     for X, y, V in batches:
         if isinstance(optimizer, gd.NormalizedSGD):
@@ -601,6 +643,39 @@ def test_normalized_sgd_sees_no_scales(layers, batch_size, dtype):
     np.testing.assert_array_equal(twin.layers[0].weight * scales, model.layers[0].weight)
 
 
+def test_normalized_sgd_in_a_batch_of_several_chunks():
+    """It sees a chunk's rows before that chunk's forward pass; the second one has rows to make every weight shrink."""
+    model = model_of("hidden layer")
+    X, y, _ = rows_for(model, 1500)
+    X[1024:] = 3 * X[1024:] + 2
+    layers, w = baseline.as_reference(model), model.parameters.tolist()
+    state = {"layers": [model.layers[0], model.layers[2]]}
+    total = np.zeros(len(w))
+    for rows in (slice(0, 1024), slice(1024, 1500)):
+        weights = [1.0] * len(X[rows])
+        normalize(w, state, X[rows].tolist(), weights)
+        write_into(layers, w)
+        reference.loss_and_gradient(layers, X[rows].tolist(), y[rows].tolist(), weights)
+        total += np.multiply(gradient_of(layers), len(X[rows]) / 1500)
+    normalized_sgd(gd.NormalizedSGD(), w, total.tolist(), state, 1)
+    gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=None).fit(X, y)
+    assert_same_path(model.parameters, w, "float64")
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, None])
+@pytest.mark.parametrize("name", ["linear neuron", "hidden layer"])
+def test_normalized_sgd_sees_no_means(name, batch_size):
+    model, twin = model_of(name), model_of(name)
+    X, y, sample_weight = rows_for(model, 60)
+    X[:20, 3] = 0
+    moved = X + np.array([0, -3, 10, 7, -100])
+    for shown, rows in ((model, X), (twin, moved)):
+        trainer = gd.Trainer(shown, optimizer=gd.NormalizedSGD(), batch_size=batch_size)
+        trainer.fit(rows, y, epochs=3, sample_weight=sample_weight)
+    assert np.ptp(model.predict(X)) > 0.1, "nothing was learnt"
+    np.testing.assert_allclose(twin.predict(moved), model.predict(X), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["neuron", "hidden layer"])
 def test_normalized_sgd_needs_a_linear_first(name):
     layers = model_of(name).layers
@@ -629,16 +704,13 @@ OLD_WEIGHTS = {
 
 @pytest.mark.parametrize("source", OLD_WEIGHTS)
 def test_normalized_sgd_keeps_weights_that_are_not_fresh(source):
-    """At a rate of zero, only features that grow after their first value change them."""
+    """At a rate of zero nothing changes them."""
     model = gd.Model([gd.Linear(3, 1)], dtype="float64", seed=5)
     model = OLD_WEIGHTS[source](model, np.array([[2e-3, 0.5, -30]])) or model
     X = np.array([[0, 1, 0], [1e3, -1, 0], [-1e3, 0, 1e-3], [0, 0.5, -1e-3]])
     before = model.parameters.copy()
-    trainer = gd.Trainer(model, optimizer=gd.NormalizedSGD(0.0))
-    trainer.fit(X, np.ones(4))
+    gd.Trainer(model, optimizer=gd.NormalizedSGD(0.0)).fit(X, np.ones(4))
     np.testing.assert_array_equal(model.parameters, before)
-    trainer.step(4 * X[2:3], [1.0])
-    np.testing.assert_array_equal(model.parameters, before * [0.25, 1, 0.25, 1])
 
 
 def test_normalized_sgd_takes_over_from_another_optimizer():

@@ -57,6 +57,55 @@ def test_within_five_percent_of_a_tuned_step(name, optimizer, standardize, batch
     assert loss < 1.05 * tuned(name, batch_size, X, y)
 
 
+N_CLASSES = 3
+LOSSES = ("half_squared_error", "log_loss", "hinge", "cross_entropy")
+
+
+def problem_of_loss(loss, n_samples):
+    """Features of scale 1 with means of up to three deviations, targets that suit a loss, and the width of a model."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_samples, N_FEATURES)) + rng.uniform(-3, 3, N_FEATURES)
+    z = standardized(X) @ rng.standard_normal((N_FEATURES, N_CLASSES))
+    noisy = z + rng.gumbel(size=z.shape)
+    if loss == "cross_entropy":
+        return X, noisy.argmax(axis=1), N_CLASSES
+    positive = noisy[:, 0] > noisy[:, 1]
+    targets = {"half_squared_error": noisy[:, 0], "log_loss": positive, "hinge": np.where(positive, 1, -1)}
+    return X, targets[loss], 1
+
+
+def standardized(X):
+    return (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+def linear_loss_after(optimizer, loss, batch_size, epochs, X, y, layers):
+    """The loss where training has ended; infinite where it diverges."""
+    model = gd.Model(layers, dtype="float64")
+    try:
+        gd.Trainer(model, loss=loss, optimizer=optimizer, batch_size=batch_size, shuffle=True).fit(X, y, epochs=epochs)
+    except gd.DivergenceError:
+        return np.inf
+    return model.loss(X, y, loss=loss)
+
+
+def ratios_without_centring(loss, n_samples, batch_size, epochs):
+    """The losses of NormalizedSGD, and of Standardize with "auto", over the best of any constant step."""
+    X, y, n_outputs = problem_of_loss(loss, n_samples)
+    scaled = X * np.random.default_rng(1).permutation(np.logspace(-6, 6, N_FEATURES))
+    settings, layers = (loss, batch_size, epochs), [gd.Linear(N_FEATURES, n_outputs)]
+    rates = np.logspace(-4, 1, 21)
+    best = min(linear_loss_after(gd.SGD(rate), *settings, standardized(X), y, layers) for rate in rates)
+    normalized = linear_loss_after(gd.NormalizedSGD(), *settings, scaled, y, layers)
+    automatic = linear_loss_after(gd.SGD("auto"), *settings, scaled, y, [gd.Standardize(N_FEATURES), *layers])
+    return normalized / best, automatic / best
+
+
+@pytest.mark.parametrize("batch_size", [1, 32])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_any_means_within_five_percent_of_a_tuned_step(loss, batch_size):
+    assert max(ratios_without_centring(loss, 20_000, batch_size, epochs=5)) < 1.05
+
+
 def ratios_of_hidden_layers(batch_size, n_data_sets=10):
     """The loss under "auto" over the tuned one, on some data sets."""
     ratios = []

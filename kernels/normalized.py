@@ -1,0 +1,169 @@
+"""The optimiser that adapts to the features' scales and means: what it learns from rows, and its update."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from ._jit import inlined_kernel
+from .addressed import addressed_kernel, read_only_vector_of
+from .vectors import update_types, vectors_of
+
+# After so many rows for each feature, the rate begins to fall.
+_ROWS_PER_FEATURE = 100
+# Smaller squares lose digits in float32.
+_SMALL_SQUARE = np.float32(1e-30)
+
+
+class NormalizedSGD(NamedTuple):
+    """The normalised adaptive gradient descent of Ross, Mineiro and Langford, "Normalized online learning" (UAI 2013).
+
+    Algorithm 2 for the first layer's weights, on centred features. With m_i the mean of x_i over the rows seen, each
+    counted by its weight v, s_i the largest |x_i - m_i| so far, n the sum of the weights and N that of the centred
+    squares in units of s_i, Σ_i Σ v (x_i - m_i)² / s_i² (as Welford's recurrence has it):
+
+        a_i = g_i - m_i g_b;  G_i += a_i²;  w_i -= η √(n / N) / s_i · a_i / √G_i;
+
+    g_b is the gradient of the unit's bias b, which at x = m keeps what the unit gives there: b += Σ_i m_i Δ for all
+    that is subtracted from the w_i. Without a bias m = 0. All other parameters have n / N = 1, and s = √n_in for the
+    weights of a later layer, whose inputs have scale 1, else 1.
+
+    η = rate (1 + n / (100 n_in))^(-1/4): the steps that 1 / √G alone would make never settle, since the sum of their
+    squares grows for ever, and the loss keeps some of their noise.
+
+    Weights are meant for features of scale 1 and mean 0 when they are drawn. So where they are the model's first,
+    w_i s_i and b + Σ_i w_i m_i stay as they are when m_i and s_i change; s_i counts as |m_i| while all values were the
+    same, and as 1 while all were zero. Other weights, loaded or trained, stay as they are.
+
+    state : √G, s and m; s and m of feature i in the place of the first unit's weight w_i
+    scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn
+    """
+
+
+@inlined_kernel
+def add_squares(root, gradient):
+    """root = √(root² + g²), for features of any scale."""
+    is_extreme = False
+    for i in range(root.size):
+        square = root[i] * root[i] + gradient[i] * gradient[i]
+        is_extreme |= (square == np.inf) | ((square < _SMALL_SQUARE) & (gradient[i] != 0))
+    if not is_extreme:
+        for i in range(root.size):
+            root[i] = np.sqrt(root[i] * root[i] + gradient[i] * gradient[i])
+        return
+    for i in range(root.size):
+        # Squares may be infinite, or zero, or few digits, where their roots are not.
+        largest = max(root[i], abs(gradient[i]))
+        if not largest <= 0:
+            before, now = root[i] / largest, gradient[i] / largest
+            root[i] = largest * np.sqrt(before * before + now * now)
+
+
+@addressed_kernel(update_types)
+def normalized_sgd(vectors, numbers, rate, t):
+    """Make an update by the formulas of NormalizedSGD.
+
+    vectors : Vectors, modified in place, the gradient too          numbers : (0,) float64
+    rate : scalar of the parameters' dtype, the learning rate          t : int, without effect
+    """
+    w, gradient = vectors.parameters, vectors.gradient
+    root, scale, mean = vectors.state[0], vectors.state[1], vectors.state[2]
+    number = type(rate)
+    n_in, n_out, has_bias = int(vectors.scalars[2]), int(vectors.scalars[3]), vectors.scalars[4] > 0
+    n_weights = n_out * n_in
+    rate *= number((1 + vectors.scalars[0] / (_ROWS_PER_FEATURE * n_in)) ** -0.25)
+    # Without any spread there is nothing to learn but the biases.
+    total = vectors.scalars[1] if vectors.scalars[1] > 0 else 1.0
+    step = number(rate * np.sqrt(vectors.scalars[0] / total))
+    if has_bias:
+        for unit in range(n_out):
+            for i in range(n_in):
+                gradient[unit * n_in + i] -= mean[i] * gradient[n_weights + unit]
+    add_squares(root, gradient)
+    # In a loop of its own: root · scale may be zero or infinite where neither is, and the compiler would multiply them.
+    for place in range(w.size):
+        gradient[place] /= root[place] if root[place] != 0 else number(1)
+    for place in range(n_weights, w.size):
+        w[place] -= rate * gradient[place] / scale[place]
+    for unit in range(n_out):
+        shift = number(0)
+        for i in range(n_in):
+            change = step * gradient[unit * n_in + i] / scale[i] if not scale[i] <= 0 else number(0)
+            w[unit * n_in + i] -= change
+            shift += mean[i] * change
+        if has_bias:
+            w[n_weights + unit] += shift
+
+
+@inlined_kernel
+def shrink_with(vectors, i, size, centre):
+    """Before s_i becomes size: w_i shrinks in proportion, and b keeps what the unit gives at the centre."""
+    w, scale, mean = vectors.parameters, vectors.state[1], vectors.state[2]
+    n_in, n_out, has_bias = int(vectors.scalars[2]), int(vectors.scalars[3]), vectors.scalars[4] > 0
+    before = scale[i] if scale[i] > 0 else abs(mean[i]) if mean[i] != 0 else type(size)(1)
+    kept = before / size
+    for unit in range(n_out):
+        weight = kept * w[unit * n_in + i]
+        if has_bias:
+            w[n_out * n_in + unit] += (w[unit * n_in + i] - weight) * centre
+        w[unit * n_in + i] = weight
+
+
+def _observe_types(number):
+    return vectors_of(number), types.Array(number, 2, "C", readonly=True), read_only_vector_of(number)
+
+
+@addressed_kernel(_observe_types)
+def observe_features(vectors, x, sample_weight):
+    """Show NormalizedSGD the features of some rows before their forward pass. Rows of weight zero do not count.
+
+    vectors : Vectors, modified in place; the gradient too, unless there is a chunk_gradient
+    x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
+    """
+    w, scale, mean, scalars = vectors.parameters, vectors.state[1], vectors.state[2], vectors.scalars
+    number = x.dtype.type
+    n_in, n_out = x.shape[1], int(scalars[3])
+    has_bias, is_drawn = scalars[4] > 0, scalars[5] > 0
+    # Between batches the gradient holds nothing, and within one of several chunks the other vector does not.
+    mean_before = vectors.chunk_gradient if vectors.chunk_gradient.size else vectors.gradient
+    for i in range(n_in):
+        mean_before[i] = mean[i]
+    weight = np.float64(1)
+    for row in range(x.shape[0]):
+        if sample_weight.size:
+            weight = np.float64(sample_weight[row])
+            if weight == 0:
+                continue
+        is_first = scalars[0] == 0
+        scalars[0] += weight
+        if is_first and has_bias:
+            for i in range(n_in):
+                mean[i] = x[row, i]
+                if is_drawn and mean[i] != 0:
+                    for unit in range(n_out):
+                        w[unit * n_in + i] /= abs(mean[i])
+            continue
+        grows = False
+        for i in range(n_in):
+            grows |= abs(x[row, i] - mean[i]) > scale[i]
+        if grows:
+            for i in range(n_in):
+                size = abs(x[row, i] - mean[i])
+                if size > scale[i]:
+                    if is_drawn:
+                        shrink_with(vectors, i, size, mean_before[i])
+                    scale[i] = size
+        share = number(weight / scalars[0] if has_bias else 0)
+        squares = 0.0
+        for i in range(n_in):
+            away = x[row, i] - mean[i]
+            mean[i] += share * away
+            part = np.float64(away) / (scale[i] if scale[i] > 0 else number(1))
+            squares += part * part
+        scalars[1] += weight * (1 - share) * squares
+    if is_drawn and has_bias:
+        for unit in range(n_out):
+            shift = number(0)
+            for i in range(n_in):
+                shift += w[unit * n_in + i] * (mean[i] - mean_before[i])
+            w[n_out * n_in + unit] -= shift

@@ -1,0 +1,39 @@
+"""What an optimiser changes, as the kernels that make an update take it."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from .addressed import matrix_of, vector_of
+
+
+class Vectors(NamedTuple):
+    """What training changes: flat vectors of one dtype, parallel to one another.
+
+    parameters, gradient : (size,)
+    chunk_gradient : (size,), scratch; (0,) where no batch is larger than a chunk
+    state : (n_states, size), the optimiser's
+    scalars : (6,) float64, the optimiser's
+    average : (size,), the running mean of the parameters; (0,) where none is kept
+    orthant : (size,), the signs that an L1 penalty holds the weights to; (0,) without one
+    """
+
+    parameters: np.ndarray
+    gradient: np.ndarray
+    chunk_gradient: np.ndarray
+    state: np.ndarray
+    scalars: np.ndarray
+    average: np.ndarray
+    orthant: np.ndarray
+
+
+def vectors_of(number):
+    """The type of Vectors."""
+    flat = vector_of(number)
+    return types.NamedTuple([flat, flat, flat, matrix_of(number), vector_of(types.float64), flat, flat], Vectors)
+
+
+def update_types(number):
+    """The types that an optimiser's kernel takes: vectors, the record's numbers, rate and t."""
+    return vectors_of(number), vector_of(types.float64), number, types.int64
