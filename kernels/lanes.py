@@ -11,6 +11,8 @@ kernel says it with lanes:
 
 n is `lane_count(zero)`, or fewer at the end of a row: the lanes beyond are zero and are never read or written. An array
 is one flat sequence here, whatever its shape, and may hold any real dtype: it is converted in registers.
+
+The lanes are those of a whole register, or of a short one where lanes stand in zero's place, as `short(zero)` does.
 """
 
 import operator
@@ -52,12 +54,18 @@ class HalfPrecision(NamedTuple):
 
 
 class Lanes(types.Type):
-    """Numba's type of lanes of a dtype."""
+    """Numba's type of lanes of a dtype, as many as fit so many bytes."""
 
-    def __init__(self, dtype: types.Float) -> None:
-        super().__init__(name=f"Lanes({dtype})")
+    def __init__(self, dtype: types.Float, n_bytes: int | None = None) -> None:
+        n_bytes = n_bytes or _register_bytes()
+        super().__init__(name=f"Lanes({dtype}, {n_bytes})")
         self.dtype = dtype
-        self.count = _register_bytes() * 8 // dtype.bitwidth
+        self.count = n_bytes * 8 // dtype.bitwidth
+
+
+def _lanes_like(number):
+    """The type of lanes of a number's dtype, or of the lanes themselves."""
+    return number if isinstance(number, Lanes) else Lanes(number)
 
 
 @register_model(Lanes)
@@ -111,16 +119,36 @@ def _converted(builder, lanes, array_type, result):
 
 @intrinsic
 def lane_count(typing_context, number):
-    """How many lanes a number's dtype has, a constant of the compiled code."""
-    count = Lanes(number).count
+    """How many lanes a number's dtype has, or how many these are: a constant of the compiled code."""
+    count = _lanes_like(number).count
     return types.intp(number), lambda context, *_: context.get_constant(types.intp, count)
+
+
+def _broadcast(lanes):
+    def code(context, builder, signature, arguments):
+        return everywhere_in(builder, arguments[0], signature.return_type.count)
+
+    return lanes(lanes.dtype), code
 
 
 @intrinsic
 def everywhere(typing_context, number):
     """The number in every lane."""
-    lanes = Lanes(number)
-    return lanes(number), lambda context, builder, _, arguments: everywhere_in(builder, arguments[0], lanes.count)
+    return _broadcast(Lanes(number))
+
+
+# Processors with registers of 64 bytes have three units for shorter ones and only two for those.
+_SHORT_BYTES = 32
+
+
+@intrinsic
+def short(typing_context, number):
+    """The number in every lane of a register of at most 32 bytes.
+
+    Where sums over lanes, and scalars, are as much work as the lanes themselves, short ones are faster: there is a third
+    unit to compute them, and their sums are one step shorter.
+    """
+    return _broadcast(Lanes(number, min(_SHORT_BYTES, _register_bytes())))
 
 
 @intrinsic
@@ -129,8 +157,9 @@ def load(typing_context, array, begin, n, number):
 
     array : C-contiguous, of any real dtype, or a HalfPrecision
     n : int; below one it stands for none, above the count of lanes for all
+    number : a number, or lanes of which there shall be as many
     """
-    lanes = Lanes(number)
+    lanes = _lanes_like(number)
 
     def code(context, builder, signature, arguments):
         address, element = address_of(context, builder, array, *arguments[:2])

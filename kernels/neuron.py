@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import by_type, inlined_kernel, kernel
-from .lanes import clipped, everywhere, lane_count, load, minus_product, prefetch, store, total
+from .lanes import clipped, everywhere, lane_count, load, minus_product, prefetch, short, store, total
 from .loss import pointwise
 from .order import InOrder, n_samples_of, place_ahead, prefetch_targets, row
 from .regularization import NoRegularization, Regularization
@@ -221,7 +221,7 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
 
     ahead : where memory begins that is as long as four rows and will be needed: it is asked for from front to back
     """
-    zero = weight.dtype.type(0)
+    zero = short(weight.dtype.type(0))
     s0, s1, s2, s3 = steps
     p0, p1, p2, p3 = before
     a0, a1, a2, a3 = places
@@ -235,9 +235,7 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
     store(weight, j, count, w)
     later = ahead + ROWS_AT_ONCE * j
     prefetch(X, later)
-    prefetch(X, later + n)
-    prefetch(X, later + 2 * n)
-    prefetch(X, later + 3 * n)
+    prefetch(X, later + ROWS_AT_ONCE // 2 * n)
     x0, x1 = load(X, a0 + j, n, zero), load(X, a1 + j, n, zero)
     x2, x3 = load(X, a2 + j, n, zero), load(X, a3 + j, n, zero)
     return (
@@ -295,11 +293,11 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
     pad_weights(parameters, weight, n_features)
     bias = parameters[n_features] if bias_size else zero
     has_bias = number(bias_size)
-    count = lane_count(zero)
+    none = short(zero)
+    count = lane_count(none)
     n_full = n_features // count * count
     n_rest = n_features - n_full
-    none = everywhere(zero)
-    steps, shrunk = (none, none, none, none), everywhere(one)
+    steps, shrunk = (none, none, none, none), short(one)
     first = row(order, 0) * n_features
     before = (first, first, first, first)
     loss_sum, trace = progress[0], zero
@@ -348,8 +346,8 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
         loss_sum += losses
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
         trace += (z[0] + z[1] + z[2] + z[3]) * zero
-        steps = (everywhere(c1 * c2 * c3 * s0), everywhere(c2 * c3 * s1), everywhere(c3 * s2), everywhere(s3))
-        shrunk = everywhere(c0 * c1 * c2 * c3)
+        steps = (short(c1 * c2 * c3 * s0), short(c2 * c3 * s1), short(c3 * s2), short(s3))
+        shrunk = short(c0 * c1 * c2 * c3)
         before = begins
     # A last pass for its updates alone.
     sums = (none, none, none, none, none, none, none, none, none, none)

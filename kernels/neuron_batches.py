@@ -1,51 +1,47 @@
 """The training loop of a single output neuron on batches of rows, for every optimiser and regularisation.
 
-As in `neuron.py`, the rows stay where they are. Four at a time are multiplied with the weights and then, still in the
-processor's first cache, added to the gradient.
+As in `neuron.py`, the rows stay where they are. One pass adds four of them to the gradient and multiplies the weights
+with the next four: so new rows are on their way at any time, and each is needed twice within a short while.
 """
 
 import numpy as np
 
 from ._jit import inlined_kernel, kernel
 from .addressed import call_at
-from .lanes import everywhere, lane_count, load, prefetch, store, total
+from .lanes import lane_count, load, prefetch, short, store, total
 from .neuron import ROWS_AT_ONCE, respond
 from .order import n_samples_of, place_ahead, prefetch_targets, row
 from .views import element, vector
 
 
 @inlined_kernel
-def multiply_fours(weight, X, j, n, places, ahead, sums):
-    """Add the products of lanes j to j + n of the weights with four rows to the sums."""
-    zero = weight.dtype.type(0)
+def pass_of_fours(weight, gradient, X, j, n, shares, before, places, ahead, sums):
+    """Add four rows times their shares to lanes j to j + n of the gradient, and the products of the weights with four
+    others to the sums.
+
+    ahead : where memory begins that is as long as four rows and will be needed: it is asked for from front to back
+    """
+    zero = short(weight.dtype.type(0))
+    d0, d1, d2, d3 = shares
+    p0, p1, p2, p3 = before
     a0, a1, a2, a3 = places
     z0, z1, z2, z3 = sums
+    g = load(gradient, j, n, zero)
+    g += d0 * load(X, p0 + j, n, zero)
+    g += d1 * load(X, p1 + j, n, zero)
+    g += d2 * load(X, p2 + j, n, zero)
+    g += d3 * load(X, p3 + j, n, zero)
+    store(gradient, j, n, g)
+    later = ahead + ROWS_AT_ONCE * j
+    prefetch(X, later)
+    prefetch(X, later + ROWS_AT_ONCE // 2 * n)
     w = load(weight, j, n, zero)
-    prefetch(X, ahead + ROWS_AT_ONCE // 2 * j)
-    prefetch(X, ahead + ROWS_AT_ONCE // 2 * j + n)
     return (
         z0 + w * load(X, a0 + j, n, zero),
         z1 + w * load(X, a1 + j, n, zero),
         z2 + w * load(X, a2 + j, n, zero),
         z3 + w * load(X, a3 + j, n, zero),
     )
-
-
-@inlined_kernel
-def add_fours(gradient, X, j, n, places, ahead, shares):
-    """Add four rows times their shares to lanes j to j + n of the gradient."""
-    zero = gradient.dtype.type(0)
-    a0, a1, a2, a3 = places
-    d0, d1, d2, d3 = shares
-    g = load(gradient, j, n, zero)
-    g += d0 * load(X, a0 + j, n, zero)
-    g += d1 * load(X, a1 + j, n, zero)
-    g += d2 * load(X, a2 + j, n, zero)
-    g += d3 * load(X, a3 + j, n, zero)
-    # Half of the rows are asked for here and half while multiplying, so that the memory is never idle.
-    prefetch(X, ahead + ROWS_AT_ONCE // 2 * j)
-    prefetch(X, ahead + ROWS_AT_ONCE // 2 * j + n)
-    store(gradient, j, n, g)
 
 
 @inlined_kernel
@@ -57,10 +53,10 @@ def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
     n_features = neuron.n_features
     weight, bias_size = parameters[:n_features], parameters.size - n_features
     bias = parameters[n_features] if bias_size else zero
-    count = lane_count(zero)
+    none = short(zero)
+    count = lane_count(none)
     n_full = n_features // count * count
     n_rest = n_features - n_full
-    none = everywhere(zero)
     loss_sum, trace, d_bias = 0.0, zero, zero
     weights = np.float64(last - first)
     v0 = v1 = v2 = v3 = number(1)
@@ -68,20 +64,21 @@ def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
         weights = 0.0
         for i in range(first, last):
             weights += abs(element(sample_weight, row(order, i)))
+    shares = (none, none, none, none)
+    begin = row(order, first) * n_features
+    before = (begin, begin, begin, begin)
     for i in range(first, last, ROWS_AT_ONCE):
         # Where the samples do not fill the four, the last one is repeated and counts for nothing.
         i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
         t0, t1, t2, t3 = row(order, i), row(order, i1), row(order, i2), row(order, i3)
         places = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
-        # As much memory as four rows take, asked for from front to back.
         ahead = place_ahead(order, i, n_features)
         prefetch_targets(order, i, targets)
-        middle = ahead + ROWS_AT_ONCE // 2 * n_features
         sums = (none, none, none, none)
         for j in range(0, n_full, count):
-            sums = multiply_fours(weight, X, j, count, places, ahead, sums)
+            sums = pass_of_fours(weight, gradient, X, j, count, shares, before, places, ahead, sums)
         if n_rest:
-            sums = multiply_fours(weight, X, n_full, n_rest, places, ahead, sums)
+            sums = pass_of_fours(weight, gradient, X, n_full, n_rest, shares, before, places, ahead, sums)
         z0, z1, z2, z3 = total(sums[0]) + bias, total(sums[1]) + bias, total(sums[2]) + bias, total(sums[3]) + bias
         if sample_weight.size:
             v0, v1 = element(sample_weight, t0), element(sample_weight, t1)
@@ -97,11 +94,14 @@ def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
         trace += (z0 + z1 + z2 + z3) * zero
         d_bias += d0 + d1 + d2 + d3
-        shares = (everywhere(d0), everywhere(d1), everywhere(d2), everywhere(d3))
-        for j in range(0, n_full, count):
-            add_fours(gradient, X, j, count, places, middle, shares)
-        if n_rest:
-            add_fours(gradient, X, n_full, n_rest, places, middle, shares)
+        shares = (short(d0), short(d1), short(d2), short(d3))
+        before = places
+    # A last pass for its rows alone.
+    sums = (none, none, none, none)
+    for j in range(0, n_full, count):
+        sums = pass_of_fours(weight, gradient, X, j, count, shares, before, before, begin, sums)
+    if n_rest:
+        sums = pass_of_fours(weight, gradient, X, n_full, n_rest, shares, before, before, begin, sums)
     if bias_size:
         gradient[n_features] += d_bias
     return loss_sum + trace, weights
