@@ -42,6 +42,7 @@ class Shuffle:
         self._short_place = int(np.flatnonzero(self._chunks == n_chunks - 1)[0])
         self._key = rng.integers(2**64, dtype=np.uint64)
         self._buffers = np.empty((2, 0), np.int64)
+        self._places = np.empty(1 << self._window_bits, np.uint32)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Which rows stand at positions start to stop, (stop - start,) int64. The array holds until the next call."""
@@ -63,7 +64,7 @@ class Shuffle:
             self._buffers = np.empty((2, n_read), np.int64)
         unshuffled, rows = self._buffers[0, :n_read], self._buffers[1, :n_rows]
         chunked_rows(self._chunks, self._short_place, self._chunk_bits, self.n_samples, begin, unshuffled)
-        shuffle_windows(unshuffled[:n_rows], self._window_bits, self._key, first_window, rows)
+        shuffle_windows(unshuffled[:n_rows], self._window_bits, self._key, first_window, self._places, rows)
         part = slice(start - begin, stop - begin)
         return rows[part], unshuffled[window_rows:][part]
 

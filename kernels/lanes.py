@@ -145,8 +145,8 @@ _SHORT_BYTES = 32
 def short(typing_context, number):
     """The number in every lane of a register of at most 32 bytes.
 
-    Where sums over lanes, and scalars, are as much work as the lanes themselves, short ones are faster: there is a third
-    unit to compute them, and their sums are one step shorter.
+    Where sums over lanes, and scalars, are as much work as the lanes themselves, short ones are faster: a third unit
+    computes with them, and their sums are one step shorter.
     """
     return _broadcast(Lanes(number, min(_SHORT_BYTES, _register_bytes())))
 

@@ -34,7 +34,7 @@ def factor_and_term(window_key, r):
 
 
 @exact_kernel
-def shuffle_windows(rows, bits, key, first_window, shuffled):
+def shuffle_windows(rows, bits, key, first_window, places, shuffled):
     """Shuffle each window of 2**bits rows: shuffled[i] = rows[q(i)], counted from the window's first row.
 
     q is made of four rounds of  q = (a q + c) mod 2**bits,  q ^= q >> ⌈bits / 2⌉,  each a bijection, from q = i. With
@@ -44,6 +44,7 @@ def shuffle_windows(rows, bits, key, first_window, shuffled):
 
     rows : (n,) int64          bits : int, at least 1
     key : uint64          first_window : int, the number of the first one
+    places : (2**bits,) uint32, scratch
     shuffled : (n,) int64, overwritten
     """
     window_rows = 1 << bits
@@ -51,18 +52,15 @@ def shuffle_windows(rows, bits, key, first_window, shuffled):
     for start in range(0, rows.size, window_rows):
         window_key = subkey(key, first_window + (start >> bits))
         if start + window_rows <= rows.size:
-            a0, c0 = factor_and_term(window_key, 0)
-            a1, c1 = factor_and_term(window_key, 1)
-            a2, c2 = factor_and_term(window_key, 2)
-            a3, c3 = factor_and_term(window_key, 3)
             for i in range(window_rows):
-                q = np.uint32(a0 * np.uint32(i) + c0) & mask
-                q = np.uint32(a1 * np.uint32(q ^ (q >> shift)) + c1) & mask
-                q = np.uint32(a2 * np.uint32(q ^ (q >> shift)) + c2) & mask
-                q = np.uint32(a3 * np.uint32(q ^ (q >> shift)) + c3) & mask
-                shuffled[start + i] = np.int64(q ^ (q >> shift))
-            for i in range(start, start + window_rows):
-                shuffled[i] = element(rows, start + shuffled[i])
+                places[i] = i
+            for r in range(4):
+                a, c = factor_and_term(window_key, r)
+                for i in range(window_rows):
+                    q = np.uint32(a * places[i] + c) & mask
+                    places[i] = q ^ (q >> shift)
+            for i in range(window_rows):
+                shuffled[start + i] = element(rows, start + np.int64(places[i]))
         else:
             for i in range(start, rows.size):
                 shuffled[i] = rows[i]
