@@ -2,7 +2,7 @@
 
 As fast as the processor multiplies, for the shapes of small and medium networks, where a BLAS loses time on the call or
 to threads: see `bench/roofline.py`. One operand is copied, panel by panel, so that the inner loop of `tiles.py` reads
-it in order; the other is read number by number where it lies.
+it in order, unless it lies so already; the other is read number by number where it lies.
 """
 
 from typing import NamedTuple
@@ -16,10 +16,13 @@ from .blas import general_product
 from .lanes import MOST_LANES, everywhere, lane_count, load, store, total
 from .memory import aligned_empty
 from .tiles import TILE_ROWS, TILE_VECTORS, multiply_narrow_tile, multiply_tile, transpose_tile
-from .views import copy, element, span, vector
+from .views import address, copy, element, span, vector
 
 # A panel of at most so many rows stays in the first-level cache, beside a tile's rows of the other operand.
 PANEL_ROWS = 256
+
+# Of a matrix of at most so many numbers, rows stay in the first-level cache where they are.
+_SMALL = 1 << 13
 
 # So many numbers apart, the rows that a tile would read column by column fall on the same few places of a cache: they
 # are transposed first.
@@ -180,17 +183,20 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
             n_columns = min(TILE_VECTORS * count, n - j)
             is_narrow = n_columns <= count
             width = count if is_narrow else TILE_VECTORS * count
+            panel_place = address(panel, 0), width
             if b_strides[0] == 1:
                 transpose_panel(b, j * n_products + k, n_products, n_rows, n_columns, width, panel)
-            else:
+            elif n_columns < width or n_rows * n > _SMALL:
                 copy_panel(b, k * n + j, n, n_rows, n_columns, width, panel)
+            else:
+                panel_place = address(b, k * n + j), n
             for i in range(0, m, TILE_ROWS):
                 a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
                 shape = (min(TILE_ROWS, m - i), n_columns)
                 if is_narrow:
-                    multiply_narrow_tile(a, a_place, panel, n_rows, c, c_place, shape, shift, j, factors)
+                    multiply_narrow_tile(a, a_place, panel_place, n_rows, c, c_place, shape, shift, j, factors)
                 else:
-                    multiply_tile(a, a_place, panel, n_rows, c, c_place, shape, shift, j, factors)
+                    multiply_tile(a, a_place, panel_place, n_rows, c, c_place, shape, shift, j, factors)
 
 
 @addressed_kernel(_multiply_types)

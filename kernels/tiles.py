@@ -30,12 +30,13 @@ def _index(number):
 TILE_ROWS, TILE_VECTORS = 8, 2
 
 
-def _sums_of_products(builder, vector, n_vectors, a, panel_address, n_products):
+def _sums_of_products(builder, vector, n_vectors, a, panel, n_products):
     """LLVM code for Σ_k of a tile, by rows and vectors; what follows it goes behind the loop.
 
     a : its address, the places of the tile's rows from there, and the step from product to product
+    panel : its address, and the step from row to row
     """
-    a_address, a_places, a_step = a
+    (a_address, a_places, a_step), (panel_address, panel_step) = a, panel
     element, count = vector.element, vector.count
     zeros, fused = ir.Constant(vector, None), f"llvm.fma.{suffix(vector)}"
     before = builder.block
@@ -46,7 +47,7 @@ def _sums_of_products(builder, vector, n_vectors, a, panel_address, n_products):
     k.add_incoming(_index(0), before)
     sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(TILE_ROWS)]
     column = builder.gep(a_address, [builder.mul(k, a_step)])
-    line = builder.gep(panel_address, [builder.mul(k, _index(n_vectors * count))])
+    line = builder.gep(panel_address, [builder.mul(k, panel_step)])
     lanes = [
         builder.load(pointer_to(builder, builder.gep(line, [_index(v * count)]), vector), align=bytes_of(element))
         for v in range(n_vectors)
@@ -69,20 +70,21 @@ def _multiply(n_vectors):
     """The intrinsic for a tile of TILE_ROWS by n_vectors of lanes.
 
     c[c_begin + i · c_row + j] = beta · c[...] + bias[bias_begin + j]
-    + alpha Σ_k a[a_begin + i · a_row + k · a_step] panel[k · n_vectors · lanes + j]
+    + alpha Σ_k a[a_begin + i · a_row + k · a_step] panel[k · panel_step + j]
 
     for i to n_rows and j to n_columns; what lies beyond is neither read nor written. The bias counts only where it has
     elements; beta of zero means that c is not read.
 
     a_place : (a_begin, a_row, a_step)          c_place : (c_begin, c_row)
+    panel_place : (its address, panel_step); its rows fill the lanes
     shape : (n_rows, n_columns), 1 or more          factors : (alpha, beta)
     """
 
-    def multiply(typing_context, a, a_place, panel, n_products, c, c_place, shape, bias, bias_begin, factors):
+    def multiply(typing_context, a, a_place, panel_place, n_products, c, c_place, shape, bias, bias_begin, factors):
         count = Lanes(c.dtype).count
 
         def code(context, builder, signature, arguments):
-            a_value, a_place, panel_value, n_products, c_value, c_place, shape, bias_value, bias_begin, factors = (
+            a_value, a_place, panel_place, n_products, c_value, c_place, shape, bias_value, bias_begin, factors = (
                 arguments
             )
             a_begin, a_row, a_step = (builder.extract_value(a_place, i) for i in range(3))
@@ -90,8 +92,9 @@ def _multiply(n_vectors):
             n_rows, n_columns = (builder.extract_value(shape, i) for i in range(2))
             alpha, beta = (builder.extract_value(factors, i) for i in range(2))
             a_address, element = address_of(context, builder, a, a_value, a_begin)
-            panel_address, _ = address_of(context, builder, panel, panel_value, _index(0))
             vector = ir.VectorType(element, count)
+            panel_address = builder.inttoptr(builder.extract_value(panel_place, 0), element.as_pointer())
+            panel = panel_address, builder.extract_value(panel_place, 1)
             fused = f"llvm.fma.{suffix(vector)}"
             # Where there are fewer rows, the last one is computed again and again: its result is the same.
             last = builder.sub(n_rows, _index(1))
@@ -106,9 +109,7 @@ def _multiply(n_vectors):
                     place = builder.add(builder.mul(c_row, row), _index(v * count))
                     prefetch_at(builder, builder.gep(c_address, [place]), Locality.FIRST_CACHE)
 
-            results = _sums_of_products(
-                builder, vector, n_vectors, (a_address, a_places, a_step), panel_address, n_products
-            )
+            results = _sums_of_products(builder, vector, n_vectors, (a_address, a_places, a_step), panel, n_products)
             alphas, betas = everywhere_in(builder, alpha, count), everywhere_in(builder, beta, count)
             reads = everywhere_in(builder, builder.fcmp_unordered("!=", beta, ir.Constant(element, 0.0)), count)
             bias_size = context.make_array(bias)(context, builder, bias_value).nitems
@@ -134,7 +135,7 @@ def _multiply(n_vectors):
 
         two, three = types.UniTuple(types.intp, 2), types.UniTuple(types.intp, 3)
         number, integer = types.UniTuple(c.dtype, 2), types.intp
-        return types.void(a, three, panel, integer, c, two, two, bias, integer, number), code
+        return types.void(a, three, two, integer, c, two, two, bias, integer, number), code
 
     return intrinsic(multiply)
 

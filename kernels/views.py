@@ -136,6 +136,17 @@ def copy(typing_context, source, target):
 
 
 @intrinsic
+def address(typing_context, array, i):
+    """Where the i-th element of a C-contiguous array lies in memory."""
+
+    def code(context, builder, signature, arguments):
+        data = make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.ptrtoint(builder.gep(data, [arguments[1]]), context.get_value_type(types.intp))
+
+    return types.intp(array, types.intp), code
+
+
+@intrinsic
 def element(typing_context, vector, i):
     """vector[i] for i from 0 to its size; a negative i does not count from the end, which costs instructions."""
 
