@@ -326,9 +326,19 @@ def sum_rows(a, alpha, beta, c):
     """
     count = lane_count(beta)
     factors, betas = everywhere(alpha), everywhere(beta)
-    for j in range(0, c.size, count):
-        n = min(count, c.size - j)
-        sums = betas * load(c, j, n if beta != 0 else 0, beta)
-        for place in range(j, a.size, c.size):
-            sums += factors * load(a, place, n, beta)
-        store(c, j, n, sums)
+    # Four registers side by side, as the sum of one has to wait for itself from row to row.
+    for j in range(0, c.size, 4 * count):
+        j1, j2, j3 = j + count, j + 2 * count, j + 3 * count
+        n0, n1, n2, n3 = c.size - j, c.size - j1, c.size - j2, c.size - j3
+        read = 1 if beta != 0 else 0
+        s0, s1 = betas * load(c, j, read * n0, beta), betas * load(c, j1, read * n1, beta)
+        s2, s3 = betas * load(c, j2, read * n2, beta), betas * load(c, j3, read * n3, beta)
+        for place in range(0, a.size, c.size):
+            s0 += factors * load(a, place + j, n0, beta)
+            s1 += factors * load(a, place + j1, n1, beta)
+            s2 += factors * load(a, place + j2, n2, beta)
+            s3 += factors * load(a, place + j3, n3, beta)
+        store(c, j, n0, s0)
+        store(c, j1, n1, s1)
+        store(c, j2, n2, s2)
+        store(c, j3, n3, s3)

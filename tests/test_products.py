@@ -13,7 +13,7 @@ from protected import run_with_protected_memory
 import fastgd as gd
 from fastgd import kernels, model
 from fastgd.kernels.lanes import MOST_LANES
-from fastgd.kernels.product import FAR_APART, FEW, PANEL_ROWS, panel_size
+from fastgd.kernels.product import FAR_APART, FEW, PANEL_ROWS, panel_size, sum_rows
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 # Tiles have 8 rows and up to 32 columns.
@@ -208,6 +208,17 @@ def test_add_outer(dtype, m, n, factors, seed):
     kernels.add_outer(guarded(a), guarded(b), *factors, c)
     exact = factors[0] * np.outer(a, b).astype(float) + factors[1] * before
     np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, 1))
+    assert_untouched_around(c)
+
+
+@given(DTYPES, ROWS, st.integers(1, 200), FACTORS, SEEDS)
+def test_sum_rows(dtype, m, n, factors, seed):
+    alpha, beta = factors
+    a, before = normal(seed, dtype, (m, n), n)
+    c = guarded(before if beta else np.full_like(before, np.nan), SENTINEL)
+    sum_rows(guarded(a), alpha, beta, c)
+    exact = alpha * a.sum(axis=0, dtype=float) + beta * before.astype(float)
+    np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, m))
     assert_untouched_around(c)
 
 
