@@ -2,7 +2,7 @@
 
 Features with means of up to three deviations, of scales from 1e-6 to 1e6, and several losses, for a single Linear. The
 tuned step, the best of 21, has the features standardised. Prints the losses of NormalizedSGD, and of Standardize with
-SGD("auto"), over the tuned step's: after many updates, and after the few of a single epoch of few rows.
+SGD("auto"), over the tuned step's: after five epochs of many rows and of fewer, and after a single one of few.
 """
 
 import os
@@ -12,14 +12,14 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from test_scales import LOSSES, ratios_without_centring
+from test_scales import LOSSES, ratios_for_any_means
 
 
 def main() -> None:
     for n_samples, epochs in ((20_000, 5), (2000, 5), (500, 1)):
         for loss in LOSSES:
             for batch_size in (1, 32):
-                normalized, automatic = ratios_without_centring(loss, n_samples, batch_size, epochs)
+                normalized, automatic = ratios_for_any_means(loss, n_samples, batch_size, epochs)
                 print(
                     f"{loss}, {n_samples} rows, {epochs} epochs, batch {batch_size}: "
                     f"NormalizedSGD {normalized:.3f}, auto {automatic:.3f}"

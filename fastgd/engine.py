@@ -106,7 +106,7 @@ class Engine:
     def prepare(self, batch_rows: int) -> None:
         """Have buffers for batches of up to so many rows."""
         if isinstance(self._optimizer, NormalizedSGD) and self._vectors.scalars[0] == 0:
-            # Random weights are meant for features of scale 1; any others, for the features as they are.
+            # Random weights are meant for features of scale 1 and mean 0; any others, for the features as they are.
             self._vectors.scalars[5] = self._model.starts_as_drawn
         if batch_rows == self._batch_rows:
             return

@@ -184,7 +184,7 @@ class Adagrad(Optimizer):
         self._check(_check.non_negative, "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
     def initial_state(self, weights: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-        """What G starts from."""
+        """G, which starts from the same everywhere."""
         return super().initial_state(weights, parameters) + parameters.dtype.type(self.initial_accumulator_value)
 
     def record(self) -> tuple:
@@ -243,17 +243,21 @@ class NormalizedSGD(Optimizer):
 
     for the weights and bias of each unit of the first layer, which must be Linear; without a bias, m = 0. All other
     parameters take Adagrad's step, weights of later layers divided by √in_features. The rate falls slowly with the
-    rows seen:  η = learning_rate · (1 + n / (100 in_features))^(-1/4).
+    updates:  η = learning_rate · (1 + t / (100 in_features))^(-1/4).
 
-    So neither the features' units nor where their zero lies make a difference, but for rounding. Random weights, as the
-    model draws them, are meant for features of scale 1 and mean 0, and follow m and s; weights that were loaded,
-    trained or set by hand stay as they are.
+    So neither the features' units nor where their zero lies make a difference, but for rounding: gradients are limited
+    after they are centred, and what a penalty or max_norm takes off w_i is balanced too. Random weights, as the model
+    draws them, are meant for features of scale 1 and mean 0, and follow m and s; weights that were loaded, trained or
+    set by hand stay as they are.
 
     It sees the rows of a batch before their forward pass, but those of a batch of more than 1024 (in wide networks,
-    32 or more) chunk by chunk: where s_i grows within such a batch, its first rows meet larger weights than its last.
+    32 or more) chunk by chunk: while m_i and s_i change within such a batch, its first rows meet other weights and
+    biases than its last.
 
-    In runs of a few hundred updates, `Standardize` before the first Linear and `SGD("auto")` reach lower losses: see
-    `bench/scales_uncentred.py`. The targets' unit does make a difference: regression wants targets of scale 1.
+    The targets' unit does make a difference: regression wants targets of scale 1. And it takes its time: short runs
+    reach lower losses with `Standardize` before the first Linear and `SGD("auto")`. For a single Linear of 20 features,
+    `bench/scales_uncentred.py` prints losses of at most 1.03 times those of a tuned step on standardised features after
+    five epochs of 20,000 rows, 1.14 times after five of 2000, and 1.2 to 6.5 times after a single one of 500.
 
     Parameters
     ----------
@@ -285,7 +289,7 @@ class NormalizedSGD(Optimizer):
 #: Every optimiser, by the name that a saved run uses.
 OPTIMIZERS = {kind.__name__: kind for kind in (SGD, Adam, AdamW, Adagrad, RMSprop, NormalizedSGD)}
 
-#: What the vectors of state are called, as in the formulas above and in `fastgd.kernels.update`.
+#: What the vectors of state are called, as in the formulas above and in the kernels'.
 STATE_NAMES = {
     SGD: ("m",),
     Adam: ("m", "v"),

@@ -469,6 +469,10 @@ class Trainer:
     def _restore_engine(self, arrays: dict[str, np.ndarray]) -> None:
         """Have an engine that goes on from what another one's `saved_state` held."""
         for name, array in self._prepared_engine().saved_state().items():
+            if arrays[name].shape != array.shape:
+                raise ValueError(
+                    f"{name} has shape {arrays[name].shape}; expected {array.shape}, as this version of fastgd saves it"
+                )
             array[...] = arrays[name]
 
 

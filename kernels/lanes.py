@@ -75,6 +75,8 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, lanes, ir.VectorType(element, lanes.count))
 
 
+_LINE_BYTES = 64
+
 # What a register of any processor may hold, of the smallest dtype.
 MOST_LANES = 16
 
@@ -137,7 +139,6 @@ def everywhere(typing_context, number):
     return _broadcast(Lanes(number))
 
 
-# Processors with registers of 64 bytes have three units for shorter ones and only two for those.
 _SHORT_BYTES = 32
 
 
@@ -145,8 +146,8 @@ _SHORT_BYTES = 32
 def short(typing_context, number):
     """The number in every lane of a register of at most 32 bytes.
 
-    Where sums over lanes, and scalars, are as much work as the lanes themselves, short ones are faster: a third unit
-    computes with them, and their sums are one step shorter.
+    Where sums over lanes, and scalars, are as much work as the lanes themselves, short ones are faster: their sums are
+    one step shorter, and processors whose longest registers are of 64 bytes may have more units for those of 32.
     """
     return _broadcast(Lanes(number, min(_SHORT_BYTES, _register_bytes())))
 
@@ -222,6 +223,14 @@ def prefetch(typing_context, array, begin):
         return context.get_dummy_value()
 
     return types.void(array, types.intp), code
+
+
+@intrinsic
+def line_length(typing_context, array):
+    """How many of an array's elements a line of the caches holds, a constant of the compiled code."""
+    dtype = array.types[0].dtype if isinstance(array, types.BaseNamedTuple) else array.dtype
+    n_elements = _LINE_BYTES * 8 // dtype.bitwidth
+    return types.intp(array), lambda context, *_: context.get_constant(types.intp, n_elements)
 
 
 @intrinsic

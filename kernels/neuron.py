@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import by_type, inlined_kernel, kernel
-from .lanes import clipped, everywhere, lane_count, load, minus_product, prefetch, short, store, total
+from .lanes import clipped, everywhere, lane_count, line_length, load, minus_product, prefetch, short, store, total
 from .loss import pointwise
 from .order import InOrder, n_samples_of, place_ahead, prefetch_targets, row
 from .regularization import NoRegularization, Regularization
@@ -233,9 +233,8 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
     w -= s2 * load(X, p2 + j, n, zero)
     w -= s3 * load(X, p3 + j, n, zero)
     store(weight, j, count, w)
-    later = ahead + ROWS_AT_ONCE * j
-    prefetch(X, later)
-    prefetch(X, later + ROWS_AT_ONCE // 2 * n)
+    for line in range(0, ROWS_AT_ONCE * lane_count(zero), line_length(X)):
+        prefetch(X, ahead + ROWS_AT_ONCE * j + line)
     x0, x1 = load(X, a0 + j, n, zero), load(X, a1 + j, n, zero)
     x2, x3 = load(X, a2 + j, n, zero), load(X, a3 + j, n, zero)
     return (

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._jit import inlined_kernel, kernel
 from .addressed import call_at
-from .lanes import lane_count, load, prefetch, short, store, total
+from .lanes import lane_count, line_length, load, prefetch, short, store, total
 from .neuron import ROWS_AT_ONCE, respond
 from .order import n_samples_of, place_ahead, prefetch_targets, row
 from .views import element, vector
@@ -32,9 +32,8 @@ def pass_of_fours(weight, gradient, X, j, n, shares, before, places, ahead, sums
     g += d2 * load(X, p2 + j, n, zero)
     g += d3 * load(X, p3 + j, n, zero)
     store(gradient, j, n, g)
-    later = ahead + ROWS_AT_ONCE * j
-    prefetch(X, later)
-    prefetch(X, later + ROWS_AT_ONCE // 2 * n)
+    for line in range(0, ROWS_AT_ONCE * lane_count(zero), line_length(X)):
+        prefetch(X, ahead + ROWS_AT_ONCE * j + line)
     w = load(weight, j, n, zero)
     return (
         z0 + w * load(X, a0 + j, n, zero),

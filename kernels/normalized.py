@@ -9,8 +9,8 @@ from ._jit import inlined_kernel
 from .addressed import addressed_kernel, read_only_vector_of
 from .vectors import update_types, vectors_of
 
-# After so many rows for each feature, the rate begins to fall.
-_ROWS_PER_FEATURE = 100
+# After so many updates for each feature, the rate begins to fall.
+_UPDATES_PER_FEATURE = 100
 # Smaller squares lose digits in float32.
 _SMALL_SQUARE = np.float32(1e-30)
 
@@ -24,18 +24,19 @@ class NormalizedSGD(NamedTuple):
 
         a_i = g_i - m_i g_b;  G_i += a_i²;  w_i -= η √(n / N) / s_i · a_i / √G_i;
 
-    g_b is the gradient of the unit's bias b, which at x = m keeps what the unit gives there: b += Σ_i m_i Δ for all
-    that is subtracted from the w_i. Without a bias m = 0. All other parameters have n / N = 1, and s = √n_in for the
-    weights of a later layer, whose inputs have scale 1, else 1.
+    g_b is the gradient of the unit's bias b. Whatever is subtracted from a w_i, by this or by a penalty, m_i times as
+    much is added to b, which so keeps what the unit gives at x = m. Without a bias m = 0. All other parameters have
+    n / N = 1, and s = √n_in for the weights of a later layer, whose inputs have scale 1, else 1.
 
-    η = rate (1 + n / (100 n_in))^(-1/4): the steps that 1 / √G alone would make never settle, since the sum of their
+    η = rate (1 + t / (100 n_in))^(-1/4): the steps that 1 / √G alone would make never settle, since the sum of their
     squares grows for ever, and the loss keeps some of their noise.
 
     Weights are meant for features of scale 1 and mean 0 when they are drawn. So where they are the model's first,
     w_i s_i and b + Σ_i w_i m_i stay as they are when m_i and s_i change; s_i counts as |m_i| while all values were the
     same, and as 1 while all were zero. Other weights, loaded or trained, stay as they are.
 
-    state : √G, s and m; s and m of feature i in the place of the first unit's weight w_i
+    state : √G, s and m; s and m of feature i in the place of the first unit's weight w_i, and the constant s of all
+        other parameters in theirs
     scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn
     """
 
@@ -54,45 +55,80 @@ def add_squares(root, gradient):
     for i in range(root.size):
         # Squares may be infinite, or zero, or few digits, where their roots are not.
         largest = max(root[i], abs(gradient[i]))
-        if not largest <= 0:
-            before, now = root[i] / largest, gradient[i] / largest
+        # Infinite for zero, and for numbers so small that they are as good as zero.
+        inverse = 1 / largest
+        if inverse != np.inf:
+            before, now = root[i] * inverse, gradient[i] * inverse
             root[i] = largest * np.sqrt(before * before + now * now)
+
+
+def _vectors_alone(number):
+    return (vectors_of(number),)
+
+
+@addressed_kernel(_vectors_alone)
+def centre_gradient(vectors):
+    """Turn the gradient of the first layer's weights into that for centred features,  a_i = g_i - m_i g_b.
+
+    vectors : Vectors, the gradient is modified in place
+    """
+    gradient, scale, mean = vectors.gradient, vectors.state[1], vectors.state[2]
+    n_in, n_out, has_bias = int(vectors.scalars[2]), int(vectors.scalars[3]), vectors.scalars[4] > 0
+    if not has_bias:
+        return
+    for unit in range(n_out):
+        d_bias = gradient[n_out * n_in + unit]
+        for i in range(n_in):
+            place = unit * n_in + i
+            # Of a feature that has always been the same, nothing but rounding is left.
+            gradient[place] = type(d_bias)(0) if scale[i] <= 0 else gradient[place] - mean[i] * d_bias
 
 
 @addressed_kernel(update_types)
 def normalized_sgd(vectors, numbers, rate, t):
-    """Make an update by the formulas of NormalizedSGD.
+    """Make an update by the formulas of NormalizedSGD, from the gradient for centred features, all but for b's balance.
 
-    vectors : Vectors, modified in place, the gradient too          numbers : (0,) float64
-    rate : scalar of the parameters' dtype, the learning rate          t : int, without effect
+    vectors : Vectors, modified in place; of the gradient, the first layer's weights before the update are left
+    numbers : (0,) float64
+    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
     """
     w, gradient = vectors.parameters, vectors.gradient
-    root, scale, mean = vectors.state[0], vectors.state[1], vectors.state[2]
+    root, scale = vectors.state[0], vectors.state[1]
     number = type(rate)
-    n_in, n_out, has_bias = int(vectors.scalars[2]), int(vectors.scalars[3]), vectors.scalars[4] > 0
-    n_weights = n_out * n_in
-    rate *= number((1 + vectors.scalars[0] / (_ROWS_PER_FEATURE * n_in)) ** -0.25)
+    n_in, n_out = int(vectors.scalars[2]), int(vectors.scalars[3])
+    rate *= number((1 + t / (_UPDATES_PER_FEATURE * n_in)) ** -0.25)
     # Without any spread there is nothing to learn but the biases.
     total = vectors.scalars[1] if vectors.scalars[1] > 0 else 1.0
     step = number(rate * np.sqrt(vectors.scalars[0] / total))
-    if has_bias:
-        for unit in range(n_out):
-            for i in range(n_in):
-                gradient[unit * n_in + i] -= mean[i] * gradient[n_weights + unit]
     add_squares(root, gradient)
     # In a loop of its own: root · scale may be zero or infinite where neither is, and the compiler would multiply them.
     for place in range(w.size):
         gradient[place] /= root[place] if root[place] != 0 else number(1)
-    for place in range(n_weights, w.size):
+    for place in range(n_out * n_in, w.size):
         w[place] -= rate * gradient[place] / scale[place]
     for unit in range(n_out):
-        shift = number(0)
         for i in range(n_in):
-            change = step * gradient[unit * n_in + i] / scale[i] if not scale[i] <= 0 else number(0)
-            w[unit * n_in + i] -= change
-            shift += mean[i] * change
-        if has_bias:
-            w[n_weights + unit] += shift
+            place = unit * n_in + i
+            change = step * gradient[place] / scale[i] if not scale[i] <= 0 else number(0)
+            gradient[place] = w[place]
+            w[place] -= change
+
+
+@addressed_kernel(_vectors_alone)
+def balance_biases(vectors):
+    """Add to each bias of the first layer what its unit has lost at x = m,  b += Σ_i m_i (w_i before - w_i).
+
+    vectors : Vectors, modified in place; the gradient holds the weights before
+    """
+    w, before, mean = vectors.parameters, vectors.gradient, vectors.state[2]
+    n_in, n_out, has_bias = int(vectors.scalars[2]), int(vectors.scalars[3]), vectors.scalars[4] > 0
+    if not has_bias:
+        return
+    for unit in range(n_out):
+        shift = w.dtype.type(0)
+        for i in range(n_in):
+            shift += mean[i] * (before[unit * n_in + i] - w[unit * n_in + i])
+        w[n_out * n_in + unit] += shift
 
 
 @inlined_kernel
@@ -117,7 +153,7 @@ def _observe_types(number):
 def observe_features(vectors, x, sample_weight):
     """Show NormalizedSGD the features of some rows before their forward pass. Rows of weight zero do not count.
 
-    vectors : Vectors, modified in place; the gradient too, unless there is a chunk_gradient
+    vectors : Vectors, modified in place; the chunk_gradient, or the gradient where there is none, is scratch
     x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
     """
     w, scale, mean, scalars = vectors.parameters, vectors.state[1], vectors.state[2], vectors.scalars

@@ -21,8 +21,8 @@ from .views import address, copy, element, span, vector
 # A panel of at most so many rows stays in the first-level cache, beside a tile's rows of the other operand.
 PANEL_ROWS = 256
 
-# Of a matrix of at most so many numbers, rows stay in the first-level cache where they are.
-_SMALL = 1 << 13
+# So many bytes of rows stay in the first-level cache where they lie.
+_BYTES_READ_IN_PLACE = 1 << 15
 
 # So many numbers apart, the rows that a tile would read column by column fall on the same few places of a cache: they
 # are transposed first.
@@ -186,7 +186,7 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
             panel_place = address(panel, 0), width
             if b_strides[0] == 1:
                 transpose_panel(b, j * n_products + k, n_products, n_rows, n_columns, width, panel)
-            elif n_columns < width or n_rows * n > _SMALL:
+            elif n_columns < width or n_rows * n * c.itemsize > _BYTES_READ_IN_PLACE:
                 copy_panel(b, k * n + j, n, n_rows, n_columns, width, panel)
             else:
                 panel_place = address(b, k * n + j), n

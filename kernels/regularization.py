@@ -139,15 +139,15 @@ def limit_gradient(vectors, numbers, weights):
 
 
 def _limit_parameters_types(number):
-    return *_limit_gradient_types(number), number, types.int64
+    return *_limit_gradient_types(number), number
 
 
 @addressed_kernel(_limit_parameters_types)
-def limit_parameters(vectors, numbers, weights, rate, t):
-    """Change the parameters as a regularisation says, and take their average.
+def limit_parameters(vectors, numbers, weights, rate):
+    """Change the parameters as a regularisation says.
 
     vectors : Vectors, modified in place          numbers, weights : as for `limit_gradient`
-    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
+    rate : scalar of the parameters' dtype, the learning rate
     """
     regularization = record_of(Regularization, numbers)
     parameters = vectors.parameters
@@ -162,6 +162,22 @@ def limit_parameters(vectors, numbers, weights, rate, t):
             n_in = weights[layer, 2]
             for begin in range(weights[layer, 0], weights[layer, 1], n_in):
                 limit_norm(parameters, begin, begin + n_in, regularization.max_norm)
+
+
+def _take_average_types(number):
+    return vectors_of(number), vector_of(types.float64), types.int64
+
+
+@addressed_kernel(_take_average_types)
+def take_average(vectors, numbers, t):
+    """Take the parameters into their running mean.
+
+    vectors : Vectors, modified in place          numbers : (n_fields,) float64, of the Regularization
+    t : int, the number of the update, from 1
+    """
+    regularization = record_of(Regularization, numbers)
+    parameters = vectors.parameters
+    number = parameters.dtype.type
     if t >= regularization.average_from:
         share = number(1 / (t - regularization.average_from + 1))
         for i in range(parameters.size):

@@ -6,8 +6,8 @@ import numpy as np
 from numba import types
 
 from .addressed import addressed_kernel, call_at, numbers_of, vector_of
-from .normalized import NormalizedSGD, observe_features
-from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
+from .normalized import NormalizedSGD, balance_biases, centre_gradient, observe_features
+from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters, take_average
 from .update import UPDATES, PlainSGD
 from .vectors import vectors_of
 
@@ -15,14 +15,17 @@ from .vectors import vectors_of
 class Step(NamedTuple):
     """What `apply_gradient` calls, by address, and what that needs.
 
-    limit_gradient, update, limit_parameters : int, zero where nothing is to do
+    centre, limit_gradient, update, limit_parameters, balance, average : int, zero where nothing is to do
     optimizer, regularization : the records' numbers, (n,) float64
     weights : (n_linear_layers, 3) int64, where each Linear's weight begins and ends in the parameters, and its n_in
     """
 
+    centre: int
     limit_gradient: int
     update: int
     limit_parameters: int
+    balance: int
+    average: int
     optimizer: np.ndarray
     regularization: np.ndarray
     weights: np.ndarray
@@ -53,16 +56,20 @@ def update_rule(
 
     keeps_gradient : whether the loop cannot make direct updates
     """
-    is_regularized = isinstance(regularization, Regularization)
+    is_regularized, is_normalized = isinstance(regularization, Regularization), isinstance(optimizer, NormalizedSGD)
+    averages = is_regularized and regularization.average_from < np.inf
     is_direct = isinstance(optimizer, PlainSGD) and not is_regularized and not keeps_gradient
     return UpdateRule(
         is_direct,
-        observe_features.address(dtype) if isinstance(optimizer, NormalizedSGD) else 0,
+        observe_features.address(dtype) if is_normalized else 0,
         0 if is_direct else apply_gradient.address(dtype),
         Step(
+            centre_gradient.address(dtype) if is_normalized else 0,
             limit_gradient.address(dtype) if is_regularized else 0,
             0 if is_direct else UPDATES[type(optimizer)].address(dtype),
             limit_parameters.address(dtype) if is_regularized else 0,
+            balance_biases.address(dtype) if is_normalized else 0,
+            take_average.address(dtype) if averages else 0,
             numbers_of(optimizer),
             numbers_of(regularization),
             weights,
@@ -72,7 +79,7 @@ def update_rule(
 
 def _apply_gradient_types(number):
     numbers, weights = vector_of(types.float64), types.Array(types.int64, 2, "C")
-    step = types.NamedTuple([types.int64, types.int64, types.int64, numbers, numbers, weights], Step)
+    step = types.NamedTuple([types.int64] * 6 + [numbers, numbers, weights], Step)
     return vectors_of(number), step, number, types.int64
 
 
@@ -83,8 +90,14 @@ def apply_gradient(vectors, step, rate, t):
     vectors : Vectors, modified in place          step : Step
     rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
     """
+    if step.centre != 0:
+        call_at(step.centre, (vectors,))
     if step.limit_gradient != 0:
         call_at(step.limit_gradient, (vectors, step.regularization, step.weights))
     call_at(step.update, (vectors, step.optimizer, rate, t))
     if step.limit_parameters != 0:
-        call_at(step.limit_parameters, (vectors, step.regularization, step.weights, rate, t))
+        call_at(step.limit_parameters, (vectors, step.regularization, step.weights, rate))
+    if step.balance != 0:
+        call_at(step.balance, (vectors,))
+    if step.average != 0:
+        call_at(step.average, (vectors, step.regularization, t))

@@ -8,7 +8,7 @@ import pytest
 from protected import run_with_protected_memory
 
 from fastgd.kernels import HalfPrecision
-from fastgd.kernels.lanes import clipped, everywhere, lane_count, load, store, total
+from fastgd.kernels.lanes import clipped, everywhere, lane_count, load, short, store, total
 
 SOURCES = ["float16", "float32", "float64", "bool"]
 SOURCES += [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
@@ -134,6 +134,26 @@ def test_arithmetic(dtype, rng):
         combine(a, b, limit, out.reshape(-1))
         expected = [a + b, a - b, a * b, np.clip(a, -limit, limit), np.full(count, limit), a + b, a - b, a * b]
         np.testing.assert_array_equal(out, expected)
+
+
+@numba.njit
+def short_lanes(a, out):
+    """Write twice the first short lanes of a; return how many there are, and their sum."""
+    zero = short(out.dtype.type(0))
+    count = lane_count(zero)
+    lanes = load(a, 1, count, zero)
+    lanes += lanes
+    store(out, 1, count, lanes)
+    return count, total(load(a, 1, count - 1, zero))
+
+
+def test_short_lanes_are_of_at_most_32_bytes(dtype, rng):
+    a = rng.integers(-9, 9, 32).astype(dtype)
+    out = np.zeros(32, dtype)
+    count, added = short_lanes(a, out)
+    assert count == min(count_of(dtype), 32 // a.itemsize)
+    assert added == a[1:count].sum()
+    np.testing.assert_array_equal(out, np.where((np.arange(32) >= 1) & (np.arange(32) <= count), 2 * a, 0))
 
 
 def test_clipped_limits_every_number(dtype):

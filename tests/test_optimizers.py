@@ -104,7 +104,7 @@ def normalized_sgd(o, w, g, state, t):
         state["G", i] = state.get(("G", i), 0) + g[i] ** 2
         if state["G", i] == 0:
             continue
-        change = o.learning_rate * (1 + state["n"] / (100 * first.in_features)) ** -0.25 * g[i]
+        change = o.learning_rate * (1 + t / (100 * first.in_features)) ** -0.25 * g[i]
         change /= math.sqrt(state["G", i])
         if i < first.out_features * first.in_features:
             unit, j = divmod(i, first.in_features)
@@ -665,15 +665,71 @@ def test_normalized_sgd_in_a_batch_of_several_chunks():
 @pytest.mark.parametrize("batch_size", [1, 7, None])
 @pytest.mark.parametrize("name", ["linear neuron", "hidden layer"])
 def test_normalized_sgd_sees_no_means(name, batch_size):
-    model, twin = model_of(name), model_of(name)
+    assert_means_make_no_difference(model_of(name), model_of(name), batch_size)
+
+
+LIMITS = {
+    "L2": {"alpha": 0.1},
+    "L1": {"alpha": 0.1, "l1_ratio": 1.0},
+    "both": {"alpha": 0.1, "l1_ratio": 0.5},
+    "max_norm": {"max_norm": 0.3},
+    "clip_value": {"clip_value": 0.1},
+    "clip_norm": {"clip_norm": 0.1},
+}
+
+
+@pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
+@pytest.mark.parametrize("batch_size", [1, 7, None])
+def test_normalized_sgd_sees_no_means_with_a_limit(batch_size, limits):
+    layers = [gd.Linear(5, 1, init="zeros")]
+    assert_means_make_no_difference(gd.Model(layers, "float64"), gd.Model(layers, "float64"), batch_size, **limits)
+
+
+def assert_means_make_no_difference(model, twin, batch_size, **settings):
     X, y, sample_weight = rows_for(model, 60)
     X[:20, 3] = 0
     moved = X + np.array([0, -3, 10, 7, -100])
     for shown, rows in ((model, X), (twin, moved)):
-        trainer = gd.Trainer(shown, optimizer=gd.NormalizedSGD(), batch_size=batch_size)
+        trainer = gd.Trainer(shown, optimizer=gd.NormalizedSGD(), batch_size=batch_size, **settings)
         trainer.fit(rows, y, epochs=3, sample_weight=sample_weight)
     assert np.ptp(model.predict(X)) > 0.1, "nothing was learnt"
-    np.testing.assert_allclose(twin.predict(moved), model.predict(X), rtol=1e-6)
+    np.testing.assert_allclose(twin.predict(moved), model.predict(X), rtol=1e-6, atol=1e-9)
+
+
+def test_averages_of_normalized_sgd_see_no_means():
+    averages = []
+    for offset in (0, 50):
+        model = model_of("linear neuron")
+        X, y, _ = rows_for(model, 60)
+        trainer = gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=4, average_from=3)
+        trainer.fit(X + offset, y, epochs=3)
+        averages.append(trainer.averaged_model().predict(X + offset))
+    np.testing.assert_allclose(averages[1], averages[0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e6])
+def test_normalized_sgd_sees_no_unit_of_the_weights(factor):
+    """Many updates, so that the rate falls."""
+    results = []
+    for scale in (1, factor):
+        model = model_of("linear neuron")
+        X, y, sample_weight = rows_for(model, 400)
+        trainer = gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=2)
+        trainer.fit(X, y, epochs=10, sample_weight=scale * sample_weight)
+        results.append(model.parameters)
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("small", [1e-38, 1e-36, 1e-33, 1e-30])
+def test_normalized_sgd_takes_tiny_features_that_are_always_the_same(small):
+    """And features that are tiny in the first row only."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((400, 3)).astype("float32")
+    X[:, 1] = small
+    X[0] = small
+    model = gd.Model([gd.Linear(3, 1)])
+    history = gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=1).fit(X, X[:, 0] - X[:, 2], epochs=20)
+    assert history.loss[-1] < 1e-3
 
 
 @pytest.mark.parametrize("name", ["neuron", "hidden layer"])

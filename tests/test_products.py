@@ -98,6 +98,8 @@ def operands_of(dtype, m, n_products, n, has_bias, seed):
 @example(np.float64, 9, 2 * PANEL_ROWS, 17, (1, 0), True, False, False, 0)
 @example(np.float32, 9, PANEL_ROWS + 40, 32, (1, 1), True, False, False, 0)
 @example(np.float32, 9, PANEL_ROWS, 64, (1, 1), True, False, False, 0)
+@example(np.float64, 9, PANEL_ROWS, 16, (1, 1), True, False, False, 0)
+@example(np.float64, 9, PANEL_ROWS, 32, (1, 1), True, False, False, 0)
 def test_multiply(dtype, m, n_products, n, factors, has_bias, a_by_columns, b_by_columns, seed):
     case = Case(*operands_of(dtype, m, n_products, n, has_bias, seed), factors, a_by_columns, b_by_columns)
     np.testing.assert_allclose(case.by_own_kernel(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))

@@ -88,7 +88,7 @@ def linear_loss_after(optimizer, loss, batch_size, epochs, X, y, layers):
     return model.loss(X, y, loss=loss)
 
 
-def ratios_without_centring(loss, n_samples, batch_size, epochs):
+def ratios_for_any_means(loss, n_samples, batch_size, epochs):
     """The losses of NormalizedSGD, and of Standardize with "auto", over the best of any constant step."""
     X, y, n_outputs = problem_of_loss(loss, n_samples)
     scaled = X * np.random.default_rng(1).permutation(np.logspace(-6, 6, N_FEATURES))
@@ -103,7 +103,7 @@ def ratios_without_centring(loss, n_samples, batch_size, epochs):
 @pytest.mark.parametrize("batch_size", [1, 32])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_any_means_within_five_percent_of_a_tuned_step(loss, batch_size):
-    assert max(ratios_without_centring(loss, 20_000, batch_size, epochs=5)) < 1.05
+    assert max(ratios_for_any_means(loss, 20_000, batch_size, epochs=5)) < 1.05
 
 
 def ratios_of_hidden_layers(batch_size, n_data_sets=10):
