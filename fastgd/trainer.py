@@ -428,7 +428,8 @@ class Trainer:
         Raises
         ------
         ValueError
-            If the file is not one of fastgd's, or holds a model alone; if the run needs another schedule, or none.
+            If the file is not one of fastgd's, or holds a model alone, or what another version of fastgd kept; if the
+            run needs another schedule, or none.
         """
         if schedule is not None and "own" not in as_schedule(schedule).describe():
             raise ValueError(f"schedule is {schedule!r}; expected one of your own, as the file holds all others")

@@ -13,6 +13,8 @@ import time
 import numpy as np
 import pytest
 from cases import model_of, rows_for
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 import fastgd as gd
 from fastgd import dataset, engine, progress
@@ -92,6 +94,20 @@ def test_a_run_goes_on_with_the_same_bits(name, batch_size, shuffle, dtype, tmp_
         whole.seed,
         whole.loss,
     )
+
+
+def test_a_run_of_another_version_says_what_differs(tmp_path):
+    path = tmp_path / "run.safetensors"
+    trainer = gd.Trainer(model_of("neuron"), optimizer=gd.Adam())
+    trainer.step(*rows_for(trainer.model, 3))
+    trainer.save(path)
+    with safe_open(path, "np") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    tensors["run.optimizer.state"] = tensors["run.optimizer.state"][:1]
+    save_file(tensors, path, metadata)
+    with pytest.raises(ValueError, match=r"optimizer\.state has shape \(1, 6\); expected \(2, 6\), as this version"):
+        gd.Trainer.load(path)
 
 
 def test_a_run_goes_on_between_steps(tmp_path):
