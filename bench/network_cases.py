@@ -170,7 +170,7 @@ def train_neuron_row_by_row(n_features: int, n_samples: int) -> Case:
 def train_neuron_in_batches(n_features: int, batch_size: int, n_samples: int) -> Case:
     subject = Subject((n_features, 1), batch_size, n_samples)
     progress, vectors = np.zeros(3), subject.vectors()
-    rules = LOSS, subject.rule(keeps_gradient=True), RATES
+    rules = LOSS, subject.rule(keeps_gradient=False), RATES
     neuron = kernels.LinearNeuron(n_features)
     # As the NumPy network: without the ReLU.
     layers = subject.python[:-1]

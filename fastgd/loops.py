@@ -204,7 +204,7 @@ class NeuronLoop:
         self.period, self.unit = task.batch_rows, task.chunk_rows
         self._task = task
         self._neuron = _neuron(task)
-        self._rule = task.rule(keeps_gradient=True)
+        self._rule = task.rule(keeps_gradient=False)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""

@@ -112,7 +112,7 @@ def train_neuron_in_batches(neuron, vectors, loss, rule, rates, rows, batch, chu
 
     neuron : LinearNeuron or ReLUNeuron          vectors : Vectors, modified in place
     loss : a record of `loss.py` that is summed over outputs
-    rule : UpdateRule, of an optimiser that observes nothing; it may not be direct
+    rule : UpdateRule, of an optimiser that observes nothing
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     rows : Rows
     batch, progress : as for `train_network`          chunk_rows : int, the chunks' length; samples end where one ends
@@ -142,6 +142,10 @@ def train_neuron_in_batches(neuron, vectors, loss, rule, rates, rows, batch, chu
                 progress[1] += 1
                 t = np.int64(progress[1])
                 rate = dtype.type(rates[min(t - np.int64(n_before), rates.size) - 1])
-                call_at(rule.apply_gradient, (vectors, rule.step, rate, t))
+                if rule.is_direct:
+                    for j in range(vectors.parameters.size):
+                        vectors.parameters[j] -= rate * vectors.gradient[j]
+                else:
+                    call_at(rule.apply_gradient, (vectors, rule.step, rate, t))
             progress[2] = 0
         start = stop
