@@ -245,10 +245,11 @@ class NormalizedSGD(Optimizer):
     parameters take Adagrad's step, weights of later layers divided by √in_features. The rate falls slowly with the
     updates:  η = learning_rate · (1 + t / (100 in_features))^(-1/4).
 
-    So neither the features' units nor where their zero lies make a difference, but for rounding: gradients are limited
-    after they are centred, and what a penalty or max_norm takes off w_i is balanced too. Random weights, as the model
-    draws them, are meant for features of scale 1 and mean 0, and follow m and s; weights that were loaded, trained or
-    set by hand stay as they are.
+    So neither the features' units nor where their zero lies make a difference, but for rounding, which in float32
+    leaves few digits where a mean is 100,000 deviations from zero. Gradients are limited after they are centred, and
+    what a penalty or max_norm takes off w_i is balanced too. Random weights, as the model draws them, are meant for
+    features of scale 1 and mean 0, and follow m and s; weights that were loaded, trained or set by hand stay as they
+    are.
 
     It sees the rows of a batch before their forward pass, but those of a batch of more than 1024 (in wide networks,
     32 or more) chunk by chunk: while m_i and s_i change within such a batch, its first rows meet other weights and
