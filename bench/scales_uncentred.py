@@ -14,15 +14,19 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from test_scales import LOSSES, ratios_for_any_means
 
+# Beside the default: what one of them gains where updates are few, it loses where they are many; see `scales.py`.
+RATES = (0.25, 1)
+
 
 def main() -> None:
     for n_samples, epochs in ((20_000, 5), (2000, 5), (500, 1)):
         for loss in LOSSES:
             for batch_size in (1, 32):
-                normalized, automatic = ratios_for_any_means(loss, n_samples, batch_size, epochs)
+                normalized, *others, automatic = ratios_for_any_means(loss, n_samples, batch_size, epochs, RATES)
+                shown = ", ".join(f"{rate:g}: {other:.3f}" for rate, other in zip(RATES, others, strict=True))
                 print(
                     f"{loss}, {n_samples} rows, {epochs} epochs, batch {batch_size}: "
-                    f"NormalizedSGD {normalized:.3f}, auto {automatic:.3f}"
+                    f"NormalizedSGD {normalized:.3f} (at {shown}), auto {automatic:.3f}"
                 )
 
 

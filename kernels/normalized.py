@@ -42,6 +42,12 @@ class NormalizedSGD(NamedTuple):
 
 
 @inlined_kernel
+def first_layer_of(vectors):
+    """Return n_in and n_out of the first layer, and whether it has biases."""
+    return int(vectors.scalars[2]), int(vectors.scalars[3]), vectors.scalars[4] > 0
+
+
+@inlined_kernel
 def add_squares(root, gradient):
     """root = √(root² + g²), for features of any scale."""
     is_extreme = False
@@ -73,7 +79,7 @@ def centre_gradient(vectors):
     vectors : Vectors, the gradient is modified in place
     """
     gradient, scale, mean = vectors.gradient, vectors.state[1], vectors.state[2]
-    n_in, n_out, has_bias = int(vectors.scalars[2]), int(vectors.scalars[3]), vectors.scalars[4] > 0
+    n_in, n_out, has_bias = first_layer_of(vectors)
     if not has_bias:
         return
     for unit in range(n_out):
@@ -95,7 +101,7 @@ def normalized_sgd(vectors, numbers, rate, t):
     w, gradient = vectors.parameters, vectors.gradient
     root, scale = vectors.state[0], vectors.state[1]
     number = type(rate)
-    n_in, n_out = int(vectors.scalars[2]), int(vectors.scalars[3])
+    n_in, n_out, _ = first_layer_of(vectors)
     rate *= number((1 + t / (_UPDATES_PER_FEATURE * n_in)) ** -0.25)
     # Without any spread there is nothing to learn but the biases.
     total = vectors.scalars[1] if vectors.scalars[1] > 0 else 1.0
@@ -121,7 +127,7 @@ def balance_biases(vectors):
     vectors : Vectors, modified in place; the gradient holds the weights before
     """
     w, before, mean = vectors.parameters, vectors.gradient, vectors.state[2]
-    n_in, n_out, has_bias = int(vectors.scalars[2]), int(vectors.scalars[3]), vectors.scalars[4] > 0
+    n_in, n_out, has_bias = first_layer_of(vectors)
     if not has_bias:
         return
     for unit in range(n_out):
@@ -135,7 +141,7 @@ def balance_biases(vectors):
 def shrink_with(vectors, i, size, centre):
     """Before s_i becomes size: w_i shrinks in proportion, and b keeps what the unit gives at the centre."""
     w, scale, mean = vectors.parameters, vectors.state[1], vectors.state[2]
-    n_in, n_out, has_bias = int(vectors.scalars[2]), int(vectors.scalars[3]), vectors.scalars[4] > 0
+    n_in, n_out, has_bias = first_layer_of(vectors)
     before = scale[i] if scale[i] > 0 else abs(mean[i]) if mean[i] != 0 else type(size)(1)
     kept = before / size
     for unit in range(n_out):
@@ -158,8 +164,8 @@ def observe_features(vectors, x, sample_weight):
     """
     w, scale, mean, scalars = vectors.parameters, vectors.state[1], vectors.state[2], vectors.scalars
     number = x.dtype.type
-    n_in, n_out = x.shape[1], int(scalars[3])
-    has_bias, is_drawn = scalars[4] > 0, scalars[5] > 0
+    n_in, n_out, has_bias = first_layer_of(vectors)
+    is_drawn = scalars[5] > 0
     # Between batches the gradient holds nothing, and within one of several chunks the other vector does not.
     mean_before = vectors.chunk_gradient if vectors.chunk_gradient.size else vectors.gradient
     for i in range(n_in):

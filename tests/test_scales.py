@@ -88,16 +88,20 @@ def linear_loss_after(optimizer, loss, batch_size, epochs, X, y, layers):
     return model.loss(X, y, loss=loss)
 
 
-def ratios_for_any_means(loss, n_samples, batch_size, epochs):
-    """The losses of NormalizedSGD, and of Standardize with "auto", over the best of any constant step."""
+def ratios_for_any_means(loss, n_samples, batch_size, epochs, more_rates=()):
+    """The losses of NormalizedSGD, by default and at more rates, and of Standardize with "auto", over the best of any
+    constant step."""
     X, y, n_outputs = problem_of_loss(loss, n_samples)
     scaled = X * np.random.default_rng(1).permutation(np.logspace(-6, 6, N_FEATURES))
     settings, layers = (loss, batch_size, epochs), [gd.Linear(N_FEATURES, n_outputs)]
     rates = np.logspace(-4, 1, 21)
     best = min(linear_loss_after(gd.SGD(rate), *settings, standardized(X), y, layers) for rate in rates)
-    normalized = linear_loss_after(gd.NormalizedSGD(), *settings, scaled, y, layers)
+    losses = [
+        linear_loss_after(optimizer, *settings, scaled, y, layers)
+        for optimizer in (gd.NormalizedSGD(), *map(gd.NormalizedSGD, more_rates))
+    ]
     automatic = linear_loss_after(gd.SGD("auto"), *settings, scaled, y, [gd.Standardize(N_FEATURES), *layers])
-    return normalized / best, automatic / best
+    return [loss / best for loss in (*losses, automatic)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 32])
