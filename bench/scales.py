@@ -41,14 +41,14 @@ def main() -> None:
         for batch_size in (1, 32):
             best = tuned(name, batch_size, X, y)
             normalized = loss_after(name, gd.NormalizedSGD(), batch_size, X * scales, y)
-            slower, faster = (loss_after(name, gd.NormalizedSGD(r), batch_size, X * scales, y) for r in (0.25, 1))
+            slower, faster = (loss_after(name, gd.NormalizedSGD(r), batch_size, X * scales, y) for r in (0.5, 2))
             automatic = loss_after(name, gd.SGD("auto"), batch_size, X * scales, y, standardize=True)
             rate = measured_rate(name, batch_size, X, y)
             others = [loss_at(name, rate * multiple, batch_size, X, y) / best for multiple in MULTIPLES]
             shown = ", ".join(f"{m:g}x: {other:.2f}" for m, other in zip(MULTIPLES, others, strict=True))
             print(
                 f"{name}, batch {batch_size}: NormalizedSGD {normalized / best:.3f} "
-                f"(at 0.25: {slower / best:.3f}, 1: {faster / best:.3f}), auto {automatic / best:.3f} "
+                f"(at 0.5: {slower / best:.3f}, 2: {faster / best:.3f}), auto {automatic / best:.3f} "
                 f"at {rate:.3g}; multiples of that rate, {shown}; tuned loss {best:.3g}"
             )
     for batch_size in (1, 8, 32, 128):

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from test_scales import LOSSES, ratios_for_any_means
 
 # Beside the default: what one of them gains where updates are few, it loses where they are many; see `scales.py`.
-RATES = (0.25, 1)
+RATES = (0.5, 2)
 
 
 def main() -> None:

@@ -243,7 +243,7 @@ class NormalizedSGD(Optimizer):
 
     for the weights and bias of each unit of the first layer, which must be Linear; without a bias, m = 0. All other
     parameters take Adagrad's step, weights of later layers divided by √in_features. The rate falls slowly with the
-    updates:  η = learning_rate · (1 + t / (100 in_features))^(-1/4).
+    updates:  η = learning_rate · (1 + t / (10 in_features))^(-1/4).
 
     So neither the features' units nor where their zero lies make a difference, but for rounding, which in float32
     leaves few digits where a mean is 100,000 deviations from zero. Gradients are limited after they are centred, and
@@ -257,16 +257,16 @@ class NormalizedSGD(Optimizer):
 
     The targets' unit does make a difference: regression wants targets of scale 1. And it takes its time: short runs
     reach lower losses with `Standardize` before the first Linear and `SGD("auto")`. For a single Linear of 20 features,
-    `bench/scales_uncentred.py` prints losses of at most 1.03 times those of a tuned step on standardised features after
-    five epochs of 20,000 rows, 1.14 times after five of 2000, and 1.2 to 6.5 times after a single one of 500.
+    `bench/scales_uncentred.py` prints losses of at most 1.02 times those of a tuned step on standardised features after
+    five epochs of 20,000 rows, 1.07 times after five of 2000, and 1.0 to 3.2 times after a single one of 500.
 
     Parameters
     ----------
     learning_rate : float or Schedule
-        At least 0; it has no unit and rarely needs tuning. The default is Vowpal Wabbit's.
+        At least 0; it has no unit and rarely needs tuning.
     """
 
-    learning_rate: LearningRate = 0.5
+    learning_rate: LearningRate = 1.0
     n_states: ClassVar[int] = 3
 
     def _check_settings(self) -> None:

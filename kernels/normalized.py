@@ -10,7 +10,7 @@ from .addressed import addressed_kernel, read_only_vector_of
 from .vectors import update_types, vectors_of
 
 # After so many updates for each feature, the rate begins to fall.
-_UPDATES_PER_FEATURE = 100
+_UPDATES_PER_FEATURE = 10
 # Smaller squares lose digits in float32.
 _SMALL_SQUARE = np.float32(1e-30)
 
@@ -28,7 +28,7 @@ class NormalizedSGD(NamedTuple):
     much is added to b, which so keeps what the unit gives at x = m. Without a bias m = 0. All other parameters have
     n / N = 1, and s = √n_in for the weights of a later layer, whose inputs have scale 1, else 1.
 
-    η = rate (1 + t / (100 n_in))^(-1/4): the steps that 1 / √G alone would make never settle, since the sum of their
+    η = rate (1 + t / (10 n_in))^(-1/4): the steps that 1 / √G alone would make never settle, since the sum of their
     squares grows for ever, and the loss keeps some of their noise.
 
     Weights are meant for features of scale 1 and mean 0 when they are drawn. So where they are the model's first,

@@ -104,7 +104,7 @@ def normalized_sgd(o, w, g, state, t):
         state["G", i] = state.get(("G", i), 0) + g[i] ** 2
         if state["G", i] == 0:
             continue
-        change = o.learning_rate * (1 + t / (100 * first.in_features)) ** -0.25 * g[i]
+        change = o.learning_rate * (1 + t / (10 * first.in_features)) ** -0.25 * g[i]
         change /= math.sqrt(state["G", i])
         if i < first.out_features * first.in_features:
             unit, j = divmod(i, first.in_features)
