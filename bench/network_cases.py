@@ -12,6 +12,7 @@ from fastgd import baseline, kernels, reference
 from fastgd.dataset import read_only
 from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.loss import HalfSquaredError
+from fastgd.kernels.memory import aligned_empty
 from fastgd.kernels.update import PlainSGD
 
 RATE = 1e-3
@@ -142,7 +143,7 @@ def train_neuron(kernel: Callable[..., None], n_features: int, n_samples: int) -
     progress, expected = np.zeros(3), subject.parameters.copy()
     neuron = kernels.ReLUNeuron(n_features, subject.tolerance)
     rows = kernels.Rows(subject.X, subject.y, NO_WEIGHTS)
-    weight = np.zeros(n_features + MOST_LANES, np.float32)
+    weight = aligned_empty(n_features + MOST_LANES, np.float32)
 
     def fastgd():
         progress[:] = 0

@@ -114,7 +114,7 @@ class Engine:
         self._chunk_rows = min(self._model.chunk_rows, batch_rows)
         spans_chunks = batch_rows > self._chunk_rows
         n_scratch = self._model.parameters.size if spans_chunks else 0
-        vectors = self._vectors = self._vectors._replace(chunk_gradient=np.empty(n_scratch, self._model.dtype))
+        vectors = self._vectors = self._vectors._replace(chunk_gradient=aligned_zeros(n_scratch, self._model.dtype))
         # The gradient lives on from call to call only where a batch may be cut.
         carried = (vectors.gradient,) if spans_chunks else ()
         self._state = (vectors.parameters, vectors.state, vectors.scalars, vectors.average, self._progress, *carried)

@@ -235,7 +235,7 @@ class OnlineNeuronLoop:
         self.period = self.unit = ROWS_AT_ONCE if by_fours else 1
         self._task = task
         self._neuron = _neuron(task)
-        self._weight = np.empty(task.model.in_features + MOST_LANES, task.model.dtype)
+        self._weight = aligned_empty(task.model.in_features + MOST_LANES, task.model.dtype)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""

@@ -56,7 +56,7 @@ from .product import (
 )
 from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
 from .rule import UpdateRule, update_rule
-from .shuffle import chunked_rows, shuffle_windows
+from .shuffle import Layout, lay_out_chunks, shuffle_windows
 from .synthetic import synthetic_rows
 from .update import UPDATES
 from .vectors import Vectors
@@ -65,6 +65,7 @@ __all__ = [
     "UPDATES",
     "HalfPrecision",
     "InOrder",
+    "Layout",
     "LinearNeuron",
     "Network",
     "NoRegularization",
@@ -77,11 +78,11 @@ __all__ = [
     "Vectors",
     "add_outer",
     "cache_directory",
-    "chunked_rows",
     "dropout_backward",
     "dropout_forward",
     "evaluate_network",
     "gather_rows",
+    "lay_out_chunks",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "limit_gradient",

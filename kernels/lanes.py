@@ -12,7 +12,7 @@ kernel says it with lanes:
 n is `lane_count(zero)`, or fewer at the end of a row: the lanes beyond are zero and are never read or written. An array
 is one flat sequence here, whatever its shape, and may hold any real dtype: it is converted in registers.
 
-The lanes are those of a whole register, or of a short one where lanes stand in zero's place, as `short(zero)` does.
+The lanes are those of a whole register, or as many as others that stand in zero's place, such as `lanes_for(x, zero)`.
 """
 
 import operator
@@ -75,10 +75,12 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, lanes, ir.VectorType(element, lanes.count))
 
 
-_LINE_BYTES = 64
-
 # What a register of any processor may hold, of the smallest dtype.
 MOST_LANES = 16
+
+
+def _dtype_of(array):
+    return (array.types[0] if isinstance(array, types.BaseNamedTuple) else array).dtype
 
 
 def _register_bytes() -> int:
@@ -126,30 +128,46 @@ def lane_count(typing_context, number):
     return types.intp(number), lambda context, *_: context.get_constant(types.intp, count)
 
 
-def _broadcast(lanes):
-    def code(context, builder, signature, arguments):
-        return everywhere_in(builder, arguments[0], signature.return_type.count)
-
-    return lanes(lanes.dtype), code
-
-
 @intrinsic
 def everywhere(typing_context, number):
     """The number in every lane."""
-    return _broadcast(Lanes(number))
+    lanes = Lanes(number)
+
+    def code(context, builder, signature, arguments):
+        return everywhere_in(builder, arguments[0], lanes.count)
+
+    return lanes(number), code
 
 
 _SHORT_BYTES = 32
 
 
 @intrinsic
-def short(typing_context, number):
-    """The number in every lane of a register of at most 32 bytes.
+def lanes_for(typing_context, array, number):
+    """The number in every lane of the registers that are fastest with rows of an array.
 
-    Where sums over lanes, and scalars, are as much work as the lanes themselves, short ones are faster: their sums are
-    one step shorter, and processors whose longest registers are of 64 bytes may have more units for those of 32.
+    They are short, of 32 bytes: where sums over lanes, and scalars, are as much work as the lanes themselves, sums are
+    a step shorter; and rows begin anywhere, where loads of 64 bytes would each take two lines of the cache. Elements
+    that are narrower than the number fill longer registers from loads as short, for half the work of converting them.
     """
-    return _broadcast(Lanes(number, min(_SHORT_BYTES, _register_bytes())))
+    longest = _register_bytes()
+    n_bytes = max(_SHORT_BYTES * number.bitwidth // _dtype_of(array).bitwidth, _SHORT_BYTES)
+    lanes = Lanes(number, min(n_bytes, longest))
+
+    def code(context, builder, signature, arguments):
+        return everywhere_in(builder, arguments[1], lanes.count)
+
+    return lanes(array, number), code
+
+
+@intrinsic
+def spread(typing_context, lanes, number):
+    """The number in every lane, of as many as these."""
+
+    def code(context, builder, signature, arguments):
+        return everywhere_in(builder, arguments[1], lanes.count)
+
+    return lanes(lanes, lanes.dtype), code
 
 
 @intrinsic
@@ -223,14 +241,6 @@ def prefetch(typing_context, array, begin):
         return context.get_dummy_value()
 
     return types.void(array, types.intp), code
-
-
-@intrinsic
-def line_length(typing_context, array):
-    """How many of an array's elements a line of the caches holds, a constant of the compiled code."""
-    dtype = array.types[0].dtype if isinstance(array, types.BaseNamedTuple) else array.dtype
-    n_elements = _LINE_BYTES * 8 // dtype.bitwidth
-    return types.intp(array), lambda context, *_: context.get_constant(types.intp, n_elements)
 
 
 @intrinsic

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import by_type, inlined_kernel, kernel
-from .lanes import clipped, everywhere, lane_count, line_length, load, minus_product, prefetch, short, store, total
+from .lanes import clipped, lane_count, lanes_for, load, minus_product, prefetch, spread, store, total
 from .loss import pointwise
-from .order import InOrder, n_samples_of, place_ahead, prefetch_targets, row
+from .order import InOrder, look_ahead, n_samples_of, row
 from .regularization import NoRegularization, Regularization
 from .views import element, vector
 
@@ -116,7 +116,7 @@ def thresholded_nothing(regularization, w, rate):
 
 @inlined_kernel
 def thresholded_l1(regularization, w, rate):
-    return w - clipped(w, everywhere(rate * type(rate)(regularization.l1)))
+    return w - clipped(w, spread(w, rate * type(rate)(regularization.l1)))
 
 
 @by_type({NoRegularization: thresholded_nothing, Regularization: thresholded_l1})
@@ -143,14 +143,30 @@ def pad_weights(parameters, weight, n_features):
 @inlined_kernel
 def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, ahead, z):
     """Update lanes j to j + n of the weights with one row and add their product with another to z."""
-    zero = weight.dtype.type(0)
+    zero = lanes_for(X, weight.dtype.type(0))
     count = lane_count(zero)
-    w = everywhere(shrinkage(regularization, rate)) * load(weight, j, count, zero)
-    w -= everywhere(step) * load(X, before + j, n, zero)
+    w = spread(zero, shrinkage(regularization, rate)) * load(weight, j, count, zero)
+    w -= spread(zero, step) * load(X, before + j, n, zero)
     w = thresholded(regularization, w, rate)
     store(weight, j, count, w)
     prefetch(X, ahead + j)
     return z + w * load(X, begin + j, n, zero)
+
+
+@inlined_kernel
+def pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead):
+    """Update the weights with one row and return lanes that sum up to their product with another."""
+    none = lanes_for(X, weight.dtype.type(0))
+    count = lane_count(none)
+    n_pairs = n_features // (2 * count) * (2 * count)
+    # Two sums side by side, as each has to wait for itself.
+    even, odd = none, none
+    for j in range(0, n_pairs, 2 * count):
+        even = pass_of_one(weight, X, j, count, regularization, step, rate, before, begin, ahead, even)
+        odd = pass_of_one(weight, X, j + count, count, regularization, step, rate, before, begin, ahead, odd)
+    for j in range(n_pairs, n_features, count):
+        even = pass_of_one(weight, X, j, n_features - j, regularization, step, rate, before, begin, ahead, even)
+    return even + odd
 
 
 @kernel
@@ -176,22 +192,14 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
     pad_weights(parameters, weight, n_features)
     bias = parameters[n_features] if bias_size else zero
     has_bias = number(bias_size)
-    count = lane_count(zero)
-    n_full = n_features // count * count
-    n_rest = n_features - n_full
     before = row(order, 0) * n_features
     step = rate = trace = zero
     loss_sum, n_updates = progress[0], 0
     v = number(1)
     for i in range(n_samples_of(order, rows.y)):
         t = row(order, i)
-        begin, ahead = t * n_features, place_ahead(order, i, n_features)
-        prefetch_targets(order, i, targets)
-        sums = everywhere(zero)
-        for j in range(0, n_full, count):
-            sums = pass_of_one(weight, X, j, count, regularization, step, rate, before, begin, ahead, sums)
-        if n_rest:
-            sums = pass_of_one(weight, X, n_full, n_rest, regularization, step, rate, before, begin, ahead, sums)
+        begin, ahead = t * n_features, look_ahead(order, i, n_features, targets)
+        sums = pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead)
         if sample_weight.size:
             v = element(sample_weight, t)
         rate, n_updates = pace(rates, n_updates, v)
@@ -203,11 +211,7 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
         bias -= has_bias * step
         before = begin
     # A last pass for its update alone.
-    sums = everywhere(zero)
-    for j in range(0, n_full, count):
-        sums = pass_of_one(weight, X, j, count, regularization, step, rate, before, before, before, sums)
-    if n_rest:
-        sums = pass_of_one(weight, X, n_full, n_rest, regularization, step, rate, before, before, before, sums)
+    pass_over_row(weight, X, n_features, regularization, step, rate, before, before, before)
     copy_weights(weight, parameters, n_features)
     if bias_size:
         parameters[n_features] = bias
@@ -219,9 +223,9 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
 def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
     """Update lanes j to j + n of the weights with four rows and add their products with four others to the sums.
 
-    ahead : where memory begins that is as long as four rows and will be needed: it is asked for from front to back
+    ahead : where two rows begin that will be needed, to ask for them
     """
-    zero = short(weight.dtype.type(0))
+    zero = lanes_for(X, weight.dtype.type(0))
     s0, s1, s2, s3 = steps
     p0, p1, p2, p3 = before
     a0, a1, a2, a3 = places
@@ -233,8 +237,9 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
     w -= s2 * load(X, p2 + j, n, zero)
     w -= s3 * load(X, p3 + j, n, zero)
     store(weight, j, count, w)
-    for line in range(0, ROWS_AT_ONCE * lane_count(zero), line_length(X)):
-        prefetch(X, ahead + ROWS_AT_ONCE * j + line)
+    h0, h1 = ahead
+    prefetch(X, h0 + j)
+    prefetch(X, h1 + j)
     x0, x1 = load(X, a0 + j, n, zero), load(X, a1 + j, n, zero)
     x2, x3 = load(X, a2 + j, n, zero), load(X, a3 + j, n, zero)
     return (
@@ -292,11 +297,11 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
     pad_weights(parameters, weight, n_features)
     bias = parameters[n_features] if bias_size else zero
     has_bias = number(bias_size)
-    none = short(zero)
+    none = lanes_for(X, zero)
     count = lane_count(none)
     n_full = n_features // count * count
     n_rest = n_features - n_full
-    steps, shrunk = (none, none, none, none), short(one)
+    steps, shrunk = (none, none, none, none), spread(none, one)
     first = row(order, 0) * n_features
     before = (first, first, first, first)
     loss_sum, trace = progress[0], zero
@@ -306,13 +311,15 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
     for i in range(0, n_samples_of(order, rows.y), ROWS_AT_ONCE):
         t0, t1, t2, t3 = row(order, i), row(order, i + 1), row(order, i + 2), row(order, i + 3)
         begins = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
-        ahead = place_ahead(order, i, n_features)
-        prefetch_targets(order, i, targets)
+        h0, h1 = look_ahead(order, i, n_features, targets), look_ahead(order, i + 1, n_features, targets)
+        h2, h3 = look_ahead(order, i + 2, n_features, targets), look_ahead(order, i + 3, n_features, targets)
         sums = (none, none, none, none, none, none, none, none, none, none)
         for j in range(0, n_full, count):
-            sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, begins, ahead, sums)
+            sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, begins, (h0, h1), sums)
+            # A line of the cache is as long as two passes or more: each asks for lines of two rows.
+            h0, h1, h2, h3 = h2, h3, h0, h1
         if n_rest:
-            sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, begins, ahead, sums)
+            sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, begins, (h0, h1), sums)
         is_plain = sample_weight.size == 0 and rates.size == 1
         if is_plain:
             # What the other branch comes to, for less.
@@ -345,15 +352,16 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
         loss_sum += losses
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
         trace += (z[0] + z[1] + z[2] + z[3]) * zero
-        steps = (short(c1 * c2 * c3 * s0), short(c2 * c3 * s1), short(c3 * s2), short(s3))
-        shrunk = short(c0 * c1 * c2 * c3)
+        s0, s1, s2 = c1 * c2 * c3 * s0, c2 * c3 * s1, c3 * s2
+        steps = (spread(none, s0), spread(none, s1), spread(none, s2), spread(none, s3))
+        shrunk = spread(none, c0 * c1 * c2 * c3)
         before = begins
     # A last pass for its updates alone.
     sums = (none, none, none, none, none, none, none, none, none, none)
     for j in range(0, n_full, count):
-        sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, before, first, sums)
+        sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, before, (first, first), sums)
     if n_rest:
-        sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, before, first, sums)
+        sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, before, (first, first), sums)
     copy_weights(weight, parameters, n_features)
     if bias_size:
         parameters[n_features] = bias

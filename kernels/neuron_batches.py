@@ -8,9 +8,9 @@ import numpy as np
 
 from ._jit import inlined_kernel, kernel
 from .addressed import call_at
-from .lanes import lane_count, line_length, load, prefetch, short, store, total
+from .lanes import lane_count, lanes_for, load, prefetch, spread, store, total
 from .neuron import ROWS_AT_ONCE, respond
-from .order import n_samples_of, place_ahead, prefetch_targets, row
+from .order import look_ahead, n_samples_of, row
 from .views import element, vector
 
 
@@ -19,9 +19,9 @@ def pass_of_fours(weight, gradient, X, j, n, shares, before, places, ahead, sums
     """Add four rows times their shares to lanes j to j + n of the gradient, and the products of the weights with four
     others to the sums.
 
-    ahead : where memory begins that is as long as four rows and will be needed: it is asked for from front to back
+    ahead : where two rows begin that will be needed, to ask for them
     """
-    zero = short(weight.dtype.type(0))
+    zero = lanes_for(X, weight.dtype.type(0))
     d0, d1, d2, d3 = shares
     p0, p1, p2, p3 = before
     a0, a1, a2, a3 = places
@@ -32,8 +32,9 @@ def pass_of_fours(weight, gradient, X, j, n, shares, before, places, ahead, sums
     g += d2 * load(X, p2 + j, n, zero)
     g += d3 * load(X, p3 + j, n, zero)
     store(gradient, j, n, g)
-    for line in range(0, ROWS_AT_ONCE * lane_count(zero), line_length(X)):
-        prefetch(X, ahead + ROWS_AT_ONCE * j + line)
+    h0, h1 = ahead
+    prefetch(X, h0 + j)
+    prefetch(X, h1 + j)
     w = load(weight, j, n, zero)
     return (
         z0 + w * load(X, a0 + j, n, zero),
@@ -52,7 +53,7 @@ def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
     n_features = neuron.n_features
     weight, bias_size = parameters[:n_features], parameters.size - n_features
     bias = parameters[n_features] if bias_size else zero
-    none = short(zero)
+    none = lanes_for(X, zero)
     count = lane_count(none)
     n_full = n_features // count * count
     n_rest = n_features - n_full
@@ -71,13 +72,15 @@ def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
         i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
         t0, t1, t2, t3 = row(order, i), row(order, i1), row(order, i2), row(order, i3)
         places = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
-        ahead = place_ahead(order, i, n_features)
-        prefetch_targets(order, i, targets)
+        h0, h1 = look_ahead(order, i, n_features, targets), look_ahead(order, i1, n_features, targets)
+        h2, h3 = look_ahead(order, i2, n_features, targets), look_ahead(order, i3, n_features, targets)
         sums = (none, none, none, none)
         for j in range(0, n_full, count):
-            sums = pass_of_fours(weight, gradient, X, j, count, shares, before, places, ahead, sums)
+            sums = pass_of_fours(weight, gradient, X, j, count, shares, before, places, (h0, h1), sums)
+            # A line of the cache is as long as two passes or more: each asks for lines of two rows.
+            h0, h1, h2, h3 = h2, h3, h0, h1
         if n_rest:
-            sums = pass_of_fours(weight, gradient, X, n_full, n_rest, shares, before, places, ahead, sums)
+            sums = pass_of_fours(weight, gradient, X, n_full, n_rest, shares, before, places, (h0, h1), sums)
         z0, z1, z2, z3 = total(sums[0]) + bias, total(sums[1]) + bias, total(sums[2]) + bias, total(sums[3]) + bias
         if sample_weight.size:
             v0, v1 = element(sample_weight, t0), element(sample_weight, t1)
@@ -93,14 +96,14 @@ def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
         trace += (z0 + z1 + z2 + z3) * zero
         d_bias += d0 + d1 + d2 + d3
-        shares = (short(d0), short(d1), short(d2), short(d3))
+        shares = (spread(none, d0), spread(none, d1), spread(none, d2), spread(none, d3))
         before = places
     # A last pass for its rows alone.
     sums = (none, none, none, none)
     for j in range(0, n_full, count):
-        sums = pass_of_fours(weight, gradient, X, j, count, shares, before, before, begin, sums)
+        sums = pass_of_fours(weight, gradient, X, j, count, shares, before, before, (begin, begin), sums)
     if n_rest:
-        sums = pass_of_fours(weight, gradient, X, n_full, n_rest, shares, before, before, begin, sums)
+        sums = pass_of_fours(weight, gradient, X, n_full, n_rest, shares, before, before, (begin, begin), sums)
     if bias_size:
         gradient[n_features] += d_bias
     return loss_sum + trace, weights

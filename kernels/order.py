@@ -60,32 +60,18 @@ def row(kernel):
 
 
 @inlined_kernel
-def ahead_in_order(order, i, n_features):
+def look_ahead_in_order(order, i, n_features, targets):
+    # Targets in order come anyway.
     return i * n_features + _ELEMENTS_AHEAD
 
 
 @inlined_kernel
-def ahead_shuffled(order, i, n_features):
+def look_ahead_shuffled(order, i, n_features, targets):
+    prefetch(targets, element(order.later, i))
     return element(order.later, i) * n_features
 
 
-@by_type({InOrder: ahead_in_order, Shuffled: ahead_shuffled})
-def place_ahead(kernel):
-    """Where a row begins in X that is needed some time after the i-th sample's."""
-    return lambda order, i, n_features: kernel(order, i, n_features)
-
-
-@inlined_kernel
-def prefetch_nothing(order, i, targets):
-    pass
-
-
-@inlined_kernel
-def prefetch_shuffled(order, i, targets):
-    prefetch(targets, element(order.later, i))
-
-
-@by_type({InOrder: prefetch_nothing, Shuffled: prefetch_shuffled})
-def prefetch_targets(kernel):
-    """Ask for the target of a row that is needed some time after the i-th sample's; targets in order come anyway."""
-    return lambda order, i, targets: kernel(order, i, targets)
+@by_type({InOrder: look_ahead_in_order, Shuffled: look_ahead_shuffled})
+def look_ahead(kernel):
+    """Return where a row begins in X that is needed some time after the i-th sample's, and ask for its target."""
+    return lambda order, i, n_features, targets: kernel(order, i, n_features, targets)

@@ -1,5 +1,7 @@
 """A shuffled order of rows that keeps close to the order in which they lie in memory."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ._jit import exact_kernel
@@ -9,22 +11,55 @@ from .views import element
 _HALF = np.uint64(32)
 
 
-@exact_kernel
-def chunked_rows(chunks, short_place, chunk_bits, n_rows, first, rows):
-    """The rows at positions first, first + 1, ... of whole chunks laid end to end; past the last one, the last.
+class Layout(NamedTuple):
+    """How chunks of consecutive rows lie in windows.
 
     chunks : (n_chunks,) int64, a permutation: chunk c holds 2**chunk_bits rows from c · 2**chunk_bits on, or fewer
-    short_place : int, where in `chunks` the last chunk stands          chunk_bits : int
-    n_rows : int, of all chunks          first : int          rows : (n,) int64, overwritten
+    short_place : int, where in `chunks` the last chunk stands
+    n_rows : int, of all chunks
+    piece_bits, chunk_bits, window_bits : int, in rising order
     """
-    chunk_rows = 1 << chunk_bits
-    missing = chunks.size * chunk_rows - n_rows
-    short_end = (short_place + 1) * chunk_rows - missing
-    for i in range(rows.size):
-        position = min(first + i, n_rows - 1)
-        if position >= short_end:
-            position += missing
-        rows[i] = (element(chunks, position >> chunk_bits) << chunk_bits) + (position & (chunk_rows - 1))
+
+    chunks: np.ndarray
+    short_place: int
+    n_rows: int
+    piece_bits: int
+    chunk_bits: int
+    window_bits: int
+
+
+@exact_kernel
+def lay_out_chunks(layout, first, rows):
+    """The rows at positions first, first + 1, ... of chunks laid end to end, piece by piece of each chunk by turns.
+
+    By turns within each window of 2**window_bits positions: its place (i · n_chunks + c) · n + k has the row at its
+    position c · 2**chunk_bits + i · n + k, for k below n = 2**piece_bits and c below n_chunks, that of chunks in a
+    window. A last window that is shorter is laid out in order; past the last row, the last one.
+
+    layout : Layout          first : int, where a window begins          rows : (n,) int64, whole windows, overwritten
+    """
+    chunk_bits, window_bits, n_rows = layout.chunk_bits, layout.window_bits, layout.n_rows
+    chunk_rows, window_rows = 1 << chunk_bits, 1 << window_bits
+    missing = layout.chunks.size * chunk_rows - n_rows
+    short_end = (layout.short_place + 1) * chunk_rows - missing
+    for start in range(0, rows.size, window_rows):
+        piece_bits = layout.piece_bits if first + start + window_rows <= n_rows else chunk_bits
+        for c in range(1 << (window_bits - chunk_bits)):
+            # A chunk's length of positions may begin in the middle of a chunk, once the short one has come.
+            k = 0
+            while k < chunk_rows:
+                position = min(first + start + (c << chunk_bits) + k, n_rows - 1)
+                if position >= short_end:
+                    position += missing
+                chunk, offset = position >> chunk_bits, position & (chunk_rows - 1)
+                row = (element(layout.chunks, chunk) << chunk_bits) + offset
+                length = chunk_rows - missing if chunk == layout.short_place else chunk_rows
+                end = min(k + length - offset, chunk_rows)
+                for i in range(k, end):
+                    turn, rest = i >> piece_bits, i & ((1 << piece_bits) - 1)
+                    place = ((turn << (window_bits - chunk_bits)) + c << piece_bits) + rest
+                    rows[start + place] = row + i - k
+                k = end
 
 
 @exact_kernel

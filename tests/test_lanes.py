@@ -8,7 +8,7 @@ import pytest
 from protected import run_with_protected_memory
 
 from fastgd.kernels import HalfPrecision
-from fastgd.kernels.lanes import clipped, everywhere, lane_count, load, short, store, total
+from fastgd.kernels.lanes import clipped, everywhere, lane_count, lanes_for, load, spread, store, total
 
 SOURCES = ["float16", "float32", "float64", "bool"]
 SOURCES += [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
@@ -137,23 +137,25 @@ def test_arithmetic(dtype, rng):
 
 
 @numba.njit
-def short_lanes(a, out):
-    """Write twice the first short lanes of a; return how many there are, and their sum."""
-    zero = short(out.dtype.type(0))
+def lanes_for_rows(a, out):
+    """Write twice the first lanes of a, plus one; return how many there are, and the sum of all but the last."""
+    zero = lanes_for(a, out.dtype.type(0))
     count = lane_count(zero)
     lanes = load(a, 1, count, zero)
-    lanes += lanes
+    lanes += lanes + spread(zero, out.dtype.type(1))
     store(out, 1, count, lanes)
     return count, total(load(a, 1, count - 1, zero))
 
 
-def test_short_lanes_are_of_at_most_32_bytes(dtype, rng):
-    a = rng.integers(-9, 9, 32).astype(dtype)
+@pytest.mark.parametrize("source", ["float32", "float64", "uint8", "int16", "int64"])
+def test_loads_for_rows_are_of_at_most_32_bytes(source, dtype, rng):
+    """But for elements wider than the number: of those, as many as numbers fill 32 bytes."""
+    a = rng.integers(0, 9, 32).astype(source)
     out = np.zeros(32, dtype)
-    count, added = short_lanes(a, out)
-    assert count == min(count_of(dtype), 32 // a.itemsize)
+    count, added = lanes_for_rows(a, out)
+    assert count == min(count_of(dtype), 32 // min(a.itemsize, out.itemsize))
     assert added == a[1:count].sum()
-    np.testing.assert_array_equal(out, np.where((np.arange(32) >= 1) & (np.arange(32) <= count), 2 * a, 0))
+    np.testing.assert_array_equal(out, np.where((np.arange(32) >= 1) & (np.arange(32) <= count), 2.0 * a + 1, 0))
 
 
 def test_clipped_limits_every_number(dtype):

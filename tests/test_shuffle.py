@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from cases import rows_for
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import fastgd as gd
 from fastgd import dataset, shuffle
+from fastgd.kernels import Layout, lay_out_chunks
 from fastgd.shuffle import Shuffle
 
 BITS = 2**64 - 1
@@ -36,6 +37,13 @@ def chunks_in_order(n_samples, n_features, seed, epoch):
     return rows, 16 * chunk_rows, int(rng.integers(2**64, dtype=np.uint64))
 
 
+def by_turns(window, n_features):
+    """A window's rows, of which its 16 chunks are taken piece by piece."""
+    n = 4 if n_features <= 128 else 1
+    pieces = np.reshape(window, (16, -1, n))
+    return pieces.swapaxes(0, 1).ravel().tolist()
+
+
 def full_window(n, key):
     """Where each place of a window of n = 2**bits rows takes its row from."""
     shift, q = n.bit_length() // 2, np.arange(n)
@@ -62,13 +70,15 @@ def by_hand(n_samples, n_features, seed, epoch, at_random=AT_RANDOM):
     order = []
     for window, start in enumerate(range(0, n_samples, window_rows)):
         part = rows[start : start + window_rows]
-        places = (full_window if len(part) == window_rows else short_window)(len(part), subkey(key, window))
+        is_full = len(part) == window_rows
+        part = by_turns(part, n_features) if is_full else part
+        places = (full_window if is_full else short_window)(len(part), subkey(key, window))
         order += [part[place] for place in places]
     return order
 
 
 @st.composite
-def large_sizes(draw, least_features=150):
+def large_sizes(draw, least_features=60):
     """(n_samples, n_features) of data sets that are shuffled by chunks, which may be one row long."""
     n_features = draw(st.integers(least_features, 5000) | st.sampled_from([256, 512, 1024, 2048, 4096, 4097, 100_000]))
     fewest = AT_RANDOM // n_features + 1
@@ -80,6 +90,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 @settings(max_examples=50)
 @given(large_sizes(), SEEDS, st.integers(0, 50))
+@example((20 * 32, 2048), 0, 0)
 def test_order_is_the_documented_one(sizes, seed, epoch):
     order = Shuffle(*sizes, seed, epoch).rows(0, sizes[0])
     assert order.dtype == np.int64
@@ -108,6 +119,14 @@ def test_short_chunk_may_stand_anywhere(monkeypatch):
         order = Shuffle(n_samples, n_features, seed, 0).rows(0, n_samples)
         assert order.tolist() == by_hand(n_samples, n_features, seed, 0, at_random=0)
     assert places == set(range(36))
+
+
+def test_layout_stays_inside_its_rows():
+    """Where a chunk's length of positions goes on into the next chunk, at the end of the array too."""
+    buffer = np.full(64, -1)
+    lay_out_chunks(Layout(np.array([3, 0, 2, 1]), 0, 13, 0, 2, 3), 0, buffer[8:24])
+    assert buffer[8:24].tolist() == [12, 3, 0, 8, 1, 9, 2, 10, 11, 4, 5, 6, 7, 7, 7, 7]
+    assert (np.delete(buffer, np.s_[8:24]) == -1).all()
 
 
 @given(st.integers(1, 2000), st.integers(1, 500), SEEDS, st.integers(0, 50))
@@ -141,13 +160,20 @@ def test_parts_are_those_of_the_whole(sizes, seed, data):
         assert ((later >= 0) & (later < n_samples)).all()
 
 
-def test_later_rows_are_those_of_the_next_window():
-    n_samples, n_features = 6000, 1000
-    laid_out, window_rows, _ = chunks_in_order(n_samples, n_features, 3, 0)
-    for start, stop in ((0, n_samples), (100, 700), (window_rows, 3 * window_rows)):
-        _, later = Shuffle(n_samples, n_features, 3, 0).rows_and_later(start, stop)
+@pytest.mark.parametrize("n_features", [1000, 128, 129])
+def test_later_rows_are_those_of_the_next_window(n_features):
+    """Each of them once, the chunks by turns."""
+    n_samples = 6_000_000 // n_features + 7
+    rows, window_rows, _ = chunks_in_order(n_samples, n_features, 3, 0)
+    order = Shuffle(n_samples, n_features, 3, 0)
+    n_full = n_samples // window_rows * window_rows
+    windows = [by_turns(rows[start : start + window_rows], n_features) for start in range(0, n_full, window_rows)]
+    laid_out = [*np.concatenate(windows), *rows[n_full:]]
+    for start, stop in ((0, n_samples), (100, 700), (window_rows, 3 * window_rows), (n_full - 5, n_samples)):
+        _, later = order.rows_and_later(start, stop)
         expected = laid_out[start + window_rows : stop + window_rows]
         np.testing.assert_array_equal(later[: len(expected)], expected)
+        np.testing.assert_array_equal(later[len(expected) :], rows[-1])
 
 
 def test_seeds_and_epochs_differ():
