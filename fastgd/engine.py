@@ -14,8 +14,9 @@ from fastgd import kernels, schedules
 from fastgd._collector import collection_paused
 from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
+from fastgd.kernels.loss import Poisson
 from fastgd.kernels.memory import aligned_zeros
-from fastgd.kernels.normalized import NormalizedSGD
+from fastgd.kernels.normalized import CAREFUL_WARM_UP, WARM_UP, NormalizedSGD
 from fastgd.layers import Linear
 from fastgd.loops import Loop, Regularization, Task, choose_loop
 from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
@@ -55,7 +56,9 @@ class Engine:
         averages = is_regularized and np.isfinite(regularization.average_from)
         has_l1 = is_regularized and regularization.l1 > 0
         first = next(layer for layer in model.layers if isinstance(layer, Linear))
-        scalars = np.array([0, 0, first.in_features, first.out_features, first.has_bias, 0], np.float64)
+        is_gentle = model.is_linear and not isinstance(loss, Poisson)
+        warm_up = first.in_features * (WARM_UP if is_gentle else CAREFUL_WARM_UP)
+        scalars = np.array([0, 0, first.in_features, first.out_features, first.has_bias, 0, 0, warm_up], np.float64)
         self._vectors = kernels.Vectors(
             parameters=parameters,
             gradient=aligned_zeros(parameters.size, model.dtype),

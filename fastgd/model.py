@@ -101,6 +101,11 @@ class Model:
         return self.out_features == 1 and kinds in ([Linear], [Linear, ReLU])
 
     @property
+    def is_linear(self) -> bool:
+        """Whether the output is linear in the parameters."""
+        return [type(layer) for layer in self._stack if not isinstance(layer, Dropout | Identity)] == [Linear]
+
+    @property
     def starts_linear(self) -> bool:
         """Whether a Linear is the first to see the rows, Standardize apart."""
         return isinstance(self._stack[0], Linear)

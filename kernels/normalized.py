@@ -9,8 +9,11 @@ from ._jit import inlined_kernel
 from .addressed import addressed_kernel, read_only_vector_of
 from .vectors import update_types, vectors_of
 
-# After so many updates for each feature, the rate begins to fall.
-_UPDATES_PER_FEATURE = 10
+# The largest step, of scale-free weights.
+_STEP = 10.0
+# Over so many rows for each feature the steps grow to their size. Behind an activation or another layer, and where the
+# loss grows exponentially, a step that is too large may end the learning for good; else the next ones take it back.
+CAREFUL_WARM_UP, WARM_UP = 200, 3
 # Smaller squares lose digits in float32.
 _SMALL_SQUARE = np.float32(1e-30)
 
@@ -26,10 +29,12 @@ class NormalizedSGD(NamedTuple):
 
     g_b is the gradient of the unit's bias b. Whatever is subtracted from a w_i, by this or by a penalty, m_i times as
     much is added to b, which so keeps what the unit gives at x = m. Without a bias m = 0. All other parameters have
-    n / N = 1, and s = √n_in for the weights of a later layer, whose inputs have scale 1, else 1.
+    n / N = 1 and s = √n_in of their layer, as for features of scale 1.
 
-    η = rate (1 + t / (10 n_in))^(-1/4): the steps that 1 / √G alone would make never settle, since the sum of their
-    squares grows for ever, and the loss keeps some of their noise.
+    η = 10 rate min(1, r / r_0) √(n_in / (n_in + √(t r))), for the t-th update and r rows seen, n_in features and a
+    warm-up of r_0 rows. The steps that 1 / √G alone would make never settle, since the sum of their squares grows for
+    ever, and the loss keeps some of their noise: less of it in larger batches, where there are fewer updates, so the
+    rate falls with the geometric mean of updates and rows.
 
     Weights are meant for features of scale 1 and mean 0 when they are drawn. So where they are the model's first,
     w_i s_i and b + Σ_i w_i m_i stay as they are when m_i and s_i change; s_i counts as |m_i| while all values were the
@@ -37,7 +42,8 @@ class NormalizedSGD(NamedTuple):
 
     state : √G, s and m; s and m of feature i in the place of the first unit's weight w_i, and the constant s of all
         other parameters in theirs
-    scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn
+    scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn,
+        r and r_0
     """
 
 
@@ -102,7 +108,8 @@ def normalized_sgd(vectors, numbers, rate, t):
     root, scale = vectors.state[0], vectors.state[1]
     number = type(rate)
     n_in, n_out, _ = first_layer_of(vectors)
-    rate *= number((1 + t / (_UPDATES_PER_FEATURE * n_in)) ** -0.25)
+    n_rows, n_warm = vectors.scalars[6], vectors.scalars[7]
+    rate *= number(_STEP * min(n_rows / n_warm, 1.0) * np.sqrt(n_in / (n_in + np.sqrt(t * n_rows))))
     # Without any spread there is nothing to learn but the biases.
     total = vectors.scalars[1] if vectors.scalars[1] > 0 else 1.0
     step = number(rate * np.sqrt(vectors.scalars[0] / total))
@@ -178,6 +185,7 @@ def observe_features(vectors, x, sample_weight):
                 continue
         is_first = scalars[0] == 0
         scalars[0] += weight
+        scalars[6] += 1
         if is_first and has_bias:
             for i in range(n_in):
                 mean[i] = x[row, i]

@@ -92,7 +92,7 @@ def rmsprop(o, w, g, state, t):
 
 def normalized_sgd(o, w, g, state, t):
     """Step 2 d of algorithm 2 of Ross, Mineiro and Langford for features less their means, where the first layer has a
-    bias; all other parameters have no N, and √n_in for s where they are weights."""
+    bias; all other parameters have no N, and √n_in of their layer for s."""
     first = state["layers"][0]
     means = [state["m", j] for j in range(first.in_features)]
     g = list(g)
@@ -104,7 +104,9 @@ def normalized_sgd(o, w, g, state, t):
         state["G", i] = state.get(("G", i), 0) + g[i] ** 2
         if state["G", i] == 0:
             continue
-        change = o.learning_rate * (1 + t / (10 * first.in_features)) ** -0.25 * g[i]
+        n_rows, n_in = len(state["rows"]), first.in_features
+        change = 10 * o.learning_rate * min(1, n_rows / state["warm-up"]) * g[i]
+        change *= math.sqrt(n_in / (n_in + math.sqrt(t * n_rows)))
         change /= math.sqrt(state["G", i])
         if i < first.out_features * first.in_features:
             unit, j = divmod(i, first.in_features)
@@ -126,9 +128,9 @@ def normalize(w, state, X, V):
     first, *later = state["layers"]
     units, features = range(first.out_features), range(first.in_features)
     biases = first.out_features * first.in_features
-    scales = [1] * first.out_features * first.has_bias
+    scales = [math.sqrt(first.in_features)] * first.out_features * first.has_bias
     for layer in later:
-        scales += [math.sqrt(layer.in_features)] * layer.in_features * layer.out_features + [1] * layer.out_features
+        scales += [math.sqrt(layer.in_features)] * layer.n_parameters
     state.update((("s", biases + k), scale) for k, scale in enumerate(scales))
     state.setdefault("rows", [])
 
@@ -190,6 +192,7 @@ def train_by_formulas(model, optimizer, batches, state=None):
     layers, w = baseline.as_reference(model), model.parameters.tolist()
     state = {} if state is None else state
     state["layers"] = [layer for layer in model.layers if isinstance(layer, gd.Linear)]
+    state["warm-up"] = (200 if len(model.layers) > 1 else 3) * model.in_features
     t, path = 0, []
     for X, y, V in batches:
         if isinstance(optimizer, gd.NormalizedSGD):
@@ -221,9 +224,10 @@ def assert_same_path(actual, expected, dtype):
     np.testing.assert_allclose(actual, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("layers", ["hidden layer", "linear neuron"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_fifty_steps_are_the_formula(name, dtype):
-    model = model_of("hidden layer", dtype)
+def test_fifty_steps_are_the_formula(name, layers, dtype):
+    model = model_of(layers, dtype)
     X, y, sample_weight = rows_to_learn(model, 200, OPTIMIZERS[name])
     batches = [(X[i : i + 4], y[i : i + 4], sample_weight[i : i + 4]) for i in range(0, 200, 4)]
     lists = [tuple(array.tolist() for array in batch) for batch in batches]
@@ -649,7 +653,7 @@ def test_normalized_sgd_in_a_batch_of_several_chunks():
     X, y, _ = rows_for(model, 1500)
     X[1024:] = 3 * X[1024:] + 2
     layers, w = baseline.as_reference(model), model.parameters.tolist()
-    state = {"layers": [model.layers[0], model.layers[2]]}
+    state = {"layers": [model.layers[0], model.layers[2]], "warm-up": 200 * model.in_features}
     total = np.zeros(len(w))
     for rows in (slice(0, 1024), slice(1024, 1500)):
         weights = [1.0] * len(X[rows])

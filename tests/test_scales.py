@@ -106,8 +106,49 @@ def ratios_for_any_means(loss, n_samples, batch_size, epochs, more_rates=()):
 
 @pytest.mark.parametrize("batch_size", [1, 32])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_any_means_within_five_percent_of_a_tuned_step(loss, batch_size):
-    assert max(ratios_for_any_means(loss, 20_000, batch_size, epochs=5)) < 1.05
+@pytest.mark.parametrize("n_samples", [20_000, 2000])
+def test_any_means_within_five_percent_of_a_tuned_step(n_samples, loss, batch_size):
+    assert max(ratios_for_any_means(loss, n_samples, batch_size, epochs=5)) < 1.05
+
+
+FEATURES = {
+    "long tails": lambda rng, shape: rng.standard_t(3, shape),
+    "mostly zero": lambda rng, shape: rng.random(shape) < 0.05,
+    "positive": lambda rng, shape: np.exp(rng.standard_normal(shape)),
+    "correlated": lambda rng, shape: rng.standard_normal(shape) + 1.5 * rng.standard_normal((shape[0], 1)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [1, 32])
+@pytest.mark.parametrize("loss", ["half_squared_error", "log_loss", "poisson"])
+@pytest.mark.parametrize("kind", FEATURES)
+def test_any_features_within_five_percent_of_a_tuned_step(kind, loss, batch_size):
+    rng = np.random.default_rng(0)
+    X = FEATURES[kind](rng, (20_000, N_FEATURES)).astype(np.float64)
+    z = standardized(X) @ rng.standard_normal((N_FEATURES, 1)) * 0.3
+    y = {
+        "half_squared_error": z + 0.5 * rng.standard_normal(z.shape),
+        "log_loss": z + 0.5 * rng.logistic(size=z.shape) > 0,
+        "poisson": rng.poisson(np.exp(np.minimum(z, 3))),
+    }[loss]
+    settings, layers = (loss, batch_size, 5), [gd.Linear(N_FEATURES, 1)]
+    best = min(
+        linear_loss_after(gd.SGD(rate), *settings, standardized(X), y, layers) for rate in np.logspace(-4, 1, 21)
+    )
+    scaled = X * np.random.default_rng(1).permutation(np.logspace(-6, 6, N_FEATURES))
+    # The Poisson loss may be negative.
+    assert linear_loss_after(gd.NormalizedSGD(), *settings, scaled, y, layers) < best + 0.05 * abs(best)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 32])
+@pytest.mark.parametrize("name", LAYERS)
+def test_normalized_sgd_within_five_percent_on_several_data_sets(name, batch_size):
+    """No unit may stop learning."""
+    for seed in range(4, 9):
+        X, y, scales = problem(name, seed)
+        loss = loss_after(name, gd.NormalizedSGD(), batch_size, X * scales, y)
+        assert loss < 1.05 * tuned(name, batch_size, X, y)
 
 
 def ratios_of_hidden_layers(batch_size, n_data_sets=10):
