@@ -173,3 +173,17 @@ def test_layers_of_one_shape_start_apart():
 
 def test_default_tolerance(dtype):
     assert gd.ReLU().number_in(np.dtype(dtype)) == 8 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([gd.Linear(3, 2)], True),
+        ([gd.Standardize(3), gd.Linear(3, 2), gd.Dropout(), gd.Identity()], True),
+        ([gd.Linear(3, 2), gd.ReLU()], False),
+        ([gd.Linear(3, 2), gd.Linear(2, 1)], False),
+    ],
+    ids=["Linear", "Linear with layers that bend nothing", "activation", "two Linears"],
+)
+def test_linear_models_are_known(layers, expected):
+    assert gd.Model(layers).is_linear is expected
