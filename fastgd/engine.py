@@ -57,8 +57,9 @@ class Engine:
         has_l1 = is_regularized and regularization.l1 > 0
         first = next(layer for layer in model.layers if isinstance(layer, Linear))
         is_gentle = model.is_linear and not isinstance(loss, Poisson)
-        warm_up = first.in_features * (WARM_UP if is_gentle else CAREFUL_WARM_UP)
-        scalars = np.array([0, 0, first.in_features, first.out_features, first.has_bias, 0, 0, warm_up], np.float64)
+        n_rows, n_updates = WARM_UP if is_gentle else CAREFUL_WARM_UP
+        warm_up = n_rows * first.in_features, n_updates
+        scalars = np.array([0, 0, first.in_features, first.out_features, first.has_bias, 0, 0, *warm_up], np.float64)
         self._vectors = kernels.Vectors(
             parameters=parameters,
             gradient=aligned_zeros(parameters.size, model.dtype),

@@ -242,13 +242,13 @@ class NormalizedSGD(Optimizer):
         a_i = g_i - m_i g_b;  G_i += a_i²;  w_i -= η · √(n / N) / s_i · a_i / √G_i;  b += Σ m_i · (what w_i lost)
 
     for the weights and bias of each unit of the first layer, which must be Linear; without a bias, m = 0. All other
-    parameters take Adagrad's step, divided by √in_features of their layer. The rate rises while r rows are seen, up to
-    r_0, and falls with them and the updates; for d features
+    parameters take Adagrad's step, divided by √in_features of their layer. The rate rises in the first t_0 updates, and
+    until r_0 rows are seen, and falls with the rows r and the updates t; for d features
 
-        η = 10 · learning_rate · min(1, r / r_0) · √(d / (d + √(t r))),
+        η = 10 · learning_rate · min(1, r / r_0, t / t_0) · √(d / (d + √(t r))),
 
-    with r_0 = 3 d for a single Linear, and 200 d for any other model and for the Poisson loss, where a step that is too
-    large may end the learning for good.
+    with r_0 = 3 d and t_0 = 1 for a single Linear, and r_0 = 200 d and t_0 = 10 for any other model and for the Poisson
+    loss, where a step that is too large may end the learning for good.
 
     So neither the features' units nor where their zero lies make a difference, but for rounding, which in float32
     leaves few digits where a mean is 100,000 deviations from zero. Gradients are limited after they are centred, and

@@ -11,9 +11,10 @@ from .vectors import update_types, vectors_of
 
 # The largest step, of scale-free weights.
 _STEP = 10.0
-# Over so many rows for each feature the steps grow to their size. Behind an activation or another layer, and where the
-# loss grows exponentially, a step that is too large may end the learning for good; else the next ones take it back.
-CAREFUL_WARM_UP, WARM_UP = 200, 3
+# Over so many rows for each feature, and so many updates, the steps grow to their size. Behind an activation or another
+# layer, and where the loss grows exponentially, a step that is too large may end the learning for good; else the next
+# ones take it back.
+CAREFUL_WARM_UP, WARM_UP = (200, 10), (3, 1)
 # Smaller squares lose digits in float32.
 _SMALL_SQUARE = np.float32(1e-30)
 
@@ -31,10 +32,10 @@ class NormalizedSGD(NamedTuple):
     much is added to b, which so keeps what the unit gives at x = m. Without a bias m = 0. All other parameters have
     n / N = 1 and s = √n_in of their layer, as for features of scale 1.
 
-    η = 10 rate min(1, r / r_0) √(n_in / (n_in + √(t r))), for the t-th update and r rows seen, n_in features and a
-    warm-up of r_0 rows. The steps that 1 / √G alone would make never settle, since the sum of their squares grows for
-    ever, and the loss keeps some of their noise: less of it in larger batches, where there are fewer updates, so the
-    rate falls with the geometric mean of updates and rows.
+    η = 10 rate min(1, r / r_0, t / t_0) √(n_in / (n_in + √(t r))), for the t-th update and r rows seen, n_in features
+    and a warm-up of r_0 rows and t_0 updates. The steps that 1 / √G alone would make never settle, since the sum of
+    their squares grows for ever, and the loss keeps some of their noise: less of it in larger batches, where there are
+    fewer updates, so the rate falls with the geometric mean of updates and rows.
 
     Weights are meant for features of scale 1 and mean 0 when they are drawn. So where they are the model's first,
     w_i s_i and b + Σ_i w_i m_i stay as they are when m_i and s_i change; s_i counts as |m_i| while all values were the
@@ -43,7 +44,7 @@ class NormalizedSGD(NamedTuple):
     state : √G, s and m; s and m of feature i in the place of the first unit's weight w_i, and the constant s of all
         other parameters in theirs
     scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn,
-        r and r_0
+        r, r_0 and t_0
     """
 
 
@@ -108,8 +109,9 @@ def normalized_sgd(vectors, numbers, rate, t):
     root, scale = vectors.state[0], vectors.state[1]
     number = type(rate)
     n_in, n_out, _ = first_layer_of(vectors)
-    n_rows, n_warm = vectors.scalars[6], vectors.scalars[7]
-    rate *= number(_STEP * min(n_rows / n_warm, 1.0) * np.sqrt(n_in / (n_in + np.sqrt(t * n_rows))))
+    n_rows, warm_up_rows, warm_up_updates = vectors.scalars[6:9]
+    warmth = min(n_rows / warm_up_rows, t / warm_up_updates, 1.0)
+    rate *= number(_STEP * warmth * np.sqrt(n_in / (n_in + np.sqrt(t * n_rows))))
     # Without any spread there is nothing to learn but the biases.
     total = vectors.scalars[1] if vectors.scalars[1] > 0 else 1.0
     step = number(rate * np.sqrt(vectors.scalars[0] / total))

@@ -167,6 +167,15 @@ def test_hidden_layers_within_five_percent_of_a_tuned_step(batch_size):
     assert max(ratios_of_hidden_layers(batch_size)) < 1.05
 
 
+def test_normalized_sgd_in_full_batches_ends_no_unit():
+    """Where a single update has seen many rows."""
+    for seed in range(3, 8):
+        X, y, scales = problem("neuron", seed)
+        X, y = X[:3000], y[:3000]
+        loss = loss_after("neuron", gd.NormalizedSGD(), None, X * scales, y, epochs=20)
+        assert loss < 1.05 * tuned("neuron", None, X, y, epochs=20)
+
+
 # Epochs of one update and more, up to 16: n_samples, batch_size, epochs.
 SHORT = [
     ("linear", 3000, None, 5),
