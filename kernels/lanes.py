@@ -139,20 +139,19 @@ def everywhere(typing_context, number):
     return lanes(number), code
 
 
-_SHORT_BYTES = 32
+_LOADED_BYTES = 32
 
 
 @intrinsic
 def lanes_for(typing_context, array, number):
     """The number in every lane of the registers that are fastest with rows of an array.
 
-    They are short, of 32 bytes: where sums over lanes, and scalars, are as much work as the lanes themselves, sums are
-    a step shorter; and rows begin anywhere, where loads of 64 bytes would each take two lines of the cache. Elements
-    that are narrower than the number fill longer registers from loads as short, for half the work of converting them.
+    A load of them takes 32 bytes: rows begin anywhere, and loads of 64 bytes would each take two lines of the cache. So
+    the registers are short ones, whose sums are a step shorter, and longer where elements are narrower than the number,
+    for half the work of converting them.
     """
-    longest = _register_bytes()
-    n_bytes = max(_SHORT_BYTES * number.bitwidth // _dtype_of(array).bitwidth, _SHORT_BYTES)
-    lanes = Lanes(number, min(n_bytes, longest))
+    n_bytes = _LOADED_BYTES * number.bitwidth // _dtype_of(array).bitwidth
+    lanes = Lanes(number, min(n_bytes, _register_bytes()))
 
     def code(context, builder, signature, arguments):
         return everywhere_in(builder, arguments[1], lanes.count)
