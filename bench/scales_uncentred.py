@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from test_scales import LOSSES, ratios_for_any_means
 
-# Beside the default: what one of them gains where updates are few, it loses where they are many; see `scales.py`.
+# Beside the default, which neither of them beats on every line.
 RATES = (0.5, 2)
 
 

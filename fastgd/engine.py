@@ -16,7 +16,7 @@ from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
 from fastgd.kernels.loss import Poisson
 from fastgd.kernels.memory import aligned_zeros
-from fastgd.kernels.normalized import CAREFUL_WARM_UP, WARM_UP, NormalizedSGD
+from fastgd.kernels.normalized import CAREFUL_WARM_UP_ROWS, WARM_UP_ROWS, NormalizedSGD
 from fastgd.layers import Linear
 from fastgd.loops import Loop, Regularization, Task, choose_loop
 from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
@@ -57,8 +57,8 @@ class Engine:
         has_l1 = is_regularized and regularization.l1 > 0
         first = next(layer for layer in model.layers if isinstance(layer, Linear))
         is_gentle = model.is_linear and not isinstance(loss, Poisson)
-        n_rows, n_updates = WARM_UP if is_gentle else CAREFUL_WARM_UP
-        warm_up = n_rows * first.in_features, n_updates
+        n_rows = first.in_features * (WARM_UP_ROWS if is_gentle else CAREFUL_WARM_UP_ROWS)
+        warm_up = n_rows, 1 if is_gentle else n_rows
         scalars = np.array([0, 0, first.in_features, first.out_features, first.has_bias, 0, 0, *warm_up], np.float64)
         self._vectors = kernels.Vectors(
             parameters=parameters,

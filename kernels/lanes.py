@@ -146,9 +146,9 @@ _LOADED_BYTES = 32
 def lanes_for(typing_context, array, number):
     """The number in every lane of the registers that are fastest with rows of an array.
 
-    A load of them takes 32 bytes: rows begin anywhere, and loads of 64 bytes would each take two lines of the cache. So
-    the registers are short ones, whose sums are a step shorter, and longer where elements are narrower than the number,
-    for half the work of converting them.
+    A load of them takes at most 32 bytes: rows begin anywhere, and loads of 64 bytes would each take two lines of the
+    cache. So the registers are short ones, whose sums are a step shorter, and longer where elements are narrower than
+    the number, for half the work of converting them.
     """
     n_bytes = _LOADED_BYTES * number.bitwidth // _dtype_of(array).bitwidth
     lanes = Lanes(number, min(n_bytes, _register_bytes()))

@@ -320,6 +320,10 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
             h0, h1, h2, h3 = h2, h3, h0, h1
         if n_rest:
             sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, begins, (h0, h1), sums)
+            h0, h1 = h2, h3
+        # The two rows that the last pass did not ask for, which may have been the only one.
+        prefetch(X, h0 + n_features - 1)
+        prefetch(X, h1 + n_features - 1)
         is_plain = sample_weight.size == 0 and rates.size == 1
         if is_plain:
             # What the other branch comes to, for less.

@@ -81,6 +81,10 @@ def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
             h0, h1, h2, h3 = h2, h3, h0, h1
         if n_rest:
             sums = pass_of_fours(weight, gradient, X, n_full, n_rest, shares, before, places, (h0, h1), sums)
+            h0, h1 = h2, h3
+        # The two rows that the last pass did not ask for, which may have been the only one.
+        prefetch(X, h0 + n_features - 1)
+        prefetch(X, h1 + n_features - 1)
         z0, z1, z2, z3 = total(sums[0]) + bias, total(sums[1]) + bias, total(sums[2]) + bias, total(sums[3]) + bias
         if sample_weight.size:
             v0, v1 = element(sample_weight, t0), element(sample_weight, t1)

@@ -11,10 +11,11 @@ from .vectors import update_types, vectors_of
 
 # The largest step, of scale-free weights.
 _STEP = 10.0
-# Over so many rows for each feature, and so many updates, the steps grow to their size. Behind an activation or another
-# layer, and where the loss grows exponentially, a step that is too large may end the learning for good; else the next
-# ones take it back.
-CAREFUL_WARM_UP, WARM_UP = (200, 10), (3, 1)
+# Over so many updates the steps grow to their size,
+_WARM_UP_UPDATES = 10
+# and over so many rows for each feature: with fewer, larger steps go to and fro. Behind an activation or another layer,
+# and where the loss grows exponentially, a step that is too large may even end the learning for good.
+WARM_UP_ROWS, CAREFUL_WARM_UP_ROWS = 10, 200
 # Smaller squares lose digits in float32.
 _SMALL_SQUARE = np.float32(1e-30)
 
@@ -32,10 +33,11 @@ class NormalizedSGD(NamedTuple):
     much is added to b, which so keeps what the unit gives at x = m. Without a bias m = 0. All other parameters have
     n / N = 1 and s = √n_in of their layer, as for features of scale 1.
 
-    η = 10 rate min(1, r / r_0, t / t_0) √(n_in / (n_in + √(t r))), for the t-th update and r rows seen, n_in features
-    and a warm-up of r_0 rows and t_0 updates. The steps that 1 / √G alone would make never settle, since the sum of
-    their squares grows for ever, and the loss keeps some of their noise: less of it in larger batches, where there are
-    fewer updates, so the rate falls with the geometric mean of updates and rows.
+    η = 10 rate min(1, r / r_0) min(1, t / 10) √(n_in / (n_in + √(r min(r, t n_in / 4)))), for the t-th update and r rows
+    seen, n_in features and a warm-up of r_0 rows. The steps that 1 / √G alone would make never settle, since the sum of
+    their squares grows for ever, and the loss keeps some of their noise. The rate falls with the rows as long as a
+    batch has fewer of them than a quarter of the features, so that each of its rows pulls in a direction of its own; in
+    larger batches there is less noise and there are fewer updates.
 
     Weights are meant for features of scale 1 and mean 0 when they are drawn. So where they are the model's first,
     w_i s_i and b + Σ_i w_i m_i stay as they are when m_i and s_i change; s_i counts as |m_i| while all values were the
@@ -44,7 +46,7 @@ class NormalizedSGD(NamedTuple):
     state : √G, s and m; s and m of feature i in the place of the first unit's weight w_i, and the constant s of all
         other parameters in theirs
     scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn,
-        r, r_0 and t_0
+        r, r_0 for the first layer's weights, and r_0 for all other parameters
     """
 
 
@@ -109,18 +111,19 @@ def normalized_sgd(vectors, numbers, rate, t):
     root, scale = vectors.state[0], vectors.state[1]
     number = type(rate)
     n_in, n_out, _ = first_layer_of(vectors)
-    n_rows, warm_up_rows, warm_up_updates = vectors.scalars[6:9]
-    warmth = min(n_rows / warm_up_rows, t / warm_up_updates, 1.0)
-    rate *= number(_STEP * warmth * np.sqrt(n_in / (n_in + np.sqrt(t * n_rows))))
+    n_rows, warm_up_rows, other_warm_up_rows = vectors.scalars[6:9]
+    age = np.sqrt(n_rows * min(n_rows, t * n_in / 4))
+    rate *= number(_STEP * min(t / _WARM_UP_UPDATES, 1.0) * np.sqrt(n_in / (n_in + age)))
     # Without any spread there is nothing to learn but the biases.
     total = vectors.scalars[1] if vectors.scalars[1] > 0 else 1.0
-    step = number(rate * np.sqrt(vectors.scalars[0] / total))
+    step = rate * number(min(n_rows / warm_up_rows, 1.0) * np.sqrt(vectors.scalars[0] / total))
+    other_step = rate * number(min(n_rows / other_warm_up_rows, 1.0))
     add_squares(root, gradient)
     # In a loop of its own: root · scale may be zero or infinite where neither is, and the compiler would multiply them.
     for place in range(w.size):
         gradient[place] /= root[place] if root[place] != 0 else number(1)
     for place in range(n_out * n_in, w.size):
-        w[place] -= rate * gradient[place] / scale[place]
+        w[place] -= other_step * gradient[place] / scale[place]
     for unit in range(n_out):
         for i in range(n_in):
             place = unit * n_in + i

@@ -105,9 +105,10 @@ def normalized_sgd(o, w, g, state, t):
         if state["G", i] == 0:
             continue
         n_rows, n_in = len(state["rows"]), first.in_features
-        warm_up_rows, warm_up_updates = state["warm-up"]
-        change = 10 * o.learning_rate * min(1, n_rows / (warm_up_rows * n_in), t / warm_up_updates) * g[i]
-        change *= math.sqrt(n_in / (n_in + math.sqrt(t * n_rows)))
+        is_first = i < first.out_features * n_in
+        warm_up = (10 * n_in if is_first else 1) if state["is linear"] else 200 * n_in
+        change = 10 * o.learning_rate * min(1, n_rows / warm_up) * min(1, t / 10) * g[i]
+        change *= math.sqrt(n_in / (n_in + math.sqrt(n_rows * min(n_rows, t * n_in / 4))))
         change /= math.sqrt(state["G", i])
         if i < first.out_features * first.in_features:
             unit, j = divmod(i, first.in_features)
@@ -193,7 +194,7 @@ def train_by_formulas(model, optimizer, batches, state=None):
     layers, w = baseline.as_reference(model), model.parameters.tolist()
     state = {} if state is None else state
     state["layers"] = [layer for layer in model.layers if isinstance(layer, gd.Linear)]
-    state["warm-up"] = (200, 10) if len(model.layers) > 1 else (3, 1)
+    state["is linear"] = len(model.layers) == 1
     t, path = 0, []
     for X, y, V in batches:
         if isinstance(optimizer, gd.NormalizedSGD):
@@ -654,7 +655,7 @@ def test_normalized_sgd_in_a_batch_of_several_chunks():
     X, y, _ = rows_for(model, 1500)
     X[1024:] = 3 * X[1024:] + 2
     layers, w = baseline.as_reference(model), model.parameters.tolist()
-    state = {"layers": [model.layers[0], model.layers[2]], "warm-up": (200, 10)}
+    state = {"layers": [model.layers[0], model.layers[2]], "is linear": False}
     total = np.zeros(len(w))
     for rows in (slice(0, 1024), slice(1024, 1500)):
         weights = [1.0] * len(X[rows])

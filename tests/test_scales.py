@@ -119,7 +119,6 @@ FEATURES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 32])
 @pytest.mark.parametrize("loss", ["half_squared_error", "log_loss", "poisson"])
 @pytest.mark.parametrize("kind", FEATURES)
@@ -165,6 +164,32 @@ def ratios_of_hidden_layers(batch_size, n_data_sets=10):
 def test_hidden_layers_within_five_percent_of_a_tuned_step(batch_size):
     """On each of ten data sets."""
     assert max(ratios_of_hidden_layers(batch_size)) < 1.05
+
+
+WIDE = [(1000, 3, 1), (1000, 5, 1), (200, 5, 1), (1000, 5, 32)]
+
+
+@pytest.mark.parametrize(("n_samples", "epochs", "batch_size"), WIDE)
+def test_normalized_sgd_on_as_many_features_as_rows_and_more(n_samples, epochs, batch_size):
+    """The model is much better than its best constant, and what it starts from."""
+    n_features = 1000
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n_samples, n_features)) + rng.uniform(-1, 1, n_features)
+    z = (X - X.mean(axis=0)) @ rng.standard_normal((n_features, 1)) / np.sqrt(n_features)
+    y = z + 0.1 * rng.standard_normal(z.shape)
+    loss = linear_loss_after(
+        gd.NormalizedSGD(), "half_squared_error", batch_size, epochs, X, y, [gd.Linear(n_features, 1)]
+    )
+    assert loss < 0.2 * y.var() / 2
+
+
+def test_no_full_batch_is_a_step_back_for_normalized_sgd():
+    X, y, scales = problem("linear")
+    model = gd.Model([gd.Linear(N_FEATURES, 1)], dtype="float64")
+    trainer = gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=None)
+    loss = trainer.fit(X[:2000] * scales, y[:2000], epochs=20).loss
+    assert (np.diff(loss) < 0.05 * np.array(loss[:-1])).all()
+    assert loss[-1] < 0.01 * loss[0]
 
 
 def test_normalized_sgd_in_full_batches_ends_no_unit():
