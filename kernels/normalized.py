@@ -33,7 +33,7 @@ class NormalizedSGD(NamedTuple):
     much is added to b, which so keeps what the unit gives at x = m. Without a bias m = 0. All other parameters have
     n / N = 1 and s = √n_in of their layer, as for features of scale 1.
 
-    η = 10 rate min(1, r / r_0) min(1, t / 10) √(n_in / (n_in + √(r min(r, t n_in / 4)))), for the t-th update and r rows
+    η = 10 rate min(1, r / r_0) min(1, t / 10) √(n_in / (n_in + √(r min(r, t n_in / 4)))), for the t-th update, r rows
     seen, n_in features and a warm-up of r_0 rows. The steps that 1 / √G alone would make never settle, since the sum of
     their squares grows for ever, and the loss keeps some of their noise. The rate falls with the rows as long as a
     batch has fewer of them than a quarter of the features, so that each of its rows pulls in a direction of its own; in

@@ -183,13 +183,13 @@ def test_normalized_sgd_on_as_many_features_as_rows_and_more(n_samples, epochs, 
     assert loss < 0.2 * y.var() / 2
 
 
-def test_no_full_batch_is_a_step_back_for_normalized_sgd():
+def test_no_full_batch_sets_normalized_sgd_back_to_its_start():
     X, y, scales = problem("linear")
     model = gd.Model([gd.Linear(N_FEATURES, 1)], dtype="float64")
     trainer = gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=None)
-    loss = trainer.fit(X[:2000] * scales, y[:2000], epochs=20).loss
-    assert (np.diff(loss) < 0.05 * np.array(loss[:-1])).all()
-    assert loss[-1] < 0.01 * loss[0]
+    first, *later = trainer.fit(X[:2000] * scales, y[:2000], epochs=20).loss
+    assert max(later) < 0.5 * first
+    assert later[-1] < 0.02 * first
 
 
 def test_normalized_sgd_in_full_batches_ends_no_unit():
