@@ -16,7 +16,7 @@ from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
 from fastgd.kernels.loss import Poisson
 from fastgd.kernels.memory import aligned_zeros
-from fastgd.kernels.normalized import CAREFUL_WARM_UP_ROWS, WARM_UP_ROWS, NormalizedSGD
+from fastgd.kernels.normalized import CAREFUL_WARM_UP_ROWS, ROWS_OF_A_FULL_BATCH, WARM_UP_ROWS, NormalizedSGD
 from fastgd.layers import Linear
 from fastgd.loops import Loop, Regularization, Task, choose_loop
 from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
@@ -59,7 +59,7 @@ class Engine:
         is_gentle = model.is_linear and not isinstance(loss, Poisson)
         n_rows = first.in_features * (WARM_UP_ROWS if is_gentle else CAREFUL_WARM_UP_ROWS)
         warm_up = n_rows, 1 if is_gentle else n_rows
-        scalars = np.array([0, 0, first.in_features, first.out_features, first.has_bias, 0, 0, *warm_up], np.float64)
+        scalars = np.array([0, 0, first.in_features, first.out_features, first.has_bias, 0, 0, *warm_up, 1], np.float64)
         self._vectors = kernels.Vectors(
             parameters=parameters,
             gradient=aligned_zeros(parameters.size, model.dtype),
@@ -107,11 +107,13 @@ class Engine:
         t = np.arange(1.0, n_updates + 1) + self._progress[1]
         return self.rate_factor * (schedules.rates(self._schedule, t) if self._checks_rates else self._schedule(t))
 
-    def prepare(self, batch_rows: int) -> None:
-        """Have buffers for batches of up to so many rows."""
+    def prepare(self, batch_rows: int, is_full_batch: bool = False) -> None:
+        """Have buffers for batches of up to so many rows; a full batch is of all rows there are."""
         if isinstance(self._optimizer, NormalizedSGD) and self._vectors.scalars[0] == 0:
             # Random weights are meant for features of scale 1 and mean 0; any others, for the features as they are.
             self._vectors.scalars[5] = self._model.starts_as_drawn
+        n_counted = ROWS_OF_A_FULL_BATCH * self._vectors.scalars[2] if is_full_batch else batch_rows
+        self._vectors.scalars[9] = n_counted / batch_rows
         if batch_rows == self._batch_rows:
             return
         self._batch_rows = batch_rows

@@ -266,8 +266,8 @@ class NormalizedSGD(Optimizer):
     finds features with a long tail hard in few rows. And it takes its time: where all epochs together have fewer rows
     than r_0, `Standardize` before the first Linear and `SGD("auto")` reach lower losses.
 
-    Rows are counted as they are given, those of weight zero not at all: a row of twice the weight is one row, but the
-    same row twice is two, as far as r goes.
+    r counts rows as they are given, those of weight zero not at all, and a full batch (`batch_size=None`) as 50 d rows,
+    however many it has.
 
     Parameters
     ----------

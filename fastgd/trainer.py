@@ -291,7 +291,7 @@ class Trainer:
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
         was_measured = self._measured_rate is not None
-        engine, reader = self._ready(dataset, batch_rows)
+        engine, reader = self._ready(dataset, batch_rows, self.batch_size is None)
         if progress and self._measured_rate is not None and not was_measured:
             rate = self._measured_rate.learning_rate.learning_rate
             print(f'learning rate "auto": {rate:.4g}', file=sys.stderr)
@@ -301,7 +301,7 @@ class Trainer:
             for _ in range(epochs):
                 if self._current_engine is None:
                     # A callback has assigned another.
-                    engine, reader = self._ready(dataset, batch_rows)
+                    engine, reader = self._ready(dataset, batch_rows, self.batch_size is None)
                 engine.rate_factor = self.learning_rate_factor
                 record = self._epoch(engine, reader, validation_data, bar.advance if progress else None)
                 if calling.after_epoch(self, record):
@@ -338,7 +338,7 @@ class Trainer:
         engine.rate_factor = self.learning_rate_factor
         return engine.train_epoch(reader, len(self.history) + 1)
 
-    def _ready(self, dataset: Dataset, batch_rows: int) -> tuple[Engine, Reader]:
+    def _ready(self, dataset: Dataset, batch_rows: int, is_full_batch: bool = False) -> tuple[Engine, Reader]:
         """What trains on a data set: everything learnt from it first that must be."""
         if not np.isfinite(self.model.parameters).all():
             raise ValueError("the model's parameters hold a NaN or infinity; expected finite numbers to start from")
@@ -356,7 +356,7 @@ class Trainer:
         is_learnt = standardize is None or standardize.mean is not None
         engine = self._prepared_engine() if is_measured else self._engine_of(self.model, Constant(0.0))
         mean_and_scale = self.model.mean_and_scale if is_learnt else (np.zeros(self.model.in_features),) * 2
-        engine.prepare(batch_rows)
+        engine.prepare(batch_rows, is_full_batch)
         in_place = engine.takes_rows_in_place
         return engine, Reader(dataset, self.model.dtype, engine.chunk_rows, mean_and_scale, in_place=in_place)
 

@@ -16,6 +16,9 @@ _WARM_UP_UPDATES = 10
 # and over so many rows for each feature: with fewer, larger steps go to and fro. Behind an activation or another layer,
 # and where the loss grows exponentially, a step that is too large may even end the learning for good.
 WARM_UP_ROWS, CAREFUL_WARM_UP_ROWS = 10, 200
+# A full batch counts as so many rows for each feature, however many it has: then, as always in full batches, a row
+# given twice is a row of twice the weight.
+ROWS_OF_A_FULL_BATCH = 50
 # Smaller squares lose digits in float32.
 _SMALL_SQUARE = np.float32(1e-30)
 
@@ -46,7 +49,7 @@ class NormalizedSGD(NamedTuple):
     state : √G, s and m; s and m of feature i in the place of the first unit's weight w_i, and the constant s of all
         other parameters in theirs
     scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn,
-        r, r_0 for the first layer's weights, and r_0 for all other parameters
+        r, r_0 for the first layer's weights, r_0 for all other parameters, and how many rows each row counts as
     """
 
 
@@ -190,7 +193,7 @@ def observe_features(vectors, x, sample_weight):
                 continue
         is_first = scalars[0] == 0
         scalars[0] += weight
-        scalars[6] += 1
+        scalars[6] += scalars[9]
         if is_first and has_bias:
             for i in range(n_in):
                 mean[i] = x[row, i]

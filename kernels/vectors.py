@@ -14,7 +14,7 @@ class Vectors(NamedTuple):
     parameters, gradient : (size,)
     chunk_gradient : (size,), scratch; (0,) where no batch is larger than a chunk
     state : (n_states, size), the optimiser's
-    scalars : (9,) float64, the optimiser's
+    scalars : (10,) float64, the optimiser's
     average : (size,), the running mean of the parameters; (0,) where none is kept
     orthant : (size,), the signs that an L1 penalty holds the weights to; (0,) without one
     """

@@ -201,7 +201,7 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, dtype
     parameters, progress = np.array([-1], dtype), np.zeros(3)
     if loop == "in_batches":
         states = np.empty((0, 1), dtype)
-        vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, np.zeros(9), none, none)
+        vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, np.zeros(10), none, none)
         rule = kernels.update_rule(PlainSGD(), regularization, np.array([[0, 1, 1]]), X.dtype, keeps_gradient=True)
         batch = (2, 0, n_samples)
         kernels.train_neuron_in_batches(neuron, vectors, loss, rule, rates, rows, batch, 4, progress)
@@ -219,7 +219,7 @@ from fastgd.kernels.addressed import numbers_of
 from fastgd.kernels.update import Adam, PlainSGD
 f, g, h = np.ones(64, np.float32), np.ones(64, np.float32), np.ones((8, 8), np.float32)
 mask, panel = np.ones(64, np.bool_), kernels.products(np.float32, 8, 8).panel
-vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(9), f, f)
+vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(10), f, f)
 adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
 CALLS = {
     kernels.multiply: (f, (8, 1), f, (8, 1), 8, h, f[:8], 1, 0, panel),

@@ -664,7 +664,7 @@ def test_normalized_sgd_in_a_batch_of_several_chunks():
         reference.loss_and_gradient(layers, X[rows].tolist(), y[rows].tolist(), weights)
         total += np.multiply(gradient_of(layers), len(X[rows]) / 1500)
     normalized_sgd(gd.NormalizedSGD(), w, total.tolist(), state, 1)
-    gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=None).fit(X, y)
+    gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=1500).fit(X, y)
     assert_same_path(model.parameters, w, "float64")
 
 

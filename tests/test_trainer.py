@@ -375,7 +375,9 @@ layers = {"neuron": [gd.Linear(100, 1), gd.ReLU()],
 model = gd.Model(layers)
 trainer = gd.Trainer(model, optimizer=gd.SGD(1e-5), batch_size=1 if name == "neuron" else int(sys.argv[2]) or None,
                      shuffle=sys.argv[3] == "shuffle")
-small, large = gd.data.synthetic(100, 100), gd.data.synthetic(10**7 if name == "neuron" else 200_000, 100)
+# Large enough to be shuffled in windows: all that will run is compiled before the interruption.
+small = gd.data.synthetic(11_000 if name == "neuron" else 100, 100)
+large = gd.data.synthetic(10**7 if name == "neuron" else 200_000, 100)
 trainer.fit(small)
 print("ready", flush=True)
 try:
