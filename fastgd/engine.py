@@ -93,7 +93,8 @@ class Engine:
 
     def saved_state(self) -> dict[str, np.ndarray]:
         """What the optimiser and the average hold, by name: written into, it is restored."""
-        state = {"optimizer.state": self._vectors.state, "optimizer.scalars": self._vectors.scalars}
+        # But for the last of the scalars, which each call sets.
+        state = {"optimizer.state": self._vectors.state, "optimizer.scalars": self._vectors.scalars[:-1]}
         return state | {"average": self._vectors.average, "progress": self._progress}
 
     def learning_rate(self) -> float:
