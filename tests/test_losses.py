@@ -543,7 +543,9 @@ def test_bad_target(case, batch_size, shuffle, dtype):
     n_good = int(np.flatnonzero(order == BAD_ROW)[0]) // batch_rows * batch_rows
     if n_good:
         gd.Trainer(twin, **options).fit(X[order[:n_good]], y[order[:n_good]])
-    np.testing.assert_array_equal(model.parameters, twin.parameters)
+    # Rows in another order have kernels of their own.
+    rounding = 16 * np.finfo(dtype).eps if shuffle else 0
+    np.testing.assert_allclose(model.parameters, twin.parameters, rtol=0, atol=rounding)
     assert trainer.n_updates == n_good // batch_rows
     assert len(trainer.history) == 0
 
