@@ -16,7 +16,14 @@ from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
 from fastgd.kernels.loss import Poisson
 from fastgd.kernels.memory import aligned_zeros
-from fastgd.kernels.normalized import CAREFUL_WARM_UP_ROWS, ROWS_OF_A_FULL_BATCH, WARM_UP_ROWS, NormalizedSGD
+from fastgd.kernels.normalized import (
+    IS_DRAWN,
+    ROW_COUNTS_AS,
+    WEIGHT_SEEN,
+    NormalizedSGD,
+    initial_scalars,
+    row_counts_as,
+)
 from fastgd.layers import Linear
 from fastgd.loops import Loop, Regularization, Task, choose_loop
 from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
@@ -56,16 +63,13 @@ class Engine:
         averages = is_regularized and np.isfinite(regularization.average_from)
         has_l1 = is_regularized and regularization.l1 > 0
         first = next(layer for layer in model.layers if isinstance(layer, Linear))
-        is_gentle = model.is_linear and not isinstance(loss, Poisson)
-        n_rows = first.in_features * (WARM_UP_ROWS if is_gentle else CAREFUL_WARM_UP_ROWS)
-        warm_up = n_rows, 1 if is_gentle else n_rows
-        scalars = np.array([0, 0, first.in_features, first.out_features, first.has_bias, 0, 0, *warm_up, 1], np.float64)
+        is_careful = not model.is_linear or isinstance(loss, Poisson)
         self._vectors = kernels.Vectors(
             parameters=parameters,
             gradient=aligned_zeros(parameters.size, model.dtype),
             chunk_gradient=np.empty(0, model.dtype),
             state=optimizer.initial_state(model.weights, parameters),
-            scalars=scalars,
+            scalars=initial_scalars(first.in_features, first.out_features, first.has_bias, is_careful),
             average=np.zeros(parameters.size if averages else 0, model.dtype),
             orthant=np.zeros(parameters.size if has_l1 else 0, model.dtype),
         )
@@ -93,8 +97,9 @@ class Engine:
 
     def saved_state(self) -> dict[str, np.ndarray]:
         """What the optimiser and the average hold, by name: written into, it is restored."""
-        # But for the last of the scalars, which each call sets.
-        state = {"optimizer.state": self._vectors.state, "optimizer.scalars": self._vectors.scalars[:-1]}
+        # How rows count is a setting of each call, and the last of the scalars.
+        scalars = self._vectors.scalars[:ROW_COUNTS_AS]
+        state = {"optimizer.state": self._vectors.state, "optimizer.scalars": scalars}
         return state | {"average": self._vectors.average, "progress": self._progress}
 
     def learning_rate(self) -> float:
@@ -110,11 +115,11 @@ class Engine:
 
     def prepare(self, batch_rows: int, is_full_batch: bool = False) -> None:
         """Have buffers for batches of up to so many rows; a full batch is of all rows there are."""
-        if isinstance(self._optimizer, NormalizedSGD) and self._vectors.scalars[0] == 0:
+        scalars = self._vectors.scalars
+        if isinstance(self._optimizer, NormalizedSGD) and scalars[WEIGHT_SEEN] == 0:
             # Random weights are meant for features of scale 1 and mean 0; any others, for the features as they are.
-            self._vectors.scalars[5] = self._model.starts_as_drawn
-        n_counted = ROWS_OF_A_FULL_BATCH * self._vectors.scalars[2] if is_full_batch else batch_rows
-        self._vectors.scalars[9] = n_counted / batch_rows
+            scalars[IS_DRAWN] = self._model.starts_as_drawn
+        scalars[ROW_COUNTS_AS] = row_counts_as(self._model.in_features, batch_rows, is_full_batch)
         if batch_rows == self._batch_rows:
             return
         self._batch_rows = batch_rows

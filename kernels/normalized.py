@@ -15,10 +15,10 @@ _STEP = 10.0
 _WARM_UP_UPDATES = 10
 # and over so many rows for each feature: with fewer, larger steps go to and fro. Behind an activation or another layer,
 # and where the loss grows exponentially, a step that is too large may even end the learning for good.
-WARM_UP_ROWS, CAREFUL_WARM_UP_ROWS = 10, 200
+_WARM_UP_ROWS, _CAREFUL_WARM_UP_ROWS = 10, 200
 # A full batch counts as so many rows for each feature, however many it has: then, as always in full batches, a row
 # given twice is a row of twice the weight.
-ROWS_OF_A_FULL_BATCH = 50
+_ROWS_OF_A_FULL_BATCH = 50
 # Smaller squares lose digits in float32.
 _SMALL_SQUARE = np.float32(1e-30)
 
@@ -51,6 +51,24 @@ class NormalizedSGD(NamedTuple):
     scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn,
         r, r_0 for the first layer's weights, r_0 for all other parameters, and how many rows each row counts as
     """
+
+
+# Where what the engine asks for and sets stands among the scalars.
+WEIGHT_SEEN, IS_DRAWN, ROW_COUNTS_AS = 0, 5, 9
+
+
+def initial_scalars(n_in: int, n_out: int, has_bias: bool, is_careful: bool) -> np.ndarray:
+    """The scalars before the first row.
+
+    is_careful : whether a step that is too large may end the learning for good
+    """
+    warm_up = n_in * (_CAREFUL_WARM_UP_ROWS if is_careful else _WARM_UP_ROWS)
+    return np.array([0, 0, n_in, n_out, has_bias, 0, 0, warm_up, warm_up if is_careful else 1, 1], np.float64)
+
+
+def row_counts_as(n_in: int, batch_rows: int, is_full_batch: bool) -> float:
+    """How many rows each row of a batch counts as."""
+    return _ROWS_OF_A_FULL_BATCH * n_in / batch_rows if is_full_batch else 1.0
 
 
 @inlined_kernel
@@ -193,7 +211,7 @@ def observe_features(vectors, x, sample_weight):
                 continue
         is_first = scalars[0] == 0
         scalars[0] += weight
-        scalars[6] += scalars[9]
+        scalars[6] += scalars[ROW_COUNTS_AS]
         if is_first and has_bias:
             for i in range(n_in):
                 mean[i] = x[row, i]

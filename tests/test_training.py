@@ -151,7 +151,7 @@ def test_double_weight_is_the_row_twice(name, optimizer):
     weight = np.array([2.0, 1, 1, 1, 1, 1, 1, 1, 1]) * 0.9
     gd.Trainer(model, optimizer=optimizer, batch_size=None).fit(X, y, sample_weight=weight, epochs=20)
     gd.Trainer(twin, optimizer=optimizer, batch_size=None).fit(np.vstack([X[:1], X]), np.vstack([y[:1], y]), epochs=20)
-    np.testing.assert_allclose(model.parameters, twin.parameters, rtol=1e-9)
+    np.testing.assert_allclose(model.parameters, twin.parameters, rtol=1e-12)
 
 
 def test_step_is_one_update_of_one_batch():
