@@ -1,5 +1,4 @@
 import os
 
-# One thread for every library: BLAS spreads a product over threads only when it is large, which would compare
-# different numbers of processors from workload to workload.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# One thread for every library: they spread a product over threads only when it is large, each from another size on.
+os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -125,7 +125,7 @@ def cell(result: dict, name: str) -> str:
 def machine_line() -> str:
     """Where the figures come from, who took part and who did not."""
     present = installed()
-    distributions = dict.fromkeys(["fastgd", "numba", "scipy", *(PEERS[name].distribution for name in present)])
+    distributions = dict.fromkeys(["fastgd", "numba", *(PEERS[name].distribution for name in present)])
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in distributions)
     absent = ", ".join(name for name in PEERS if name not in present)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -7,7 +7,7 @@ import argparse
 import os
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from readme import README, markdown, processor, replace_between_markers, rounded
@@ -25,7 +25,7 @@ METHOD = (
     "may take less time than np.dot calls for the same products alone. First updates: medians over fresh processes."
 )
 # As they read in the README, and as `machine.describe` names them.
-VERSIONS = {"Python": "python", "Numba": "numba", "NumPy": "numpy", "SciPy": "scipy", "BLAS": "BLAS"}
+VERSIONS = {"Python": "python", "Numba": "numba", "NumPy": "numpy"}
 
 
 def main() -> None:
@@ -96,8 +96,8 @@ def machine_line() -> str:
     facts = machine.describe()
     versions = ", ".join(f"{name} {facts[key]}" for name, key in VERSIONS.items())
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    versions += f" and {blas['name']} {blas['version']} (NumPy's)"
-    return f"{processor()}, {facts['processors']} usable cores; {versions}; BLAS threads: {facts['BLAS threads']}."
+    versions += f" with {blas['name']} {blas['version']}"
+    return f"{processor()}, {facts['processors']} usable cores; {versions}; threads: {facts['threads']}."
 
 
 if __name__ == "__main__":

@@ -5,11 +5,9 @@ scale 1. Prints each loss as a multiple of the tuned step's, that of SGD at cons
 how "auto" does on thirty data sets for a hidden layer, and on ten where an epoch has few updates.
 """
 
-import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import numpy as np

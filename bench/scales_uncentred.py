@@ -5,11 +5,9 @@ tuned step, the best of 21, has the features standardised. Prints the losses of 
 SGD("auto"), over the tuned step's: after five epochs of many rows and of fewer, and after a single one of few.
 """
 
-import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from test_scales import LOSSES, ratios_for_any_means

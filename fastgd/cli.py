@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     warmup = commands.add_parser("warmup", help="compile every kernel once, so that nothing waits for it later")
     warmup.set_defaults(run=_warmup)
 
-    info = commands.add_parser("info", help="show versions, BLAS, threads and the compilation cache")
+    info = commands.add_parser("info", help="show versions, threads and the compilation cache")
     info.set_defaults(run=_info)
     return parser
 

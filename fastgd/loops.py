@@ -19,6 +19,7 @@ from fastgd.kernels.update import PlainSGD
 from fastgd.layers import ReLU
 from fastgd.losses import Loss
 from fastgd.model import Model
+from fastgd.threads import standing_by
 
 Regularization = kernels.NoRegularization | kernels.Regularization
 
@@ -126,7 +127,7 @@ def _may_turn(task: Task) -> bool:
     The step must be the loop's own, from the gradient of a whole batch: other steps take parameters as they lie.
     """
     model = task.model
-    if not _is_plain(task) or not model.starts_linear or model.multiplies_by_blas(task.chunk_rows):
+    if not _is_plain(task) or not model.starts_linear:
         return False
     begin, end, n_in = model.weights[0]
     is_small = (end - begin) * model.dtype.itemsize <= _BYTES_TO_TURN
@@ -150,16 +151,18 @@ class NetworkLoop:
         """As `Loop` says."""
         task = self._task
         is_long = block.n_samples >= _BATCHES_PER_TURN * task.batch_rows
-        kernels.train_network(
-            self._turning_network if self._may_turn and is_long else self._network,
-            task.vectors,
-            self._objective,
-            self._rule,
-            rates,
-            *block[:3],
-            (task.batch_rows, first, n_epoch),
-            task.progress,
-        )
+        network = self._turning_network if self._may_turn and is_long else self._network
+        with standing_by(network.products):
+            kernels.train_network(
+                network,
+                task.vectors,
+                self._objective,
+                self._rule,
+                rates,
+                *block[:3],
+                (task.batch_rows, first, n_epoch),
+                task.progress,
+            )
 
     @functools.cached_property
     def _turning_network(self) -> kernels.Network:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastgd import kernels
 from fastgd._version import __version__
-from fastgd.threads import usable_processors
+from fastgd.threads import LIMITS, most_threads, usable_processors
 
 
 def read_bandwidth(n_bytes: int = 256 << 20, repeats: int = 5) -> float:
@@ -25,22 +25,16 @@ def read_bandwidth(n_bytes: int = 256 << 20, repeats: int = 5) -> float:
 
 
 def describe() -> dict[str, str]:
-    """Versions, BLAS, threads and the compilation cache, for a bug report or a benchmark's header."""
-    import scipy
-
-    blas = scipy.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    limits = [
-        f"{name}={os.environ[name]}" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS") if name in os.environ
-    ]
+    """Versions, threads and the compilation cache, for a bug report or a benchmark's header."""
+    limits = [f"{name}={os.environ[name]}" for name in LIMITS if name in os.environ]
     cache = kernels.cache_directory()
-    versions = {name: importlib.metadata.version(name) for name in ("numba", "numpy", "scipy")}
+    versions = {name: importlib.metadata.version(name) for name in ("numba", "numpy")}
     return {
         "fastgd": __version__,
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         **versions,
-        "BLAS": f"{blas['name']} {blas['version']} (SciPy's)",
         "processors": str(usable_processors()),
-        "BLAS threads": ", ".join(limits) or "as BLAS chooses (set OPENBLAS_NUM_THREADS to limit)",
+        "threads": f"up to {most_threads()} ({', '.join(limits) or f'set {LIMITS[0]} to limit'})",
         "cache": "nowhere: no directory is writable, set NUMBA_CACHE_DIR" if cache is None else str(cache),
         "cache writable": "yes" if cache is not None and os.access(cache, os.W_OK) else "no",
     }

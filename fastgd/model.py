@@ -14,12 +14,13 @@ from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.dataset import Block, Dataset, MeanAndScale, blocks, require_finite
 from fastgd.kernels.memory import LINE_BYTES, aligned_empty
 from fastgd.kernels.network import Layer as NetworkLayer
+from fastgd.kernels.product import FEW
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
 from fastgd.losses import Loss, as_loss, n_targets, require_targets
-from fastgd.threads import blas_threads
+from fastgd.threads import most_threads, standing_by
 
-# From so many multiplications and additions in one product on, waking all processors takes less than they save.
-_WIDE = 100_000_000
+# So many multiplications and additions of a network's largest product are worth a thread that waits for them.
+_WORTH_A_THREAD = 2_000_000
 
 
 class Model:
@@ -151,16 +152,12 @@ class Model:
             seed=0 if dropout_seed is None else _as_int64(dropout_seed % 2**64),
         )
 
-    def multiplies_by_blas(self, rows: int) -> bool:
-        """Whether a product of so many rows is worth waking all processors."""
-        largest = max(end - begin for begin, end, _ in self.weights)
-        return blas_threads() > 1 and 2 * rows * largest >= _WIDE
-
     def _products(self, rows: int) -> kernels.Products:
         widths = self._widths[1:]
-        if self.multiplies_by_blas(rows):
-            return kernels.products_by_blas(self.dtype, rows)
-        return kernels.products(self.dtype, rows, max(rows, *self._widths), (min(widths), max(widths)))
+        # What has few outputs is not shared.
+        largest = max((end - begin for begin, end, n_in in self.weights if end - begin >= FEW * n_in), default=0)
+        n_workers = min(most_threads(), max(2 * rows * largest // _WORTH_A_THREAD, 1))
+        return kernels.products(self.dtype, rows, max(rows, *self._widths), (min(widths), max(widths)), n_workers)
 
     @property
     def weights(self) -> np.ndarray:
@@ -194,7 +191,8 @@ class Model:
         out = np.empty((dataset.n_samples, self.out_features), self.dtype)
         network = self.network(dataset.n_samples)
         for start, block in self._blocks(dataset):
-            kernels.predict_network(network, self.parameters, block.X, out[start : start + len(block.X)])
+            with standing_by(network.products):
+                kernels.predict_network(network, self.parameters, block.X, out[start : start + len(block.X)])
         return out
 
     def loss(
@@ -212,7 +210,8 @@ class Model:
         objective = kernels.objective(loss, self.dtype)
         loss_sum = np.zeros(1)
         for _, block in self._blocks(dataset, loss):
-            kernels.evaluate_network(network, self.parameters, objective, *block[:3], loss_sum)
+            with standing_by(network.products):
+                kernels.evaluate_network(network, self.parameters, objective, *block[:3], loss_sum)
         return float(loss_sum[0]) / dataset.n_samples
 
     def loss_and_gradient(
@@ -265,7 +264,8 @@ class Model:
         for _, block in self._blocks(dataset, loss):
             for begin in range(0, len(block.X), network.chunk_rows):
                 chunk = block.rows(begin, begin + network.chunk_rows)
-                kernels.loss_and_gradient(network, at, objective, *chunk[:3], scale, chunk_gradient)
+                with standing_by(network.products):
+                    kernels.loss_and_gradient(network, at, objective, *chunk[:3], scale, chunk_gradient)
                 total += objective.sums[0]
                 gradient += chunk_gradient
         return total / dataset.n_samples, gradient

@@ -26,7 +26,7 @@ def warmup(dtypes: Sequence[str] = ("float32", "float64")) -> float:
         data = SyntheticDataset(5, 2, dtype=dtype)
         X, y = data.arrays()
         kernels.sum_elements(X.ravel())
-        kernels.products_by_blas(np.dtype(dtype), n_rows=1)
+        kernels.products(np.dtype(dtype), 1, 1, n_workers=2)
         # As many units as one row at a time needs for a loop of its own.
         network = Model([Linear(2, 8), ReLU(), Linear(8, 1)], dtype)
         neurons = [Model([Linear(2, 1)], dtype), Model([Linear(2, 1), ReLU()], dtype)]

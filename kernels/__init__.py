@@ -46,11 +46,11 @@ from .product import (
     Products,
     add_outer,
     multiply,
-    multiply_by_blas,
+    multiply_block,
     multiply_row,
     multiply_rows,
     products,
-    products_by_blas,
+    share_product,
     transpose,
     turn,
 )
@@ -58,6 +58,7 @@ from .regularization import NoRegularization, Regularization, limit_gradient, li
 from .rule import UpdateRule, update_rule
 from .shuffle import Layout, lay_out_chunks, shuffle_windows
 from .synthetic import synthetic_rows
+from .team import assist, dismiss_team, gather_team
 from .update import UPDATES
 from .vectors import Vectors
 
@@ -77,11 +78,14 @@ __all__ = [
     "UpdateRule",
     "Vectors",
     "add_outer",
+    "assist",
     "cache_directory",
+    "dismiss_team",
     "dropout_backward",
     "dropout_forward",
     "evaluate_network",
     "gather_rows",
+    "gather_team",
     "lay_out_chunks",
     "leaky_relu_backward",
     "leaky_relu_forward",
@@ -93,16 +97,16 @@ __all__ = [
     "loss_and_derivative",
     "loss_and_gradient",
     "multiply",
-    "multiply_by_blas",
+    "multiply_block",
     "multiply_row",
     "multiply_rows",
     "objective",
     "observe_features",
     "predict_network",
     "products",
-    "products_by_blas",
     "relu_backward",
     "relu_forward",
+    "share_product",
     "shuffle_windows",
     "sigmoid_backward",
     "sigmoid_forward",

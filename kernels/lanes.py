@@ -83,9 +83,20 @@ def _dtype_of(array):
     return (array.types[0] if isinstance(array, types.BaseNamedTuple) else array).dtype
 
 
+def _features() -> list[str]:
+    return (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
+
+
 def _register_bytes() -> int:
-    features = (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
+    features = _features()
     return 64 if "+avx512f" in features else 32 if "+avx" in features else 16
+
+
+def register_count() -> int:
+    """How many vector registers the processor has."""
+    # Those of the x86 family have had 32 since they are 64 bytes long; others have had them all along.
+    features = _features()
+    return 16 if "+sse2" in features and "+avx512f" not in features else 32
 
 
 # Products may be fused into sums, but the order stays as written: a kernel writes first what it knows first.

@@ -5,7 +5,7 @@ See `fastgd.kernels` for the conventions.
 
 from ._jit import inlined_kernel
 from .addressed import call_at
-from .product import FAR_APART, FEW
+from .product import FAR_APART, FEW, product
 from .views import matrix, read_only_span, read_only_vector, vector
 
 
@@ -26,7 +26,7 @@ def linear_forward(x, weight, is_turned, bias, out, products):
     else:
         one, zero = out.dtype.type(1), out.dtype.type(0)
         b_place = (weight.shape[0], 1) if is_turned else (1, n_in)
-        call_at(products.multiply, (a, (n_in, 1), b, b_place, n_in, out, shift, one, zero, products.panel))
+        product(a, (n_in, 1), b, b_place, n_in, out, shift, (one, zero), products)
 
 
 @inlined_kernel
@@ -42,8 +42,7 @@ def linear_backward_input(d_out, weight, d_x, products):
     if d_out.shape[0] == 1 and products.multiply_row != 0:
         call_at(products.multiply_row, (a, b, vector(d_x)))
     else:
-        places = (n_out, 1), (n_in, 1)
-        call_at(products.multiply, (a, places[0], b, places[1], n_out, d_x, none, one, zero, products.panel))
+        product(a, (n_out, 1), b, (n_in, 1), n_out, d_x, none, (one, zero), products)
 
 
 @inlined_kernel
@@ -73,4 +72,4 @@ def linear_backward_parameters(d_out, x, is_turned, alpha, beta, d_weight, d_bia
         if products.transpose != 0 and not is_turned and m >= FAR_APART:
             call_at(products.transpose, (a, n_samples, m, products.transposed))
             source, place = read_only_vector(products.transposed), (products.transposed.shape[1], 1)
-        call_at(products.multiply, (source, place, b, (n, 1), n_samples, result, none, alpha, beta, products.panel))
+        product(source, place, b, (n, 1), n_samples, result, none, (alpha, beta), products)

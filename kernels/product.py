@@ -1,8 +1,9 @@
-"""Products of matrices on one processor.
+"""Products of matrices.
 
-As fast as the processor multiplies, for the shapes of small and medium networks, where a BLAS loses time on the call or
-to threads: see `bench/roofline.py`. One operand is copied, panel by panel, so that the inner loop of `tiles.py` reads
-it in order, unless it lies so already; the other is read number by number where it lies.
+As fast as the processor multiplies, where a BLAS loses time on the call or to threads: see `bench/roofline.py`. One
+operand is copied, panel by panel, so that the inner loop of `tiles.py` reads it in order, unless it lies so already;
+the other is read number by number where it lies. Large products are cut into blocks for a team of threads; every sum
+is added up in the same order whatever the blocks, so their number changes no bit.
 """
 
 from typing import NamedTuple
@@ -11,10 +12,10 @@ import numpy as np
 from numba import types
 
 from ._jit import inlined_kernel
-from .addressed import addressed_kernel, matrix_of, read_only_vector_of, vector_of
-from .blas import general_product
+from .addressed import addressed_kernel, call_at, matrix_of, read_only_vector_of, vector_of
 from .lanes import MOST_LANES, everywhere, lane_count, load, store, total
 from .memory import aligned_empty
+from .team import N_WORKERS, compile_for, job_of, put_job, team_memory, work_together, work_types
 from .tiles import TILE_ROWS, TILE_VECTORS, multiply_narrow_tile, multiply_tile, transpose_tile
 from .views import address, copy, element, span, vector
 
@@ -31,20 +32,32 @@ FAR_APART = 256
 # With fewer rows or columns, copying a panel costs more than adding up lanes.
 FEW = 6
 
+# From so many multiplications and additions in one product on, a team takes less time than one thread.
+WORTH_SHARING = 1_000_000
+
+# So many blocks for each thread of a team: the last ones are small enough for all threads to end at about one time.
+_BLOCKS_PER_WORKER = 4
+
+# Copying a panel for fewer rows takes more than a few percent of their products' time.
+_FEWEST_BLOCK_ROWS = 32
+
 
 class Products(NamedTuple):
     """The kernels of this file for one dtype, as the addresses of their machine code, and the memory they work in.
 
     n_rows : of the largest chunk
-    multiply : `multiply` or `multiply_by_blas`
+    share_product, multiply_block : zero where no product is worth a team
     multiply_rows, multiply_row, add_outer : zero where no product is small enough for them
     transpose : zero where no layer has `FAR_APART` outputs, or where there is one row
     panel : (size,), scratch
     transposed : scratch for the outputs of a layer, transposed, where one is so wide; else (0, 0)
+    team : as `team_memory` makes it          panels : (n_workers - 1, size), scratch of the other threads
     """
 
     n_rows: int
     multiply: int
+    share_product: int
+    multiply_block: int
     multiply_rows: int
     multiply_row: int
     add_outer: int
@@ -52,26 +65,38 @@ class Products(NamedTuple):
     transpose: int
     panel: np.ndarray
     transposed: np.ndarray
+    team: np.ndarray
+    panels: np.ndarray
 
 
-def products(dtype: np.dtype, n_rows: int, n_products: int, n_outputs: tuple[int, int] = (FEW, FEW)) -> Products:
+def products(
+    dtype: np.dtype, n_rows: int, n_products: int, n_outputs: tuple[int, int] = (FEW, FEW), n_workers: int = 1
+) -> Products:
     """The kernels for chunks of up to so many rows, with a panel for sums over so many products.
 
     n_outputs : of the layer that has fewest, and of the one that has most
+    n_workers : the threads of a team
     """
     n_fewest, n_widest = n_outputs
     is_wide = n_widest >= FAR_APART and n_rows > 1
     length, width = (-(-n // MOST_LANES) * MOST_LANES if is_wide else 0 for n in (n_widest, n_rows))
+    is_team, size = n_workers > 1, panel_size(n_products)
+    if is_team:
+        compile_for(dtype)
     return Products(
         n_rows,
         multiply.address(dtype),
+        share_product.address(dtype) if is_team else 0,
+        multiply_block.address(dtype) if is_team else 0,
         multiply_rows.address(dtype) if min(n_rows, n_fewest) < FEW else 0,
         multiply_row.address(dtype) if n_rows == 1 else 0,
         add_outer.address(dtype) if n_rows == 1 else 0,
         sum_rows.address(dtype),
         transpose.address(dtype) if is_wide else 0,
-        aligned_empty(panel_size(n_products), dtype),
+        aligned_empty(size, dtype),
         aligned_empty(length * width, dtype).reshape(length, width),
+        team_memory(n_workers),
+        aligned_empty((n_workers - 1) * size, dtype).reshape(n_workers - 1, size),
     )
 
 
@@ -81,18 +106,23 @@ def panel_size(n_products: int) -> int:
     return (min(n_products, PANEL_ROWS) + MOST_LANES) * MOST_LANES * TILE_VECTORS
 
 
-def products_by_blas(dtype: np.dtype, n_rows: int) -> Products:
-    """The kernels for products that are worth all processors."""
-    panel = np.empty(0, dtype)
-    return Products(
-        n_rows, multiply_by_blas.address(dtype), 0, 0, 0, sum_rows.address(dtype), 0, panel, np.empty((0, 0), dtype)
-    )
+def _product_types(number):
+    given, strides = read_only_vector_of(number), types.UniTuple(types.int64, 2)
+    return given, strides, given, strides, types.int64, matrix_of(number), given, number, number
 
 
 def _multiply_types(number):
-    given, strides = read_only_vector_of(number), types.UniTuple(types.int64, 2)
-    shift, panel = given, vector_of(number)
-    return given, strides, given, strides, types.int64, matrix_of(number), shift, number, number, panel
+    return *_product_types(number), vector_of(number), types.UniTuple(types.int64, 4)
+
+
+def _share_types(number):
+    integer = types.int64
+    return *_product_types(number), vector_of(number), vector_of(integer), integer, integer
+
+
+def _block_job_types(number):
+    integer = types.int64
+    return *_product_types(number), integer, types.UniTuple(integer, 2)
 
 
 def _multiply_rows_types(number):
@@ -161,17 +191,19 @@ def turn(matrix, n_columns, scratch):
 
 
 @addressed_kernel(_multiply_types)
-def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel):
-    """c = beta c + alpha a b + bias,  for a (m, n_products), b (n_products, n).
+def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block):
+    """c = beta c + alpha a b + bias  in a block of c,  for a (m, n_products), b (n_products, n).
 
     a : flat          a_strides : a pair of ints: a[i, k] stands at place i · a_strides[0] + k · a_strides[1]
     b : flat          b_strides : the same, (n, 1) or (1, n_products)          n_products : int
     c : (m, n), modified in place; not read where beta is zero          bias : (n,), or (0,)
     alpha, beta : scalars          panel : as `products` makes it
+    block : (first row, end of rows, first column, end of columns); rows from a multiple of TILE_ROWS on
     """
     one = panel.dtype.type(1)
     count = lane_count(one)
-    m, n = c.shape
+    n = c.shape[1]
+    first_row, end_row, first_column, end_column = block
     row, step = a_strides
     n_panels = (n_products + PANEL_ROWS - 1) // PANEL_ROWS
     panel_rows = (n_products + n_panels * count - 1) // (n_panels * count) * count
@@ -179,8 +211,8 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
         n_rows = min(panel_rows, n_products - k)
         factors = (alpha, one if k else beta)
         shift = bias[:0] if k else bias
-        for j in range(0, n, TILE_VECTORS * count):
-            n_columns = min(TILE_VECTORS * count, n - j)
+        for j in range(first_column, end_column, TILE_VECTORS * count):
+            n_columns = min(TILE_VECTORS * count, end_column - j)
             is_narrow = n_columns <= count
             width = count if is_narrow else TILE_VECTORS * count
             panel_place = address(panel, 0), width
@@ -190,25 +222,75 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
                 copy_panel(b, k * n + j, n, n_rows, n_columns, width, panel)
             else:
                 panel_place = address(b, k * n + j), n
-            for i in range(0, m, TILE_ROWS):
+            for i in range(first_row, end_row, TILE_ROWS):
                 a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
-                shape = (min(TILE_ROWS, m - i), n_columns)
+                shape = (min(TILE_ROWS, end_row - i), n_columns)
                 if is_narrow:
                     multiply_narrow_tile(a, a_place, panel_place, n_rows, c, c_place, shape, shift, j, factors)
                 else:
                     multiply_tile(a, a_place, panel_place, n_rows, c, c_place, shape, shift, j, factors)
 
 
-@addressed_kernel(_multiply_types)
-def multiply_by_blas(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel):
-    """As `multiply`, on all processors; the panel is not used."""
-    kept = beta
-    if bias.size:
-        kept = type(beta)(1)
-        for i in range(c.shape[0]):
-            for j in range(c.shape[1]):
-                c[i, j] = bias[j] if beta == 0 else beta * c[i, j] + bias[j]
-    general_product(a, a_strides, b, b_strides, n_products, c, alpha, kept)
+_block_job = job_of(_block_job_types)
+
+
+@addressed_kernel(work_types)
+def multiply_block(team, unit, panel):
+    """Multiply for one of the blocks that `share_product` cuts c into: rows of blocks, from left to right.
+
+    team, unit, panel : as `work_types` says
+    """
+    a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, multiply, size = _block_job(team, panel)
+    m, n = c.shape
+    n_rows, n_columns = size
+    n_across = (n + n_columns - 1) // n_columns
+    i, j = unit // n_across * n_rows, unit % n_across * n_columns
+    block = i, min(i + n_rows, m), j, min(j + n_columns, n)
+    call_at(multiply, (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block))
+
+
+@inlined_kernel
+def rounded_up(n, unit):
+    """The least multiple of the unit that is at least n."""
+    return (n + unit - 1) // unit * unit
+
+
+@addressed_kernel(_share_types)
+def share_product(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, team, multiply, multiply_block):
+    """As `multiply`, the whole of c, by all threads of a team.
+
+    team : as `team_memory` makes it          multiply, multiply_block : int, the addresses of these kernels
+    """
+    m, n = c.shape
+    n_blocks, width = team[N_WORKERS] * _BLOCKS_PER_WORKER, TILE_VECTORS * lane_count(panel.dtype.type(0))
+    # Columns are cut first: each thread copies panels of its own, so rows that are cut have them copied again.
+    n_columns = rounded_up((n + n_blocks - 1) // n_blocks, width)
+    n_across = (n + n_columns - 1) // n_columns
+    n_down = max((n_blocks + n_across - 1) // n_across, 1)
+    n_rows = rounded_up(max((m + n_down - 1) // n_down, _FEWEST_BLOCK_ROWS), TILE_ROWS)
+    n_down = (m + n_rows - 1) // n_rows
+    size = n_rows, n_columns
+    put_job(team, (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, multiply, size))
+    work_together(team, multiply_block, n_down * n_across, panel)
+
+
+@inlined_kernel
+def product(a, a_strides, b, b_strides, n_products, c, bias, factors, products):
+    """c = beta c + alpha a b + bias, as for `multiply`, by a team where that takes less time.
+
+    factors : (alpha, beta)          products : Products
+    """
+    m, n = c.shape
+    panel, (alpha, beta) = products.panel, factors
+    if products.share_product != 0 and 2 * m * n * n_products >= WORTH_SHARING:
+        team = products.team, products.multiply, products.multiply_block
+        call_at(
+            products.share_product,
+            (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, *team),
+        )
+    else:
+        block = 0, m, 0, n
+        call_at(products.multiply, (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block))
 
 
 @addressed_kernel(_multiply_rows_types)

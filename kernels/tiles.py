@@ -4,7 +4,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .lanes import Lanes
+from .lanes import Lanes, register_count
 from .llvm import (
     INDEX,
     Locality,
@@ -26,8 +26,9 @@ def _index(number):
     return ir.Constant(INDEX, number)
 
 
-# Sixteen sums wait for one another long enough to keep every multiplier busy, and leave registers for what they need.
-TILE_ROWS, TILE_VECTORS = 8, 2
+# Twelve sums wait for one another long enough to keep every multiplier busy, and leave registers for what they need;
+# with more registers, sixteen take fewer loads each. Sums that do not fit into registers take half as long again.
+TILE_ROWS, TILE_VECTORS = (8 if register_count() >= 32 else 6), 2
 
 
 def _sums_of_products(builder, vector, n_vectors, a, panel, n_products):

@@ -1,8 +1,3 @@
-import os
-
-# The numbers of a BLAS product may depend on how many threads share it; the tests compare bits.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings

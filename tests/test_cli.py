@@ -191,7 +191,7 @@ def test_info_and_warmup(tmp_path):
     assert re.search(rf"^fastgd +{gd.__version__}$", output, re.MULTILINE)
     assert re.search(rf"^cache +{re.escape(str(tmp_path))}", output, re.MULTILINE)
     assert re.search("^cache writable +yes$", output, re.MULTILINE)
-    for name in ("python", "numba", "numpy", "scipy", "BLAS", "processors"):
+    for name in ("python", "numba", "numpy", "processors", "threads"):
         assert re.search(rf"^{name} +\S", output, re.MULTILINE)
 
 

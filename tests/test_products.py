@@ -1,4 +1,4 @@
-"""Products of matrices: every tile, panel and remainder, and the rule that hands wide ones to BLAS."""
+"""Products of matrices: every tile, panel, block and remainder."""
 
 import sys
 from typing import NamedTuple
@@ -10,10 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from protected import run_with_protected_memory
 
-import fastgd as gd
-from fastgd import kernels, model
+from fastgd import kernels
 from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.product import FAR_APART, FEW, PANEL_ROWS, panel_size, sum_rows
+from fastgd.kernels.tiles import TILE_ROWS
+from fastgd.threads import standing_by
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 # Tiles have 8 rows and up to 32 columns.
@@ -55,7 +56,7 @@ class Case(NamedTuple):
     a_by_columns: bool
     b_by_columns: bool
 
-    def result_of(self, kernel, panel):
+    def result_of(self, kernel, *rest):
         """What the kernel makes of it; around the operands stand numbers that would spoil it."""
         (m, n_products), n = self.a.shape, self.b.shape[1]
         alpha, beta = self.factors
@@ -70,19 +71,22 @@ class Case(NamedTuple):
             guarded(self.bias),
             alpha,
             beta,
-            panel,
+            *rest,
         )
         assert_untouched_around(c)
         return c
 
-    def by_own_kernel(self):
+    def by_multiply(self, block=None):
         panel = guarded(np.full(panel_size(self.a.shape[1]), np.nan, self.a.dtype), SENTINEL)
-        result = self.result_of(kernels.multiply, panel)
+        m, n = self.before.shape
+        result = self.result_of(kernels.multiply, panel, block or (0, m, 0, n))
         assert_untouched_around(panel)
         return result
 
-    def by_blas(self):
-        return self.result_of(kernels.multiply_by_blas, np.empty(0, self.a.dtype))
+    def by_a_team(self, n_workers):
+        made = kernels.products(self.a.dtype, 1, self.a.shape[1], n_workers=n_workers)
+        with standing_by(made):
+            return self.result_of(kernels.share_product, made.panel, made.team, made.multiply, made.multiply_block)
 
     def exact(self):
         product = self.factors[0] * self.a.astype(float) @ self.b.astype(float)
@@ -102,7 +106,7 @@ def operands_of(dtype, m, n_products, n, has_bias, seed):
 @example(np.float64, 9, PANEL_ROWS, 32, (1, 1), True, False, False, 0)
 def test_multiply(dtype, m, n_products, n, factors, has_bias, a_by_columns, b_by_columns, seed):
     case = Case(*operands_of(dtype, m, n_products, n, has_bias, seed), factors, a_by_columns, b_by_columns)
-    np.testing.assert_allclose(case.by_own_kernel(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))
+    np.testing.assert_allclose(case.by_multiply(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))
 
 
 @given(DTYPES, st.integers(1, 40), st.integers(1, 70), st.integers(0, 2), st.integers(0, 2), SEEDS)
@@ -135,12 +139,24 @@ def test_rows_that_lie_far_apart(dtype, n_samples, n_out):
     np.testing.assert_array_equal(results, [d_out.T @ x] * 2)
 
 
-@pytest.mark.parametrize("by_columns", [(False, False), (True, False), (False, True), (True, True)])
-@given(DTYPES, ROWS, st.integers(1, 40), COLUMNS, FACTORS, st.booleans(), SEEDS)
-def test_multiply_by_blas(by_columns, dtype, m, n_products, n, factors, has_bias, seed):
-    case = Case(*operands_of(dtype, m, n_products, n, has_bias, seed), factors, *by_columns)
-    tolerance = 16 * rounding(dtype, n_products)
-    np.testing.assert_allclose(case.by_blas(), case.by_own_kernel(), rtol=0, atol=tolerance)
+@given(DTYPES, st.integers(1, 60), st.integers(1, 40), COLUMNS, FACTORS, st.booleans(), SEEDS, st.data())
+def test_multiply_a_block(dtype, m, n_products, n, factors, has_bias, seed, data):
+    """The block gets the bits that it has in the whole, and nothing else is written."""
+    case = Case(*operands_of(dtype, m, n_products, n, has_bias, seed), factors, False, False)
+    i = TILE_ROWS * data.draw(st.integers(0, (m - 1) // TILE_ROWS))
+    j = data.draw(st.integers(0, n - 1))
+    block = i, data.draw(st.integers(i + 1, m)), j, data.draw(st.integers(j + 1, n))
+    inside = slice(*block[:2]), slice(*block[2:])
+    before = case.before.astype(dtype) if factors[1] else np.full((m, n), np.nan, dtype)
+    before[inside] = case.by_multiply()[inside]
+    np.testing.assert_array_equal(case.by_multiply(block), before)
+
+
+@pytest.mark.parametrize("n_workers", [2, 3, 5])
+@given(DTYPES, st.integers(1, 150), st.integers(1, 40), st.integers(1, 300), FACTORS, st.booleans(), SEEDS)
+def test_a_team_multiplies_to_the_same_bits(n_workers, dtype, m, n_products, n, factors, a_by_columns, seed):
+    case = Case(*operands_of(dtype, m, n_products, n, True, seed), factors, a_by_columns, False)
+    np.testing.assert_array_equal(case.by_a_team(n_workers), case.by_multiply())
 
 
 @pytest.mark.parametrize("m", range(1, 18))
@@ -155,7 +171,7 @@ def test_every_number_of_remaining_rows(m, n, dtype):
         for a_by_columns in (False, True):
             for b_by_columns in (False, True):
                 case = Case(*operands, factors, a_by_columns, b_by_columns)
-                np.testing.assert_array_equal(case.by_own_kernel(), case.exact())
+                np.testing.assert_array_equal(case.by_multiply(), case.exact())
 
 
 AT_THE_END = """
@@ -174,7 +190,7 @@ for dtype in (np.float32, np.float64):
                 for b_strides in ((n, 1), (1, 5)):
                     for beta in (0, 1):
                         c[:] = 1
-                        kernels.multiply(a, a_strides, b, b_strides, 5, c, bias, 1, beta, panel)
+                        kernels.multiply(a, a_strides, b, b_strides, 5, c, bias, 1, beta, panel, (0, m, 0, n))
                         np.testing.assert_array_equal(c, 6 + beta)
             kernels.multiply_rows(a, 5, b, bias, c)
             np.testing.assert_array_equal(c, 6)
@@ -250,57 +266,3 @@ def test_which_kernels_serve_small_products(dtype):
         made = kernels.products(dtype, n_rows, 3, (n_outputs, 1000))
         assert made.multiply == kernels.multiply.address(dtype)
         assert (made.multiply_rows, made.multiply_row, made.add_outer) == expected
-    made = kernels.products_by_blas(dtype, 7)
-    assert made[:5] == (7, kernels.multiply_by_blas.address(dtype), 0, 0, 0)
-
-
-def wide(monkeypatch, threads=2):
-    """Everything is worth all processors from now on."""
-    monkeypatch.setattr(model, "_WIDE", 0)
-    monkeypatch.setattr(model, "blas_threads", lambda: threads)
-
-
-def goes_to_blas(network):
-    return network.products.multiply == kernels.multiply_by_blas.address(network.numbers.dtype)
-
-
-@pytest.mark.parametrize(
-    ("threads", "n_samples", "expected"), [(1, 1024, False), (2, 1024, True), (2, 47, False), (2, 48, True)]
-)
-def test_which_networks_are_worth_all_processors(threads, n_samples, expected, monkeypatch):
-    """From 100 million multiplications and additions on: 48 rows of a thousand features to a thousand units."""
-    monkeypatch.setattr(model, "blas_threads", lambda: threads)
-    network = gd.Model([gd.Linear(1024, 1024), gd.ReLU(), gd.Linear(1024, 1)]).network(n_samples)
-    assert goes_to_blas(network) == expected
-
-
-@pytest.mark.parametrize(("name", "threads"), [("OPENBLAS_NUM_THREADS", 1), ("OMP_NUM_THREADS", 1)])
-def test_limits_of_the_environment_count(name, threads, monkeypatch):
-    from fastgd import threads as module
-
-    for other in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(other, raising=False)
-    assert module.blas_threads() == module.usable_processors()
-    monkeypatch.setenv(name, str(threads))
-    assert module.blas_threads() == threads
-
-
-@pytest.mark.parametrize("batch_size", [1, 7, 30, None])
-@pytest.mark.parametrize("activation", [gd.ReLU(), gd.Tanh()])
-def test_blas_trains_alike(activation, batch_size, monkeypatch):
-    """Chunks smaller than the batch too, where gradients add up."""
-    monkeypatch.setattr(gd.Model, "chunk_rows", 16)
-    X, y = normal(0, np.float64, (50, 5), (50, 2))
-    results = []
-    for is_wide in (False, True):
-        if is_wide:
-            wide(monkeypatch)
-        twin = gd.Model([gd.Linear(5, 6), activation, gd.Linear(6, 2, bias=False)], dtype="float64")
-        assert goes_to_blas(twin.network(8)) == is_wide
-        trainer = gd.Trainer(
-            twin, optimizer=gd.SGD(0.05, momentum=0.5 if batch_size == 7 else 0), batch_size=batch_size
-        )
-        history = trainer.fit(X, y, epochs=3)
-        results.append((twin.parameters, history.loss, twin.loss_and_gradient(X, y)[1], twin.predict(X)))
-    for own, blas in zip(*results, strict=True):
-        np.testing.assert_allclose(own, blas, rtol=1e-10, atol=1e-12)

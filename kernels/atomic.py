@@ -1,0 +1,62 @@
+"""What threads tell one another: numbers in memory that they read and write whole and in order."""
+
+import platform
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_PAUSE = "llvm.x86.sse2.pause" if platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"} else None
+_ALIGNMENT = types.intp.bitwidth // 8
+
+
+def _place(context, builder, array_type, array, i):
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [i])
+
+
+@intrinsic
+def load_acquire(typing_context, array, i):
+    """array[i], an int64; what another thread wrote before it released this number is seen after."""
+
+    def code(context, builder, signature, arguments):
+        place = _place(context, builder, signature.args[0], *arguments)
+        return builder.load_atomic(place, "acquire", _ALIGNMENT)
+
+    return types.int64(array, types.intp), code
+
+
+@intrinsic
+def store_release(typing_context, array, i, value):
+    """array[i] = value, an int64; who acquires it sees all that this thread wrote before."""
+
+    def code(context, builder, signature, arguments):
+        place = _place(context, builder, signature.args[0], *arguments[:2])
+        builder.store_atomic(arguments[2], place, "release", _ALIGNMENT)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.int64), code
+
+
+@intrinsic
+def add_and_fetch(typing_context, array, i, value):
+    """array[i] += value, an int64, in one piece, acquired and released; returns the result."""
+
+    def code(context, builder, signature, arguments):
+        place = _place(context, builder, signature.args[0], *arguments[:2])
+        return builder.add(builder.atomic_rmw("add", place, arguments[2], "acq_rel"), arguments[2])
+
+    return types.int64(array, types.intp, types.int64), code
+
+
+@intrinsic
+def pause(typing_context):
+    """Leave the processor's units to the other thread of its core for a moment, where it has such an instruction."""
+
+    def code(context, builder, signature, arguments):
+        if _PAUSE:
+            function_type = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, function_type, _PAUSE), [])
+        return context.get_dummy_value()
+
+    return types.void(), code

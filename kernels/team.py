@@ -1,0 +1,137 @@
+"""A team of threads that share one piece of work after another.
+
+The thread that trains, worker 0, puts a job into the team's memory and says of how many units it consists. Every worker
+first does units of its own share, so that what they write stays in the caches of its processor from job to job; then
+what is left of the others'. The units of a job must be such that it makes no difference who does them.
+
+A job costs about a microsecond, as the others wait for it with their eyes open; they do so only while a kernel that has
+work for them is running. One that the system has put to sleep holds up no more than the unit that it is at.
+"""
+
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from ._jit import inlined_kernel, kernel
+from .addressed import call_at, vector_of
+from .atomic import add_and_fetch, load_acquire, pause, store_release
+from .memory import LINE_BYTES, aligned_zeros
+
+# Places in the team's memory. What is written by several threads has a line of the cache to itself.
+_LINE = LINE_BYTES // 8
+_FINISHED, _DISMISSED = 0, _LINE
+_WORK, _N_UNITS, N_WORKERS = 2 * _LINE, 2 * _LINE + 1, 2 * _LINE + 2
+_JOB, _JOB_SIZE = 3 * _LINE, 12 * _LINE
+_REMAINING = _JOB + _JOB_SIZE
+
+
+def team_memory(n_workers: int) -> np.ndarray:
+    """The memory of a team of so many threads, the one that trains among them; (0,) for that one alone."""
+    if n_workers < 2:
+        return np.zeros(0, np.int64)
+    memory = aligned_zeros(_REMAINING + n_workers * _LINE, np.int64)
+    memory[N_WORKERS] = n_workers
+    return memory
+
+
+def compile_for(dtype: np.dtype) -> None:
+    """Compile `assist`, so that no thread has to while others wait for it."""
+    assist.compile((vector_of(types.int64), types.int64, vector_of(numba.from_dtype(dtype))))
+
+
+def gather_team(team: np.ndarray) -> None:
+    """Before threads start to assist: they stay until they are dismissed."""
+    team[_DISMISSED] = 0
+    team[_REMAINING::_LINE] = 0
+
+
+def dismiss_team(team: np.ndarray) -> None:
+    """Have `assist` return in every thread that runs it."""
+    team[_DISMISSED] = 1
+
+
+def work_types(number):
+    """The arguments of a kernel that does a unit of a job: the team, which unit, and memory of the worker's own."""
+    return vector_of(types.int64), types.int64, vector_of(number)
+
+
+@intrinsic
+def put_job(typing_context, team, job):
+    """Put what all units of a job need into the team's memory: a tuple of numbers, tuples and arrays."""
+
+    def code(context, builder, signature, arguments):
+        if context.get_abi_sizeof(arguments[1].type) > _JOB_SIZE * types.int64.bitwidth // 8:
+            raise ValueError(f"a job of the types {job} is larger than {_JOB_SIZE} numbers")
+        data = context.make_array(team)(context, builder, arguments[0]).data
+        place = builder.gep(data, [context.get_constant(types.intp, _JOB)])
+        builder.store(arguments[1], builder.bitcast(place, arguments[1].type.as_pointer()), align=LINE_BYTES)
+        return context.get_dummy_value()
+
+    return types.void(team, job), code
+
+
+def job_of(job_types):
+    """The intrinsic for what was put there, job(team, scratch).
+
+    job_types : from Numba's type of the scratch memory's numbers to the types of the tuple
+    """
+
+    @intrinsic
+    def job(typing_context, team, scratch):
+        result = types.Tuple(job_types(scratch.dtype))
+
+        def code(context, builder, signature, arguments):
+            data = context.make_array(team)(context, builder, arguments[0]).data
+            place = builder.gep(data, [context.get_constant(types.intp, _JOB)])
+            kind = context.get_value_type(result)
+            return builder.load(builder.bitcast(place, kind.as_pointer()), align=LINE_BYTES)
+
+        return result(team, scratch), code
+
+    return job
+
+
+@inlined_kernel
+def _work(team, worker, scratch):
+    """Do units of the job until there are none left: a worker's own, then the next worker's, and so on."""
+    n_workers = team[N_WORKERS]
+    for i in range(n_workers):
+        owner = (worker + i) % n_workers
+        counter = _REMAINING + owner * _LINE
+        while load_acquire(team, counter) > 0:
+            left = add_and_fetch(team, counter, -1)
+            if left >= 0:
+                call_at(team[_WORK], (team, owner * team[_N_UNITS] // n_workers + left, scratch))
+                add_and_fetch(team, _FINISHED, 1)
+
+
+@inlined_kernel
+def work_together(team, work, n_units, scratch):
+    """Do all units of the job that was put into the team's memory; returns when the last one is done.
+
+    work : int, the address of a kernel with `work_types`          scratch : of this thread
+    """
+    n_workers = team[N_WORKERS]
+    team[_WORK], team[_N_UNITS] = work, n_units
+    store_release(team, _FINISHED, 0)
+    for i in range(n_workers - 1, -1, -1):
+        n_own = (i + 1) * n_units // n_workers - i * n_units // n_workers
+        store_release(team, _REMAINING + i * _LINE, n_own)
+    _work(team, 0, scratch)
+    while load_acquire(team, _FINISHED) < n_units:
+        pause()
+
+
+@kernel
+def assist(team, worker, scratch):
+    """Take part in every job of a team until it is dismissed.
+
+    team : as `team_memory` makes it          worker : int, from 1 to below N_WORKERS; no two threads the same
+    scratch : memory of this thread's own
+    """
+    while load_acquire(team, _DISMISSED) == 0:
+        if load_acquire(team, _REMAINING + worker * _LINE) > 0:
+            _work(team, worker, scratch)
+        else:
+            pause()

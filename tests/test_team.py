@@ -1,0 +1,139 @@
+"""Teams of threads: who gets one, that they come and go, and that their number changes no bit."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import fastgd as gd
+from fastgd import kernels, model, threads
+from fastgd.kernels.product import FEW
+from fastgd.kernels.team import N_WORKERS
+from fastgd.threads import standing_by
+
+
+def n_workers(network):
+    return int(network.products.team[N_WORKERS]) if network.products.team.size else 1
+
+
+@pytest.mark.parametrize(
+    ("most", "n_samples", "expected"), [(1, 1024, 1), (2, 1024, 2), (64, 8, 8), (2, 1, 1), (64, 3, 3), (64, 1024, 64)]
+)
+def test_which_networks_get_a_team(most, n_samples, expected, monkeypatch):
+    """A thread for every two million multiplications and additions: a row of a thousand features to as many units."""
+    monkeypatch.setattr(model, "most_threads", lambda: most)
+    network = gd.Model([gd.Linear(1000, 1000), gd.ReLU(), gd.Linear(1000, 1)]).network(n_samples)
+    assert n_workers(network) == expected
+    assert len(network.products.panels) == expected - 1
+    addresses = network.products.share_product, network.products.multiply_block
+    assert [address != 0 for address in addresses] == [expected > 1] * 2
+
+
+@pytest.mark.parametrize(("n_outputs", "expected"), [(FEW - 1, 1), (FEW, 2)])
+def test_few_outputs_get_no_team(n_outputs, expected, monkeypatch):
+    monkeypatch.setattr(model, "most_threads", lambda: 2)
+    assert n_workers(gd.Model([gd.Linear(1000, n_outputs)]).network(1000)) == expected
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "NUMBA_NUM_THREADS"])
+def test_limits_of_the_environment_count(name, monkeypatch):
+    for other in threads.LIMITS:
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setattr(threads, "usable_processors", lambda: 8)
+    for value, expected in (("1", 1), ("3", 3), ("8", 8), ("9", 8), ("0", 8), ("", 8), ("many", 8), ("2,4", 8)):
+        monkeypatch.setenv(name, value)
+        assert threads.most_threads() == expected
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+    assert threads.most_threads() == 2
+
+
+def everything_shared(monkeypatch, workers):
+    """Every product is worth so many threads from now on."""
+    monkeypatch.setattr(model, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(model, "most_threads", lambda: workers)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 30, None])
+@pytest.mark.parametrize("activation", [gd.ReLU(), gd.Tanh()])
+def test_any_number_of_threads_trains_to_the_same_bits(activation, batch_size, dtype, monkeypatch):
+    """Products on both sides of what is worth sharing; chunks smaller than the batch too, where gradients add up."""
+    monkeypatch.setattr(gd.Model, "chunk_rows", 20)
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((70, 300)).astype(dtype), rng.standard_normal((70, 2)).astype(dtype)
+    results = []
+    for workers in (1, 2, 3):
+        everything_shared(monkeypatch, workers)
+        twin = gd.Model([gd.Linear(300, 130), activation, gd.Linear(130, 2, bias=False)], dtype=dtype)
+        assert n_workers(twin.network(8)) == workers
+        momentum = 0.5 if batch_size == 7 else 0
+        trainer = gd.Trainer(twin, optimizer=gd.SGD(1e-3, momentum=momentum), batch_size=batch_size)
+        history = trainer.fit(X, y, epochs=2)
+        results.append((twin.parameters, history.loss, twin.loss_and_gradient(X, y)[1], twin.predict(X)))
+    for alone, *others in zip(*results, strict=True):
+        for other in others:
+            np.testing.assert_array_equal(alone, other)
+
+
+def product_and_operands(workers):
+    made = kernels.products(np.dtype("float64"), 1, 30, n_workers=workers)
+    rng = np.random.default_rng(0)
+    # Small integers: every order of adding them up is exact.
+    a, b = (rng.integers(-9, 10, shape).astype(float) for shape in ((100, 30), (30, 90)))
+    c = np.empty((100, 90))
+    rest = np.empty(0), 1.0, 0.0, made.panel, made.team, made.multiply, made.multiply_block
+    share = kernels.share_product.bound(a.ravel(), (30, 1), b.ravel(), (90, 1), 30, c, *rest)
+    return made, share, c, a @ b
+
+
+def test_a_team_whose_others_sleep_gets_its_work_done():
+    _, share, c, expected = product_and_operands(3)
+    share()
+    np.testing.assert_array_equal(c, expected)
+
+
+def test_one_job_after_another():
+    """Thousands of small jobs: one that a worker took twice, or not at all, or before it was ready would show."""
+    made, share, c, expected = product_and_operands(3)
+    with standing_by(made):
+        for _ in range(3000):
+            c[:] = np.nan
+            share()
+            np.testing.assert_array_equal(c, expected)
+
+
+def test_threads_go_when_the_work_ends():
+    made, share, _, _ = product_and_operands(3)
+    before = threading.active_count()
+
+    def interrupted():
+        with standing_by(made):
+            assert threading.active_count() == before + 2
+            share()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert threading.active_count() == before
+    with standing_by(made):
+        assert threading.active_count() == before + 2
+    assert threading.active_count() == before
+
+
+def test_a_thread_that_cannot_start_is_done_without(monkeypatch):
+    """Where the number of processes is limited, for instance."""
+    made, share, c, expected = product_and_operands(3)
+    before = threading.active_count()
+    start, n_starts = threading.Thread.start, iter([True, False])
+
+    def start_or_not(thread):
+        if not next(n_starts):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_not)
+    with standing_by(made):
+        assert threading.active_count() == before + 1
+        share()
+    np.testing.assert_array_equal(c, expected)
+    assert threading.active_count() == before
