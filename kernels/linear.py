@@ -6,7 +6,14 @@ See `fastgd.kernels` for the conventions.
 from ._jit import inlined_kernel
 from .addressed import call_at
 from .product import FAR_APART, FEW, product
-from .views import matrix, read_only_span, read_only_vector, vector
+from .views import matrix, read_only_span, read_only_vector
+
+
+@inlined_kernel
+def is_few(n_out, products):
+    """Whether the products of a layer have so few rows or outputs that tiles are not worth it."""
+    # Not by a chunk's own rows: a last one of few would be rounded otherwise where the weights are turned.
+    return products.multiply_few != 0 and min(products.n_rows, n_out) < FEW
 
 
 @inlined_kernel
@@ -20,8 +27,7 @@ def linear_forward(x, weight, is_turned, bias, out, products):
     """
     n_in = x.shape[1]
     a, b, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)
-    # Not by this chunk's own rows: a last one of few would be rounded otherwise where the weights are turned.
-    if products.multiply_rows != 0 and min(products.n_rows, weight.shape[0]) < FEW:
+    if is_few(weight.shape[0], products):
         call_at(products.multiply_rows, (a, n_in, b, shift, out))
     else:
         one, zero = out.dtype.type(1), out.dtype.type(0)
@@ -39,8 +45,8 @@ def linear_backward_input(d_out, weight, d_x, products):
     n_out, n_in = weight.shape
     one, zero = d_x.dtype.type(1), d_x.dtype.type(0)
     a, b, none = read_only_vector(d_out), read_only_vector(weight), read_only_span(d_out, 0, 0)
-    if d_out.shape[0] == 1 and products.multiply_row != 0:
-        call_at(products.multiply_row, (a, b, vector(d_x)))
+    if is_few(n_out, products):
+        call_at(products.multiply_few, (a, (n_out, 1), b, n_out, one, zero, d_x))
     else:
         product(a, (n_out, 1), b, (n_in, 1), n_out, d_x, none, (one, zero), products)
 
@@ -57,8 +63,8 @@ def linear_backward_parameters(d_out, x, is_turned, alpha, beta, d_weight, d_bia
     d_weight : (n_out, n_in), modified in place, not read where beta is zero
     d_bias : (n_out,), the same, or (0,) for a layer without bias          products : Products
     """
-    n_samples, m = d_out.shape
-    n = x.shape[1]
+    n_samples, n_out = d_out.shape
+    m, n = n_out, x.shape[1]
     a, b, none = read_only_vector(d_out), read_only_vector(x), read_only_span(d_out, 0, 0)
     if d_bias.size:
         call_at(products.sum_rows, (a, alpha, beta, d_bias))
@@ -67,6 +73,8 @@ def linear_backward_parameters(d_out, x, is_turned, alpha, beta, d_weight, d_bia
     result = matrix(d_weight, 0, m, n)
     if n_samples == 1 and products.add_outer != 0:
         call_at(products.add_outer, (a, b, alpha, beta, result))
+    elif is_few(n_out, products):
+        call_at(products.multiply_few, (a, (1, m), b, n_samples, alpha, beta, result))
     else:
         source, place = a, (1, m)
         if products.transpose != 0 and not is_turned and m >= FAR_APART:

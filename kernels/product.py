@@ -47,7 +47,7 @@ class Products(NamedTuple):
 
     n_rows : of the largest chunk
     share_product, multiply_block : zero where no product is worth a team
-    multiply_rows, multiply_row, add_outer : zero where no product is small enough for them
+    multiply_rows, multiply_few, add_outer : zero where no product is small enough for them
     transpose : zero where no layer has `FAR_APART` outputs, or where there is one row
     panel : (size,), scratch
     transposed : scratch for the outputs of a layer, transposed, where one is so wide; else (0, 0)
@@ -59,7 +59,7 @@ class Products(NamedTuple):
     share_product: int
     multiply_block: int
     multiply_rows: int
-    multiply_row: int
+    multiply_few: int
     add_outer: int
     sum_rows: int
     transpose: int
@@ -80,6 +80,7 @@ def products(
     n_fewest, n_widest = n_outputs
     is_wide = n_widest >= FAR_APART and n_rows > 1
     length, width = (-(-n // MOST_LANES) * MOST_LANES if is_wide else 0 for n in (n_widest, n_rows))
+    is_few = min(n_rows, n_fewest) < FEW
     is_team, size = n_workers > 1, panel_size(n_products)
     if is_team:
         compile_for(dtype)
@@ -88,8 +89,8 @@ def products(
         multiply.address(dtype),
         share_product.address(dtype) if is_team else 0,
         multiply_block.address(dtype) if is_team else 0,
-        multiply_rows.address(dtype) if min(n_rows, n_fewest) < FEW else 0,
-        multiply_row.address(dtype) if n_rows == 1 else 0,
+        multiply_rows.address(dtype) if is_few else 0,
+        multiply_few.address(dtype) if is_few else 0,
         add_outer.address(dtype) if n_rows == 1 else 0,
         sum_rows.address(dtype),
         transpose.address(dtype) if is_wide else 0,
@@ -329,36 +330,52 @@ def multiply_rows(a, n_products, b, bias, c):
             flat[i * step + j3 * stride] = total(s3 + load(bias, i * shift + j3 * shifts, has_bias, zero))
 
 
-def _multiply_row_types(number):
-    return read_only_vector_of(number), read_only_vector_of(number), vector_of(number)
+def _multiply_few_types(number):
+    given, strides = read_only_vector_of(number), types.UniTuple(types.int64, 2)
+    return given, strides, given, types.int64, number, number, matrix_of(number)
 
 
-@addressed_kernel(_multiply_row_types)
-def multiply_row(a, b, c):
-    """c = a b,  a row times a matrix.
+@inlined_kernel
+def add_sums(c, place, n, read, alphas, sums, betas):
+    """c = betas c + alphas sums  for n lanes from a place on; c counts for zero where `read` is zero, not one."""
+    before = load(c, place, read * n, c.dtype.type(0))
+    store(c, place, n, betas * before + alphas * sums)
 
-    a : (m,)          b : (m · n,), row by row          c : (n,), overwritten
+
+@addressed_kernel(_multiply_few_types)
+def multiply_few(a, a_strides, b, n_products, alpha, beta, c):
+    """c = beta c + alpha a b,  row by row of c: for few rows or few products.
+
+    a : flat          a_strides : a pair of ints: a[i, k] stands at place i · a_strides[0] + k · a_strides[1]
+    b : (n_products · n,), row by row          n_products : int          alpha, beta : scalars
+    c : (m, n), modified in place; not read where beta is zero
     """
+    count = lane_count(alpha)
+    m, n = c.shape
+    row, step = a_strides
     zero = c.dtype.type(0)
-    count = lane_count(zero)
-    n_full = c.size // (4 * count) * (4 * count)
-    for j in range(0, n_full, 4 * count):
-        s0 = s1 = s2 = s3 = everywhere(zero)
-        for k in range(a.size):
-            x, place = everywhere(element(a, k)), k * c.size + j
-            s0 += x * load(b, place, count, zero)
-            s1 += x * load(b, place + count, count, zero)
-            s2 += x * load(b, place + 2 * count, count, zero)
-            s3 += x * load(b, place + 3 * count, count, zero)
-        store(c, j, count, s0)
-        store(c, j + count, count, s1)
-        store(c, j + 2 * count, count, s2)
-        store(c, j + 3 * count, count, s3)
-    for j in range(n_full, c.size, count):
-        s0, n = everywhere(zero), c.size - j
-        for k in range(a.size):
-            s0 += everywhere(element(a, k)) * load(b, k * c.size + j, n, zero)
-        store(c, j, n, s0)
+    flat, alphas, betas = vector(c), everywhere(alpha), everywhere(beta)
+    read = 1 if beta != 0 else 0
+    n_full = n // (4 * count) * (4 * count)
+    for i in range(m):
+        for j in range(0, n_full, 4 * count):
+            s0 = s1 = s2 = s3 = everywhere(zero)
+            for k in range(n_products):
+                x, place = everywhere(element(a, i * row + k * step)), k * n + j
+                s0 += x * load(b, place, count, zero)
+                s1 += x * load(b, place + count, count, zero)
+                s2 += x * load(b, place + 2 * count, count, zero)
+                s3 += x * load(b, place + 3 * count, count, zero)
+            place = i * n + j
+            add_sums(flat, place, count, read, alphas, s0, betas)
+            add_sums(flat, place + count, count, read, alphas, s1, betas)
+            add_sums(flat, place + 2 * count, count, read, alphas, s2, betas)
+            add_sums(flat, place + 3 * count, count, read, alphas, s3, betas)
+        for j in range(n_full, n, count):
+            s0, rest = everywhere(zero), min(n - j, count)
+            for k in range(n_products):
+                s0 += everywhere(element(a, i * row + k * step)) * load(b, k * n + j, rest, zero)
+            add_sums(flat, i * n + j, rest, read, alphas, s0, betas)
 
 
 @inlined_kernel

@@ -224,7 +224,7 @@ adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
 CALLS = {
     kernels.multiply: (f, (8, 1), f, (8, 1), 8, h, f[:8], 1, 0, panel, (0, 8, 0, 8)),
     kernels.multiply_rows: (f, 8, f, f[:8], h),
-    kernels.multiply_row: (f[:8], f, f[:8].copy()),
+    kernels.multiply_few: (f, (8, 1), f, 8, 1, 1, h),
     kernels.add_outer: (f[:8], f[:8], 1, 1, h),
     kernels.relu_forward: (g, 0, (0, 0, 0, 0), mask),
     kernels.relu_backward: (f, mask, 0, g),

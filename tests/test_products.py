@@ -83,6 +83,15 @@ class Case(NamedTuple):
         assert_untouched_around(panel)
         return result
 
+    def by_multiply_few(self):
+        (m, n_products), n = self.a.shape, self.b.shape[1]
+        alpha, beta = self.factors
+        c = guarded(self.before if beta else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
+        a, strides = (self.a.T, (1, m)) if self.a_by_columns else (self.a, (n_products, 1))
+        kernels.multiply_few(guarded(a), strides, guarded(self.b), n_products, alpha, beta, c)
+        assert_untouched_around(c)
+        return c
+
     def by_a_team(self, n_workers):
         made = kernels.products(self.a.dtype, 1, self.a.shape[1], n_workers=n_workers)
         with standing_by(made):
@@ -198,8 +207,12 @@ for dtype in (np.float32, np.float64):
                 c[:] = 1
                 kernels.add_outer(a[-m:], b[-n:], 1, beta, c)
                 np.testing.assert_array_equal(c, 1 + beta)
+            for beta in (0, 1):
+                c[:] = 1
+                kernels.multiply_few(a, (1, m), b, 5, 1, beta, c)
+                np.testing.assert_array_equal(c, 5 + beta)
             c[:] = 1
-            kernels.multiply_row(a[-m:], c.ravel(), bias)
+            kernels.multiply_few(a[-m:], (m, 1), c.ravel(), m, 1, 0, bias.reshape(1, n))
             np.testing.assert_array_equal(bias, m)
 """
 
@@ -240,29 +253,26 @@ def test_sum_rows(dtype, m, n, factors, seed):
     assert_untouched_around(c)
 
 
-@given(DTYPES, ROWS, st.integers(1, 200), SEEDS)
-def test_multiply_row(dtype, m, n, seed):
-    a, b = normal(seed, dtype, m, (m, n))
-    c = guarded(np.full(n, np.nan, dtype), SENTINEL)
-    kernels.multiply_row(guarded(a), guarded(b), c)
-    np.testing.assert_allclose(c, a.astype(float) @ b, rtol=0, atol=4 * rounding(dtype, m))
-    assert_untouched_around(c)
+@given(DTYPES, ROWS, ROWS, st.integers(1, 200), FACTORS, st.booleans(), SEEDS)
+def test_multiply_few(dtype, m, n_products, n, factors, a_by_columns, seed):
+    case = Case(*operands_of(dtype, m, n_products, n, False, seed), factors, a_by_columns, False)
+    np.testing.assert_allclose(case.by_multiply_few(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_which_kernels_serve_small_products(dtype):
     """None but `multiply` is compiled where all products are large enough for it."""
-    rows, row, outer = (k.address(dtype) for k in (kernels.multiply_rows, kernels.multiply_row, kernels.add_outer))
+    rows, few, outer = (k.address(dtype) for k in (kernels.multiply_rows, kernels.multiply_few, kernels.add_outer))
     cases = {
-        (1, FEW): (rows, row, outer),
-        (2, FEW): (rows, 0, 0),
-        (FEW - 1, FEW): (rows, 0, 0),
+        (1, FEW): (rows, few, outer),
+        (2, FEW): (rows, few, 0),
+        (FEW - 1, FEW): (rows, few, 0),
         (FEW, FEW): (0, 0, 0),
-        (FEW, FEW - 1): (rows, 0, 0),
-        (1000, 1): (rows, 0, 0),
+        (FEW, FEW - 1): (rows, few, 0),
+        (1000, 1): (rows, few, 0),
         (1000, 1000): (0, 0, 0),
     }
     for (n_rows, n_outputs), expected in cases.items():
         made = kernels.products(dtype, n_rows, 3, (n_outputs, 1000))
         assert made.multiply == kernels.multiply.address(dtype)
-        assert (made.multiply_rows, made.multiply_row, made.add_outer) == expected
+        assert (made.multiply_rows, made.multiply_few, made.add_outer) == expected
