@@ -172,14 +172,16 @@ def train_neuron_in_batches(n_features: int, batch_size: int, n_samples: int) ->
     subject = Subject((n_features, 1), batch_size, n_samples)
     progress, vectors = np.zeros(3), subject.vectors()
     rules = LOSS, subject.rule(keeps_gradient=False), RATES
-    neuron = kernels.LinearNeuron(n_features)
+    neuron, scratch = kernels.LinearNeuron(n_features), aligned_empty(n_features + MOST_LANES, np.float32)
+    pattern = kernels.ByFours() if n_features <= 60 else kernels.RowByRow()
     # As the NumPy network: without the ReLU.
     layers = subject.python[:-1]
     rows = kernels.Rows(subject.X, subject.y, NO_WEIGHTS)
 
     def fastgd():
         progress[:] = 0
-        kernels.train_neuron_in_batches(neuron, vectors, *rules, rows, (batch_size, 0, n_samples), batch_size, progress)
+        batch = batch_size, 0, n_samples
+        kernels.train_neuron_in_batches(pattern, neuron, vectors, scratch, *rules, rows, batch, batch_size, progress)
         return progress[0] / n_samples, subject.parameters
 
     def numpy():

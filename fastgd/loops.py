@@ -24,7 +24,10 @@ from fastgd.threads import standing_by
 Regularization = kernels.NoRegularization | kernels.Regularization
 
 # The work on a longer row outlasts the wait for the row before, and needs no look-ahead.
-_BYTES_OF_A_NARROW_ROW = 512
+_BYTES_OF_A_NARROW_ROW = 640
+
+# In batches nothing waits, and of longer rows the scalar work after each is small.
+_BYTES_ADDED_BY_FOURS = 240
 
 # A first layer of more weights leaves the first cache, and lying column by column it is slower there.
 _BYTES_TO_TURN = 1 << 16
@@ -207,14 +210,19 @@ class NeuronLoop:
         self.period, self.unit = task.batch_rows, task.chunk_rows
         self._task = task
         self._neuron = _neuron(task)
+        row_bytes = task.model.in_features * task.model.dtype.itemsize
+        self._pattern = kernels.ByFours() if row_bytes <= _BYTES_ADDED_BY_FOURS else kernels.RowByRow()
+        self._gradient = _lanes_more(task.model)
         self._rule = task.rule(keeps_gradient=False)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
         task = self._task
         kernels.train_neuron_in_batches(
+            self._pattern,
             self._neuron,
             task.vectors,
+            self._gradient,
             task.loss,
             self._rule,
             rates,
@@ -238,7 +246,7 @@ class OnlineNeuronLoop:
         self.period = self.unit = ROWS_AT_ONCE if by_fours else 1
         self._task = task
         self._neuron = _neuron(task)
-        self._weight = aligned_empty(task.model.in_features + MOST_LANES, task.model.dtype)
+        self._weight = _lanes_more(task.model)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
@@ -261,6 +269,11 @@ class OnlineNeuronLoop:
     def may_hide_bad_rows(self, block: Block) -> bool:
         """As `Loop` says."""
         return False
+
+
+def _lanes_more(model: Model) -> np.ndarray:
+    """Scratch for numbers of all features, and what whole registers may write behind them."""
+    return aligned_empty(model.in_features + MOST_LANES, model.dtype)
 
 
 def _neuron(task: Task) -> kernels.LinearNeuron | kernels.ReLUNeuron:

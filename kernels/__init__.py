@@ -38,7 +38,7 @@ from .network import (
     train_network,
 )
 from .neuron import LinearNeuron, ReLUNeuron, Rows, train_neuron_by_fours, train_neuron_row_by_row
-from .neuron_batches import train_neuron_in_batches
+from .neuron_batches import ByFours, RowByRow, train_neuron_in_batches
 from .normalized import observe_features
 from .online_network import train_network_online
 from .order import InOrder, Shuffled
@@ -64,6 +64,7 @@ from .vectors import Vectors
 
 __all__ = [
     "UPDATES",
+    "ByFours",
     "HalfPrecision",
     "InOrder",
     "Layout",
@@ -73,6 +74,7 @@ __all__ = [
     "Products",
     "ReLUNeuron",
     "Regularization",
+    "RowByRow",
     "Rows",
     "Shuffled",
     "UpdateRule",

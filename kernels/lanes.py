@@ -33,7 +33,6 @@ from numba.extending import (
 
 from .llvm import (
     BYTES,
-    Locality,
     address_of,
     everywhere_in,
     first_lanes,
@@ -243,14 +242,25 @@ def clipped(typing_context, lanes, limit):
 
 @intrinsic
 def prefetch(typing_context, array, begin):
-    """Ask for the memory at an element, which may lie beyond the array's end, in the second-level cache."""
+    """Ask for the memory at an element, which may lie beyond the array's end."""
 
     def code(context, builder, signature, arguments):
         address, _ = address_of(context, builder, array, *arguments)
-        prefetch_at(builder, address, Locality.SECOND_CACHE)
+        prefetch_at(builder, address)
         return context.get_dummy_value()
 
     return types.void(array, types.intp), code
+
+
+@intrinsic
+def elements_in(typing_context, array, n_bytes):
+    """How many of an array's elements so many bytes hold."""
+    size = _dtype_of(array).bitwidth // 8
+
+    def code(context, builder, signature, arguments):
+        return builder.sdiv(arguments[1], context.get_constant(types.intp, size))
+
+    return types.intp(array, types.intp), code
 
 
 @intrinsic

@@ -1,17 +1,97 @@
 """The training loop of a single output neuron on batches of rows, for every optimiser and regularisation.
 
-As in `neuron.py`, the rows stay where they are. One pass adds four of them to the gradient and multiplies the weights
-with the next four: so new rows are on their way at any time, and each is needed twice within a short while.
+As in `neuron.py`, the rows stay where they are. One pass adds rows to the gradient and multiplies the weights with the
+next ones, so that memory is read without a pause, and each row is needed twice within a short while. Wide rows come one
+by one: that is how memory is read fastest. Narrow ones come in fours, for fewer loads and stores.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
-from ._jit import inlined_kernel, kernel
+from ._jit import by_type, inlined_kernel, kernel
 from .addressed import call_at
 from .lanes import lane_count, lanes_for, load, prefetch, spread, store, total
-from .neuron import ROWS_AT_ONCE, respond
+from .neuron import ROW_AHEAD, ROWS_AT_ONCE, four_ahead, respond
 from .order import look_ahead, n_samples_of, row
 from .views import element, vector
+
+
+class RowByRow(NamedTuple):
+    """One row in a pass."""
+
+
+class ByFours(NamedTuple):
+    """Four rows in a pass."""
+
+
+@inlined_kernel
+def pass_of_one(weight, gradient, X, j, n, share, before, begin, z):
+    """Add a row times its share to lanes j to j + n of the gradient and return z and their product with another."""
+    count = lane_count(share)
+    store(gradient, j, count, load(gradient, j, count, share) + share * load(X, before + j, n, share))
+    return z + load(weight, j, n, share) * load(X, begin + j, n, share)
+
+
+@inlined_kernel
+def pass_over_row(weight, gradient, X, n_features, share, before, begin, ahead):
+    """Add a row times its share to the gradient and return the weights' product with another.
+
+    before, begin : where the rows begin          ahead : where one begins that will be needed, to ask for it
+    share : lanes          gradient : (n_features and at least the lanes more,)
+    """
+    none = lanes_for(X, weight.dtype.type(0))
+    count = lane_count(none)
+    n_pairs = n_features // (2 * count) * (2 * count)
+    # Two sums side by side, as each has to wait for itself.
+    even, odd = none, none
+    for j in range(0, n_pairs, 2 * count):
+        even = pass_of_one(weight, gradient, X, j, count, share, before, begin, even)
+        prefetch(X, ahead + j)
+        odd = pass_of_one(weight, gradient, X, j + count, count, share, before, begin, odd)
+    for j in range(n_pairs, n_features, count):
+        even = pass_of_one(weight, gradient, X, j, n_features - j, share, before, begin, even)
+    # A line that no step of the loop has asked for, as rows begin anywhere in one.
+    prefetch(X, ahead + n_features - 1)
+    return total(even + odd)
+
+
+@inlined_kernel
+def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, first, last, scale, scratch, gradient):
+    """As `add_chunk`, for wide rows."""
+    number = parameters.dtype.type
+    zero = number(0)
+    X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
+    n_features = neuron.n_features
+    weight, bias_size = parameters[:n_features], parameters.size - n_features
+    bias = parameters[n_features] if bias_size else zero
+    none = lanes_for(X, zero)
+    scratch[:] = 0
+    loss_sum, weights, trace, d_bias, v = 0.0, 0.0, zero, zero, number(1)
+    share = none
+    before = row(order, first) * n_features
+    for i in range(first, last):
+        t = row(order, i)
+        begin, ahead = t * n_features, look_ahead(order, i, n_features, X, targets, ROW_AHEAD)
+        z = pass_over_row(weight, scratch, X, n_features, share, before, begin, ahead) + bias
+        if sample_weight.size:
+            v = element(sample_weight, t)
+        value, d = respond(neuron, loss, z, element(targets, t), v)
+        loss_sum += value
+        weights += abs(v)
+        # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
+        trace += z * zero
+        d *= scale
+        d_bias += d
+        share = spread(none, d)
+        before = begin
+    # A last pass for its row alone.
+    pass_over_row(weight, scratch, X, n_features, share, before, before, before)
+    for j in range(n_features):
+        gradient[j] += scratch[j]
+    if bias_size:
+        gradient[n_features] += d_bias
+    return loss_sum + trace, weights
 
 
 @inlined_kernel
@@ -45,8 +125,8 @@ def pass_of_fours(weight, gradient, X, j, n, shares, before, places, ahead, sums
 
 
 @inlined_kernel
-def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
-    """Add the gradient of samples first to last, times scale; return their sums of losses and of weights' sizes."""
+def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, first, last, scale, scratch, gradient):
+    """As `add_chunk`, for narrow rows."""
     number = parameters.dtype.type
     zero = number(0)
     X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
@@ -72,8 +152,7 @@ def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
         i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
         t0, t1, t2, t3 = row(order, i), row(order, i1), row(order, i2), row(order, i3)
         places = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
-        h0, h1 = look_ahead(order, i, n_features, targets), look_ahead(order, i1, n_features, targets)
-        h2, h3 = look_ahead(order, i2, n_features, targets), look_ahead(order, i3, n_features, targets)
+        h0, h1, h2, h3 = four_ahead(order, (i, i1, i2, i3), n_features, X, targets)
         sums = (none, none, none, none)
         for j in range(0, n_full, count):
             sums = pass_of_fours(weight, gradient, X, j, count, shares, before, places, (h0, h1), sums)
@@ -113,11 +192,22 @@ def add_chunk(neuron, parameters, loss, rows, first, last, scale, gradient):
     return loss_sum + trace, weights
 
 
+@by_type({RowByRow: add_chunk_row_by_row, ByFours: add_chunk_by_fours})
+def add_chunk(kernel):
+    """Add the gradient of samples first to last, times scale; return their sums of losses and of weights' sizes."""
+    return lambda pattern, neuron, parameters, loss, rows, first, last, scale, scratch, gradient: kernel(
+        pattern, neuron, parameters, loss, rows, first, last, scale, scratch, gradient
+    )
+
+
 @kernel
-def train_neuron_in_batches(neuron, vectors, loss, rule, rates, rows, batch, chunk_rows, progress):
+def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates, rows, batch, chunk_rows, progress):
     """Train on consecutive samples of an epoch, one update after each batch; a batch of weight zero counts for nothing.
 
+    pattern : RowByRow or ByFours
     neuron : LinearNeuron or ReLUNeuron          vectors : Vectors, modified in place
+    scratch : (n_features and at least the lanes more,): a load from where fewer lanes than all were just stored would
+        have to wait for them
     loss : a record of `loss.py` that is summed over outputs
     rule : UpdateRule, of an optimiser that observes nothing
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
@@ -136,8 +226,9 @@ def train_neuron_in_batches(neuron, vectors, loss, rule, rates, rows, batch, chu
         # A long sum of small terms is more exact as a sum of sums.
         gradient = vectors.chunk_gradient if done else vectors.gradient
         gradient[:] = 0
+        scale = dtype.type(1.0 / batch_rows)
         losses, weight = add_chunk(
-            neuron, vectors.parameters, loss, rows, start, stop, dtype.type(1.0 / batch_rows), gradient
+            pattern, neuron, vectors.parameters, loss, rows, start, stop, scale, scratch, gradient
         )
         progress[0] += losses
         progress[2] += weight

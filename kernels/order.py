@@ -5,11 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import by_type, inlined_kernel
-from .lanes import prefetch
+from .lanes import elements_in, prefetch
 from .views import element
-
-# How far ahead rows are asked for that come in order.
-_ELEMENTS_AHEAD = 8192
 
 
 class InOrder(NamedTuple):
@@ -60,18 +57,21 @@ def row(kernel):
 
 
 @inlined_kernel
-def look_ahead_in_order(order, i, n_features, targets):
+def look_ahead_in_order(order, i, n_features, X, targets, n_bytes):
     # Targets in order come anyway.
-    return i * n_features + _ELEMENTS_AHEAD
+    return i * n_features + elements_in(X, n_bytes)
 
 
 @inlined_kernel
-def look_ahead_shuffled(order, i, n_features, targets):
+def look_ahead_shuffled(order, i, n_features, X, targets, n_bytes):
     prefetch(targets, element(order.later, i))
     return element(order.later, i) * n_features
 
 
 @by_type({InOrder: look_ahead_in_order, Shuffled: look_ahead_shuffled})
 def look_ahead(kernel):
-    """Return where a row begins in X that is needed some time after the i-th sample's, and ask for its target."""
-    return lambda order, i, n_features, targets: kernel(order, i, n_features, targets)
+    """Return where a row begins in X that is needed some time after the i-th sample's, and ask for its target.
+
+    n_bytes : how far ahead rows are that come in order
+    """
+    return lambda order, i, n_features, X, targets, n_bytes: kernel(order, i, n_features, X, targets, n_bytes)

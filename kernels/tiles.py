@@ -7,7 +7,6 @@ from numba.extending import intrinsic
 from .lanes import Lanes, register_count
 from .llvm import (
     INDEX,
-    Locality,
     address_of,
     bytes_of,
     call,
@@ -108,7 +107,7 @@ def _multiply(n_vectors):
             for row in rows:
                 for v in range(n_vectors):
                     place = builder.add(builder.mul(c_row, row), _index(v * count))
-                    prefetch_at(builder, builder.gep(c_address, [place]), Locality.FIRST_CACHE)
+                    prefetch_at(builder, builder.gep(c_address, [place]))
 
             results = _sums_of_products(builder, vector, n_vectors, (a_address, a_places, a_step), panel, n_products)
             alphas, betas = everywhere_in(builder, alpha, count), everywhere_in(builder, beta, count)

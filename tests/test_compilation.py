@@ -98,10 +98,11 @@ def test_one_specialisation_per_dtype_serves_every_network():
         assert len(loop.signatures) == 2
 
 
-def test_one_specialisation_serves_every_neuron_in_an_order(dtype):
+@pytest.mark.parametrize("widths", [(1, 7, 30), (61, 200, 300)], ids=["narrow", "wide"])
+def test_one_specialisation_serves_every_neuron_in_an_order(widths, dtype):
     loops = kernels.train_neuron_by_fours, kernels.train_neuron_row_by_row, kernels.train_neuron_in_batches
     counts = []
-    for n_features, n_samples in ((1, 6), (7, 40), (300, 9)):
+    for n_features, n_samples in zip(widths, (6, 40, 9), strict=True):
         X, y = np.ones((n_samples, n_features), dtype), np.ones(n_samples)
         for batch_size in (1, 3, None):
             for weight in (None, y):
@@ -110,7 +111,7 @@ def test_one_specialisation_serves_every_neuron_in_an_order(dtype):
                     optimizer = gd.SGD(1e-3 if weight is None else gd.schedules.InverseScaling(1e-3))
                     trainer = gd.Trainer(model, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
                     trainer.fit(X, y, sample_weight=weight)
-        counts.append([len(loop.signatures) for loop in loops[::2]])
+        counts.append([len(loop.signatures) for loop in loops])
     assert counts[0] == counts[1] == counts[2]
 
 
@@ -187,7 +188,7 @@ def test_eight_processes_start_at_once_on_an_empty_cache(tmp_path):
         assert len({out for out, _ in results[1::2]}) == 1
 
 
-@pytest.mark.parametrize("loop", ["by_fours", "row_by_row", "in_batches"])
+@pytest.mark.parametrize("loop", ["by_fours", "row_by_row", "in_batches_by_fours", "in_batches_row_by_row"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1])
 @pytest.mark.parametrize("n_samples", [4, 8])
 def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, dtype):
@@ -199,12 +200,14 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, dtype
     loss, regularization, rates = HalfSquaredError(), kernels.NoRegularization(), np.zeros(1)
     rows = kernels.Rows(*map(read_only, (X, y, none)))
     parameters, progress = np.array([-1], dtype), np.zeros(3)
-    if loop == "in_batches":
+    if loop.startswith("in_batches"):
+        by_fours = loop.endswith("by_fours")
         states = np.empty((0, 1), dtype)
         vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, np.zeros(10), none, none)
         rule = kernels.update_rule(PlainSGD(), regularization, np.array([[0, 1, 1]]), X.dtype, keeps_gradient=True)
         batch = (2, 0, n_samples)
-        kernels.train_neuron_in_batches(neuron, vectors, loss, rule, rates, rows, batch, 4, progress)
+        pattern, scratch = kernels.ByFours() if by_fours else kernels.RowByRow(), np.full(1 + MOST_LANES, np.nan, dtype)
+        kernels.train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates, rows, batch, 4, progress)
     else:
         kernel = getattr(kernels, f"train_neuron_{loop}")
         weight = np.full(1 + MOST_LANES, np.nan, dtype)

@@ -32,22 +32,22 @@ def fit(calls, n_features=5, dtype="float32", layers=(), head=None, source=None,
 FOURS, ROWS, BATCHES, NETWORK = LOOPS
 L1 = {"alpha": 0.1, "l1_ratio": 0.5}
 RULES = {
-    "128 features in float32 are narrow": ({"n_features": 128}, FOURS),
-    "129 are wide": ({"n_features": 129}, ROWS),
-    "64 features in float64 are narrow": ({"n_features": 64, "dtype": "float64"}, FOURS),
-    "65 are wide": ({"n_features": 65, "dtype": "float64"}, ROWS),
-    "the model's dtype counts, not the data's": ({"n_features": 128, "source": "float64"}, FOURS),
-    "nor a narrow one": ({"n_features": 65, "dtype": "float64", "source": "uint8"}, ROWS),
+    "160 features in float32 are narrow": ({"n_features": 160}, FOURS),
+    "161 are wide": ({"n_features": 161}, ROWS),
+    "80 features in float64 are narrow": ({"n_features": 80, "dtype": "float64"}, FOURS),
+    "81 are wide": ({"n_features": 81, "dtype": "float64"}, ROWS),
+    "the model's dtype counts, not the data's": ({"n_features": 160, "source": "float64"}, FOURS),
+    "nor a narrow one": ({"n_features": 81, "dtype": "float64", "source": "uint8"}, ROWS),
     "one feature": ({"n_features": 1}, FOURS),
     "a ReLU": ({"layers": [gd.ReLU()]}, FOURS),
-    "a wide ReLU": ({"layers": [gd.ReLU()], "n_features": 129}, ROWS),
+    "a wide ReLU": ({"layers": [gd.ReLU()], "n_features": 161}, ROWS),
     "batches of two": ({"batch_size": 2}, BATCHES),
-    "wide batches of two": ({"batch_size": 2, "n_features": 129}, BATCHES),
+    "wide batches of two": ({"batch_size": 2, "n_features": 161}, BATCHES),
     "full batch": ({"batch_size": None}, BATCHES),
     "full batch of one row": ({"batch_size": None, "n_samples": 1}, ROWS),
     "batches larger than one row": ({"batch_size": 9, "n_samples": 1}, ROWS),
     "an L2 penalty": ({"alpha": 0.1}, FOURS),
-    "a wide L2 penalty": ({"alpha": 0.1, "n_features": 129}, ROWS),
+    "a wide L2 penalty": ({"alpha": 0.1, "n_features": 161}, ROWS),
     "an L1 penalty": ({**L1}, ROWS),
     "an L1 penalty of strength zero": ({"alpha": 0.0, "l1_ratio": 1.0}, FOURS),
     "an L1 penalty in batches": ({**L1, "batch_size": 2}, BATCHES),
@@ -71,7 +71,7 @@ RULES = {
     "tanh": ({"layers": [gd.Tanh()]}, NETWORK),
     "a ReLU in front": ({"head": gd.ReLU()}, NETWORK),
     "standardised features": ({"head": gd.Standardize(5), "source": "uint8"}, FOURS),
-    "standardised wide features": ({"head": gd.Standardize(129), "n_features": 129}, ROWS),
+    "standardised wide features": ({"head": gd.Standardize(161), "n_features": 161}, ROWS),
     "standardised batches": ({"head": gd.Standardize(5), "batch_size": 2}, BATCHES),
 }
 
@@ -81,6 +81,17 @@ RULES = {
 def test_choice(rule, shuffle, calls):
     settings, loop = RULES[rule]
     assert fit(calls, shuffle=shuffle, **settings)[0] == loop
+
+
+@pytest.mark.parametrize(("dtype", "widest_narrow"), [("float32", 60), ("float64", 30)])
+def test_batches_of_narrow_rows_are_taken_by_fours(dtype, widest_narrow, calls):
+    patterns = []
+    for n_features in (1, widest_narrow, widest_narrow + 1, 1000):
+        loop, arguments = fit(calls, n_features, dtype, source="uint8", batch_size=2)
+        assert loop == BATCHES
+        patterns.append(type(arguments[0]))
+        calls.clear()
+    assert patterns == [kernels.ByFours, kernels.ByFours, kernels.RowByRow, kernels.RowByRow]
 
 
 def test_rows_that_do_not_fill_four_are_taken_one_by_one(calls):
@@ -97,10 +108,10 @@ def test_two_outputs_are_no_neuron(calls):
 
 
 def rows_given(loop, arguments):
-    return arguments[5 if loop == BATCHES else 6]
+    return arguments[7 if loop == BATCHES else 6]
 
 
-IN_PLACE = {"fours": {}, "rows": {"n_features": 129}, "batches": {"batch_size": 2}}
+IN_PLACE = {"fours": {}, "rows": {"n_features": 161}, "batches": {"batch_size": 2}}
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

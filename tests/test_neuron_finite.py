@@ -8,7 +8,7 @@ import pytest
 import fastgd as gd
 
 # (features, batch size) that lead to each loop in float32
-LOOPS = {"by fours": (5, 1), "row by row": (150, 1), "in batches": (5, 4), "in small batches": (5, 3)}
+LOOPS = {"by fours": (5, 1), "row by row": (200, 1), "in batches": (5, 4), "in small batches": (5, 3), "wide": (70, 3)}
 
 
 def rows_of(n_samples, n_features, seed=0):
