@@ -25,8 +25,8 @@ from workloads import Workload
 from fastgd.shuffle import Shuffle
 
 MARKERS = "roofline"
-# Several times the last-level cache of one processor.
-N_BYTES = 200_000_000
+# Many times the last-level cache, and enough for what an epoch costs beside its rows not to count.
+N_BYTES = 600_000_000
 N_FLOPS = 2_000_000_000
 # Less than the second-level cache of one processor, and read so many times.
 N_CACHED_BYTES, TIMES_CACHED = 1_000_000, 50

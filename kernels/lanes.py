@@ -33,6 +33,7 @@ from numba.extending import (
 
 from .llvm import (
     BYTES,
+    Locality,
     address_of,
     everywhere_in,
     first_lanes,
@@ -240,16 +241,25 @@ def clipped(typing_context, lanes, limit):
     return lanes(lanes, limit), code
 
 
-@intrinsic
-def prefetch(typing_context, array, begin):
-    """Ask for the memory at an element, which may lie beyond the array's end."""
-
+def _prefetch(array, locality):
     def code(context, builder, signature, arguments):
         address, _ = address_of(context, builder, array, *arguments)
-        prefetch_at(builder, address)
+        prefetch_at(builder, address, locality)
         return context.get_dummy_value()
 
     return types.void(array, types.intp), code
+
+
+@intrinsic
+def prefetch(typing_context, array, begin):
+    """Ask for the memory at an element, which may lie beyond the array's end, in the first-level cache."""
+    return _prefetch(array, Locality.FIRST_CACHE)
+
+
+@intrinsic
+def prefetch_for_later(typing_context, array, begin):
+    """The same, in the second-level cache."""
+    return _prefetch(array, Locality.SECOND_CACHE)
 
 
 @intrinsic

@@ -1,5 +1,7 @@
 """Pieces of LLVM code that the intrinsics of `lanes.py` and `tiles.py` are put together from."""
 
+import enum
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -60,10 +62,17 @@ def pointer_to(builder, address, vector):
     return builder.bitcast(address, vector.as_pointer())
 
 
-def prefetch_at(builder, address):
-    """Ask for the memory at an address, to read it: all caches down to the first."""
-    reading, all_caches, data = 0, 3, 1
-    how = [ir.Constant(ir.IntType(32), number) for number in (reading, all_caches, data)]
+class Locality(enum.IntEnum):
+    """How near the processor a prefetched line shall come."""
+
+    SECOND_CACHE = 2
+    FIRST_CACHE = 3
+
+
+def prefetch_at(builder, address, locality):
+    """Ask for the memory at an address, to read it."""
+    reading, data = 0, 1
+    how = [ir.Constant(ir.IntType(32), number) for number in (reading, locality, data)]
     call(builder, "llvm.prefetch.p0", ir.VoidType(), builder.bitcast(address, ir.IntType(8).as_pointer()), *how)
 
 

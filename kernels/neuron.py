@@ -17,16 +17,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import by_type, inlined_kernel, kernel
-from .lanes import clipped, lane_count, lanes_for, load, minus_product, prefetch, spread, store, total
+from .lanes import clipped, lane_count, lanes_for, load, minus_product, spread, store, total
 from .loss import pointwise
-from .order import InOrder, look_ahead, n_samples_of, row
+from .order import InOrder, ask_for, look_ahead, n_samples_of, row
 from .regularization import NoRegularization, Regularization
 from .views import element, vector
 
 ROWS_AT_ONCE = 4
 
-# How many bytes ahead rows are asked for that come in order: far enough for memory to answer, and near enough for its
-# answers to stay in the first-level cache beside what is worked on.
+# How many bytes ahead rows are asked for that come in order, one by one and in fours.
 ROW_AHEAD, FOURS_AHEAD = 1 << 13, 1 << 14
 
 
@@ -153,7 +152,7 @@ def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, ahea
     w -= spread(zero, step) * load(X, before + j, n, zero)
     w = thresholded(regularization, w, rate)
     store(weight, j, count, w)
-    prefetch(X, ahead + j)
+    ask_for(ahead, X, j)
     return z + w * load(X, begin + j, n, zero)
 
 
@@ -202,7 +201,7 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
     v = number(1)
     for i in range(n_samples_of(order, rows.y)):
         t = row(order, i)
-        begin, ahead = t * n_features, look_ahead(order, i, n_features, X, targets, ROW_AHEAD)
+        begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_AHEAD)
         sums = pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead)
         if sample_weight.size:
             v = element(sample_weight, t)
@@ -215,7 +214,7 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
         bias -= has_bias * step
         before = begin
     # A last pass for its update alone.
-    pass_over_row(weight, X, n_features, regularization, step, rate, before, before, before)
+    pass_over_row(weight, X, n_features, regularization, step, rate, before, before, ahead)
     copy_weights(weight, parameters, n_features)
     if bias_size:
         parameters[n_features] = bias
@@ -225,13 +224,13 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
 
 @inlined_kernel
 def four_ahead(order, samples, n_features, X, targets):
-    """Return where rows begin in X that are needed some time after those of four samples, and ask for their targets."""
+    """Return which rows to ask for while four samples are worked on, and ask for targets."""
     i0, i1, i2, i3 = samples
     return (
-        look_ahead(order, i0, n_features, X, targets, FOURS_AHEAD),
-        look_ahead(order, i1, n_features, X, targets, FOURS_AHEAD),
-        look_ahead(order, i2, n_features, X, targets, FOURS_AHEAD),
-        look_ahead(order, i3, n_features, X, targets, FOURS_AHEAD),
+        look_ahead(order, i0, ROWS_AT_ONCE, n_features, X, targets, FOURS_AHEAD),
+        look_ahead(order, i1, ROWS_AT_ONCE, n_features, X, targets, FOURS_AHEAD),
+        look_ahead(order, i2, ROWS_AT_ONCE, n_features, X, targets, FOURS_AHEAD),
+        look_ahead(order, i3, ROWS_AT_ONCE, n_features, X, targets, FOURS_AHEAD),
     )
 
 
@@ -239,7 +238,7 @@ def four_ahead(order, samples, n_features, X, targets):
 def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
     """Update lanes j to j + n of the weights with four rows and add their products with four others to the sums.
 
-    ahead : where two rows begin that will be needed, to ask for them
+    ahead : two of what `four_ahead` returns
     """
     zero = lanes_for(X, weight.dtype.type(0))
     s0, s1, s2, s3 = steps
@@ -254,8 +253,8 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
     w -= s3 * load(X, p3 + j, n, zero)
     store(weight, j, count, w)
     h0, h1 = ahead
-    prefetch(X, h0 + j)
-    prefetch(X, h1 + j)
+    ask_for(h0, X, j)
+    ask_for(h1, X, j)
     x0, x1 = load(X, a0 + j, n, zero), load(X, a1 + j, n, zero)
     x2, x3 = load(X, a2 + j, n, zero), load(X, a3 + j, n, zero)
     return (
@@ -337,8 +336,8 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
             sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, begins, (h0, h1), sums)
             h0, h1 = h2, h3
         # The two rows that the last pass did not ask for, which may have been the only one.
-        prefetch(X, h0 + n_features - 1)
-        prefetch(X, h1 + n_features - 1)
+        ask_for(h0, X, n_features - 1)
+        ask_for(h1, X, n_features - 1)
         is_plain = sample_weight.size == 0 and rates.size == 1
         if is_plain:
             # What the other branch comes to, for less.
@@ -378,9 +377,9 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
     # A last pass for its updates alone.
     sums = (none, none, none, none, none, none, none, none, none, none)
     for j in range(0, n_full, count):
-        sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, before, (first, first), sums)
+        sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, before, (h0, h1), sums)
     if n_rest:
-        sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, before, (first, first), sums)
+        sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, before, (h0, h1), sums)
     copy_weights(weight, parameters, n_features)
     if bias_size:
         parameters[n_features] = bias

@@ -11,9 +11,9 @@ import numpy as np
 
 from ._jit import by_type, inlined_kernel, kernel
 from .addressed import call_at
-from .lanes import lane_count, lanes_for, load, prefetch, spread, store, total
+from .lanes import lane_count, lanes_for, load, spread, store, total
 from .neuron import ROW_AHEAD, ROWS_AT_ONCE, four_ahead, respond
-from .order import look_ahead, n_samples_of, row
+from .order import ask_for, look_ahead, n_samples_of, row
 from .views import element, vector
 
 
@@ -37,7 +37,7 @@ def pass_of_one(weight, gradient, X, j, n, share, before, begin, z):
 def pass_over_row(weight, gradient, X, n_features, share, before, begin, ahead):
     """Add a row times its share to the gradient and return the weights' product with another.
 
-    before, begin : where the rows begin          ahead : where one begins that will be needed, to ask for it
+    before, begin : where the rows begin          ahead : as `look_ahead` returns it
     share : lanes          gradient : (n_features and at least the lanes more,)
     """
     none = lanes_for(X, weight.dtype.type(0))
@@ -47,12 +47,12 @@ def pass_over_row(weight, gradient, X, n_features, share, before, begin, ahead):
     even, odd = none, none
     for j in range(0, n_pairs, 2 * count):
         even = pass_of_one(weight, gradient, X, j, count, share, before, begin, even)
-        prefetch(X, ahead + j)
+        ask_for(ahead, X, j)
         odd = pass_of_one(weight, gradient, X, j + count, count, share, before, begin, odd)
     for j in range(n_pairs, n_features, count):
         even = pass_of_one(weight, gradient, X, j, n_features - j, share, before, begin, even)
     # A line that no step of the loop has asked for, as rows begin anywhere in one.
-    prefetch(X, ahead + n_features - 1)
+    ask_for(ahead, X, n_features - 1)
     return total(even + odd)
 
 
@@ -72,7 +72,7 @@ def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, first, last, s
     before = row(order, first) * n_features
     for i in range(first, last):
         t = row(order, i)
-        begin, ahead = t * n_features, look_ahead(order, i, n_features, X, targets, ROW_AHEAD)
+        begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_AHEAD)
         z = pass_over_row(weight, scratch, X, n_features, share, before, begin, ahead) + bias
         if sample_weight.size:
             v = element(sample_weight, t)
@@ -86,7 +86,7 @@ def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, first, last, s
         share = spread(none, d)
         before = begin
     # A last pass for its row alone.
-    pass_over_row(weight, scratch, X, n_features, share, before, before, before)
+    pass_over_row(weight, scratch, X, n_features, share, before, before, ahead)
     for j in range(n_features):
         gradient[j] += scratch[j]
     if bias_size:
@@ -99,7 +99,7 @@ def pass_of_fours(weight, gradient, X, j, n, shares, before, places, ahead, sums
     """Add four rows times their shares to lanes j to j + n of the gradient, and the products of the weights with four
     others to the sums.
 
-    ahead : where two rows begin that will be needed, to ask for them
+    ahead : two of what `four_ahead` returns
     """
     zero = lanes_for(X, weight.dtype.type(0))
     d0, d1, d2, d3 = shares
@@ -113,8 +113,8 @@ def pass_of_fours(weight, gradient, X, j, n, shares, before, places, ahead, sums
     g += d3 * load(X, p3 + j, n, zero)
     store(gradient, j, n, g)
     h0, h1 = ahead
-    prefetch(X, h0 + j)
-    prefetch(X, h1 + j)
+    ask_for(h0, X, j)
+    ask_for(h1, X, j)
     w = load(weight, j, n, zero)
     return (
         z0 + w * load(X, a0 + j, n, zero),
@@ -162,8 +162,8 @@ def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, first, last, sca
             sums = pass_of_fours(weight, gradient, X, n_full, n_rest, shares, before, places, (h0, h1), sums)
             h0, h1 = h2, h3
         # The two rows that the last pass did not ask for, which may have been the only one.
-        prefetch(X, h0 + n_features - 1)
-        prefetch(X, h1 + n_features - 1)
+        ask_for(h0, X, n_features - 1)
+        ask_for(h1, X, n_features - 1)
         z0, z1, z2, z3 = total(sums[0]) + bias, total(sums[1]) + bias, total(sums[2]) + bias, total(sums[3]) + bias
         if sample_weight.size:
             v0, v1 = element(sample_weight, t0), element(sample_weight, t1)
@@ -184,9 +184,9 @@ def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, first, last, sca
     # A last pass for its rows alone.
     sums = (none, none, none, none)
     for j in range(0, n_full, count):
-        sums = pass_of_fours(weight, gradient, X, j, count, shares, before, before, (begin, begin), sums)
+        sums = pass_of_fours(weight, gradient, X, j, count, shares, before, before, (h0, h1), sums)
     if n_rest:
-        sums = pass_of_fours(weight, gradient, X, n_full, n_rest, shares, before, before, (begin, begin), sums)
+        sums = pass_of_fours(weight, gradient, X, n_full, n_rest, shares, before, before, (h0, h1), sums)
     if bias_size:
         gradient[n_features] += d_bias
     return loss_sum + trace, weights

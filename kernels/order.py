@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import by_type, inlined_kernel
-from .lanes import elements_in, prefetch
+from .lanes import elements_in, prefetch, prefetch_for_later
 from .views import element
 
 
@@ -56,22 +56,57 @@ def row(kernel):
     return lambda order, i: kernel(order, i)
 
 
+class Soon(NamedTuple):
+    """Where a row begins in X that is needed soon."""
+
+    place: int
+
+
+class SoonAndLater(NamedTuple):
+    """Where rows begin in X: one that is needed soon, and was asked for long ago, and one that is needed long after."""
+
+    soon: int
+    later: int
+
+
 @inlined_kernel
-def look_ahead_in_order(order, i, n_features, X, targets, n_bytes):
+def look_ahead_in_order(order, i, n_rows, n_features, X, targets, n_bytes):
     # Targets in order come anyway.
-    return i * n_features + elements_in(X, n_bytes)
+    return Soon(i * n_features + elements_in(X, n_bytes))
 
 
 @inlined_kernel
-def look_ahead_shuffled(order, i, n_features, X, targets, n_bytes):
-    prefetch(targets, element(order.later, i))
-    return element(order.later, i) * n_features
+def look_ahead_shuffled(order, i, n_rows, n_features, X, targets, n_bytes):
+    later = element(order.later, i)
+    prefetch(targets, later)
+    return SoonAndLater(element(order.rows, min(i + n_rows, order.rows.size - 1)) * n_features, later * n_features)
 
 
 @by_type({InOrder: look_ahead_in_order, Shuffled: look_ahead_shuffled})
 def look_ahead(kernel):
-    """Return where a row begins in X that is needed some time after the i-th sample's, and ask for its target.
+    """Return which rows to ask for while the i-th sample is worked on, and ask for a target.
 
-    n_bytes : how far ahead rows are that come in order
+    n_rows : how many are worked on at once
+    n_bytes : how far ahead rows are that come in order: far enough for memory to answer, and near enough for the answer
+        to stay in the first-level cache beside what is worked on
     """
-    return lambda order, i, n_features, X, targets, n_bytes: kernel(order, i, n_features, X, targets, n_bytes)
+    return lambda order, i, n_rows, n_features, X, targets, n_bytes: kernel(
+        order, i, n_rows, n_features, X, targets, n_bytes
+    )
+
+
+@inlined_kernel
+def ask_for_soon(ahead, X, j):
+    prefetch(X, ahead.place + j)
+
+
+@inlined_kernel
+def ask_for_soon_and_later(ahead, X, j):
+    prefetch(X, ahead.soon + j)
+    prefetch_for_later(X, ahead.later + j)
+
+
+@by_type({Soon: ask_for_soon, SoonAndLater: ask_for_soon_and_later})
+def ask_for(kernel):
+    """Ask for the memory of element j of the rows that `look_ahead` has chosen."""
+    return lambda ahead, X, j: kernel(ahead, X, j)

@@ -7,6 +7,7 @@ from numba.extending import intrinsic
 from .lanes import Lanes, register_count
 from .llvm import (
     INDEX,
+    Locality,
     address_of,
     bytes_of,
     call,
@@ -107,7 +108,7 @@ def _multiply(n_vectors):
             for row in rows:
                 for v in range(n_vectors):
                     place = builder.add(builder.mul(c_row, row), _index(v * count))
-                    prefetch_at(builder, builder.gep(c_address, [place]))
+                    prefetch_at(builder, builder.gep(c_address, [place]), Locality.FIRST_CACHE)
 
             results = _sums_of_products(builder, vector, n_vectors, (a_address, a_places, a_step), panel, n_products)
             alphas, betas = everywhere_in(builder, alpha, count), everywhere_in(builder, beta, count)
