@@ -210,16 +210,17 @@ class NeuronLoop:
         self.period, self.unit = task.batch_rows, task.chunk_rows
         self._task = task
         self._neuron = _neuron(task)
-        row_bytes = task.model.in_features * task.model.dtype.itemsize
-        self._pattern = kernels.ByFours() if row_bytes <= _BYTES_ADDED_BY_FOURS else kernels.RowByRow()
+        self._is_narrow = task.model.in_features * task.model.dtype.itemsize <= _BYTES_ADDED_BY_FOURS
         self._gradient = _lanes_more(task.model)
         self._rule = task.rule(keeps_gradient=False)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
         task = self._task
+        # Of narrow elements, converting and adding up takes longer than reading, whatever the order.
+        by_fours = self._is_narrow or block.X.dtype.itemsize < task.model.dtype.itemsize
         kernels.train_neuron_in_batches(
-            self._pattern,
+            kernels.ByFours() if by_fours else kernels.RowByRow(),
             self._neuron,
             task.vectors,
             self._gradient,

@@ -83,15 +83,24 @@ def test_choice(rule, shuffle, calls):
     assert fit(calls, shuffle=shuffle, **settings)[0] == loop
 
 
-@pytest.mark.parametrize(("dtype", "widest_narrow"), [("float32", 60), ("float64", 30)])
-def test_batches_of_narrow_rows_are_taken_by_fours(dtype, widest_narrow, calls):
+PATTERNS = {
+    ("float32", "float32"): (1, 60, 61, 1000),
+    ("float64", "float64"): (1, 30, 31, 1000),
+    ("float32", "int64"): (1, 60, 61, 1000),
+    ("float32", "uint8"): (60, 1000),
+    ("float64", "float32"): (30, 1000),
+}
+
+
+@pytest.mark.parametrize(("dtype", "source"), PATTERNS)
+def test_batches_of_narrow_rows_or_elements_are_taken_by_fours(dtype, source, calls):
     patterns = []
-    for n_features in (1, widest_narrow, widest_narrow + 1, 1000):
-        loop, arguments = fit(calls, n_features, dtype, source="uint8", batch_size=2)
+    for n_features in PATTERNS[dtype, source]:
+        loop, arguments = fit(calls, n_features, dtype, source=source, batch_size=2)
         assert loop == BATCHES
         patterns.append(type(arguments[0]))
         calls.clear()
-    assert patterns == [kernels.ByFours, kernels.ByFours, kernels.RowByRow, kernels.RowByRow]
+    assert patterns == [kernels.ByFours] * 2 + [kernels.RowByRow] * (len(patterns) - 2)
 
 
 def test_rows_that_do_not_fill_four_are_taken_one_by_one(calls):
