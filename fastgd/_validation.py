@@ -2,7 +2,7 @@
 
 import contextlib
 import numbers
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,16 +25,16 @@ def errors_of_validation() -> Iterator[None]:
 
 
 def split_validation(
-    dataset: Dataset, validation: Any, model: Model, loss: Loss, rng: np.random.Generator
+    dataset: Dataset, validation: Any, model: Model, loss: Loss, seed: Sequence[int]
 ) -> tuple[Dataset, Dataset | None]:
     """The rows to train on, and those to validate on, which are checked where they are in memory.
 
-    validation : as for `Trainer.fit`          rng : draws the rows of a fraction
+    validation : as for `Trainer.fit`          seed : of the generator that draws the rows of a fraction
     """
     if validation is None:
         return dataset, None
     if isinstance(validation, numbers.Real) and not isinstance(validation, numbers.Integral):
-        dataset, held_out = split(dataset, float(validation), rng)
+        dataset, held_out = split(dataset, float(validation), np.random.default_rng(seed))
     elif isinstance(validation, Dataset):
         held_out = validation
     elif isinstance(validation, tuple | list) and len(validation) in (2, 3):

@@ -262,7 +262,7 @@ class Engine:
 
     @staticmethod
     def _has_zero_weights(block: Block) -> bool:
-        return bool((block.in_order(block.sample_weight) == 0).any())
+        return block.sample_weight.size > 0 and bool((block.in_order(block.sample_weight) == 0).any())
 
     def _takes_targets(self, block: Block) -> bool:
         return bool(acceptable(self._loss, block.in_order(block.y), self._model.out_features).all())

@@ -178,7 +178,8 @@ class NetworkLoop:
         """As `Loop` says."""
         # A Linear multiplies every element of its input into its gradient; an activation in front could hide one. A
         # batch of weight zero makes no update.
-        return not self._task.model.starts_linear or bool((block.sample_weight == 0).any())
+        weights = block.sample_weight
+        return not self._task.model.starts_linear or (weights.size > 0 and bool((weights == 0).any()))
 
 
 class OnlineNetworkLoop(NetworkLoop):

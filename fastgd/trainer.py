@@ -286,8 +286,8 @@ class Trainer:
         self.model.check_fits(dataset, self.loss)
         epochs = _check.integer(epochs, "epochs", 1)
         calling = Calling(callbacks, validation is not None)
-        rng = np.random.default_rng([self.seed, 0, _HELD_OUT])
-        dataset, validation_data = split_validation(dataset, validation, self.model, self.loss, rng)
+        draw = self.seed, 0, _HELD_OUT
+        dataset, validation_data = split_validation(dataset, validation, self.model, self.loss, draw)
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
         was_measured = self._measured_rate is not None
