@@ -14,7 +14,7 @@ CONTESTS = {
 RUNS = {
     "16 inputs": [
         *(f"batch {batch}{where}" for batch in roofline.BATCHES for where in ("", ", cached")),
-        *("shuffled", "reading X", "chain"),
+        *("shuffled", "reading X", "reading chunks", "chain"),
     ],
     "pixels": ["float32", "uint8"],
     "8-4-2": ["fastgd", roofline.FMA, roofline.BLAS],
@@ -32,7 +32,7 @@ def test_run(benchmark, contest, name):
 def test_tables():
     seconds = dict.fromkeys(RUNS["16 inputs"], 2e-9)
     assert "| 16 inputs, batch 1 | 64 | 2.0 | 2.0 | 2.0 | 100% | 2.0 |" in roofline.neuron_table({16: seconds})
-    assert "shuffled | 1.00 | in order |" in roofline.variants({16: seconds}, {"float32": 2e-9, "uint8": 1e-9})
+    assert "batch 1, shuffled | 1.00 | in order |" in roofline.variants({16: seconds}, {"float32": 2e-9, "uint8": 1e-9})
     network = {"fastgd": 512e-9, roofline.FMA: 1e-9, roofline.BLAS: 2e-9}
     table = roofline.network_table({((8, 8), 1): network})
     assert "| 8-8, batch 1 | 256 | 256.0 | 512.0 | 50% | 100% |" in table

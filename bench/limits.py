@@ -8,7 +8,8 @@ from itertools import pairwise
 import numba
 import numpy as np
 
-from fastgd.kernels.lanes import lane_count, load, total
+from fastgd.kernels.lanes import everywhere, lane_count, load, prefetch, total
+from fastgd.kernels.memory import LINE_BYTES
 
 _REPEATS = 100_000
 _SUMS = 12
@@ -39,6 +40,45 @@ def multiply_add(x, n):
         s4, s5, s6, s7 = s4 * a + b, s5 * a + b, s6 * a + b, s7 * a + b
         s8, s9, s10, s11 = s8 * a + b, s9 * a + b, s10 * a + b, s11 * a + b
     return total(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11)
+
+
+# What a shuffle leaves in order: `fastgd.shuffle`.
+CHUNK = 4096
+
+
+@numba.njit
+def sum_chunks(x, chunks):
+    """Return the sum of chunks of numbers in an order; each is asked for while the one before is added up.
+
+    x : (size,)          chunks : (n + 1,) int64, where they begin in x; the last one is only asked for
+    """
+    zero = x.dtype.type(0)
+    lanes = lane_count(zero)
+    s0, s1, s2, s3 = everywhere(zero), everywhere(zero), everywhere(zero), everywhere(zero)
+    for i in range(chunks.size - 1):
+        for j in range(0, CHUNK, 4 * lanes):
+            begin, ahead = chunks[i] + j, chunks[i + 1] + j
+            for k in range(0, 4 * lanes, LINE_BYTES // x.itemsize):
+                prefetch(x, ahead + k)
+            s0 += load(x, begin, lanes, zero)
+            s1 += load(x, begin + lanes, lanes, zero)
+            s2 += load(x, begin + 2 * lanes, lanes, zero)
+            s3 += load(x, begin + 3 * lanes, lanes, zero)
+    return total((s0 + s1) + (s2 + s3))
+
+
+class ReadChunks(Limit):
+    """Reading the rows chunk by chunk, in a random order."""
+
+    def __init__(self, X: np.ndarray) -> None:
+        n_chunks = X.size // CHUNK
+        self.n_samples = n_chunks * CHUNK / X.shape[1]
+        self._x = X.reshape(-1)
+        order = np.random.default_rng(0).permutation(n_chunks)
+        self._chunks = CHUNK * np.append(order, order[-1:])
+
+    def epoch(self) -> None:
+        sum_chunks(self._x, self._chunks)
 
 
 class MultiplyAdds(Limit):

@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import network_cases
 import numpy as np
-from limits import BlasProduct, Chain, Limit, MultiplyAdds, flops_per_row
+from limits import CHUNK, BlasProduct, Chain, Limit, MultiplyAdds, ReadChunks, flops_per_row
 from numpy_training import train_neuron_in_batches
 from readme import README, markdown, replace_between_markers
 from report import machine_line
@@ -100,7 +100,7 @@ def neuron_runs(numbers: np.ndarray, n_features: int) -> dict[str, Run]:
     runs = {f"batch {batch}": checked_neuron(X, batch) for batch in BATCHES}
     runs["shuffled"] = checked_neuron(X, 1, shuffle=True)
     runs |= {f"batch {batch}, cached": FromCache(n_features, batch) for batch in BATCHES}
-    return warm(runs | {"reading X": reading(X), "chain": Chain()})
+    return warm(runs | {"reading X": reading(X), "reading chunks": ReadChunks(X), "chain": Chain()})
 
 
 def pixel_runs(numbers: np.ndarray) -> dict[str, Run]:
@@ -208,6 +208,9 @@ def variants(neurons: dict[int, dict[str, float]], pixels: dict[str, float]) -> 
         [f"{n_features} inputs, batch 1, shuffled", f"{seconds['batch 1'] / seconds['shuffled']:.2f}", "in order"]
         for n_features, seconds in neurons.items()
     ]
+    seconds = next(iter(neurons.values()))
+    share = f"{seconds['reading X'] / seconds['reading chunks']:.2f}"
+    rows.append([f"reading alone, chunks of {CHUNK} numbers shuffled", share, "in order"])
     rows.append([f"{PIXELS} inputs, batch 32, uint8", f"{pixels['float32'] / pixels['uint8']:.2f}", "float32"])
     return markdown(header, rows)
 

@@ -1,5 +1,6 @@
 """What threads tell one another: numbers in memory that they read and write whole and in order."""
 
+import os
 import platform
 
 from llvmlite import ir
@@ -8,6 +9,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 _PAUSE = "llvm.x86.sse2.pause" if platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"} else None
+_GIVE_WAY = "SwitchToThread" if os.name == "nt" else "sched_yield"
 _ALIGNMENT = types.intp.bitwidth // 8
 
 
@@ -57,6 +59,18 @@ def pause(typing_context):
         if _PAUSE:
             function_type = ir.FunctionType(ir.VoidType(), [])
             builder.call(cgutils.get_or_insert_function(builder.module, function_type, _PAUSE), [])
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
+@intrinsic
+def give_way(typing_context):
+    """Leave the processor to another thread that waits for it, if there is one."""
+
+    def code(context, builder, signature, arguments):
+        function_type = ir.FunctionType(ir.IntType(32), [])
+        builder.call(cgutils.get_or_insert_function(builder.module, function_type, _GIVE_WAY), [])
         return context.get_dummy_value()
 
     return types.void(), code

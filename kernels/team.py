@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 
 from ._jit import inlined_kernel, kernel
 from .addressed import call_at, vector_of
-from .atomic import add_and_fetch, load_acquire, pause, store_release
+from .atomic import add_and_fetch, give_way, load_acquire, pause, store_release
 from .memory import LINE_BYTES, aligned_zeros
 
 # Places in the team's memory. What is written by several threads has a line of the cache to itself.
@@ -24,6 +24,9 @@ _FINISHED, _DISMISSED = 0, _LINE
 _WORK, _N_UNITS, N_WORKERS = 2 * _LINE, 2 * _LINE + 1, 2 * _LINE + 2
 _JOB, _JOB_SIZE = 3 * _LINE, 12 * _LINE
 _REMAINING = _JOB + _JOB_SIZE
+
+# Some microseconds of pauses.
+_WAITS = 200
 
 
 def team_memory(n_workers: int) -> np.ndarray:
@@ -93,6 +96,17 @@ def job_of(job_types):
 
 
 @inlined_kernel
+def wait(n_waits):
+    """Wait a moment, the n-th time; returns n + 1."""
+    # Who waits for long may keep from its processor the very thread that it waits for.
+    if n_waits % _WAITS == _WAITS - 1:
+        give_way()
+    else:
+        pause()
+    return n_waits + 1
+
+
+@inlined_kernel
 def _work(team, worker, scratch):
     """Do units of the job until there are none left: a worker's own, then the next worker's, and so on."""
     n_workers = team[N_WORKERS]
@@ -119,8 +133,9 @@ def work_together(team, work, n_units, scratch):
         n_own = (i + 1) * n_units // n_workers - i * n_units // n_workers
         store_release(team, _REMAINING + i * _LINE, n_own)
     _work(team, 0, scratch)
+    n_waits = 0
     while load_acquire(team, _FINISHED) < n_units:
-        pause()
+        n_waits = wait(n_waits)
 
 
 @kernel
@@ -130,8 +145,10 @@ def assist(team, worker, scratch):
     team : as `team_memory` makes it          worker : int, from 1 to below N_WORKERS; no two threads the same
     scratch : memory of this thread's own
     """
+    n_waits = 0
     while load_acquire(team, _DISMISSED) == 0:
         if load_acquire(team, _REMAINING + worker * _LINE) > 0:
             _work(team, worker, scratch)
+            n_waits = 0
         else:
-            pause()
+            n_waits = wait(n_waits)
