@@ -21,7 +21,7 @@ def plain_sgd(size: int) -> Case:
     vectors = vectors_of(size)
     expected, step = vectors.parameters.copy(), np.empty(size, np.float32)
     inputs = vectors.parameters.tolist(), vectors.gradient.tolist()
-    run = UPDATES[PlainSGD].bound(vectors, numbers_of(PlainSGD()), RATE, 1)
+    run = UPDATES[PlainSGD].bound(vectors, numbers_of(PlainSGD()), RATE, 1, (0, size))
 
     def fastgd():
         run()
@@ -43,7 +43,7 @@ def adam(size: int) -> Case:
     g, expected = vectors.gradient, vectors.parameters.copy()
     m, v, step, spread = np.zeros((4, size), np.float32)
     inputs = vectors.parameters.tolist(), g.tolist()
-    run = UPDATES[Adam].bound(vectors, numbers_of(Adam(BETA1, BETA2, EPS, 0.0, False)), RATE, 1)
+    run = UPDATES[Adam].bound(vectors, numbers_of(Adam(BETA1, BETA2, EPS, 0.0, False)), RATE, 1, (0, size))
 
     def fastgd():
         run()

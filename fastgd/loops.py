@@ -58,10 +58,15 @@ class Task(NamedTuple):
     seed: int
     progress: np.ndarray
 
-    def rule(self, keeps_gradient: bool) -> kernels.UpdateRule:
-        """The optimiser and the regularisation as the kernels call them."""
+    def rule(self, keeps_gradient: bool, team: np.ndarray = kernels.ALONE) -> kernels.UpdateRule:
+        """The optimiser and the regularisation as the kernels call them.
+
+        team : that of the network's products
+        """
         model = self.model
-        return kernels.update_rule(self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient)
+        return kernels.update_rule(
+            self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient, team
+        )
 
 
 class Loop(Protocol):
@@ -148,7 +153,8 @@ class NetworkLoop:
         self._network = task.model.network(task.batch_rows, dropout_seed=task.seed)
         self._may_turn = _may_turn(task)
         self._objective = kernels.objective(task.loss, task.model.dtype)
-        self._rule = task.rule(keeps_gradient=task.batch_rows > task.chunk_rows)
+        is_cut = task.batch_rows > task.chunk_rows
+        self._rule = task.rule(keeps_gradient=is_cut, team=self._network.products.team)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""

@@ -58,11 +58,12 @@ from .regularization import NoRegularization, Regularization, limit_gradient, li
 from .rule import UpdateRule, update_rule
 from .shuffle import Layout, lay_out_chunks, shuffle_windows
 from .synthetic import synthetic_rows
-from .team import assist, dismiss_team, gather_team
+from .team import ALONE, assist, dismiss_team, gather_team
 from .update import UPDATES
 from .vectors import Vectors
 
 __all__ = [
+    "ALONE",
     "UPDATES",
     "ByFours",
     "HalfPrecision",

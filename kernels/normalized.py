@@ -121,12 +121,13 @@ def centre_gradient(vectors):
 
 
 @addressed_kernel(update_types)
-def normalized_sgd(vectors, numbers, rate, t):
+def normalized_sgd(vectors, numbers, rate, t, part):
     """Make an update by the formulas of NormalizedSGD, from the gradient for centred features, all but for b's balance.
 
     vectors : Vectors, modified in place; of the gradient, the first layer's weights before the update are left
     numbers : (0,) float64
     rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
+    part : (0, size): it is made in one
     """
     w, gradient = vectors.parameters, vectors.gradient
     root, scale = vectors.state[0], vectors.state[1]

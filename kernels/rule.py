@@ -8,6 +8,8 @@ from numba import types
 from .addressed import addressed_kernel, call_at, numbers_of, vector_of
 from .normalized import NormalizedSGD, balance_biases, centre_gradient, observe_features
 from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters, take_average
+from .shared_update import share_update, update_part
+from .team import ALONE
 from .update import UPDATES, PlainSGD
 from .vectors import vectors_of
 
@@ -16,8 +18,10 @@ class Step(NamedTuple):
     """What `apply_gradient` calls, by address, and what that needs.
 
     centre, limit_gradient, update, limit_parameters, balance, average : int, zero where nothing is to do
+    share_update, update_part : int, zero where one thread makes the update
     optimizer, regularization : the records' numbers, (n,) float64
     weights : (n_linear_layers, 3) int64, where each Linear's weight begins and ends in the parameters, and its n_in
+    team : as `team_memory` makes it
     """
 
     centre: int
@@ -26,9 +30,12 @@ class Step(NamedTuple):
     limit_parameters: int
     balance: int
     average: int
+    share_update: int
+    update_part: int
     optimizer: np.ndarray
     regularization: np.ndarray
     weights: np.ndarray
+    team: np.ndarray
 
 
 class UpdateRule(NamedTuple):
@@ -51,14 +58,16 @@ def update_rule(
     weights: np.ndarray,
     dtype: np.dtype,
     keeps_gradient: bool,
+    team: np.ndarray = ALONE,
 ) -> UpdateRule:
     """What loops of a dtype call for these records; compiled where it was not.
 
-    keeps_gradient : whether the loop cannot make direct updates
+    keeps_gradient : whether the loop cannot make direct updates          team : as `team_memory` makes it
     """
     is_regularized, is_normalized = isinstance(regularization, Regularization), isinstance(optimizer, NormalizedSGD)
     averages = is_regularized and regularization.average_from < np.inf
     is_direct = isinstance(optimizer, PlainSGD) and not is_regularized and not keeps_gradient
+    is_shared = team.size > 0 and not is_direct and not is_normalized
     return UpdateRule(
         is_direct,
         observe_features.address(dtype) if is_normalized else 0,
@@ -70,16 +79,19 @@ def update_rule(
             limit_parameters.address(dtype) if is_regularized else 0,
             balance_biases.address(dtype) if is_normalized else 0,
             take_average.address(dtype) if averages else 0,
+            share_update.address(dtype) if is_shared else 0,
+            update_part.address(dtype) if is_shared else 0,
             numbers_of(optimizer),
             numbers_of(regularization),
             weights,
+            team,
         ),
     )
 
 
 def _apply_gradient_types(number):
     numbers, weights = vector_of(types.float64), types.Array(types.int64, 2, "C")
-    step = types.NamedTuple([types.int64] * 6 + [numbers, numbers, weights], Step)
+    step = types.NamedTuple([types.int64] * 8 + [numbers, numbers, weights, vector_of(types.int64)], Step)
     return vectors_of(number), step, number, types.int64
 
 
@@ -94,7 +106,10 @@ def apply_gradient(vectors, step, rate, t):
         call_at(step.centre, (vectors,))
     if step.limit_gradient != 0:
         call_at(step.limit_gradient, (vectors, step.regularization, step.weights))
-    call_at(step.update, (vectors, step.optimizer, rate, t))
+    if step.share_update != 0:
+        call_at(step.share_update, (vectors, step.optimizer, rate, t, step.update, step.team, step.update_part))
+    else:
+        call_at(step.update, (vectors, step.optimizer, rate, t, (0, vectors.parameters.size)))
     if step.limit_parameters != 0:
         call_at(step.limit_parameters, (vectors, step.regularization, step.weights, rate))
     if step.balance != 0:

@@ -38,6 +38,9 @@ def team_memory(n_workers: int) -> np.ndarray:
     return memory
 
 
+ALONE = team_memory(1)
+
+
 def compile_for(dtype: np.dtype) -> None:
     """Compile `assist`, so that no thread has to while others wait for it."""
     assist.compile((vector_of(types.int64), types.int64, vector_of(numba.from_dtype(dtype))))

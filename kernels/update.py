@@ -6,6 +6,7 @@ gradient of the batch, w for the parameters. All kernels have the same arguments
 vectors : Vectors; parameters, state and scalars are modified in place, the gradient may be
 numbers : (n_fields,) float64, the record's
 rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
+part : (first, end) of the vectors, the part to update; the parts of an update know nothing of one another
 """
 
 from typing import NamedTuple
@@ -14,7 +15,7 @@ import numpy as np
 
 from .addressed import addressed_kernel, record_of
 from .normalized import NormalizedSGD, normalized_sgd
-from .vectors import update_types
+from .vectors import part_of, update_types
 
 
 class PlainSGD(NamedTuple):
@@ -79,16 +80,17 @@ class RMSprop(NamedTuple):
 
 
 @addressed_kernel(update_types)
-def plain_sgd(vectors, numbers, rate, t):
-    parameters, gradient = vectors.parameters, vectors.gradient
-    for i in range(parameters.size):
-        parameters[i] -= rate * gradient[i]
+def plain_sgd(vectors, numbers, rate, t, part):
+    w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
+    for i in range(w.size):
+        w[i] -= rate * gradient[i]
 
 
 @addressed_kernel(update_types)
-def momentum_sgd(vectors, numbers, rate, t):
+def momentum_sgd(vectors, numbers, rate, t, part):
     optimizer = record_of(MomentumSGD, numbers)
-    w, gradient, m = vectors.parameters, vectors.gradient, vectors.state[0]
+    w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
+    m = part_of(vectors.state[0], part)
     number = type(rate)
     momentum, decay = number(optimizer.momentum), number(optimizer.weight_decay)
     kept, fresh = (momentum, number(1 - optimizer.dampening)) if t > 1 else (number(0), number(1))
@@ -99,9 +101,10 @@ def momentum_sgd(vectors, numbers, rate, t):
 
 
 @addressed_kernel(update_types)
-def adam(vectors, numbers, rate, t):
+def adam(vectors, numbers, rate, t, part):
     optimizer = record_of(Adam, numbers)
-    w, gradient, m, v = vectors.parameters, vectors.gradient, vectors.state[0], vectors.state[1]
+    w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
+    m, v = part_of(vectors.state[0], part), part_of(vectors.state[1], part)
     number = type(rate)
     beta1, beta2, eps = number(optimizer.beta1), number(optimizer.beta2), number(optimizer.eps)
     fresh1, fresh2 = number(1 - optimizer.beta1), number(1 - optimizer.beta2)
@@ -117,9 +120,10 @@ def adam(vectors, numbers, rate, t):
 
 
 @addressed_kernel(update_types)
-def adagrad(vectors, numbers, rate, t):
+def adagrad(vectors, numbers, rate, t, part):
     optimizer = record_of(Adagrad, numbers)
-    w, gradient, total = vectors.parameters, vectors.gradient, vectors.state[0]
+    w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
+    total = part_of(vectors.state[0], part)
     number = type(rate)
     decay, eps = number(optimizer.weight_decay), number(optimizer.eps)
     step = number(rate / (1 + (t - 1) * optimizer.rate_decay))
@@ -130,10 +134,11 @@ def adagrad(vectors, numbers, rate, t):
 
 
 @addressed_kernel(update_types)
-def rmsprop(vectors, numbers, rate, t):
+def rmsprop(vectors, numbers, rate, t, part):
     optimizer = record_of(RMSprop, numbers)
-    w, gradient = vectors.parameters, vectors.gradient
-    v, a, m = vectors.state[0], vectors.state[1], vectors.state[2]
+    w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
+    v, a = part_of(vectors.state[0], part), part_of(vectors.state[1], part)
+    m = part_of(vectors.state[2], part)
     number = type(rate)
     alpha, fresh, eps = number(optimizer.alpha), number(1 - optimizer.alpha), number(optimizer.eps)
     decay, momentum = number(optimizer.weight_decay), number(optimizer.momentum)

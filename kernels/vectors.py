@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
+from ._jit import inlined_kernel
 from .addressed import matrix_of, vector_of
+from .views import span
 
 
 class Vectors(NamedTuple):
@@ -34,6 +36,13 @@ def vectors_of(number):
     return types.NamedTuple([flat, flat, flat, matrix_of(number), vector_of(types.float64), flat, flat], Vectors)
 
 
+@inlined_kernel
+def part_of(vector, part):
+    """The elements from the first to the end of a part, (first, end), as a vector of their own."""
+    # Loops that begin at zero are what the compiler knows to turn into vector code.
+    return span(vector, part[0], part[1] - part[0])
+
+
 def update_types(number):
-    """The types that an optimiser's kernel takes: vectors, the record's numbers, rate and t."""
-    return vectors_of(number), vector_of(types.float64), number, types.int64
+    """The types that an optimiser's kernel takes: vectors, the record's numbers, rate, t and the part."""
+    return vectors_of(number), vector_of(types.float64), number, types.int64, types.UniTuple(types.int64, 2)

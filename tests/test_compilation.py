@@ -231,8 +231,8 @@ CALLS = {
     kernels.add_outer: (f[:8], f[:8], 1, 1, h),
     kernels.relu_forward: (g, 0, (0, 0, 0, 0), mask),
     kernels.relu_backward: (f, mask, 0, g),
-    kernels.UPDATES[PlainSGD]: (vectors, numbers_of(nothing), 0.1, 1),
-    kernels.UPDATES[Adam]: (vectors, numbers_of(adam), 0.1, 1),
+    kernels.UPDATES[PlainSGD]: (vectors, numbers_of(nothing), 0.1, 1, (0, 64)),
+    kernels.UPDATES[Adam]: (vectors, numbers_of(adam), 0.1, 1, (0, 64)),
 }
 for kernel, arguments in CALLS.items():
     kernel(*arguments)

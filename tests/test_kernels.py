@@ -162,7 +162,7 @@ def test_plain_sgd(dtype, size, seed):
     parameters, gradient = arrays(seed, dtype, size, size)
     updated, none = parameters.copy(), np.empty(0, dtype)
     vectors = kernels.Vectors(updated, gradient.copy(), none, np.empty((1, 0), dtype), np.zeros(10), none, none)
-    UPDATES[PlainSGD](vectors, numbers_of(PlainSGD()), 0.1, 1)
+    UPDATES[PlainSGD](vectors, numbers_of(PlainSGD()), 0.1, 1, (0, size))
     exact = parameters - np.float64(dtype(0.1)) * gradient
     np.testing.assert_allclose(updated, exact, rtol=0, atol=rounding(dtype, 2))
     np.testing.assert_array_equal(vectors.gradient, gradient)

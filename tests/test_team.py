@@ -7,8 +7,11 @@ import pytest
 
 import fastgd as gd
 from fastgd import kernels, model, threads
+from fastgd.kernels.normalized import NormalizedSGD
 from fastgd.kernels.product import FEW
-from fastgd.kernels.team import N_WORKERS
+from fastgd.kernels.shared_update import PART
+from fastgd.kernels.team import N_WORKERS, team_memory
+from fastgd.kernels.update import UPDATES, PlainSGD
 from fastgd.threads import standing_by
 
 
@@ -73,6 +76,48 @@ def test_any_number_of_threads_trains_to_the_same_bits(activation, batch_size, d
     for alone, *others in zip(*results, strict=True):
         for other in others:
             np.testing.assert_array_equal(alone, other)
+
+
+OPTIMIZERS = {
+    "momentum": gd.SGD(1e-3, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "Adam": gd.Adam(1e-3),
+    "AdamW": gd.AdamW(1e-3, weight_decay=0.1),
+    "Adagrad": gd.Adagrad(1e-3),
+    "RMSprop": gd.RMSprop(1e-3, momentum=0.5, centered=True),
+    "NormalizedSGD": gd.NormalizedSGD(),
+    "SGD with limits": gd.SGD(1e-3),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_any_number_of_threads_makes_the_same_updates(name, monkeypatch):
+    """Of 39,263 parameters: four whole parts and a last one that no loop divides."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 300), np.float32), rng.standard_normal((40, 3), np.float32)
+    limits = {"clip_norm": 0.5, "alpha": 0.01, "max_norm": 3.0, "average_from": 2} if "limits" in name else {}
+    results = []
+    for workers in (1, 2, 3):
+        everything_shared(monkeypatch, workers)
+        twin = gd.Model([gd.Linear(300, 129), gd.ReLU(), gd.Linear(129, 3, bias=True)])
+        gd.Trainer(twin, optimizer=OPTIMIZERS[name], batch_size=8, **limits).fit(X, y, epochs=3)
+        assert len(twin.parameters) > 4 * PART
+        results.append(twin.parameters)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("optimizer", UPDATES, ids=lambda kind: kind.__name__)
+def test_which_updates_are_shared(optimizer):
+    """All but those that are made in one, or by the product itself; and none where there is no team."""
+    record = optimizer(*[0] * len(optimizer._fields))
+    for team in (kernels.ALONE, team_memory(2)):
+        for keeps_gradient in (False, True):
+            rule = kernels.update_rule(
+                record, kernels.NoRegularization(), np.array([[0, 1, 1]]), np.dtype("float32"), keeps_gradient, team
+            )
+            is_direct = optimizer is PlainSGD and not keeps_gradient
+            expected = team.size > 0 and not is_direct and optimizer is not NormalizedSGD
+            assert (rule.step.share_update != 0, rule.step.update_part != 0) == (expected, expected)
 
 
 def product_and_operands(workers):
