@@ -14,6 +14,7 @@ from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.loss import HalfSquaredError
 from fastgd.kernels.memory import aligned_empty
 from fastgd.kernels.update import PlainSGD
+from fastgd.loops import BYTES_ADDED_BY_FOURS
 
 RATE = 1e-3
 RATES = np.array([RATE])
@@ -173,7 +174,7 @@ def train_neuron_in_batches(n_features: int, batch_size: int, n_samples: int) ->
     progress, vectors = np.zeros(3), subject.vectors()
     rules = LOSS, subject.rule(keeps_gradient=False), RATES
     neuron, scratch = kernels.LinearNeuron(n_features), aligned_empty(n_features + MOST_LANES, np.float32)
-    pattern = kernels.ByFours() if n_features <= 60 else kernels.RowByRow()
+    pattern = kernels.ByFours() if 4 * n_features <= BYTES_ADDED_BY_FOURS else kernels.RowByRow()
     # As the NumPy network: without the ReLU.
     layers = subject.python[:-1]
     rows = kernels.Rows(subject.X, subject.y, NO_WEIGHTS)

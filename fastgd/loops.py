@@ -27,7 +27,7 @@ Regularization = kernels.NoRegularization | kernels.Regularization
 _BYTES_OF_A_NARROW_ROW = 640
 
 # In batches nothing waits, and of longer rows the scalar work after each is small.
-_BYTES_ADDED_BY_FOURS = 240
+BYTES_ADDED_BY_FOURS = 240
 
 # A first layer of more weights leaves the first cache, and lying column by column it is slower there.
 _BYTES_TO_TURN = 1 << 16
@@ -217,7 +217,7 @@ class NeuronLoop:
         self.period, self.unit = task.batch_rows, task.chunk_rows
         self._task = task
         self._neuron = _neuron(task)
-        self._is_narrow = task.model.in_features * task.model.dtype.itemsize <= _BYTES_ADDED_BY_FOURS
+        self._is_narrow = task.model.in_features * task.model.dtype.itemsize <= BYTES_ADDED_BY_FOURS
         self._gradient = _lanes_more(task.model)
         self._rule = task.rule(keeps_gradient=False)
 

@@ -154,9 +154,9 @@ class Model:
 
     def _products(self, rows: int) -> kernels.Products:
         widths = self._widths[1:]
-        # What has few outputs is not shared.
-        largest = max((end - begin for begin, end, n_in in self.weights if end - begin >= FEW * n_in), default=0)
-        n_workers = min(most_threads(), max(2 * rows * largest // _WORTH_A_THREAD, 1))
+        # Products of few rows or outputs are not shared.
+        sizes = [end - begin for begin, end, n_in in self.weights if min(rows, (end - begin) // n_in) >= FEW]
+        n_workers = min(most_threads(), max(2 * rows * max(sizes, default=0) // _WORTH_A_THREAD, 1))
         return kernels.products(self.dtype, rows, max(rows, *self._widths), (min(widths), max(widths)), n_workers)
 
     @property

@@ -9,7 +9,7 @@ _FEATURES_AT_RANDOM = 1 << 20
 # Else chunks of consecutive rows with so many features, and windows of so many chunks.
 _FEATURES_PER_CHUNK = 1 << 12
 _CHUNKS_PER_WINDOW = 16
-# A neuron takes four narrow rows at a time.
+# A neuron takes four rows at a time, where they are about so narrow.
 _NARROW_ROWS_PER_PIECE = 4
 _FEATURES_OF_A_NARROW_ROW = 128
 

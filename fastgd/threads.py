@@ -4,49 +4,62 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from fastgd import kernels
+from fastgd.kernels.memory import aligned_empty
+from fastgd.kernels.team import N_WORKERS
 
-# What limits other numerical libraries too: OpenMP's, as PyTorch, scikit-learn and OpenBLAS heed it, and Numba's.
-LIMITS = "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"
+# What limits other numerical libraries too.
+LIMITS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"
+
+# Microseconds of processor time that a container may use, and in how many: "200000 100000", or "max 100000".
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable_processors() -> int:
-    """The processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The processors that this process may run on, or as many as a container may use the time of."""
+    n_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text().split()
+        return min(n_processors, max(round(int(quota) / int(period)), 1))
+    except (OSError, ValueError):
+        return n_processors
 
 
 def most_threads() -> int:
     """How many threads may share a product: one for each processor, or as many as the environment allows."""
-    allowed = [os.environ.get(name, "") for name in LIMITS]
-    return min([usable_processors(), *(int(n) for n in allowed if n.isdigit() and int(n) > 0)])
+    # OpenMP's may be a list, of which the first counts here.
+    allowed = [os.environ.get(name, "").partition(",")[0] for name in LIMITS]
+    return min([usable_processors(), *(int(n) for n in allowed if n.isdecimal() and int(n) > 0)])
 
 
 @contextmanager
 def standing_by(products: kernels.Products) -> Iterator[None]:
-    """Inside, the other threads of a team wait for products to take part in, if there is a team.
+    """Inside, the other threads of a team wait for work to take part in, if there is a team.
 
     One thread at a time may run kernels with these products.
     """
-    threads = [
-        threading.Thread(target=kernels.assist, args=(products.team, worker, panel), daemon=True)
-        for worker, panel in enumerate(products.panels, 1)
-    ]
-    if not threads:
+    team, panel = products.team, products.panel
+    if not team.size:
         yield
         return
-    kernels.gather_team(products.team)
-    started = []
+    season = kernels.begin_season(team)
+    # Memory of its own for each: one that an interrupted call has left behind may still be at its last unit.
+    threads = [
+        threading.Thread(
+            target=kernels.assist, args=(team, worker, aligned_empty(panel.size, panel.dtype), season), daemon=True
+        )
+        for worker in range(1, team[N_WORKERS])
+    ]
     try:
         for thread in threads:
             # Where the system gives no more threads, those that there are do the work.
             with suppress(RuntimeError):
                 thread.start()
-                started.append(thread)
         yield
     finally:
-        kernels.dismiss_team(products.team)
-        for thread in started:
-            thread.join()
+        kernels.begin_season(team)
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()

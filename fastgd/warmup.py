@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastgd import kernels
+from fastgd.kernels.product import FAR_APART, FEW
 from fastgd.layers import Linear, ReLU
 from fastgd.model import Model
 from fastgd.synthetic import SyntheticDataset
@@ -26,7 +27,8 @@ def warmup(dtypes: Sequence[str] = ("float32", "float64")) -> float:
         data = SyntheticDataset(5, 2, dtype=dtype)
         X, y = data.arrays()
         kernels.sum_elements(X.ravel())
-        kernels.products(np.dtype(dtype), 1, 1, n_workers=2)
+        kernels.products(np.dtype(dtype), 2, 2, (FEW, FAR_APART), n_workers=2)
+        kernels.turn.address(np.dtype(dtype))
         # As many units as one row at a time needs for a loop of its own.
         network = Model([Linear(2, 8), ReLU(), Linear(8, 1)], dtype)
         neurons = [Model([Linear(2, 1)], dtype), Model([Linear(2, 1), ReLU()], dtype)]

@@ -58,7 +58,7 @@ from .regularization import NoRegularization, Regularization, limit_gradient, li
 from .rule import UpdateRule, update_rule
 from .shuffle import Layout, lay_out_chunks, shuffle_windows
 from .synthetic import synthetic_rows
-from .team import ALONE, assist, dismiss_team, gather_team
+from .team import ALONE, assist, begin_season
 from .update import UPDATES
 from .vectors import Vectors
 
@@ -82,13 +82,12 @@ __all__ = [
     "Vectors",
     "add_outer",
     "assist",
+    "begin_season",
     "cache_directory",
-    "dismiss_team",
     "dropout_backward",
     "dropout_forward",
     "evaluate_network",
     "gather_rows",
-    "gather_team",
     "lay_out_chunks",
     "leaky_relu_backward",
     "leaky_relu_forward",

@@ -15,7 +15,7 @@ import numpy as np
 
 from ._jit import inlined_kernel, kernel
 from .addressed import call_at, record_at
-from .lanes import lane_count, prefetch
+from .lanes import lane_count, prefetch_for_later
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative
 from .product import Products
@@ -179,11 +179,11 @@ def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale
 
 @inlined_kernel
 def prefetch_rows(X, row, n_rows):
-    """Ask for the memory of the rows of the next chunk, as far as the first-level cache has room for them."""
+    """Ask for the memory of the rows of the next chunk, or of the first of them."""
     begin = row * X.shape[1]
     zero = X.dtype.type(0)
     for place in range(begin, min(begin + min(n_rows * X.shape[1], _PREFETCHED), X.size), lane_count(zero)):
-        prefetch(X, place)
+        prefetch_for_later(X, place)
 
 
 @kernel

@@ -17,7 +17,7 @@ class Shuffled(NamedTuple):
     """Any order of rows.
 
     rows : (n_samples,) int64, which row of X, y and the weights each sample is
-    later : (n_samples,) int64, a row that will soon be one of those to come; to ask the memory for at this sample
+    later : (n_samples,) int64, a row that will be needed after many others; to ask the memory for at this sample
     """
 
     rows: np.ndarray

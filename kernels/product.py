@@ -46,12 +46,12 @@ class Products(NamedTuple):
     """The kernels of this file for one dtype, as the addresses of their machine code, and the memory they work in.
 
     n_rows : of the largest chunk
-    share_product, multiply_block : zero where no product is worth a team
+    share_product, multiply_block : zero where there is no team
     multiply_rows, multiply_few, add_outer : zero where no product is small enough for them
     transpose : zero where no layer has `FAR_APART` outputs, or where there is one row
     panel : (size,), scratch
     transposed : scratch for the outputs of a layer, transposed, where one is so wide; else (0, 0)
-    team : as `team_memory` makes it          panels : (n_workers - 1, size), scratch of the other threads
+    team : as `team_memory` makes it
     """
 
     n_rows: int
@@ -66,7 +66,6 @@ class Products(NamedTuple):
     panel: np.ndarray
     transposed: np.ndarray
     team: np.ndarray
-    panels: np.ndarray
 
 
 def products(
@@ -81,9 +80,9 @@ def products(
     is_wide = n_widest >= FAR_APART and n_rows > 1
     length, width = (-(-n // MOST_LANES) * MOST_LANES if is_wide else 0 for n in (n_widest, n_rows))
     is_few = min(n_rows, n_fewest) < FEW
-    is_team, size = n_workers > 1, panel_size(n_products)
+    is_team = n_workers > 1
     if is_team:
-        compile_for(dtype)
+        compile_for(np.dtype(dtype))
     return Products(
         n_rows,
         multiply.address(dtype),
@@ -94,10 +93,9 @@ def products(
         add_outer.address(dtype) if n_rows == 1 else 0,
         sum_rows.address(dtype),
         transpose.address(dtype) if is_wide else 0,
-        aligned_empty(size, dtype),
+        aligned_empty(panel_size(n_products), dtype),
         aligned_empty(length * width, dtype).reshape(length, width),
         team_memory(n_workers),
-        aligned_empty((n_workers - 1) * size, dtype).reshape(n_workers - 1, size),
     )
 
 
@@ -199,7 +197,7 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
     b : flat          b_strides : the same, (n, 1) or (1, n_products)          n_products : int
     c : (m, n), modified in place; not read where beta is zero          bias : (n,), or (0,)
     alpha, beta : scalars          panel : as `products` makes it
-    block : (first row, end of rows, first column, end of columns); rows from a multiple of TILE_ROWS on
+    block : (first row, end of rows, first column, end of columns)
     """
     one = panel.dtype.type(1)
     count = lane_count(one)

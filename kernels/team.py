@@ -4,9 +4,11 @@ The thread that trains, worker 0, puts a job into the team's memory and says of 
 first does units of its own share, so that what they write stays in the caches of its processor from job to job; then
 what is left of the others'. The units of a job must be such that it makes no difference who does them.
 
-A job costs about a microsecond, as the others wait for it with their eyes open; they do so only while a kernel that has
-work for them is running. One that the system has put to sleep holds up no more than the unit that it is at.
+A job costs about a microsecond, as the others wait for it with their eyes open; they do so only while a kernel is
+running that may have work for them. One that the system has put to sleep holds up no more than the unit that it is at.
 """
+
+import functools
 
 import numba
 import numpy as np
@@ -18,14 +20,15 @@ from .addressed import call_at, vector_of
 from .atomic import add_and_fetch, give_way, load_acquire, pause, store_release
 from .memory import LINE_BYTES, aligned_zeros
 
-# Places in the team's memory. What is written by several threads has a line of the cache to itself.
-_LINE = LINE_BYTES // 8
-_FINISHED, _DISMISSED = 0, _LINE
+# Places in the team's memory. What is written by several threads has lines of the cache to itself: two, as processors
+# fetch them in pairs, or have lines twice as long.
+_LINE = 2 * LINE_BYTES // 8
+_FINISHED, _SEASON = 0, _LINE
 _WORK, _N_UNITS, N_WORKERS = 2 * _LINE, 2 * _LINE + 1, 2 * _LINE + 2
-_JOB, _JOB_SIZE = 3 * _LINE, 12 * _LINE
+_JOB, _JOB_SIZE = 3 * _LINE, 6 * _LINE
 _REMAINING = _JOB + _JOB_SIZE
 
-# Some microseconds of pauses.
+# Some microseconds, where the processor has an instruction to pause.
 _WAITS = 200
 
 
@@ -41,20 +44,16 @@ def team_memory(n_workers: int) -> np.ndarray:
 ALONE = team_memory(1)
 
 
+@functools.cache
 def compile_for(dtype: np.dtype) -> None:
     """Compile `assist`, so that no thread has to while others wait for it."""
-    assist.compile((vector_of(types.int64), types.int64, vector_of(numba.from_dtype(dtype))))
+    assist.compile((vector_of(types.int64), types.int64, vector_of(numba.from_dtype(dtype)), types.int64))
 
 
-def gather_team(team: np.ndarray) -> None:
-    """Before threads start to assist: they stay until they are dismissed."""
-    team[_DISMISSED] = 0
-    team[_REMAINING::_LINE] = 0
-
-
-def dismiss_team(team: np.ndarray) -> None:
-    """Have `assist` return in every thread that runs it."""
-    team[_DISMISSED] = 1
+def begin_season(team: np.ndarray) -> int:
+    """Have `assist` return in every thread that runs it; return the season that others may assist in from now on."""
+    team[_SEASON] += 1
+    return int(team[_SEASON])
 
 
 def work_types(number):
@@ -130,8 +129,9 @@ def work_together(team, work, n_units, scratch):
     work : int, the address of a kernel with `work_types`          scratch : of this thread
     """
     n_workers = team[N_WORKERS]
-    team[_WORK], team[_N_UNITS] = work, n_units
+    team[_WORK] = work
     store_release(team, _FINISHED, 0)
+    store_release(team, _N_UNITS, n_units)
     for i in range(n_workers - 1, -1, -1):
         n_own = (i + 1) * n_units // n_workers - i * n_units // n_workers
         store_release(team, _REMAINING + i * _LINE, n_own)
@@ -142,16 +142,14 @@ def work_together(team, work, n_units, scratch):
 
 
 @kernel
-def assist(team, worker, scratch):
-    """Take part in every job of a team until it is dismissed.
+def assist(team, worker, scratch, season):
+    """Take part in every job of a team until the next season begins.
 
-    team : as `team_memory` makes it          worker : int, from 1 to below N_WORKERS; no two threads the same
-    scratch : memory of this thread's own
+    team : as `team_memory` makes it          worker : int, from 1 to below N_WORKERS
+    scratch : memory of this thread's own          season : int, as `begin_season` returned it
     """
     n_waits = 0
-    while load_acquire(team, _DISMISSED) == 0:
-        if load_acquire(team, _REMAINING + worker * _LINE) > 0:
+    while load_acquire(team, _SEASON) == season:
+        if load_acquire(team, _FINISHED) < load_acquire(team, _N_UNITS):
             _work(team, worker, scratch)
-            n_waits = 0
-        else:
-            n_waits = wait(n_waits)
+        n_waits = wait(n_waits)

@@ -1,6 +1,8 @@
 """Teams of threads: who gets one, that they come and go, and that their number changes no bit."""
 
+import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import pytest
 import fastgd as gd
 from fastgd import kernels, model, threads
 from fastgd.kernels.normalized import NormalizedSGD
-from fastgd.kernels.product import FEW
+from fastgd.kernels.product import FEW, WORTH_SHARING
 from fastgd.kernels.shared_update import PART
 from fastgd.kernels.team import N_WORKERS, team_memory
 from fastgd.kernels.update import UPDATES, PlainSGD
@@ -20,14 +22,14 @@ def n_workers(network):
 
 
 @pytest.mark.parametrize(
-    ("most", "n_samples", "expected"), [(1, 1024, 1), (2, 1024, 2), (64, 8, 8), (2, 1, 1), (64, 3, 3), (64, 1024, 64)]
+    ("most", "n_samples", "expected"),
+    [(1, 1024, 1), (2, 1024, 2), (64, 8, 8), (64, FEW - 1, 1), (64, FEW, FEW), (64, 1024, 64)],
 )
 def test_which_networks_get_a_team(most, n_samples, expected, monkeypatch):
     """A thread for every two million multiplications and additions: a row of a thousand features to as many units."""
     monkeypatch.setattr(model, "most_threads", lambda: most)
     network = gd.Model([gd.Linear(1000, 1000), gd.ReLU(), gd.Linear(1000, 1)]).network(n_samples)
     assert n_workers(network) == expected
-    assert len(network.products.panels) == expected - 1
     addresses = network.products.share_product, network.products.multiply_block
     assert [address != 0 for address in addresses] == [expected > 1] * 2
 
@@ -38,12 +40,22 @@ def test_few_outputs_get_no_team(n_outputs, expected, monkeypatch):
     assert n_workers(gd.Model([gd.Linear(1000, n_outputs)]).network(1000)) == expected
 
 
-@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "NUMBA_NUM_THREADS"])
+@pytest.mark.parametrize("name", threads.LIMITS)
 def test_limits_of_the_environment_count(name, monkeypatch):
     for other in threads.LIMITS:
         monkeypatch.delenv(other, raising=False)
     monkeypatch.setattr(threads, "usable_processors", lambda: 8)
-    for value, expected in (("1", 1), ("3", 3), ("8", 8), ("9", 8), ("0", 8), ("", 8), ("many", 8), ("2,4", 8)):
+    for value, expected in (
+        ("1", 1),
+        ("3", 3),
+        ("8", 8),
+        ("9", 8),
+        ("0", 8),
+        ("", 8),
+        ("many", 8),
+        ("2,4", 2),
+        ("²", 8),
+    ):
         monkeypatch.setenv(name, value)
         assert threads.most_threads() == expected
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
@@ -51,8 +63,20 @@ def test_limits_of_the_environment_count(name, monkeypatch):
     assert threads.most_threads() == 2
 
 
-def everything_shared(monkeypatch, workers):
-    """Every product is worth so many threads from now on."""
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("200000 100000", 2), ("150000 100000", 2), ("20000 100000", 1), ("900000 100000", 4), ("max 100000", 4), ("", 4)],
+)
+def test_a_container_s_quota_counts(text, expected, monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(4), raising=False)
+    monkeypatch.setattr(threads, "_QUOTA", tmp_path / "cpu.max")
+    assert threads.usable_processors() == 4
+    (tmp_path / "cpu.max").write_text(text)
+    assert threads.usable_processors() == expected
+
+
+def a_team_for_every_network(monkeypatch, workers):
+    """Products of a million multiplications and additions are shared by so many threads from now on."""
     monkeypatch.setattr(model, "_WORTH_A_THREAD", 1)
     monkeypatch.setattr(model, "most_threads", lambda: workers)
 
@@ -60,15 +84,16 @@ def everything_shared(monkeypatch, workers):
 @pytest.mark.parametrize("batch_size", [1, 7, 30, None])
 @pytest.mark.parametrize("activation", [gd.ReLU(), gd.Tanh()])
 def test_any_number_of_threads_trains_to_the_same_bits(activation, batch_size, dtype, monkeypatch):
-    """Products on both sides of what is worth sharing; chunks smaller than the batch too, where gradients add up."""
+    """Products on both sides of what is worth sharing, a million; chunks smaller than the batch too."""
     monkeypatch.setattr(gd.Model, "chunk_rows", 20)
     rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((70, 300)).astype(dtype), rng.standard_normal((70, 2)).astype(dtype)
+    X, y = rng.standard_normal((70, 320)).astype(dtype), rng.standard_normal((70, 2)).astype(dtype)
     results = []
     for workers in (1, 2, 3):
-        everything_shared(monkeypatch, workers)
-        twin = gd.Model([gd.Linear(300, 130), activation, gd.Linear(130, 2, bias=False)], dtype=dtype)
+        a_team_for_every_network(monkeypatch, workers)
+        twin = gd.Model([gd.Linear(320, 250), activation, gd.Linear(250, 2, bias=False)], dtype=dtype)
         assert n_workers(twin.network(8)) == workers
+        assert WORTH_SHARING <= 2 * 7 * 320 * 250
         momentum = 0.5 if batch_size == 7 else 0
         trainer = gd.Trainer(twin, optimizer=gd.SGD(1e-3, momentum=momentum), batch_size=batch_size)
         history = trainer.fit(X, y, epochs=2)
@@ -97,7 +122,7 @@ def test_any_number_of_threads_makes_the_same_updates(name, monkeypatch):
     limits = {"clip_norm": 0.5, "alpha": 0.01, "max_norm": 3.0, "average_from": 2} if "limits" in name else {}
     results = []
     for workers in (1, 2, 3):
-        everything_shared(monkeypatch, workers)
+        a_team_for_every_network(monkeypatch, workers)
         twin = gd.Model([gd.Linear(300, 129), gd.ReLU(), gd.Linear(129, 3, bias=True)])
         gd.Trainer(twin, optimizer=OPTIMIZERS[name], batch_size=8, **limits).fit(X, y, epochs=3)
         assert len(twin.parameters) > 4 * PART
@@ -182,3 +207,38 @@ def test_a_thread_that_cannot_start_is_done_without(monkeypatch):
         share()
     np.testing.assert_array_equal(c, expected)
     assert threading.active_count() == before
+
+
+def test_who_is_left_behind_goes_at_the_next_season():
+    """As an interrupted call may leave a thread; until then it is one more that does units."""
+    made, share, c, expected = product_and_operands(2)
+    season = kernels.begin_season(made.team)
+    left = threading.Thread(target=kernels.assist, args=(made.team, 1, made.panel.copy(), season), daemon=True)
+    left.start()
+    share()
+    np.testing.assert_array_equal(c, expected)
+    with standing_by(made):
+        left.join(60)
+        assert not left.is_alive()
+        share()
+    np.testing.assert_array_equal(c, expected)
+
+
+def test_several_models_at_once_and_one_of_them_twice(monkeypatch):
+    a_team_for_every_network(monkeypatch, 2)
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 320), np.float32), rng.standard_normal((60, 250), np.float32)
+
+    def trained(seed):
+        twin = gd.Model([gd.Linear(320, 250)], seed=seed)
+        gd.Trainer(twin, optimizer=gd.Adam(1e-3), batch_size=20).fit(X, y, epochs=3)
+        return twin.parameters
+
+    shared = gd.Model([gd.Linear(320, 250)])
+    alone = [trained(0), trained(1), shared.predict(X), shared.predict(X)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            tasks = [pool.submit(trained, seed) for seed in (0, 1)]
+            tasks += [pool.submit(shared.predict, X) for _ in range(2)]
+            for task, expected in zip(tasks, alone, strict=True):
+                np.testing.assert_array_equal(task.result(), expected)
