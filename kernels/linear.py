@@ -5,15 +5,8 @@ See `fastgd.kernels` for the conventions.
 
 from ._jit import inlined_kernel
 from .addressed import call_at
-from .product import FAR_APART, FEW, product
+from .product import FAR_APART, FEW
 from .views import matrix, read_only_span, read_only_vector
-
-
-@inlined_kernel
-def is_few(n_out, products):
-    """Whether the products of a layer have so few rows or outputs that tiles are not worth it."""
-    # Not by a chunk's own rows: a last one of few would be rounded otherwise where the weights are turned.
-    return products.multiply_few != 0 and min(products.n_rows, n_out) < FEW
 
 
 @inlined_kernel
@@ -27,12 +20,17 @@ def linear_forward(x, weight, is_turned, bias, out, products):
     """
     n_in = x.shape[1]
     a, b, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)
-    if is_few(weight.shape[0], products):
+    # Not by this chunk's own rows: a last one of few would be rounded otherwise where the weights are turned.
+    if products.multiply_rows != 0 and min(products.n_rows, weight.shape[0]) < FEW:
         call_at(products.multiply_rows, (a, n_in, b, shift, out))
     else:
         one, zero = out.dtype.type(1), out.dtype.type(0)
         b_place = (weight.shape[0], 1) if is_turned else (1, n_in)
-        product(a, (n_in, 1), b, b_place, n_in, out, shift, (one, zero), products)
+        block = 0, x.shape[0], 0, weight.shape[0]
+        call_at(
+            products.multiply,
+            (a, (n_in, 1), b, b_place, n_in, out, shift, one, zero, products.panel, block, products.team),
+        )
 
 
 @inlined_kernel
@@ -45,10 +43,14 @@ def linear_backward_input(d_out, weight, d_x, products):
     n_out, n_in = weight.shape
     one, zero = d_x.dtype.type(1), d_x.dtype.type(0)
     a, b, none = read_only_vector(d_out), read_only_vector(weight), read_only_span(d_out, 0, 0)
-    if is_few(n_out, products):
+    if products.multiply_rows != 0 and min(products.n_rows, n_out) < FEW:
         call_at(products.multiply_few, (a, (n_out, 1), b, n_out, one, zero, d_x))
     else:
-        product(a, (n_out, 1), b, (n_in, 1), n_out, d_x, none, (one, zero), products)
+        places, block = ((n_out, 1), (n_in, 1)), (0, d_out.shape[0], 0, n_in)
+        call_at(
+            products.multiply,
+            (a, places[0], b, places[1], n_out, d_x, none, one, zero, products.panel, block, products.team),
+        )
 
 
 @inlined_kernel
@@ -67,17 +69,21 @@ def linear_backward_parameters(d_out, x, is_turned, alpha, beta, d_weight, d_bia
     m, n = n_out, x.shape[1]
     a, b, none = read_only_vector(d_out), read_only_vector(x), read_only_span(d_out, 0, 0)
     if d_bias.size:
-        call_at(products.sum_rows, (a, alpha, beta, d_bias))
+        # The sum of all rows, each times the same one.
+        call_at(products.multiply_few, (products.one, (0, 0), a, n_samples, alpha, beta, matrix(d_bias, 0, 1, n_out)))
     if is_turned:
         a, b, m, n = b, a, n, m
     result = matrix(d_weight, 0, m, n)
     if n_samples == 1 and products.add_outer != 0:
         call_at(products.add_outer, (a, b, alpha, beta, result))
-    elif is_few(n_out, products):
+    elif products.multiply_rows != 0 and min(products.n_rows, n_out) < FEW:
         call_at(products.multiply_few, (a, (1, m), b, n_samples, alpha, beta, result))
     else:
-        source, place = a, (1, m)
+        source, place, block = a, (1, m), (0, m, 0, n)
         if products.transpose != 0 and not is_turned and m >= FAR_APART:
             call_at(products.transpose, (a, n_samples, m, products.transposed))
             source, place = read_only_vector(products.transposed), (products.transposed.shape[1], 1)
-        product(source, place, b, (n, 1), n_samples, result, none, (alpha, beta), products)
+        call_at(
+            products.multiply,
+            (source, place, b, (n, 1), n_samples, result, none, alpha, beta, products.panel, block, products.team),
+        )

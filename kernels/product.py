@@ -6,6 +6,7 @@ the other is read number by number where it lies. Large products are cut into bl
 is added up in the same order whatever the blocks, so their number changes no bit.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,18 @@ from ._jit import inlined_kernel
 from .addressed import addressed_kernel, call_at, matrix_of, read_only_vector_of, vector_of
 from .lanes import MOST_LANES, everywhere, lane_count, load, store, total
 from .memory import aligned_empty
-from .team import N_WORKERS, compile_for, job_of, put_job, team_memory, work_together, work_types
+from .team import (
+    MULTIPLY,
+    MULTIPLY_BLOCK,
+    N_WORKERS,
+    WORTH_SHARING,
+    compile_for,
+    job_of,
+    put_job,
+    team_memory,
+    work_together,
+    work_types,
+)
 from .tiles import TILE_ROWS, TILE_VECTORS, multiply_narrow_tile, multiply_tile, transpose_tile
 from .views import address, copy, element, span, vector
 
@@ -33,7 +45,7 @@ FAR_APART = 256
 FEW = 6
 
 # From so many multiplications and additions in one product on, a team takes less time than one thread.
-WORTH_SHARING = 1_000_000
+_WORTH_SHARING = 1_000_000
 
 # So many blocks for each thread of a team: the last ones are small enough for all threads to end at about one time.
 _BLOCKS_PER_WORKER = 4
@@ -46,9 +58,10 @@ class Products(NamedTuple):
     """The kernels of this file for one dtype, as the addresses of their machine code, and the memory they work in.
 
     n_rows : of the largest chunk
-    share_product, multiply_block : zero where there is no team
-    multiply_rows, multiply_few, add_outer : zero where no product is small enough for them
+    multiply : `multiply` or, where there is a team, `share_product`
+    multiply_rows, add_outer : zero where no product is small enough for them
     transpose : zero where no layer has `FAR_APART` outputs, or where there is one row
+    one : (1,), the number 1, read-only
     panel : (size,), scratch
     transposed : scratch for the outputs of a layer, transposed, where one is so wide; else (0, 0)
     team : as `team_memory` makes it
@@ -56,13 +69,11 @@ class Products(NamedTuple):
 
     n_rows: int
     multiply: int
-    share_product: int
-    multiply_block: int
     multiply_rows: int
     multiply_few: int
     add_outer: int
-    sum_rows: int
     transpose: int
+    one: np.ndarray
     panel: np.ndarray
     transposed: np.ndarray
     team: np.ndarray
@@ -80,23 +91,30 @@ def products(
     is_wide = n_widest >= FAR_APART and n_rows > 1
     length, width = (-(-n // MOST_LANES) * MOST_LANES if is_wide else 0 for n in (n_widest, n_rows))
     is_few = min(n_rows, n_fewest) < FEW
-    is_team = n_workers > 1
+    is_team, team = n_workers > 1, team_memory(n_workers)
     if is_team:
         compile_for(np.dtype(dtype))
+        team[MULTIPLY], team[MULTIPLY_BLOCK] = multiply.address(dtype), multiply_block.address(dtype)
+        team[WORTH_SHARING] = _WORTH_SHARING
     return Products(
         n_rows,
-        multiply.address(dtype),
-        share_product.address(dtype) if is_team else 0,
-        multiply_block.address(dtype) if is_team else 0,
+        (share_product if is_team else multiply).address(dtype),
         multiply_rows.address(dtype) if is_few else 0,
-        multiply_few.address(dtype) if is_few else 0,
+        multiply_few.address(dtype),
         add_outer.address(dtype) if n_rows == 1 else 0,
-        sum_rows.address(dtype),
         transpose.address(dtype) if is_wide else 0,
+        _one(np.dtype(dtype)),
         aligned_empty(panel_size(n_products), dtype),
         aligned_empty(length * width, dtype).reshape(length, width),
-        team_memory(n_workers),
+        team,
     )
+
+
+@functools.cache
+def _one(dtype: np.dtype) -> np.ndarray:
+    one = np.ones(1, dtype)
+    one.flags.writeable = False
+    return one
 
 
 def panel_size(n_products: int) -> int:
@@ -111,17 +129,11 @@ def _product_types(number):
 
 
 def _multiply_types(number):
-    return *_product_types(number), vector_of(number), types.UniTuple(types.int64, 4)
-
-
-def _share_types(number):
-    integer = types.int64
-    return *_product_types(number), vector_of(number), vector_of(integer), integer, integer
+    return *_product_types(number), vector_of(number), types.UniTuple(types.int64, 4), vector_of(types.int64)
 
 
 def _block_job_types(number):
-    integer = types.int64
-    return *_product_types(number), integer, types.UniTuple(integer, 2)
+    return *_product_types(number), types.UniTuple(types.int64, 2)
 
 
 def _multiply_rows_types(number):
@@ -190,14 +202,14 @@ def turn(matrix, n_columns, scratch):
 
 
 @addressed_kernel(_multiply_types)
-def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block):
+def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block, team):
     """c = beta c + alpha a b + bias  in a block of c,  for a (m, n_products), b (n_products, n).
 
     a : flat          a_strides : a pair of ints: a[i, k] stands at place i · a_strides[0] + k · a_strides[1]
     b : flat          b_strides : the same, (n, 1) or (1, n_products)          n_products : int
     c : (m, n), modified in place; not read where beta is zero          bias : (n,), or (0,)
     alpha, beta : scalars          panel : as `products` makes it
-    block : (first row, end of rows, first column, end of columns)
+    block : (first row, end of rows, first column, end of columns)          team : not used
     """
     one = panel.dtype.type(1)
     count = lane_count(one)
@@ -239,13 +251,13 @@ def multiply_block(team, unit, panel):
 
     team, unit, panel : as `work_types` says
     """
-    a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, multiply, size = _block_job(team, panel)
+    a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, size = _block_job(team, panel)
     m, n = c.shape
     n_rows, n_columns = size
     n_across = (n + n_columns - 1) // n_columns
     i, j = unit // n_across * n_rows, unit % n_across * n_columns
     block = i, min(i + n_rows, m), j, min(j + n_columns, n)
-    call_at(multiply, (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block))
+    call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block, team))
 
 
 @inlined_kernel
@@ -254,13 +266,16 @@ def rounded_up(n, unit):
     return (n + unit - 1) // unit * unit
 
 
-@addressed_kernel(_share_types)
-def share_product(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, team, multiply, multiply_block):
-    """As `multiply`, the whole of c, by all threads of a team.
+@addressed_kernel(_multiply_types)
+def share_product(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block, team):
+    """As `multiply`, by all threads of a team where that takes less time than by one.
 
-    team : as `team_memory` makes it          multiply, multiply_block : int, the addresses of these kernels
+    block : of the whole c          team : as `products` makes it
     """
     m, n = c.shape
+    if 2 * m * n * n_products < team[WORTH_SHARING]:
+        call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block, team))
+        return
     n_blocks, width = team[N_WORKERS] * _BLOCKS_PER_WORKER, TILE_VECTORS * lane_count(panel.dtype.type(0))
     # Columns are cut first: each thread copies panels of its own, so rows that are cut have them copied again.
     n_columns = rounded_up((n + n_blocks - 1) // n_blocks, width)
@@ -269,27 +284,8 @@ def share_product(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, 
     n_rows = rounded_up(max((m + n_down - 1) // n_down, _FEWEST_BLOCK_ROWS), TILE_ROWS)
     n_down = (m + n_rows - 1) // n_rows
     size = n_rows, n_columns
-    put_job(team, (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, multiply, size))
-    work_together(team, multiply_block, n_down * n_across, panel)
-
-
-@inlined_kernel
-def product(a, a_strides, b, b_strides, n_products, c, bias, factors, products):
-    """c = beta c + alpha a b + bias, as for `multiply`, by a team where that takes less time.
-
-    factors : (alpha, beta)          products : Products
-    """
-    m, n = c.shape
-    panel, (alpha, beta) = products.panel, factors
-    if products.share_product != 0 and 2 * m * n * n_products >= WORTH_SHARING:
-        team = products.team, products.multiply, products.multiply_block
-        call_at(
-            products.share_product,
-            (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, *team),
-        )
-    else:
-        block = 0, m, 0, n
-        call_at(products.multiply, (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block))
+    put_job(team, (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, size))
+    work_together(team, team[MULTIPLY_BLOCK], n_down * n_across, panel)
 
 
 @addressed_kernel(_multiply_rows_types)
@@ -333,13 +329,6 @@ def _multiply_few_types(number):
     return given, strides, given, types.int64, number, number, matrix_of(number)
 
 
-@inlined_kernel
-def add_sums(c, place, n, read, alphas, sums, betas):
-    """c = betas c + alphas sums  for n lanes from a place on; c counts for zero where `read` is zero, not one."""
-    before = load(c, place, read * n, c.dtype.type(0))
-    store(c, place, n, betas * before + alphas * sums)
-
-
 @addressed_kernel(_multiply_few_types)
 def multiply_few(a, a_strides, b, n_products, alpha, beta, c):
     """c = beta c + alpha a b,  row by row of c: for few rows or few products.
@@ -348,32 +337,24 @@ def multiply_few(a, a_strides, b, n_products, alpha, beta, c):
     b : (n_products · n,), row by row          n_products : int          alpha, beta : scalars
     c : (m, n), modified in place; not read where beta is zero
     """
-    count = lane_count(alpha)
+    zero = c.dtype.type(0)
+    count = lane_count(zero)
     m, n = c.shape
     row, step = a_strides
-    zero = c.dtype.type(0)
     flat, alphas, betas = vector(c), everywhere(alpha), everywhere(beta)
     read = 1 if beta != 0 else 0
-    n_full = n // (4 * count) * (4 * count)
     for i in range(m):
-        for j in range(0, n_full, 4 * count):
-            s0 = s1 = s2 = s3 = everywhere(zero)
+        # Two registers side by side, as the sum of one has to wait for itself from product to product.
+        for j in range(0, n, 2 * count):
+            j1, n0, n1 = j + count, n - j, n - j - count
+            s0 = s1 = everywhere(zero)
             for k in range(n_products):
-                x, place = everywhere(element(a, i * row + k * step)), k * n + j
-                s0 += x * load(b, place, count, zero)
-                s1 += x * load(b, place + count, count, zero)
-                s2 += x * load(b, place + 2 * count, count, zero)
-                s3 += x * load(b, place + 3 * count, count, zero)
-            place = i * n + j
-            add_sums(flat, place, count, read, alphas, s0, betas)
-            add_sums(flat, place + count, count, read, alphas, s1, betas)
-            add_sums(flat, place + 2 * count, count, read, alphas, s2, betas)
-            add_sums(flat, place + 3 * count, count, read, alphas, s3, betas)
-        for j in range(n_full, n, count):
-            s0, rest = everywhere(zero), min(n - j, count)
-            for k in range(n_products):
-                s0 += everywhere(element(a, i * row + k * step)) * load(b, k * n + j, rest, zero)
-            add_sums(flat, i * n + j, rest, read, alphas, s0, betas)
+                x, place = everywhere(element(a, i * row + k * step)), k * n
+                s0 += x * load(b, place + j, n0, zero)
+                s1 += x * load(b, place + j1, n1, zero)
+            place = i * n
+            store(flat, place + j, n0, betas * load(flat, place + j, read * n0, zero) + alphas * s0)
+            store(flat, place + j1, n1, betas * load(flat, place + j1, read * n1, zero) + alphas * s1)
 
 
 @inlined_kernel
@@ -408,34 +389,3 @@ def add_outer(a, b, alpha, beta, c):
         for j in range(0, n_full, count):
             add_scaled(b, factors, betas, flat, i * n, j, count)
         store(flat, i * n + n - count, count, last)
-
-
-def _sum_rows_types(number):
-    return read_only_vector_of(number), number, number, vector_of(number)
-
-
-@addressed_kernel(_sum_rows_types)
-def sum_rows(a, alpha, beta, c):
-    """c = beta c + alpha Σ_i a[i],  the sum of a matrix's rows.
-
-    a : (m · n,), row by row          alpha, beta : scalars
-    c : (n,), modified in place; not read where beta is zero
-    """
-    count = lane_count(beta)
-    factors, betas = everywhere(alpha), everywhere(beta)
-    # Four registers side by side, as the sum of one has to wait for itself from row to row.
-    for j in range(0, c.size, 4 * count):
-        j1, j2, j3 = j + count, j + 2 * count, j + 3 * count
-        n0, n1, n2, n3 = c.size - j, c.size - j1, c.size - j2, c.size - j3
-        read = 1 if beta != 0 else 0
-        s0, s1 = betas * load(c, j, read * n0, beta), betas * load(c, j1, read * n1, beta)
-        s2, s3 = betas * load(c, j2, read * n2, beta), betas * load(c, j3, read * n3, beta)
-        for place in range(0, a.size, c.size):
-            s0 += factors * load(a, place + j, n0, beta)
-            s1 += factors * load(a, place + j1, n1, beta)
-            s2 += factors * load(a, place + j2, n2, beta)
-            s3 += factors * load(a, place + j3, n3, beta)
-        store(c, j, n0, s0)
-        store(c, j1, n1, s1)
-        store(c, j2, n2, s2)
-        store(c, j3, n3, s3)

@@ -25,6 +25,8 @@ from .memory import LINE_BYTES, aligned_zeros
 _LINE = 2 * LINE_BYTES // 8
 _FINISHED, _SEASON = 0, _LINE
 _WORK, _N_UNITS, N_WORKERS = 2 * _LINE, 2 * _LINE + 1, 2 * _LINE + 2
+# What products need: the addresses of kernels, and from how many multiplications and additions on they are shared.
+MULTIPLY, MULTIPLY_BLOCK, WORTH_SHARING = 2 * _LINE + 3, 2 * _LINE + 4, 2 * _LINE + 5
 _JOB, _JOB_SIZE = 3 * _LINE, 6 * _LINE
 _REMAINING = _JOB + _JOB_SIZE
 

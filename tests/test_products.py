@@ -12,7 +12,8 @@ from protected import run_with_protected_memory
 
 from fastgd import kernels
 from fastgd.kernels.lanes import MOST_LANES
-from fastgd.kernels.product import FAR_APART, FEW, PANEL_ROWS, panel_size, sum_rows
+from fastgd.kernels.product import FAR_APART, FEW, PANEL_ROWS, panel_size
+from fastgd.kernels.team import WORTH_SHARING
 from fastgd.threads import standing_by
 
 DTYPES = st.sampled_from([np.float32, np.float64])
@@ -75,10 +76,14 @@ class Case(NamedTuple):
         assert_untouched_around(c)
         return c
 
-    def by_multiply(self, block=None):
-        panel = guarded(np.full(panel_size(self.a.shape[1]), np.nan, self.a.dtype), SENTINEL)
+    @property
+    def whole(self):
         m, n = self.before.shape
-        result = self.result_of(kernels.multiply, panel, block or (0, m, 0, n))
+        return 0, m, 0, n
+
+    def by_multiply(self):
+        panel = guarded(np.full(panel_size(self.a.shape[1]), np.nan, self.a.dtype), SENTINEL)
+        result = self.result_of(kernels.multiply, panel, self.whole, kernels.ALONE)
         assert_untouched_around(panel)
         return result
 
@@ -93,8 +98,9 @@ class Case(NamedTuple):
 
     def by_a_team(self, n_workers):
         made = kernels.products(self.a.dtype, 1, self.a.shape[1], n_workers=n_workers)
+        made.team[WORTH_SHARING] = 0
         with standing_by(made):
-            return self.result_of(kernels.share_product, made.panel, made.team, made.multiply, made.multiply_block)
+            return self.result_of(kernels.share_product, made.panel, self.whole, made.team)
 
     def exact(self):
         product = self.factors[0] * self.a.astype(float) @ self.b.astype(float)
@@ -147,18 +153,6 @@ def test_rows_that_lie_far_apart(dtype, n_samples, n_out):
     np.testing.assert_array_equal(results, [d_out.T @ x] * 2)
 
 
-@given(DTYPES, st.integers(1, 60), st.integers(1, 40), COLUMNS, FACTORS, st.booleans(), SEEDS, st.data())
-def test_multiply_a_block(dtype, m, n_products, n, factors, has_bias, seed, data):
-    """The block gets the bits that it has in the whole, and nothing else is written."""
-    case = Case(*operands_of(dtype, m, n_products, n, has_bias, seed), factors, False, False)
-    i, j = data.draw(st.integers(0, m - 1)), data.draw(st.integers(0, n - 1))
-    block = i, data.draw(st.integers(i + 1, m)), j, data.draw(st.integers(j + 1, n))
-    inside = slice(*block[:2]), slice(*block[2:])
-    before = case.before.astype(dtype) if factors[1] else np.full((m, n), np.nan, dtype)
-    before[inside] = case.by_multiply()[inside]
-    np.testing.assert_array_equal(case.by_multiply(block), before)
-
-
 @pytest.mark.parametrize("n_workers", [2, 3, 5])
 @given(DTYPES, st.integers(1, 150), st.integers(1, 40), st.integers(1, 300), FACTORS, st.booleans(), SEEDS)
 def test_a_team_multiplies_to_the_same_bits(n_workers, dtype, m, n_products, n, factors, a_by_columns, seed):
@@ -197,7 +191,8 @@ for dtype in (np.float32, np.float64):
                 for b_strides in ((n, 1), (1, 5)):
                     for beta in (0, 1):
                         c[:] = 1
-                        kernels.multiply(a, a_strides, b, b_strides, 5, c, bias, 1, beta, panel, (0, m, 0, n))
+                        rest = bias, 1, beta, panel, (0, m, 0, n), kernels.ALONE
+                        kernels.multiply(a, a_strides, b, b_strides, 5, c, *rest)
                         np.testing.assert_array_equal(c, 6 + beta)
             kernels.multiply_rows(a, 5, b, bias, c)
             np.testing.assert_array_equal(c, 6)
@@ -241,11 +236,13 @@ def test_add_outer(dtype, m, n, factors, seed):
 
 
 @given(DTYPES, ROWS, st.integers(1, 200), FACTORS, SEEDS)
-def test_sum_rows(dtype, m, n, factors, seed):
+def test_multiply_few_by_ones(dtype, m, n, factors, seed):
+    """The sum of rows, from a single one."""
     alpha, beta = factors
     a, before = normal(seed, dtype, (m, n), n)
     c = guarded(before if beta else np.full_like(before, np.nan), SENTINEL)
-    sum_rows(guarded(a), alpha, beta, c)
+    one = guarded(np.ones(1, dtype))
+    kernels.multiply_few(one, (0, 0), guarded(a), m, alpha, beta, c.reshape(1, n))
     exact = alpha * a.sum(axis=0, dtype=float) + beta * before.astype(float)
     np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, m))
     assert_untouched_around(c)
@@ -259,18 +256,19 @@ def test_multiply_few(dtype, m, n_products, n, factors, a_by_columns, seed):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_which_kernels_serve_small_products(dtype):
-    """None but `multiply` is compiled where all products are large enough for it."""
-    rows, few, outer = (k.address(dtype) for k in (kernels.multiply_rows, kernels.multiply_few, kernels.add_outer))
+    """Two are always needed, one for the sums of biases; others are compiled where products are small enough."""
+    rows, outer = (kernel.address(dtype) for kernel in (kernels.multiply_rows, kernels.add_outer))
     cases = {
-        (1, FEW): (rows, few, outer),
-        (2, FEW): (rows, few, 0),
-        (FEW - 1, FEW): (rows, few, 0),
-        (FEW, FEW): (0, 0, 0),
-        (FEW, FEW - 1): (rows, few, 0),
-        (1000, 1): (rows, few, 0),
-        (1000, 1000): (0, 0, 0),
+        (1, FEW): (rows, outer),
+        (2, FEW): (rows, 0),
+        (FEW - 1, FEW): (rows, 0),
+        (FEW, FEW): (0, 0),
+        (FEW, FEW - 1): (rows, 0),
+        (1000, 1): (rows, 0),
+        (1000, 1000): (0, 0),
     }
     for (n_rows, n_outputs), expected in cases.items():
         made = kernels.products(dtype, n_rows, 3, (n_outputs, 1000))
         assert made.multiply == kernels.multiply.address(dtype)
-        assert (made.multiply_rows, made.multiply_few, made.add_outer) == expected
+        assert made.multiply_few == kernels.multiply_few.address(dtype)
+        assert (made.multiply_rows, made.add_outer) == expected

@@ -9,10 +9,11 @@ import pytest
 
 import fastgd as gd
 from fastgd import kernels, model, threads
+from fastgd.kernels import product
 from fastgd.kernels.normalized import NormalizedSGD
-from fastgd.kernels.product import FEW, WORTH_SHARING
+from fastgd.kernels.product import FEW
 from fastgd.kernels.shared_update import PART
-from fastgd.kernels.team import N_WORKERS, team_memory
+from fastgd.kernels.team import _N_UNITS, N_WORKERS, WORTH_SHARING, team_memory
 from fastgd.kernels.update import UPDATES, PlainSGD
 from fastgd.threads import standing_by
 
@@ -30,8 +31,8 @@ def test_which_networks_get_a_team(most, n_samples, expected, monkeypatch):
     monkeypatch.setattr(model, "most_threads", lambda: most)
     network = gd.Model([gd.Linear(1000, 1000), gd.ReLU(), gd.Linear(1000, 1)]).network(n_samples)
     assert n_workers(network) == expected
-    addresses = network.products.share_product, network.products.multiply_block
-    assert [address != 0 for address in addresses] == [expected > 1] * 2
+    kernel = kernels.share_product if expected > 1 else kernels.multiply
+    assert network.products.multiply == kernel.address(np.float32)
 
 
 @pytest.mark.parametrize(("n_outputs", "expected"), [(FEW - 1, 1), (FEW, 2)])
@@ -76,7 +77,8 @@ def test_a_container_s_quota_counts(text, expected, monkeypatch, tmp_path):
 
 
 def a_team_for_every_network(monkeypatch, workers):
-    """Products of a million multiplications and additions are shared by so many threads from now on."""
+    """All that can be shared is shared by so many threads from now on."""
+    monkeypatch.setattr(product, "_WORTH_SHARING", 0)
     monkeypatch.setattr(model, "_WORTH_A_THREAD", 1)
     monkeypatch.setattr(model, "most_threads", lambda: workers)
 
@@ -84,7 +86,7 @@ def a_team_for_every_network(monkeypatch, workers):
 @pytest.mark.parametrize("batch_size", [1, 7, 30, None])
 @pytest.mark.parametrize("activation", [gd.ReLU(), gd.Tanh()])
 def test_any_number_of_threads_trains_to_the_same_bits(activation, batch_size, dtype, monkeypatch):
-    """Products on both sides of what is worth sharing, a million; chunks smaller than the batch too."""
+    """Chunks smaller than the batch too, where gradients add up."""
     monkeypatch.setattr(gd.Model, "chunk_rows", 20)
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((70, 320)).astype(dtype), rng.standard_normal((70, 2)).astype(dtype)
@@ -93,7 +95,6 @@ def test_any_number_of_threads_trains_to_the_same_bits(activation, batch_size, d
         a_team_for_every_network(monkeypatch, workers)
         twin = gd.Model([gd.Linear(320, 250), activation, gd.Linear(250, 2, bias=False)], dtype=dtype)
         assert n_workers(twin.network(8)) == workers
-        assert WORTH_SHARING <= 2 * 7 * 320 * 250
         momentum = 0.5 if batch_size == 7 else 0
         trainer = gd.Trainer(twin, optimizer=gd.SGD(1e-3, momentum=momentum), batch_size=batch_size)
         history = trainer.fit(X, y, epochs=2)
@@ -151,7 +152,8 @@ def product_and_operands(workers):
     # Small integers: every order of adding them up is exact.
     a, b = (rng.integers(-9, 10, shape).astype(float) for shape in ((100, 30), (30, 90)))
     c = np.empty((100, 90))
-    rest = np.empty(0), 1.0, 0.0, made.panel, made.team, made.multiply, made.multiply_block
+    made.team[WORTH_SHARING] = 0
+    rest = np.empty(0), 1.0, 0.0, made.panel, (0, 100, 0, 90), made.team
     share = kernels.share_product.bound(a.ravel(), (30, 1), b.ravel(), (90, 1), 30, c, *rest)
     return made, share, c, a @ b
 
@@ -242,3 +244,14 @@ def test_several_models_at_once_and_one_of_them_twice(monkeypatch):
             tasks += [pool.submit(shared.predict, X) for _ in range(2)]
             for task, expected in zip(tasks, alone, strict=True):
                 np.testing.assert_array_equal(task.result(), expected)
+
+
+@pytest.mark.parametrize(("n_columns", "is_shared"), [(49, False), (50, True)])
+def test_small_products_are_not_shared(n_columns, is_shared):
+    """From a million multiplications and additions on they are; the team's memory tells into how many units."""
+    made = kernels.products(np.dtype("float64"), 100, 100, n_workers=2)
+    a, b, c = np.ones(100 * 100), np.ones(100 * n_columns), np.empty((100, n_columns))
+    rest = np.empty(0), 1, 0, made.panel, (0, 100, 0, n_columns), made.team
+    kernels.share_product(a, (100, 1), b, (n_columns, 1), 100, c, *rest)
+    np.testing.assert_array_equal(c, 100)
+    assert (made.team[_N_UNITS] > 0) == is_shared
