@@ -1,4 +1,4 @@
-"""How many threads there are, and the team of them that shares the products of wide layers."""
+"""How many threads there are, and the team of them that shares the work of wide layers."""
 
 import os
 import threading

@@ -41,9 +41,9 @@ def warmup(dtypes: Sequence[str] = ("float32", "float64")) -> float:
             for batch_size in (1, 2):
                 Trainer(neuron, batch_size=batch_size, shuffle=True).fit(X, y)
             Trainer(neuron, batch_size=2).fit(X, y)
-        wide = Model([Linear(1000, 1)], dtype), np.tile(X, 500)
+        wide_neuron, wide_X = Model([Linear(1000, 1)], dtype), np.tile(X, 500)
         for shuffle in (False, True):
-            Trainer(wide[0], batch_size=2, shuffle=shuffle).fit(wide[1], y)
+            Trainer(wide_neuron, batch_size=2, shuffle=shuffle).fit(wide_X, y)
         for data_dtype in ("float32", "float64", "uint8", "int64"):
             Trainer(network, batch_size=2, shuffle=True).fit(np.abs(X).astype(data_dtype), y)
     return time.perf_counter() - began

@@ -63,6 +63,12 @@ def work_types(number):
     return vector_of(types.int64), types.int64, vector_of(number)
 
 
+def _job_place(context, builder, team_type, team, kind):
+    """Where the job lies in a team's memory, as a pointer to an LLVM type."""
+    data = context.make_array(team_type)(context, builder, team).data
+    return builder.bitcast(builder.gep(data, [context.get_constant(types.intp, _JOB)]), kind.as_pointer())
+
+
 @intrinsic
 def put_job(typing_context, team, job):
     """Put what all units of a job need into the team's memory: a tuple of numbers, tuples and arrays."""
@@ -70,9 +76,8 @@ def put_job(typing_context, team, job):
     def code(context, builder, signature, arguments):
         if context.get_abi_sizeof(arguments[1].type) > _JOB_SIZE * types.int64.bitwidth // 8:
             raise ValueError(f"a job of the types {job} is larger than {_JOB_SIZE} numbers")
-        data = context.make_array(team)(context, builder, arguments[0]).data
-        place = builder.gep(data, [context.get_constant(types.intp, _JOB)])
-        builder.store(arguments[1], builder.bitcast(place, arguments[1].type.as_pointer()), align=LINE_BYTES)
+        place = _job_place(context, builder, team, arguments[0], arguments[1].type)
+        builder.store(arguments[1], place, align=LINE_BYTES)
         return context.get_dummy_value()
 
     return types.void(team, job), code
@@ -89,10 +94,8 @@ def job_of(job_types):
         result = types.Tuple(job_types(scratch.dtype))
 
         def code(context, builder, signature, arguments):
-            data = context.make_array(team)(context, builder, arguments[0]).data
-            place = builder.gep(data, [context.get_constant(types.intp, _JOB)])
-            kind = context.get_value_type(result)
-            return builder.load(builder.bitcast(place, kind.as_pointer()), align=LINE_BYTES)
+            place = _job_place(context, builder, team, arguments[0], context.get_value_type(result))
+            return builder.load(place, align=LINE_BYTES)
 
         return result(team, scratch), code
 
