@@ -251,7 +251,7 @@ def test_multiply_few_by_ones(dtype, m, n, factors, seed):
 @given(DTYPES, ROWS, ROWS, st.integers(1, 200), FACTORS, st.booleans(), SEEDS)
 def test_multiply_few(dtype, m, n_products, n, factors, a_by_columns, seed):
     case = Case(*operands_of(dtype, m, n_products, n, False, seed), factors, a_by_columns, False)
-    np.testing.assert_allclose(case.by_multiply_few(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))
+    np.testing.assert_allclose(case.by_multiply_few(), case.exact(), rtol=0, atol=4 * rounding(dtype, n_products))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
