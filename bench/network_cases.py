@@ -17,7 +17,7 @@ from fastgd.kernels.update import PlainSGD
 from fastgd.loops import BYTES_ADDED_BY_FOURS
 
 RATE = 1e-3
-RATES = np.array([RATE])
+RATES, PACE = np.array([RATE]), kernels.Steady(RATE)
 LOSS = HalfSquaredError()
 NO_WEIGHTS = read_only(np.empty(0, np.float32))
 
@@ -148,7 +148,9 @@ def train_neuron(kernel: Callable[..., None], n_features: int, n_samples: int) -
 
     def fastgd():
         progress[:] = 0
-        kernel(neuron, subject.parameters, weight, LOSS, kernels.NoRegularization(), RATES, rows, progress)
+        kernel(
+            neuron, subject.parameters, weight, LOSS, kernels.NoRegularization(), kernels.Steady(RATE), rows, progress
+        )
         return progress[0] / n_samples, subject.parameters
 
     def numpy():

@@ -12,7 +12,7 @@ from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.loss import CrossEntropy
 from fastgd.kernels.memory import aligned_empty
 from fastgd.kernels.network import Layer
-from fastgd.kernels.neuron import ROWS_AT_ONCE
+from fastgd.kernels.neuron_by_fours import ROWS_AT_ONCE
 from fastgd.kernels.normalized import NormalizedSGD
 from fastgd.kernels.product import FEW
 from fastgd.kernels.update import PlainSGD
@@ -269,9 +269,16 @@ class OnlineNeuronLoop:
 
     def _call(self, kernel: Callable[..., None], block: Block, rates: np.ndarray) -> None:
         task = self._task
-        parameters = task.vectors.parameters
+        is_steady = len(rates) == 1 and block.sample_weight.size == 0
         kernel(
-            self._neuron, parameters, self._weight, task.loss, task.regularization, rates, _rows(block), task.progress
+            self._neuron,
+            task.vectors.parameters,
+            self._weight,
+            task.loss,
+            task.regularization,
+            kernels.Steady(rates[0]) if is_steady else kernels.Paced(rates),
+            _rows(block),
+            task.progress,
         )
 
     def may_hide_bad_rows(self, block: Block) -> bool:

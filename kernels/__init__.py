@@ -37,8 +37,9 @@ from .network import (
     predict_network,
     train_network,
 )
-from .neuron import LinearNeuron, ReLUNeuron, Rows, train_neuron_by_fours, train_neuron_row_by_row
+from .neuron import LinearNeuron, Paced, ReLUNeuron, Rows, Steady, train_neuron_row_by_row
 from .neuron_batches import ByFours, RowByRow, train_neuron_in_batches
+from .neuron_by_fours import train_neuron_by_fours
 from .normalized import observe_features
 from .online_network import train_network_online
 from .order import InOrder, Shuffled
@@ -71,12 +72,14 @@ __all__ = [
     "LinearNeuron",
     "Network",
     "NoRegularization",
+    "Paced",
     "Products",
     "ReLUNeuron",
     "Regularization",
     "RowByRow",
     "Rows",
     "Shuffled",
+    "Steady",
     "UpdateRule",
     "Vectors",
     "add_outer",

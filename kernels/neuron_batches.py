@@ -15,7 +15,8 @@ import numpy as np
 from ._jit import by_type, inlined_kernel, kernel
 from .addressed import call_at
 from .lanes import lane_count, lanes_for, load, spread, store, total
-from .neuron import ROW_AHEAD, ROWS_AT_ONCE, four_ahead, respond
+from .neuron import ROW_AHEAD, respond
+from .neuron_by_fours import ROWS_AT_ONCE, four_ahead
 from .order import ask_for, look_ahead, n_samples_of, row
 from .views import element, vector
 

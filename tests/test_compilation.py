@@ -191,7 +191,8 @@ def test_eight_processes_start_at_once_on_an_empty_cache(tmp_path):
 @pytest.mark.parametrize("loop", ["by_fours", "row_by_row", "in_batches_by_fours", "in_batches_row_by_row"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1])
 @pytest.mark.parametrize("n_samples", [4, 8])
-def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, dtype):
+@pytest.mark.parametrize("is_steady", [True, False])
+def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_steady, dtype):
     """Flags that let the compiler assume there is no NaN would make these silent; so would a ReLU at minus infinity."""
     X = np.ones((n_samples, 1), dtype)
     X[-1] = value
@@ -211,7 +212,8 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, dtype
     else:
         kernel = getattr(kernels, f"train_neuron_{loop}")
         weight = np.full(1 + MOST_LANES, np.nan, dtype)
-        kernel(neuron, parameters, weight, loss, regularization, rates, rows, progress)
+        pace = kernels.Steady(0.0) if is_steady else kernels.Paced(rates)
+        kernel(neuron, parameters, weight, loss, regularization, pace, rows, progress)
     assert np.isfinite(progress[0]) == np.isfinite(value)
 
 

@@ -18,12 +18,23 @@ def calls(monkeypatch):
     return made
 
 
-def fit(calls, n_features=5, dtype="float32", layers=(), head=None, source=None, n_samples=8, target=1, **settings):
+def fit(
+    calls,
+    n_features=5,
+    dtype="float32",
+    layers=(),
+    head=None,
+    source=None,
+    n_samples=8,
+    target=1,
+    sample_weight=None,
+    **settings,
+):
     """Which loop trains Linear and more layers, and the arguments of its first call."""
     settings = {"optimizer": gd.SGD(0.1)} | settings
     model = gd.Model([*([] if head is None else [head]), gd.Linear(n_features, 1), *layers], dtype=dtype)
     X = np.random.default_rng(0).integers(0, 2, (n_samples, n_features)).astype(source or dtype)
-    gd.Trainer(model, **settings).fit(X, np.full(n_samples, target))
+    gd.Trainer(model, **settings).fit(X, np.full(n_samples, target), sample_weight=sample_weight)
     names = {name for name, _ in calls}
     assert len(names) == 1
     return names.pop(), calls[0][1]
@@ -101,6 +112,21 @@ def test_batches_of_narrow_rows_or_elements_are_taken_by_fours(dtype, source, ca
         patterns.append(type(arguments[0]))
         calls.clear()
     assert patterns == [kernels.ByFours] * 2 + [kernels.RowByRow] * (len(patterns) - 2)
+
+
+PACES = {
+    "a number": ({}, kernels.Steady),
+    "weights": ({"sample_weight": np.ones(8)}, kernels.Paced),
+    "a schedule": ({"optimizer": gd.SGD(gd.schedules.InverseScaling(0.1))}, kernels.Paced),
+}
+
+
+@pytest.mark.parametrize("case", PACES)
+@pytest.mark.parametrize("n_features", [160, 161])
+def test_an_online_neuron_is_told_whether_weights_and_rates_vary(case, n_features, calls):
+    settings, pace = PACES[case]
+    _, arguments = fit(calls, n_features, **settings)
+    assert type(arguments[5]) is pace
 
 
 def test_rows_that_do_not_fill_four_are_taken_one_by_one(calls):
