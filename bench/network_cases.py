@@ -17,7 +17,7 @@ from fastgd.kernels.update import PlainSGD
 from fastgd.loops import BYTES_ADDED_BY_FOURS
 
 RATE = 1e-3
-RATES, PACE = np.array([RATE]), kernels.Steady(RATE)
+RATES = np.array([RATE])
 LOSS = HalfSquaredError()
 NO_WEIGHTS = read_only(np.empty(0, np.float32))
 
@@ -143,14 +143,12 @@ def train_neuron(kernel: Callable[..., None], n_features: int, n_samples: int) -
     subject = Subject((n_features, 1), 1, n_samples)
     progress, expected = np.zeros(3), subject.parameters.copy()
     neuron = kernels.ReLUNeuron(n_features, subject.tolerance)
-    rows = kernels.Rows(subject.X, subject.y, NO_WEIGHTS)
+    rows = kernels.Rows(subject.X, subject.y)
     weight = aligned_empty(n_features + MOST_LANES, np.float32)
 
     def fastgd():
         progress[:] = 0
-        kernel(
-            neuron, subject.parameters, weight, LOSS, kernels.NoRegularization(), kernels.Steady(RATE), rows, progress
-        )
+        kernel(neuron, subject.parameters, weight, LOSS, kernels.NoRegularization(), RATES, rows, progress)
         return progress[0] / n_samples, subject.parameters
 
     def numpy():
@@ -179,7 +177,7 @@ def train_neuron_in_batches(n_features: int, batch_size: int, n_samples: int) ->
     pattern = kernels.ByFours() if 4 * n_features <= BYTES_ADDED_BY_FOURS else kernels.RowByRow()
     # As the NumPy network: without the ReLU.
     layers = subject.python[:-1]
-    rows = kernels.Rows(subject.X, subject.y, NO_WEIGHTS)
+    rows = kernels.Rows(subject.X, subject.y)
 
     def fastgd():
         progress[:] = 0

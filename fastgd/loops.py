@@ -269,16 +269,9 @@ class OnlineNeuronLoop:
 
     def _call(self, kernel: Callable[..., None], block: Block, rates: np.ndarray) -> None:
         task = self._task
-        is_steady = len(rates) == 1 and block.sample_weight.size == 0
+        parameters = task.vectors.parameters
         kernel(
-            self._neuron,
-            task.vectors.parameters,
-            self._weight,
-            task.loss,
-            task.regularization,
-            kernels.Steady(rates[0]) if is_steady else kernels.Paced(rates),
-            _rows(block),
-            task.progress,
+            self._neuron, parameters, self._weight, task.loss, task.regularization, rates, _rows(block), task.progress
         )
 
     def may_hide_bad_rows(self, block: Block) -> bool:
@@ -304,4 +297,5 @@ def _rows(block: Block) -> kernels.Rows:
         X = kernels.HalfPrecision(X.view(np.uint16))
     elif X.dtype == np.bool_:
         X = X.view(np.uint8)
-    return kernels.Rows(X, *block[1:])
+    weights = kernels.Weighted(block.sample_weight) if block.sample_weight.size else kernels.Equal()
+    return kernels.Rows(X, block.y, weights, block.order)

@@ -17,8 +17,8 @@ def warmup(dtypes: Sequence[str] = ("float32", "float64")) -> float:
     """Compile the kernels of training and prediction, and return the seconds that it took.
 
     That is for Linear and ReLU with the half squared error and plain SGD; other losses, optimisers and layers compile
-    when they are first used, and so does a neuron that reads data in another dtype than its own, or whose every row is
-    an update and has a weight or a learning rate of its own.
+    when they are first used, and so does a neuron that reads data in another dtype than its own, or rows with
+    weights.
 
     dtypes : of the models to prepare for; data in any of float32, float64, uint8 and int64 is prepared for with each
         network

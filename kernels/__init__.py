@@ -37,7 +37,7 @@ from .network import (
     predict_network,
     train_network,
 )
-from .neuron import LinearNeuron, Paced, ReLUNeuron, Rows, Steady, train_neuron_row_by_row
+from .neuron import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_row_by_row
 from .neuron_batches import ByFours, RowByRow, train_neuron_in_batches
 from .neuron_by_fours import train_neuron_by_fours
 from .normalized import observe_features
@@ -66,22 +66,22 @@ __all__ = [
     "ALONE",
     "UPDATES",
     "ByFours",
+    "Equal",
     "HalfPrecision",
     "InOrder",
     "Layout",
     "LinearNeuron",
     "Network",
     "NoRegularization",
-    "Paced",
     "Products",
     "ReLUNeuron",
     "Regularization",
     "RowByRow",
     "Rows",
     "Shuffled",
-    "Steady",
     "UpdateRule",
     "Vectors",
+    "Weighted",
     "add_outer",
     "assist",
     "begin_season",

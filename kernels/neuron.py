@@ -45,36 +45,66 @@ class ReLUNeuron(NamedTuple):
     tolerance: float
 
 
+class Equal(NamedTuple):
+    """Every row counts once."""
+
+
+class Weighted(NamedTuple):
+    """Rows count as much as they weigh.
+
+    sample_weight : (n_rows,)
+    """
+
+    sample_weight: np.ndarray
+
+
 class Rows(NamedTuple):
     """The samples of one call.
 
     X : (n_rows, n_features), C-contiguous, of any real dtype, or a HalfPrecision
-    y : (n_rows, 1)          sample_weight : (n_rows,), or (0,)
+    y : (n_rows, 1)          weights : Equal or Weighted
     order : a record of `order.py`
     """
 
     X: np.ndarray
     y: np.ndarray
-    sample_weight: np.ndarray
+    weights: NamedTuple = Equal()
     order: NamedTuple = InOrder()
 
 
-class Steady(NamedTuple):
-    """Every sample counts once, and makes an update with the same learning rate.
-
-    rate : float
-    """
-
-    rate: float
+@inlined_kernel
+def weight_equal(weights, t, one):
+    return one
 
 
-class Paced(NamedTuple):
-    """Samples have weights, and those of weight zero make no update, or updates have learning rates.
+@inlined_kernel
+def weight_given(weights, t, one):
+    return element(weights.sample_weight, t)
 
-    rates : (n,) float64, the learning rates of a call's updates, or (1,), that of all
-    """
 
-    rates: np.ndarray
+@by_type({Equal: weight_equal, Weighted: weight_given})
+def weight_of(kernel):
+    """Return a row's weight; one, of the model's dtype, is known to the compiler and costs no operation."""
+    return lambda weights, t, one: kernel(weights, t, one)
+
+
+@inlined_kernel
+def total_equal(weights, order, first, last):
+    return np.float64(last - first)
+
+
+@inlined_kernel
+def total_given(weights, order, first, last):
+    result = 0.0
+    for i in range(first, last):
+        result += abs(element(weights.sample_weight, row(order, i)))
+    return result
+
+
+@by_type({Equal: total_equal, Weighted: total_given})
+def total_weight(kernel):
+    """Return what samples first to last weigh together."""
+    return lambda weights, order, first, last: kernel(weights, order, first, last)
 
 
 @inlined_kernel
@@ -104,24 +134,11 @@ def respond(neuron, loss, z, target, weight):
 
 
 @inlined_kernel
-def pace_steadily(pace, sample_weight, t, n_updates, one):
-    return one, type(one)(pace.rate), n_updates + 1
-
-
-@inlined_kernel
-def pace_each(pace, sample_weight, t, n_updates, one):
-    weight = element(sample_weight, t) if sample_weight.size else one
-    rate = type(one)(element(pace.rates, n_updates * min(pace.rates.size - 1, 1)))
-    return (weight, type(one)(0), n_updates) if weight == 0 else (weight, rate, n_updates + 1)
-
-
-@by_type({Steady: pace_steadily, Paced: pace_each})
-def weight_and_rate(kernel):
-    """Return a row's weight, the rate of its update, zero where the weight is, and how many updates were made with it.
-
-    one : of the model's dtype; as a steady weight it is known to the compiler, and no operation
-    """
-    return lambda pace, sample_weight, t, n_updates, one: kernel(pace, sample_weight, t, n_updates, one)
+def pace(rates, n_updates, weight):
+    """Return the rate of a sample's update, zero for a row of weight zero, and how many updates were made with it."""
+    # A constant rate is an array of one element.
+    rate = type(weight)(element(rates, n_updates * min(rates.size - 1, 1)))
+    return (type(weight)(0), n_updates) if weight == 0 else (rate, n_updates + 1)
 
 
 @inlined_kernel
@@ -201,7 +218,7 @@ def pass_over_row(weight, X, n_features, regularization, step, rate, before, beg
 
 
 @kernel
-def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, pace, rows, progress):
+def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, rates, rows, progress):
     """One update after each row:  z = w·x + b;  w = (1 - rate l2) w - rate v loss'(ReLU(z) or z) mask x.
 
     Then, with an L1 penalty,  w = sign(w) max(0, |w| - rate l1).  A row of weight zero counts for nothing.
@@ -211,13 +228,13 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, pa
     weight : (n_features and at least the lanes more,), scratch: a load from where fewer lanes than all were just stored
         would have to wait for them
     loss : a record of `loss.py` that is summed over outputs          regularization : a record of `regularization.py`
-    pace : Steady, where samples have no weights, or Paced
+    rates : (n,) float64, the learning rates of this call's updates, or (1,), that of all
     rows : Rows, of at least one sample
     progress : (3,) float64: the sum of losses and the number of updates; added to
     """
     number = parameters.dtype.type
     zero = number(0)
-    X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
+    X, targets, order = rows.X, vector(rows.y), rows.order
     n_features = neuron.n_features
     bias_size = parameters.size - n_features
     pad_weights(parameters, weight, n_features)
@@ -230,7 +247,8 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, pa
         t = row(order, i)
         begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_AHEAD)
         sums = pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead)
-        v, rate, n_updates = weight_and_rate(pace, sample_weight, t, n_updates, number(1))
+        v = weight_of(rows.weights, t, number(1))
+        rate, n_updates = pace(rates, n_updates, v)
         z = total(sums) + bias
         value, derivative = respond(neuron, loss, z, element(targets, t), v)
         loss_sum += value

@@ -11,7 +11,7 @@ asked for long before they are needed: the processor's own prefetching does not 
 
 from ._jit import inlined_kernel, kernel
 from .lanes import lane_count, lanes_for, load, minus_product, spread, store, total
-from .neuron import copy_weights, pad_weights, respond, shrinkage, weight_and_rate
+from .neuron import copy_weights, pace, pad_weights, respond, shrinkage, weight_of
 from .order import ask_for, look_ahead, n_samples_of, row
 from .views import element, vector
 
@@ -97,15 +97,15 @@ def settle_fours(neuron, loss, z, g, targets, places, v, rates):
 
 
 @kernel
-def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, pace, rows, progress):
+def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rates, rows, progress):
     """The same updates, four rows at a time by look-ahead; without an L1 penalty.
 
-    neuron, loss, regularization, pace : as for `train_neuron_row_by_row`
+    neuron, loss, regularization, rates : as for `train_neuron_row_by_row`
     parameters, weight, progress : the same, modified in place          rows : Rows, a multiple of four samples
     """
     number = parameters.dtype.type
     zero, one = number(0), number(1)
-    X, targets, sample_weight, order = rows.X, vector(rows.y), rows.sample_weight, rows.order
+    X, targets, weights, order = rows.X, vector(rows.y), rows.weights, rows.order
     n_features = neuron.n_features
     bias_size = parameters.size - n_features
     pad_weights(parameters, weight, n_features)
@@ -135,10 +135,12 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, pace
         # The two rows that the last pass did not ask for, which may have been the only one.
         ask_for(h0, X, n_features - 1)
         ask_for(h1, X, n_features - 1)
-        v0, rate0, n_updates = weight_and_rate(pace, sample_weight, t0, n_updates, one)
-        v1, rate1, n_updates = weight_and_rate(pace, sample_weight, t1, n_updates, one)
-        v2, rate2, n_updates = weight_and_rate(pace, sample_weight, t2, n_updates, one)
-        v3, rate3, n_updates = weight_and_rate(pace, sample_weight, t3, n_updates, one)
+        v0, v1 = weight_of(weights, t0, one), weight_of(weights, t1, one)
+        v2, v3 = weight_of(weights, t2, one), weight_of(weights, t3, one)
+        rate0, n_updates = pace(rates, n_updates, v0)
+        rate1, n_updates = pace(rates, n_updates, v1)
+        rate2, n_updates = pace(rates, n_updates, v2)
+        rate3, n_updates = pace(rates, n_updates, v3)
         c0, c1 = shrinkage(regularization, rate0), shrinkage(regularization, rate1)
         c2, c3 = shrinkage(regularization, rate2), shrinkage(regularization, rate3)
         # All that does not wait for a step is computed before the first of them.

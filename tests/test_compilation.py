@@ -191,15 +191,16 @@ def test_eight_processes_start_at_once_on_an_empty_cache(tmp_path):
 @pytest.mark.parametrize("loop", ["by_fours", "row_by_row", "in_batches_by_fours", "in_batches_row_by_row"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1])
 @pytest.mark.parametrize("n_samples", [4, 8])
-@pytest.mark.parametrize("is_steady", [True, False])
-def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_steady, dtype):
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_weighted, dtype):
     """Flags that let the compiler assume there is no NaN would make these silent; so would a ReLU at minus infinity."""
     X = np.ones((n_samples, 1), dtype)
     X[-1] = value
     y, none = np.zeros((n_samples, 1), dtype), np.empty(0, dtype)
     neuron = kernels.ReLUNeuron(1, X.dtype.type(0))
     loss, regularization, rates = HalfSquaredError(), kernels.NoRegularization(), np.zeros(1)
-    rows = kernels.Rows(*map(read_only, (X, y, none)))
+    weights = kernels.Weighted(read_only(np.ones(n_samples, dtype))) if is_weighted else kernels.Equal()
+    rows = kernels.Rows(read_only(X), read_only(y), weights)
     parameters, progress = np.array([-1], dtype), np.zeros(3)
     if loop.startswith("in_batches"):
         by_fours = loop.endswith("by_fours")
@@ -212,8 +213,7 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_st
     else:
         kernel = getattr(kernels, f"train_neuron_{loop}")
         weight = np.full(1 + MOST_LANES, np.nan, dtype)
-        pace = kernels.Steady(0.0) if is_steady else kernels.Paced(rates)
-        kernel(neuron, parameters, weight, loss, regularization, pace, rows, progress)
+        kernel(neuron, parameters, weight, loss, regularization, rates, rows, progress)
     assert np.isfinite(progress[0]) == np.isfinite(value)
 
 

@@ -114,19 +114,11 @@ def test_batches_of_narrow_rows_or_elements_are_taken_by_fours(dtype, source, ca
     assert patterns == [kernels.ByFours] * 2 + [kernels.RowByRow] * (len(patterns) - 2)
 
 
-PACES = {
-    "a number": ({}, kernels.Steady),
-    "weights": ({"sample_weight": np.ones(8)}, kernels.Paced),
-    "a schedule": ({"optimizer": gd.SGD(gd.schedules.InverseScaling(0.1))}, kernels.Paced),
-}
-
-
-@pytest.mark.parametrize("case", PACES)
-@pytest.mark.parametrize("n_features", [160, 161])
-def test_an_online_neuron_is_told_whether_weights_and_rates_vary(case, n_features, calls):
-    settings, pace = PACES[case]
-    _, arguments = fit(calls, n_features, **settings)
-    assert type(arguments[5]) is pace
+@pytest.mark.parametrize("case", [{"n_features": 160}, {"n_features": 161}, {"batch_size": 2}])
+@pytest.mark.parametrize("sample_weight", [None, np.ones(8)])
+def test_a_neuron_is_told_whether_rows_have_weights(case, sample_weight, calls):
+    weights = rows_given(*fit(calls, sample_weight=sample_weight, **case)).weights
+    assert type(weights) is (kernels.Equal if sample_weight is None else kernels.Weighted)
 
 
 def test_rows_that_do_not_fill_four_are_taken_one_by_one(calls):
@@ -170,7 +162,7 @@ def test_a_neuron_reads_the_data_where_it_lies(source, settings, shuffle, calls)
         taken, samples = samples[: len(places)], samples[len(places) :]
         np.testing.assert_array_equal(given.view(X.dtype)[places], X[taken])
         np.testing.assert_array_equal(rows.y[places, 0], taken)
-        np.testing.assert_array_equal(rows.sample_weight[places], taken / 2)
+        np.testing.assert_array_equal(rows.weights.sample_weight[places], taken / 2)
     assert len(samples) == 0
 
 
