@@ -98,7 +98,7 @@ def settle_fours(neuron, loss, z, g, targets, places, v, rates):
 
 @kernel
 def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rates, rows, progress):
-    """The same updates, four rows at a time by look-ahead; without an L1 penalty.
+    """The updates of `train_neuron_row_by_row`, four rows at a time by look-ahead; without an L1 penalty.
 
     neuron, loss, regularization, rates : as for `train_neuron_row_by_row`
     parameters, weight, progress : the same, modified in place          rows : Rows, a multiple of four samples
