@@ -108,25 +108,6 @@ def pass_over_row(weight, gradient, X, n_features, left, begin, ahead):
 
 
 @inlined_kernel
-def nothing_left_of_one(pattern, X, zero, begin):
-    """As `nothing_left`."""
-    return lanes_for(X, zero), begin
-
-
-@inlined_kernel
-def nothing_left_of_fours(pattern, X, zero, begin):
-    """As `nothing_left`."""
-    none = lanes_for(X, zero)
-    return (none, none, none, none), (begin, begin, begin, begin)
-
-
-@by_type({RowByRow: nothing_left_of_one, ByFours: nothing_left_of_fours})
-def nothing_left(kernel):
-    """The shares and places of rows that a first pass has to add, where there are none: zero, and some row's place."""
-    return lambda pattern, X, zero, begin: kernel(pattern, X, zero, begin)
-
-
-@inlined_kernel
 def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradient):
     """As `add_chunk`, for wide rows."""
     number = parameters.dtype.type
@@ -138,7 +119,8 @@ def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradi
     none = lanes_for(X, zero)
     loss_sum, trace, d_bias = 0.0, zero, zero
     first, last, scale = samples
-    left = nothing_left(pattern, X, zero, row(order, first) * n_features)
+    # The first pass has no rows to add: a share of zero, of any row.
+    left = none, row(order, first) * n_features
     for i in range(first, last):
         t = row(order, i)
         begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_AHEAD)
@@ -214,7 +196,9 @@ def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, samples, gradien
     none = lanes_for(X, zero)
     loss_sum, trace, d_bias = 0.0, zero, zero
     first, last, scale = samples
-    left = nothing_left(pattern, X, zero, row(order, first) * n_features)
+    # The first pass has no rows to add: shares of zero, of any row.
+    begin = row(order, first) * n_features
+    left = (none, none, none, none), (begin, begin, begin, begin)
     for i in range(first, last, ROWS_AT_ONCE):
         # Where the samples do not fill the four, the last one is repeated and counts for nothing.
         i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
