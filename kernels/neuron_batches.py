@@ -15,7 +15,7 @@ import numpy as np
 from ._jit import by_type, inlined_kernel, kernel
 from .addressed import call_at
 from .lanes import lane_count, lanes_for, load, spread, store, total
-from .neuron import ROW_AHEAD, respond, total_weight, weight_of
+from .neuron import ROW_SOON, respond, total_weight, weight_of
 from .neuron_by_fours import ROWS_AT_ONCE, four_ahead
 from .order import ask_for, look_ahead, n_samples_of, row
 from .views import element, vector
@@ -123,7 +123,7 @@ def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradi
     left = none, row(order, first) * n_features
     for i in range(first, last):
         t = row(order, i)
-        begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_AHEAD)
+        begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_SOON)
         z = pass_over_row(weight, gradient, X, n_features, left, begin, ahead) + bias
         value, d = respond(neuron, loss, z, element(targets, t), weight_of(weights, t, number(1)))
         loss_sum += value

@@ -17,8 +17,8 @@ from .views import element, vector
 
 ROWS_AT_ONCE = 4
 
-# How many bytes ahead rows are asked for that come in order.
-FOURS_AHEAD = 1 << 14
+# How many bytes ahead rows are needed soon that come in order.
+FOURS_SOON = 1 << 12
 
 
 @inlined_kernel
@@ -26,10 +26,10 @@ def four_ahead(order, samples, n_features, X, targets):
     """Return which rows to ask for while four samples are worked on, and ask for targets."""
     i0, i1, i2, i3 = samples
     return (
-        look_ahead(order, i0, ROWS_AT_ONCE, n_features, X, targets, FOURS_AHEAD),
-        look_ahead(order, i1, ROWS_AT_ONCE, n_features, X, targets, FOURS_AHEAD),
-        look_ahead(order, i2, ROWS_AT_ONCE, n_features, X, targets, FOURS_AHEAD),
-        look_ahead(order, i3, ROWS_AT_ONCE, n_features, X, targets, FOURS_AHEAD),
+        look_ahead(order, i0, ROWS_AT_ONCE, n_features, X, targets, FOURS_SOON),
+        look_ahead(order, i1, ROWS_AT_ONCE, n_features, X, targets, FOURS_SOON),
+        look_ahead(order, i2, ROWS_AT_ONCE, n_features, X, targets, FOURS_SOON),
+        look_ahead(order, i3, ROWS_AT_ONCE, n_features, X, targets, FOURS_SOON),
     )
 
 
