@@ -13,7 +13,8 @@ CONTESTS = {
 }
 RUNS = {
     "16 inputs": [
-        *(f"batch {batch}{where}" for batch in roofline.BATCHES for where in ("", ", cached")),
+        *(f"batch {batch}" for batch in roofline.BATCHES),
+        *(f"batch {batch}, {n} cached" for batch in roofline.BATCHES for n in roofline.cached_rows(16, batch)),
         *("shuffled", "reading X", "reading chunks", "chain"),
     ],
     "pixels": ["float32", "uint8"],

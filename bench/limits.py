@@ -8,7 +8,7 @@ from itertools import pairwise
 import numba
 import numpy as np
 
-from fastgd.kernels.lanes import everywhere, lane_count, load, prefetch, total
+from fastgd.kernels.lanes import everywhere, lane_count, load, prefetch, prefetch_for_later, total
 from fastgd.kernels.memory import LINE_BYTES
 
 _REPEATS = 100_000
@@ -42,24 +42,31 @@ def multiply_add(x, n):
     return total(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11)
 
 
-# What a shuffle leaves in order: `fastgd.shuffle`.
-CHUNK = 4096
+# What a shuffle leaves in order, and how many of these it lays beside one another: `fastgd.shuffle`.
+CHUNK, CHUNKS_AHEAD = 4096, 16
+# Near enough to stay in the first-level cache.
+_SOON = 1024
 
 
 @numba.njit
 def sum_chunks(x, chunks):
-    """Return the sum of chunks of numbers in an order; each is asked for while the one before is added up.
+    """Return the sum of chunks of numbers in an order; each is asked for long before it is added up, and soon before.
 
-    x : (size,)          chunks : (n + 1,) int64, where they begin in x; the last one is only asked for
+    x : (size,)
+    chunks : (n + CHUNKS_AHEAD,) int64, where they begin in x; the last ones are only asked for
     """
     zero = x.dtype.type(0)
     lanes = lane_count(zero)
     s0, s1, s2, s3 = everywhere(zero), everywhere(zero), everywhere(zero), everywhere(zero)
-    for i in range(chunks.size - 1):
+    for i in range(chunks.size - CHUNKS_AHEAD):
         for j in range(0, CHUNK, 4 * lanes):
-            begin, ahead = chunks[i] + j, chunks[i + 1] + j
+            begin, later = chunks[i] + j, chunks[i + CHUNKS_AHEAD] + j
+            soon = begin + _SOON if j + _SOON < CHUNK else chunks[i + 1] + j + _SOON - CHUNK
             for k in range(0, 4 * lanes, LINE_BYTES // x.itemsize):
-                prefetch(x, ahead + k)
+                prefetch(x, soon + k)
+                # Some processors lose what they are asked for while they wait for much else.
+                prefetch_for_later(x, later + k)
+                prefetch_for_later(x, later + k)
             s0 += load(x, begin, lanes, zero)
             s1 += load(x, begin + lanes, lanes, zero)
             s2 += load(x, begin + 2 * lanes, lanes, zero)
@@ -75,7 +82,7 @@ class ReadChunks(Limit):
         self.n_samples = n_chunks * CHUNK / X.shape[1]
         self._x = X.reshape(-1)
         order = np.random.default_rng(0).permutation(n_chunks)
-        self._chunks = CHUNK * np.append(order, order[-1:])
+        self._chunks = CHUNK * np.append(order, np.repeat(order[-1:], CHUNKS_AHEAD))
 
     def epoch(self) -> None:
         sum_chunks(self._x, self._chunks)

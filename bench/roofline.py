@@ -22,6 +22,7 @@ from runs import TOLERANCE, Fastgd, Numpy, Read, Run, require_equal
 from timing import best_seconds
 from workloads import Workload
 
+from fastgd.kernels.neuron_by_fours import ROWS_AT_ONCE
 from fastgd.shuffle import Shuffle
 
 MARKERS = "roofline"
@@ -29,7 +30,7 @@ MARKERS = "roofline"
 N_BYTES = 600_000_000
 N_FLOPS = 2_000_000_000
 # Less than the second-level cache of one processor, and read so many times.
-N_CACHED_BYTES, TIMES_CACHED = 1_000_000, 50
+N_CACHED_BYTES, TIMES_CACHED = 600_000, 50
 # What an epoch costs beside its batches is divided by so many at least.
 FEWEST_BATCHES = 8
 FEATURES = (16, 32, 100, 1000)
@@ -99,7 +100,9 @@ def neuron_runs(numbers: np.ndarray, n_features: int) -> dict[str, Run]:
     X = as_rows(numbers, n_features)
     runs = {f"batch {batch}": checked_neuron(X, batch) for batch in BATCHES}
     runs["shuffled"] = checked_neuron(X, 1, shuffle=True)
-    runs |= {f"batch {batch}, cached": FromCache(n_features, batch) for batch in BATCHES}
+    for batch in BATCHES:
+        rows = cached_rows(n_features, batch)
+        runs |= {f"batch {batch}, {n} cached": FromCache(n_features, batch, n) for n in rows}
     return warm(runs | {"reading X": reading(X), "reading chunks": ReadChunks(X), "chain": Chain()})
 
 
@@ -110,19 +113,24 @@ def pixel_runs(numbers: np.ndarray) -> dict[str, Run]:
     return warm({str(x.dtype): checked_neuron(x, 32) for x in (X, as_rows(bytes_of_pixels, PIXELS))})
 
 
-class FromCache(Limit):
-    """A neuron's loop on rows that stay in a cache."""
+def cached_rows(n_features: int, batch_size: int) -> tuple[int, ...]:
+    """The rows of a short and of a long call of a neuron's loop that stay in a cache; none if only one batch does."""
+    fewest = max(batch_size, ROWS_AT_ONCE)
+    most = N_CACHED_BYTES // (4 * n_features * fewest) * fewest
+    return (fewest, most) if most > fewest else ()
 
-    def __init__(self, n_features: int, batch_size: int) -> None:
-        n_batches = max(N_CACHED_BYTES // (4 * n_features * batch_size), 1)
-        shape = n_features, batch_size, n_batches * batch_size
+
+class FromCache(Limit):
+    """Calls of a neuron's loop on rows that stay in a cache."""
+
+    def __init__(self, n_features: int, batch_size: int, n_rows: int) -> None:
         if batch_size > 1:
-            self._case = network_cases.train_neuron_in_batches(*shape)
+            self._case = network_cases.train_neuron_in_batches(n_features, batch_size, n_rows)
         elif n_features in NARROW:
-            self._case = network_cases.train_neuron_by_fours(n_features, n_batches // 4 * 4)
+            self._case = network_cases.train_neuron_by_fours(n_features, n_rows)
         else:
-            self._case = network_cases.train_neuron_row_by_row(n_features, n_batches)
-        self.n_samples = TIMES_CACHED * n_batches * batch_size
+            self._case = network_cases.train_neuron_row_by_row(n_features, n_rows)
+        self.n_samples = TIMES_CACHED * n_rows
 
     def epoch(self) -> None:
         for _ in range(TIMES_CACHED):
@@ -196,9 +204,18 @@ def neuron_table(neurons: dict[int, dict[str, float]]) -> str:
             own, read = seconds[f"batch {batch}"], seconds["reading X"]
             wait = seconds["chain"] if batch == 1 else 0
             limits = str(4 * n_features), ns(read), ns(wait) if wait else ""
-            cells = ns(own), f"{max(read, wait) / own:.0%}", ns(seconds[f"batch {batch}, cached"])
+            cells = ns(own), f"{max(read, wait) / own:.0%}", from_cache(seconds, n_features, batch)
             rows.append([f"{n_features} inputs, batch {batch}", *limits, *cells])
     return f"{NEURONS}\n\n{markdown(header, rows)}"
+
+
+def from_cache(seconds: dict[str, float], n_features: int, batch_size: int) -> str:
+    """What each row of a cache takes: by as much as a call on many takes longer than a call on few."""
+    rows = cached_rows(n_features, batch_size)
+    if not rows:
+        return ""
+    short, long = (n * seconds[f"batch {batch_size}, {n} cached"] for n in rows)
+    return ns((long - short) / (rows[1] - rows[0]))
 
 
 def variants(neurons: dict[int, dict[str, float]], pixels: dict[str, float]) -> str:
