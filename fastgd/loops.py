@@ -29,6 +29,9 @@ _BYTES_OF_A_NARROW_ROW = 640
 # In batches nothing waits, and of longer rows the scalar work after each is small.
 BYTES_ADDED_BY_FOURS = 240
 
+# Four rows that are kept converted: larger ones leave the first-level cache beside the weights and the gradient.
+BYTES_KEPT = 1 << 14
+
 # A first layer of more weights leaves the first cache, and lying column by column it is slower there.
 _BYTES_TO_TURN = 1 << 16
 # Turning them and turning them back costs what their being turned saves in a few batches.
@@ -219,15 +222,15 @@ class NeuronLoop:
         self._neuron = _neuron(task)
         self._is_narrow = task.model.in_features * task.model.dtype.itemsize <= BYTES_ADDED_BY_FOURS
         self._gradient = _lanes_more(task.model)
+        n_whole = -(-task.model.in_features // MOST_LANES) * MOST_LANES
+        self._kept = aligned_empty(ROWS_AT_ONCE * n_whole, task.model.dtype)
         self._rule = task.rule(keeps_gradient=False)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
         task = self._task
-        # Of narrow elements, converting and adding up takes longer than reading, whatever the order.
-        by_fours = self._is_narrow or block.X.dtype.itemsize < task.model.dtype.itemsize
         kernels.train_neuron_in_batches(
-            kernels.ByFours() if by_fours else kernels.RowByRow(),
+            self._pattern(block),
             self._neuron,
             task.vectors,
             self._gradient,
@@ -239,6 +242,13 @@ class NeuronLoop:
             self.unit,
             task.progress,
         )
+
+    def _pattern(self, block: Block) -> kernels.RowByRow | kernels.ByFours | kernels.Converted:
+        # Of narrow elements, converting and adding up takes longer than reading, whatever the order.
+        is_converted = block.X.dtype.itemsize < self._kept.itemsize
+        if is_converted and self._kept.nbytes <= BYTES_KEPT:
+            return kernels.Converted(self._kept)
+        return kernels.ByFours() if self._is_narrow or is_converted else kernels.RowByRow()
 
     def may_hide_bad_rows(self, block: Block) -> bool:
         """As `Loop` says."""

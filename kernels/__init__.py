@@ -38,7 +38,7 @@ from .network import (
     train_network,
 )
 from .neuron import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_row_by_row
-from .neuron_batches import ByFours, RowByRow, train_neuron_in_batches
+from .neuron_batches import ByFours, Converted, RowByRow, train_neuron_in_batches
 from .neuron_by_fours import train_neuron_by_fours
 from .normalized import observe_features
 from .online_network import train_network_online
@@ -66,6 +66,7 @@ __all__ = [
     "ALONE",
     "UPDATES",
     "ByFours",
+    "Converted",
     "Equal",
     "HalfPrecision",
     "InOrder",

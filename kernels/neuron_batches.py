@@ -2,7 +2,8 @@
 
 As in `neuron.py`, the rows stay where they are. One pass adds rows to the gradient and multiplies the weights with the
 next ones, so that memory is read without a pause, and each row is needed twice within a short while. Wide rows come one
-by one: that is how memory is read fastest. Narrow ones come in fours, for fewer loads and stores.
+by one: that is how memory is read fastest. Narrow ones come in fours, for fewer loads and stores, and so do those of
+narrow numbers, which are converted once and kept for the next pass.
 
 A last pass adds the rows that no other follows. Where an update is no more than  w -= rate · g,  that pass makes it on
 its way, and clears the gradient.
@@ -29,14 +30,25 @@ class ByFours(NamedTuple):
     """Four rows in a pass."""
 
 
+class Converted(NamedTuple):
+    """Four rows in a pass, kept as the model's numbers for the next one.
+
+    kept : (4 · n_features, rounded up to whole registers,), scratch: a register of each row by turns
+    """
+
+    # Row after row, stores of one could stay a multiple of 4096 bytes ahead of loads from the weights or the gradient.
+    # A processor takes these for the same place, and the loads wait: three times as long in all.
+    kept: np.ndarray
+
+
 @inlined_kernel
-def plus_row(gradient, X, j, n, share, before):
+def plus_row(pattern, gradient, X, j, n, share, before):
     """Lanes j to j + n of the gradient, and a row times its share."""
     return load(gradient, j, lane_count(share), share) + share * load(X, before + j, n, share)
 
 
 @inlined_kernel
-def plus_rows(gradient, X, j, n, shares, places):
+def plus_rows(pattern, gradient, X, j, n, shares, places):
     """Lanes j to j + n of the gradient, and four rows times their shares."""
     d0, d1, d2, d3 = shares
     p0, p1, p2, p3 = places
@@ -48,10 +60,24 @@ def plus_rows(gradient, X, j, n, shares, places):
     return g
 
 
-@by_type({RowByRow: plus_row, ByFours: plus_rows})
+@inlined_kernel
+def plus_kept(pattern, gradient, X, j, n, shares, places):
+    """Lanes j to j + n of the gradient, and the four rows that are kept times their shares."""
+    d0, d1, d2, d3 = shares
+    count = lane_count(d0)
+    place = ROWS_AT_ONCE * j
+    g = load(gradient, j, count, d0)
+    g += d0 * load(pattern.kept, place, count, d0)
+    g += d1 * load(pattern.kept, place + count, count, d0)
+    g += d2 * load(pattern.kept, place + 2 * count, count, d0)
+    g += d3 * load(pattern.kept, place + 3 * count, count, d0)
+    return g
+
+
+@by_type({RowByRow: plus_row, ByFours: plus_rows, Converted: plus_kept})
 def plus_left(kernel):
     """Lanes j to j + n of the gradient, and the rows that are left, times their shares."""
-    return lambda pattern, gradient, X, j, n, left: kernel(gradient, X, j, n, left[0], left[1])
+    return lambda pattern, gradient, X, j, n, left: kernel(pattern, gradient, X, j, n, left[0], left[1])
 
 
 @inlined_kernel
@@ -80,7 +106,7 @@ def end_batch(pattern, weight, gradient, X, n_features, left, rate):
 def pass_of_one(weight, gradient, X, j, n, left, begin, z):
     """Add a row times its share to lanes j to j + n of the gradient and return z and their product with another."""
     share, before = left
-    store(gradient, j, lane_count(share), plus_row(gradient, X, j, n, share, before))
+    store(gradient, j, lane_count(share), plus_row(RowByRow(), gradient, X, j, n, share, before))
     return z + load(weight, j, n, share) * load(X, begin + j, n, share)
 
 
@@ -136,7 +162,25 @@ def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradi
 
 
 @inlined_kernel
-def pass_of_fours(weight, gradient, X, j, n, left, places, ahead, sums):
+def load_row(pattern, i, X, begin, j, n, like):
+    return load(X, begin + j, n, like)
+
+
+@inlined_kernel
+def load_and_keep_row(pattern, i, X, begin, j, n, like):
+    x, count = load(X, begin + j, n, like), lane_count(like)
+    store(pattern.kept, ROWS_AT_ONCE * j + i * count, count, x)
+    return x
+
+
+@by_type({ByFours: load_row, Converted: load_and_keep_row})
+def take_row(kernel):
+    """Lanes j to j + n of the i-th of four rows, which begins at a place in X."""
+    return lambda pattern, i, X, begin, j, n, like: kernel(pattern, i, X, begin, j, n, like)
+
+
+@inlined_kernel
+def pass_of_fours(pattern, weight, gradient, X, j, n, left, places, ahead, sums):
     """Add four rows times their shares to lanes j to j + n of the gradient, and the products of the weights with four
     others to the sums.
 
@@ -144,22 +188,21 @@ def pass_of_fours(weight, gradient, X, j, n, left, places, ahead, sums):
     """
     a0, a1, a2, a3 = places
     z0, z1, z2, z3 = sums
-    shares, before = left
-    store(gradient, j, lane_count(z0), plus_rows(gradient, X, j, n, shares, before))
+    store(gradient, j, lane_count(z0), plus_left(pattern, gradient, X, j, n, left))
     w = load(weight, j, n, z0)
     h0, h1 = ahead
     ask_for(h0, X, j)
     ask_for(h1, X, j)
     return (
-        z0 + w * load(X, a0 + j, n, z0),
-        z1 + w * load(X, a1 + j, n, z0),
-        z2 + w * load(X, a2 + j, n, z0),
-        z3 + w * load(X, a3 + j, n, z0),
+        z0 + w * take_row(pattern, 0, X, a0, j, n, z0),
+        z1 + w * take_row(pattern, 1, X, a1, j, n, z0),
+        z2 + w * take_row(pattern, 2, X, a2, j, n, z0),
+        z3 + w * take_row(pattern, 3, X, a3, j, n, z0),
     )
 
 
 @inlined_kernel
-def pass_over_fours(weight, gradient, X, n_features, left, places, ahead):
+def pass_over_fours(pattern, weight, gradient, X, n_features, left, places, ahead):
     """Add four rows times their shares to the gradient and return the weights' products with four others.
 
     gradient : as for `pass_over_row`          ahead : as `four_ahead` returns it
@@ -171,12 +214,12 @@ def pass_over_fours(weight, gradient, X, n_features, left, places, ahead):
     h0, h1, h2, h3 = ahead
     sums = (none, none, none, none)
     for j in range(0, n_full, count):
-        sums = pass_of_fours(weight, gradient, X, j, count, left, places, (h0, h1), sums)
+        sums = pass_of_fours(pattern, weight, gradient, X, j, count, left, places, (h0, h1), sums)
         # A line of the cache is as long as two passes or more: each asks for lines of two rows.
         h0, h1, h2, h3 = h2, h3, h0, h1
     if n_full < n_features:
         n_rest = n_features - n_full
-        sums = pass_of_fours(weight, gradient, X, n_full, n_rest, left, places, (h0, h1), sums)
+        sums = pass_of_fours(pattern, weight, gradient, X, n_full, n_rest, left, places, (h0, h1), sums)
         h0, h1 = h2, h3
     # The two rows that the last pass did not ask for, which may have been the only one.
     ask_for(h0, X, n_features - 1)
@@ -205,7 +248,7 @@ def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, samples, gradien
         t0, t1, t2, t3 = row(order, i), row(order, i1), row(order, i2), row(order, i3)
         places = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
         ahead = four_ahead(order, (i, i1, i2, i3), n_features, X, targets)
-        z0, z1, z2, z3 = pass_over_fours(weight, gradient, X, n_features, left, places, ahead)
+        z0, z1, z2, z3 = pass_over_fours(pattern, weight, gradient, X, n_features, left, places, ahead)
         z0, z1, z2, z3 = z0 + bias, z1 + bias, z2 + bias, z3 + bias
         v0, v1 = weight_of(weights, t0, one), weight_of(weights, t1, one)
         v2, v3 = weight_of(weights, t2, one), weight_of(weights, t3, one)
@@ -226,7 +269,7 @@ def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, samples, gradien
     return loss_sum + trace, d_bias, left
 
 
-@by_type({RowByRow: add_chunk_row_by_row, ByFours: add_chunk_by_fours})
+@by_type({RowByRow: add_chunk_row_by_row, ByFours: add_chunk_by_fours, Converted: add_chunk_by_fours})
 def add_chunk(kernel):
     """Add the gradient of a chunk to another, but for the last pass's rows; the bias has no part in either.
 
@@ -238,6 +281,22 @@ def add_chunk(kernel):
     return lambda pattern, neuron, parameters, loss, rows, samples, gradient: kernel(
         pattern, neuron, parameters, loss, rows, samples, gradient
     )
+
+
+@inlined_kernel
+def forget_nothing(pattern):
+    return
+
+
+@inlined_kernel
+def forget_rows(pattern):
+    pattern.kept[:] = 0
+
+
+@by_type({RowByRow: forget_nothing, ByFours: forget_nothing, Converted: forget_rows})
+def forget(kernel):
+    """Clear the rows that are kept, which a call that was not finite may have left as NaN."""
+    return lambda pattern: kernel(pattern)
 
 
 @kernel
@@ -262,6 +321,7 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
     n_samples = n_samples_of(rows.order, rows.y)
     rate = number(0)
     scratch[:] = 0
+    forget(pattern)
     while start < n_samples:
         done = (first + start) % batch_size
         batch_rows = min(batch_size, n_epoch - (first + start - done))

@@ -188,7 +188,16 @@ def test_eight_processes_start_at_once_on_an_empty_cache(tmp_path):
         assert len({out for out, _ in results[1::2]}) == 1
 
 
-@pytest.mark.parametrize("loop", ["by_fours", "row_by_row", "in_batches_by_fours", "in_batches_row_by_row"])
+def patterns(dtype):
+    """How batches of one feature are taken, with what a call that was not finite may leave in the scratch."""
+    return {
+        "in batches by fours": kernels.ByFours(),
+        "in batches row by row": kernels.RowByRow(),
+        "in batches, converted": kernels.Converted(np.full(4 * MOST_LANES, np.nan, dtype)),
+    }
+
+
+@pytest.mark.parametrize("loop", ["by_fours", "row_by_row", *patterns("float32")])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1])
 @pytest.mark.parametrize("n_samples", [4, 8])
 @pytest.mark.parametrize("is_weighted", [False, True])
@@ -202,13 +211,13 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_we
     weights = kernels.Weighted(read_only(np.ones(n_samples, dtype))) if is_weighted else kernels.Equal()
     rows = kernels.Rows(read_only(X), read_only(y), weights)
     parameters, progress = np.array([-1], dtype), np.zeros(3)
-    if loop.startswith("in_batches"):
-        by_fours = loop.endswith("by_fours")
+    if loop.startswith("in batches"):
+        pattern = patterns(dtype)[loop]
         states = np.empty((0, 1), dtype)
         vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, np.zeros(10), none, none)
         rule = kernels.update_rule(PlainSGD(), regularization, np.array([[0, 1, 1]]), X.dtype, keeps_gradient=True)
         batch = (2, 0, n_samples)
-        pattern, scratch = kernels.ByFours() if by_fours else kernels.RowByRow(), np.full(1 + MOST_LANES, np.nan, dtype)
+        scratch = np.full(1 + MOST_LANES, np.nan, dtype)
         kernels.train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates, rows, batch, 4, progress)
     else:
         kernel = getattr(kernels, f"train_neuron_{loop}")

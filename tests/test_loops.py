@@ -94,24 +94,27 @@ def test_choice(rule, shuffle, calls):
     assert fit(calls, shuffle=shuffle, **settings)[0] == loop
 
 
+FOURS_ADDED, CONVERTED, ROWS_ADDED = kernels.ByFours, kernels.Converted, kernels.RowByRow
 PATTERNS = {
-    ("float32", "float32"): (1, 60, 61, 1000),
-    ("float64", "float64"): (1, 30, 31, 1000),
-    ("float32", "int64"): (1, 60, 61, 1000),
-    ("float32", "uint8"): (60, 1000),
-    ("float64", "float32"): (30, 1000),
+    ("float32", "float32"): {1: FOURS_ADDED, 60: FOURS_ADDED, 61: ROWS_ADDED, 1025: ROWS_ADDED},
+    ("float64", "float64"): {1: FOURS_ADDED, 30: FOURS_ADDED, 31: ROWS_ADDED, 513: ROWS_ADDED},
+    ("float32", "int64"): {60: FOURS_ADDED, 61: ROWS_ADDED, 1025: ROWS_ADDED},
+    ("float32", "int32"): {60: FOURS_ADDED, 61: ROWS_ADDED},
+    ("float32", "uint8"): {1: CONVERTED, 61: CONVERTED, 1024: CONVERTED, 1025: FOURS_ADDED},
+    ("float32", "float16"): {1: CONVERTED, 1024: CONVERTED, 1025: FOURS_ADDED},
+    ("float64", "float32"): {1: CONVERTED, 512: CONVERTED, 513: FOURS_ADDED},
 }
 
 
 @pytest.mark.parametrize(("dtype", "source"), PATTERNS)
-def test_batches_of_narrow_rows_or_elements_are_taken_by_fours(dtype, source, calls):
-    patterns = []
+def test_batches_of_narrow_rows_or_numbers_are_taken_by_fours(dtype, source, calls):
+    patterns = {}
     for n_features in PATTERNS[dtype, source]:
         loop, arguments = fit(calls, n_features, dtype, source=source, batch_size=2)
         assert loop == BATCHES
-        patterns.append(type(arguments[0]))
+        patterns[n_features] = type(arguments[0])
         calls.clear()
-    assert patterns == [kernels.ByFours] * 2 + [kernels.RowByRow] * (len(patterns) - 2)
+    assert patterns == PATTERNS[dtype, source]
 
 
 @pytest.mark.parametrize("case", [{"n_features": 160}, {"n_features": 161}, {"batch_size": 2}])

@@ -191,6 +191,12 @@ def test_batches_larger_than_a_chunk(types, batch_size, n_features):
     check(made, batch_size=batch_size, weights="some zero", shuffle=types.shuffle, beside_a_kink=0, **penalty)
 
 
+@pytest.mark.parametrize("n_features", [1023, 1024, 1025])
+def test_wide_rows_of_narrow_numbers(n_features):
+    """Up to 1024 of them are kept converted."""
+    check(problem(1, 50, n_features, "float32", "uint8"), batch_size=7, weights="some zero", beside_a_kink=0)
+
+
 def losses_and_loops():
     """All of them; by default each loss row by row, which compiles in a third of the time of the other loops."""
     for loss in LOSSES:
