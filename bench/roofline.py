@@ -56,8 +56,9 @@ NEURONS = (
     "each row, its three dependent operations (z after the step before, the loss's derivative, the step) take as long "
     "as such a chain alone. The share is of the longer of the two, which a loop could reach only by hiding the other; "
     "it may exceed 100%, since a loop that asks for memory ahead reads a little faster than a plain sum. The last "
-    "column is the same loop on rows that stay in the second-level cache: what takes as long there does not wait for "
-    "the memory, but for its own operations."
+    "column is what each row of the same loop takes that stays in the second-level cache, where a call can have more "
+    "than a batch of them: what takes as long there does not wait for the memory, but for its own operations, of which "
+    "`kernels/neuron_by_fours.py` and `kernels/neuron_batches.py` say what they wait for."
 )
 PRODUCTS = (
     "Networks, float32. Operations are those of the matrix products alone: forward, of the weights' gradient and, but "

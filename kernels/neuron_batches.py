@@ -6,7 +6,8 @@ by one: that is how memory is read fastest. Narrow ones come in fours, for fewer
 narrow numbers, which are converted once and kept for the next pass.
 
 A last pass adds the rows that no other follows. Where an update is no more than  w -= rate · g,  that pass makes it on
-its way, and clears the gradient.
+its way, and clears the gradient. There the loop waits: that pass for the last z, and the next z for that pass, some 65
+cycles between one batch and the next, of which narrow rows in batches of 32 lose a sixth of their time.
 """
 
 from typing import NamedTuple
