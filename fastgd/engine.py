@@ -70,8 +70,8 @@ class Engine:
             chunk_gradient=np.empty(0, model.dtype),
             state=optimizer.initial_state(model.weights, parameters),
             scalars=initial_scalars(first.in_features, first.out_features, first.has_bias, is_careful),
-            average=np.zeros(parameters.size if averages else 0, model.dtype),
-            orthant=np.zeros(parameters.size if has_l1 else 0, model.dtype),
+            average=aligned_zeros(parameters.size if averages else 0, model.dtype),
+            orthant=aligned_zeros(parameters.size if has_l1 else 0, model.dtype),
         )
         # As `train_network` describes it.
         self._progress = np.zeros(3)
@@ -99,7 +99,10 @@ class Engine:
         """What the optimiser and the average hold, by name: written into, it is restored."""
         # How rows count is a setting of each call, and the last of the scalars.
         scalars = self._vectors.scalars[:ROW_COUNTS_AS]
-        state = {"optimizer.state": self._vectors.state, "optimizer.scalars": scalars}
+        state = {
+            "optimizer.state": self._vectors.state[:, : self._model.parameters.size],
+            "optimizer.scalars": scalars,
+        }
         return state | {"average": self._vectors.average, "progress": self._progress}
 
     def learning_rate(self) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastgd import _check, kernels, storage
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.dataset import Block, Dataset, MeanAndScale, blocks, require_finite
-from fastgd.kernels.memory import LINE_BYTES, aligned_empty
+from fastgd.kernels.memory import aligned_empty, whole_lines
 from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.kernels.product import FEW
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
@@ -137,7 +137,7 @@ class Model:
                 numbers[k] = layer.number_in(self.dtype)
             is_in_place = k > 0 and not isinstance(layer, Linear) and isinstance(self._stack[k - 1], Linear)
             place = before if is_in_place else size
-            size += 0 if is_in_place else _whole_lines(rows * n_out)
+            size += 0 if is_in_place else whole_lines(rows * n_out)
             table.append(NetworkLayer(n_in, n_out, parameter, bias, end, before, place, *addresses))
             parameter, before = end, place
         return kernels.Network(
@@ -400,11 +400,6 @@ class Model:
 
 def _row_number(dataset: Dataset, start: int, row: int) -> int:
     return dataset.row_number(start + row)
-
-
-def _whole_lines(size: int) -> int:
-    """The size of an array after which another one may begin with a line of the cache."""
-    return -(-size // LINE_BYTES) * LINE_BYTES
 
 
 def _as_int64(number: int) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastgd import _check, schedules
 from fastgd.kernels import update as kernels
+from fastgd.kernels.memory import aligned_zero_rows
 from fastgd.schedules import Schedule
 
 LearningRate = float | Schedule | str
@@ -45,11 +46,11 @@ class Optimizer(ABC):
         """The settings as the kernels take them, all but the learning rate."""
 
     def initial_state(self, weights: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-        """What the state starts from, (n_states, n_parameters): zeros.
+        """What the state starts from, (n_states, n_parameters and more): zeros.
 
         weights : (n_linear_layers, 3) int64, where each Linear's weight begins and ends, and its n_in
         """
-        return np.zeros((self.n_states, parameters.size), parameters.dtype)
+        return aligned_zero_rows(self.n_states, parameters.size, parameters.dtype)
 
     def describe(self) -> dict[str, Any]:
         """The optimiser as JSON can hold it."""
@@ -185,7 +186,9 @@ class Adagrad(Optimizer):
 
     def initial_state(self, weights: np.ndarray, parameters: np.ndarray) -> np.ndarray:
         """G, which starts from the same everywhere."""
-        return super().initial_state(weights, parameters) + parameters.dtype.type(self.initial_accumulator_value)
+        state = super().initial_state(weights, parameters)
+        state += parameters.dtype.type(self.initial_accumulator_value)
+        return state
 
     def record(self) -> tuple:
         """The settings for the kernels."""

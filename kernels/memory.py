@@ -6,7 +6,7 @@ import numpy as np
 
 from ._jit import kernel
 
-# A vector that lies across two lines of the cache takes two loads.
+# A vector that lies across two lines of the cache takes two loads, and longer still to store.
 LINE_BYTES = 64
 
 
@@ -18,6 +18,17 @@ def aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:
 def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
     """The same, of zeros; memory that is never used costs no time."""
     return _from_a_line_on(np.zeros, size, np.dtype(dtype))
+
+
+def aligned_zero_rows(n_rows: int, size: int, dtype: np.dtype) -> np.ndarray:
+    """Vectors of zeros, each of which begins with a line of the cache: (n_rows, size and more)."""
+    width = whole_lines(size)
+    return aligned_zeros(n_rows * width, dtype).reshape(n_rows, width)
+
+
+def whole_lines(size: int) -> int:
+    """The size of an array after which another one may begin with a line of the cache."""
+    return -(-size // LINE_BYTES) * LINE_BYTES
 
 
 def _from_a_line_on(make: Callable[[int, type], np.ndarray], size: int, dtype: np.dtype) -> np.ndarray:

@@ -81,14 +81,14 @@ def first_layer_of(vectors):
 def add_squares(root, gradient):
     """root = √(root² + g²), for features of any scale."""
     is_extreme = False
-    for i in range(root.size):
+    for i in range(gradient.size):
         square = root[i] * root[i] + gradient[i] * gradient[i]
         is_extreme |= (square == np.inf) | ((square < _SMALL_SQUARE) & (gradient[i] != 0))
     if not is_extreme:
-        for i in range(root.size):
+        for i in range(gradient.size):
             root[i] = np.sqrt(root[i] * root[i] + gradient[i] * gradient[i])
         return
-    for i in range(root.size):
+    for i in range(gradient.size):
         # Squares may be infinite, or zero, or few digits, where their roots are not.
         largest = max(root[i], abs(gradient[i]))
         # Infinite for zero, and for numbers so small that they are as good as zero.

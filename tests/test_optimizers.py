@@ -9,6 +9,7 @@ from cases import model_of, rows_for
 
 import fastgd as gd
 from fastgd import baseline, dataset, engine, reference
+from fastgd.kernels.memory import aligned_zeros
 
 OPTIMIZERS = {
     "SGD": gd.SGD(0.05),
@@ -272,6 +273,30 @@ def test_state_is_a_view_for_reading_of_the_optimizer_that_is_assigned():
 def test_every_vector_of_state_has_a_name(optimizer):
     trainer = gd.Trainer(model_of("neuron"), optimizer=optimizer)
     assert len(trainer.optimizer_state) == optimizer.n_states
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=repr)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_vectors_begin_with_a_line_of_the_cache_and_end_with_the_parameters(optimizer, dtype, monkeypatch):
+    def zeros_before_ones(size, dtype):
+        array = aligned_zeros(size + 128, dtype)
+        array[size:] = 1
+        return array[:size]
+
+    # What is read beyond a vector's end leaves its trace in the state.
+    monkeypatch.setattr("fastgd.engine.aligned_zeros", zeros_before_ones)
+    model = model_of("hidden layer", dtype)
+    X, y, _ = rows_for(model, 12)
+    trainer = gd.Trainer(model, optimizer=optimizer, alpha=1e-3, l1_ratio=0.5, average_from=1)
+    trainer.step(X[:1], y[:1])
+    vectors = trainer._engine._vectors
+    beyond = vectors.state[:, model.parameters.size :]
+    before = beyond.copy()
+    trainer.fit(X, y, epochs=3)
+    np.testing.assert_array_equal(beyond, before)
+    flat = vectors.parameters, vectors.gradient, vectors.average, vectors.orthant, *vectors.state
+    assert [vector.ctypes.data % 64 for vector in flat] == [0] * len(flat)
+    assert all(len(state) == model.parameters.size for state in trainer.optimizer_state.values())
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
