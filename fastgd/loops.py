@@ -30,7 +30,7 @@ _BYTES_OF_A_NARROW_ROW = 640
 BYTES_ADDED_BY_FOURS = 240
 
 # Four rows that are kept converted: larger ones leave the first-level cache beside the weights and the gradient.
-BYTES_KEPT = 1 << 14
+_BYTES_KEPT = 1 << 14
 
 # A first layer of more weights leaves the first cache, and lying column by column it is slower there.
 _BYTES_TO_TURN = 1 << 16
@@ -246,7 +246,7 @@ class NeuronLoop:
     def _pattern(self, block: Block) -> kernels.RowByRow | kernels.ByFours | kernels.Converted:
         # Of narrow elements, converting and adding up takes longer than reading, whatever the order.
         is_converted = block.X.dtype.itemsize < self._kept.itemsize
-        if is_converted and self._kept.nbytes <= BYTES_KEPT:
+        if is_converted and self._kept.nbytes <= _BYTES_KEPT:
             return kernels.Converted(self._kept)
         return kernels.ByFours() if self._is_narrow or is_converted else kernels.RowByRow()
 

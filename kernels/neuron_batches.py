@@ -7,7 +7,10 @@ narrow numbers, which are converted once and kept for the next pass.
 
 A last pass adds the rows that no other follows. Where an update is no more than  w -= rate · g,  that pass makes it on
 its way, and clears the gradient. There the loop waits: that pass for the last z, and the next z for that pass, some 65
-cycles between one batch and the next, of which narrow rows in batches of 32 lose a sixth of their time.
+cycles between one batch and the next, of which narrow rows in batches of 32 lose a sixth of their time. Apart from that
+and from memory, a Zen 4 is busy with loads, two a cycle: eight for each 16 features of a row by itself, and more where
+they lie across two lines of the cache; and with bytes, as it takes two cycles to convert 16, and one for each of their
+two multiply-adds.
 """
 
 from typing import NamedTuple
