@@ -18,7 +18,7 @@ from fastgd.model import Model
 from fastgd.schedules import Cooldown, LinearWarmup, Schedule
 from fastgd.shuffle import ChosenRows
 from fastgd.subset import Subset
-from fastgd.threads import standing_by
+from fastgd.threads import call_with_team
 
 # Rows that the second moments are taken of.
 _ROWS = 1024
@@ -242,8 +242,7 @@ def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, bat
     if any(isinstance(layer, Linear) for layer in stack[1:]):
         # Leaves every layer's output in the network's buffers.
         out = np.empty((len(rows.X), model.out_features), model.dtype)
-        with standing_by(network.products):
-            kernels.predict_network(network, model.parameters, rows.X, out)
+        call_with_team(kernels.predict_network, network, model.parameters, rows.X, out)
     curvatures = []
     v = block.sample_weight.astype(np.float64)[: len(rows.X), None] if block.sample_weight.size else 1.0
     noise = 0.0 if batch_rows == n_samples else 1 / batch_rows

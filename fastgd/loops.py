@@ -19,7 +19,7 @@ from fastgd.kernels.update import PlainSGD
 from fastgd.layers import ReLU
 from fastgd.losses import Loss
 from fastgd.model import Model
-from fastgd.threads import standing_by
+from fastgd.threads import call_with_team
 
 Regularization = kernels.NoRegularization | kernels.Regularization
 
@@ -164,17 +164,17 @@ class NetworkLoop:
         task = self._task
         is_long = block.n_samples >= _BATCHES_PER_TURN * task.batch_rows
         network = self._turning_network if self._may_turn and is_long else self._network
-        with standing_by(network.products):
-            kernels.train_network(
-                network,
-                task.vectors,
-                self._objective,
-                self._rule,
-                rates,
-                *block[:3],
-                (task.batch_rows, first, n_epoch),
-                task.progress,
-            )
+        call_with_team(
+            kernels.train_network,
+            network,
+            task.vectors,
+            self._objective,
+            self._rule,
+            rates,
+            *block[:3],
+            (task.batch_rows, first, n_epoch),
+            task.progress,
+        )
 
     @functools.cached_property
     def _turning_network(self) -> kernels.Network:

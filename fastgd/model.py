@@ -17,7 +17,7 @@ from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.kernels.product import FEW
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
 from fastgd.losses import Loss, as_loss, n_targets, require_targets
-from fastgd.threads import most_threads, standing_by
+from fastgd.threads import call_with_team, most_threads
 
 # So many multiplications and additions of a network's largest product are worth a thread that waits for them.
 _WORTH_A_THREAD = 2_000_000
@@ -191,8 +191,8 @@ class Model:
         out = np.empty((dataset.n_samples, self.out_features), self.dtype)
         network = self.network(dataset.n_samples)
         for start, block in self._blocks(dataset):
-            with standing_by(network.products):
-                kernels.predict_network(network, self.parameters, block.X, out[start : start + len(block.X)])
+            part = out[start : start + len(block.X)]
+            call_with_team(kernels.predict_network, network, self.parameters, block.X, part)
         return out
 
     def loss(
@@ -210,8 +210,7 @@ class Model:
         objective = kernels.objective(loss, self.dtype)
         loss_sum = np.zeros(1)
         for _, block in self._blocks(dataset, loss):
-            with standing_by(network.products):
-                kernels.evaluate_network(network, self.parameters, objective, *block[:3], loss_sum)
+            call_with_team(kernels.evaluate_network, network, self.parameters, objective, *block[:3], loss_sum)
         return float(loss_sum[0]) / dataset.n_samples
 
     def loss_and_gradient(
@@ -264,8 +263,7 @@ class Model:
         for _, block in self._blocks(dataset, loss):
             for begin in range(0, len(block.X), network.chunk_rows):
                 chunk = block.rows(begin, begin + network.chunk_rows)
-                with standing_by(network.products):
-                    kernels.loss_and_gradient(network, at, objective, *chunk[:3], scale, chunk_gradient)
+                call_with_team(kernels.loss_and_gradient, network, at, objective, *chunk[:3], scale, chunk_gradient)
                 total += objective.sums[0]
                 gradient += chunk_gradient
         return total / dataset.n_samples, gradient

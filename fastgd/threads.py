@@ -2,9 +2,12 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from fastgd import kernels
 from fastgd.kernels.memory import aligned_empty
@@ -15,6 +18,9 @@ LIMITS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"
 
 # Microseconds of processor time that a container may use, and in how many: "200000 100000", or "max 100000".
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+# The kernels that teams have been called for, with the networks' dtypes.
+_compiled: set[tuple[Callable[..., None], np.dtype]] = set()
 
 
 def usable_processors() -> int:
@@ -63,3 +69,14 @@ def standing_by(products: kernels.Products) -> Iterator[None]:
         for thread in threads:
             if thread.ident is not None:
                 thread.join()
+
+
+def call_with_team(kernel: Callable[..., None], network: kernels.Network, *arguments: Any) -> None:
+    """Call a kernel with a network and more, while the other threads of its team wait for work to take part in."""
+    key = kernel, network.numbers.dtype
+    if network.products.team.size and key not in _compiled:
+        # Or they would wait for the compiler too, a processor each.
+        kernel.compile(tuple(map(kernel.typeof_pyval, (network, *arguments))))
+        _compiled.add(key)
+    with standing_by(network.products):
+        kernel(network, *arguments)

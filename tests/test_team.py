@@ -226,6 +226,46 @@ def test_who_is_left_behind_goes_at_the_next_season():
     np.testing.assert_array_equal(c, expected)
 
 
+class Watched:
+    """A kernel, with the number of threads at each of its compilations and calls."""
+
+    def __init__(self, kernel):
+        self.compiled, self.called, self._kernel = [], [], kernel
+        self.typeof_pyval = kernel.typeof_pyval
+
+    def compile(self, signature):
+        self.compiled.append(threading.active_count())
+        # That of the call before.
+        assert signature in self._kernel.overloads
+
+    def __call__(self, *arguments):
+        self.called.append(threading.active_count())
+        self._kernel(*arguments)
+
+
+@pytest.mark.parametrize(("n_workers", "n_compiled"), [(1, 0), (3, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_thread_waits_for_the_compiler(n_workers, n_compiled, dtype, monkeypatch):
+    a_team_for_every_network(monkeypatch, n_workers)
+    wide = gd.Model([gd.Linear(20, 30)], dtype=dtype)
+    X, y = np.ones((50, 20), dtype), np.ones((50, 30), dtype)
+    calls = {
+        "train_network": lambda: gd.Trainer(wide, batch_size=10).fit(X, y),
+        "predict_network": lambda: wide.predict(X),
+        "evaluate_network": lambda: wide.loss(X, y),
+        "loss_and_gradient": lambda: wide.loss_and_gradient(X, y),
+    }
+    before = threading.active_count()
+    for name, call in calls.items():
+        call()
+        watched = Watched(getattr(kernels, name))
+        monkeypatch.setattr(kernels, name, watched)
+        call()
+        call()
+        assert watched.compiled == [before] * n_compiled
+        assert set(watched.called) == {before + n_workers - 1}
+
+
 def test_several_models_at_once_and_one_of_them_twice(monkeypatch):
     a_team_for_every_network(monkeypatch, 2)
     rng = np.random.default_rng(0)
