@@ -10,6 +10,7 @@ import numpy as np
 
 from fastgd.kernels.lanes import everywhere, lane_count, load, prefetch, prefetch_for_later, total
 from fastgd.kernels.memory import LINE_BYTES
+from fastgd.shuffle import CHUNKS_PER_WINDOW, FEATURES_PER_CHUNK
 
 _REPEATS = 100_000
 _SUMS = 12
@@ -42,8 +43,6 @@ def multiply_add(x, n):
     return total(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11)
 
 
-# What a shuffle leaves in order, and how many of these it lays beside one another: `fastgd.shuffle`.
-CHUNK, CHUNKS_AHEAD = 4096, 16
 # Near enough to stay in the first-level cache.
 _SOON = 1024
 
@@ -53,18 +52,18 @@ def sum_chunks(x, chunks):
     """Return the sum of chunks of numbers in an order; each is asked for long before it is added up, and soon before.
 
     x : (size,)
-    chunks : (n + CHUNKS_AHEAD,) int64, where they begin in x; the last ones are only asked for
+    chunks : (n + CHUNKS_PER_WINDOW,) int64, where they begin in x; the last ones are only asked for
     """
     zero = x.dtype.type(0)
     lanes = lane_count(zero)
     s0, s1, s2, s3 = everywhere(zero), everywhere(zero), everywhere(zero), everywhere(zero)
-    for i in range(chunks.size - CHUNKS_AHEAD):
-        for j in range(0, CHUNK, 4 * lanes):
-            begin, later = chunks[i] + j, chunks[i + CHUNKS_AHEAD] + j
-            soon = begin + _SOON if j + _SOON < CHUNK else chunks[i + 1] + j + _SOON - CHUNK
+    for i in range(chunks.size - CHUNKS_PER_WINDOW):
+        for j in range(0, FEATURES_PER_CHUNK, 4 * lanes):
+            begin, later = chunks[i] + j, chunks[i + CHUNKS_PER_WINDOW] + j
+            soon = begin + _SOON if j + _SOON < FEATURES_PER_CHUNK else chunks[i + 1] + j + _SOON - FEATURES_PER_CHUNK
             for k in range(0, 4 * lanes, LINE_BYTES // x.itemsize):
                 prefetch(x, soon + k)
-                # Some processors lose what they are asked for while they wait for much else.
+                # On some processors a second request made this a tenth faster, as if some first ones were lost.
                 prefetch_for_later(x, later + k)
                 prefetch_for_later(x, later + k)
             s0 += load(x, begin, lanes, zero)
@@ -78,11 +77,11 @@ class ReadChunks(Limit):
     """Reading the rows chunk by chunk, in a random order."""
 
     def __init__(self, X: np.ndarray) -> None:
-        n_chunks = X.size // CHUNK
-        self.n_samples = n_chunks * CHUNK / X.shape[1]
+        n_chunks = X.size // FEATURES_PER_CHUNK
+        self.n_samples = n_chunks * FEATURES_PER_CHUNK / X.shape[1]
         self._x = X.reshape(-1)
         order = np.random.default_rng(0).permutation(n_chunks)
-        self._chunks = CHUNK * np.append(order, np.repeat(order[-1:], CHUNKS_AHEAD))
+        self._chunks = FEATURES_PER_CHUNK * np.append(order, np.repeat(order[-1:], CHUNKS_PER_WINDOW))
 
     def epoch(self) -> None:
         sum_chunks(self._x, self._chunks)

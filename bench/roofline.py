@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import network_cases
 import numpy as np
-from limits import CHUNK, BlasProduct, Chain, Limit, MultiplyAdds, ReadChunks, flops_per_row
+from limits import BlasProduct, Chain, Limit, MultiplyAdds, ReadChunks, flops_per_row
 from numpy_training import train_neuron_in_batches
 from readme import README, markdown, replace_between_markers
 from report import machine_line
@@ -23,7 +23,7 @@ from timing import best_seconds
 from workloads import Workload
 
 from fastgd.kernels.neuron_by_fours import ROWS_AT_ONCE
-from fastgd.shuffle import Shuffle
+from fastgd.shuffle import FEATURES_PER_CHUNK, Shuffle
 
 MARKERS = "roofline"
 # Many times the last-level cache, and enough for what an epoch costs beside its rows not to count.
@@ -228,7 +228,7 @@ def variants(neurons: dict[int, dict[str, float]], pixels: dict[str, float]) -> 
     ]
     seconds = next(iter(neurons.values()))
     share = f"{seconds['reading X'] / seconds['reading chunks']:.2f}"
-    rows.append([f"reading chunks of {CHUNK} numbers, shuffled", share, "in order"])
+    rows.append([f"reading chunks of {FEATURES_PER_CHUNK} numbers, shuffled", share, "in order"])
     rows.append([f"{PIXELS} inputs, batch 32, uint8", f"{pixels['float32'] / pixels['uint8']:.2f}", "float32"])
     return markdown(header, rows)
 

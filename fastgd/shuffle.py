@@ -7,8 +7,8 @@ from fastgd.kernels import Layout, lay_out_chunks, shuffle_windows
 # Whole permutations, as long as all features together are so many: they lie in a cache.
 _FEATURES_AT_RANDOM = 1 << 20
 # Else chunks of consecutive rows with so many features, and windows of so many chunks.
-_FEATURES_PER_CHUNK = 1 << 12
-_CHUNKS_PER_WINDOW = 16
+FEATURES_PER_CHUNK = 1 << 12
+CHUNKS_PER_WINDOW = 16
 # A neuron takes four rows at a time, where they are about so narrow.
 _NARROW_ROWS_PER_PIECE = 4
 _FEATURES_OF_A_NARROW_ROW = 128
@@ -45,8 +45,8 @@ class Shuffle:
             self._permutation: np.ndarray | None = rng.permutation(n_samples)
             return
         self._permutation = None
-        chunk_bits = _bits(max(_FEATURES_PER_CHUNK // n_features, 1))
-        window_bits = chunk_bits + _bits(_CHUNKS_PER_WINDOW)
+        chunk_bits = _bits(max(FEATURES_PER_CHUNK // n_features, 1))
+        window_bits = chunk_bits + _bits(CHUNKS_PER_WINDOW)
         n_chunks = -(-n_samples >> chunk_bits)
         chunks = rng.permutation(n_chunks)
         short_place = int(np.flatnonzero(chunks == n_chunks - 1)[0])

@@ -107,15 +107,14 @@ def end_batch(pattern, weight, gradient, X, n_features, left, rate):
 
 
 @inlined_kernel
-def pass_of_one(weight, gradient, X, j, n, left, begin, z):
+def pass_of_one(pattern, weight, gradient, X, j, n, left, begin, z):
     """Add a row times its share to lanes j to j + n of the gradient and return z and their product with another."""
-    share, before = left
-    store(gradient, j, lane_count(share), plus_row(RowByRow(), gradient, X, j, n, share, before))
-    return z + load(weight, j, n, share) * load(X, begin + j, n, share)
+    store(gradient, j, lane_count(z), plus_left(pattern, gradient, X, j, n, left))
+    return z + load(weight, j, n, z) * load(X, begin + j, n, z)
 
 
 @inlined_kernel
-def pass_over_row(weight, gradient, X, n_features, left, begin, ahead):
+def pass_over_row(pattern, weight, gradient, X, n_features, left, begin, ahead):
     """Add a row times its share to the gradient and return the weights' product with another.
 
     left : the share, in lanes, and where the row begins          begin : where the other begins
@@ -127,11 +126,11 @@ def pass_over_row(weight, gradient, X, n_features, left, begin, ahead):
     # Two sums side by side, as each has to wait for itself.
     even, odd = none, none
     for j in range(0, n_pairs, 2 * count):
-        even = pass_of_one(weight, gradient, X, j, count, left, begin, even)
+        even = pass_of_one(pattern, weight, gradient, X, j, count, left, begin, even)
         ask_for(ahead, X, j)
-        odd = pass_of_one(weight, gradient, X, j + count, count, left, begin, odd)
+        odd = pass_of_one(pattern, weight, gradient, X, j + count, count, left, begin, odd)
     for j in range(n_pairs, n_features, count):
-        even = pass_of_one(weight, gradient, X, j, n_features - j, left, begin, even)
+        even = pass_of_one(pattern, weight, gradient, X, j, n_features - j, left, begin, even)
     # A line that no step of the loop has asked for, as rows begin anywhere in one.
     ask_for(ahead, X, n_features - 1)
     return total(even + odd)
@@ -154,7 +153,7 @@ def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradi
     for i in range(first, last):
         t = row(order, i)
         begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_SOON)
-        z = pass_over_row(weight, gradient, X, n_features, left, begin, ahead) + bias
+        z = pass_over_row(pattern, weight, gradient, X, n_features, left, begin, ahead) + bias
         value, d = respond(neuron, loss, z, element(targets, t), weight_of(weights, t, number(1)))
         loss_sum += value
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.

@@ -194,7 +194,7 @@ def test_batches_larger_than_a_chunk(types, batch_size, n_features):
 @pytest.mark.parametrize("n_features", [1023, 1024, 1025])
 def test_wide_rows_of_narrow_numbers(n_features):
     """Up to 1024 of them are kept converted."""
-    check(problem(1, 50, n_features, "float32", "uint8"), batch_size=7, weights="some zero", beside_a_kink=0)
+    assert check(problem(1, 50, n_features, "float32", "uint8"), batch_size=7, weights="some zero", beside_a_kink=0)
 
 
 def losses_and_loops():
