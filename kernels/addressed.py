@@ -97,7 +97,7 @@ def _as_type(argument: Any, kind: types.Type) -> Any:
         return argument
     if isinstance(kind, types.BaseTuple):
         return tuple(_as_type(part, part_kind) for part, part_kind in zip(argument, kind, strict=True))
-    if isinstance(kind, types.Number):
+    if isinstance(kind, types.Number | types.Boolean):
         return as_dtype(kind).type(argument)
     if kind.mutable:
         return argument

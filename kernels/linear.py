@@ -24,12 +24,12 @@ def linear_forward(x, weight, is_turned, bias, out, products):
     if products.multiply_rows != 0 and min(products.n_rows, weight.shape[0]) < FEW:
         call_at(products.multiply_rows, (a, n_in, b, shift, out))
     else:
-        one, zero = out.dtype.type(1), out.dtype.type(0)
+        one = out.dtype.type(1)
         b_place = (weight.shape[0], 1) if is_turned else (1, n_in)
         block = 0, x.shape[0], 0, weight.shape[0]
         call_at(
             products.multiply,
-            (a, (n_in, 1), b, b_place, n_in, out, shift, one, zero, products.panel, block, products.team),
+            (a, (n_in, 1), b, b_place, n_in, out, shift, one, False, products.panel, block, products.team),
         )
 
 
@@ -41,28 +41,28 @@ def linear_backward_input(d_out, weight, d_x, products):
     d_x : (n_samples, n_in), overwritten          products : Products
     """
     n_out, n_in = weight.shape
-    one, zero = d_x.dtype.type(1), d_x.dtype.type(0)
+    one = d_x.dtype.type(1)
     a, b, none = read_only_vector(d_out), read_only_vector(weight), read_only_span(d_out, 0, 0)
     if products.multiply_rows != 0 and min(products.n_rows, n_out) < FEW:
-        call_at(products.multiply_few, (a, (n_out, 1), b, n_out, one, zero, d_x))
+        call_at(products.multiply_few, (a, (n_out, 1), b, n_out, one, False, d_x))
     else:
         places, block = ((n_out, 1), (n_in, 1)), (0, d_out.shape[0], 0, n_in)
         call_at(
             products.multiply,
-            (a, places[0], b, places[1], n_out, d_x, none, one, zero, products.panel, block, products.team),
+            (a, places[0], b, places[1], n_out, d_x, none, one, False, products.panel, block, products.team),
         )
 
 
 @inlined_kernel
-def linear_backward_parameters(d_out, x, is_turned, alpha, beta, d_weight, d_bias, products):
-    """d_weight = beta d_weight + alpha d_outᵀ x;  d_bias = beta d_bias + alpha · sum of d_out over the samples.
+def linear_backward_parameters(d_out, x, is_turned, alpha, adds, d_weight, d_bias, products):
+    """d_weight = alpha d_outᵀ x,  d_bias = alpha · sum of d_out over the samples,  or += where it adds.
 
-    With alpha = 1 and beta = 0 these are the gradients (the article's δw), and with alpha = -rate and beta = 1, on the
-    weight and bias themselves, the update (ŵ).
+    With alpha = 1 these are the gradients (the article's δw), and added with alpha = -rate, to the weight and bias
+    themselves, the update (ŵ).
 
-    d_out : (n_samples, n_out)     x : (n_samples, n_in)          alpha, beta : scalars
-    is_turned : whether d_weight's memory has it column by column, as d_weightᵀ = beta d_weightᵀ + alpha xᵀ d_out
-    d_weight : (n_out, n_in), modified in place, not read where beta is zero
+    d_out : (n_samples, n_out)     x : (n_samples, n_in)          alpha : scalar          adds : bool
+    is_turned : whether d_weight's memory has it column by column, as d_weightᵀ = alpha xᵀ d_out
+    d_weight : (n_out, n_in), modified in place, not read unless it adds
     d_bias : (n_out,), the same, or (0,) for a layer without bias          products : Products
     """
     n_samples, n_out = d_out.shape
@@ -70,14 +70,14 @@ def linear_backward_parameters(d_out, x, is_turned, alpha, beta, d_weight, d_bia
     a, b, none = read_only_vector(d_out), read_only_vector(x), read_only_span(d_out, 0, 0)
     if d_bias.size:
         # The sum of all rows, each times the same one.
-        call_at(products.multiply_few, (products.one, (0, 0), a, n_samples, alpha, beta, matrix(d_bias, 0, 1, n_out)))
+        call_at(products.multiply_few, (products.one, (0, 0), a, n_samples, alpha, adds, matrix(d_bias, 0, 1, n_out)))
     if is_turned:
         a, b, m, n = b, a, n, m
     result = matrix(d_weight, 0, m, n)
     if n_samples == 1 and products.add_outer != 0:
-        call_at(products.add_outer, (a, b, alpha, beta, result))
+        call_at(products.add_outer, (a, b, alpha, adds, result))
     elif products.multiply_rows != 0 and min(products.n_rows, n_out) < FEW:
-        call_at(products.multiply_few, (a, (1, m), b, n_samples, alpha, beta, result))
+        call_at(products.multiply_few, (a, (1, m), b, n_samples, alpha, adds, result))
     else:
         source, place, block = a, (1, m), (0, m, 0, n)
         if products.transpose != 0 and not is_turned and m >= FAR_APART:
@@ -85,5 +85,5 @@ def linear_backward_parameters(d_out, x, is_turned, alpha, beta, d_weight, d_bia
             source, place = read_only_vector(products.transposed), (products.transposed.shape[1], 1)
         call_at(
             products.multiply,
-            (source, place, b, (n, 1), n_samples, result, none, alpha, beta, products.panel, block, products.team),
+            (source, place, b, (n, 1), n_samples, result, none, alpha, adds, products.panel, block, products.team),
         )

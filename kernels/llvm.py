@@ -76,13 +76,15 @@ def prefetch_at(builder, address, locality):
     call(builder, "llvm.prefetch.p0", ir.VoidType(), builder.bitcast(address, ir.IntType(8).as_pointer()), *how)
 
 
-def masked_load(builder, pointer, mask):
-    """Load the lanes that the mask names; zero in the others, whose memory is not touched."""
+def masked_load(builder, pointer, mask, others=None):
+    """Load the lanes that the mask names; the memory of the others is not touched.
+
+    others : what those are then, lanes; zero where none are given
+    """
     vector = pointer.type.pointee
     alignment = ir.Constant(_LANE, bytes_of(vector.element))
-    return call(
-        builder, f"llvm.masked.load.{suffix(vector)}.p0", vector, pointer, alignment, mask, ir.Constant(vector, None)
-    )
+    others = others or ir.Constant(vector, None)
+    return call(builder, f"llvm.masked.load.{suffix(vector)}.p0", vector, pointer, alignment, mask, others)
 
 
 def masked_store(builder, values, pointer, mask):

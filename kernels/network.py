@@ -99,14 +99,14 @@ def forward(network, parameters, x, is_turned, update, first, begin):
 
 
 @inlined_kernel
-def backward(network, parameters, x, is_turned, alpha, beta, gradient, begin):
-    """Run the layers in reverse on the chunk that `forward` has just seen: gradient = beta gradient + alpha ∂loss/∂w.
+def backward(network, parameters, x, is_turned, alpha, adds, gradient, begin):
+    """Run the layers in reverse on the chunk that `forward` has just seen: gradient = alpha ∂loss/∂w, or += if it adds.
 
     The derivative by the last layer's output must stand in network.deltas. `gradient` may be the parameters: a layer's
     are changed after all that depends on them.
 
-    x, is_turned : as given to `forward`          alpha, beta : scalars
-    gradient : like parameters, modified in place, not read where beta is zero
+    x, is_turned : as given to `forward`          alpha : scalar          adds : bool
+    gradient : like parameters, modified in place, not read unless it adds
     begin : int, 0, or 1 to leave the first layer out, with the derivative by its output in network.deltas
     """
     n_samples = x.shape[0]
@@ -125,7 +125,7 @@ def backward(network, parameters, x, is_turned, alpha, beta, gradient, begin):
             d_bias = span(gradient, layer.bias, layer.bias_end - layer.bias)
             is_by_columns = is_turned and k == 0
             linear_backward_parameters(
-                d_out, layer_input, is_by_columns, alpha, beta, d_weight, d_bias, network.products
+                d_out, layer_input, is_by_columns, alpha, adds, d_weight, d_bias, network.products
             )
         elif k:
             size = n_samples * n_out
@@ -174,15 +174,21 @@ def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale
     rows = read_only_rows(x, 0, n_samples)
     forward(network, parameters, rows, False, 0, 0, 0)
     evaluate(network, objective, read_only_rows(y, 0, n_samples), weights_of(sample_weight, 0, n_samples), scale)
-    backward(network, parameters, rows, False, type(scale)(1), type(scale)(0), gradient, 0)
+    backward(network, parameters, rows, False, type(scale)(1), False, gradient, 0)
 
 
 @inlined_kernel
-def prefetch_rows(X, row, n_rows):
-    """Ask for the memory of the rows of the next chunk, or of the first of them."""
-    begin = row * X.shape[1]
+def prefetch_half(X, row, n_rows, half):
+    """Ask for the memory of half of the rows of the next chunk, or of the first of them.
+
+    All at once they wait for one another, and what the chunk itself needs waits for them.
+
+    half : 0 or 1
+    """
+    size = min(n_rows * X.shape[1], _PREFETCHED) // 2
+    begin = row * X.shape[1] + half * size
     zero = X.dtype.type(0)
-    for place in range(begin, min(begin + min(n_rows * X.shape[1], _PREFETCHED), X.size), lane_count(zero)):
+    for place in range(begin, min(begin + size, X.size), lane_count(zero)):
         prefetch_for_later(X, place)
 
 
@@ -212,12 +218,13 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         batch_rows = min(batch_size, n_epoch - (first + row - done))
         end = min(row + min(network.chunk_rows, batch_rows - done), X.shape[0])
         x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
-        prefetch_rows(X, end, end - row)
+        prefetch_half(X, end, end - row, 0)
         n_updates = np.int64(progress[1])
         if rule.observe != 0:
             call_at(rule.observe, (vectors, x, weights))
         forward(network, parameters, x, is_turned, n_updates, done, 0)
         evaluate(network, objective, read_only_rows(y, row, end), weights, number(1.0 / batch_rows))
+        prefetch_half(X, end, end - row, 1)
         progress[0] += objective.sums[0]
         progress[2] += objective.sums[1]
         t = n_updates + 1
@@ -225,9 +232,9 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         # The gradient of a whole batch may go from the registers into the parameters: w += -rate · g.
         is_direct = rule.is_direct and end - row == batch_rows
         target = parameters if is_direct else vectors.gradient
-        alpha, beta = number(-rate if is_direct else 1), number(1 if is_direct or done else 0)
+        alpha, adds = number(-rate if is_direct else 1), is_direct or done > 0
         if objective.sums[1] > 0 or not is_direct:
-            backward(network, parameters, x, is_turned, alpha, beta, target, 0)
+            backward(network, parameters, x, is_turned, alpha, adds, target, 0)
         if done + end - row == batch_rows:
             if progress[2] > 0:
                 progress[1] = t

@@ -199,7 +199,7 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
                     rate, n_steps = number(rates[min(n_made, rates.size - 1)]), n_out
                     n_made += 1
                     progress[1] += 1
-                    backward(network, parameters, x, False, -rate, one, parameters, 1)
+                    backward(network, parameters, x, False, -rate, True, parameters, 1)
             keep_step(first, width, r, rate, delta_of_first, n_steps, bias)
         before0, before1 = place0, place1
     # A last pass for its steps alone.

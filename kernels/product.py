@@ -125,7 +125,7 @@ def panel_size(n_products: int) -> int:
 
 def _product_types(number):
     given, strides = read_only_vector_of(number), types.UniTuple(types.int64, 2)
-    return given, strides, given, strides, types.int64, matrix_of(number), given, number, number
+    return given, strides, given, strides, types.int64, matrix_of(number), given, number, types.boolean
 
 
 def _multiply_types(number):
@@ -143,7 +143,7 @@ def _multiply_rows_types(number):
 
 def _add_outer_types(number):
     given = read_only_vector_of(number)
-    return given, given, number, number, matrix_of(number)
+    return given, given, number, types.boolean, matrix_of(number)
 
 
 @inlined_kernel
@@ -202,17 +202,16 @@ def turn(matrix, n_columns, scratch):
 
 
 @addressed_kernel(_multiply_types)
-def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block, team):
-    """c = beta c + alpha a b + bias  in a block of c,  for a (m, n_products), b (n_products, n).
+def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team):
+    """c = alpha a b + bias,  or c += alpha a b,  in a block of c,  for a (m, n_products), b (n_products, n).
 
     a : flat          a_strides : a pair of ints: a[i, k] stands at place i · a_strides[0] + k · a_strides[1]
     b : flat          b_strides : the same, (n, 1) or (1, n_products)          n_products : int
-    c : (m, n), modified in place; not read where beta is zero          bias : (n,), or (0,)
-    alpha, beta : scalars          panel : as `products` makes it
+    c : (m, n), modified in place; not read unless it adds          bias : (n,), or (0,); not read where it adds
+    alpha : scalar          adds : bool, whether to add to what c has          panel : as `products` makes it
     block : (first row, end of rows, first column, end of columns)          team : not used
     """
-    one = panel.dtype.type(1)
-    count = lane_count(one)
+    count = lane_count(panel.dtype.type(0))
     n = c.shape[1]
     first_row, end_row, first_column, end_column = block
     row, step = a_strides
@@ -220,8 +219,7 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
     panel_rows = (n_products + n_panels * count - 1) // (n_panels * count) * count
     for k in range(0, n_products, panel_rows):
         n_rows = min(panel_rows, n_products - k)
-        factors = (alpha, one if k else beta)
-        shift = bias[:0] if k else bias
+        adds_here = adds or k > 0
         for j in range(first_column, end_column, TILE_VECTORS * count):
             n_columns = min(TILE_VECTORS * count, end_column - j)
             is_narrow = n_columns <= count
@@ -237,9 +235,9 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel
                 a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
                 shape = (min(TILE_ROWS, end_row - i), n_columns)
                 if is_narrow:
-                    multiply_narrow_tile(a, a_place, panel_place, n_rows, c, c_place, shape, shift, j, factors)
+                    multiply_narrow_tile(a, a_place, panel_place, n_rows, c, c_place, shape, bias, j, alpha, adds_here)
                 else:
-                    multiply_tile(a, a_place, panel_place, n_rows, c, c_place, shape, shift, j, factors)
+                    multiply_tile(a, a_place, panel_place, n_rows, c, c_place, shape, bias, j, alpha, adds_here)
 
 
 _block_job = job_of(_block_job_types)
@@ -251,13 +249,13 @@ def multiply_block(team, unit, panel):
 
     team, unit, panel : as `work_types` says
     """
-    a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, size = _block_job(team, panel)
+    a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, size = _block_job(team, panel)
     m, n = c.shape
     n_rows, n_columns = size
     n_across = (n + n_columns - 1) // n_columns
     i, j = unit // n_across * n_rows, unit % n_across * n_columns
     block = i, min(i + n_rows, m), j, min(j + n_columns, n)
-    call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block, team))
+    call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team))
 
 
 @inlined_kernel
@@ -267,14 +265,14 @@ def rounded_up(n, unit):
 
 
 @addressed_kernel(_multiply_types)
-def share_product(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block, team):
+def share_product(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team):
     """As `multiply`, by all threads of a team where that takes less time than by one.
 
     block : of the whole c          team : as `products` makes it
     """
     m, n = c.shape
     if 2 * m * n * n_products < team[WORTH_SHARING]:
-        call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, panel, block, team))
+        call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team))
         return
     n_blocks, width = team[N_WORKERS] * _BLOCKS_PER_WORKER, TILE_VECTORS * lane_count(panel.dtype.type(0))
     # Columns are cut first: each thread copies panels of its own, so rows that are cut have them copied again.
@@ -284,7 +282,7 @@ def share_product(a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, 
     n_rows = rounded_up(max((m + n_down - 1) // n_down, _FEWEST_BLOCK_ROWS), TILE_ROWS)
     n_down = (m + n_rows - 1) // n_rows
     size = n_rows, n_columns
-    put_job(team, (a, a_strides, b, b_strides, n_products, c, bias, alpha, beta, size))
+    put_job(team, (a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, size))
     work_together(team, team[MULTIPLY_BLOCK], n_down * n_across, panel)
 
 
@@ -326,23 +324,23 @@ def multiply_rows(a, n_products, b, bias, c):
 
 def _multiply_few_types(number):
     given, strides = read_only_vector_of(number), types.UniTuple(types.int64, 2)
-    return given, strides, given, types.int64, number, number, matrix_of(number)
+    return given, strides, given, types.int64, number, types.boolean, matrix_of(number)
 
 
 @addressed_kernel(_multiply_few_types)
-def multiply_few(a, a_strides, b, n_products, alpha, beta, c):
-    """c = beta c + alpha a b,  row by row of c: for few rows or few products.
+def multiply_few(a, a_strides, b, n_products, alpha, adds, c):
+    """c = alpha a b,  or c += alpha a b,  row by row of c: for few rows or few products.
 
     a : flat          a_strides : a pair of ints: a[i, k] stands at place i · a_strides[0] + k · a_strides[1]
-    b : (n_products · n,), row by row          n_products : int          alpha, beta : scalars
-    c : (m, n), modified in place; not read where beta is zero
+    b : (n_products · n,), row by row          n_products : int          alpha : scalar
+    adds : bool, whether to add to what c has          c : (m, n), modified in place; not read unless it adds
     """
     zero = c.dtype.type(0)
     count = lane_count(zero)
     m, n = c.shape
     row, step = a_strides
-    flat, alphas, betas = vector(c), everywhere(alpha), everywhere(beta)
-    read = 1 if beta != 0 else 0
+    flat, alphas = vector(c), everywhere(alpha)
+    read = 1 if adds else 0
     for i in range(m):
         # Two registers side by side, as the sum of one has to wait for itself from product to product.
         for j in range(0, n, 2 * count):
@@ -353,39 +351,38 @@ def multiply_few(a, a_strides, b, n_products, alpha, beta, c):
                 s0 += x * load(b, place + j, n0, zero)
                 s1 += x * load(b, place + j1, n1, zero)
             place = i * n
-            store(flat, place + j, n0, betas * load(flat, place + j, read * n0, zero) + alphas * s0)
-            store(flat, place + j1, n1, betas * load(flat, place + j1, read * n1, zero) + alphas * s1)
+            store(flat, place + j, n0, load(flat, place + j, read * n0, zero) + alphas * s0)
+            store(flat, place + j1, n1, load(flat, place + j1, read * n1, zero) + alphas * s1)
 
 
 @inlined_kernel
-def add_scaled(b, factors, betas, c, begin, j, n):
-    """c = betas c + factors b  for n lanes, from place j of b and begin + j of c on."""
+def add_scaled(b, factors, c, begin, j, n):
+    """c += factors b  for n lanes, from place j of b and begin + j of c on."""
     zero = c.dtype.type(0)
-    store(c, begin + j, n, betas * load(c, begin + j, n, zero) + factors * load(b, j, n, zero))
+    store(c, begin + j, n, load(c, begin + j, n, zero) + factors * load(b, j, n, zero))
 
 
 @addressed_kernel(_add_outer_types)
-def add_outer(a, b, alpha, beta, c):
-    """c = beta c + alpha a bᵀ,  the product of a column and a row.
+def add_outer(a, b, alpha, adds, c):
+    """c = alpha a bᵀ,  or c += alpha a bᵀ,  the product of a column and a row.
 
-    a : (m,)          b : (n,)          alpha, beta : scalars
-    c : (m, n), modified in place; not read where beta is zero
+    a : (m,)          b : (n,)          alpha : scalar          adds : bool, whether to add to what c has
+    c : (m, n), modified in place; not read unless it adds
     """
-    count = lane_count(beta)
+    count = lane_count(alpha)
     m, n = c.shape
     n_full = n // count * count
     flat = vector(c)
-    if beta == 0:
+    if not adds:
         flat[:] = 0
-    betas = everywhere(beta)
     for i in range(m):
         factors = everywhere(alpha * element(a, i))
         if n < count:
-            add_scaled(b, factors, betas, flat, i * n, 0, n)
+            add_scaled(b, factors, flat, i * n, 0, n)
             continue
         # The last lanes overlap the ones before, so they are computed first. A store of fewer lanes would make the load
         # of the next row wait for it.
-        last = betas * load(flat, i * n + n - count, count, beta) + factors * load(b, n - count, count, beta)
+        last = load(flat, i * n + n - count, count, alpha) + factors * load(b, n - count, count, alpha)
         for j in range(0, n_full, count):
-            add_scaled(b, factors, betas, flat, i * n, j, count)
+            add_scaled(b, factors, flat, i * n, j, count)
         store(flat, i * n + n - count, count, last)

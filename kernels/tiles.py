@@ -70,73 +70,82 @@ def _sums_of_products(builder, vector, n_vectors, a, panel, n_products):
 def _multiply(n_vectors):
     """The intrinsic for a tile of TILE_ROWS by n_vectors of lanes.
 
-    c[c_begin + i · c_row + j] = beta · c[...] + bias[bias_begin + j]
-    + alpha Σ_k a[a_begin + i · a_row + k · a_step] panel[k · panel_step + j]
+    c[c_begin + i · c_row + j] = before + alpha Σ_k a[a_begin + i · a_row + k · a_step] panel[k · panel_step + j]
 
-    for i to n_rows and j to n_columns; what lies beyond is neither read nor written. The bias counts only where it has
-    elements; beta of zero means that c is not read.
+    for i to n_rows and j to n_columns, where before = c[...] if it adds, else bias[bias_begin + j], or zero where the
+    bias has no elements; what lies beyond is neither read nor written.
 
     a_place : (a_begin, a_row, a_step)          c_place : (c_begin, c_row)
     panel_place : (its address, panel_step); its rows fill the lanes
-    shape : (n_rows, n_columns), 1 or more          factors : (alpha, beta)
+    shape : (n_rows, n_columns), 1 or more          alpha : scalar          adds : bool
     """
 
-    def multiply(typing_context, a, a_place, panel_place, n_products, c, c_place, shape, bias, bias_begin, factors):
+    def multiply(typing_context, a, a_place, panel_place, n_products, c, c_place, shape, bias, bias_begin, alpha, adds):
         count = Lanes(c.dtype).count
 
         def code(context, builder, signature, arguments):
-            a_value, a_place, panel_place, n_products, c_value, c_place, shape, bias_value, bias_begin, factors = (
+            a_value, a_place, panel_place, n_products, c_value, c_place, shape, bias_value, bias_begin, alpha, adds = (
                 arguments
             )
             a_begin, a_row, a_step = (builder.extract_value(a_place, i) for i in range(3))
             c_begin, c_row = (builder.extract_value(c_place, i) for i in range(2))
             n_rows, n_columns = (builder.extract_value(shape, i) for i in range(2))
-            alpha, beta = (builder.extract_value(factors, i) for i in range(2))
             a_address, element = address_of(context, builder, a, a_value, a_begin)
+            c_address, _ = address_of(context, builder, c, c_value, c_begin)
             vector = ir.VectorType(element, count)
             panel_address = builder.inttoptr(builder.extract_value(panel_place, 0), element.as_pointer())
             panel = panel_address, builder.extract_value(panel_place, 1)
-            fused = f"llvm.fma.{suffix(vector)}"
             # Where there are fewer rows, the last one is computed again and again: its result is the same.
-            last = builder.sub(n_rows, _index(1))
-            exists = [builder.icmp_signed("<", _index(i), n_rows) for i in range(TILE_ROWS)]
-            rows = [builder.select(exists[i], _index(i), last) for i in range(TILE_ROWS)]
-            a_places = [builder.mul(a_row, row) for row in rows]
+            a_places, c_places = [_index(0)], [c_address]
+            for i in range(1, TILE_ROWS):
+                exists = builder.icmp_signed("<", _index(i), n_rows)
+                a_places.append(builder.add(a_places[-1], builder.select(exists, a_row, _index(0))))
+                c_places.append(builder.gep(c_places[-1], [builder.select(exists, c_row, _index(0))]))
+
+            def pointers(v):
+                return [pointer_to(builder, builder.gep(place, [_index(v * count)]), vector) for place in c_places]
 
             # The rows of c lie apart: while the products add up, they come from wherever they are.
-            c_address, _ = address_of(context, builder, c, c_value, c_begin)
-            for row in rows:
-                for v in range(n_vectors):
-                    place = builder.add(builder.mul(c_row, row), _index(v * count))
-                    prefetch_at(builder, builder.gep(c_address, [place]), Locality.FIRST_CACHE)
+            for v in range(n_vectors):
+                for pointer in pointers(v):
+                    prefetch_at(builder, pointer, Locality.FIRST_CACHE)
 
-            results = _sums_of_products(builder, vector, n_vectors, (a_address, a_places, a_step), panel, n_products)
-            alphas, betas = everywhere_in(builder, alpha, count), everywhere_in(builder, beta, count)
-            reads = everywhere_in(builder, builder.fcmp_unordered("!=", beta, ir.Constant(element, 0.0)), count)
+            sums = _sums_of_products(builder, vector, n_vectors, (a_address, a_places, a_step), panel, n_products)
+            alphas = everywhere_in(builder, alpha, count)
+            adds = everywhere_in(builder, adds, count)
             bias_size = context.make_array(bias)(context, builder, bias_value).nitems
             has_bias = everywhere_in(builder, builder.icmp_signed(">", bias_size, _index(0)), count)
             bias_address, _ = address_of(context, builder, bias, bias_value, bias_begin)
-            for v in range(n_vectors):
-                offset = _index(v * count)
-                columns = first_lanes(builder, builder.sub(n_columns, offset), count)
-                pointer = pointer_to(builder, builder.gep(bias_address, [offset]), vector)
-                shift = masked_load(builder, pointer, builder.and_(columns, has_bias))
-                # All is read before anything is written, as rows may be the same.
-                places = [builder.gep(c_address, [builder.add(builder.mul(c_row, row), offset)]) for row in rows]
-                pointers = [pointer_to(builder, place, vector) for place in places]
-                read = builder.and_(columns, reads)
-                values = [
-                    call(builder, fused, vector, betas, masked_load(builder, pointer, read), shift)
-                    for pointer in pointers
-                ]
-                for i in range(TILE_ROWS):
-                    value = call(builder, fused, vector, alphas, results[i][v], values[i])
-                    masked_store(builder, value, pointers[i], columns)
+
+            def write(is_whole):
+                for v in range(n_vectors):
+                    offset = _index(v * count)
+                    columns = first_lanes(builder, builder.sub(n_columns, offset), count)
+                    read, shifted = ((mask if is_whole else builder.and_(columns, mask)) for mask in (adds, has_bias))
+                    shift = masked_load(
+                        builder, pointer_to(builder, builder.gep(bias_address, [offset]), vector), shifted
+                    )
+                    # All is read before anything is written, as rows may be the same.
+                    before = [masked_load(builder, pointer, read, shift) for pointer in pointers(v)]
+                    for i, pointer in enumerate(pointers(v)):
+                        value = call(builder, f"llvm.fma.{suffix(vector)}", vector, alphas, sums[i][v], before[i])
+                        if is_whole:
+                            builder.store(value, pointer, align=bytes_of(element))
+                        else:
+                            masked_store(builder, value, pointer, columns)
+
+            # Most tiles are whole, and a store of all lanes takes less than one of the first.
+            is_whole = builder.icmp_signed(">=", n_columns, _index(n_vectors * count))
+            with builder.if_else(is_whole) as (whole, part):
+                with whole:
+                    write(is_whole=True)
+                with part:
+                    write(is_whole=False)
             return context.get_dummy_value()
 
         two, three = types.UniTuple(types.intp, 2), types.UniTuple(types.intp, 3)
-        number, integer = types.UniTuple(c.dtype, 2), types.intp
-        return types.void(a, three, two, integer, c, two, two, bias, integer, number), code
+        integer = types.intp
+        return types.void(a, three, two, integer, c, two, two, bias, integer, c.dtype, types.boolean), code
 
     return intrinsic(multiply)
 

@@ -33,7 +33,7 @@ def read_only(array):
 
 def arguments_of_add_outer(dtype):
     a, b = read_only(np.array([1, 2], dtype)), read_only(np.array([3, 4, 5], dtype))
-    return a, b, a.dtype.type(1), a.dtype.type(0), np.full((2, 3), np.nan, dtype)
+    return a, b, a.dtype.type(1), False, np.full((2, 3), np.nan, dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -44,15 +44,15 @@ def test_call_at(dtype):
 
 
 REFUSED = {
-    "too few": lambda a, b, alpha, beta, c: (a, b, alpha, beta),
-    "another order": lambda a, b, alpha, beta, c: (alpha, beta, a, b, c),
-    "a number of another dtype": lambda a, b, alpha, beta, c: (a, b, np.float32(alpha), beta, c),
-    "an integer": lambda a, b, alpha, beta, c: (a, b, 1, beta, c),
-    "an array of another dtype": lambda a, b, alpha, beta, c: (a, b, alpha, beta, c.astype(np.float32)),
-    "an array that may be written to": lambda a, b, alpha, beta, c: (a.copy(), b, alpha, beta, c),
-    "an array that may not": lambda a, b, alpha, beta, c: (a, b, alpha, beta, read_only(c)),
-    "an array of another layout": lambda a, b, alpha, beta, c: (a, b, alpha, beta, np.asfortranarray(c)),
-    "an array of another dimension": lambda a, b, alpha, beta, c: (a, b, alpha, beta, c.ravel()),
+    "too few": lambda a, b, alpha, adds, c: (a, b, alpha, adds),
+    "another order": lambda a, b, alpha, adds, c: (alpha, adds, a, b, c),
+    "a number of another dtype": lambda a, b, alpha, adds, c: (a, b, np.float32(alpha), adds, c),
+    "an integer": lambda a, b, alpha, adds, c: (a, b, 1, adds, c),
+    "an array of another dtype": lambda a, b, alpha, adds, c: (a, b, alpha, adds, c.astype(np.float32)),
+    "an array that may be written to": lambda a, b, alpha, adds, c: (a.copy(), b, alpha, adds, c),
+    "an array that may not": lambda a, b, alpha, adds, c: (a, b, alpha, adds, read_only(c)),
+    "an array of another layout": lambda a, b, alpha, adds, c: (a, b, alpha, adds, np.asfortranarray(c)),
+    "an array of another dimension": lambda a, b, alpha, adds, c: (a, b, alpha, adds, c.ravel()),
 }
 
 
@@ -67,19 +67,19 @@ def test_call_at_refuses_what_no_kernel_is_compiled_for(change):
 def test_a_call_from_python_takes_numbers_and_read_only_arrays_for_their_types():
     a, b, _, _, c = arguments_of_add_outer(np.float32)
     writable = a.copy()
-    kernels.add_outer(writable, b, 2, 0.0, c)
+    kernels.add_outer(writable, b, 2, False, c)
     np.testing.assert_array_equal(c, [[6, 8, 10], [12, 16, 20]])
     assert writable.flags.writeable
     with pytest.raises(TypingError):
-        kernels.add_outer(a, b, 2, 0, read_only(c))
+        kernels.add_outer(a, b, 2, False, read_only(c))
     with pytest.raises(ValueError, match="zip"):
-        kernels.add_outer(a, b, 2, 0)
+        kernels.add_outer(a, b, 2, False)
 
 
 def test_bound_kernels_may_be_called_again_and_again():
     a, b, _, _, c = arguments_of_add_outer(np.float64)
     c[:] = 0
-    add = kernels.add_outer.bound(a, b, 1, 1, c)
+    add = kernels.add_outer.bound(a, b, 1, True, c)
     for n in (1, 2, 3):
         add()
         np.testing.assert_array_equal(c, [[3 * n, 4 * n, 5 * n], [6 * n, 8 * n, 10 * n]])
@@ -110,7 +110,7 @@ def test_records_pass_through_their_numbers():
 
 @numba.njit
 def add_outer_of_constants(address, a, b, c):
-    call_at(address, (a, b, 2.0, 0.0, c))
+    call_at(address, (a, b, 2.0, False, c))
 
 
 @numba.njit

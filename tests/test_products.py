@@ -19,7 +19,8 @@ from fastgd.threads import standing_by
 DTYPES = st.sampled_from([np.float32, np.float64])
 # Tiles have up to 8 rows and 32 columns.
 ROWS, COLUMNS = st.integers(1, 20), st.integers(1, 70)
-FACTORS = st.sampled_from([(1, 0), (2, 0), (1, 1), (-0.5, 1), (2, 0.5)])
+# alpha, and whether it adds.
+FACTORS = st.sampled_from([(1, False), (2, False), (1, True), (-0.5, True)])
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -46,7 +47,7 @@ def assert_untouched_around(output):
 
 
 class Case(NamedTuple):
-    """Operands of c = beta c + alpha a b + bias; a and b may lie column by column."""
+    """Operands of c = alpha a b + bias, or c += alpha a b; a and b may lie column by column."""
 
     a: np.ndarray
     b: np.ndarray
@@ -59,8 +60,8 @@ class Case(NamedTuple):
     def result_of(self, kernel, *rest):
         """What the kernel makes of it; around the operands stand numbers that would spoil it."""
         (m, n_products), n = self.a.shape, self.b.shape[1]
-        alpha, beta = self.factors
-        c = guarded(self.before if beta else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
+        alpha, adds = self.factors
+        c = guarded(self.before if adds else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
         kernel(
             guarded(self.a.T if self.a_by_columns else self.a),
             (1, m) if self.a_by_columns else (n_products, 1),
@@ -70,7 +71,7 @@ class Case(NamedTuple):
             c,
             guarded(self.bias),
             alpha,
-            beta,
+            adds,
             *rest,
         )
         assert_untouched_around(c)
@@ -89,10 +90,10 @@ class Case(NamedTuple):
 
     def by_multiply_few(self):
         (m, n_products), n = self.a.shape, self.b.shape[1]
-        alpha, beta = self.factors
-        c = guarded(self.before if beta else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
+        alpha, adds = self.factors
+        c = guarded(self.before if adds else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
         a, strides = (self.a.T, (1, m)) if self.a_by_columns else (self.a, (n_products, 1))
-        kernels.multiply_few(guarded(a), strides, guarded(self.b), n_products, alpha, beta, c)
+        kernels.multiply_few(guarded(a), strides, guarded(self.b), n_products, alpha, adds, c)
         assert_untouched_around(c)
         return c
 
@@ -103,8 +104,9 @@ class Case(NamedTuple):
             return self.result_of(kernels.share_product, made.panel, self.whole, made.team)
 
     def exact(self):
-        product = self.factors[0] * self.a.astype(float) @ self.b.astype(float)
-        return product + self.factors[1] * self.before + (self.bias if self.bias.size else 0)
+        alpha, adds = self.factors
+        before = self.before if adds else self.bias if self.bias.size else 0
+        return before + alpha * self.a.astype(float) @ self.b.astype(float)
 
 
 def operands_of(dtype, m, n_products, n, has_bias, seed):
@@ -112,12 +114,12 @@ def operands_of(dtype, m, n_products, n, has_bias, seed):
 
 
 @given(DTYPES, ROWS, st.integers(1, 40), COLUMNS, FACTORS, st.booleans(), st.booleans(), st.booleans(), SEEDS)
-@example(np.float32, 9, PANEL_ROWS + 5, 33, (2, 0.5), True, True, True, 0)
-@example(np.float64, 9, 2 * PANEL_ROWS, 17, (1, 0), True, False, False, 0)
-@example(np.float32, 9, PANEL_ROWS + 40, 32, (1, 1), True, False, False, 0)
-@example(np.float32, 9, PANEL_ROWS, 64, (1, 1), True, False, False, 0)
-@example(np.float64, 9, PANEL_ROWS, 16, (1, 1), True, False, False, 0)
-@example(np.float64, 9, PANEL_ROWS, 32, (1, 1), True, False, False, 0)
+@example(np.float32, 9, PANEL_ROWS + 5, 33, (2, True), True, True, True, 0)
+@example(np.float64, 9, 2 * PANEL_ROWS, 17, (1, False), True, False, False, 0)
+@example(np.float32, 9, PANEL_ROWS + 40, 32, (1, True), True, False, False, 0)
+@example(np.float32, 9, PANEL_ROWS, 64, (1, True), True, False, False, 0)
+@example(np.float64, 9, PANEL_ROWS, 16, (1, True), True, False, False, 0)
+@example(np.float64, 9, PANEL_ROWS, 32, (1, True), True, False, False, 0)
 def test_multiply(dtype, m, n_products, n, factors, has_bias, a_by_columns, b_by_columns, seed):
     case = Case(*operands_of(dtype, m, n_products, n, has_bias, seed), factors, a_by_columns, b_by_columns)
     np.testing.assert_allclose(case.by_multiply(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))
@@ -148,7 +150,7 @@ def test_rows_that_lie_far_apart(dtype, n_samples, n_out):
         made = kernels.products(dtype, n_samples, n_samples, (FEW, n_widest))
         assert (made.transpose != 0) == (n_widest >= FAR_APART)
         d_weight, d_bias = np.full((n_out, 35), np.nan, dtype), np.full(n_out, np.nan, dtype)
-        kernels.linear_backward_parameters(d_out, x, False, dtype(1), dtype(0), d_weight, d_bias, made)
+        kernels.linear_backward_parameters(d_out, x, False, dtype(1), False, d_weight, d_bias, made)
         results.append(d_weight)
     np.testing.assert_array_equal(results, [d_out.T @ x] * 2)
 
@@ -168,7 +170,7 @@ def test_every_number_of_remaining_rows(m, n, dtype):
     rng = np.random.default_rng(m)
     shapes = (m, 5), (5, n), (m, n), n
     operands = [rng.integers(-9, 10, shape).astype(dtype) for shape in shapes]
-    for factors in ((1, 0), (-1, 1), (2, -3)):
+    for factors in ((1, False), (-1, True)):
         for a_by_columns in (False, True):
             for b_by_columns in (False, True):
                 case = Case(*operands, factors, a_by_columns, b_by_columns)
@@ -189,23 +191,23 @@ for dtype in (np.float32, np.float64):
             kernels.transpose(at_the_end(np.ones((m, n), dtype)).ravel(), m, n, at_the_end(np.ones((48, 32), dtype)))
             for a_strides in ((5, 1), (1, m)):
                 for b_strides in ((n, 1), (1, 5)):
-                    for beta in (0, 1):
+                    for adds in (False, True):
                         c[:] = 1
-                        rest = bias, 1, beta, panel, (0, m, 0, n), kernels.ALONE
+                        rest = bias, 1, adds, panel, (0, m, 0, n), kernels.ALONE
                         kernels.multiply(a, a_strides, b, b_strides, 5, c, *rest)
-                        np.testing.assert_array_equal(c, 6 + beta)
+                        np.testing.assert_array_equal(c, 6)
             kernels.multiply_rows(a, 5, b, bias, c)
             np.testing.assert_array_equal(c, 6)
-            for beta in (0, 1):
+            for adds in (False, True):
                 c[:] = 1
-                kernels.add_outer(a[-m:], b[-n:], 1, beta, c)
-                np.testing.assert_array_equal(c, 1 + beta)
-            for beta in (0, 1):
+                kernels.add_outer(a[-m:], b[-n:], 1, adds, c)
+                np.testing.assert_array_equal(c, 1 + adds)
+            for adds in (False, True):
                 c[:] = 1
-                kernels.multiply_few(a, (1, m), b, 5, 1, beta, c)
-                np.testing.assert_array_equal(c, 5 + beta)
+                kernels.multiply_few(a, (1, m), b, 5, 1, adds, c)
+                np.testing.assert_array_equal(c, 5 + adds)
             c[:] = 1
-            kernels.multiply_few(a[-m:], (m, 1), c.ravel(), m, 1, 0, bias.reshape(1, n))
+            kernels.multiply_few(a[-m:], (m, 1), c.ravel(), m, 1, False, bias.reshape(1, n))
             np.testing.assert_array_equal(bias, m)
 """
 
@@ -230,7 +232,7 @@ def test_add_outer(dtype, m, n, factors, seed):
     a, b, before = normal(seed, dtype, m, n, (m, n))
     c = guarded(before if factors[1] else np.full_like(before, np.nan), SENTINEL).reshape(m, n)
     kernels.add_outer(guarded(a), guarded(b), *factors, c)
-    exact = factors[0] * np.outer(a, b).astype(float) + factors[1] * before
+    exact = factors[0] * np.outer(a, b).astype(float) + (before if factors[1] else 0)
     np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, 1))
     assert_untouched_around(c)
 
@@ -238,12 +240,12 @@ def test_add_outer(dtype, m, n, factors, seed):
 @given(DTYPES, ROWS, st.integers(1, 200), FACTORS, SEEDS)
 def test_multiply_few_by_ones(dtype, m, n, factors, seed):
     """The sum of rows, from a single one."""
-    alpha, beta = factors
+    alpha, adds = factors
     a, before = normal(seed, dtype, (m, n), n)
-    c = guarded(before if beta else np.full_like(before, np.nan), SENTINEL)
+    c = guarded(before if adds else np.full_like(before, np.nan), SENTINEL)
     one = guarded(np.ones(1, dtype))
-    kernels.multiply_few(one, (0, 0), guarded(a), m, alpha, beta, c.reshape(1, n))
-    exact = alpha * a.sum(axis=0, dtype=float) + beta * before.astype(float)
+    kernels.multiply_few(one, (0, 0), guarded(a), m, alpha, adds, c.reshape(1, n))
+    exact = alpha * a.sum(axis=0, dtype=float) + (before.astype(float) if adds else 0)
     np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, m))
     assert_untouched_around(c)
 
