@@ -485,9 +485,10 @@ def test_progress_counts_every_row_once(monkeypatch):
 def test_slices_follow_the_time_they_take():
     """Ctrl-C and other threads wait for a slice at most."""
     machine = gd.Trainer(model_of("neuron"))._prepared_engine()
+    machine._slice_rows = 1
     for n_rows, seconds, wanted in (
-        (1, 0, 16),  # the next slice takes sixteen times as many rows at most,
-        (16, 0.1, 12),  # and else what is expected to take three quarters of the limit
+        (1, 0, 256),  # the next slice takes 256 times as many rows at most,
+        (256, 1.6, 12),  # and else what is expected to take three quarters of the limit
         (12, 0.05, 18),
         (3, 0.05, 18),  # a short slice tells little,
         (3, 0.01, 22),  # unless that more rows will do
@@ -495,6 +496,12 @@ def test_slices_follow_the_time_they_take():
     ):
         machine._adapt(n_rows, seconds)
         assert machine._slice_rows == wanted
+
+
+@pytest.mark.parametrize(("widths", "n_rows"), [((4, 1), 666_666), ((100, 64), 515), ((2000, 2000), 1)])
+def test_the_first_slice_has_the_rows_that_any_processor_takes_in_time(widths, n_rows):
+    machine = gd.Trainer(gd.Model([gd.Linear(*widths, init="zeros")]))._prepared_engine()
+    assert machine._slice_rows == n_rows
 
 
 def test_a_step_that_succeeds_alone_moves_no_cut():
