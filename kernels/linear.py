@@ -10,6 +10,24 @@ from .views import matrix, read_only_span, read_only_vector
 
 
 @inlined_kernel
+def has_few(products, n_out):
+    """Whether a layer's products are of few rows or few outputs, and go row by row."""
+    # Not by a chunk's own rows: a last one of few would be rounded otherwise where the weights are turned.
+    return products.multiply_rows != 0 and min(products.n_rows, n_out) < FEW
+
+
+@inlined_kernel
+def multiply_all(products, operands, n_products, c, bias, alpha, adds):
+    """Call `multiply` for all of c.
+
+    operands : (a, a_strides, b, b_strides), and the others as there          products : Products
+    """
+    block = 0, c.shape[0], 0, c.shape[1]
+    scratch = products.panel, block, products.team, products.wanted
+    call_at(products.multiply, (*operands, n_products, c, bias, alpha, adds, *scratch))
+
+
+@inlined_kernel
 def linear_forward(x, weight, is_turned, bias, out, products):
     """out = x Wᵀ + b  (the article's o2).
 
@@ -18,19 +36,13 @@ def linear_forward(x, weight, is_turned, bias, out, products):
     bias : (n_out,), or (0,) for a layer without bias
     out : (n_samples, n_out), overwritten          products : Products
     """
-    n_in = x.shape[1]
+    n_out, n_in = weight.shape
     a, b, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)
-    # Not by this chunk's own rows: a last one of few would be rounded otherwise where the weights are turned.
-    if products.multiply_rows != 0 and min(products.n_rows, weight.shape[0]) < FEW:
+    if has_few(products, n_out):
         call_at(products.multiply_rows, (a, n_in, b, shift, out))
     else:
-        one = out.dtype.type(1)
-        b_place = (weight.shape[0], 1) if is_turned else (1, n_in)
-        block = 0, x.shape[0], 0, weight.shape[0]
-        call_at(
-            products.multiply,
-            (a, (n_in, 1), b, b_place, n_in, out, shift, one, False, products.panel, block, products.team),
-        )
+        b_place = (n_out, 1) if is_turned else (1, n_in)
+        multiply_all(products, (a, (n_in, 1), b, b_place), n_in, out, shift, out.dtype.type(1), False)
 
 
 @inlined_kernel
@@ -43,14 +55,10 @@ def linear_backward_input(d_out, weight, d_x, products):
     n_out, n_in = weight.shape
     one = d_x.dtype.type(1)
     a, b, none = read_only_vector(d_out), read_only_vector(weight), read_only_span(d_out, 0, 0)
-    if products.multiply_rows != 0 and min(products.n_rows, n_out) < FEW:
+    if has_few(products, n_out):
         call_at(products.multiply_few, (a, (n_out, 1), b, n_out, one, False, d_x))
     else:
-        places, block = ((n_out, 1), (n_in, 1)), (0, d_out.shape[0], 0, n_in)
-        call_at(
-            products.multiply,
-            (a, places[0], b, places[1], n_out, d_x, none, one, False, products.panel, block, products.team),
-        )
+        multiply_all(products, (a, (n_out, 1), b, (n_in, 1)), n_out, d_x, none, one, False)
 
 
 @inlined_kernel
@@ -76,14 +84,11 @@ def linear_backward_parameters(d_out, x, is_turned, alpha, adds, d_weight, d_bia
     result = matrix(d_weight, 0, m, n)
     if n_samples == 1 and products.add_outer != 0:
         call_at(products.add_outer, (a, b, alpha, adds, result))
-    elif products.multiply_rows != 0 and min(products.n_rows, n_out) < FEW:
+    elif has_few(products, n_out):
         call_at(products.multiply_few, (a, (1, m), b, n_samples, alpha, adds, result))
     else:
-        source, place, block = a, (1, m), (0, m, 0, n)
+        source, place = a, (1, m)
         if products.transpose != 0 and not is_turned and m >= FAR_APART:
             call_at(products.transpose, (a, n_samples, m, products.transposed))
             source, place = read_only_vector(products.transposed), (products.transposed.shape[1], 1)
-        call_at(
-            products.multiply,
-            (source, place, b, (n, 1), n_samples, result, none, alpha, adds, products.panel, block, products.team),
-        )
+        multiply_all(products, (source, place, b, (n, 1)), n_samples, result, none, alpha, adds)

@@ -15,14 +15,14 @@ import numpy as np
 
 from ._jit import inlined_kernel, kernel
 from .addressed import call_at, record_at
-from .lanes import lane_count, prefetch_for_later
+from .ahead import want
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative
 from .product import Products
 from .views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span
 
-# So many numbers of the next chunk are asked for while this one is worked on.
-_PREFETCHED = 8192
+# So many numbers of the next chunk are asked for at most while this one is worked on.
+_MOST_WANTED = 1 << 15
 
 
 class Layer(NamedTuple):
@@ -178,18 +178,10 @@ def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale
 
 
 @inlined_kernel
-def prefetch_half(X, row, n_rows, half):
-    """Ask for the memory of half of the rows of the next chunk, or of the first of them.
-
-    All at once they wait for one another, and what the chunk itself needs waits for them.
-
-    half : 0 or 1
-    """
-    size = min(n_rows * X.shape[1], _PREFETCHED) // 2
-    begin = row * X.shape[1] + half * size
-    zero = X.dtype.type(0)
-    for place in range(begin, min(begin + size, X.size), lane_count(zero)):
-        prefetch_for_later(X, place)
+def want_rows(network, X, row, end):
+    """Have the memory of rows, or of the first of them, asked for while the chunk before them is worked on."""
+    n_in = X.shape[1]
+    want(network.products.wanted, X, row * n_in, min(end * n_in, row * n_in + _MOST_WANTED))
 
 
 @kernel
@@ -218,13 +210,12 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         batch_rows = min(batch_size, n_epoch - (first + row - done))
         end = min(row + min(network.chunk_rows, batch_rows - done), X.shape[0])
         x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
-        prefetch_half(X, end, end - row, 0)
+        want_rows(network, X, end, min(end + end - row, X.shape[0]))
         n_updates = np.int64(progress[1])
         if rule.observe != 0:
             call_at(rule.observe, (vectors, x, weights))
         forward(network, parameters, x, is_turned, n_updates, done, 0)
         evaluate(network, objective, read_only_rows(y, row, end), weights, number(1.0 / batch_rows))
-        prefetch_half(X, end, end - row, 1)
         progress[0] += objective.sums[0]
         progress[2] += objective.sums[1]
         t = n_updates + 1

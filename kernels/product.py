@@ -14,6 +14,7 @@ from numba import types
 
 from ._jit import inlined_kernel
 from .addressed import addressed_kernel, call_at, matrix_of, read_only_vector_of, vector_of
+from .ahead import ask_for_some
 from .lanes import MOST_LANES, everywhere, lane_count, load, store, total
 from .memory import aligned_empty
 from .team import (
@@ -65,6 +66,7 @@ class Products(NamedTuple):
     panel : (size,), scratch
     transposed : scratch for the outputs of a layer, transposed, where one is so wide; else (0, 0)
     team : as `team_memory` makes it
+    wanted : (2,) int64, as for `want`: what to ask the memory for while `multiply` is at work
     """
 
     n_rows: int
@@ -77,6 +79,7 @@ class Products(NamedTuple):
     panel: np.ndarray
     transposed: np.ndarray
     team: np.ndarray
+    wanted: np.ndarray
 
 
 def products(
@@ -107,6 +110,7 @@ def products(
         aligned_empty(panel_size(n_products), dtype),
         aligned_empty(length * width, dtype).reshape(length, width),
         team,
+        np.zeros(2, np.int64),
     )
 
 
@@ -129,7 +133,8 @@ def _product_types(number):
 
 
 def _multiply_types(number):
-    return *_product_types(number), vector_of(number), types.UniTuple(types.int64, 4), vector_of(types.int64)
+    integers = vector_of(types.int64)
+    return *_product_types(number), vector_of(number), types.UniTuple(types.int64, 4), integers, integers
 
 
 def _block_job_types(number):
@@ -202,7 +207,7 @@ def turn(matrix, n_columns, scratch):
 
 
 @addressed_kernel(_multiply_types)
-def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team):
+def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team, wanted):
     """c = alpha a b + bias,  or c += alpha a b,  in a block of c,  for a (m, n_products), b (n_products, n).
 
     a : flat          a_strides : a pair of ints: a[i, k] stands at place i · a_strides[0] + k · a_strides[1]
@@ -210,6 +215,7 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel
     c : (m, n), modified in place; not read unless it adds          bias : (n,), or (0,); not read where it adds
     alpha : scalar          adds : bool, whether to add to what c has          panel : as `products` makes it
     block : (first row, end of rows, first column, end of columns)          team : not used
+    wanted : as for `ask_for_some`
     """
     count = lane_count(panel.dtype.type(0))
     n = c.shape[1]
@@ -232,6 +238,7 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel
             else:
                 panel_place = address(b, k * n + j), n
             for i in range(first_row, end_row, TILE_ROWS):
+                ask_for_some(wanted)
                 a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
                 shape = (min(TILE_ROWS, end_row - i), n_columns)
                 if is_narrow:
@@ -250,12 +257,13 @@ def multiply_block(team, unit, panel):
     team, unit, panel : as `work_types` says
     """
     a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, size = _block_job(team, panel)
+    nothing = span(team, 0, 0)
     m, n = c.shape
     n_rows, n_columns = size
     n_across = (n + n_columns - 1) // n_columns
     i, j = unit // n_across * n_rows, unit % n_across * n_columns
     block = i, min(i + n_rows, m), j, min(j + n_columns, n)
-    call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team))
+    call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team, nothing))
 
 
 @inlined_kernel
@@ -265,14 +273,16 @@ def rounded_up(n, unit):
 
 
 @addressed_kernel(_multiply_types)
-def share_product(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team):
+def share_product(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team, wanted):
     """As `multiply`, by all threads of a team where that takes less time than by one.
 
-    block : of the whole c          team : as `products` makes it
+    block : of the whole c          team : as `products` makes it          wanted : as for `ask_for_some`
     """
     m, n = c.shape
     if 2 * m * n * n_products < team[WORTH_SHARING]:
-        call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team))
+        call_at(
+            team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team, wanted)
+        )
         return
     n_blocks, width = team[N_WORKERS] * _BLOCKS_PER_WORKER, TILE_VECTORS * lane_count(panel.dtype.type(0))
     # Columns are cut first: each thread copies panels of its own, so rows that are cut have them copied again.

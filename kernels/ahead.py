@@ -1,0 +1,51 @@
+"""Memory that is asked for line by line, while something else is worked on.
+
+Asked for all at once, lines wait for one another, and whatever else is loaded waits for them.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from ._jit import inlined_kernel
+from .llvm import Locality, prefetch_at
+from .memory import LINE_BYTES
+from .views import address
+
+# So many lines come while a tile's products are added up, where these are few.
+_LINES_AT_ONCE = 16
+
+
+@intrinsic
+def _prefetch_line(typing_context, place):
+    """Ask for the line of memory at an address, in the second-level cache."""
+
+    def code(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        prefetch_at(builder, pointer, Locality.SECOND_CACHE)
+        return context.get_dummy_value()
+
+    return types.void(types.intp), code
+
+
+@inlined_kernel
+def want(wanted, array, begin, end):
+    """Note that elements from `begin` to `end` will be needed.
+
+    wanted : (2,) int64, addresses: from where on and up to where memory is still to be asked for; overwritten
+    """
+    wanted[0], wanted[1] = address(array, begin), address(array, end)
+
+
+@inlined_kernel
+def ask_for_some(wanted):
+    """Ask for as many lines of what is wanted as come while the products of a tile are added up.
+
+    wanted : as for `want`, modified in place; or (0,) where nothing is
+    """
+    if wanted.size:
+        begin = wanted[0]
+        end = min(begin + _LINES_AT_ONCE * LINE_BYTES, wanted[1])
+        for line in range(begin, end, LINE_BYTES):
+            _prefetch_line(line)
+        wanted[0] = end

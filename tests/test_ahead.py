@@ -1,0 +1,53 @@
+"""Memory that is asked for while something else is worked on: what is asked for, and that it is all there is."""
+
+import numba
+import numpy as np
+import pytest
+
+import fastgd as gd
+from fastgd import kernels
+from fastgd.kernels.ahead import _LINES_AT_ONCE, ask_for_some, want
+from fastgd.kernels.memory import LINE_BYTES
+from fastgd.kernels.product import FEW
+
+
+@numba.njit
+def note(wanted, array, begin, end):
+    want(wanted, array, begin, end)
+
+
+@numba.njit
+def go_on(wanted):
+    ask_for_some(wanted)
+
+
+@pytest.mark.parametrize("n_lines", [0, 1, _LINES_AT_ONCE - 0.5, _LINES_AT_ONCE, 3 * _LINES_AT_ONCE + 0.25])
+def test_all_is_asked_for_and_nothing_else(n_lines):
+    array, wanted = np.zeros((2000, 3)), np.zeros(2, np.int64)
+    n_bytes = int(n_lines * LINE_BYTES)
+    note(wanted, array, 4, 4 + n_bytes // array.itemsize)
+    begin = array.ctypes.data + 4 * array.itemsize
+    assert list(wanted) == [begin, begin + n_bytes]
+    for done in range(1, 6):
+        go_on(wanted)
+        assert list(wanted) == [begin + min(done * _LINES_AT_ONCE * LINE_BYTES, n_bytes), begin + n_bytes]
+
+
+def test_where_nothing_is_wanted():
+    wanted = np.zeros(2, np.int64)
+    go_on(wanted)
+    go_on(kernels.ALONE)
+    assert list(wanted) == [0, 0]
+
+
+@pytest.mark.parametrize("n_rows", [3 * FEW, 3 * FEW + 1])
+def test_products_ask_for_the_next_chunk(n_rows, monkeypatch):
+    """As a rule by the end of an epoch all of X but its first chunk has been asked for."""
+    begun = []
+    call = kernels.train_network
+    monkeypatch.setattr(kernels, "train_network", lambda network, *rest: begun.append(network) or call(network, *rest))
+    model = gd.Model([gd.Linear(5, FEW), gd.ReLU(), gd.Linear(FEW, 1)], dtype="float32")
+    X = np.ones((n_rows, 5), np.float32)
+    gd.Trainer(model, optimizer=gd.SGD(0), batch_size=FEW).fit(X, np.ones(n_rows))
+    (network,) = begun
+    assert list(network.products.wanted) == [X.ctypes.data + X.nbytes] * 2
