@@ -62,6 +62,16 @@ def pointer_to(builder, address, vector):
     return builder.bitcast(address, vector.as_pointer())
 
 
+def forbid_unrolling(branch):
+    """Keep LLVM from repeating the body of the loop that ends with this branch."""
+    module = branch.module
+    option = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
+    # What LLVM knows a loop by refers to itself first; the number keeps it apart from other loops' until then.
+    loop = module.add_metadata([option, ir.Constant(INDEX, id(branch))])
+    loop.operands = loop, option
+    branch.set_metadata("llvm.loop", loop)
+
+
 class Locality(enum.IntEnum):
     """How near the processor a prefetched line shall come."""
 

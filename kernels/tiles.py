@@ -13,6 +13,7 @@ from .llvm import (
     call,
     everywhere_in,
     first_lanes,
+    forbid_unrolling,
     masked_load,
     masked_store,
     permuted,
@@ -62,7 +63,8 @@ def _sums_of_products(builder, vector, n_vectors, a, panel, n_products):
             sums[i][v].add_incoming(results[i][v], loop)
     following = builder.add(k, _index(1))
     k.add_incoming(following, loop)
-    builder.cbranch(builder.icmp_signed("<", following, n_products), loop, after)
+    # Twice as long, the loop would have more addresses than registers for them.
+    forbid_unrolling(builder.cbranch(builder.icmp_signed("<", following, n_products), loop, after))
     builder.position_at_end(after)
     return results
 
