@@ -5,15 +5,16 @@ next ones, so that memory is read without a pause, and each row is needed twice 
 by one: that is how memory is read fastest. Narrow ones come in fours, for fewer loads and stores, and so do those of
 narrow numbers, which are converted once and kept for the next pass.
 
-A last pass adds the rows that no other follows. Where an update is no more than  w -= rate · g,  that pass makes it on
-its way, and clears the gradient. There the loop waits: that pass for the last z, and the next z for that pass, some 65
-cycles between one batch and the next, of which narrow rows in batches of 32 lose a sixth of their time. Apart from that
+Where an update is no more than w -= rate · g,  the first pass of a batch makes it on its way: it adds the last rows
+of the batch before, takes the step, clears the gradient, and multiplies the new weights with the batch's first rows.
+There the loop waits, from one z through the weights to the next: some 75 cycles in each batch, of which narrow rows in
+batches of 32 lose a ninth of their time. Any other update follows a pass that only adds what is left. Apart from that
 and from memory, a Zen 4 is busy with loads, two a cycle: eight for each 16 features of a row by itself, and more where
 they lie across two lines of the cache; and with bytes, as it takes two cycles to convert 16, and one for each of their
 two multiply-adds.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -84,39 +85,61 @@ def plus_left(kernel):
     return lambda pattern, gradient, X, j, n, left: kernel(pattern, gradient, X, j, n, left[0], left[1])
 
 
+class Adding(NamedTuple):
+    """A pass that adds the rows that are left to the gradient."""
+
+
+class Updating(NamedTuple):
+    """A pass after which the gradient is complete: it makes the update  w -= rate · g  and clears the gradient.
+
+    rates : the rate in every lane
+    """
+
+    rates: Any
+
+
 @inlined_kernel
-def add_left(pattern, gradient, X, n_features, left):
-    """Add the rows that are left."""
+def add(step, weight, gradient, j, n, g):
+    store(gradient, j, lane_count(g), g)
+    return load(weight, j, n, g)
+
+
+@inlined_kernel
+def update(step, weight, gradient, j, n, g):
+    w = load(weight, j, n, g)
+    w -= step.rates * g
+    store(weight, j, n, w)
+    store(gradient, j, lane_count(g), spread(g, gradient.dtype.type(0)))
+    return w
+
+
+@by_type({Adding: add, Updating: update})
+def weight_after(kernel):
+    """Lanes j to j + n of the weights, after what a pass does with the gradient's."""
+    return lambda step, weight, gradient, j, n, g: kernel(step, weight, gradient, j, n, g)
+
+
+@inlined_kernel
+def pass_over_left(pattern, step, weight, gradient, X, n_features, left):
+    """Add the rows that are left, with no others to multiply the weights with."""
     count = lane_count(lanes_for(X, gradient.dtype.type(0)))
     for j in range(0, n_features, count):
-        store(gradient, j, count, plus_left(pattern, gradient, X, j, n_features - j, left))
-
-
-@inlined_kernel
-def end_batch(pattern, weight, gradient, X, n_features, left, rate):
-    """Add the rows that are left, make the update and clear the gradient."""
-    none = lanes_for(X, weight.dtype.type(0))
-    count, rates = lane_count(none), spread(none, rate)
-    for j in range(0, n_features, count):
         n = n_features - j
-        g = plus_left(pattern, gradient, X, j, n, left)
-        w = load(weight, j, n, none)
-        w -= rates * g
-        store(weight, j, n, w)
-        store(gradient, j, count, none)
+        weight_after(step, weight, gradient, j, n, plus_left(pattern, gradient, X, j, n, left))
 
 
 @inlined_kernel
-def pass_of_one(pattern, weight, gradient, X, j, n, left, begin, z):
+def pass_of_one(pattern, step, weight, gradient, X, j, n, left, begin, z):
     """Add a row times its share to lanes j to j + n of the gradient and return z and their product with another."""
-    store(gradient, j, lane_count(z), plus_left(pattern, gradient, X, j, n, left))
-    return z + load(weight, j, n, z) * load(X, begin + j, n, z)
+    w = weight_after(step, weight, gradient, j, n, plus_left(pattern, gradient, X, j, n, left))
+    return z + w * load(X, begin + j, n, z)
 
 
 @inlined_kernel
-def pass_over_row(pattern, weight, gradient, X, n_features, left, begin, ahead):
+def pass_over_row(pattern, step, weight, gradient, X, n_features, left, begin, ahead):
     """Add a row times its share to the gradient and return the weights' product with another.
 
+    step : Adding or Updating
     left : the share, in lanes, and where the row begins          begin : where the other begins
     gradient : (n_features and at least the lanes more,)          ahead : as `look_ahead` returns it
     """
@@ -126,18 +149,18 @@ def pass_over_row(pattern, weight, gradient, X, n_features, left, begin, ahead):
     # Two sums side by side, as each has to wait for itself.
     even, odd = none, none
     for j in range(0, n_pairs, 2 * count):
-        even = pass_of_one(pattern, weight, gradient, X, j, count, left, begin, even)
+        even = pass_of_one(pattern, step, weight, gradient, X, j, count, left, begin, even)
         ask_for(ahead, X, j)
-        odd = pass_of_one(pattern, weight, gradient, X, j + count, count, left, begin, odd)
+        odd = pass_of_one(pattern, step, weight, gradient, X, j + count, count, left, begin, odd)
     for j in range(n_pairs, n_features, count):
-        even = pass_of_one(pattern, weight, gradient, X, j, n_features - j, left, begin, even)
+        even = pass_of_one(pattern, step, weight, gradient, X, j, n_features - j, left, begin, even)
     # A line that no step of the loop has asked for, as rows begin anywhere in one.
     ask_for(ahead, X, n_features - 1)
     return total(even + odd)
 
 
 @inlined_kernel
-def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradient):
+def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradient, left, rate):
     """As `add_chunk`, for wide rows."""
     number = parameters.dtype.type
     zero = number(0)
@@ -148,12 +171,14 @@ def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradi
     none = lanes_for(X, zero)
     loss_sum, trace, d_bias = 0.0, zero, zero
     first, last, scale = samples
-    # The first pass has no rows to add: a share of zero, of any row.
-    left = none, row(order, first) * n_features
     for i in range(first, last):
         t = row(order, i)
         begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_SOON)
-        z = pass_over_row(pattern, weight, gradient, X, n_features, left, begin, ahead) + bias
+        if i == first:
+            step = Updating(spread(none, rate))
+            z = pass_over_row(pattern, step, weight, gradient, X, n_features, left, begin, ahead) + bias
+        else:
+            z = pass_over_row(pattern, Adding(), weight, gradient, X, n_features, left, begin, ahead) + bias
         value, d = respond(neuron, loss, z, element(targets, t), weight_of(weights, t, number(1)))
         loss_sum += value
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
@@ -183,7 +208,7 @@ def take_row(kernel):
 
 
 @inlined_kernel
-def pass_of_fours(pattern, weight, gradient, X, j, n, left, places, ahead, sums):
+def pass_of_fours(pattern, step, weight, gradient, X, j, n, left, places, ahead, sums):
     """Add four rows times their shares to lanes j to j + n of the gradient, and the products of the weights with four
     others to the sums.
 
@@ -191,8 +216,7 @@ def pass_of_fours(pattern, weight, gradient, X, j, n, left, places, ahead, sums)
     """
     a0, a1, a2, a3 = places
     z0, z1, z2, z3 = sums
-    store(gradient, j, lane_count(z0), plus_left(pattern, gradient, X, j, n, left))
-    w = load(weight, j, n, z0)
+    w = weight_after(step, weight, gradient, j, n, plus_left(pattern, gradient, X, j, n, left))
     h0, h1 = ahead
     ask_for(h0, X, j)
     ask_for(h1, X, j)
@@ -205,10 +229,10 @@ def pass_of_fours(pattern, weight, gradient, X, j, n, left, places, ahead, sums)
 
 
 @inlined_kernel
-def pass_over_fours(pattern, weight, gradient, X, n_features, left, places, ahead):
+def pass_over_fours(pattern, step, weight, gradient, X, n_features, left, places, ahead):
     """Add four rows times their shares to the gradient and return the weights' products with four others.
 
-    gradient : as for `pass_over_row`          ahead : as `four_ahead` returns it
+    step, gradient : as for `pass_over_row`          ahead : as `four_ahead` returns it
     left : the shares, in lanes, and where the rows begin          places : where the others begin
     """
     none = lanes_for(X, weight.dtype.type(0))
@@ -217,12 +241,12 @@ def pass_over_fours(pattern, weight, gradient, X, n_features, left, places, ahea
     h0, h1, h2, h3 = ahead
     sums = (none, none, none, none)
     for j in range(0, n_full, count):
-        sums = pass_of_fours(pattern, weight, gradient, X, j, count, left, places, (h0, h1), sums)
+        sums = pass_of_fours(pattern, step, weight, gradient, X, j, count, left, places, (h0, h1), sums)
         # A line of the cache is as long as two passes or more: each asks for lines of two rows.
         h0, h1, h2, h3 = h2, h3, h0, h1
     if n_full < n_features:
         n_rest = n_features - n_full
-        sums = pass_of_fours(pattern, weight, gradient, X, n_full, n_rest, left, places, (h0, h1), sums)
+        sums = pass_of_fours(pattern, step, weight, gradient, X, n_full, n_rest, left, places, (h0, h1), sums)
         h0, h1 = h2, h3
     # The two rows that the last pass did not ask for, which may have been the only one.
     ask_for(h0, X, n_features - 1)
@@ -231,7 +255,7 @@ def pass_over_fours(pattern, weight, gradient, X, n_features, left, places, ahea
 
 
 @inlined_kernel
-def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, samples, gradient):
+def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, samples, gradient, left, rate):
     """As `add_chunk`, for narrow rows."""
     number = parameters.dtype.type
     zero, one = number(0), number(1)
@@ -242,16 +266,18 @@ def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, samples, gradien
     none = lanes_for(X, zero)
     loss_sum, trace, d_bias = 0.0, zero, zero
     first, last, scale = samples
-    # The first pass has no rows to add: shares of zero, of any row.
-    begin = row(order, first) * n_features
-    left = (none, none, none, none), (begin, begin, begin, begin)
     for i in range(first, last, ROWS_AT_ONCE):
         # Where the samples do not fill the four, the last one is repeated and counts for nothing.
         i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
         t0, t1, t2, t3 = row(order, i), row(order, i1), row(order, i2), row(order, i3)
         places = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
         ahead = four_ahead(order, (i, i1, i2, i3), n_features, X, targets)
-        z0, z1, z2, z3 = pass_over_fours(pattern, weight, gradient, X, n_features, left, places, ahead)
+        if i == first:
+            step = Updating(spread(none, rate))
+            sums = pass_over_fours(pattern, step, weight, gradient, X, n_features, left, places, ahead)
+        else:
+            sums = pass_over_fours(pattern, Adding(), weight, gradient, X, n_features, left, places, ahead)
+        z0, z1, z2, z3 = sums
         z0, z1, z2, z3 = z0 + bias, z1 + bias, z2 + bias, z3 + bias
         v0, v1 = weight_of(weights, t0, one), weight_of(weights, t1, one)
         v2, v3 = weight_of(weights, t2, one), weight_of(weights, t3, one)
@@ -274,16 +300,36 @@ def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, samples, gradien
 
 @by_type({RowByRow: add_chunk_row_by_row, ByFours: add_chunk_by_fours, Converted: add_chunk_by_fours})
 def add_chunk(kernel):
-    """Add the gradient of a chunk to another, but for the last pass's rows; the bias has no part in either.
+    """Make the update that is due, then add the gradient of a chunk, but for its last rows; the bias has no part in it.
 
     Return the sum of losses, the bias' gradient, and what is left: shares, and rows' places.
 
     samples : the first, the one after the last, and what gradients are multiplied by
-    gradient : (n_features and at least the lanes more,)
+    gradient : (n_features and at least the lanes more,), what the chunk before has added up
+    left : what that chunk has left          rate : of the update that is due, or zero
     """
-    return lambda pattern, neuron, parameters, loss, rows, samples, gradient: kernel(
-        pattern, neuron, parameters, loss, rows, samples, gradient
+    return lambda pattern, neuron, parameters, loss, rows, samples, gradient, left, rate: kernel(
+        pattern, neuron, parameters, loss, rows, samples, gradient, left, rate
     )
+
+
+@inlined_kernel
+def no_row(pattern, none, begin):
+    return none, begin
+
+
+@inlined_kernel
+def no_rows(pattern, none, begin):
+    return (none, none, none, none), (begin, begin, begin, begin)
+
+
+@by_type({RowByRow: no_row, ByFours: no_rows, Converted: no_rows})
+def nothing_left(kernel):
+    """What is left where all is added: shares of zero, of any row that is seen anyway, as a bad one leaves its trace.
+
+    none : zero in every lane          begin : where the row begins
+    """
+    return lambda pattern, none, begin: kernel(pattern, none, begin)
 
 
 @inlined_kernel
@@ -322,7 +368,8 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
     n_before = np.int64(progress[1])
     start = 0
     n_samples = n_samples_of(rows.order, rows.y)
-    rate = number(0)
+    weight, none = parameters[:n_features], lanes_for(rows.X, number(0))
+    rate, is_due = number(0), False
     scratch[:] = 0
     forget(pattern)
     while start < n_samples:
@@ -330,7 +377,9 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
         batch_rows = min(batch_size, n_epoch - (first + start - done))
         stop = min(start + min(chunk_rows, batch_rows - done), n_samples)
         samples = (start, stop, number(1.0 / batch_rows))
-        losses, d_bias, left = add_chunk(pattern, neuron, parameters, loss, rows, samples, scratch)
+        if not is_due:
+            left, rate = nothing_left(pattern, none, row(rows.order, start) * n_features), number(0)
+        losses, d_bias, left = add_chunk(pattern, neuron, parameters, loss, rows, samples, scratch, left, rate)
         progress[0] += losses
         progress[2] += total_weight(rows.weights, rows.order, start, stop)
         ends = done + stop - start == batch_rows
@@ -338,12 +387,12 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
         if counts:
             progress[1] += 1
             rate = number(element(rates, min(np.int64(progress[1]) - n_before, rates.size) - 1))
-        if counts and done == 0 and rule.is_direct:
-            end_batch(pattern, parameters[:n_features], scratch, rows.X, n_features, left, rate)
+        is_due = counts and done == 0 and rule.is_direct
+        if is_due:
             if parameters.size > n_features:
                 parameters[n_features] -= rate * d_bias
         else:
-            add_left(pattern, scratch, rows.X, n_features, left)
+            pass_over_left(pattern, Adding(), weight, scratch, rows.X, n_features, left)
             if done == 0:
                 gradient[:] = 0
             # A long sum of small terms is more exact as a sum of sums.
@@ -360,3 +409,5 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
         if ends:
             progress[2] = 0
         start = stop
+    if is_due:
+        pass_over_left(pattern, Updating(spread(none, rate)), weight, scratch, rows.X, n_features, left)
