@@ -5,7 +5,7 @@ next ones, so that memory is read without a pause, and each row is needed twice 
 by one: that is how memory is read fastest. Narrow ones come in fours, for fewer loads and stores, and so do those of
 narrow numbers, which are converted once and kept for the next pass.
 
-Where an update is no more than w -= rate · g,  the first pass of a batch makes it on its way: it adds the last rows
+Where an update is no more than  w -= rate · g,  the first pass of a batch makes it on its way: it adds the last rows
 of the batch before, takes the step, clears the gradient, and multiplies the new weights with the batch's first rows.
 There the loop waits, from one z through the weights to the next: some 75 cycles in each batch, of which narrow rows in
 batches of 32 lose a ninth of their time. Any other update follows a pass that only adds what is left. Apart from that
