@@ -8,6 +8,7 @@ import fastgd as gd
 from fastgd import kernels
 from fastgd.kernels.ahead import _LINES_AT_ONCE, ask_for_some, want
 from fastgd.kernels.memory import LINE_BYTES
+from fastgd.kernels.network import _MOST_WANTED, want_rows
 from fastgd.kernels.product import FEW
 
 
@@ -19,6 +20,11 @@ def note(wanted, array, begin, end):
 @numba.njit
 def go_on(wanted):
     ask_for_some(wanted)
+
+
+@numba.njit
+def note_rows(network, X, row, end):
+    want_rows(network, X, row, end)
 
 
 @pytest.mark.parametrize("n_lines", [0, 1, _LINES_AT_ONCE - 0.5, _LINES_AT_ONCE, 3 * _LINES_AT_ONCE + 0.25])
@@ -40,9 +46,21 @@ def test_where_nothing_is_wanted():
     assert list(wanted) == [0, 0]
 
 
+@pytest.mark.parametrize(("end", "n_wanted"), [(2, 0), (5, 3), (32, 30), (33, 30), (200, 30)])
+def test_a_large_chunk_is_not_wanted_whole(end, n_wanted):
+    """It would drive out of the second-level cache what is worked on."""
+    n_in = _MOST_WANTED // 30 + 1
+    network = gd.Model([gd.Linear(n_in, 1)], dtype="float32").network(8)
+    X = np.zeros((200, n_in), np.float32)
+    note_rows(network, X, 2, end)
+    n_bytes = min(n_wanted * n_in, _MOST_WANTED) * X.itemsize
+    begin = X.ctypes.data + 2 * n_in * X.itemsize
+    assert list(network.products.wanted) == [begin, begin + n_bytes]
+
+
 @pytest.mark.parametrize("n_rows", [3 * FEW, 3 * FEW + 1])
 def test_products_ask_for_the_next_chunk(n_rows, monkeypatch):
-    """As a rule by the end of an epoch all of X but its first chunk has been asked for."""
+    """By the end of an epoch, all of X but its first chunk has been asked for."""
     begun = []
     call = kernels.train_network
     monkeypatch.setattr(kernels, "train_network", lambda network, *rest: begun.append(network) or call(network, *rest))
