@@ -306,7 +306,7 @@ def add_chunk(kernel):
 
     samples : the first, the one after the last, and what gradients are multiplied by
     gradient : (n_features and at least the lanes more,), what the chunk before has added up
-    left : what that chunk has left          rate : of the update that is due, or zero
+    left : what that chunk has left          rate : of the update that is due; none is where all this is zero
     """
     return lambda pattern, neuron, parameters, loss, rows, samples, gradient, left, rate: kernel(
         pattern, neuron, parameters, loss, rows, samples, gradient, left, rate
@@ -378,7 +378,7 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
         stop = min(start + min(chunk_rows, batch_rows - done), n_samples)
         samples = (start, stop, number(1.0 / batch_rows))
         if not is_due:
-            left, rate = nothing_left(pattern, none, row(rows.order, start) * n_features), number(0)
+            left = nothing_left(pattern, none, row(rows.order, start) * n_features)
         losses, d_bias, left = add_chunk(pattern, neuron, parameters, loss, rows, samples, scratch, left, rate)
         progress[0] += losses
         progress[2] += total_weight(rows.weights, rows.order, start, stop)

@@ -40,10 +40,11 @@ def test_all_is_asked_for_and_nothing_else(n_lines):
 
 
 def test_where_nothing_is_wanted():
-    wanted = np.zeros(2, np.int64)
+    wanted, beyond = np.zeros(2, np.int64), np.array([0, 1 << 20])
     go_on(wanted)
-    go_on(kernels.ALONE)
+    go_on(beyond[:0])
     assert list(wanted) == [0, 0]
+    assert list(beyond) == [0, 1 << 20]
 
 
 @pytest.mark.parametrize(("end", "n_wanted"), [(2, 0), (5, 3), (32, 30), (33, 30), (200, 30)])
