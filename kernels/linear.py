@@ -6,7 +6,7 @@ See `fastgd.kernels` for the conventions.
 from ._jit import inlined_kernel
 from .addressed import call_at
 from .product import FAR_APART, FEW
-from .views import matrix, read_only_span, read_only_vector
+from .views import address, matrix, read_only_span, read_only_vector
 
 
 @inlined_kernel
@@ -23,7 +23,7 @@ def multiply_all(products, operands, n_products, c, bias, alpha, adds):
     operands : (a, a_strides, b, b_strides), and the others as there          products : Products
     """
     block = 0, c.shape[0], 0, c.shape[1]
-    scratch = products.panel, block, products.team, products.wanted
+    scratch = products.panel, block, products.team, address(products.wanted, 0)
     call_at(products.multiply, (*operands, n_products, c, bias, alpha, adds, *scratch))
 
 

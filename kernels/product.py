@@ -133,8 +133,8 @@ def _product_types(number):
 
 
 def _multiply_types(number):
-    integers = vector_of(types.int64)
-    return *_product_types(number), vector_of(number), types.UniTuple(types.int64, 4), integers, integers
+    block, team = types.UniTuple(types.int64, 4), vector_of(types.int64)
+    return *_product_types(number), vector_of(number), block, team, types.int64
 
 
 def _block_job_types(number):
@@ -257,13 +257,12 @@ def multiply_block(team, unit, panel):
     team, unit, panel : as `work_types` says
     """
     a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, size = _block_job(team, panel)
-    nothing = span(team, 0, 0)
     m, n = c.shape
     n_rows, n_columns = size
     n_across = (n + n_columns - 1) // n_columns
     i, j = unit // n_across * n_rows, unit % n_across * n_columns
     block = i, min(i + n_rows, m), j, min(j + n_columns, n)
-    call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team, nothing))
+    call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team, 0))
 
 
 @inlined_kernel

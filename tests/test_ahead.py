@@ -35,16 +35,15 @@ def test_all_is_asked_for_and_nothing_else(n_lines):
     begin = array.ctypes.data + 4 * array.itemsize
     assert list(wanted) == [begin, begin + n_bytes]
     for done in range(1, 6):
-        go_on(wanted)
+        go_on(wanted.ctypes.data)
         assert list(wanted) == [begin + min(done * _LINES_AT_ONCE * LINE_BYTES, n_bytes), begin + n_bytes]
 
 
 def test_where_nothing_is_wanted():
-    wanted, beyond = np.zeros(2, np.int64), np.array([0, 1 << 20])
-    go_on(wanted)
-    go_on(beyond[:0])
+    wanted = np.zeros(2, np.int64)
+    go_on(wanted.ctypes.data)
     assert list(wanted) == [0, 0]
-    assert list(beyond) == [0, 1 << 20]
+    go_on(0)
 
 
 @pytest.mark.parametrize(("end", "n_wanted"), [(2, 0), (5, 3), (32, 30), (33, 30), (200, 30)])

@@ -236,7 +236,7 @@ mask, panel = np.ones(64, np.bool_), kernels.products(np.float32, 8, 8).panel
 vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(10), f, f)
 adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
 CALLS = {
-    kernels.multiply: (f, (8, 1), f, (8, 1), 8, h, f[:8], 1, False, panel, (0, 8, 0, 8), kernels.ALONE, kernels.ALONE),
+    kernels.multiply: (f, (8, 1), f, (8, 1), 8, h, f[:8], 1, False, panel, (0, 8, 0, 8), kernels.ALONE, 0),
     kernels.multiply_rows: (f, 8, f, f[:8], h),
     kernels.multiply_few: (f, (8, 1), f, 8, 1, True, h),
     kernels.add_outer: (f[:8], f[:8], 1, True, h),

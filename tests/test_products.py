@@ -84,7 +84,7 @@ class Case(NamedTuple):
 
     def by_multiply(self):
         panel = guarded(np.full(panel_size(self.a.shape[1]), np.nan, self.a.dtype), SENTINEL)
-        result = self.result_of(kernels.multiply, panel, self.whole, kernels.ALONE, kernels.ALONE)
+        result = self.result_of(kernels.multiply, panel, self.whole, kernels.ALONE, 0)
         assert_untouched_around(panel)
         return result
 
@@ -101,7 +101,7 @@ class Case(NamedTuple):
         made = kernels.products(self.a.dtype, 1, self.a.shape[1], n_workers=n_workers)
         made.team[WORTH_SHARING] = 0
         with standing_by(made):
-            return self.result_of(kernels.share_product, made.panel, self.whole, made.team, made.wanted)
+            return self.result_of(kernels.share_product, made.panel, self.whole, made.team, 0)
 
     def exact(self):
         alpha, adds = self.factors
@@ -193,7 +193,7 @@ for dtype in (np.float32, np.float64):
                 for b_strides in ((n, 1), (1, 5)):
                     for adds in (False, True):
                         c[:] = 1
-                        rest = bias, 1, adds, panel, (0, m, 0, n), kernels.ALONE, kernels.ALONE
+                        rest = bias, 1, adds, panel, (0, m, 0, n), kernels.ALONE, 0
                         kernels.multiply(a, a_strides, b, b_strides, 5, c, *rest)
                         np.testing.assert_array_equal(c, 6)
             kernels.multiply_rows(a, 5, b, bias, c)
