@@ -191,11 +191,12 @@ for dtype in (np.float32, np.float64):
             kernels.transpose(at_the_end(np.ones((m, n), dtype)).ravel(), m, n, at_the_end(np.ones((48, 32), dtype)))
             for a_strides in ((5, 1), (1, m)):
                 for b_strides in ((n, 1), (1, 5)):
+                    # The bias, or what is there already.
                     for adds in (False, True):
-                        c[:] = 1
+                        c[:] = 2
                         rest = bias, 1, adds, panel, (0, m, 0, n), kernels.ALONE, 0
                         kernels.multiply(a, a_strides, b, b_strides, 5, c, *rest)
-                        np.testing.assert_array_equal(c, 6)
+                        np.testing.assert_array_equal(c, 6 + adds)
             kernels.multiply_rows(a, 5, b, bias, c)
             np.testing.assert_array_equal(c, 6)
             for adds in (False, True):
