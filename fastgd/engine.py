@@ -35,8 +35,9 @@ from fastgd.schedules import Constant, Schedule
 _SLICE_SECONDS = 0.1
 # The first slice tells how long a row takes, but not to the last digit.
 _MOST_GROWTH = 256
-# The first slice has as many rows as any loop on any processor takes in time: three products for each parameter.
-_FEWEST_PRODUCTS_PER_SECOND = 1e8
+# The first slice has as many rows as any loop on any processor takes in time. These are more seconds than a parameter's
+# part in three products takes, and than the rest of a row, which is most of it in the smallest models.
+_MOST_PER_PARAMETER, _MOST_PER_ROW = 3e-8, 1e-5
 # Rates of so many updates stay in the cache from where they are computed to where they are used.
 _RATES_PER_CALL = 1 << 16
 
@@ -77,7 +78,7 @@ class Engine:
         )
         # As `train_network` describes it.
         self._progress = np.zeros(3)
-        self._slice_rows = max(int(_SLICE_SECONDS * _FEWEST_PRODUCTS_PER_SECOND / (3 * parameters.size)), 1)
+        self._slice_rows = max(int(_SLICE_SECONDS / (_MOST_PER_ROW + _MOST_PER_PARAMETER * parameters.size)), 1)
         self._batch_rows = 0
         # Those of a user's own schedule, for the updates that the last call made.
         self._checks_rates = not schedules.is_known(schedule)
