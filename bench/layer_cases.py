@@ -64,11 +64,10 @@ def linear_backward_parameters(n_samples: int, n_in: int, n_out: int) -> Case:
     d_weight, expected = np.empty((2, n_out, n_in), np.float32)
     d_bias, expected_bias = np.empty((2, n_out), np.float32)
 
-    one = np.float32(1)
     products = kernels.products(np.float32, n_samples, n_samples, (n_out, n_out))
 
     def fastgd():
-        kernels.linear_backward_parameters(d_out, x, False, one, False, d_weight, d_bias, products)
+        kernels.linear_backward_parameters(d_out, x, False, False, d_weight, d_bias, products)
         return d_weight, d_bias
 
     def numpy():

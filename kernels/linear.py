@@ -17,14 +17,14 @@ def has_few(products, n_out):
 
 
 @inlined_kernel
-def multiply_all(products, operands, n_products, c, bias, alpha, adds):
+def multiply_all(products, operands, n_products, c, bias, adds):
     """Call `multiply` for all of c.
 
     operands : (a, a_strides, b, b_strides), and the others as there          products : Products
     """
     block = 0, c.shape[0], 0, c.shape[1]
     scratch = products.panel, block, products.team, address(products.wanted, 0)
-    call_at(products.multiply, (*operands, n_products, c, bias, alpha, adds, *scratch))
+    call_at(products.multiply, (*operands, n_products, c, bias, adds, *scratch))
 
 
 @inlined_kernel
@@ -42,7 +42,7 @@ def linear_forward(x, weight, is_turned, bias, out, products):
         call_at(products.multiply_rows, (a, n_in, b, shift, out))
     else:
         b_place = (n_out, 1) if is_turned else (1, n_in)
-        multiply_all(products, (a, (n_in, 1), b, b_place), n_in, out, shift, out.dtype.type(1), False)
+        multiply_all(products, (a, (n_in, 1), b, b_place), n_in, out, shift, False)
 
 
 @inlined_kernel
@@ -53,23 +53,22 @@ def linear_backward_input(d_out, weight, d_x, products):
     d_x : (n_samples, n_in), overwritten          products : Products
     """
     n_out, n_in = weight.shape
-    one = d_x.dtype.type(1)
     a, b, none = read_only_vector(d_out), read_only_vector(weight), read_only_span(d_out, 0, 0)
     if has_few(products, n_out):
-        call_at(products.multiply_few, (a, (n_out, 1), b, n_out, one, False, d_x))
+        call_at(products.multiply_few, (a, (n_out, 1), b, n_out, False, d_x))
     else:
-        multiply_all(products, (a, (n_out, 1), b, (n_in, 1)), n_out, d_x, none, one, False)
+        multiply_all(products, (a, (n_out, 1), b, (n_in, 1)), n_out, d_x, none, False)
 
 
 @inlined_kernel
-def linear_backward_parameters(d_out, x, is_turned, alpha, adds, d_weight, d_bias, products):
-    """d_weight = alpha d_outᵀ x,  d_bias = alpha · sum of d_out over the samples,  or += where it adds.
+def linear_backward_parameters(d_out, x, is_turned, adds, d_weight, d_bias, products):
+    """d_weight = d_outᵀ x,  d_bias = the sum of d_out over the samples,  or += where it adds.
 
-    With alpha = 1 these are the gradients (the article's δw), and added with alpha = -rate, to the weight and bias
-    themselves, the update (ŵ).
+    These are the gradients (the article's δw). Where d_out is -rate times the derivatives, and they are added to the
+    weight and bias themselves, they are the update (ŵ).
 
-    d_out : (n_samples, n_out)     x : (n_samples, n_in)          alpha : scalar          adds : bool
-    is_turned : whether d_weight's memory has it column by column, as d_weightᵀ = alpha xᵀ d_out
+    d_out : (n_samples, n_out)     x : (n_samples, n_in)          adds : bool
+    is_turned : whether d_weight's memory has it column by column, as d_weightᵀ = xᵀ d_out
     d_weight : (n_out, n_in), modified in place, not read unless it adds
     d_bias : (n_out,), the same, or (0,) for a layer without bias          products : Products
     """
@@ -78,17 +77,17 @@ def linear_backward_parameters(d_out, x, is_turned, alpha, adds, d_weight, d_bia
     a, b, none = read_only_vector(d_out), read_only_vector(x), read_only_span(d_out, 0, 0)
     if d_bias.size:
         # The sum of all rows, each times the same one.
-        call_at(products.multiply_few, (products.one, (0, 0), a, n_samples, alpha, adds, matrix(d_bias, 0, 1, n_out)))
+        call_at(products.multiply_few, (products.one, (0, 0), a, n_samples, adds, matrix(d_bias, 0, 1, n_out)))
     if is_turned:
         a, b, m, n = b, a, n, m
     result = matrix(d_weight, 0, m, n)
     if n_samples == 1 and products.add_outer != 0:
-        call_at(products.add_outer, (a, b, alpha, adds, result))
+        call_at(products.add_outer, (a, b, adds, result))
     elif has_few(products, n_out):
-        call_at(products.multiply_few, (a, (1, m), b, n_samples, alpha, adds, result))
+        call_at(products.multiply_few, (a, (1, m), b, n_samples, adds, result))
     else:
         source, place = a, (1, m)
         if products.transpose != 0 and not is_turned and m >= FAR_APART:
             call_at(products.transpose, (a, n_samples, m, products.transposed))
             source, place = read_only_vector(products.transposed), (products.transposed.shape[1], 1)
-        multiply_all(products, (source, place, b, (n, 1)), n_samples, result, none, alpha, adds)
+        multiply_all(products, (source, place, b, (n, 1)), n_samples, result, none, adds)

@@ -99,13 +99,13 @@ def forward(network, parameters, x, is_turned, update, first, begin):
 
 
 @inlined_kernel
-def backward(network, parameters, x, is_turned, alpha, adds, gradient, begin):
-    """Run the layers in reverse on the chunk that `forward` has just seen: gradient = alpha ∂loss/∂w, or += if it adds.
+def backward(network, parameters, x, is_turned, adds, gradient, begin):
+    """Run the layers in reverse on the chunk that `forward` has just seen: gradient = ∂loss/∂w, or += if it adds.
 
     The derivative by the last layer's output must stand in network.deltas. `gradient` may be the parameters: a layer's
     are changed after all that depends on them.
 
-    x, is_turned : as given to `forward`          alpha : scalar          adds : bool
+    x, is_turned : as given to `forward`          adds : bool
     gradient : like parameters, modified in place, not read unless it adds
     begin : int, 0, or 1 to leave the first layer out, with the derivative by its output in network.deltas
     """
@@ -124,9 +124,7 @@ def backward(network, parameters, x, is_turned, alpha, adds, gradient, begin):
             d_weight = matrix(gradient, layer.weight, n_out, n_in)
             d_bias = span(gradient, layer.bias, layer.bias_end - layer.bias)
             is_by_columns = is_turned and k == 0
-            linear_backward_parameters(
-                d_out, layer_input, is_by_columns, alpha, adds, d_weight, d_bias, network.products
-            )
+            linear_backward_parameters(d_out, layer_input, is_by_columns, adds, d_weight, d_bias, network.products)
         elif k:
             size = n_samples * n_out
             out, mask = read_only_span(network.outputs, place, size), read_only_span(network.masks, place, size)
@@ -174,7 +172,7 @@ def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale
     rows = read_only_rows(x, 0, n_samples)
     forward(network, parameters, rows, False, 0, 0, 0)
     evaluate(network, objective, read_only_rows(y, 0, n_samples), weights_of(sample_weight, 0, n_samples), scale)
-    backward(network, parameters, rows, False, type(scale)(1), False, gradient, 0)
+    backward(network, parameters, rows, False, False, gradient, 0)
 
 
 @inlined_kernel
@@ -215,22 +213,23 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         if rule.observe != 0:
             call_at(rule.observe, (vectors, x, weights))
         forward(network, parameters, x, is_turned, n_updates, done, 0)
-        evaluate(network, objective, read_only_rows(y, row, end), weights, number(1.0 / batch_rows))
+        t = n_updates + 1
+        rate = rates[min(t - np.int64(n_before), rates.size) - 1]
+        # All of backward is linear in the loss's derivatives. Where these are times -rate, the gradient of a whole
+        # batch is its update, and may go from the registers into the parameters.
+        is_direct = rule.is_direct and end - row == batch_rows
+        scale = (-rate if is_direct else 1.0) / batch_rows
+        evaluate(network, objective, read_only_rows(y, row, end), weights, number(scale))
         progress[0] += objective.sums[0]
         progress[2] += objective.sums[1]
-        t = n_updates + 1
-        rate = number(rates[min(t - np.int64(n_before), rates.size) - 1])
-        # The gradient of a whole batch may go from the registers into the parameters: w += -rate · g.
-        is_direct = rule.is_direct and end - row == batch_rows
-        target = parameters if is_direct else vectors.gradient
-        alpha, adds = number(-rate if is_direct else 1), is_direct or done > 0
+        target, adds = parameters if is_direct else vectors.gradient, is_direct or done > 0
         if objective.sums[1] > 0 or not is_direct:
-            backward(network, parameters, x, is_turned, alpha, adds, target, 0)
+            backward(network, parameters, x, is_turned, adds, target, 0)
         if done + end - row == batch_rows:
             if progress[2] > 0:
                 progress[1] = t
                 if not is_direct:
-                    call_at(rule.apply_gradient, (vectors, rule.step, rate, t))
+                    call_at(rule.apply_gradient, (vectors, rule.step, number(rate), t))
             progress[2] = 0
         row = end
     if is_turned:

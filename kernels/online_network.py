@@ -3,7 +3,7 @@
 With one row, the first layer's weights are most of what is loaded and stored. They are kept column by column for the
 time of a call, so that the units lie side by side in the lanes, each with its sum. One pass over them makes the steps
 of two rows and multiplies the two rows to come, so that they are loaded and stored once for two rows. The second row is
-then multiplied with weights that lack the first row's step, W - δ xᵀ: its outputs are made exact by - δ (x · x_second).
+then multiplied with weights that lack the first row's step, W + δ xᵀ: its outputs are made exact by + δ (x · x_second).
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class FirstLayer(NamedTuple):
     """Scratch memory for the first layer; the width is its n_out, rounded up to whole registers.
 
     columns : (n_in · width,), the weights, column by column
-    steps : (2 · width,), what each of two rows subtracts from the bias, and times x from the weights
+    steps : (2 · width,), what each of two rows adds to the bias, and times x to the weights
     outputs : (2 · width,), the layer's outputs for two rows
     """
 
@@ -66,7 +66,7 @@ def pass_of_lanes(columns, place, x, step0, step1, z0, z1):
     x : the number in every lane of each of the four rows
     """
     count = lane_count(columns.dtype.type(0))
-    w = load(columns, place, count, columns.dtype.type(0)) - x[0] * step0 - x[1] * step1
+    w = load(columns, place, count, columns.dtype.type(0)) + x[0] * step0 + x[1] * step1
     store(columns, place, count, w)
     return z0 + x[2] * w, z1 + x[3] * w
 
@@ -84,7 +84,7 @@ def column_of(X, places, k):
 
 @inlined_kernel
 def multiply_columns(first, width, X, places, n_in, bias):
-    """first.outputs = x Wᵀ + bias for two rows,  after  W -= Σ step xᵀ over two rows before.
+    """first.outputs = x Wᵀ + bias for two rows,  after  W += Σ step xᵀ over two rows before.
 
     first : FirstLayer, its columns modified in place          bias : (n_out,), or (0,)
     X : flat          places : where two rows before and two to come begin in it
@@ -118,7 +118,7 @@ def multiply_columns(first, width, X, places, n_in, bias):
 
 @inlined_kernel
 def complete_outputs(first, width, r, lacks, n_out, out):
-    """out = first.outputs[r] - lacks · first.steps[0].
+    """out = first.outputs[r] + lacks · first.steps[0].
 
     lacks : how much of the first row's step the outputs lack          out : (n_out and more,)
     """
@@ -126,23 +126,23 @@ def complete_outputs(first, width, r, lacks, n_out, out):
     count = lane_count(zero)
     factors = everywhere(lacks)
     for j in range(0, n_out, count):
-        z = load(first.outputs, r * width + j, count, zero) - factors * load(first.steps, j, count, zero)
+        z = load(first.outputs, r * width + j, count, zero) + factors * load(first.steps, j, count, zero)
         store(out, j, min(n_out - j, count), z)
 
 
 @inlined_kernel
-def keep_step(first, width, r, rate, deltas, n_out, bias):
-    """first.steps[r] = rate · deltas, zero beyond n_out;  bias -= first.steps[r].
+def keep_step(first, width, r, deltas, n_out, bias):
+    """first.steps[r] = deltas, zero beyond n_out;  bias += first.steps[r].
 
     deltas : (n_out and more,)          bias : (n_out,), or (0,)
     """
-    count = lane_count(rate)
-    rates = everywhere(rate)
+    zero = deltas.dtype.type(0)
+    count = lane_count(zero)
     for j in range(0, width, count):
-        step = rates * load(deltas, j, n_out - j, rate)
+        step = load(deltas, j, n_out - j, zero)
         store(first.steps, r * width + j, count, step)
         n = min(bias.size - j, count)
-        store(bias, j, n, load(bias, j, n, rate) - step)
+        store(bias, j, n, load(bias, j, n, zero) + step)
 
 
 @inlined_kernel
@@ -177,8 +177,8 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
     rows = vector(X)
     copy_to_columns(weight, n_in, n_out, first.columns, width)
     none, one = number(0), number(1)
-    keep_step(first, width, 0, none, network.deltas, 0, bias)
-    keep_step(first, width, 1, none, network.deltas, 0, bias)
+    keep_step(first, width, 0, network.deltas, 0, bias)
+    keep_step(first, width, 1, network.deltas, 0, bias)
     before0 = before1 = n_made = 0
     for i in range(0, X.shape[0], 2):
         n_rows = min(2, X.shape[0] - i)
@@ -187,20 +187,21 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
         # As x · x_second, and 1 for the bias.
         lacks = dot(rows, place0, place1, n_in) + (one if bias.size else none)
         for r in range(2):
-            row = i + r
-            rate, n_steps = none, 0
+            row, n_steps = i + r, 0
             if r < n_rows:
                 complete_outputs(first, width, r, lacks if r else none, n_out, out_of_first)
                 x, weights = read_only_rows(X, row, row + 1), weights_of(sample_weight, row, row + 1)
                 forward(network, parameters, x, False, int(progress[1]), 0, 1)
-                evaluate(network, objective, read_only_rows(y, row, row + 1), weights, one)
+                # All of backward is linear in the loss's derivatives: times -rate, they end in the update.
+                scale = number(-rates[min(n_made, rates.size - 1)])
+                evaluate(network, objective, read_only_rows(y, row, row + 1), weights, scale)
                 progress[0] += objective.sums[0]
                 if objective.sums[1] > 0:
-                    rate, n_steps = number(rates[min(n_made, rates.size - 1)]), n_out
+                    n_steps = n_out
                     n_made += 1
                     progress[1] += 1
-                    backward(network, parameters, x, False, -rate, True, parameters, 1)
-            keep_step(first, width, r, rate, delta_of_first, n_steps, bias)
+                    backward(network, parameters, x, False, True, parameters, 1)
+            keep_step(first, width, r, delta_of_first, n_steps, bias)
         before0, before1 = place0, place1
     # A last pass for its steps alone.
     multiply_columns(first, width, rows, (before0, before1, before0, before1), n_in, bias)

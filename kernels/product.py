@@ -29,7 +29,7 @@ from .team import (
     work_together,
     work_types,
 )
-from .tiles import TILE_ROWS, TILE_VECTORS, multiply_narrow_tile, multiply_tile, transpose_tile
+from .tiles import NARROW_TILE_ROWS, TILE_ROWS, TILE_VECTORS, multiply_narrow_tile, multiply_tile, transpose_tile
 from .views import address, copy, element, span, vector
 
 # A panel of at most so many rows stays in the first-level cache, beside a tile's rows of the other operand.
@@ -129,7 +129,7 @@ def panel_size(n_products: int) -> int:
 
 def _product_types(number):
     given, strides = read_only_vector_of(number), types.UniTuple(types.int64, 2)
-    return given, strides, given, strides, types.int64, matrix_of(number), given, number, types.boolean
+    return given, strides, given, strides, types.int64, matrix_of(number), given, types.boolean
 
 
 def _multiply_types(number):
@@ -148,7 +148,7 @@ def _multiply_rows_types(number):
 
 def _add_outer_types(number):
     given = read_only_vector_of(number)
-    return given, given, number, types.boolean, matrix_of(number)
+    return given, given, types.boolean, matrix_of(number)
 
 
 @inlined_kernel
@@ -207,13 +207,13 @@ def turn(matrix, n_columns, scratch):
 
 
 @addressed_kernel(_multiply_types)
-def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team, wanted):
-    """c = alpha a b + bias,  or c += alpha a b,  in a block of c,  for a (m, n_products), b (n_products, n).
+def multiply(a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block, team, wanted):
+    """c = a b + bias,  or c += a b,  in a block of c,  for a (m, n_products), b (n_products, n).
 
     a : flat          a_strides : a pair of ints: a[i, k] stands at place i · a_strides[0] + k · a_strides[1]
     b : flat          b_strides : the same, (n, 1) or (1, n_products)          n_products : int
     c : (m, n), modified in place; not read unless it adds          bias : (n,), or (0,); not read where it adds
-    alpha : scalar          adds : bool, whether to add to what c has          panel : as `products` makes it
+    adds : bool, whether to add to what c has          panel : as `products` makes it
     block : (first row, end of rows, first column, end of columns)          team : not used
     wanted : as for `ask_for_some`
     """
@@ -226,10 +226,12 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel
     for k in range(0, n_products, panel_rows):
         n_rows = min(panel_rows, n_products - k)
         adds_here = adds or k > 0
-        for j in range(first_column, end_column, TILE_VECTORS * count):
-            n_columns = min(TILE_VECTORS * count, end_column - j)
-            is_narrow = n_columns <= count
-            width = count if is_narrow else TILE_VECTORS * count
+        j = first_column
+        while j < end_column:
+            # What a wide tile would have to leave a whole register of empty goes by narrow ones.
+            is_wide = end_column - j > (TILE_VECTORS - 1) * count
+            width = TILE_VECTORS * count if is_wide else count
+            n_columns = min(width, end_column - j)
             panel_place = address(panel, 0), width
             if b_strides[0] == 1:
                 transpose_panel(b, j * n_products + k, n_products, n_rows, n_columns, width, panel)
@@ -237,14 +239,16 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel
                 copy_panel(b, k * n + j, n, n_rows, n_columns, width, panel)
             else:
                 panel_place = address(b, k * n + j), n
-            for i in range(first_row, end_row, TILE_ROWS):
+            tile_rows = TILE_ROWS if is_wide else NARROW_TILE_ROWS
+            for i in range(first_row, end_row, tile_rows):
                 ask_for_some(wanted)
                 a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
-                shape = (min(TILE_ROWS, end_row - i), n_columns)
-                if is_narrow:
-                    multiply_narrow_tile(a, a_place, panel_place, n_rows, c, c_place, shape, bias, j, alpha, adds_here)
+                shape = (min(tile_rows, end_row - i), n_columns)
+                if is_wide:
+                    multiply_tile(a, a_place, panel_place, n_rows, c, c_place, shape, bias, j, adds_here)
                 else:
-                    multiply_tile(a, a_place, panel_place, n_rows, c, c_place, shape, bias, j, alpha, adds_here)
+                    multiply_narrow_tile(a, a_place, panel_place, n_rows, c, c_place, shape, bias, j, adds_here)
+            j += width
 
 
 _block_job = job_of(_block_job_types)
@@ -256,13 +260,13 @@ def multiply_block(team, unit, panel):
 
     team, unit, panel : as `work_types` says
     """
-    a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, size = _block_job(team, panel)
+    a, a_strides, b, b_strides, n_products, c, bias, adds, size = _block_job(team, panel)
     m, n = c.shape
     n_rows, n_columns = size
     n_across = (n + n_columns - 1) // n_columns
     i, j = unit // n_across * n_rows, unit % n_across * n_columns
     block = i, min(i + n_rows, m), j, min(j + n_columns, n)
-    call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team, 0))
+    call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block, team, 0))
 
 
 @inlined_kernel
@@ -272,16 +276,14 @@ def rounded_up(n, unit):
 
 
 @addressed_kernel(_multiply_types)
-def share_product(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team, wanted):
+def share_product(a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block, team, wanted):
     """As `multiply`, by all threads of a team where that takes less time than by one.
 
     block : of the whole c          team : as `products` makes it          wanted : as for `ask_for_some`
     """
     m, n = c.shape
     if 2 * m * n * n_products < team[WORTH_SHARING]:
-        call_at(
-            team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, panel, block, team, wanted)
-        )
+        call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block, team, wanted))
         return
     n_blocks, width = team[N_WORKERS] * _BLOCKS_PER_WORKER, TILE_VECTORS * lane_count(panel.dtype.type(0))
     # Columns are cut first: each thread copies panels of its own, so rows that are cut have them copied again.
@@ -291,7 +293,7 @@ def share_product(a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, 
     n_rows = rounded_up(max((m + n_down - 1) // n_down, _FEWEST_BLOCK_ROWS), TILE_ROWS)
     n_down = (m + n_rows - 1) // n_rows
     size = n_rows, n_columns
-    put_job(team, (a, a_strides, b, b_strides, n_products, c, bias, alpha, adds, size))
+    put_job(team, (a, a_strides, b, b_strides, n_products, c, bias, adds, size))
     work_together(team, team[MULTIPLY_BLOCK], n_down * n_across, panel)
 
 
@@ -333,22 +335,22 @@ def multiply_rows(a, n_products, b, bias, c):
 
 def _multiply_few_types(number):
     given, strides = read_only_vector_of(number), types.UniTuple(types.int64, 2)
-    return given, strides, given, types.int64, number, types.boolean, matrix_of(number)
+    return given, strides, given, types.int64, types.boolean, matrix_of(number)
 
 
 @addressed_kernel(_multiply_few_types)
-def multiply_few(a, a_strides, b, n_products, alpha, adds, c):
-    """c = alpha a b,  or c += alpha a b,  row by row of c: for few rows or few products.
+def multiply_few(a, a_strides, b, n_products, adds, c):
+    """c = a b,  or c += a b,  row by row of c: for few rows or few products.
 
     a : flat          a_strides : a pair of ints: a[i, k] stands at place i · a_strides[0] + k · a_strides[1]
-    b : (n_products · n,), row by row          n_products : int          alpha : scalar
+    b : (n_products · n,), row by row          n_products : int
     adds : bool, whether to add to what c has          c : (m, n), modified in place; not read unless it adds
     """
     zero = c.dtype.type(0)
     count = lane_count(zero)
     m, n = c.shape
     row, step = a_strides
-    flat, alphas = vector(c), everywhere(alpha)
+    flat = vector(c)
     read = 1 if adds else 0
     for i in range(m):
         # Two registers side by side, as the sum of one has to wait for itself from product to product.
@@ -360,8 +362,8 @@ def multiply_few(a, a_strides, b, n_products, alpha, adds, c):
                 s0 += x * load(b, place + j, n0, zero)
                 s1 += x * load(b, place + j1, n1, zero)
             place = i * n
-            store(flat, place + j, n0, load(flat, place + j, read * n0, zero) + alphas * s0)
-            store(flat, place + j1, n1, load(flat, place + j1, read * n1, zero) + alphas * s1)
+            store(flat, place + j, n0, load(flat, place + j, read * n0, zero) + s0)
+            store(flat, place + j1, n1, load(flat, place + j1, read * n1, zero) + s1)
 
 
 @inlined_kernel
@@ -372,26 +374,27 @@ def add_scaled(b, factors, c, begin, j, n):
 
 
 @addressed_kernel(_add_outer_types)
-def add_outer(a, b, alpha, adds, c):
-    """c = alpha a bᵀ,  or c += alpha a bᵀ,  the product of a column and a row.
+def add_outer(a, b, adds, c):
+    """c = a bᵀ,  or c += a bᵀ,  the product of a column and a row.
 
-    a : (m,)          b : (n,)          alpha : scalar          adds : bool, whether to add to what c has
+    a : (m,)          b : (n,)          adds : bool, whether to add to what c has
     c : (m, n), modified in place; not read unless it adds
     """
-    count = lane_count(alpha)
+    zero = c.dtype.type(0)
+    count = lane_count(zero)
     m, n = c.shape
     n_full = n // count * count
     flat = vector(c)
     if not adds:
         flat[:] = 0
     for i in range(m):
-        factors = everywhere(alpha * element(a, i))
+        factors = everywhere(element(a, i))
         if n < count:
             add_scaled(b, factors, flat, i * n, 0, n)
             continue
         # The last lanes overlap the ones before, so they are computed first. A store of fewer lanes would make the load
         # of the next row wait for it.
-        last = load(flat, i * n + n - count, count, alpha) + factors * load(b, n - count, count, alpha)
+        last = load(flat, i * n + n - count, count, zero) + factors * load(b, n - count, count, zero)
         for j in range(0, n_full, count):
             add_scaled(b, factors, flat, i * n, j, count)
         store(flat, i * n + n - count, count, last)

@@ -2,6 +2,7 @@
 
 from llvmlite import ir
 from numba import types
+from numba.core.cgutils import alloca_once
 from numba.extending import intrinsic
 
 from .lanes import Lanes, register_count
@@ -27,19 +28,21 @@ def _index(number):
     return ir.Constant(INDEX, number)
 
 
-# Twelve sums wait for one another long enough to keep every multiplier busy, and leave registers for what they need;
-# with more registers, sixteen take fewer loads each. Sums that do not fit into registers take half as long again.
-TILE_ROWS, TILE_VECTORS = (8 if register_count() >= 32 else 6), 2
+# Rows and registers across. Twelve sums wait for one another long enough to keep every multiplier busy, and leave
+# registers for what they need; with more registers, sixteen take fewer loads each. Sums that do not fit into registers
+# take half as long again.
+TILE_ROWS, TILE_VECTORS = (4, 4) if register_count() >= 32 else (6, 2)
+NARROW_TILE_ROWS = 8 if register_count() >= 32 else 6
 
 
-def _sums_of_products(builder, vector, n_vectors, a, panel, n_products):
+def _sums_of_products(builder, vector, shape, a, panel, n_products):
     """LLVM code for Σ_k of a tile, by rows and vectors; what follows it goes behind the loop.
 
     a : its address, the places of the tile's rows from there, and the step from product to product
     panel : its address, and the step from row to row
     """
     (a_address, a_places, a_step), (panel_address, panel_step) = a, panel
-    element, count = vector.element, vector.count
+    (n_rows, n_vectors), element, count = shape, vector.element, vector.count
     zeros, fused = ir.Constant(vector, None), f"llvm.fma.{suffix(vector)}"
     before = builder.block
     loop, after = builder.append_basic_block("products"), builder.append_basic_block("sums")
@@ -47,7 +50,7 @@ def _sums_of_products(builder, vector, n_vectors, a, panel, n_products):
     builder.position_at_end(loop)
     k = builder.phi(INDEX)
     k.add_incoming(_index(0), before)
-    sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(TILE_ROWS)]
+    sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(n_rows)]
     column = builder.gep(a_address, [builder.mul(k, a_step)])
     line = builder.gep(panel_address, [builder.mul(k, panel_step)])
     lanes = [
@@ -55,7 +58,7 @@ def _sums_of_products(builder, vector, n_vectors, a, panel, n_products):
         for v in range(n_vectors)
     ]
     results = []
-    for i in range(TILE_ROWS):
+    for i in range(n_rows):
         numbers = everywhere_in(builder, builder.load(builder.gep(column, [a_places[i]])), count)
         results.append([call(builder, fused, vector, numbers, lanes[v], sums[i][v]) for v in range(n_vectors)])
         for v in range(n_vectors):
@@ -69,26 +72,24 @@ def _sums_of_products(builder, vector, n_vectors, a, panel, n_products):
     return results
 
 
-def _multiply(n_vectors):
-    """The intrinsic for a tile of TILE_ROWS by n_vectors of lanes.
+def _multiply(most_rows, n_vectors):
+    """The intrinsic for a tile of so many rows by n_vectors of lanes.
 
-    c[c_begin + i · c_row + j] = before + alpha Σ_k a[a_begin + i · a_row + k · a_step] panel[k · panel_step + j]
+    c[c_begin + i · c_row + j] = before + Σ_k a[a_begin + i · a_row + k · a_step] panel[k · panel_step + j]
 
     for i to n_rows and j to n_columns, where before = c[...] if it adds, else bias[bias_begin + j], or zero where the
     bias has no elements; what lies beyond is neither read nor written.
 
     a_place : (a_begin, a_row, a_step)          c_place : (c_begin, c_row)
     panel_place : (its address, panel_step); its rows fill the lanes
-    shape : (n_rows, n_columns), 1 or more          alpha : scalar          adds : bool
+    shape : (n_rows, n_columns), 1 or more          adds : bool
     """
 
-    def multiply(typing_context, a, a_place, panel_place, n_products, c, c_place, shape, bias, bias_begin, alpha, adds):
+    def multiply(typing_context, a, a_place, panel_place, n_products, c, c_place, shape, bias, bias_begin, adds):
         count = Lanes(c.dtype).count
 
         def code(context, builder, signature, arguments):
-            a_value, a_place, panel_place, n_products, c_value, c_place, shape, bias_value, bias_begin, alpha, adds = (
-                arguments
-            )
+            a_value, a_place, panel_place, n_products, c_value, c_place, shape, bias_value, bias_begin, adds = arguments
             a_begin, a_row, a_step = (builder.extract_value(a_place, i) for i in range(3))
             c_begin, c_row = (builder.extract_value(c_place, i) for i in range(2))
             n_rows, n_columns = (builder.extract_value(shape, i) for i in range(2))
@@ -99,61 +100,60 @@ def _multiply(n_vectors):
             panel = panel_address, builder.extract_value(panel_place, 1)
             # Where there are fewer rows, the last one is computed again and again: its result is the same.
             a_places, c_places = [_index(0)], [c_address]
-            for i in range(1, TILE_ROWS):
+            for i in range(1, most_rows):
                 exists = builder.icmp_signed("<", _index(i), n_rows)
                 a_places.append(builder.add(a_places[-1], builder.select(exists, a_row, _index(0))))
                 c_places.append(builder.gep(c_places[-1], [builder.select(exists, c_row, _index(0))]))
-
-            def pointers(v):
-                return [pointer_to(builder, builder.gep(place, [_index(v * count)]), vector) for place in c_places]
 
             # The rows of c lie apart: while the products add up, they come from wherever they are. To ask for a row's
             # second line as well takes longer than to wait for it.
             for place in c_places:
                 prefetch_at(builder, place, Locality.FIRST_CACHE)
 
-            sums = _sums_of_products(builder, vector, n_vectors, (a_address, a_places, a_step), panel, n_products)
-            alphas = everywhere_in(builder, alpha, count)
-            adds = everywhere_in(builder, adds, count)
+            columns = [first_lanes(builder, builder.sub(n_columns, _index(v * count)), count) for v in range(n_vectors)]
             bias_size = context.make_array(bias)(context, builder, bias_value).nitems
             has_bias = everywhere_in(builder, builder.icmp_signed(">", bias_size, _index(0)), count)
             bias_address, _ = address_of(context, builder, bias, bias_value, bias_begin)
+            shift_address = builder.bitcast(alloca_once(builder, vector, n_vectors), element.as_pointer())
 
-            def write(is_whole):
-                for v in range(n_vectors):
-                    offset = _index(v * count)
-                    columns = first_lanes(builder, builder.sub(n_columns, offset), count)
-                    read, shifted = ((mask if is_whole else builder.and_(columns, mask)) for mask in (adds, has_bias))
-                    shift = masked_load(
-                        builder, pointer_to(builder, builder.gep(bias_address, [offset]), vector), shifted
-                    )
-                    # All is read before anything is written, as rows may be the same.
-                    before = [masked_load(builder, pointer, read, shift) for pointer in pointers(v)]
-                    for i, pointer in enumerate(pointers(v)):
-                        value = call(builder, f"llvm.fma.{suffix(vector)}", vector, alphas, sums[i][v], before[i])
-                        if is_whole:
-                            builder.store(value, pointer, align=bytes_of(element))
-                        else:
-                            masked_store(builder, value, pointer, columns)
+            def pointer(place, v):
+                return pointer_to(builder, builder.gep(place, [_index(v * count)]), vector)
 
-            # Most tiles are whole, and a store of all lanes takes less than one of the first.
+            for v in range(n_vectors):
+                shift = masked_load(builder, pointer(bias_address, v), builder.and_(columns[v], has_bias))
+                builder.store(shift, pointer(shift_address, v), align=bytes_of(element))
+            before_places = [builder.select(adds, place, shift_address) for place in c_places]
+
+            form = most_rows, n_vectors
+            sums = _sums_of_products(builder, vector, form, (a_address, a_places, a_step), panel, n_products)
+
+            # Most tiles are whole, and a load or store of all lanes takes less than one of the first.
             is_whole = builder.icmp_signed(">=", n_columns, _index(n_vectors * count))
             with builder.if_else(is_whole) as (whole, part):
+                # All of a column of registers is read before any is written, as rows may be the same.
                 with whole:
-                    write(is_whole=True)
+                    for v in range(n_vectors):
+                        before = [builder.load(pointer(place, v), align=bytes_of(element)) for place in before_places]
+                        for i, place in enumerate(c_places):
+                            value = builder.fadd(before[i], sums[i][v])
+                            builder.store(value, pointer(place, v), align=bytes_of(element))
                 with part:
-                    write(is_whole=False)
+                    for v in range(n_vectors):
+                        before = [masked_load(builder, pointer(place, v), columns[v]) for place in before_places]
+                        for i, place in enumerate(c_places):
+                            value = builder.fadd(before[i], sums[i][v])
+                            masked_store(builder, value, pointer(place, v), columns[v])
             return context.get_dummy_value()
 
         two, three = types.UniTuple(types.intp, 2), types.UniTuple(types.intp, 3)
         integer = types.intp
-        return types.void(a, three, two, integer, c, two, two, bias, integer, c.dtype, types.boolean), code
+        return types.void(a, three, two, integer, c, two, two, bias, integer, types.boolean), code
 
     return intrinsic(multiply)
 
 
-multiply_tile = _multiply(TILE_VECTORS)
-multiply_narrow_tile = _multiply(1)
+multiply_tile = _multiply(TILE_ROWS, TILE_VECTORS)
+multiply_narrow_tile = _multiply(NARROW_TILE_ROWS, 1)
 
 
 @intrinsic

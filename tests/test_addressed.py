@@ -33,7 +33,7 @@ def read_only(array):
 
 def arguments_of_add_outer(dtype):
     a, b = read_only(np.array([1, 2], dtype)), read_only(np.array([3, 4, 5], dtype))
-    return a, b, a.dtype.type(1), False, np.full((2, 3), np.nan, dtype)
+    return a, b, False, np.full((2, 3), np.nan, dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -43,43 +43,60 @@ def test_call_at(dtype):
     np.testing.assert_array_equal(arguments[-1], [[3, 4, 5], [6, 8, 10]])
 
 
+def arguments_of_relu_backward(dtype):
+    out, mask = read_only(np.ones(2, dtype)), read_only(np.ones(2, np.bool_))
+    return out, mask, dtype(0.5), np.ones(2, dtype)
+
+
+# The arguments of two kernels as they are, and as they may not be.
 REFUSED = {
-    "too few": lambda a, b, alpha, adds, c: (a, b, alpha, adds),
-    "another order": lambda a, b, alpha, adds, c: (alpha, adds, a, b, c),
-    "a number of another dtype": lambda a, b, alpha, adds, c: (a, b, np.float32(alpha), adds, c),
-    "an integer": lambda a, b, alpha, adds, c: (a, b, 1, adds, c),
-    "an array of another dtype": lambda a, b, alpha, adds, c: (a, b, alpha, adds, c.astype(np.float32)),
-    "an array that may be written to": lambda a, b, alpha, adds, c: (a.copy(), b, alpha, adds, c),
-    "an array that may not": lambda a, b, alpha, adds, c: (a, b, alpha, adds, read_only(c)),
-    "an array of another layout": lambda a, b, alpha, adds, c: (a, b, alpha, adds, np.asfortranarray(c)),
-    "an array of another dimension": lambda a, b, alpha, adds, c: (a, b, alpha, adds, c.ravel()),
+    "too few": (arguments_of_add_outer, lambda a, b, adds, c: (a, b, adds)),
+    "another order": (arguments_of_add_outer, lambda a, b, adds, c: (adds, a, b, c)),
+    "a number for a bool": (arguments_of_add_outer, lambda a, b, adds, c: (a, b, 1.0, c)),
+    "an array of another dtype": (arguments_of_add_outer, lambda a, b, adds, c: (a, b, adds, c.astype(np.float32))),
+    "an array that may be written to": (arguments_of_add_outer, lambda a, b, adds, c: (a.copy(), b, adds, c)),
+    "an array that may not": (arguments_of_add_outer, lambda a, b, adds, c: (a, b, adds, read_only(c))),
+    "an array of another layout": (arguments_of_add_outer, lambda a, b, adds, c: (a, b, adds, np.asfortranarray(c))),
+    "an array of another dimension": (arguments_of_add_outer, lambda a, b, adds, c: (a, b, adds, c.ravel())),
+    "a number of another dtype": (
+        arguments_of_relu_backward,
+        lambda out, mask, number, d: (out, mask, np.float32(number), d),
+    ),
+    "an integer": (arguments_of_relu_backward, lambda out, mask, number, d: (out, mask, 1, d)),
 }
 
 
 @pytest.mark.parametrize("change", REFUSED)
 def test_call_at_refuses_what_no_kernel_is_compiled_for(change):
     """The machine code would take the bytes of these for something else."""
-    arguments = REFUSED[change](*arguments_of_add_outer(np.float64))
+    arguments_of, changed = REFUSED[change]
+    kernel = {arguments_of_add_outer: kernels.add_outer, arguments_of_relu_backward: kernels.relu_backward}[
+        arguments_of
+    ]
+    arguments = arguments_of(np.float64)
+    call(kernel.address(np.float64), arguments)
     with pytest.raises(TypingError, match="no addressed kernel takes"):
-        call(kernels.add_outer.address(np.float64), arguments)
+        call(kernel.address(np.float64), changed(*arguments))
 
 
 def test_a_call_from_python_takes_numbers_and_read_only_arrays_for_their_types():
-    a, b, _, _, c = arguments_of_add_outer(np.float32)
+    a, b, _, c = arguments_of_add_outer(np.float32)
     writable = a.copy()
-    kernels.add_outer(writable, b, 2, False, c)
-    np.testing.assert_array_equal(c, [[6, 8, 10], [12, 16, 20]])
+    kernels.add_outer(writable, b, False, c)
+    np.testing.assert_array_equal(c, [[3, 4, 5], [6, 8, 10]])
     assert writable.flags.writeable
+    kernels.leaky_relu_backward(writable, np.array([True, False]), 2, row := c[0, :2].copy())
+    np.testing.assert_array_equal(row, [6, 4])
     with pytest.raises(TypingError):
-        kernels.add_outer(a, b, 2, False, read_only(c))
+        kernels.add_outer(a, b, False, read_only(c))
     with pytest.raises(ValueError, match="zip"):
-        kernels.add_outer(a, b, 2, False)
+        kernels.add_outer(a, b, False)
 
 
 def test_bound_kernels_may_be_called_again_and_again():
-    a, b, _, _, c = arguments_of_add_outer(np.float64)
+    a, b, _, c = arguments_of_add_outer(np.float64)
     c[:] = 0
-    add = kernels.add_outer.bound(a, b, 1, True, c)
+    add = kernels.add_outer.bound(a, b, True, c)
     for n in (1, 2, 3):
         add()
         np.testing.assert_array_equal(c, [[3 * n, 4 * n, 5 * n], [6 * n, 8 * n, 10 * n]])
@@ -109,8 +126,13 @@ def test_records_pass_through_their_numbers():
 
 
 @numba.njit
-def add_outer_of_constants(address, a, b, c):
-    call_at(address, (a, b, 2.0, False, c))
+def add_outer_to_nothing(address, a, b, c):
+    call_at(address, (a, b, False, c))
+
+
+@numba.njit
+def halve_where_masked(address, out, mask, d):
+    call_at(address, (out, mask, 0.5, d))
 
 
 @numba.njit
@@ -123,5 +145,8 @@ def test_a_constant_counts_as_a_number():
     c = np.full((2, 2), np.nan)
     multiply_rows_of_three(kernels.multiply_rows.address(np.float64), a, a, a[:0], c)
     np.testing.assert_array_equal(c, a.reshape(2, 3) @ a.reshape(2, 3).T)
-    add_outer_of_constants(kernels.add_outer.address(np.float64), a[:2], a[2:4], c)
-    np.testing.assert_array_equal(c, 2 * np.outer(a[:2], a[2:4]))
+    add_outer_to_nothing(kernels.add_outer.address(np.float64), a[:2], a[2:4], c)
+    np.testing.assert_array_equal(c, np.outer(a[:2], a[2:4]))
+    d = np.ones(2)
+    halve_where_masked(kernels.leaky_relu_backward.address(np.float64), a[:2], read_only(np.array([True, False])), d)
+    np.testing.assert_array_equal(d, [0.5, 1])

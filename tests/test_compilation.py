@@ -142,8 +142,8 @@ def test_an_edited_kernel_file_is_noticed_by_every_kernel_that_uses_it(tmp_path)
     """Numba's own stamp is of the caller's file alone."""
     edits = {
         "loss.py": ("* error, error", "* error, error + error"),
-        "product.py": ("alpha * element(a, i)", "2 * alpha * element(a, i)"),
-        "linear.py": ("alpha, adds, matrix(d_bias", "alpha + alpha, adds, matrix(d_bias"),
+        "product.py": ("everywhere(element(a, i))", "everywhere(2 * element(a, i))"),
+        "linear.py": ("a, n_samples, adds, matrix(d_bias", "a, n_samples - 1, adds, matrix(d_bias"),
         "activation.py": ("else x[i]", "else x[i] + x[i]"),
     }
     environment = copy_of_the_package(tmp_path) | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
@@ -236,10 +236,10 @@ mask, panel = np.ones(64, np.bool_), kernels.products(np.float32, 8, 8).panel
 vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(10), f, f)
 adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
 CALLS = {
-    kernels.multiply: (f, (8, 1), f, (8, 1), 8, h, f[:8], 1, False, panel, (0, 8, 0, 8), kernels.ALONE, 0),
+    kernels.multiply: (f, (8, 1), f, (8, 1), 8, h, f[:8], False, panel, (0, 8, 0, 8), kernels.ALONE, 0),
     kernels.multiply_rows: (f, 8, f, f[:8], h),
-    kernels.multiply_few: (f, (8, 1), f, 8, 1, True, h),
-    kernels.add_outer: (f[:8], f[:8], 1, True, h),
+    kernels.multiply_few: (f, (8, 1), f, 8, True, h),
+    kernels.add_outer: (f[:8], f[:8], True, h),
     kernels.relu_forward: (g, 0, (0, 0, 0, 0), mask),
     kernels.relu_backward: (f, mask, 0, g),
     kernels.UPDATES[PlainSGD]: (vectors, numbers_of(nothing), 0.1, 1, (0, 64)),

@@ -82,19 +82,19 @@ def test_linear_backward_parameters(dtype, n_samples, n_missing, n_in, n_out, ha
     d_out, x = arrays(seed, dtype, (n_samples, n_out), (n_samples, n_in))
     d_weight, d_bias = unset((n_out, n_in), dtype), unset(n_out if has_bias else 0, dtype)
     scratch = products(dtype, n_samples + n_missing, n_samples, (n_out, n_out))
-    kernels.linear_backward_parameters(d_out, x, False, dtype(1), False, d_weight, d_bias, scratch)
+    kernels.linear_backward_parameters(d_out, x, False, False, d_weight, d_bias, scratch)
     exact, exact_bias = d_out.T.astype(np.float64) @ x.astype(np.float64), d_out.astype(np.float64).sum(0)
     tolerance = rounding(dtype, n_samples) * 4
     np.testing.assert_allclose(d_weight, exact, rtol=0, atol=tolerance)
     if has_bias:
         np.testing.assert_allclose(d_bias, exact_bias, rtol=0, atol=tolerance)
-    kernels.linear_backward_parameters(d_out, x, False, dtype(-2), True, d_weight, d_bias, scratch)
+    kernels.linear_backward_parameters(-2 * d_out, x, False, True, d_weight, d_bias, scratch)
     np.testing.assert_allclose(d_weight, -exact, rtol=0, atol=4 * tolerance)
     if n_samples + n_missing > 1:
         again, bias_again = np.ones((n_out, n_in), dtype), np.ones_like(d_bias)
-        kernels.linear_backward_parameters(d_out, x, True, dtype(-2), True, again, bias_again, scratch)
+        kernels.linear_backward_parameters(-2 * d_out, x, True, True, again, bias_again, scratch)
         expected = np.ones((n_out, n_in), dtype)
-        kernels.linear_backward_parameters(d_out, x, False, dtype(-2), True, expected, bias_again, scratch)
+        kernels.linear_backward_parameters(-2 * d_out, x, False, True, expected, bias_again, scratch)
         np.testing.assert_array_equal(again, turned(expected))
     if has_bias:
         np.testing.assert_allclose(d_bias, -exact_bias, rtol=0, atol=4 * tolerance)

@@ -153,7 +153,7 @@ def product_and_operands(workers):
     a, b = (rng.integers(-9, 10, shape).astype(float) for shape in ((100, 30), (30, 90)))
     c = np.empty((100, 90))
     made.team[WORTH_SHARING] = 0
-    rest = np.empty(0), 1.0, False, made.panel, (0, 100, 0, 90), made.team, 0
+    rest = np.empty(0), False, made.panel, (0, 100, 0, 90), made.team, 0
     share = kernels.share_product.bound(a.ravel(), (30, 1), b.ravel(), (90, 1), 30, c, *rest)
     return made, share, c, a @ b
 
@@ -291,7 +291,7 @@ def test_small_products_are_not_shared(n_columns, is_shared):
     """From a million multiplications and additions on they are; the team's memory tells into how many units."""
     made = kernels.products(np.dtype("float64"), 100, 100, n_workers=2)
     a, b, c = np.ones(100 * 100), np.ones(100 * n_columns), np.empty((100, n_columns))
-    rest = np.empty(0), 1, False, made.panel, (0, 100, 0, n_columns), made.team, 0
+    rest = np.empty(0), False, made.panel, (0, 100, 0, n_columns), made.team, 0
     kernels.share_product(a, (100, 1), b, (n_columns, 1), 100, c, *rest)
     np.testing.assert_array_equal(c, 100)
     assert (made.team[_N_UNITS] > 0) == is_shared
