@@ -35,8 +35,8 @@ from .views import address, copy, element, span, vector
 # A panel of at most so many rows stays in the first-level cache, beside a tile's rows of the other operand.
 PANEL_ROWS = 256
 
-# So many bytes of rows stay in the first-level cache where they lie.
-_BYTES_READ_IN_PLACE = 1 << 15
+# Rows that lie in so many bytes are read where they lie: in the 64 pages whose places a processor knows at once.
+_BYTES_READ_IN_PLACE = 1 << 18
 
 # So many numbers apart, the rows that a tile would read column by column fall on the same few places of a cache: they
 # are transposed first.

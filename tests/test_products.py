@@ -114,7 +114,10 @@ def operands_of(dtype, m, n_products, n, has_bias, seed):
 @example(np.float32, 9, PANEL_ROWS + 40, 32, True, True, False, False, 0)
 @example(np.float32, 9, PANEL_ROWS, 64, True, True, False, False, 0)
 @example(np.float64, 9, PANEL_ROWS, 16, True, True, False, False, 0)
-@example(np.float64, 9, PANEL_ROWS, 32, True, True, False, False, 0)
+@example(np.float64, 9, PANEL_ROWS, 128, True, True, False, False, 0)
+@example(np.float64, 9, PANEL_ROWS, 160, True, True, False, False, 0)
+@example(np.float32, 9, PANEL_ROWS, 256, True, True, False, False, 0)
+@example(np.float32, 9, PANEL_ROWS, 320, True, True, False, False, 0)
 def test_multiply(dtype, m, n_products, n, adds, has_bias, a_by_columns, b_by_columns, seed):
     case = Case(*operands_of(dtype, m, n_products, n, has_bias, seed), adds, a_by_columns, b_by_columns)
     np.testing.assert_allclose(case.by_multiply(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))
