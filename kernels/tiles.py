@@ -156,20 +156,6 @@ multiply_tile = _multiply(TILE_ROWS, TILE_VECTORS)
 multiply_narrow_tile = _multiply(NARROW_TILE_ROWS, 1)
 
 
-def _of_every_two(count, unit, block):
-    """The lanes of the first of every two units of a vector and of another, block by block, and those of the second."""
-    return [
-        [
-            operand + lane + i
-            for begin in range(0, count, block)
-            for operand in (0, count)
-            for lane in range(begin + second, begin + block, 2 * unit)
-            for i in range(unit)
-        ]
-        for second in (0, unit)
-    ]
-
-
 @intrinsic
 def transpose_tile(typing_context, source, begin, row_length, n_rows, n_columns, target, target_begin, target_row):
     """Copy a tile of at most as many rows and columns as lanes, column by column.
@@ -191,16 +177,15 @@ def transpose_tile(typing_context, source, begin, row_length, n_rows, n_columns,
             row = builder.select(builder.icmp_signed(">", n_rows, _index(i)), _index(i), last)
             place = builder.gep(address, [builder.mul(row_length, row)])
             rows.append(masked_load(builder, pointer_to(builder, place, vector), columns))
-        # Shuffles of a piece of 16 bytes by itself, and of whole pieces, are each one instruction.
-        piece = 16 // bytes_of(element)
-        for unit, block in ((1, piece), (piece, count)):
-            evens, odds = _of_every_two(count, unit, block)
-            size = unit
-            while size < block:
-                for i in (i for i in range(count) if i & size == 0):
-                    first, second = rows[i], rows[i + size]
-                    rows[i], rows[i + size] = (permuted(builder, first, second, lanes) for lanes in (evens, odds))
-                size *= 2
+        size = count // 2
+        while size:
+            # Of every block of 2 · size rows and columns, the upper right and the lower left quarter change places.
+            left = [lane if lane & size == 0 else count + lane - size for lane in range(count)]
+            right = [lane + size if lane & size == 0 else count + lane for lane in range(count)]
+            for i in (i for i in range(count) if i & size == 0):
+                upper, lower = rows[i], rows[i + size]
+                rows[i], rows[i + size] = (permuted(builder, upper, lower, lanes) for lanes in (left, right))
+            size //= 2
         address, _ = address_of(context, builder, target, target_value, target_begin)
         for j in range(count):
             place = builder.gep(address, [builder.mul(target_row, _index(j))])
