@@ -299,7 +299,7 @@ def loss_and_derivative(objective, out, target, sample_weight, scale, d_out):
     objective : Objective, its sums are overwritten
     out : (n_samples, n_out)          target : (n_samples, n_out), or (n_samples, 1) classes for the cross-entropy
     sample_weight : the v, (n_samples,), or (0,) where every weight is one; these three not to be written to
-    scale : scalar, one over the size of the batch, so that the gradient is a mean over it
+    scale : scalar, one over the size of the batch, so that the gradient is a mean over it; times -rate for an update
     d_out : (n_samples, n_out), overwritten
     """
     call_at(objective.address, (out, target, sample_weight, scale, d_out, objective.numbers, objective.sums))

@@ -52,7 +52,8 @@ class Network(NamedTuple):
     layers : (n_layers, fields of a Layer) int64
     numbers : (n_layers,), each activation's setting
     chunk_rows : int
-    outputs, deltas : (chunk_rows · sum of all n_out and more,), the layers' outputs and the loss's derivatives by them
+    outputs, deltas : (chunk_rows · sum of all n_out and more,), the layers' outputs and the loss's derivatives by them,
+        times the scale that `evaluate` is given
     masks : the same size, bool
     products : Products
     turn : int, the address of `product.turn` where `train_network` is to turn the first layer's weights; the panel has

@@ -106,7 +106,7 @@ def _multiply(most_rows, n_vectors):
                 c_places.append(builder.gep(c_places[-1], [builder.select(exists, c_row, _index(0))]))
 
             # The rows of c lie apart: while the products add up, they come from wherever they are. To ask for a row's
-            # second line as well takes longer than to wait for it.
+            # other lines as well takes longer than to wait for them.
             for place in c_places:
                 prefetch_at(builder, place, Locality.FIRST_CACHE)
 
