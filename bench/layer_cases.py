@@ -25,7 +25,7 @@ def linear_forward(n_samples: int, n_in: int, n_out: int) -> Case:
     products = kernels.products(np.float32, n_samples, n_in, (n_out, n_out))
 
     def fastgd():
-        kernels.linear_forward(x, weight, False, bias, out, products)
+        kernels.linear_forward(x, weight, False, bias, out, products, False)
         return (out,)
 
     def numpy():

@@ -191,9 +191,10 @@ class Model:
         self.check_fits(dataset)
         out = np.empty((dataset.n_samples, self.out_features), self.dtype)
         network = self.network(dataset.n_samples)
-        for start, block in self._blocks(dataset):
+        for start, block in self._blocks(dataset, looks_at_X=not self.starts_linear):
             part = out[start : start + len(block.X)]
-            call_with_team(kernels.predict_network, network, self.parameters, block.X, part)
+            if not call_with_team(kernels.predict_network, network, self.parameters, block.X, part):
+                require_finite(block, functools.partial(_row_number, dataset, start))
         return out
 
     def loss(
@@ -210,8 +211,10 @@ class Model:
         network = self.network(dataset.n_samples)
         objective = kernels.objective(loss, self.dtype)
         loss_sum = np.zeros(1)
-        for _, block in self._blocks(dataset, loss):
-            call_with_team(kernels.evaluate_network, network, self.parameters, objective, *block[:3], loss_sum)
+        for start, block in self._blocks(dataset, loss, looks_at_X=not self.starts_linear):
+            rows = block[:3]
+            if not call_with_team(kernels.evaluate_network, network, self.parameters, objective, *rows, loss_sum):
+                require_finite(block, functools.partial(_row_number, dataset, start))
         return float(loss_sum[0]) / dataset.n_samples
 
     def loss_and_gradient(
@@ -274,16 +277,26 @@ class Model:
         for _ in self._checked(dataset, loss, self.dtype if self.standardize is None else dataset.dtype):
             pass
 
-    def _blocks(self, dataset: Dataset, loss: Loss | None = None) -> Iterator[tuple[int, Block]]:
-        """Every row once, as (first row, block), checked; as the first layer after Standardize takes them."""
-        return self._checked(dataset, loss, self.dtype, self.mean_and_scale)
+    def _blocks(
+        self, dataset: Dataset, loss: Loss | None = None, looks_at_X: bool = True
+    ) -> Iterator[tuple[int, Block]]:
+        """Every row once, as (first row, block), checked; as the first layer after Standardize takes them.
+
+        looks_at_X : whether all of X is looked at for numbers that are not finite
+        """
+        return self._checked(dataset, loss, self.dtype, self.mean_and_scale, looks_at_X)
 
     def _checked(
-        self, dataset: Dataset, loss: Loss | None, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None
+        self,
+        dataset: Dataset,
+        loss: Loss | None,
+        dtype: np.dtype,
+        mean_and_scale: MeanAndScale | None = None,
+        looks_at_X: bool = True,
     ) -> Iterator[tuple[int, Block]]:
         for start, block in blocks(dataset, dtype, mean_and_scale):
             row_of = functools.partial(_row_number, dataset, start)
-            require_finite(block, row_of)
+            require_finite(block if looks_at_X else block._replace(X=block.X[:0]), row_of)
             if loss is not None:
                 require_targets(loss, block.y, self.out_features, row_of)
             yield start, block

@@ -71,7 +71,7 @@ def standing_by(products: kernels.Products) -> Iterator[None]:
                 thread.join()
 
 
-def call_with_team(kernel: Callable[..., None], network: kernels.Network, *arguments: Any) -> None:
+def call_with_team(kernel: Callable[..., Any], network: kernels.Network, *arguments: Any) -> Any:
     """Call a kernel with a network and more, while the other threads of its team wait for work to take part in."""
     key = kernel, network.numbers.dtype
     if network.products.team.size and key not in _compiled:
@@ -79,4 +79,4 @@ def call_with_team(kernel: Callable[..., None], network: kernels.Network, *argum
         kernel.compile(tuple(map(kernel.typeof_pyval, (network, *arguments))))
         _compiled.add(key)
     with standing_by(network.products):
-        kernel(network, *arguments)
+        return kernel(network, *arguments)

@@ -28,18 +28,19 @@ def multiply_all(products, operands, n_products, c, bias, adds):
 
 
 @inlined_kernel
-def linear_forward(x, weight, is_turned, bias, out, products):
+def linear_forward(x, weight, is_turned, bias, out, products, asks):
     """out = x Wᵀ + b  (the article's o2).
 
     x : (n_samples, n_in)          weight : (n_out, n_in)
     is_turned : whether the weight's memory has it column by column; not where rows or outputs are few
     bias : (n_out,), or (0,) for a layer without bias
     out : (n_samples, n_out), overwritten          products : Products
+    asks : bool, whether x comes from memory, and more rows behind it
     """
     n_out, n_in = weight.shape
     a, b, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)
     if has_few(products, n_out):
-        call_at(products.multiply_rows, (a, n_in, b, shift, out))
+        call_at(products.multiply_rows, (a, n_in, b, shift, out, asks))
     else:
         b_place = (n_out, 1) if is_turned else (1, n_in)
         multiply_all(products, (a, (n_in, 1), b, b_place), n_in, out, shift, False)

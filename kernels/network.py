@@ -19,7 +19,8 @@ from .ahead import want
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative
 from .product import Products
-from .views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span
+from .vectors import has_finite_sum
+from .views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
 
 # So many numbers of the next chunk are asked for at most while this one is worked on.
 _MOST_WANTED = 1 << 15
@@ -73,16 +74,16 @@ class Network(NamedTuple):
 
 
 @inlined_kernel
-def forward(network, parameters, x, is_turned, update, first, begin):
-    """Run the layers from number `begin` on, on one chunk of rows; their outputs stand in network.outputs.
+def forward(network, parameters, x, is_turned, update, first, begin, end):
+    """Run the layers from number `begin` to before `end` on one chunk of rows; their outputs stand in network.outputs.
 
     x : (n_samples, n_in of the first layer), read-only, n_samples <= network.chunk_rows
     is_turned : whether the first layer's weights lie column by column
     update, first : int, the number of updates made and the chunk's first row in the batch, for random layers
-    begin : int, 0, or 1 where the first layer's output stands in the buffers
+    begin : int, 0, or 1 where the first layer's output stands in the buffers          end : int
     """
     n_samples = x.shape[0]
-    for k in range(begin, network.layers.shape[0]):
+    for k in range(begin, end):
         layer = record_at(Layer, network.layers, k)
         n_in, n_out = layer.n_in, layer.n_out
         layer_input = read_only_matrix(network.outputs, layer.input, n_samples, n_in) if k else x
@@ -90,7 +91,7 @@ def forward(network, parameters, x, is_turned, update, first, begin):
             weight = read_only_matrix(parameters, layer.weight, n_out, n_in)
             bias = read_only_span(parameters, layer.bias, layer.bias_end - layer.bias)
             out = matrix(network.outputs, layer.output, n_samples, n_out)
-            linear_forward(layer_input, weight, is_turned and k == 0, bias, out, network.products)
+            linear_forward(layer_input, weight, is_turned and k == 0, bias, out, network.products, k == 0)
         else:
             size, draw = n_samples * n_out, (network.seed, update, k, first * n_out)
             out, mask = span(network.outputs, layer.output, size), span(network.masks, layer.output, size)
@@ -171,7 +172,7 @@ def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale
     """
     n_samples = x.shape[0]
     rows = read_only_rows(x, 0, n_samples)
-    forward(network, parameters, rows, False, 0, 0, 0)
+    forward(network, parameters, rows, False, 0, 0, 0, network.layers.shape[0])
     evaluate(network, objective, read_only_rows(y, 0, n_samples), weights_of(sample_weight, 0, n_samples), scale)
     backward(network, parameters, rows, False, False, gradient, 0)
 
@@ -213,23 +214,22 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         n_updates = np.int64(progress[1])
         if rule.observe != 0:
             call_at(rule.observe, (vectors, x, weights))
-        forward(network, parameters, x, is_turned, n_updates, done, 0)
+        forward(network, parameters, x, is_turned, n_updates, done, 0, network.layers.shape[0])
         t = n_updates + 1
         rate = rates[min(t - np.int64(n_before), rates.size) - 1]
-        # All of backward is linear in the loss's derivatives. Where these are times -rate, the gradient of a whole
-        # batch is its update, and may go from the registers into the parameters.
-        is_direct = rule.is_direct and end - row == batch_rows
-        scale = (-rate if is_direct else 1.0) / batch_rows
+        # All of backward is linear in the loss's derivatives. Where these are times -rate, the gradient is the update,
+        # and goes from the registers into the parameters. Batches are of one chunk then.
+        scale = (-rate if rule.is_direct else 1.0) / batch_rows
         evaluate(network, objective, read_only_rows(y, row, end), weights, number(scale))
         progress[0] += objective.sums[0]
         progress[2] += objective.sums[1]
-        target, adds = parameters if is_direct else vectors.gradient, is_direct or done > 0
-        if objective.sums[1] > 0 or not is_direct:
+        target, adds = parameters if rule.is_direct else vectors.gradient, rule.is_direct or done > 0
+        if objective.sums[1] > 0 or not rule.is_direct:
             backward(network, parameters, x, is_turned, adds, target, 0)
         if done + end - row == batch_rows:
             if progress[2] > 0:
                 progress[1] = t
-                if not is_direct:
+                if not rule.is_direct:
                     call_at(rule.apply_gradient, (vectors, rule.step, number(rate), t))
             progress[2] = 0
         row = end
@@ -237,33 +237,58 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         call_at(network.turn, (first_weight, n_out, network.products.panel))
 
 
+@inlined_kernel
+def forward_at(network, parameters, X, row):
+    """Run the forward pass on the chunk that begins at a row. Return its end, and whether the first layer is finite.
+
+    A Linear's outputs all depend on all of a row: where they are finite, so are the rows, and need not be looked at.
+    """
+    end = min(row + network.chunk_rows, X.shape[0])
+    want_rows(network, X, end, min(end + network.chunk_rows, X.shape[0]))
+    x = read_only_rows(X, row, end)
+    forward(network, parameters, x, False, 0, 0, 0, 1)
+    first = record_at(Layer, network.layers, 0)
+    is_finite = has_finite_sum(read_only_span(network.outputs, first.output, (end - row) * first.n_out))
+    forward(network, parameters, x, False, 0, 0, 1, network.layers.shape[0])
+    return end, is_finite
+
+
 @kernel
 def evaluate_network(network, parameters, objective, X, y, sample_weight, loss_sum):
     """Run the forward pass and the loss on any number of rows.
+
+    Return whether the first layer's outputs have a finite sum; X is finite then, where that layer is a Linear.
 
     network : Network          parameters : (size,)          objective : Objective
     X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
     loss_sum : (1,) float64, each chunk's sum of losses is added to it
     """
-    for row in range(0, X.shape[0], network.chunk_rows):
-        end = min(row + network.chunk_rows, X.shape[0])
-        forward(network, parameters, read_only_rows(X, row, end), False, 0, 0, 0)
+    row, is_finite = 0, True
+    while row < X.shape[0]:
+        end, is_chunk_finite = forward_at(network, parameters, X, row)
+        is_finite = is_finite and is_chunk_finite
         weights = weights_of(sample_weight, row, end)
         evaluate(network, objective, read_only_rows(y, row, end), weights, parameters.dtype.type(0))
         loss_sum[0] += objective.sums[0]
+        row = end
+    return is_finite
 
 
 @kernel
 def predict_network(network, parameters, X, out):
     """Run the forward pass on any number of rows.
 
+    Return as `evaluate_network` does.
+
     network : Network          parameters : (size,)
     X : (n_samples, n_in)          out : (n_samples, n_out), overwritten
     """
-    begin = last_layer(network).output
-    for row in range(0, X.shape[0], network.chunk_rows):
-        end = min(row + network.chunk_rows, X.shape[0])
-        forward(network, parameters, read_only_rows(X, row, end), False, 0, 0, 0)
-        for i in range(end - row):
-            for j in range(out.shape[1]):
-                out[row + i, j] = network.outputs[begin + i * out.shape[1] + j]
+    begin, n_out = last_layer(network).output, out.shape[1]
+    row, is_finite = 0, True
+    while row < X.shape[0]:
+        end, is_chunk_finite = forward_at(network, parameters, X, row)
+        is_finite = is_finite and is_chunk_finite
+        size = (end - row) * n_out
+        copy(read_only_span(network.outputs, begin, size), span(vector(out), row * n_out, size))
+        row = end
+    return is_finite

@@ -191,7 +191,7 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
             if r < n_rows:
                 complete_outputs(first, width, r, lacks if r else none, n_out, out_of_first)
                 x, weights = read_only_rows(X, row, row + 1), weights_of(sample_weight, row, row + 1)
-                forward(network, parameters, x, False, int(progress[1]), 0, 1)
+                forward(network, parameters, x, False, int(progress[1]), 0, 1, network.layers.shape[0])
                 # All of backward is linear in the loss's derivatives: times -rate, they end in the update.
                 scale = number(-rates[min(n_made, rates.size - 1)])
                 evaluate(network, objective, read_only_rows(y, row, row + 1), weights, scale)

@@ -15,7 +15,7 @@ from numba import types
 from ._jit import inlined_kernel
 from .addressed import addressed_kernel, call_at, matrix_of, read_only_vector_of, vector_of
 from .ahead import ask_for_some
-from .lanes import MOST_LANES, everywhere, lane_count, load, store, total
+from .lanes import MOST_LANES, elements_in, everywhere, lane_count, load, prefetch, prefetch_for_later, store, total
 from .memory import aligned_empty
 from .team import (
     MULTIPLY,
@@ -53,6 +53,10 @@ _BLOCKS_PER_WORKER = 4
 
 # Copying a panel for fewer rows takes more than a few percent of their products' time.
 _FEWEST_BLOCK_ROWS = 32
+
+
+# How many bytes behind what is loaded rows are asked for, in the first-level cache and in the second.
+_SOON_BYTES, _LATER_BYTES = 1 << 12, 1 << 15
 
 
 class Products(NamedTuple):
@@ -143,7 +147,7 @@ def _block_job_types(number):
 
 def _multiply_rows_types(number):
     given = read_only_vector_of(number)
-    return given, types.int64, given, given, matrix_of(number)
+    return given, types.int64, given, given, matrix_of(number), types.boolean
 
 
 def _add_outer_types(number):
@@ -297,40 +301,83 @@ def share_product(a, a_strides, b, b_strides, n_products, c, bias, adds, panel, 
     work_together(team, team[MULTIPLY_BLOCK], n_down * n_across, panel)
 
 
+@inlined_kernel
+def ask_for_line(x, place):
+    """Ask the memory for two lines behind a place, near and far: for a loop that loads them soon."""
+    prefetch(x, place + elements_in(x, _SOON_BYTES))
+    prefetch_for_later(x, place + elements_in(x, _LATER_BYTES))
+
+
+@inlined_kernel
+def multiply_by_one_row(a, n_products, b, bias, flat, asks):
+    """`multiply_rows` for a b of one row: four sums for each row of a, so that rows are read one after the other."""
+    zero = flat.dtype.type(0)
+    count = lane_count(zero)
+    shift = load(bias, 0, bias.size, zero)
+    n_full = n_products // (4 * count) * (4 * count)
+    for i in range(flat.size):
+        place = i * n_products
+        s0, s1, s2, s3 = shift, everywhere(zero), everywhere(zero), everywhere(zero)
+        for k0 in range(0, n_full, 4 * count):
+            k1, k2, k3 = k0 + count, k0 + 2 * count, k0 + 3 * count
+            if asks:
+                ask_for_line(a, place + k0)
+                ask_for_line(a, place + k1)
+                ask_for_line(a, place + k2)
+                ask_for_line(a, place + k3)
+            s0 += load(a, place + k0, count, zero) * load(b, k0, count, zero)
+            s1 += load(a, place + k1, count, zero) * load(b, k1, count, zero)
+            s2 += load(a, place + k2, count, zero) * load(b, k2, count, zero)
+            s3 += load(a, place + k3, count, zero) * load(b, k3, count, zero)
+        for k in range(n_full, n_products, count):
+            if asks:
+                ask_for_line(a, place + k)
+            s0 += load(a, place + k, n_products - k, zero) * load(b, k, n_products - k, zero)
+        flat[i] = total((s0 + s1) + (s2 + s3))
+
+
 @addressed_kernel(_multiply_rows_types)
-def multiply_rows(a, n_products, b, bias, c):
+def multiply_rows(a, n_products, b, bias, c, asks):
     """c = a bᵀ + bias, row by row of both: for few rows of either.
 
     a : (m · n_products,), rows of a matrix          n_products : int          b : (n · n_products,), as a
     bias : (n,), or (0,)          c : (m, n), overwritten
+    asks : bool, whether a comes from memory: what lies behind its rows is asked for
     """
     zero = c.dtype.type(0)
     count = lane_count(zero)
     m, n = c.shape
     flat = vector(c)
-    # Four rows at a time of the matrix that has more, and each of the other's.
-    if n < m:
-        ones, fours, n_ones, n_fours, step, stride, shift, shifts = b, a, n, m, 1, n, 1, 0
-    else:
-        ones, fours, n_ones, n_fours, step, stride, shift, shifts = a, b, m, n, n, 1, 0, 1
+    if n == 1:
+        multiply_by_one_row(a, n_products, b, bias, flat, asks)
+        return
     has_bias = min(bias.size, 1)
-    for j in range(0, n_fours, 4):
-        # Where the rows do not fill the four, the last one is repeated, and its result written again.
-        j1, j2, j3 = min(j + 1, n_fours - 1), min(j + 2, n_fours - 1), min(j + 3, n_fours - 1)
-        p0, p1, p2, p3 = j * n_products, j1 * n_products, j2 * n_products, j3 * n_products
-        for i in range(n_ones):
+    # The matrix that has more rows is read once.
+    n_fours = (n + 3) // 4
+    is_tall = n < m
+    n_outer, n_inner = (m, n_fours) if is_tall else (n_fours, m)
+    for outer in range(n_outer):
+        for inner in range(n_inner):
+            i, j0 = (outer, 4 * inner) if is_tall else (inner, 4 * outer)
+            # Where the rows do not fill the four, the last one is repeated, and its result written again.
+            j1, j2, j3 = min(j0 + 1, n - 1), min(j0 + 2, n - 1), min(j0 + 3, n - 1)
+            p0, p1, p2, p3 = j0 * n_products, j1 * n_products, j2 * n_products, j3 * n_products
+            place = i * n_products
             s0 = s1 = s2 = s3 = everywhere(zero)
             for k in range(0, n_products, count):
+                if asks:
+                    ask_for_line(a, place + k)
                 rest = n_products - k
-                x = load(ones, i * n_products + k, rest, zero)
-                s0 += x * load(fours, p0 + k, rest, zero)
-                s1 += x * load(fours, p1 + k, rest, zero)
-                s2 += x * load(fours, p2 + k, rest, zero)
-                s3 += x * load(fours, p3 + k, rest, zero)
-            flat[i * step + j * stride] = total(s0 + load(bias, i * shift + j * shifts, has_bias, zero))
-            flat[i * step + j1 * stride] = total(s1 + load(bias, i * shift + j1 * shifts, has_bias, zero))
-            flat[i * step + j2 * stride] = total(s2 + load(bias, i * shift + j2 * shifts, has_bias, zero))
-            flat[i * step + j3 * stride] = total(s3 + load(bias, i * shift + j3 * shifts, has_bias, zero))
+                x = load(a, place + k, rest, zero)
+                s0 += x * load(b, p0 + k, rest, zero)
+                s1 += x * load(b, p1 + k, rest, zero)
+                s2 += x * load(b, p2 + k, rest, zero)
+                s3 += x * load(b, p3 + k, rest, zero)
+            place = i * n
+            flat[place + j0] = total(s0 + load(bias, j0, has_bias, zero))
+            flat[place + j1] = total(s1 + load(bias, j1, has_bias, zero))
+            flat[place + j2] = total(s2 + load(bias, j2, has_bias, zero))
+            flat[place + j3] = total(s3 + load(bias, j3, has_bias, zero))
 
 
 def _multiply_few_types(number):

@@ -137,7 +137,7 @@ def halve_where_masked(address, out, mask, d):
 
 @numba.njit
 def multiply_rows_of_three(address, a, b, bias, c):
-    call_at(address, (a, 3, b, bias, c))
+    call_at(address, (a, 3, b, bias, c, False))
 
 
 def test_a_constant_counts_as_a_number():

@@ -409,6 +409,39 @@ def test_first_of_several_bad_rows_is_named():
             call()
 
 
+FIRST_LAYERS = {
+    "a neuron with a ReLU": [gd.Linear(5, 1, init=np.ones((1, 5))), gd.ReLU()],
+    "weights of zero": [gd.Linear(5, 1, init="zeros")],
+    "few outputs": [gd.Linear(5, 3, init="zeros"), gd.ReLU(), gd.Linear(3, 1)],
+    "a hidden layer": [gd.Linear(5, 9), gd.ReLU(), gd.Linear(9, 1)],
+    "a ReLU": [gd.ReLU(), gd.Linear(5, 1)],
+    "a Dropout": [gd.Dropout(0.5), gd.ReLU(), gd.Linear(5, 1)],
+}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("first", FIRST_LAYERS)
+def test_no_layer_hides_a_bad_row_from_predictions(first, value):
+    """Rows are not looked at before a Linear, but what it makes of them; a ReLU makes a zero of minus infinity."""
+    model = gd.Model(FIRST_LAYERS[first], dtype="float32")
+    for row in (3, model.chunk_rows - 1, model.chunk_rows, 2 * model.chunk_rows + 5):
+        rows = np.ones((2 * model.chunk_rows + 9, 5), np.float32)
+        rows[row, 4] = value
+        for call in (lambda X=rows: model.predict(X), lambda X=rows: model.loss(X, np.zeros(len(X)))):
+            with pytest.raises(ValueError, match=f"X holds {value} .* in row {row}, column 4"):
+                call()
+
+
+def test_predictions_of_finite_rows_may_overflow():
+    rows = np.full((100, 2), 3e38, np.float32)
+    model = gd.Model([gd.Linear(2, 1, init=[[1, 0]])], dtype="float32")
+    np.testing.assert_array_equal(model.predict(rows), rows[:, :1])
+    model.parameters = 3e38
+    assert np.isinf(model.predict(rows)).all()
+    model.parameters = np.nan
+    assert np.isnan(model.predict(rows)).all()
+
+
 def test_bad_row_of_a_later_block_is_named(monkeypatch):
     monkeypatch.setattr(dataset, "_BLOCK_BYTES", 400)
     model = model_of("neuron")

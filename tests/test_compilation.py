@@ -237,7 +237,7 @@ vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(10), 
 adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
 CALLS = {
     kernels.multiply: (f, (8, 1), f, (8, 1), 8, h, f[:8], False, panel, (0, 8, 0, 8), kernels.ALONE, 0),
-    kernels.multiply_rows: (f, 8, f, f[:8], h),
+    kernels.multiply_rows: (f, 8, f, f[:8], h, False),
     kernels.multiply_few: (f, (8, 1), f, 8, True, h),
     kernels.add_outer: (f[:8], f[:8], True, h),
     kernels.relu_forward: (g, 0, (0, 0, 0, 0), mask),

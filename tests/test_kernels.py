@@ -58,12 +58,12 @@ def test_linear_forward(dtype, n_samples, n_missing, n_in, n_out, n_fewest, has_
     x, weight, bias = arrays(seed, dtype, (n_samples, n_in), (n_out, n_in), n_out if has_bias else 0)
     out = unset((n_samples, n_out), dtype)
     made = products(dtype, n_samples + n_missing, n_in, (min(n_out, n_fewest), n_out))
-    kernels.linear_forward(x, weight, False, bias, out, made)
+    kernels.linear_forward(x, weight, False, bias, out, made, True)
     exact = x.astype(np.float64) @ weight.T.astype(np.float64) + (bias if has_bias else 0)
     np.testing.assert_allclose(out, exact, rtol=0, atol=rounding(dtype, n_in + 1) * 4)
     if min(n_samples + n_missing, n_out) >= FEW:
         again = unset((n_samples, n_out), dtype)
-        kernels.linear_forward(x, turned(weight), True, bias, again, made)
+        kernels.linear_forward(x, turned(weight), True, bias, again, made, False)
         np.testing.assert_array_equal(again, out)
 
 
@@ -227,7 +227,7 @@ def test_kernels_run_side_by_side():
     def run(task):
         out = np.empty((50, 10))
         x, weight, bias = task
-        kernels.linear_forward(x, weight, False, bias, out, products(np.float64, 50, 20))
+        kernels.linear_forward(x, weight, False, bias, out, products(np.float64, 50, 20), False)
         return out
 
     with ThreadPoolExecutor(8) as pool:

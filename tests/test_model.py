@@ -73,6 +73,16 @@ def test_predict_many_rows():
     assert whole.shape == (len(X), 2)
 
 
+@pytest.mark.parametrize("n_outputs", [1, 2, 3, 5])
+@pytest.mark.parametrize("n_features", [1, 16, 63, 64, 65, 200])
+def test_few_outputs_are_the_same_bits_for_any_number_of_rows(n_features, n_outputs, dtype, rng):
+    model = gd.Model([gd.Linear(n_features, n_outputs)], dtype=dtype)
+    X = rng.standard_normal((40, n_features))
+    whole = model.predict(X)
+    for n in (1, 2, 4, 6, 39):
+        np.testing.assert_array_equal(model.predict(X[:n]), whole[:n])
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_save_and_load(name, dtype, tmp_path):
     model = model_of(name, dtype)

@@ -195,7 +195,7 @@ for dtype in (np.float32, np.float64):
                         rest = bias, adds, panel, (0, m, 0, n), kernels.ALONE, 0
                         kernels.multiply(a, a_strides, b, b_strides, 5, c, *rest)
                         np.testing.assert_array_equal(c, 6 + adds)
-            kernels.multiply_rows(a, 5, b, bias, c)
+            kernels.multiply_rows(a, 5, b, bias, c, True)
             np.testing.assert_array_equal(c, 6)
             for adds in (False, True):
                 c[:] = 1
@@ -216,11 +216,11 @@ def test_products_touch_nothing_beyond_their_operands():
     run_with_protected_memory(AT_THE_END)
 
 
-@given(DTYPES, st.integers(1, 9), st.integers(1, 70), st.integers(1, 9), st.booleans(), SEEDS)
-def test_multiply_rows(dtype, m, n_products, n, has_bias, seed):
+@given(DTYPES, st.integers(1, 9), st.integers(1, 140), st.integers(1, 9), st.booleans(), st.booleans(), SEEDS)
+def test_multiply_rows(dtype, m, n_products, n, has_bias, asks, seed):
     a, b, bias = normal(seed, dtype, (m, n_products), (n, n_products), n if has_bias else 0)
     c = guarded(np.full((m, n), np.nan, dtype), SENTINEL).reshape(m, n)
-    kernels.multiply_rows(guarded(a), n_products, guarded(b), guarded(bias), c)
+    kernels.multiply_rows(guarded(a), n_products, guarded(b), guarded(bias), c, asks)
     exact = a.astype(float) @ b.T.astype(float) + (bias if has_bias else 0)
     np.testing.assert_allclose(c, exact, rtol=0, atol=4 * rounding(dtype, n_products))
     assert_untouched_around(c)
