@@ -14,7 +14,7 @@ from fastgd.kernels.memory import aligned_empty
 from fastgd.kernels.network import Layer
 from fastgd.kernels.neuron_by_fours import ROWS_AT_ONCE
 from fastgd.kernels.normalized import NormalizedSGD
-from fastgd.kernels.product import FEW
+from fastgd.kernels.small_product import FEW
 from fastgd.kernels.update import PlainSGD
 from fastgd.layers import ReLU
 from fastgd.losses import Loss

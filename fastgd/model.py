@@ -14,7 +14,7 @@ from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.dataset import Block, Dataset, MeanAndScale, blocks, require_finite
 from fastgd.kernels.memory import aligned_empty, whole_lines
 from fastgd.kernels.network import Layer as NetworkLayer
-from fastgd.kernels.product import FEW
+from fastgd.kernels.small_product import FEW
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
 from fastgd.losses import Loss, as_loss, n_targets, require_targets
 from fastgd.threads import call_with_team, most_threads

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastgd import kernels
-from fastgd.kernels.product import FAR_APART, FEW
+from fastgd.kernels.product import FAR_APART
+from fastgd.kernels.small_product import FEW
 from fastgd.layers import Linear, ReLU
 from fastgd.model import Model
 from fastgd.synthetic import SyntheticDataset

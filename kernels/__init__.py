@@ -43,20 +43,11 @@ from .neuron_by_fours import train_neuron_by_fours
 from .normalized import observe_features
 from .online_network import train_network_online
 from .order import InOrder, Shuffled
-from .product import (
-    Products,
-    add_outer,
-    multiply,
-    multiply_few,
-    multiply_rows,
-    products,
-    share_product,
-    transpose,
-    turn,
-)
+from .product import Products, multiply, products, share_product, transpose, turn
 from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
 from .rule import UpdateRule, update_rule
 from .shuffle import Layout, lay_out_chunks, shuffle_windows
+from .small_product import add_outer, multiply_few, multiply_rows
 from .synthetic import synthetic_rows
 from .team import ALONE, assist, begin_season
 from .update import UPDATES

@@ -5,7 +5,8 @@ See `fastgd.kernels` for the conventions.
 
 from ._jit import inlined_kernel
 from .addressed import call_at
-from .product import FAR_APART, FEW
+from .product import FAR_APART
+from .small_product import FEW
 from .views import address, matrix, read_only_span, read_only_vector
 
 

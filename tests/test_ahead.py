@@ -9,7 +9,7 @@ from fastgd import kernels
 from fastgd.kernels.ahead import _LINES_AT_ONCE, ask_for_some, want
 from fastgd.kernels.memory import LINE_BYTES
 from fastgd.kernels.network import _MOST_WANTED, want_rows
-from fastgd.kernels.product import FEW
+from fastgd.kernels.small_product import FEW
 
 
 @numba.njit

@@ -142,7 +142,7 @@ def test_an_edited_kernel_file_is_noticed_by_every_kernel_that_uses_it(tmp_path)
     """Numba's own stamp is of the caller's file alone."""
     edits = {
         "loss.py": ("* error, error", "* error, error + error"),
-        "product.py": ("everywhere(element(a, i))", "everywhere(2 * element(a, i))"),
+        "small_product.py": ("everywhere(element(a, i))", "everywhere(2 * element(a, i))"),
         "linear.py": ("a, n_samples, adds, matrix(d_bias", "a, n_samples - 1, adds, matrix(d_bias"),
         "activation.py": ("else x[i]", "else x[i] + x[i]"),
     }

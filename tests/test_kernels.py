@@ -16,7 +16,7 @@ from fastgd.dataset import read_only
 from fastgd.kernels import activation, update
 from fastgd.kernels.addressed import numbers_of
 from fastgd.kernels.loss import HalfSquaredError
-from fastgd.kernels.product import FEW
+from fastgd.kernels.small_product import FEW
 from fastgd.kernels.update import UPDATES, PlainSGD
 
 DTYPES = st.sampled_from([np.float32, np.float64])

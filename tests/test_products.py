@@ -12,7 +12,8 @@ from protected import run_with_protected_memory
 
 from fastgd import kernels
 from fastgd.kernels.lanes import MOST_LANES
-from fastgd.kernels.product import FAR_APART, FEW, PANEL_ROWS, panel_size
+from fastgd.kernels.product import FAR_APART, PANEL_ROWS, panel_size
+from fastgd.kernels.small_product import FEW
 from fastgd.kernels.team import WORTH_SHARING
 from fastgd.threads import standing_by
 

@@ -11,8 +11,8 @@ import fastgd as gd
 from fastgd import kernels, model, threads
 from fastgd.kernels import product
 from fastgd.kernels.normalized import NormalizedSGD
-from fastgd.kernels.product import FEW
 from fastgd.kernels.shared_update import PART
+from fastgd.kernels.small_product import FEW
 from fastgd.kernels.team import _N_UNITS, N_WORKERS, WORTH_SHARING, team_memory
 from fastgd.kernels.update import UPDATES, PlainSGD
 from fastgd.threads import standing_by

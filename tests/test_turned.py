@@ -5,7 +5,7 @@ import pytest
 
 import fastgd as gd
 from fastgd import loops
-from fastgd.kernels.product import FEW
+from fastgd.kernels.small_product import FEW
 
 STACKS = {
     "one layer": lambda n_in: [gd.Linear(n_in, 7)],
