@@ -138,22 +138,29 @@ def test_a_second_process_loads_what_the_first_compiled(tmp_path):
     assert first.splitlines()[-1] == second.splitlines()[-1]
 
 
-def test_an_edited_kernel_file_is_noticed_by_every_kernel_that_uses_it(tmp_path):
+EDITS = {
+    "loss.py": ("* error, error", "* error, error + error"),
+    "small_product.py": ("everywhere(element(a, i))", "everywhere(2 * element(a, i))"),
+    "linear.py": ("a, n_samples, adds, matrix(d_bias", "a, n_samples - 1, adds, matrix(d_bias"),
+    "activation.py": ("else x[i]", "else x[i] + x[i]"),
+}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [("loss.py", "small_product.py"), pytest.param(("linear.py", "activation.py"), marks=pytest.mark.slow)],
+    ids=" and ".join,
+)
+def test_an_edited_kernel_file_is_noticed_by_every_kernel_that_uses_it(tmp_path, files):
     """Numba's own stamp is of the caller's file alone."""
-    edits = {
-        "loss.py": ("* error, error", "* error, error + error"),
-        "small_product.py": ("everywhere(element(a, i))", "everywhere(2 * element(a, i))"),
-        "linear.py": ("a, n_samples, adds, matrix(d_bias", "a, n_samples - 1, adds, matrix(d_bias"),
-        "activation.py": ("else x[i]", "else x[i] + x[i]"),
-    }
     environment = copy_of_the_package(tmp_path) | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     results = [program("float64", **environment).stdout.split()]
     assert program("float64", **environment).stdout.split() == results[0]
-    for helper, edit in edits.items():
-        path = tmp_path / "kernels" / helper
+    for helper in files:
+        path, (old, new) = tmp_path / "kernels" / helper, EDITS[helper]
         source = path.read_text()
-        assert edit[0] in source
-        path.write_text(source.replace(*edit))
+        assert old in source
+        path.write_text(source.replace(old, new))
         results.append(program("float64", **environment).stdout.split())
         assert results[-1][1] != results[-2][1], helper
 
