@@ -282,7 +282,7 @@ class Model:
     ) -> Iterator[tuple[int, Block]]:
         """Every row once, as (first row, block), checked; as the first layer after Standardize takes them.
 
-        looks_at_X : whether all of X is looked at for numbers that are not finite
+        looks_at_X : whether X is checked too; if not, the kernels tell from what a Linear first makes of it
         """
         return self._checked(dataset, loss, self.dtype, self.mean_and_scale, looks_at_X)
 
@@ -296,9 +296,14 @@ class Model:
     ) -> Iterator[tuple[int, Block]]:
         for start, block in blocks(dataset, dtype, mean_and_scale):
             row_of = functools.partial(_row_number, dataset, start)
-            require_finite(block if looks_at_X else block._replace(X=block.X[:0]), row_of)
-            if loss is not None:
-                require_targets(loss, block.y, self.out_features, row_of)
+            try:
+                require_finite(block if looks_at_X else block._replace(X=block.X[:0]), row_of)
+                if loss is not None:
+                    require_targets(loss, block.y, self.out_features, row_of)
+            except ValueError:
+                # A bad X is named before a bad y, looked at beforehand or not.
+                require_finite(block, row_of)
+                raise
             yield start, block
 
     @property

@@ -36,7 +36,8 @@ def linear_forward(x, weight, is_turned, bias, out, products, asks):
     is_turned : whether the weight's memory has it column by column; not where rows or outputs are few
     bias : (n_out,), or (0,) for a layer without bias
     out : (n_samples, n_out), overwritten          products : Products
-    asks : bool, whether x comes from memory, and more rows behind it
+    asks : bool, whether x comes from memory, and more rows behind it: where products go row by row, they ask for these,
+        others for what `products` wants
     """
     n_out, n_in = weight.shape
     a, b, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)

@@ -16,10 +16,10 @@ import numpy as np
 from ._jit import inlined_kernel, kernel
 from .addressed import call_at, record_at
 from .ahead import want
+from .lanes import everywhere, lane_count, load, total
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative
 from .product import Products
-from .vectors import has_finite_sum
 from .views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
 
 # So many numbers of the next chunk are asked for at most while this one is worked on.
@@ -104,8 +104,8 @@ def forward(network, parameters, x, is_turned, update, first, begin, end):
 def backward(network, parameters, x, is_turned, adds, gradient, begin):
     """Run the layers in reverse on the chunk that `forward` has just seen: gradient = ∂loss/∂w, or += if it adds.
 
-    The derivative by the last layer's output must stand in network.deltas. `gradient` may be the parameters: a layer's
-    are changed after all that depends on them.
+    The derivative by the last layer's output must stand in network.deltas; what that is multiplied by, the gradient is.
+    `gradient` may be the parameters: a layer's are changed after all that depends on them.
 
     x, is_turned : as given to `forward`          adds : bool
     gradient : like parameters, modified in place, not read unless it adds
@@ -189,7 +189,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
     """Train on consecutive rows of an epoch, one update after each batch; a batch of weight zero counts for nothing.
 
     network : Network          vectors : Vectors, modified in place
-    objective : Objective          rule : UpdateRule
+    objective : Objective          rule : UpdateRule; if direct, no batch is larger than a chunk
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
     batch : (size of a batch, position of X[0] in the epoch, rows of the epoch); X ends at the end of a chunk
@@ -218,7 +218,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         t = n_updates + 1
         rate = rates[min(t - np.int64(n_before), rates.size) - 1]
         # All of backward is linear in the loss's derivatives. Where these are times -rate, the gradient is the update,
-        # and goes from the registers into the parameters. Batches are of one chunk then.
+        # and goes from the registers into the parameters.
         scale = (-rate if rule.is_direct else 1.0) / batch_rows
         evaluate(network, objective, read_only_rows(y, row, end), weights, number(scale))
         progress[0] += objective.sums[0]
@@ -238,18 +238,34 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
 
 
 @inlined_kernel
-def forward_at(network, parameters, X, row):
-    """Run the forward pass on the chunk that begins at a row. Return its end, and whether the first layer is finite.
+def has_finite_sum(x):
+    """Whether Σ x_i is finite, as it is not where any x_i is NaN or infinite."""
+    zero = x.dtype.type(0)
+    count = lane_count(zero)
+    s0 = s1 = everywhere(zero)
+    for i in range(0, x.size, 2 * count):
+        s0 += load(x, i, x.size - i, zero)
+        s1 += load(x, i + count, x.size - i - count, zero)
+    return np.isfinite(total(s0 + s1))
 
-    A Linear's outputs all depend on all of a row: where they are finite, so are the rows, and need not be looked at.
+
+@inlined_kernel
+def forward_at(network, parameters, X, row):
+    """Run the forward pass on the chunk that begins at a row. Return its end, and what the first layer tells of it.
+
+    That is whether a Linear's outputs have a finite sum; True of an activation. Each of them depends on all of a row:
+    where they are finite, so are the rows, and need not be looked at.
     """
     end = min(row + network.chunk_rows, X.shape[0])
     want_rows(network, X, end, min(end + network.chunk_rows, X.shape[0]))
     x = read_only_rows(X, row, end)
-    forward(network, parameters, x, False, 0, 0, 0, 1)
-    first = record_at(Layer, network.layers, 0)
-    is_finite = has_finite_sum(read_only_span(network.outputs, first.output, (end - row) * first.n_out))
-    forward(network, parameters, x, False, 0, 0, 1, network.layers.shape[0])
+    is_finite = True
+    # A loop, as the compiler takes its time for each place that a forward pass stands in.
+    for begin in range(2):
+        forward(network, parameters, x, False, 0, 0, begin, network.layers.shape[0] if begin else 1)
+        first = record_at(Layer, network.layers, 0)
+        if begin == 0 and first.forward == 0:
+            is_finite = has_finite_sum(read_only_span(network.outputs, first.output, (end - row) * first.n_out))
     return end, is_finite
 
 
@@ -257,7 +273,7 @@ def forward_at(network, parameters, X, row):
 def evaluate_network(network, parameters, objective, X, y, sample_weight, loss_sum):
     """Run the forward pass and the loss on any number of rows.
 
-    Return whether the first layer's outputs have a finite sum; X is finite then, where that layer is a Linear.
+    Return whether the outputs of a first layer that is a Linear have a finite sum, and X is finite then; else True.
 
     network : Network          parameters : (size,)          objective : Objective
     X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)

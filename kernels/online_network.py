@@ -3,7 +3,8 @@
 With one row, the first layer's weights are most of what is loaded and stored. They are kept column by column for the
 time of a call, so that the units lie side by side in the lanes, each with its sum. One pass over them makes the steps
 of two rows and multiplies the two rows to come, so that they are loaded and stored once for two rows. The second row is
-then multiplied with weights that lack the first row's step, W + δ xᵀ: its outputs are made exact by + δ (x · x_second).
+then multiplied with weights that lack the first row's step, δ xᵀ with a δ of -rate times the derivative of the loss:
+its outputs are made exact by + δ (x · x_second).
 """
 
 from typing import NamedTuple

@@ -216,7 +216,7 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block
         adds_here = adds or k > 0
         j = first_column
         while j < end_column:
-            # What a wide tile would have to leave a whole register of empty goes by narrow ones.
+            # Columns that would leave one of a wide tile's registers empty go by narrow tiles.
             is_wide = end_column - j > (TILE_VECTORS - 1) * count
             width = TILE_VECTORS * count if is_wide else count
             n_columns = min(width, end_column - j)
@@ -278,7 +278,7 @@ def share_product(a, a_strides, b, b_strides, n_products, c, bias, adds, panel, 
     n_columns = rounded_up((n + n_blocks - 1) // n_blocks, width)
     n_across = (n + n_columns - 1) // n_columns
     n_down = max((n_blocks + n_across - 1) // n_across, 1)
-    n_rows = rounded_up(max((m + n_down - 1) // n_down, _FEWEST_BLOCK_ROWS), TILE_ROWS)
+    n_rows = rounded_up(max((m + n_down - 1) // n_down, _FEWEST_BLOCK_ROWS), max(TILE_ROWS, NARROW_TILE_ROWS))
     n_down = (m + n_rows - 1) // n_rows
     size = n_rows, n_columns
     put_job(team, (a, a_strides, b, b_strides, n_products, c, bias, adds, size))

@@ -81,9 +81,10 @@ def multiply_rows(a, n_products, b, bias, c, asks):
             j1, j2, j3 = min(j0 + 1, n - 1), min(j0 + 2, n - 1), min(j0 + 3, n - 1)
             p0, p1, p2, p3 = j0 * n_products, j1 * n_products, j2 * n_products, j3 * n_products
             place = i * n_products
+            is_first = (inner if is_tall else outer) == 0
             s0 = s1 = s2 = s3 = everywhere(zero)
             for k in range(0, n_products, count):
-                if asks:
+                if asks and is_first:
                     ask_for_line(a, place + k)
                 rest = n_products - k
                 x = load(a, place + k, rest, zero)

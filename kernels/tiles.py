@@ -32,12 +32,15 @@ def _index(number):
 # registers for what they need; with more registers, sixteen take fewer loads each. Sums that do not fit into registers
 # take half as long again.
 TILE_ROWS, TILE_VECTORS = (4, 4) if register_count() >= 32 else (6, 2)
+# One register across, eight sums keep two multipliers busy that take four cycles; with fewer registers, eight rows took
+# as long as six.
 NARROW_TILE_ROWS = 8 if register_count() >= 32 else 6
 
 
 def _sums_of_products(builder, vector, shape, a, panel, n_products):
     """LLVM code for Σ_k of a tile, by rows and vectors; what follows it goes behind the loop.
 
+    shape : rows, and registers across
     a : its address, the places of the tile's rows from there, and the step from product to product
     panel : its address, and the step from row to row
     """

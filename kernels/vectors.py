@@ -7,7 +7,6 @@ from numba import types
 
 from ._jit import inlined_kernel
 from .addressed import matrix_of, vector_of
-from .lanes import everywhere, lane_count, load, total
 from .views import span
 
 
@@ -43,18 +42,6 @@ def part_of(vector, part):
     """The elements from the first to the end of a part, (first, end), as a vector of their own."""
     # Loops that begin at zero are what the compiler knows to turn into vector code.
     return span(vector, part[0], part[1] - part[0])
-
-
-@inlined_kernel
-def has_finite_sum(x):
-    """Whether Σ x_i is finite, as it is not where any x_i is NaN or infinite."""
-    zero = x.dtype.type(0)
-    count = lane_count(zero)
-    s0 = s1 = everywhere(zero)
-    for i in range(0, x.size, 2 * count):
-        s0 += load(x, i, x.size - i, zero)
-        s1 += load(x, i + count, x.size - i - count, zero)
-    return np.isfinite(total(s0 + s1))
 
 
 def update_types(number):

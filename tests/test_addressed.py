@@ -48,31 +48,30 @@ def arguments_of_relu_backward(dtype):
     return out, mask, dtype(0.5), np.ones(2, dtype)
 
 
-# The arguments of two kernels as they are, and as they may not be.
+ADD_OUTER = kernels.add_outer, arguments_of_add_outer
+RELU_BACKWARD = kernels.relu_backward, arguments_of_relu_backward
+# Kernels, their arguments as they are, and as they may not be.
 REFUSED = {
-    "too few": (arguments_of_add_outer, lambda a, b, adds, c: (a, b, adds)),
-    "another order": (arguments_of_add_outer, lambda a, b, adds, c: (adds, a, b, c)),
-    "a number for a bool": (arguments_of_add_outer, lambda a, b, adds, c: (a, b, 1.0, c)),
-    "an array of another dtype": (arguments_of_add_outer, lambda a, b, adds, c: (a, b, adds, c.astype(np.float32))),
-    "an array that may be written to": (arguments_of_add_outer, lambda a, b, adds, c: (a.copy(), b, adds, c)),
-    "an array that may not": (arguments_of_add_outer, lambda a, b, adds, c: (a, b, adds, read_only(c))),
-    "an array of another layout": (arguments_of_add_outer, lambda a, b, adds, c: (a, b, adds, np.asfortranarray(c))),
-    "an array of another dimension": (arguments_of_add_outer, lambda a, b, adds, c: (a, b, adds, c.ravel())),
+    "too few": (*ADD_OUTER, lambda a, b, adds, c: (a, b, adds)),
+    "another order": (*ADD_OUTER, lambda a, b, adds, c: (adds, a, b, c)),
+    "a number for a bool": (*ADD_OUTER, lambda a, b, adds, c: (a, b, 1.0, c)),
+    "an array of another dtype": (*ADD_OUTER, lambda a, b, adds, c: (a, b, adds, c.astype(np.float32))),
+    "an array that may be written to": (*ADD_OUTER, lambda a, b, adds, c: (a.copy(), b, adds, c)),
+    "an array that may not": (*ADD_OUTER, lambda a, b, adds, c: (a, b, adds, read_only(c))),
+    "an array of another layout": (*ADD_OUTER, lambda a, b, adds, c: (a, b, adds, np.asfortranarray(c))),
+    "an array of another dimension": (*ADD_OUTER, lambda a, b, adds, c: (a, b, adds, c.ravel())),
     "a number of another dtype": (
-        arguments_of_relu_backward,
+        *RELU_BACKWARD,
         lambda out, mask, number, d: (out, mask, np.float32(number), d),
     ),
-    "an integer": (arguments_of_relu_backward, lambda out, mask, number, d: (out, mask, 1, d)),
+    "an integer": (*RELU_BACKWARD, lambda out, mask, number, d: (out, mask, 1, d)),
 }
 
 
 @pytest.mark.parametrize("change", REFUSED)
 def test_call_at_refuses_what_no_kernel_is_compiled_for(change):
     """The machine code would take the bytes of these for something else."""
-    arguments_of, changed = REFUSED[change]
-    kernel = {arguments_of_add_outer: kernels.add_outer, arguments_of_relu_backward: kernels.relu_backward}[
-        arguments_of
-    ]
+    kernel, arguments_of, changed = REFUSED[change]
     arguments = arguments_of(np.float64)
     call(kernel.address(np.float64), arguments)
     with pytest.raises(TypingError, match="no addressed kernel takes"):

@@ -58,6 +58,18 @@ def test_a_large_chunk_is_not_wanted_whole(end, n_wanted):
     assert list(network.products.wanted) == [begin, begin + n_bytes]
 
 
+@pytest.mark.parametrize("name", ["predict_network", "evaluate_network"])
+def test_predictions_ask_for_the_next_chunk(name, monkeypatch):
+    begun = []
+    call = getattr(kernels, name)
+    monkeypatch.setattr(kernels, name, lambda network, *rest: begun.append(network) or call(network, *rest))
+    model = gd.Model([gd.Linear(5, FEW)], dtype="float32")
+    X = np.ones((3 * model.chunk_rows + 1, 5), np.float32)
+    model.predict(X) if name == "predict_network" else model.loss(X, np.ones((len(X), FEW), np.float32))
+    (network,) = begun
+    assert list(network.products.wanted) == [X.ctypes.data + X.nbytes] * 2
+
+
 @pytest.mark.parametrize("n_rows", [3 * FEW, 3 * FEW + 1])
 def test_products_ask_for_the_next_chunk(n_rows, monkeypatch):
     """By the end of an epoch, all of X but its first chunk has been asked for."""

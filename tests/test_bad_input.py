@@ -421,15 +421,31 @@ FIRST_LAYERS = {
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("first", FIRST_LAYERS)
-def test_no_layer_hides_a_bad_row_from_predictions(first, value):
+def test_no_layer_hides_a_bad_row_from_predictions(first, value, dtype):
     """Rows are not looked at before a Linear, but what it makes of them; a ReLU makes a zero of minus infinity."""
-    model = gd.Model(FIRST_LAYERS[first], dtype="float32")
+    model = gd.Model(FIRST_LAYERS[first], dtype=dtype)
     for row in (3, model.chunk_rows - 1, model.chunk_rows, 2 * model.chunk_rows + 5):
-        rows = np.ones((2 * model.chunk_rows + 9, 5), np.float32)
-        rows[row, 4] = value
-        for call in (lambda X=rows: model.predict(X), lambda X=rows: model.loss(X, np.zeros(len(X)))):
+        rows = np.ones((2 * model.chunk_rows + 9, 5), dtype)
+        targets, weight, bad_targets = np.zeros(len(rows)), np.ones(len(rows)), np.full(len(rows), np.nan)
+        rows[row, 4], weight[row] = value, 0
+        for call in (
+            lambda X=rows: model.predict(X),
+            lambda X=rows, y=targets: model.loss(X, y),
+            lambda X=rows, y=targets, v=weight: model.loss(X, y, sample_weight=v),
+            lambda X=rows, y=bad_targets: model.loss(X, y),
+        ):
             with pytest.raises(ValueError, match=f"X holds {value} .* in row {row}, column 4"):
                 call()
+
+
+def test_standardize_hides_no_bad_row_from_predictions(rng):
+    model = gd.Model([gd.Standardize(5), gd.Linear(5, 1, init=np.ones((1, 5))), gd.ReLU()])
+    rows = rng.standard_normal((50, 5))
+    gd.Trainer(model).fit(rows, np.ones(50))
+    rows[31, 2] = -np.inf
+    for call in (lambda: model.predict(rows), lambda: model.loss(rows, np.ones(50))):
+        with pytest.raises(ValueError, match="in row 31, column 2"):
+            call()
 
 
 def test_predictions_of_finite_rows_may_overflow():

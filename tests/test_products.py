@@ -1,5 +1,8 @@
 """Products of matrices: every tile, panel, block and remainder."""
 
+import os
+import platform
+import subprocess
 import sys
 from typing import NamedTuple
 
@@ -32,7 +35,7 @@ def normal(seed, dtype, *shapes):
 # What stands around an output: a NaN could not be told from what a spoilt operand would leave there.
 SENTINEL = -77
 # The rows of a tile that a matrix does not have would fit into it.
-EDGE = 512
+EDGE = 2304
 
 
 def guarded(matrix, outside=np.nan):
@@ -198,6 +201,11 @@ for dtype in (np.float32, np.float64):
                         np.testing.assert_array_equal(c, 6 + adds)
             kernels.multiply_rows(a, 5, b, bias, c, True)
             np.testing.assert_array_equal(c, 6)
+            for n_products in (29, 61, 64, 67, 127, 133):
+                rows, row = (at_the_end(np.ones(size, dtype)) for size in (m * n_products, n_products))
+                out = at_the_end(np.ones((m, 1), dtype))
+                kernels.multiply_rows(rows, n_products, row, bias[-1:], out, True)
+                np.testing.assert_array_equal(out, n_products + 1)
             for adds in (False, True):
                 c[:] = 1
                 kernels.add_outer(a[-m:], b[-n:], adds, c)
@@ -210,6 +218,19 @@ for dtype in (np.float32, np.float64):
             kernels.multiply_few(a[-m:], (m, 1), c.ravel(), m, False, bias.reshape(1, n))
             np.testing.assert_array_equal(bias, m)
 """
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="sixteen registers as AVX2 has them")
+def test_processors_with_sixteen_registers(tmp_path):
+    """Their tiles have other shapes: the tests of this file once more."""
+    older = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+sse2,+avx,+avx2,+fma,+f16c"}
+    environment = os.environ | older | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    shape = "from fastgd.kernels.tiles import TILE_VECTORS; assert TILE_VECTORS == 2"
+    subprocess.run([sys.executable, "-c", shape], check=True, env=environment)
+    pytest_again = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run(pytest_again, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects pages as Linux does")
