@@ -158,7 +158,7 @@ class Model:
         sizes = [end - begin for begin, end, n_in in self.weights if min(rows, (end - begin) // n_in) >= FEW]
         n_wanted = 2 * rows * max(sizes, default=0) // _WORTH_A_THREAD
         n_workers = min(most_threads(), n_wanted) if n_wanted > 1 else 1
-        return kernels.products(self.dtype, rows, max(rows, *self._widths), (min(widths), max(widths)), n_workers)
+        return kernels.products(self.dtype, rows, max(rows, *self._widths), widths, n_workers)
 
     @property
     def weights(self) -> np.ndarray:

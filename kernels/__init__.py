@@ -47,7 +47,7 @@ from .product import Products, multiply, products, share_product, transpose, tur
 from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
 from .rule import UpdateRule, update_rule
 from .shuffle import Layout, lay_out_chunks, shuffle_windows
-from .small_product import add_outer, multiply_few, multiply_rows
+from .small_product import add_outer, multiply_by_row, multiply_few, multiply_rows
 from .synthetic import synthetic_rows
 from .team import ALONE, assist, begin_season
 from .update import UPDATES
@@ -93,6 +93,7 @@ __all__ = [
     "loss_and_derivative",
     "loss_and_gradient",
     "multiply",
+    "multiply_by_row",
     "multiply_few",
     "multiply_rows",
     "objective",

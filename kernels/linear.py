@@ -14,7 +14,7 @@ from .views import address, matrix, read_only_span, read_only_vector
 def has_few(products, n_out):
     """Whether a layer's products are of few rows or few outputs, and go row by row."""
     # Not by a chunk's own rows: a last one of few would be rounded otherwise where the weights are turned.
-    return products.multiply_rows != 0 and min(products.n_rows, n_out) < FEW
+    return min(products.n_rows, n_out) < FEW
 
 
 @inlined_kernel
@@ -41,7 +41,9 @@ def linear_forward(x, weight, is_turned, bias, out, products, asks):
     """
     n_out, n_in = weight.shape
     a, b, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)
-    if has_few(products, n_out):
+    if n_out == 1:
+        call_at(products.multiply_by_row, (a, n_in, b, shift, out, asks))
+    elif has_few(products, n_out):
         call_at(products.multiply_rows, (a, n_in, b, shift, out, asks))
     else:
         b_place = (n_out, 1) if is_turned else (1, n_in)

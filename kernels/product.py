@@ -7,6 +7,7 @@ is added up in the same order whatever the blocks, so their number changes no bi
 """
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from .addressed import addressed_kernel, call_at, matrix_of, read_only_vector_of
 from .ahead import ask_for_some
 from .lanes import MOST_LANES, lane_count, load, store
 from .memory import aligned_empty
-from .small_product import FEW, add_outer, multiply_few, multiply_rows
+from .small_product import FEW, add_outer, multiply_by_row, multiply_few, multiply_rows
 from .team import (
     MULTIPLY,
     MULTIPLY_BLOCK,
@@ -58,7 +59,8 @@ class Products(NamedTuple):
 
     n_rows : of the largest chunk
     multiply : `multiply` or, where there is a team, `share_product`
-    multiply_rows, add_outer : zero where no product is small enough for them
+    multiply_by_row : zero where no layer has one output
+    multiply_rows, add_outer : zero where no other product is small enough for them
     transpose : zero where no layer has `FAR_APART` outputs, or where there is one row
     one : (1,), the number 1, read-only
     panel : (size,), scratch
@@ -69,6 +71,7 @@ class Products(NamedTuple):
 
     n_rows: int
     multiply: int
+    multiply_by_row: int
     multiply_rows: int
     multiply_few: int
     add_outer: int
@@ -81,17 +84,17 @@ class Products(NamedTuple):
 
 
 def products(
-    dtype: np.dtype, n_rows: int, n_products: int, n_outputs: tuple[int, int] = (FEW, FEW), n_workers: int = 1
+    dtype: np.dtype, n_rows: int, n_products: int, n_outputs: Sequence[int] = (FEW,), n_workers: int = 1
 ) -> Products:
     """The kernels for chunks of up to so many rows, with a panel for sums over so many products.
 
-    n_outputs : of the layer that has fewest, and of the one that has most
+    n_outputs : of each layer
     n_workers : the threads of a team
     """
-    n_fewest, n_widest = n_outputs
+    n_widest = max(n_outputs)
     is_wide = n_widest >= FAR_APART and n_rows > 1
     length, width = (-(-n // MOST_LANES) * MOST_LANES if is_wide else 0 for n in (n_widest, n_rows))
-    is_few = min(n_rows, n_fewest) < FEW
+    is_few = any(n > 1 and min(n_rows, n) < FEW for n in n_outputs)
     is_team, team = n_workers > 1, team_memory(n_workers)
     if is_team:
         compile_for(np.dtype(dtype))
@@ -100,6 +103,7 @@ def products(
     return Products(
         n_rows,
         (share_product if is_team else multiply).address(dtype),
+        multiply_by_row.address(dtype) if min(n_outputs) == 1 else 0,
         multiply_rows.address(dtype) if is_few else 0,
         multiply_few.address(dtype),
         add_outer.address(dtype) if n_rows == 1 else 0,

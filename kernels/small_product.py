@@ -15,43 +15,52 @@ _SOON_BYTES, _LATER_BYTES = 1 << 12, 1 << 15
 
 
 @inlined_kernel
-def ask_for_line(x, place):
-    """Ask the memory for two lines behind a place, near and far: for a loop that loads them soon."""
-    prefetch(x, place + elements_in(x, _SOON_BYTES))
-    prefetch_for_later(x, place + elements_in(x, _LATER_BYTES))
+def ahead_of(x, asks):
+    """How many elements further lines are asked for soon and for later; none where nothing is asked for.
+
+    A line that is there already costs no wait, and a branch would have the compiler take its time for two loops.
+    """
+    return asks * elements_in(x, _SOON_BYTES), asks * elements_in(x, _LATER_BYTES)
 
 
-@inlined_kernel
-def multiply_by_one_row(a, n_products, b, bias, flat, asks):
-    """`multiply_rows` for a b of one row: four sums for each row of a, so that rows are read one after the other."""
-    zero = flat.dtype.type(0)
+def _multiply_rows_types(number):
+    given = read_only_vector_of(number)
+    return given, types.int64, given, given, matrix_of(number), types.boolean
+
+
+@addressed_kernel(_multiply_rows_types)
+def multiply_by_row(a, n_products, b, bias, c, asks):
+    """As `multiply_rows`, for a b of one row: in four sums, and one row of a after the other."""
+    zero = c.dtype.type(0)
     count = lane_count(zero)
+    flat = vector(c)
     shift = load(bias, 0, bias.size, zero)
+    soon, later = ahead_of(a, asks)
     n_full = n_products // (4 * count) * (4 * count)
     for i in range(flat.size):
         place = i * n_products
         s0, s1, s2, s3 = shift, everywhere(zero), everywhere(zero), everywhere(zero)
         for k0 in range(0, n_full, 4 * count):
             k1, k2, k3 = k0 + count, k0 + 2 * count, k0 + 3 * count
-            if asks:
-                ask_for_line(a, place + k0)
-                ask_for_line(a, place + k1)
-                ask_for_line(a, place + k2)
-                ask_for_line(a, place + k3)
-            s0 += load(a, place + k0, count, zero) * load(b, k0, count, zero)
-            s1 += load(a, place + k1, count, zero) * load(b, k1, count, zero)
-            s2 += load(a, place + k2, count, zero) * load(b, k2, count, zero)
-            s3 += load(a, place + k3, count, zero) * load(b, k3, count, zero)
+            p0, p1, p2, p3 = place + k0, place + k1, place + k2, place + k3
+            prefetch(a, p0 + soon)
+            prefetch(a, p1 + soon)
+            prefetch(a, p2 + soon)
+            prefetch(a, p3 + soon)
+            prefetch_for_later(a, p0 + later)
+            prefetch_for_later(a, p1 + later)
+            prefetch_for_later(a, p2 + later)
+            prefetch_for_later(a, p3 + later)
+            s0 += load(a, p0, count, zero) * load(b, k0, count, zero)
+            s1 += load(a, p1, count, zero) * load(b, k1, count, zero)
+            s2 += load(a, p2, count, zero) * load(b, k2, count, zero)
+            s3 += load(a, p3, count, zero) * load(b, k3, count, zero)
         for k in range(n_full, n_products, count):
-            if asks:
-                ask_for_line(a, place + k)
-            s0 += load(a, place + k, n_products - k, zero) * load(b, k, n_products - k, zero)
+            p = place + k
+            prefetch(a, p + soon)
+            prefetch_for_later(a, p + later)
+            s0 += load(a, p, n_products - k, zero) * load(b, k, n_products - k, zero)
         flat[i] = total((s0 + s1) + (s2 + s3))
-
-
-def _multiply_rows_types(number):
-    given = read_only_vector_of(number)
-    return given, types.int64, given, given, matrix_of(number), types.boolean
 
 
 @addressed_kernel(_multiply_rows_types)
@@ -66,10 +75,8 @@ def multiply_rows(a, n_products, b, bias, c, asks):
     count = lane_count(zero)
     m, n = c.shape
     flat = vector(c)
-    if n == 1:
-        multiply_by_one_row(a, n_products, b, bias, flat, asks)
-        return
     has_bias = min(bias.size, 1)
+    soon, later = ahead_of(a, asks)
     # The matrix that has more rows is read once.
     n_fours = (n + 3) // 4
     is_tall = n < m
@@ -81,13 +88,12 @@ def multiply_rows(a, n_products, b, bias, c, asks):
             j1, j2, j3 = min(j0 + 1, n - 1), min(j0 + 2, n - 1), min(j0 + 3, n - 1)
             p0, p1, p2, p3 = j0 * n_products, j1 * n_products, j2 * n_products, j3 * n_products
             place = i * n_products
-            is_first = (inner if is_tall else outer) == 0
             s0 = s1 = s2 = s3 = everywhere(zero)
             for k in range(0, n_products, count):
-                if asks and is_first:
-                    ask_for_line(a, place + k)
-                rest = n_products - k
-                x = load(a, place + k, rest, zero)
+                rest, p = n_products - k, place + k
+                prefetch(a, p + soon)
+                prefetch_for_later(a, p + later)
+                x = load(a, p, rest, zero)
                 s0 += x * load(b, p0 + k, rest, zero)
                 s1 += x * load(b, p1 + k, rest, zero)
                 s2 += x * load(b, p2 + k, rest, zero)

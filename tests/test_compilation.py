@@ -244,6 +244,7 @@ vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(10), 
 adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
 CALLS = {
     kernels.multiply: (f, (8, 1), f, (8, 1), 8, h, f[:8], False, panel, (0, 8, 0, 8), kernels.ALONE, 0),
+    kernels.multiply_by_row: (f, 8, f[:8], f[:1], f.copy().reshape(64, 1)[:8], True),
     kernels.multiply_rows: (f, 8, f, f[:8], h, False),
     kernels.multiply_few: (f, (8, 1), f, 8, True, h),
     kernels.add_outer: (f[:8], f[:8], True, h),
@@ -263,7 +264,7 @@ def test_float32_loops_stay_float32(tmp_path):
     """float32 × int64 is float64 in Numba: a stray integer would halve the speed of a float32 loop."""
     output = program(code=SINGLE, NUMBA_CACHE_DIR=str(tmp_path)).stdout
     codes = output.split("KERNEL")[1:]
-    assert len(codes) == 8
+    assert len(codes) == 9
     for code in codes:
         assert re.search(r"<\d+ x float>", code), code.split()[0]
         assert not re.search(r"<\d+ x double>", code), code.split()[0]

@@ -204,7 +204,7 @@ for dtype in (np.float32, np.float64):
             for n_products in (29, 61, 64, 67, 127, 133):
                 rows, row = (at_the_end(np.ones(size, dtype)) for size in (m * n_products, n_products))
                 out = at_the_end(np.ones((m, 1), dtype))
-                kernels.multiply_rows(rows, n_products, row, bias[-1:], out, True)
+                kernels.multiply_by_row(rows, n_products, row, bias[-1:], out, True)
                 np.testing.assert_array_equal(out, n_products + 1)
             for adds in (False, True):
                 c[:] = 1
@@ -242,10 +242,12 @@ def test_products_touch_nothing_beyond_their_operands():
 def test_multiply_rows(dtype, m, n_products, n, has_bias, asks, seed):
     a, b, bias = normal(seed, dtype, (m, n_products), (n, n_products), n if has_bias else 0)
     c = guarded(np.full((m, n), np.nan, dtype), SENTINEL).reshape(m, n)
-    kernels.multiply_rows(guarded(a), n_products, guarded(b), guarded(bias), c, asks)
     exact = a.astype(float) @ b.T.astype(float) + (bias if has_bias else 0)
-    np.testing.assert_allclose(c, exact, rtol=0, atol=4 * rounding(dtype, n_products))
-    assert_untouched_around(c)
+    for kernel in (kernels.multiply_rows, *[kernels.multiply_by_row] * (n == 1)):
+        c[:] = np.nan
+        kernel(guarded(a), n_products, guarded(b), guarded(bias), c, asks)
+        np.testing.assert_allclose(c, exact, rtol=0, atol=4 * rounding(dtype, n_products))
+        assert_untouched_around(c)
 
 
 @given(DTYPES, ROWS, COLUMNS, ADDS, SEEDS)
@@ -279,18 +281,21 @@ def test_multiply_few(dtype, m, n_products, n, adds, a_by_columns, seed):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_which_kernels_serve_small_products(dtype):
     """Two are always needed, one for the sums of biases; others are compiled where products are small enough."""
-    rows, outer = (kernel.address(dtype) for kernel in (kernels.multiply_rows, kernels.add_outer))
+    small = kernels.multiply_by_row, kernels.multiply_rows, kernels.add_outer
+    row, rows, outer = (kernel.address(dtype) for kernel in small)
     cases = {
-        (1, FEW): (rows, outer),
-        (2, FEW): (rows, 0),
-        (FEW - 1, FEW): (rows, 0),
-        (FEW, FEW): (0, 0),
-        (FEW, FEW - 1): (rows, 0),
-        (1000, 1): (rows, 0),
-        (1000, 1000): (0, 0),
+        (1, FEW): (0, rows, outer),
+        (2, FEW): (0, rows, 0),
+        (FEW - 1, FEW): (0, rows, 0),
+        (FEW, FEW): (0, 0, 0),
+        (FEW, FEW - 1): (0, rows, 0),
+        (1000, 1): (row, 0, 0),
+        (1000, 2): (0, rows, 0),
+        (FEW - 1, 1): (row, rows, 0),
+        (1000, 1000): (0, 0, 0),
     }
     for (n_rows, n_outputs), expected in cases.items():
-        made = kernels.products(dtype, n_rows, 3, (n_outputs, 1000))
+        made = kernels.products(dtype, n_rows, 3, (1000, n_outputs, 1000))
         assert made.multiply == kernels.multiply.address(dtype)
         assert made.multiply_few == kernels.multiply_few.address(dtype)
-        assert (made.multiply_rows, made.add_outer) == expected
+        assert (made.multiply_by_row, made.multiply_rows, made.add_outer) == expected
