@@ -1,7 +1,6 @@
 """Products of matrices: every tile, panel, block and remainder."""
 
 import os
-import platform
 import subprocess
 import sys
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import pytest
 from cases import rounding
 from hypothesis import example, given
 from hypothesis import strategies as st
+from llvmlite.binding import get_host_cpu_features
 from protected import run_with_protected_memory
 
 from fastgd import kernels
@@ -221,7 +221,7 @@ for dtype in (np.float32, np.float64):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="sixteen registers as AVX2 has them")
+@pytest.mark.skipif(not get_host_cpu_features().get("avx2"), reason="runs the instructions of AVX2")
 def test_processors_with_sixteen_registers(tmp_path):
     """Their tiles have other shapes: the tests of this file once more."""
     older = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+sse2,+avx,+avx2,+fma,+f16c"}
