@@ -125,27 +125,34 @@ def _multiply(most_rows, n_vectors):
             for v in range(n_vectors):
                 shift = masked_load(builder, pointer(bias_address, v), builder.and_(columns[v], has_bias))
                 builder.store(shift, pointer(shift_address, v), align=bytes_of(element))
+            # The multipliers wait for a tile's end: it is short where it loads from one address, whatever stands there.
             before_places = [builder.select(adds, place, shift_address) for place in c_places]
 
             form = most_rows, n_vectors
             sums = _sums_of_products(builder, vector, form, (a_address, a_places, a_step), panel, n_products)
 
+            def write(is_whole):
+                for v in range(n_vectors):
+                    # All of a column of registers is read before any is written, as rows may be the same.
+                    pointers = [pointer(place, v) for place in before_places]
+                    if is_whole:
+                        before = [builder.load(place, align=bytes_of(element)) for place in pointers]
+                    else:
+                        before = [masked_load(builder, place, columns[v]) for place in pointers]
+                    for i, place in enumerate(c_places):
+                        value = builder.fadd(before[i], sums[i][v])
+                        if is_whole:
+                            builder.store(value, pointer(place, v), align=bytes_of(element))
+                        else:
+                            masked_store(builder, value, pointer(place, v), columns[v])
+
             # Most tiles are whole, and a load or store of all lanes takes less than one of the first.
             is_whole = builder.icmp_signed(">=", n_columns, _index(n_vectors * count))
             with builder.if_else(is_whole) as (whole, part):
-                # All of a column of registers is read before any is written, as rows may be the same.
                 with whole:
-                    for v in range(n_vectors):
-                        before = [builder.load(pointer(place, v), align=bytes_of(element)) for place in before_places]
-                        for i, place in enumerate(c_places):
-                            value = builder.fadd(before[i], sums[i][v])
-                            builder.store(value, pointer(place, v), align=bytes_of(element))
+                    write(is_whole=True)
                 with part:
-                    for v in range(n_vectors):
-                        before = [masked_load(builder, pointer(place, v), columns[v]) for place in before_places]
-                        for i, place in enumerate(c_places):
-                            value = builder.fadd(before[i], sums[i][v])
-                            masked_store(builder, value, pointer(place, v), columns[v])
+                    write(is_whole=False)
             return context.get_dummy_value()
 
         two, three = types.UniTuple(types.intp, 2), types.UniTuple(types.intp, 3)

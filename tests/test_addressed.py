@@ -125,7 +125,7 @@ def test_records_pass_through_their_numbers():
 
 
 @numba.njit
-def add_outer_to_nothing(address, a, b, c):
+def write_outer_product(address, a, b, c):
     call_at(address, (a, b, False, c))
 
 
@@ -144,7 +144,7 @@ def test_a_constant_counts_as_a_number():
     c = np.full((2, 2), np.nan)
     multiply_rows_of_three(kernels.multiply_rows.address(np.float64), a, a, a[:0], c)
     np.testing.assert_array_equal(c, a.reshape(2, 3) @ a.reshape(2, 3).T)
-    add_outer_to_nothing(kernels.add_outer.address(np.float64), a[:2], a[2:4], c)
+    write_outer_product(kernels.add_outer.address(np.float64), a[:2], a[2:4], c)
     np.testing.assert_array_equal(c, np.outer(a[:2], a[2:4]))
     d = np.ones(2)
     halve_where_masked(kernels.leaky_relu_backward.address(np.float64), a[:2], read_only(np.array([True, False])), d)
