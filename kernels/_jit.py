@@ -125,8 +125,9 @@ def by_type(table: dict[type, Any]) -> Callable:
         def chosen(record: Any, *rest: Any) -> Any:
             return call(table[type(record)])(record, *rest)
 
-        # Not inlined: as a function of its own the lambda costs a third less to compile, and LLVM inlines it.
-        overload(chosen, jit_options=_OPTIONS | {"fastmath": FASTMATH}, strict=False)(
+        # Not inlined by Numba: as a function of its own the lambda costs a third less to compile. LLVM has to, as it
+        # would leave large ones alone, and a call with dozens of arguments takes a hundred cycles.
+        overload(chosen, jit_options=_OPTIONS | {"fastmath": FASTMATH, "forceinline": True}, strict=False)(
             lambda record, *rest: call(table[record.instance_class])
         )
         return chosen

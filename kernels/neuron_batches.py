@@ -7,11 +7,10 @@ narrow numbers, which are converted once and kept for the next pass.
 
 Where an update is no more than  w -= rate · g,  the first pass of a batch makes it on its way: it adds the last rows
 of the batch before, takes the step, clears the gradient, and multiplies the new weights with the batch's first rows.
-There the loop waits, from one z through the weights to the next: some 75 cycles in each batch, of which narrow rows in
-batches of 32 lose a ninth of their time. Any other update follows a pass that only adds what is left. Apart from that
-and from memory, a Zen 4 is busy with loads, two a cycle: eight for each 16 features of a row by itself, and more where
-they lie across two lines of the cache; and with bytes, as it takes two cycles to convert 16, and one for each of their
-two multiply-adds.
+There the loop waits, from one z through the weights to the next: some 30 cycles in each batch of narrow rows. Any other
+update follows a pass that only adds what is left. Apart from that and from memory, a Zen 4 is busy with loads, two a
+cycle: eight for each 16 features of a row by itself, and more where they lie across two lines of the cache; and with
+bytes, as it takes two cycles to convert 16, and one for each of their two multiply-adds.
 """
 
 from typing import Any, NamedTuple
@@ -365,35 +364,35 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
     batch_size, first, n_epoch = batch
     parameters, gradient, n_features = vectors.parameters, vectors.gradient, neuron.n_features
     number = parameters.dtype.type
-    n_before = np.int64(progress[1])
-    start = 0
+    n_before = n_updates = np.int64(progress[1])
+    loss_sum, weight_sum = progress[0], progress[2]
     n_samples = n_samples_of(rows.order, rows.y)
     weight, none = parameters[:n_features], lanes_for(rows.X, number(0))
     rate, is_due = number(0), False
     scratch[:] = 0
     forget(pattern)
+    start, done = 0, first % batch_size
     while start < n_samples:
-        done = (first + start) % batch_size
         batch_rows = min(batch_size, n_epoch - (first + start - done))
         stop = min(start + min(chunk_rows, batch_rows - done), n_samples)
         samples = (start, stop, number(1.0 / batch_rows))
         if not is_due:
             left = nothing_left(pattern, none, row(rows.order, start) * n_features)
         losses, d_bias, left = add_chunk(pattern, neuron, parameters, loss, rows, samples, scratch, left, rate)
-        progress[0] += losses
-        progress[2] += total_weight(rows.weights, rows.order, start, stop)
-        ends = done + stop - start == batch_rows
-        counts = ends and progress[2] > 0
+        loss_sum += losses
+        weight_sum += total_weight(rows.weights, rows.order, start, stop)
+        is_first, ends = done == 0, done + stop - start == batch_rows
+        counts = ends and weight_sum > 0
         if counts:
-            progress[1] += 1
-            rate = number(element(rates, min(np.int64(progress[1]) - n_before, rates.size) - 1))
-        is_due = counts and done == 0 and rule.is_direct
+            n_updates += 1
+            rate = number(element(rates, min(n_updates - n_before, rates.size) - 1))
+        is_due = counts and is_first and rule.is_direct
         if is_due:
             if parameters.size > n_features:
                 parameters[n_features] -= rate * d_bias
         else:
             pass_over_left(pattern, Adding(), weight, scratch, rows.X, n_features, left)
-            if done == 0:
+            if is_first:
                 gradient[:] = 0
             # A long sum of small terms is more exact as a sum of sums.
             for j in range(n_features):
@@ -405,9 +404,11 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
                 for j in range(parameters.size):
                     parameters[j] -= rate * gradient[j]
             elif counts:
-                call_at(rule.apply_gradient, (vectors, rule.step, rate, np.int64(progress[1])))
+                call_at(rule.apply_gradient, (vectors, rule.step, rate, n_updates))
+        done = 0 if ends else done + stop - start
         if ends:
-            progress[2] = 0
+            weight_sum = 0.0
         start = stop
     if is_due:
         pass_over_left(pattern, Updating(spread(none, rate)), weight, scratch, rows.X, n_features, left)
+    progress[0], progress[1], progress[2] = loss_sum, n_updates, weight_sum

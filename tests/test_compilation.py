@@ -268,3 +268,30 @@ def test_float32_loops_stay_float32(tmp_path):
     for code in codes:
         assert re.search(r"<\d+ x float>", code), code.split()[0]
         assert not re.search(r"<\d+ x double>", code), code.split()[0]
+
+
+LOOPS = """
+import re
+import numpy as np
+import fastgd as gd
+from fastgd import kernels
+rows = {"float32": (8, 4), "uint8": (8, 4), "wide": (200, 4), "online": (8, 1), "online, wide": (200, 1)}
+for name, (n_features, batch_size) in rows.items():
+    X = np.ones((16, n_features), "uint8" if name == "uint8" else "float32")
+    model = gd.Model([gd.Linear(n_features, 1), gd.ReLU()], dtype="float32")
+    gd.Trainer(model, batch_size=batch_size).fit(X, np.ones(16))
+for loop in (kernels.train_neuron_in_batches, kernels.train_neuron_by_fours, kernels.train_neuron_row_by_row):
+    own = loop.py_func.__name__
+    for code in loop.inspect_asm().values():
+        names = [name for name in re.findall(r"_ZN6fastgd\\w+", code) if "NumbaEnv" not in name]
+        print("LOOP", own, *{name for name in names if own not in name})
+"""
+
+
+@pytest.mark.slow
+def test_the_loops_of_a_neuron_call_no_other_function(tmp_path):
+    """A call for each batch, with forty arguments, made small batches of narrow rows an eighth slower."""
+    output = program(code=LOOPS, NUMBA_CACHE_DIR=str(tmp_path)).stdout
+    loops = output.split("LOOP")[1:]
+    assert len(loops) == 5
+    assert all(len(loop.split()) == 1 for loop in loops), output
