@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_name
 from numba import types
 from numba.core import cgutils, config
 from numba.core.codegen import get_host_cpu_features
@@ -97,6 +98,11 @@ def register_count() -> int:
     # Those of the x86 family have had 32 since they are 64 bytes long; others have had them all along.
     features = _features()
     return 16 if "+sse2" in features and "+avx512f" not in features else 32
+
+
+def works_on_halves() -> bool:
+    """Whether the processor works on the two halves of a register of 64 bytes one after the other."""
+    return _register_bytes() == 64 and (config.CPU_NAME or get_host_cpu_name()) == "znver4"
 
 
 # Products may be fused into sums, but the order stays as written: a kernel writes first what it knows first.

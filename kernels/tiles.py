@@ -5,7 +5,7 @@ from numba import types
 from numba.core.cgutils import alloca_once
 from numba.extending import intrinsic
 
-from .lanes import Lanes, register_count
+from .lanes import Lanes, register_count, works_on_halves
 from .llvm import (
     INDEX,
     Locality,
@@ -28,13 +28,14 @@ def _index(number):
     return ir.Constant(INDEX, number)
 
 
-# Rows and registers across. Twelve sums wait for one another long enough to keep every multiplier busy, and leave
-# registers for what they need; with more registers, sixteen take fewer loads each. Sums that do not fit into registers
-# take half as long again.
-TILE_ROWS, TILE_VECTORS = (4, 4) if register_count() >= 32 else (6, 2)
 # One register across, eight sums keep two multipliers busy that take four cycles; with fewer registers, eight rows took
 # as long as six.
 NARROW_TILE_ROWS = 8 if register_count() >= 32 else 6
+# Rows and registers across. Twelve sums wait for one another long enough to keep every multiplier busy, and leave
+# registers for what they need; with more registers, sixteen take fewer loads each. Sums that do not fit into registers
+# take half as long again. Where a multiply-add takes a whole cycle, loads bound no tile, and panels of one register's
+# width are the fastest, as they stay in the first-level cache.
+TILE_ROWS, TILE_VECTORS = (NARROW_TILE_ROWS, 1) if works_on_halves() else (4, 4) if register_count() >= 32 else (6, 2)
 
 
 def _sums_of_products(builder, vector, shape, a, panel, n_products):

@@ -18,6 +18,7 @@ from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.product import FAR_APART, PANEL_ROWS, panel_size
 from fastgd.kernels.small_product import FEW
 from fastgd.kernels.team import WORTH_SHARING
+from fastgd.kernels.tiles import TILE_ROWS, TILE_VECTORS
 from fastgd.threads import standing_by
 
 DTYPES = st.sampled_from([np.float32, np.float64])
@@ -220,13 +221,25 @@ for dtype in (np.float32, np.float64):
 """
 
 
+OLDER = "+sse2,+avx,+avx2,+fma,+f16c"
+NEWER = OLDER + ",+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512cd"
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not get_host_cpu_features().get("avx2"), reason="runs the instructions of AVX2")
-def test_processors_with_sixteen_registers(tmp_path):
-    """Their tiles have other shapes: the tests of this file once more."""
-    older = {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "+sse2,+avx,+avx2,+fma,+f16c"}
-    environment = os.environ | older | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    shape = "from fastgd.kernels.tiles import TILE_VECTORS; assert TILE_VECTORS == 2"
+@pytest.mark.parametrize(
+    ("name", "features", "tile"),
+    [("x86-64-v3", OLDER, (6, 2)), ("x86-64-v4", NEWER, (4, 4)), ("znver4", NEWER, (8, 1))],
+    ids=["16 registers", "32 registers", "halves"],
+)
+def test_processors_with_other_tiles(tmp_path, name, features, tile):
+    """The tests of this file once more, with the shape of tiles that another processor has."""
+    if tile == (TILE_ROWS, TILE_VECTORS):
+        pytest.skip("this processor's own")
+    if not all(get_host_cpu_features().get(feature[1:]) for feature in features.split(",")):
+        pytest.skip(f"runs the instructions {features}")
+    processor = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
+    environment = os.environ | processor | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    shape = f"from fastgd.kernels.tiles import TILE_ROWS, TILE_VECTORS; assert (TILE_ROWS, TILE_VECTORS) == {tile}"
     subprocess.run([sys.executable, "-c", shape], check=True, env=environment)
     pytest_again = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(pytest_again, capture_output=True, text=True, env=environment)
