@@ -43,13 +43,14 @@ from .neuron_by_fours import train_neuron_by_fours
 from .normalized import observe_features
 from .online_network import train_network_online
 from .order import InOrder, Shuffled
-from .product import Products, multiply, products, share_product, transpose, turn
+from .product import Products, multiply, products, share_product, turn
 from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
 from .rule import UpdateRule, update_rule
 from .shuffle import Layout, lay_out_chunks, shuffle_windows
 from .small_product import add_outer, multiply_by_row, multiply_few, multiply_rows
 from .synthetic import synthetic_rows
 from .team import ALONE, assist, begin_season
+from .transpose import share_transpose, transpose
 from .update import UPDATES
 from .vectors import Vectors
 
@@ -103,6 +104,7 @@ __all__ = [
     "relu_backward",
     "relu_forward",
     "share_product",
+    "share_transpose",
     "shuffle_windows",
     "sigmoid_backward",
     "sigmoid_forward",

@@ -80,7 +80,12 @@ def linear_backward_parameters(d_out, x, is_turned, adds, d_weight, d_bias, prod
     n_samples, n_out = d_out.shape
     m, n = n_out, x.shape[1]
     a, b, none = read_only_vector(d_out), read_only_vector(x), read_only_span(d_out, 0, 0)
-    if d_bias.size:
+    is_few = has_few(products, n_out)
+    transposes = products.transpose != 0 and not is_turned and not is_few and n_out >= FAR_APART
+    if transposes:
+        scratch = (0, n_out), products.team, products.panel
+        call_at(products.transpose, (a, n_samples, n_out, products.transposed, adds, d_bias, *scratch))
+    elif d_bias.size:
         # The sum of all rows, each times the same one.
         call_at(products.multiply_few, (products.one, (0, 0), a, n_samples, adds, matrix(d_bias, 0, 1, n_out)))
     if is_turned:
@@ -88,11 +93,10 @@ def linear_backward_parameters(d_out, x, is_turned, adds, d_weight, d_bias, prod
     result = matrix(d_weight, 0, m, n)
     if n_samples == 1 and products.add_outer != 0:
         call_at(products.add_outer, (a, b, adds, result))
-    elif has_few(products, n_out):
+    elif is_few:
         call_at(products.multiply_few, (a, (1, m), b, n_samples, adds, result))
     else:
         source, place = a, (1, m)
-        if products.transpose != 0 and not is_turned and m >= FAR_APART:
-            call_at(products.transpose, (a, n_samples, m, products.transposed))
+        if transposes:
             source, place = read_only_vector(products.transposed), (products.transposed.shape[1], 1)
         multiply_all(products, (source, place, b, (n, 1)), n_samples, result, none, adds)

@@ -23,6 +23,8 @@ from .team import (
     MULTIPLY,
     MULTIPLY_BLOCK,
     N_WORKERS,
+    TRANSPOSE,
+    TRANSPOSE_COLUMNS,
     WORTH_SHARING,
     compile_for,
     job_of,
@@ -32,7 +34,8 @@ from .team import (
     work_types,
 )
 from .tiles import NARROW_TILE_ROWS, TILE_ROWS, TILE_VECTORS, multiply_narrow_tile, multiply_tile, transpose_tile
-from .views import address, copy, element, span, vector
+from .transpose import share_transpose, transpose, transpose_columns
+from .views import address, copy, element, span
 
 # A panel of at most so many rows stays in the near caches, and is long enough for its sums to outweigh their ends.
 PANEL_ROWS = 256
@@ -61,7 +64,8 @@ class Products(NamedTuple):
     multiply : `multiply` or, where there is a team, `share_product`
     multiply_by_row : zero where no layer has one output
     multiply_rows, add_outer : zero where no other product is small enough for them
-    transpose : zero where no layer has `FAR_APART` outputs, or where there is one row
+    transpose : `transpose` or, where there is a team, `share_transpose`; zero where no layer has `FAR_APART` outputs,
+        or where there is one row
     one : (1,), the number 1, read-only
     panel : (size,), scratch
     transposed : scratch for the outputs of a layer, transposed, where one is so wide; else (0, 0)
@@ -100,6 +104,8 @@ def products(
         compile_for(np.dtype(dtype))
         team[MULTIPLY], team[MULTIPLY_BLOCK] = multiply.address(dtype), multiply_block.address(dtype)
         team[WORTH_SHARING] = _WORTH_SHARING
+        if is_wide:
+            team[TRANSPOSE], team[TRANSPOSE_COLUMNS] = transpose.address(dtype), transpose_columns.address(dtype)
     return Products(
         n_rows,
         (share_product if is_team else multiply).address(dtype),
@@ -107,7 +113,7 @@ def products(
         multiply_rows.address(dtype) if is_few else 0,
         multiply_few.address(dtype),
         add_outer.address(dtype) if n_rows == 1 else 0,
-        transpose.address(dtype) if is_wide else 0,
+        (share_transpose if is_team else transpose).address(dtype) if is_wide else 0,
         _one(np.dtype(dtype)),
         aligned_empty(panel_size(n_products), dtype),
         aligned_empty(length * width, dtype).reshape(length, width),
@@ -162,23 +168,6 @@ def transpose_panel(b, begin, row_length, n_rows, n_columns, width, panel):
         for k in range(0, n_rows, count):
             place = begin + j * row_length + k
             transpose_tile(b, place, row_length, n_columns - j, n_rows - k, panel, k * width + j, width)
-
-
-def _transpose_types(number):
-    return read_only_vector_of(number), types.int64, types.int64, matrix_of(number)
-
-
-@addressed_kernel(_transpose_types)
-def transpose(a, m, n, c):
-    """c = aᵀ, in the first n rows and m columns of c; the others get any numbers or stay.
-
-    a : (m · n,), row by row          m, n : int
-    c : at least (n, m), both rounded up to whole registers, modified in place
-    """
-    count = lane_count(c.dtype.type(0))
-    for j in range(0, n, count):
-        for i in range(0, m, count):
-            transpose_tile(a, i * n + j, n, m - i, n - j, vector(c), j * c.shape[1] + i, c.shape[1])
 
 
 def _turn_types(number):

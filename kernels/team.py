@@ -26,7 +26,7 @@ _LINE = 2 * LINE_BYTES // 8
 _FINISHED, _SEASON = 0, _LINE
 _WORK, _N_UNITS, N_WORKERS = 2 * _LINE, 2 * _LINE + 1, 2 * _LINE + 2
 # What products need: the addresses of kernels, and from how many multiplications and additions on they are shared.
-MULTIPLY, MULTIPLY_BLOCK, WORTH_SHARING = 2 * _LINE + 3, 2 * _LINE + 4, 2 * _LINE + 5
+MULTIPLY, MULTIPLY_BLOCK, TRANSPOSE, TRANSPOSE_COLUMNS, WORTH_SHARING = range(2 * _LINE + 3, 2 * _LINE + 8)
 _JOB, _JOB_SIZE = 3 * _LINE, 6 * _LINE
 _REMAINING = _JOB + _JOB_SIZE
 

@@ -17,7 +17,7 @@ from fastgd import kernels
 from fastgd.kernels.lanes import MOST_LANES
 from fastgd.kernels.product import FAR_APART, PANEL_ROWS, panel_size
 from fastgd.kernels.small_product import FEW
-from fastgd.kernels.team import WORTH_SHARING
+from fastgd.kernels.team import _N_UNITS, WORTH_SHARING
 from fastgd.kernels.tiles import TILE_ROWS, TILE_VECTORS
 from fastgd.threads import standing_by
 
@@ -128,17 +128,43 @@ def test_multiply(dtype, m, n_products, n, adds, has_bias, a_by_columns, b_by_co
     np.testing.assert_allclose(case.by_multiply(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))
 
 
-@given(DTYPES, st.integers(1, 40), st.integers(1, 70), st.integers(0, 2), st.integers(0, 2), SEEDS)
-def test_transpose(dtype, m, n, n_more_rows, n_more_columns, seed):
-    (a,) = normal(seed, dtype, (m, n))
+def transposed(kernel, a, before, adds, n_more_rows=0, n_more_columns=0, team=kernels.ALONE):
+    """Transpose in one block; return the result with the rows and columns beyond it, and the sums."""
+    m, n = a.shape
     n_rows, n_columns = (-(-size // MOST_LANES) * MOST_LANES for size in (n, m))
-    c = guarded(np.full((n_rows + n_more_rows, n_columns + n_more_columns), SENTINEL, dtype), SENTINEL)
-    result = c.reshape(n_rows + n_more_rows, n_columns + n_more_columns)
-    kernels.transpose(guarded(a), m, n, result)
-    np.testing.assert_array_equal(result[:n, :m], a.T)
-    np.testing.assert_array_equal(result[n_rows:], SENTINEL)
-    np.testing.assert_array_equal(result[:, n_columns:], SENTINEL)
+    n_rows, n_columns = n_rows + n_more_rows, n_columns + n_more_columns
+    c = guarded(np.full((n_rows, n_columns), SENTINEL, a.dtype), SENTINEL)
+    sums = guarded(before if adds else np.full_like(before, np.nan), SENTINEL)
+    scratch = np.empty(0, a.dtype)
+    kernel(guarded(a), m, n, c.reshape(n_rows, n_columns), adds, sums, (0, n), team, scratch)
     assert_untouched_around(c)
+    assert_untouched_around(sums)
+    return c.reshape(n_rows, n_columns), sums
+
+
+@given(DTYPES, st.integers(1, 40), st.integers(1, 70), st.integers(0, 2), st.integers(0, 2), ADDS, st.booleans(), SEEDS)
+def test_transpose(dtype, m, n, n_more_rows, n_more_columns, adds, has_sums, seed):
+    a, before = normal(seed, dtype, (m, n), n if has_sums else 0)
+    c, sums = transposed(kernels.transpose, a, before, adds, n_more_rows, n_more_columns)
+    np.testing.assert_array_equal(c[:n, :m], a.T)
+    np.testing.assert_array_equal(c[len(c) - n_more_rows :], SENTINEL)
+    np.testing.assert_array_equal(c[:, c.shape[1] - n_more_columns :], SENTINEL)
+    if has_sums:
+        exact = a.astype(float).sum(axis=0) + (before if adds else 0)
+        np.testing.assert_allclose(sums, exact, rtol=0, atol=4 * rounding(dtype, m))
+
+
+@pytest.mark.parametrize("n_workers", [2, 3, 5])
+@given(DTYPES, st.integers(1, 40), st.integers(1, 300), ADDS, SEEDS)
+def test_a_team_transposes_to_the_same_bits(n_workers, dtype, m, n, adds, seed):
+    a, before = normal(seed, dtype, (m, n), n)
+    made = kernels.products(dtype, m + 1, m + 1, (FAR_APART,), n_workers)
+    made.team[WORTH_SHARING] = 0
+    with standing_by(made):
+        shared = transposed(kernels.share_transpose, a, before, adds, team=made.team)
+    assert (made.team[_N_UNITS] > 1) == (n > MOST_LANES)
+    for mine, ours in zip(transposed(kernels.transpose, a, before, adds), shared, strict=True):
+        np.testing.assert_array_equal(mine, ours)
 
 
 @pytest.mark.parametrize("n_out", [FAR_APART - 1, FAR_APART, FAR_APART + 1, FAR_APART + 7])
@@ -154,8 +180,8 @@ def test_rows_that_lie_far_apart(dtype, n_samples, n_out):
         assert (made.transpose != 0) == (n_widest >= FAR_APART)
         d_weight, d_bias = np.full((n_out, 35), np.nan, dtype), np.full(n_out, np.nan, dtype)
         kernels.linear_backward_parameters(d_out, x, False, False, d_weight, d_bias, made)
-        results.append(d_weight)
-    np.testing.assert_array_equal(results, [d_out.T @ x] * 2)
+        results.append(np.column_stack([d_weight, d_bias]))
+    np.testing.assert_array_equal(results, [np.column_stack([d_out.T @ x, d_out.sum(axis=0)])] * 2)
 
 
 @pytest.mark.parametrize("n_workers", [2, 3, 5])
@@ -191,7 +217,13 @@ for dtype in (np.float32, np.float64):
         for n in (1, 3, 17, 33, 50, 64):
             a, b, bias, c = (at_the_end(np.ones(shape, dtype)) for shape in (m * 5, 5 * n, n, (m, n)))
             panel = at_the_end(kernels.products(dtype, 5, 5, (1, m)).panel)
-            kernels.transpose(at_the_end(np.ones((m, n), dtype)).ravel(), m, n, at_the_end(np.ones((64, 32), dtype)))
+            square, none = at_the_end(np.ones((64, 32), dtype)), np.empty(0, dtype)
+            for adds in (False, True):
+                bias[:] = 1
+                rest = adds, bias, (0, n), kernels.ALONE, none
+                kernels.transpose(at_the_end(np.ones((m, n), dtype)).ravel(), m, n, square, *rest)
+                np.testing.assert_array_equal(bias, m + adds)
+            bias[:] = 1
             for a_strides in ((5, 1), (1, m)):
                 for b_strides in ((n, 1), (1, 5)):
                     # The bias, or what is there already.

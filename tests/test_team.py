@@ -93,7 +93,7 @@ def test_any_number_of_threads_trains_to_the_same_bits(activation, batch_size, d
     results = []
     for workers in (1, 2, 3):
         a_team_for_every_network(monkeypatch, workers)
-        twin = gd.Model([gd.Linear(320, 250), activation, gd.Linear(250, 2, bias=False)], dtype=dtype)
+        twin = gd.Model([gd.Linear(320, 262), activation, gd.Linear(262, 2, bias=False)], dtype=dtype)
         assert n_workers(twin.network(8)) == workers
         momentum = 0.5 if batch_size == 7 else 0
         trainer = gd.Trainer(twin, optimizer=gd.SGD(1e-3, momentum=momentum), batch_size=batch_size)

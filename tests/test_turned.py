@@ -5,6 +5,7 @@ import pytest
 
 import fastgd as gd
 from fastgd import loops
+from fastgd.kernels.product import FAR_APART
 from fastgd.kernels.small_product import FEW
 
 STACKS = {
@@ -15,6 +16,7 @@ STACKS = {
         *(gd.Linear(19, 8), gd.LeakyReLU(), gd.Linear(8, 7)),
     ],
     "few outputs in the middle": lambda n_in: [gd.Linear(n_in, 9), gd.Linear(9, FEW - 1), gd.Linear(FEW - 1, 7)],
+    "wide": lambda n_in: [gd.Linear(n_in, FAR_APART + 4), gd.ReLU(), gd.Linear(FAR_APART + 4, 7)],
     "standardised": lambda n_in: [gd.Standardize(n_in), gd.Linear(n_in, 16), gd.ReLU(), gd.Linear(16, 7)],
 }
 
