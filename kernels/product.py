@@ -225,7 +225,8 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block
                 ask_for_some(wanted)
                 a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
                 shape = (min(tile_rows, end_row - i), n_columns)
-                if is_wide:
+                # A tile of one register is no wider than a narrow one, which computes the last rows in half the time.
+                if is_wide and (TILE_VECTORS > 1 or shape[0] > NARROW_TILE_ROWS):
                     multiply_tile(a, a_place, panel_place, n_rows, c, c_place, shape, bias, j, adds_here)
                 else:
                     multiply_narrow_tile(a, a_place, panel_place, n_rows, c, c_place, shape, bias, j, adds_here)

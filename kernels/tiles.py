@@ -28,14 +28,14 @@ def _index(number):
     return ir.Constant(INDEX, number)
 
 
-# One register across, eight sums keep two multipliers busy that take four cycles; with fewer registers, eight rows took
-# as long as six.
-NARROW_TILE_ROWS = 8 if register_count() >= 32 else 6
 # Rows and registers across. Twelve sums wait for one another long enough to keep every multiplier busy, and leave
 # registers for what they need; with more registers, sixteen take fewer loads each. Sums that do not fit into registers
 # take half as long again. Where a multiply-add takes a whole cycle, loads bound no tile, and panels of one register's
 # width are the fastest, as they stay in the first-level cache.
-TILE_ROWS, TILE_VECTORS = (NARROW_TILE_ROWS, 1) if works_on_halves() else (4, 4) if register_count() >= 32 else (6, 2)
+TILE_ROWS, TILE_VECTORS = (8, 1) if works_on_halves() else (4, 4) if register_count() >= 32 else (6, 2)
+# One register across, for what is left: columns, for which eight sums keep two multipliers busy that take four cycles
+# (with fewer registers, eight rows took as long as six); or rows, where a multiply-add takes a whole cycle.
+NARROW_TILE_ROWS = 4 if works_on_halves() else 8 if register_count() >= 32 else 6
 
 
 def _sums_of_products(builder, vector, shape, a, panel, n_products):
