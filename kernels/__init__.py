@@ -50,7 +50,7 @@ from .shuffle import Layout, lay_out_chunks, shuffle_windows
 from .small_product import add_outer, multiply_by_row, multiply_few, multiply_rows
 from .synthetic import synthetic_rows
 from .team import ALONE, assist, begin_season
-from .transpose import share_transpose, transpose
+from .transposed import share_transpose, transpose
 from .update import UPDATES
 from .vectors import Vectors
 

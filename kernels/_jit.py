@@ -125,8 +125,9 @@ def by_type(table: dict[type, Any]) -> Callable:
         def chosen(record: Any, *rest: Any) -> Any:
             return call(table[type(record)])(record, *rest)
 
-        # Not inlined by Numba: as a function of its own the lambda costs a third less to compile. LLVM has to, as it
-        # would leave large ones alone, and a call with dozens of arguments takes a hundred cycles.
+        # Not inlined by Numba: as a function of its own the lambda costs a third less to compile. LLVM has to inline
+        # it, or would leave large ones alone: a call with dozens of arguments, and what the function then does first,
+        # takes a hundred cycles.
         overload(chosen, jit_options=_OPTIONS | {"fastmath": FASTMATH, "forceinline": True}, strict=False)(
             lambda record, *rest: call(table[record.instance_class])
         )

@@ -12,7 +12,7 @@ from .llvm import INDEX, Locality, prefetch_at
 from .memory import LINE_BYTES
 from .views import address
 
-# So many lines come while a tile's products are added up, where these are few.
+# So many lines come while the products of a tile or two are added up, where these are few.
 _LINES_AT_ONCE = 16
 
 _INT64_BYTES = 8
@@ -62,7 +62,7 @@ def _set_number_at(typing_context, place, number):
 
 @inlined_kernel
 def ask_for_some(wanted):
-    """Ask for as many lines of what is wanted as come while the products of a tile are added up.
+    """Ask for as many lines of what is wanted as come while a tile's products are added up, or little more.
 
     wanted : int, the address of what `want` has noted, which is brought up to date; or zero where nothing is. As an
         array it would be seven arguments in machine code, and networks that are trained row by row a tenth slower

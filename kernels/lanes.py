@@ -101,7 +101,10 @@ def register_count() -> int:
 
 
 def works_on_halves() -> bool:
-    """Whether the processor works on the two halves of a register of 64 bytes one after the other."""
+    """Whether the processor works on the two halves of a register of 64 bytes one after the other, as a Zen 4 does.
+
+    As far as its name tells: an older LLVM has another name for it.
+    """
     return _register_bytes() == 64 and (config.CPU_NAME or get_host_cpu_name()) == "znver4"
 
 

@@ -83,8 +83,8 @@ def linear_backward_parameters(d_out, x, is_turned, adds, d_weight, d_bias, prod
     is_few = has_few(products, n_out)
     transposes = products.transpose != 0 and not is_turned and not is_few and n_out >= FAR_APART
     if transposes:
-        scratch = (0, n_out), products.team, products.panel
-        call_at(products.transpose, (a, n_samples, n_out, products.transposed, adds, d_bias, *scratch))
+        rest = (0, n_out), products.team, products.panel
+        call_at(products.transpose, (a, n_samples, n_out, products.transposed, adds, d_bias, *rest))
     elif d_bias.size:
         # The sum of all rows, each times the same one.
         call_at(products.multiply_few, (products.one, (0, 0), a, n_samples, adds, matrix(d_bias, 0, 1, n_out)))

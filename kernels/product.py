@@ -34,7 +34,7 @@ from .team import (
     work_types,
 )
 from .tiles import NARROW_TILE_ROWS, TILE_ROWS, TILE_VECTORS, multiply_narrow_tile, multiply_tile, transpose_tile
-from .transpose import share_transpose, transpose, transpose_columns
+from .transposed import share_transpose, transpose, transpose_columns
 from .views import address, copy, element, span
 
 # A panel of at most so many rows stays in the near caches, and is long enough for its sums to outweigh their ends.
@@ -209,7 +209,7 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block
         adds_here = adds or k > 0
         j = first_column
         while j < end_column:
-            # Columns that would leave one of a wide tile's registers empty go by narrow tiles.
+            # Columns that would leave a register of a tile empty go by narrow ones.
             is_wide = end_column - j > (TILE_VECTORS - 1) * count
             width = TILE_VECTORS * count if is_wide else count
             n_columns = min(width, end_column - j)
@@ -225,7 +225,7 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block
                 ask_for_some(wanted)
                 a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
                 shape = (min(tile_rows, end_row - i), n_columns)
-                # A tile of one register is no wider than a narrow one, which computes the last rows in half the time.
+                # Where all tiles are of one register, those called narrow are low: they compute the last rows sooner.
                 if is_wide and (TILE_VECTORS > 1 or shape[0] > NARROW_TILE_ROWS):
                     multiply_tile(a, a_place, panel_place, n_rows, c, c_place, shape, bias, j, adds_here)
                 else:

@@ -31,10 +31,12 @@ def _index(number):
 # Rows and registers across. Twelve sums wait for one another long enough to keep every multiplier busy, and leave
 # registers for what they need; with more registers, sixteen take fewer loads each. Sums that do not fit into registers
 # take half as long again. Where a multiply-add takes a whole cycle, loads bound no tile, and panels of one register's
-# width are the fastest, as they stay in the first-level cache.
+# width are the fastest, as they stay in the first-level cache: eight sums, each of which takes four cycles, leave time
+# for whatever comes between.
 TILE_ROWS, TILE_VECTORS = (8, 1) if works_on_halves() else (4, 4) if register_count() >= 32 else (6, 2)
-# One register across, for what is left: columns, for which eight sums keep two multipliers busy that take four cycles
-# (with fewer registers, eight rows took as long as six); or rows, where a multiply-add takes a whole cycle.
+# One register across, for the columns that are left: eight sums keep two multipliers busy that take four cycles; with
+# fewer registers, eight rows took as long as six. Where all tiles are of one register, for the rows that are left: four
+# sums keep one multiplier busy.
 NARROW_TILE_ROWS = 4 if works_on_halves() else 8 if register_count() >= 32 else 6
 
 

@@ -248,6 +248,7 @@ CALLS = {
     kernels.multiply_rows: (f, 8, f, f[:8], h, False),
     kernels.multiply_few: (f, (8, 1), f, 8, True, h),
     kernels.add_outer: (f[:8], f[:8], True, h),
+    kernels.transpose: (f, 8, 8, np.ones((16, 16), np.float32), True, g[:8], (0, 8), kernels.ALONE, panel),
     kernels.relu_forward: (g, 0, (0, 0, 0, 0), mask),
     kernels.relu_backward: (f, mask, 0, g),
     kernels.UPDATES[PlainSGD]: (vectors, numbers_of(nothing), 0.1, 1, (0, 64)),
@@ -264,7 +265,7 @@ def test_float32_loops_stay_float32(tmp_path):
     """float32 × int64 is float64 in Numba: a stray integer would halve the speed of a float32 loop."""
     output = program(code=SINGLE, NUMBA_CACHE_DIR=str(tmp_path)).stdout
     codes = output.split("KERNEL")[1:]
-    assert len(codes) == 9
+    assert len(codes) == 10
     for code in codes:
         assert re.search(r"<\d+ x float>", code), code.split()[0]
         assert not re.search(r"<\d+ x double>", code), code.split()[0]
@@ -283,8 +284,7 @@ for name, (n_features, batch_size) in rows.items():
 for loop in (kernels.train_neuron_in_batches, kernels.train_neuron_by_fours, kernels.train_neuron_row_by_row):
     own = loop.py_func.__name__
     for code in loop.inspect_asm().values():
-        names = [name for name in re.findall(r"_ZN6fastgd\\w+", code) if "NumbaEnv" not in name]
-        print("LOOP", own, *{name for name in names if own not in name})
+        print("LOOP", own, *{name for name in re.findall(r"_ZN6fastgd\\w+", code) if own not in name})
 """
 
 

@@ -11,6 +11,7 @@ import fastgd as gd
 from fastgd import kernels, model, threads
 from fastgd.kernels import product
 from fastgd.kernels.normalized import NormalizedSGD
+from fastgd.kernels.product import FAR_APART
 from fastgd.kernels.shared_update import PART
 from fastgd.kernels.small_product import FEW
 from fastgd.kernels.team import _N_UNITS, N_WORKERS, WORTH_SHARING, team_memory
@@ -294,4 +295,15 @@ def test_small_products_are_not_shared(n_columns, is_shared):
     rest = np.empty(0), False, made.panel, (0, 100, 0, n_columns), made.team, 0
     kernels.share_product(a, (100, 1), b, (n_columns, 1), 100, c, *rest)
     np.testing.assert_array_equal(c, 100)
+    assert (made.team[_N_UNITS] > 0) == is_shared
+
+
+@pytest.mark.parametrize(("n_columns", "is_shared"), [(156, False), (157, True)])
+def test_small_layers_are_not_transposed_together(n_columns, is_shared):
+    """As products, at sixty-four multiplications and additions a number."""
+    made = kernels.products(np.dtype("float64"), 100, 100, (FAR_APART,), n_workers=2)
+    a, c, sums = np.ones(100 * n_columns), np.zeros((n_columns + 16, 112)), np.ones(n_columns)
+    kernels.share_transpose(a, 100, n_columns, c, True, sums, (0, n_columns), made.team, made.panel)
+    np.testing.assert_array_equal(c[:n_columns, :100], 1)
+    np.testing.assert_array_equal(sums, 101)
     assert (made.team[_N_UNITS] > 0) == is_shared

@@ -21,7 +21,7 @@ from .views import vector
 # A number takes as long as so many multiplications and additions.
 _OPERATIONS_A_NUMBER = 64
 
-# So many blocks of columns for each thread of a team.
+# So many blocks of columns for each thread of a team: one is done before the other thread would have to wait long.
 _BLOCKS_PER_WORKER = 2
 
 
@@ -42,7 +42,7 @@ def transpose(a, m, n, c, adds, sums, block, team, scratch):
     a : (m · n,), row by row          m, n : int
     c : at least (n, m), both rounded up to whole registers, modified in place: beyond n rows and m columns, any numbers
     sums : (n,), modified in place, not read unless it adds; or (0,) where they are not wanted          adds : bool
-    block : (first column, end of columns), each the end of a register or of the columns
+    block : (first column, end of columns), each a multiple of `MOST_LANES` or the end of all
     team, scratch : not used
     """
     zero = c.dtype.type(0)
@@ -55,7 +55,7 @@ def transpose(a, m, n, c, adds, sums, block, team, scratch):
         n_sums, total = has_sums * rest, everywhere(zero)
         for i in range(0, m, count):
             transpose_tile(a, i * n + j, n, m - i, rest, vector(c), j * width + i, width)
-            # Row after row, as `multiply_few` adds: to the same bits where the derivatives are not transposed.
+            # Row after row, as `multiply_few` adds: calls that turn the weights, and transpose nothing, round alike.
             for k in range(i, min(i + count, m)):
                 total += load(a, k * n + j, rest, zero)
         store(sums, j, n_sums, load(sums, j, n_sums if adds else 0, zero) + total)
@@ -63,7 +63,7 @@ def transpose(a, m, n, c, adds, sums, block, team, scratch):
 
 @inlined_kernel
 def width_of_block(team, n):
-    """Of how many columns the blocks are that a team cuts n columns into."""
+    """Of how many columns the blocks are that a team cuts n columns into: whole registers."""
     n_blocks = _BLOCKS_PER_WORKER * team[N_WORKERS]
     return ((n + n_blocks - 1) // n_blocks + MOST_LANES - 1) // MOST_LANES * MOST_LANES
 
