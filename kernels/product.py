@@ -29,6 +29,7 @@ from .team import (
     compile_for,
     job_of,
     put_job,
+    rounded_up,
     team_memory,
     work_together,
     work_types,
@@ -249,12 +250,6 @@ def multiply_block(team, unit, panel):
     i, j = unit // n_across * n_rows, unit % n_across * n_columns
     block = i, min(i + n_rows, m), j, min(j + n_columns, n)
     call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block, team, 0))
-
-
-@inlined_kernel
-def rounded_up(n, unit):
-    """The least multiple of the unit that is at least n."""
-    return (n + unit - 1) // unit * unit
 
 
 @addressed_kernel(_multiply_types)

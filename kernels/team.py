@@ -103,6 +103,12 @@ def job_of(job_types):
 
 
 @inlined_kernel
+def rounded_up(n, unit):
+    """The least multiple of the unit that is at least n."""
+    return (n + unit - 1) // unit * unit
+
+
+@inlined_kernel
 def wait(n_waits):
     """Wait a moment, the n-th time; returns n + 1."""
     # Who waits for long may keep from its processor the very thread that it waits for.

@@ -12,6 +12,7 @@ from .team import (
     WORTH_SHARING,
     job_of,
     put_job,
+    rounded_up,
     work_together,
     work_types,
 )
@@ -65,7 +66,7 @@ def transpose(a, m, n, c, adds, sums, block, team, scratch):
 def width_of_block(team, n):
     """Of how many columns the blocks are that a team cuts n columns into: whole registers."""
     n_blocks = _BLOCKS_PER_WORKER * team[N_WORKERS]
-    return ((n + n_blocks - 1) // n_blocks + MOST_LANES - 1) // MOST_LANES * MOST_LANES
+    return rounded_up((n + n_blocks - 1) // n_blocks, MOST_LANES)
 
 
 _job = job_of(_job_types)
