@@ -10,7 +10,7 @@ import numpy as np
 
 from fastgd.kernels.lanes import everywhere, lane_count, load, prefetch, prefetch_for_later, total
 from fastgd.kernels.memory import LINE_BYTES
-from fastgd.shuffle import CHUNKS_PER_WINDOW, FEATURES_PER_CHUNK
+from fastgd.shuffle import Shuffle
 
 _REPEATS = 100_000
 _SUMS = 12
@@ -44,47 +44,53 @@ def multiply_add(x, n):
 
 
 # Near enough to stay in the first-level cache.
-_SOON = 1024
+_SOON_NUMBERS = 1024
+# Processors lose requests for the second-level cache while too many others are under way, but not so many rows later.
+_ROWS_UNTIL_AGAIN = 8
 
 
 @numba.njit
-def sum_chunks(x, chunks):
-    """Return the sum of chunks of numbers in an order; each is asked for long before it is added up, and soon before.
+def ask_for_rows(x, j, soon, later, again):
+    prefetch(x, soon + j)
+    prefetch_for_later(x, later + j)
+    prefetch_for_later(x, again + j)
 
-    x : (size,)
-    chunks : (n + CHUNKS_PER_WINDOW,) int64, where they begin in x; the last ones are only asked for
+
+@numba.njit
+def sum_rows(x, n_features, rows, later):
+    """Return the sum of rows in an order; each is asked for long before it is added up, once more, and soon before.
+
+    x : (n_rows * n_features,)          rows, later : (n_rows,) int64, as `fastgd.shuffle.Shuffle` gives them
     """
     zero = x.dtype.type(0)
-    lanes = lane_count(zero)
-    s0, s1, s2, s3 = everywhere(zero), everywhere(zero), everywhere(zero), everywhere(zero)
-    for i in range(chunks.size - CHUNKS_PER_WINDOW):
-        for j in range(0, FEATURES_PER_CHUNK, 4 * lanes):
-            begin, later = chunks[i] + j, chunks[i + CHUNKS_PER_WINDOW] + j
-            soon = begin + _SOON if j + _SOON < FEATURES_PER_CHUNK else chunks[i + 1] + j + _SOON - FEATURES_PER_CHUNK
-            for k in range(0, 4 * lanes, LINE_BYTES // x.itemsize):
-                prefetch(x, soon + k)
-                # On some processors a second request made this a tenth faster, as if some first ones were lost.
-                prefetch_for_later(x, later + k)
-                prefetch_for_later(x, later + k)
-            s0 += load(x, begin, lanes, zero)
-            s1 += load(x, begin + lanes, lanes, zero)
-            s2 += load(x, begin + 2 * lanes, lanes, zero)
-            s3 += load(x, begin + 3 * lanes, lanes, zero)
-    return total((s0 + s1) + (s2 + s3))
+    lanes, line, last = lane_count(zero), LINE_BYTES // x.itemsize, rows.size - 1
+    n_whole = n_features // line * line
+    rows_soon = max(_SOON_NUMBERS // n_features, 1)
+    even, odd = everywhere(zero), everywhere(zero)
+    for i in range(rows.size):
+        begin, soon = rows[i] * n_features, rows[min(i + rows_soon, last)] * n_features
+        first, again = later[i] * n_features, later[max(i - _ROWS_UNTIL_AGAIN, 0)] * n_features
+        for j in range(0, n_whole, line):
+            ask_for_rows(x, j, soon, first, again)
+            for k in range(j, j + line, lanes):
+                even, odd = odd, even + load(x, begin + k, lanes, zero)
+        if n_whole < n_features:
+            ask_for_rows(x, n_features - 1, soon, first, again)
+        for k in range(n_whole, n_features, lanes):
+            even, odd = odd, even + load(x, begin + k, n_features - k, zero)
+    return total(even + odd)
 
 
-class ReadChunks(Limit):
-    """Reading the rows chunk by chunk, in a random order."""
+class ReadShuffled(Limit):
+    """Reading the rows in the order of a shuffled epoch."""
 
     def __init__(self, X: np.ndarray) -> None:
-        n_chunks = X.size // FEATURES_PER_CHUNK
-        self.n_samples = n_chunks * FEATURES_PER_CHUNK / X.shape[1]
+        self.n_samples, self._n_features = X.shape
         self._x = X.reshape(-1)
-        order = np.random.default_rng(0).permutation(n_chunks)
-        self._chunks = FEATURES_PER_CHUNK * np.append(order, np.repeat(order[-1:], CHUNKS_PER_WINDOW))
+        self._order = Shuffle(*X.shape, 0, 0).rows_and_later(0, self.n_samples)
 
-    def epoch(self) -> None:
-        sum_chunks(self._x, self._chunks)
+    def epoch(self) -> float:
+        return sum_rows(self._x, self._n_features, *self._order)
 
 
 class MultiplyAdds(Limit):

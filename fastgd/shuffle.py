@@ -1,34 +1,42 @@
 """The order in which a shuffled epoch takes its rows."""
 
+import math
+
 import numpy as np
 
-from fastgd.kernels import Layout, lay_out_chunks, shuffle_windows
+from fastgd.kernels import Layout, shuffle_windows
 
 # Whole permutations, as long as all features together are so many: they lie in a cache.
 _FEATURES_AT_RANDOM = 1 << 20
-# Else chunks of consecutive rows with so many features, and windows of so many chunks.
-FEATURES_PER_CHUNK = 1 << 12
-CHUNKS_PER_WINDOW = 16
-# A neuron takes four rows at a time, where they are about so narrow.
-_NARROW_ROWS_PER_PIECE = 4
-_FEATURES_OF_A_NARROW_ROW = 128
+# In float32 a window has 256 KB: it and the one that is asked for meanwhile stay in most second-level caches.
+_FEATURES_PER_WINDOW = 1 << 16
+# Memory is read the faster the longer the chunks, and rows are mixed the better the fewer of them a chunk has: the
+# longer the rows, the longer the chunks. Rows of up to so many features have chunks of so many.
+_FEATURES_PER_CHUNK = ((64, 1 << 12), (512, 1 << 13), (math.inf, 1 << 14))
+# Shorter rows are mixed as if they had so many: chunks of more rows are not read faster.
+_FEWEST_FEATURES = 16
 
 
 def _bits(number: int) -> int:
-    """How often a number can be halved."""
-    return number.bit_length() - 1
+    """How often a number can be halved, down to one."""
+    return max(number.bit_length() - 1, 0)
 
 
 class Shuffle:
     """A permutation of all rows, which depends on their number and length, a seed and the epoch alone.
 
     Up to 2^20 features in all it is `default_rng([seed, epoch]).permutation(n_samples)`. A larger data set would spend
-    its time waiting for rows from all over the memory, so it is shuffled on two levels: chunks of consecutive rows, of
-    4096 features (rounded down to a power of two of rows, at least one), are laid out in the order
-    `default_rng([seed, epoch]).permutation(n_chunks)`, and then each window of 16 chunks is shuffled row by row, by
-    `kernels.shuffle_windows` with the generator's next 64 bits as its key. Before that, the window's chunks take turns,
-    row by row, or four rows by four where a row has up to 128 features (`kernels.lay_out_chunks`): in the same order
-    the window is asked for in advance, and memory is faster read from several places at a time.
+    its time waiting for rows from all over the memory, so it is shuffled on two levels: windows hold chunks of
+    consecutive rows from all over the data, and each window is shuffled row by row.
+
+    A chunk has 2^12 features, 2^13 where rows have more than 64, or 2^14 where they have more than 512, and a window
+    2^16, as if rows had 16 at least; both rounded down to a power of two of rows, a chunk to one row at least and a
+    window to two. There are n_windows = ⌈n_samples / rows of a window⌉. The data is cut into as many parts as a window
+    has chunks, each of n_windows chunks, and each window takes a chunk of each part: row w of
+    `default_rng([seed, epoch]).permuted(chunks, axis=1).T` numbers those of window w, where chunks, (n_parts,
+    n_windows), counts from 0. So a window has rows from 16 places of the data, or from 8 or 4 where they are longer. At
+    the end of the data chunks are missing or shorter, and their windows have fewer rows. A window's rows, chunk after
+    chunk and part after part, are shuffled by `kernels.shuffle_windows`, with the generator's next 64 bits as its key.
 
     Parameters
     ----------
@@ -39,21 +47,22 @@ class Shuffle:
     """
 
     def __init__(self, n_samples: int, n_features: int, seed: int, epoch: int) -> None:
-        self.n_samples = n_samples
         rng = np.random.default_rng([seed, epoch])
         if n_samples * n_features <= _FEATURES_AT_RANDOM:
             self._permutation: np.ndarray | None = rng.permutation(n_samples)
             return
         self._permutation = None
-        chunk_bits = _bits(max(FEATURES_PER_CHUNK // n_features, 1))
-        window_bits = chunk_bits + _bits(CHUNKS_PER_WINDOW)
-        n_chunks = -(-n_samples >> chunk_bits)
-        chunks = rng.permutation(n_chunks)
-        short_place = int(np.flatnonzero(chunks == n_chunks - 1)[0])
-        piece_bits = _bits(_NARROW_ROWS_PER_PIECE) if n_features <= _FEATURES_OF_A_NARROW_ROW else 0
-        self._layout = Layout(chunks, short_place, n_samples, piece_bits, chunk_bits, window_bits)
+        n_features = max(n_features, _FEWEST_FEATURES)
+        chunk_bits = _bits(next(n for most, n in _FEATURES_PER_CHUNK if n_features <= most) // n_features)
+        window_bits = max(_bits(_FEATURES_PER_WINDOW // n_features), 1)
+        n_parts = 1 << window_bits - chunk_bits
+        n_windows = -(-n_samples >> window_bits)
+        chunks = rng.permuted(np.arange(n_parts * n_windows).reshape(n_parts, n_windows), axis=1)
         self._key = rng.integers(2**64, dtype=np.uint64)
-        self._buffers = np.empty((2, 0), np.int64)
+        begins = np.ascontiguousarray(chunks.T) << chunk_bits
+        sizes = np.clip(n_samples - begins, 0, 1 << chunk_bits).sum(axis=1)
+        self._layout = Layout(begins, np.append(0, sizes.cumsum()), n_samples, chunk_bits, window_bits)
+        self._buffer = np.empty(0, np.int64)
         self._places = np.empty(1 << window_bits, np.uint32)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
@@ -61,23 +70,23 @@ class Shuffle:
         return self.rows_and_later(start, stop)[0]
 
     def rows_and_later(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows as above, and for each position a row that a later position will need: to ask the memory for.
+        """Rows as above, and for each position the row that stands a window later, to ask the memory for.
 
-        Both hold until the next call.
+        Both hold until the next call. Behind the window that follows these rows, that window's last row stands for all.
         """
         if self._permutation is not None:
             rows = self._permutation[start:stop]
             return rows, rows
-        bits = self._layout.window_bits
-        first_window, last_window = start >> bits, -(-stop >> bits)
-        begin, n_rows, n_ahead = first_window << bits, (last_window - first_window) << bits, 1 << bits
-        if self._buffers.shape[1] < n_rows + n_ahead:
-            self._buffers = np.empty((2, n_rows + n_ahead), np.int64)
-        laid_out, rows = self._buffers[0, : n_rows + n_ahead], self._buffers[1, : min(n_rows, self.n_samples - begin)]
-        lay_out_chunks(self._layout, begin, laid_out)
-        shuffle_windows(laid_out[: rows.size], bits, self._key, first_window, self._places, rows)
+        starts, window_rows = self._layout.starts, 1 << self._layout.window_bits
+        first, last = starts.searchsorted((start, stop - 1), side="right") - 1
+        begin, end = starts[first], starts[min(last + 2, len(starts) - 1)]
+        n_rows = end - begin
+        if self._buffer.size < n_rows + window_rows:
+            self._buffer = np.empty(n_rows + window_rows, np.int64)
+        shuffle_windows(self._layout, self._key, first, self._places, self._buffer[:n_rows])
+        self._buffer[n_rows : n_rows + window_rows] = self._buffer[n_rows - 1]
         part = slice(start - begin, stop - begin)
-        return rows[part], laid_out[n_ahead:][part]
+        return self._buffer[part], self._buffer[window_rows:][part]
 
 
 class ChosenRows:

@@ -46,7 +46,7 @@ from .order import InOrder, Shuffled
 from .product import Products, multiply, products, share_product, turn
 from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
 from .rule import UpdateRule, update_rule
-from .shuffle import Layout, lay_out_chunks, shuffle_windows
+from .shuffle import Layout, shuffle_windows
 from .small_product import add_outer, multiply_by_row, multiply_few, multiply_rows
 from .synthetic import synthetic_rows
 from .team import ALONE, assist, begin_season
@@ -83,7 +83,6 @@ __all__ = [
     "dropout_forward",
     "evaluate_network",
     "gather_rows",
-    "lay_out_chunks",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "limit_gradient",

@@ -23,7 +23,7 @@ from .regularization import NoRegularization, Regularization
 from .views import element, vector
 
 # How many bytes ahead rows are needed soon that come in order.
-ROW_SOON = 1 << 13
+ROW_SOON_BYTES = 1 << 13
 
 
 class LinearNeuron(NamedTuple):
@@ -245,7 +245,7 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
     loss_sum, n_updates = progress[0], 0
     for i in range(n_samples_of(order, rows.y)):
         t = row(order, i)
-        begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_SOON)
+        begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_SOON_BYTES)
         sums = pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead)
         v = weight_of(rows.weights, t, number(1))
         rate, n_updates = pace(rates, n_updates, v)

@@ -20,7 +20,7 @@ import numpy as np
 from ._jit import by_type, inlined_kernel, kernel
 from .addressed import call_at
 from .lanes import lane_count, lanes_for, load, spread, store, total
-from .neuron import ROW_SOON, respond, total_weight, weight_of
+from .neuron import ROW_SOON_BYTES, respond, total_weight, weight_of
 from .neuron_by_fours import ROWS_AT_ONCE, four_ahead
 from .order import ask_for, look_ahead, n_samples_of, row
 from .views import element, vector
@@ -153,7 +153,8 @@ def pass_over_row(pattern, step, weight, gradient, X, n_features, left, begin, a
         odd = pass_of_one(pattern, step, weight, gradient, X, j + count, count, left, begin, odd)
     for j in range(n_pairs, n_features, count):
         even = pass_of_one(pattern, step, weight, gradient, X, j, n_features - j, left, begin, even)
-    # A line that no step of the loop has asked for, as rows begin anywhere in one.
+        ask_for(ahead, X, j)
+    # A line that no pass has asked for, as rows begin anywhere in one.
     ask_for(ahead, X, n_features - 1)
     return total(even + odd)
 
@@ -172,7 +173,7 @@ def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradi
     first, last, scale = samples
     for i in range(first, last):
         t = row(order, i)
-        begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_SOON)
+        begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_SOON_BYTES)
         if i == first:
             step = Updating(spread(none, rate))
             z = pass_over_row(pattern, step, weight, gradient, X, n_features, left, begin, ahead) + bias

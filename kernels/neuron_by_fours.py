@@ -26,8 +26,9 @@ from .views import element, vector
 
 ROWS_AT_ONCE = 4
 
-# How many bytes ahead rows are needed soon that come in order.
-FOURS_SOON = 1 << 12
+# How many bytes ahead rows are needed soon that come in order, and how many rows ahead others.
+FOURS_SOON_BYTES = 1 << 12
+FOURS_SOON_ROWS = 3 * ROWS_AT_ONCE
 
 
 @inlined_kernel
@@ -35,10 +36,10 @@ def four_ahead(order, samples, n_features, X, targets):
     """Return which rows to ask for while four samples are worked on, and ask for targets."""
     i0, i1, i2, i3 = samples
     return (
-        look_ahead(order, i0, ROWS_AT_ONCE, n_features, X, targets, FOURS_SOON),
-        look_ahead(order, i1, ROWS_AT_ONCE, n_features, X, targets, FOURS_SOON),
-        look_ahead(order, i2, ROWS_AT_ONCE, n_features, X, targets, FOURS_SOON),
-        look_ahead(order, i3, ROWS_AT_ONCE, n_features, X, targets, FOURS_SOON),
+        look_ahead(order, i0, FOURS_SOON_ROWS, n_features, X, targets, FOURS_SOON_BYTES),
+        look_ahead(order, i1, FOURS_SOON_ROWS, n_features, X, targets, FOURS_SOON_BYTES),
+        look_ahead(order, i2, FOURS_SOON_ROWS, n_features, X, targets, FOURS_SOON_BYTES),
+        look_ahead(order, i3, FOURS_SOON_ROWS, n_features, X, targets, FOURS_SOON_BYTES),
     )
 
 

@@ -69,29 +69,28 @@ _LATER_BYTES = 1 << 15
 
 
 @inlined_kernel
-def look_ahead_in_order(order, i, n_rows, n_features, X, targets, soon_bytes):
+def look_ahead_in_order(order, i, soon_rows, n_features, X, targets, soon_bytes):
     # Targets in order come anyway.
     begin = i * n_features
     return Ahead(begin + elements_in(X, soon_bytes), begin + elements_in(X, _LATER_BYTES))
 
 
 @inlined_kernel
-def look_ahead_shuffled(order, i, n_rows, n_features, X, targets, soon_bytes):
+def look_ahead_shuffled(order, i, soon_rows, n_features, X, targets, soon_bytes):
     later = element(order.later, i)
     prefetch(targets, later)
-    return Ahead(element(order.rows, min(i + n_rows, order.rows.size - 1)) * n_features, later * n_features)
+    return Ahead(element(order.rows, min(i + soon_rows, order.rows.size - 1)) * n_features, later * n_features)
 
 
 @by_type({InOrder: look_ahead_in_order, Shuffled: look_ahead_shuffled})
 def look_ahead(kernel):
     """Return which rows to ask for while the i-th sample is worked on, and ask for a target.
 
-    n_rows : how many are worked on at once
-    soon_bytes : how far ahead rows are needed soon that come in order: so near that they stay in the first-level cache
-        beside what is worked on
+    soon_rows, soon_bytes : how far ahead rows are needed soon, those in any order and those that come in order: so near
+        that they stay in the first-level cache beside what is worked on
     """
-    return lambda order, i, n_rows, n_features, X, targets, soon_bytes: kernel(
-        order, i, n_rows, n_features, X, targets, soon_bytes
+    return lambda order, i, soon_rows, n_features, X, targets, soon_bytes: kernel(
+        order, i, soon_rows, n_features, X, targets, soon_bytes
     )
 
 

@@ -1,4 +1,4 @@
-"""A shuffled order of rows that keeps close to the order in which they lie in memory."""
+"""A shuffled order of rows that is read in pieces of memory rather than row by row."""
 
 from typing import NamedTuple
 
@@ -12,54 +12,20 @@ _HALF = np.uint64(32)
 
 
 class Layout(NamedTuple):
-    """How chunks of consecutive rows lie in windows.
+    """Which chunks of consecutive rows lie in which window.
 
-    chunks : (n_chunks,) int64, a permutation: chunk c holds 2**chunk_bits rows from c · 2**chunk_bits on, or fewer
-    short_place : int, where in `chunks` the last chunk stands
-    n_rows : int, of all chunks
-    piece_bits, chunk_bits, window_bits : int, in rising order
+    begins : (n_windows, n_chunks) int64, the row with which each chunk begins, a multiple of 2**chunk_bits; it goes on
+        for so many rows, or up to n_rows where that comes first
+    starts : (n_windows + 1,) int64, how many rows the windows before each have
+    n_rows : int
+    chunk_bits, window_bits : int; n_chunks = 2**(window_bits - chunk_bits)
     """
 
-    chunks: np.ndarray
-    short_place: int
+    begins: np.ndarray
+    starts: np.ndarray
     n_rows: int
-    piece_bits: int
     chunk_bits: int
     window_bits: int
-
-
-@exact_kernel
-def lay_out_chunks(layout, first, rows):
-    """The rows at positions first, first + 1, ... of chunks laid end to end, piece by piece of each chunk by turns.
-
-    By turns within each window of 2**window_bits positions: its place (i · n_chunks + c) · n + k has the row at its
-    position c · 2**chunk_bits + i · n + k, for k below n = 2**piece_bits and c below n_chunks, that of chunks in a
-    window. A last window that is shorter is laid out in order; past the last row, the last one.
-
-    layout : Layout          first : int, where a window begins          rows : (n,) int64, whole windows, overwritten
-    """
-    chunk_bits, window_bits, n_rows = layout.chunk_bits, layout.window_bits, layout.n_rows
-    chunk_rows, window_rows = 1 << chunk_bits, 1 << window_bits
-    missing = layout.chunks.size * chunk_rows - n_rows
-    short_end = (layout.short_place + 1) * chunk_rows - missing
-    for start in range(0, rows.size, window_rows):
-        piece_bits = layout.piece_bits if first + start + window_rows <= n_rows else chunk_bits
-        for c in range(1 << (window_bits - chunk_bits)):
-            # A chunk's length of positions may begin in the middle of a chunk, once the short one has come.
-            k = 0
-            while k < chunk_rows:
-                position = min(first + start + (c << chunk_bits) + k, n_rows - 1)
-                if position >= short_end:
-                    position += missing
-                chunk, offset = position >> chunk_bits, position & (chunk_rows - 1)
-                row = (element(layout.chunks, chunk) << chunk_bits) + offset
-                length = chunk_rows - missing if chunk == layout.short_place else chunk_rows
-                end = min(k + length - offset, chunk_rows)
-                for i in range(k, end):
-                    turn, rest = i >> piece_bits, i & ((1 << piece_bits) - 1)
-                    place = ((turn << (window_bits - chunk_bits)) + c << piece_bits) + rest
-                    rows[start + place] = row + i - k
-                k = end
 
 
 @exact_kernel
@@ -69,37 +35,75 @@ def factor_and_term(window_key, r):
 
 
 @exact_kernel
-def shuffle_windows(rows, bits, key, first_window, places, shuffled):
-    """Shuffle each window of 2**bits rows: shuffled[i] = rows[q(i)], counted from the window's first row.
+def round_of_places(q, pair, mask, shift):
+    """One of the rounds of `full_window`, with its a and c."""
+    a, c = pair
+    q = np.uint32(a * q + c) & mask
+    # Of a shift that may be longer than 31, LLVM makes one of 64 bits, and the rounds take three times as long.
+    return q ^ np.uint32(q >> (shift & np.uint32(31)))
 
-    q is made of four rounds of  q = (a q + c) mod 2**bits,  q ^= q >> ⌈bits / 2⌉,  each a bijection, from q = i. With
-    window_key = subkey(key, number of the window), round r has a = subkey(window_key, 2 r) | 1 and
-    c = subkey(window_key, 2 r + 1). A last window that is shorter is shuffled by Fisher and Yates: for k = n - 1 to 1,
-    swap row k with row ⌊(k + 1) u⌋, u = ⌊subkey(window_key, k) / 2³²⌋ / 2³².
 
-    rows : (n,) int64          bits : int, at least 1
-    key : uint64          first_window : int, the number of the first one
-    places : (2**bits,) uint32, scratch
-    shuffled : (n,) int64, overwritten
+@exact_kernel
+def full_window(begins, chunk_bits, bits, key, places, rows):
+    """Shuffle a window of whole chunks: the row at place q(i), counted chunk after chunk, comes to place i.
+
+    q is made of four rounds of  q = (a q + c) mod n,  q ^= q >> ⌈bits / 2⌉,  each a bijection, from q = i; n = 2**bits
+    is the number of rows. Round r has a = subkey(key, 2 r) | 1 and c = subkey(key, 2 r + 1).
+
+    begins : (n / 2**chunk_bits,) int64          chunk_bits, bits : int          key : uint64
+    places : (n,) uint32, scratch          rows : (n,) int64, overwritten
     """
-    window_rows = 1 << bits
-    mask, shift = np.uint32(window_rows - 1), np.uint32((bits + 1) // 2)
-    for start in range(0, rows.size, window_rows):
-        window_key = subkey(key, first_window + (start >> bits))
-        if start + window_rows <= rows.size:
-            for i in range(window_rows):
-                places[i] = i
-            for r in range(4):
-                a, c = factor_and_term(window_key, r)
-                for i in range(window_rows):
-                    q = np.uint32(a * places[i] + c) & mask
-                    places[i] = q ^ (q >> shift)
-            for i in range(window_rows):
-                shuffled[start + i] = element(rows, start + np.int64(places[i]))
+    mask, shift = np.uint32((1 << bits) - 1), np.uint32((bits + 1) // 2)
+    r0, r1, r2, r3 = factor_and_term(key, 0), factor_and_term(key, 1), factor_and_term(key, 2), factor_and_term(key, 3)
+    for i in range(rows.size):
+        q = round_of_places(np.uint32(i), r0, mask, shift)
+        q = round_of_places(q, r1, mask, shift)
+        q = round_of_places(q, r2, mask, shift)
+        places[i] = round_of_places(q, r3, mask, shift)
+    in_chunk = (1 << chunk_bits) - 1
+    for i in range(rows.size):
+        place = np.int64(places[i])
+        rows[i] = element(begins, place >> chunk_bits) + (place & in_chunk)
+
+
+@exact_kernel
+def short_window(begins, chunk_rows, n_rows, key, rows):
+    """Shuffle a window of which chunks are missing or shorter, by Fisher and Yates.
+
+    With the n rows chunk after chunk, for k = n - 1 to 1, swap row k with row ⌊(k + 1) u⌋,
+    u = ⌊subkey(key, k) / 2³²⌋ / 2³².
+
+    begins : (n_chunks,) int64          n_rows : where the last chunk ends          key : uint64
+    rows : (n,) int64, overwritten
+    """
+    i = 0
+    for begin in begins:
+        for row in range(begin, min(begin + chunk_rows, n_rows)):
+            rows[i] = row
+            i += 1
+    for k in range(rows.size - 1, 0, -1):
+        draw = subkey(key, k) >> _HALF
+        other = np.int64((draw * np.uint64(k + 1)) >> _HALF)
+        rows[k], rows[other] = rows[other], rows[k]
+
+
+@exact_kernel
+def shuffle_windows(layout, key, first_window, places, rows):
+    """The rows of consecutive windows, each shuffled, with  subkey(key, number of the window)  as its key.
+
+    By `full_window` where a window has 2**window_bits rows, else by `short_window`.
+
+    layout : Layout          key : uint64          first_window : int, the number of the first one
+    places : (2**window_bits,) uint32, scratch          rows : (n,) int64, as many as the windows have, overwritten
+    """
+    chunk_bits, bits = layout.chunk_bits, layout.window_bits
+    window, start = first_window, 0
+    while start < rows.size:
+        begins, n = layout.begins[window], layout.starts[window + 1] - layout.starts[window]
+        shuffled = rows[start : start + n]
+        if n == 1 << bits:
+            full_window(begins, chunk_bits, bits, subkey(key, window), places, shuffled)
         else:
-            for i in range(start, rows.size):
-                shuffled[i] = rows[i]
-            for k in range(rows.size - start - 1, 0, -1):
-                draw = subkey(window_key, k) >> _HALF
-                other = start + np.int64((draw * np.uint64(k + 1)) >> _HALF)
-                shuffled[start + k], shuffled[other] = shuffled[other], shuffled[start + k]
+            short_window(begins, 1 << chunk_bits, layout.n_rows, subkey(key, window), shuffled)
+        window += 1
+        start += n

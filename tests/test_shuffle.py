@@ -1,5 +1,7 @@
 """Shuffled epochs: the permutation against its docstring in plain Python, and that training follows it."""
 
+import itertools
+
 import numpy as np
 import pytest
 from cases import rows_for
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 import fastgd as gd
 from fastgd import dataset, shuffle
-from fastgd.kernels import Layout, lay_out_chunks
+from fastgd.kernels import Layout, shuffle_windows
 from fastgd.shuffle import Shuffle
 
 BITS = 2**64 - 1
@@ -26,22 +28,27 @@ def subkey(a, b):
     return mix((a + b * 0x9E3779B97F4A7C15) & BITS)
 
 
-def chunks_in_order(n_samples, n_features, seed, epoch):
-    """All rows, chunk after chunk; how many make a full window; and the key of the windows."""
+def power_of_two_up_to(number, least):
+    power = least
+    while 2 * power <= number:
+        power *= 2
+    return power
+
+
+def windows_in_order(n_samples, n_features, seed, epoch):
+    """The rows of each window, chunk after chunk; how many a full window has; and the key of the windows."""
     rng = np.random.default_rng([seed, epoch])
-    chunk_rows = 1
-    while 2 * chunk_rows * n_features <= 4096:
-        chunk_rows *= 2
-    chunks = [list(range(start, min(start + chunk_rows, n_samples))) for start in range(0, n_samples, chunk_rows)]
-    rows = [row for c in rng.permutation(len(chunks)) for row in chunks[c]]
-    return rows, 16 * chunk_rows, int(rng.integers(2**64, dtype=np.uint64))
-
-
-def by_turns(window, n_features):
-    """A window's rows, of which its 16 chunks are taken piece by piece."""
-    n = 4 if n_features <= 128 else 1
-    pieces = np.reshape(window, (16, -1, n))
-    return pieces.swapaxes(0, 1).ravel().tolist()
+    n_features = max(n_features, 16)
+    features = 4096 if n_features <= 64 else 8192 if n_features <= 512 else 16384
+    chunk_rows = power_of_two_up_to(features / n_features, 1)
+    window_rows = power_of_two_up_to(65536 / n_features, 2)
+    n_windows, n_parts = -(-n_samples // window_rows), window_rows // chunk_rows
+    chunks = rng.permuted(np.arange(n_parts * n_windows).reshape(n_parts, n_windows), axis=1)
+    windows = [
+        [row for c in mine for row in range(c * chunk_rows, min((c + 1) * chunk_rows, n_samples))]
+        for mine in chunks.T.tolist()
+    ]
+    return windows, window_rows, int(rng.integers(2**64, dtype=np.uint64))
 
 
 def full_window(n, key):
@@ -66,14 +73,11 @@ def short_window(n, key):
 def by_hand(n_samples, n_features, seed, epoch, at_random=AT_RANDOM):
     if n_samples * n_features <= at_random:
         return np.random.default_rng([seed, epoch]).permutation(n_samples).tolist()
-    rows, window_rows, key = chunks_in_order(n_samples, n_features, seed, epoch)
+    windows, window_rows, key = windows_in_order(n_samples, n_features, seed, epoch)
     order = []
-    for window, start in enumerate(range(0, n_samples, window_rows)):
-        part = rows[start : start + window_rows]
-        is_full = len(part) == window_rows
-        part = by_turns(part, n_features) if is_full else part
-        places = (full_window if is_full else short_window)(len(part), subkey(key, window))
-        order += [part[place] for place in places]
+    for number, rows in enumerate(windows):
+        places = (full_window if len(rows) == window_rows else short_window)(len(rows), subkey(key, number))
+        order += [rows[place] for place in places]
     return order
 
 
@@ -91,6 +95,16 @@ SEEDS = st.integers(0, 2**32 - 1)
 @settings(max_examples=50)
 @given(large_sizes(), SEEDS, st.integers(0, 50))
 @example((20 * 32, 2048), 0, 0)
+@example((1, AT_RANDOM + 1), 0, 0)
+@example((66_000, 16), 0, 0)
+@example((70_000, 15), 0, 0)
+@example((17_000, 64), 0, 0)
+@example((17_000, 65), 0, 0)
+@example((2100, 512), 0, 0)
+@example((2100, 513), 0, 0)
+@example((65, 16_384), 0, 0)
+@example((65, 16_385), 0, 0)
+@example((33, 32_769), 0, 0)
 def test_order_is_the_documented_one(sizes, seed, epoch):
     order = Shuffle(*sizes, seed, epoch).rows(0, sizes[0])
     assert order.dtype == np.int64
@@ -99,34 +113,63 @@ def test_order_is_the_documented_one(sizes, seed, epoch):
 
 @given(large_sizes(least_features=9), SEEDS)
 def test_order_is_a_permutation_of_windows(sizes, seed):
-    """Also where the short last chunk lies inside a window, at its end, or in the last one."""
+    """Also where chunks are missing at the end of the data, and the last one is shorter."""
     n_samples = sizes[0]
     order = Shuffle(*sizes, seed, 0).rows(0, n_samples)
-    laid_out, window_rows, _ = chunks_in_order(*sizes, seed, 0)
-    for start in range(0, n_samples, window_rows):
-        window = slice(start, start + window_rows)
-        np.testing.assert_array_equal(np.sort(order[window]), np.sort(laid_out[window]))
+    start = 0
+    for window in windows_in_order(*sizes, seed, 0)[0]:
+        np.testing.assert_array_equal(np.sort(order[start : start + len(window)]), np.sort(window))
+        start += len(window)
     np.testing.assert_array_equal(np.sort(order), np.arange(n_samples))
 
 
-def test_short_chunk_may_stand_anywhere(monkeypatch):
-    """First, last, on either side of a window's end, and everywhere else."""
+def test_windows_take_a_chunk_of_each_part_of_the_data():
+    # Windows of 512 rows are chunks of 64 from each of eight parts.
+    n_samples = 512 * 190
+    windows = Shuffle(n_samples, 100, 1, 0).rows(0, n_samples).reshape(-1, 512)
+    for window in windows:
+        assert np.bincount(window * 8 // n_samples, minlength=8).tolist() == [64] * 8
+    # And they do not come in the order of the data.
+    first_of_part = windows.min(axis=1)
+    assert abs(np.corrcoef(first_of_part, np.arange(190))[0, 1]) < 0.3
+
+
+def test_short_windows_may_stand_anywhere(monkeypatch):
+    """Those of which a chunk is missing, and the one of which it is shorter."""
     monkeypatch.setattr(shuffle, "_FEATURES_AT_RANDOM", 0)
-    n_samples, n_features, places = 2 * 35 + 1, 2048, set()
+    # Two chunks of 16 rows are missing, and one is seven rows short.
+    n_samples, n_features, places = 4 * 64 - 39, 1000, set()
     for seed in range(300):
-        laid_out, _, _ = chunks_in_order(n_samples, n_features, seed, 0)
-        places.add(laid_out.index(n_samples - 1) // 2)
+        windows = windows_in_order(n_samples, n_features, seed, 0)[0]
+        places.add(tuple(64 - len(window) for window in windows))
         order = Shuffle(n_samples, n_features, seed, 0).rows(0, n_samples)
         assert order.tolist() == by_hand(n_samples, n_features, seed, 0, at_random=0)
-    assert places == set(range(36))
+    assert places == set(itertools.permutations((16, 16, 7, 0)))
 
 
-def test_layout_stays_inside_its_rows():
-    """Where a chunk's length of positions goes on into the next chunk, at the end of the array too."""
-    buffer = np.full(64, -1)
-    lay_out_chunks(Layout(np.array([3, 0, 2, 1]), 0, 13, 0, 2, 3), 0, buffer[8:24])
-    assert buffer[8:24].tolist() == [12, 3, 0, 8, 1, 9, 2, 10, 11, 4, 5, 6, 7, 7, 7, 7]
-    assert (np.delete(buffer, np.s_[8:24]) == -1).all()
+@pytest.mark.parametrize("n_samples", [1, 15, 16, 17, 47, 48, 63, 64, 65, 66, 90])
+def test_few_windows(n_samples, monkeypatch):
+    """Of 64 rows, in four parts: some parts may be missing, or short of several chunks."""
+    monkeypatch.setattr(shuffle, "_FEATURES_AT_RANDOM", 0)
+    for seed in range(20):
+        order = Shuffle(n_samples, 1000, seed, 0).rows(0, n_samples)
+        assert order.tolist() == by_hand(n_samples, 1000, seed, 0, at_random=0)
+
+
+def test_windows_stay_inside_their_rows():
+    """A whole window, one of which a chunk is missing, and one with a shorter chunk."""
+    begins = np.array([[8, 20], [0, 28], [4, 24]])
+    layout = Layout(begins, np.array([0, 8, 12, 19]), 27, 2, 3)
+    rows, places = np.full(35, -1), np.full(24, 77, np.uint32)
+    shuffle_windows(layout, np.uint64(5), 0, places[8:16], rows[8:27])
+    parts = [sorted(part.tolist()) for part in np.split(rows[8:27], [8, 12])]
+    assert parts == [[8, 9, 10, 11, 20, 21, 22, 23], [0, 1, 2, 3], [4, 5, 6, 7, 24, 25, 26]]
+    assert sorted(places[8:16].tolist()) == list(range(8))
+    assert (np.delete(rows, np.s_[8:27]) == -1).all()
+    assert (np.delete(places, np.s_[8:16]) == 77).all()
+    again = np.empty(11, np.int64)
+    shuffle_windows(layout, np.uint64(5), 1, places[8:16], again)
+    np.testing.assert_array_equal(again, rows[16:27])
 
 
 @given(st.integers(1, 2000), st.integers(1, 500), SEEDS, st.integers(0, 50))
@@ -160,20 +203,20 @@ def test_parts_are_those_of_the_whole(sizes, seed, data):
         assert ((later >= 0) & (later < n_samples)).all()
 
 
-@pytest.mark.parametrize("n_features", [1000, 128, 129])
-def test_later_rows_are_those_of_the_next_window(n_features):
-    """Each of them once, the chunks by turns."""
+@pytest.mark.parametrize("n_features", [1000, 512, 64])
+def test_later_rows_are_those_one_window_later(n_features):
     n_samples = 6_000_000 // n_features + 7
-    rows, window_rows, _ = chunks_in_order(n_samples, n_features, 3, 0)
+    windows, window_rows, _ = windows_in_order(n_samples, n_features, 3, 0)
     order = Shuffle(n_samples, n_features, 3, 0)
-    n_full = n_samples // window_rows * window_rows
-    windows = [by_turns(rows[start : start + window_rows], n_features) for start in range(0, n_full, window_rows)]
-    laid_out = [*np.concatenate(windows), *rows[n_full:]]
-    for start, stop in ((0, n_samples), (100, 700), (window_rows, 3 * window_rows), (n_full - 5, n_samples)):
+    whole = order.rows(0, n_samples).copy()
+    starts = np.append(0, np.cumsum([len(window) for window in windows]))
+    for start, stop in ((0, n_samples), (100, 700), (window_rows, 3 * window_rows), (n_samples - 500, n_samples)):
         _, later = order.rows_and_later(start, stop)
-        expected = laid_out[start + window_rows : stop + window_rows]
+        # Up to the end of the window after the last one of these rows.
+        end = starts[min(np.searchsorted(starts, stop - 1, side="right") + 1, len(starts) - 1)]
+        expected = whole[start + window_rows : min(stop + window_rows, end)]
         np.testing.assert_array_equal(later[: len(expected)], expected)
-        np.testing.assert_array_equal(later[len(expected) :], rows[-1])
+        np.testing.assert_array_equal(later[len(expected) :], whole[end - 1])
 
 
 def test_seeds_and_epochs_differ():
@@ -183,12 +226,13 @@ def test_seeds_and_epochs_differ():
 
 
 @pytest.mark.parametrize("n_samples", [9, 16], ids=["short window", "full window"])
-def test_every_row_may_stand_anywhere(n_samples):
+def test_every_row_may_stand_anywhere(n_samples, monkeypatch):
     """Over many seeds each place of a window takes each of its rows about equally often."""
+    monkeypatch.setattr(shuffle, "_FEATURES_AT_RANDOM", 0)
     n_seeds = 3000
     counts = np.zeros((n_samples, n_samples))
     for seed in range(n_seeds):
-        counts[np.arange(n_samples), Shuffle(n_samples, 2**17, seed, 0).rows(0, n_samples)] += 1
+        counts[np.arange(n_samples), Shuffle(n_samples, 4096, seed, 0).rows(0, n_samples)] += 1
     mean = n_seeds / n_samples
     assert np.abs(counts - mean).max() < 5 * np.sqrt(mean)
 
