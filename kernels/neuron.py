@@ -22,8 +22,9 @@ from .order import InOrder, ask_for, look_ahead, n_samples_of, row
 from .regularization import NoRegularization, Regularization
 from .views import element, vector
 
-# How many bytes ahead rows are needed soon that come in order.
+# How many bytes ahead rows are needed soon that come in order, and how many rows ahead others.
 ROW_SOON_BYTES = 1 << 13
+ROW_SOON_ROWS = 3
 
 
 class LinearNeuron(NamedTuple):
@@ -245,7 +246,7 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
     loss_sum, n_updates = progress[0], 0
     for i in range(n_samples_of(order, rows.y)):
         t = row(order, i)
-        begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_SOON_BYTES)
+        begin, ahead = t * n_features, look_ahead(order, i, ROW_SOON_ROWS, n_features, X, targets, ROW_SOON_BYTES)
         sums = pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead)
         v = weight_of(rows.weights, t, number(1))
         rate, n_updates = pace(rates, n_updates, v)

@@ -20,7 +20,7 @@ import numpy as np
 from ._jit import by_type, inlined_kernel, kernel
 from .addressed import call_at
 from .lanes import lane_count, lanes_for, load, spread, store, total
-from .neuron import ROW_SOON_BYTES, respond, total_weight, weight_of
+from .neuron import ROW_SOON_BYTES, ROW_SOON_ROWS, respond, total_weight, weight_of
 from .neuron_by_fours import ROWS_AT_ONCE, four_ahead
 from .order import ask_for, look_ahead, n_samples_of, row
 from .views import element, vector
@@ -173,7 +173,7 @@ def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradi
     first, last, scale = samples
     for i in range(first, last):
         t = row(order, i)
-        begin, ahead = t * n_features, look_ahead(order, i, 1, n_features, X, targets, ROW_SOON_BYTES)
+        begin, ahead = t * n_features, look_ahead(order, i, ROW_SOON_ROWS, n_features, X, targets, ROW_SOON_BYTES)
         if i == first:
             step = Updating(spread(none, rate))
             z = pass_over_row(pattern, step, weight, gradient, X, n_features, left, begin, ahead) + bias
