@@ -15,7 +15,7 @@ from fastgd.shuffle import Shuffle
 MeanAndScale = tuple[np.ndarray, np.ndarray]
 
 # An order of rows is made for so many samples at a time, which is long enough to outweigh the call.
-_SAMPLES_PER_ORDER = 1 << 16
+_SAMPLES_PER_ORDER = 1 << 18
 # Gathered blocks should stay in the cache between their writing and their use, and outweigh the call that fills them.
 _BLOCK_BYTES = 4 << 20
 # Pages of a memory-mapped file count as the process's memory until they are released.

@@ -248,7 +248,7 @@ def large_problem(n_features, layers=(), dtype="float64"):
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("samples_per_order", [1 << 16, 256])
+@pytest.mark.parametrize("samples_per_order", [1 << 18, 256])
 def test_neuron_trains_in_the_order_in_place(loop, samples_per_order, monkeypatch):
     monkeypatch.setattr(dataset, "_SAMPLES_PER_ORDER", samples_per_order)
     n_features, batch_size = LOOPS[loop]
