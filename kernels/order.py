@@ -87,7 +87,8 @@ def look_ahead(kernel):
     """Return which rows to ask for while the i-th sample is worked on, and ask for a target.
 
     soon_rows, soon_bytes : how far ahead rows are needed soon, those in any order and those that come in order: so near
-        that they stay in the first-level cache beside what is worked on
+        that they stay in the first-level cache beside what is worked on, and far enough for memory to answer where an
+        earlier request was lost
     """
     return lambda order, i, soon_rows, n_features, X, targets, soon_bytes: kernel(
         order, i, soon_rows, n_features, X, targets, soon_bytes
