@@ -1,0 +1,14 @@
+"""The problems of `mixing.py`, small."""
+
+import mixing
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize("name", mixing.PROBLEMS)
+def test_epoch(benchmark, name):
+    problem = mixing.PROBLEMS[name](np.random.default_rng(0), 20_000)
+    in_order, shuffled, permuted = mixing.losses(problem, 0.001, 2)
+    assert max(shuffled, permuted) < in_order
+    benchmark.group = "mixing"
+    benchmark(mixing.loss_after_epoch, problem, None, 0.001, True, 0)
