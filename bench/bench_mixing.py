@@ -11,4 +11,4 @@ def test_epoch(benchmark, name):
     in_order, shuffled, permuted = mixing.losses(problem, 0.001, 2)
     assert max(shuffled, permuted) < in_order
     benchmark.group = "mixing"
-    benchmark(mixing.loss_after_epoch, problem, None, 0.001, True, 0)
+    benchmark(mixing.loss_after_epoch, problem, 0.001, shuffle=True)

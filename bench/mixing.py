@@ -19,7 +19,7 @@ LEARNING_RATES = (0.003, 0.0005)
 
 
 class Problem(NamedTuple):
-    """Rows in an order that hardly can be trained in.
+    """Rows that lie in an order.
 
     X : (n_rows, N_FEATURES) float32          y : (n_rows, 1) float32, or (n_rows,) int64 classes
     """
@@ -45,7 +45,7 @@ def sorted_by_class(rng: np.random.Generator, n_rows: int) -> Problem:
 
 
 def random_walk(rng: np.random.Generator, n_rows: int) -> Problem:
-    """A state that changes slowly, on which the targets depend in a way that no linear model has."""
+    """Rows that change slowly from one to the next, with targets that no linear model has."""
     states = rng.standard_normal((n_rows, N_FEATURES), np.float32).cumsum(axis=0)
     states = (states - states.mean(axis=0)) / states.std(axis=0)
     X = (states + rng.standard_normal((n_rows, N_FEATURES), np.float32)) / np.float32(1.4)
@@ -61,23 +61,21 @@ PROBLEMS: dict[str, Callable[[np.random.Generator, int], Problem]] = {
 
 
 def loss_after_epoch(
-    problem: Problem, order: np.ndarray | None, learning_rate: float, shuffle: bool, seed: int
+    problem: Problem, learning_rate: float, order: np.ndarray | slice = slice(None), **settings: bool | int
 ) -> float:
-    """The loss on all rows after an epoch of them in an order, in their own, or in that of `shuffle`."""
+    """The loss on all rows after an epoch of them in an order, with further settings of the trainer."""
     model = gd.Model([gd.Linear(N_FEATURES, problem.n_outputs)], dtype="float32", seed=0)
-    optimizer = gd.SGD(learning_rate)
-    trainer = gd.Trainer(model, loss=problem.loss, optimizer=optimizer, shuffle=shuffle, seed=seed)
-    trainer.fit(*(problem[:2] if order is None else (problem.X[order], problem.y[order])))
-    return model.loss_and_gradient(*problem[:2], loss=problem.loss)[0]
+    trainer = gd.Trainer(model, loss=problem.loss, optimizer=gd.SGD(learning_rate), **settings)
+    trainer.fit(problem.X[order], problem.y[order])
+    return model.loss_and_gradient(problem.X, problem.y, loss=problem.loss)[0]
 
 
 def losses(problem: Problem, learning_rate: float, n_seeds: int) -> tuple[float, float, float]:
     """The mean losses for the rows as they come, shuffled, and in a permutation of all."""
-    in_order = loss_after_epoch(problem, None, learning_rate, False, 0)
-    shuffled = [loss_after_epoch(problem, None, learning_rate, True, seed) for seed in range(n_seeds)]
+    shuffled = [loss_after_epoch(problem, learning_rate, shuffle=True, seed=seed) for seed in range(n_seeds)]
     orders = [np.random.default_rng(seed).permutation(len(problem.X)) for seed in range(n_seeds)]
-    permuted = [loss_after_epoch(problem, order, learning_rate, False, 0) for order in orders]
-    return in_order, float(np.mean(shuffled)), float(np.mean(permuted))
+    permuted = [loss_after_epoch(problem, learning_rate, order) for order in orders]
+    return loss_after_epoch(problem, learning_rate), float(np.mean(shuffled)), float(np.mean(permuted))
 
 
 def main() -> None:

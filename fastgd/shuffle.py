@@ -8,12 +8,12 @@ from fastgd.kernels import Layout, shuffle_windows
 
 # Whole permutations, as long as all features together are so many: they lie in a cache.
 _FEATURES_AT_RANDOM = 1 << 20
-# In float32 a window has 256 KB: it and the one that is asked for meanwhile stay in most second-level caches.
+# In float32 a window has 256 KB: it and the one that is asked for meanwhile leave half of a cache of 1 MB.
 _FEATURES_PER_WINDOW = 1 << 16
 # Memory is read the faster the longer the chunks, and rows are mixed the better the fewer of them a chunk has: the
 # longer the rows, the longer the chunks. Rows of up to so many features have chunks of so many.
 _FEATURES_PER_CHUNK = ((64, 1 << 12), (512, 1 << 13), (math.inf, 1 << 14))
-# Shorter rows are mixed as if they had so many: chunks of more rows are not read faster.
+# Shorter rows are mixed as if they had so many: chunks of more rows are hardly read faster.
 _FEWEST_FEATURES = 16
 
 
@@ -72,7 +72,7 @@ class Shuffle:
     def rows_and_later(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows as above, and for each position the row that stands a window later, to ask the memory for.
 
-        Both hold until the next call. Behind the window that follows these rows, that window's last row stands for all.
+        Both hold until the next call. Past the window that follows these rows, that window's last row stands for all.
         """
         if self._permutation is not None:
             rows = self._permutation[start:stop]

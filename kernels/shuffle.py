@@ -39,7 +39,7 @@ def round_of_places(q, pair, mask, shift):
     """One of the rounds of `full_window`, with its a and c."""
     a, c = pair
     q = np.uint32(a * q + c) & mask
-    # Of a shift that may be longer than 31, LLVM makes one of 64 bits, and the rounds take three times as long.
+    # Of a shift that may be longer than 31, LLVM makes one of 64 bits, which takes more instructions than all else.
     return q ^ np.uint32(q >> (shift & np.uint32(31)))
 
 
@@ -73,7 +73,7 @@ def short_window(begins, chunk_rows, n_rows, key, rows):
     With the n rows chunk after chunk, for k = n - 1 to 1, swap row k with row ⌊(k + 1) u⌋,
     u = ⌊subkey(key, k) / 2³²⌋ / 2³².
 
-    begins : (n_chunks,) int64          n_rows : where the last chunk ends          key : uint64
+    begins : (n_chunks,) int64          n_rows : where the data ends          key : uint64
     rows : (n,) int64, overwritten
     """
     i = 0
