@@ -26,6 +26,7 @@ from .activation import (
     tanh_forward,
 )
 from .gather import gather_rows, standardize_rows
+from .interrupts import interrupts_deferred
 from .lanes import HalfPrecision
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative, objective
@@ -83,6 +84,7 @@ __all__ = [
     "dropout_forward",
     "evaluate_network",
     "gather_rows",
+    "interrupts_deferred",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "limit_gradient",

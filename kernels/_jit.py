@@ -1,5 +1,7 @@
 """The one place where compiler options and the compilation cache are chosen."""
 
+import contextlib
+import errno
 import functools
 import hashlib
 import os
@@ -10,8 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import overload
-from numba.misc.appdirs import user_cache_dir
+from platformdirs import user_cache_dir
+
+from .interrupts import interrupts_deferred
+
+if numba.config.DISABLE_JIT:
+    raise ImportError(
+        "NUMBA_DISABLE_JIT is set, and fastgd's kernels run only when they are compiled; expected it unset or 0 "
+        "(fastgd/reference.py is the algorithm in plain Python)"
+    )
 
 # A set, never True: "nnan" and "ninf" would let LLVM delete the tests that find NaN and infinity.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
@@ -37,55 +48,126 @@ def _digest() -> str:
 
 
 _DIGEST = _digest()
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 _cache_directory: Path | None = None
 
 
 def cache_directory() -> Path | None:
-    """Where compiled kernels are kept, or None where no directory is writable."""
+    """Where compiled kernels are kept, or None where no directory can be read."""
     return _cache_directory
 
 
-def _enable_cache(dispatcher: Any, function: Callable) -> bool:
-    """Keep the machine code of `dispatcher` on disk; False if nothing is writable.
+class _CacheLocator(FunctionCache._impl_class._locator_classes[0]):
+    """Finds the folder as Numba does for NUMBA_CACHE_DIR, and takes one that can only be read, too."""
 
-    Where NUMBA_CACHE_DIR names no directory, it is kept among the user's caches. Numba's first choice is beside the
-    kernels, where an uninstalled package would leave a folder behind: Python takes that for a package of its own, in
-    front of an editable install.
+    def ensure_cache_path(self) -> None:
+        """Raise an OSError unless there is a folder to read from."""
+        path = self.get_cache_path()
+        with contextlib.suppress(OSError):
+            os.makedirs(path, exist_ok=True)
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+class _CacheImplementation(FunctionCache._impl_class):
+    _locator_classes = (_CacheLocator,)
+
+
+class _CacheFile(IndexDataCacheFile):
+    """Files that a full disk, a power failure or whatever else may have damaged: what cannot be read is not there."""
+
+    def _data_name(self, number: int) -> str:
+        # Numba numbers the data files of one function, so two processes that compile it at once for different dtypes
+        # may choose the same number, and one would later load the other's machine code.
+        return self._data_name_pattern.format(number=uuid.uuid4().int)
+
+    def _dump(self, obj: Any) -> bytes:
+        pickled = super()._dump(obj)
+        # Pickle ignores what follows.
+        return pickled + hashlib.sha256(pickled).digest()
+
+    def _load_index(self) -> dict:
+        try:
+            return super()._load_index()
+        except Exception:  # pickle may raise anything
+            return {}
+
+    def _load_data(self, name: str) -> Any:
+        content = Path(self._data_path(name)).read_bytes()
+        # Damaged machine code would end the process.
+        if hashlib.sha256(content[:-_DIGEST_BYTES]).digest() != content[-_DIGEST_BYTES:]:
+            raise OSError(errno.EIO, "damaged", name)
+        return super()._load_data(name)
+
+
+class _Cache(FunctionCache):
+    """Machine code on disk, in a folder of the user's: whatever is wrong with it, training goes on."""
+
+    _impl_class = _CacheImplementation
+
+    def __init__(self, function: Callable) -> None:
+        super().__init__(function)
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = _CacheFile(self._cache_path, self._impl.filename_base, stamp)
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _warn_of_cache(f" in {self._cache_path} ({error.strerror})")
+
+
+def _cache_of(function: Callable) -> _Cache:
+    """The cache of a function; a RuntimeError where there is no folder for it.
+
+    Where NUMBA_CACHE_DIR names none, it is among the user's caches. Numba's first choice is beside the kernels, where
+    an uninstalled package would leave a folder behind: Python takes that for a package of its own, in front of an
+    editable install.
     """
     global _cache_directory
     qualified_name, directory = function.__qualname__, numba.config.CACHE_DIR
     function.__qualname__ = f"{qualified_name}-{_DIGEST}"
     numba.config.CACHE_DIR = directory or user_cache_dir("fastgd", appauthor=False)
     try:
-        dispatcher.enable_caching()
-    except RuntimeError:
-        return False
+        cache = _Cache(function)
     finally:
         function.__qualname__, numba.config.CACHE_DIR = qualified_name, directory
-    cache = dispatcher._cache
     _cache_directory = Path(cache.cache_path)
-    # Numba numbers the data files of one function, so two processes that compile it at once for different dtypes may
-    # choose the same number, and one would later load the other's machine code. A unique name cannot collide.
-    base = cache._impl.filename_base
-    cache._cache_file._data_name = lambda number: f"{base}.{uuid.uuid4().hex}.nbc"
-    return True
+    return cache
 
 
 def _compile(function: Callable, fastmath: set[str] | bool, **options: Any) -> Any:
     dispatcher = numba.njit(**_OPTIONS | options, fastmath=fastmath)(function)
-    if _enable_cache(dispatcher, function) is False and not _compile.warned:
-        _compile.warned = True
-        warnings.warn(
-            "fastgd cannot write its compilation cache: every process compiles its kernels anew, which takes seconds. "
-            "Set NUMBA_CACHE_DIR to a writable directory of your own.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+    try:
+        dispatcher._cache = _cache_of(function)
+    except RuntimeError:
+        _warn_of_cache("")
+    compile_for = dispatcher.compile
+
+    def compile_whole(signature: Any) -> Any:
+        # Ctrl-C in the midst of it, Numba would swallow, or the process would crash.
+        with interrupts_deferred():
+            return compile_for(signature)
+
+    dispatcher.compile = compile_whole
     return dispatcher
 
 
-_compile.warned = False
+def _warn_of_cache(where: str) -> None:
+    """Warn, once a process, that kernels are not kept."""
+    if _warn_of_cache.warned:
+        return
+    _warn_of_cache.warned = True
+    warnings.warn(
+        f"fastgd cannot write its compilation cache{where}: every process compiles its kernels anew, which takes "
+        "seconds. Set NUMBA_CACHE_DIR to a writable directory of your own.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+_warn_of_cache.warned = False
 
 
 def kernel(function: Callable) -> Any:
@@ -107,9 +189,12 @@ def inlined_kernel(function: Callable) -> Any:
     return _compile(function, FASTMATH, inline="always")
 
 
-def part_kernel(function: Callable) -> Any:
-    """As `kernel`, for what other kernels call by its address and Python never does: half the time to compile."""
-    return _compile(function, FASTMATH, no_cpython_wrapper=True)
+def part_kernel(function: Callable, exact: bool = False) -> Any:
+    """As `kernel`, for what other kernels call by its address and Python never does: half the time to compile.
+
+    exact : whether every rounding stays as written
+    """
+    return _compile(function, False if exact else FASTMATH, no_cpython_wrapper=True)
 
 
 def by_type(table: dict[type, Any]) -> Callable:

@@ -178,6 +178,98 @@ def test_read_only_installation_without_a_home(tmp_path):
     assert "NUMBA_CACHE_DIR" in run.stderr
 
 
+DAMAGES = {
+    "empty": lambda content: b"",
+    "cut": lambda content: content[:-40],
+    "another file": lambda content: b"garbage",
+    "one bit": lambda content: content[:-400] + bytes([content[-400] ^ 1]) + content[-399:],
+}
+
+
+@pytest.mark.parametrize("suffix", ["nbc", pytest.param("nbi", marks=pytest.mark.slow)])
+def test_a_damaged_cache_is_compiled_over(suffix, tmp_path):
+    """One damage a file, by turns; every later process would end with it, or run damaged machine code."""
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1"}
+    first = program("float64", **environment).stdout.splitlines()[-1]
+    files = sorted(tmp_path.glob(f"*/*.{suffix}"))
+    assert len(files) >= len(DAMAGES)
+    for number, file in enumerate(files):
+        damage = list(DAMAGES.values())[number % len(DAMAGES)]
+        content = file.read_bytes()
+        file.write_bytes(damage(content) if len(content) > 400 else content[:7])
+    damaged, mended = (program("float64", **environment) for _ in range(2))
+    for run in (damaged, mended):
+        assert run.stdout.splitlines()[-1] == first
+        assert "Warning" not in run.stderr
+    assert damaged.stdout.count("data saved to") == len(files)
+    assert "data saved to" not in mended.stdout
+
+
+LIMITED = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+def test_a_full_disk_costs_the_cache_alone(tmp_path):
+    """One warning, and the same numbers, now and later."""
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    full = program("float32", code=LIMITED + TRAIN, **environment)
+    later = program("float32", **environment)
+    assert full.stdout == later.stdout
+    assert full.stderr.count("RuntimeWarning: fastgd cannot write its compilation cache in ") == 1
+    assert full.stderr.count("Warning") == 1
+    assert later.stderr == ""
+
+
+# Root may write anywhere, without this capability no more than its files' modes say.
+WITHOUT_RIGHTS = """
+import ctypes
+libc = ctypes.CDLL(None)
+CAP_DAC_OVERRIDE, header, data = 1, (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert libc.capget(header, data) == 0
+data[0] &= ~(1 << CAP_DAC_OVERRIDE)
+assert libc.capset(header, data) == 0
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="takes rights away")
+def test_a_cache_of_another_user_is_read(tmp_path):
+    """Without a warning, as long as all that is needed is there."""
+    cache = tmp_path / "cache"
+    environment = {"NUMBA_CACHE_DIR": str(cache), "NUMBA_DEBUG_CACHE": "1"}
+    first = program("float32", **environment)
+    for path in (*cache.rglob("*"), cache):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = sorted(cache.rglob("*"))
+    second, other = (program(dtype, code=WITHOUT_RIGHTS + TRAIN, **environment) for dtype in ("float32", "float64"))
+    assert sorted(cache.rglob("*")) == before
+    assert "data loaded from" in second.stdout
+    assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+    assert "Warning" not in second.stderr
+    assert other.stderr.count("RuntimeWarning: fastgd cannot write its compilation cache in ") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere caches have another place")
+@pytest.mark.parametrize("value", ["", "{folder}/caches"], ids=["empty", "set"])
+def test_the_cache_is_among_the_users(value, tmp_path):
+    code = "from fastgd import kernels; print(kernels.cache_directory())"
+    home, named = tmp_path / "home", value.format(folder=tmp_path)
+    found = program(code=code, HOME=str(home), XDG_CACHE_HOME=named, NUMBA_CACHE_DIR="").stdout.strip()
+    expected = Path(named) if named else home / ".cache"
+    assert Path(found).parent == expected / "fastgd"
+
+
+def test_without_a_compiler_there_is_a_clear_message():
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        program(code="import fastgd; fastgd.Model", NUMBA_DISABLE_JIT="1")
+    assert "ImportError: NUMBA_DISABLE_JIT is set" in caught.value.stderr
+
+
 @pytest.mark.slow
 def test_eight_processes_start_at_once_on_an_empty_cache(tmp_path):
     """Half of them in each dtype: Numba would number the files of both alike."""
@@ -221,7 +313,7 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_we
     if loop.startswith("in batches"):
         pattern = patterns(dtype)[loop]
         states = np.empty((0, 1), dtype)
-        vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, np.zeros(10), none, none)
+        vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, np.zeros(10), np.empty(0), none)
         rule = kernels.update_rule(PlainSGD(), regularization, np.array([[0, 1, 1]]), X.dtype, keeps_gradient=True)
         batch = (2, 0, n_samples)
         scratch = np.full(1 + MOST_LANES, np.nan, dtype)
@@ -240,7 +332,7 @@ from fastgd.kernels.addressed import numbers_of
 from fastgd.kernels.update import Adam, PlainSGD
 f, g, h = np.ones(64, np.float32), np.ones(64, np.float32), np.ones((8, 8), np.float32)
 mask, panel = np.ones(64, np.bool_), kernels.products(np.float32, 8, 8).panel
-vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(10), f, f)
+vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(10), np.empty(0), f)
 adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
 CALLS = {
     kernels.multiply: (f, (8, 1), f, (8, 1), 8, h, f[:8], False, panel, (0, 8, 0, 8), kernels.ALONE, 0),
