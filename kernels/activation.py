@@ -15,7 +15,7 @@ out : (size,), the layer's output          d : (size,), the derivative of the lo
 import numpy as np
 from numba import types
 
-from .addressed import addressed_kernel, read_only_vector_of, vector_of
+from .addressed import addressed_kernel, calls, read_only_vector_of, vector_of
 from .random import subkey
 
 
@@ -26,6 +26,9 @@ def _forward(number):
 
 def _backward(number):
     return read_only_vector_of(number), read_only_vector_of(types.boolean), number, vector_of(number)
+
+
+call_forward, call_backward = calls(_forward), calls(_backward)
 
 
 @addressed_kernel(_forward)

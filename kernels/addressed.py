@@ -7,6 +7,7 @@ and one loop serves them all.
 """
 
 import functools
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,19 +15,21 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
 from ._jit import kernel, part_kernel
-from .llvm import INDEX
+from .llvm import INDEX, require, require_inside
 
 _NUMBERS = (types.float32, types.float64)
 
 Signature = Callable[[types.Type], tuple[types.Type, ...]]
 
-# What kernels are compiled for: a call with other types would read its arguments wrongly.
-_signatures: set[tuple[types.Type, ...]] = set()
+
+def _number_of(kinds: tuple[types.Type, ...]) -> int:
+    """What tells the types that a kernel is compiled for from others', in every process."""
+    return zlib.crc32(repr(kinds).encode())
 
 
 def read_only_vector_of(number: types.Type) -> types.Array:
@@ -49,24 +52,30 @@ class AddressedKernel:
 
     function : the kernel; its first parameter is `kind` where one kernel serves several kinds of records
     signature : from Numba's type of numbers to the tuple of the arguments' types, without the kind
+    exact : whether every rounding stays as written
     """
 
-    def __init__(self, function: Callable[..., None], signature: Signature) -> None:
+    def __init__(self, function: Callable[..., None], signature: Signature, exact: bool) -> None:
         functools.update_wrapper(self, function)
         self.py_func = function
-        self._dispatcher = part_kernel(function)
+        self._dispatcher = part_kernel(function, exact)
         self._signature = signature
         self._addresses: dict[tuple, int] = {}
-        _signatures.update(signature(number) for number in _NUMBERS)
+        self._checked: dict[tuple, np.ndarray] = {}
 
     def address(self, dtype: np.dtype, kind: type | None = None) -> int:
-        """Where the machine code begins; compiled where it was not.
+        """Where the machine code begins; compiled where it was not. Under NUMBA_BOUNDSCHECK, where `calls` finds that.
 
         kind : the class of the records whose numbers the kernel will get
         """
         key = (np.dtype(dtype), kind)
         if key not in self._addresses:
-            self._addresses[key] = self._compiled(*key)
+            address = self._compiled(*key)
+            if config.BOUNDSCHECK:
+                number = _number_of(self._signature(numba.from_dtype(key[0])))
+                self._checked[key] = np.array([address, number], np.int64)
+                address = self._checked[key].ctypes.data
+            self._addresses[key] = address
         return self._addresses[key]
 
     def _compiled(self, dtype: np.dtype, kind: type | None) -> int:
@@ -89,7 +98,10 @@ class AddressedKernel:
         first = arguments[0][0] if isinstance(arguments[0], tuple) else arguments[0]
         kinds = self._signature(numba.from_dtype(first.dtype))
         given = tuple(_as_type(argument, kind) for argument, kind in zip(arguments, kinds, strict=True))
-        return functools.partial(_call, self.address(first.dtype, kind), given)
+        found = tuple(map(numba.typeof, given))
+        if found != kinds:
+            raise TypeError(f"{self.py_func.__name__} was called with {found}; expected {kinds}")
+        return functools.partial(_caller(self._signature), self.address(first.dtype, kind), given)
 
 
 def _as_type(argument: Any, kind: types.Type) -> Any:
@@ -106,32 +118,60 @@ def _as_type(argument: Any, kind: types.Type) -> Any:
     return view
 
 
-def addressed_kernel(signature: Signature) -> Callable[[Callable[..., None]], AddressedKernel]:
-    """Compile a kernel on first use, to be called by its address with arguments of these types."""
-    return lambda function: AddressedKernel(function, signature)
+def addressed_kernel(signature: Signature, exact: bool = False) -> Callable[[Callable[..., None]], AddressedKernel]:
+    """Compile a kernel on first use, to be called by its address with arguments of these types.
+
+    exact : whether every rounding stays as written
+    """
+    return lambda function: AddressedKernel(function, signature, exact)
 
 
-@intrinsic
-def call_at(typing_context, address, arguments):
-    """Call the kernel at an address with a tuple of arguments, of exactly the types that it is compiled for."""
-    # A constant has a type of its own for Numba.
-    arguments = types.unliteral(arguments)
-    if tuple(arguments) not in _signatures:
-        raise numba.errors.TypingError(f"no addressed kernel takes {arguments}")
+def calls(signature: Signature) -> Callable[[int, tuple], None]:
+    """The intrinsic that calls the kernel of this signature at an address: call(address, arguments).
 
-    def code(context, builder, signature, values):
-        kinds = tuple(signature.args[1])
-        function_type = context.call_conv.get_function_type(types.none, kinds)
-        function = builder.inttoptr(values[0], function_type.as_pointer())
-        context.call_conv.call_function(builder, function, types.none, kinds, cgutils.unpack_tuple(builder, values[1]))
-        return context.get_dummy_value()
+    The machine code would take arguments of other types for something else, so they are refused when the caller is
+    compiled. That the address is one of such a kernel is checked under NUMBA_BOUNDSCHECK alone; so is what the kernel
+    raises, as bounds are checked then.
+    """
 
-    return types.none(address, arguments), code
+    @intrinsic
+    def call(typing_context, address, arguments):
+        # A constant has a type of its own for Numba.
+        arguments = types.unliteral(arguments)
+        if tuple(arguments) not in {signature(number) for number in _NUMBERS}:
+            raise numba.errors.TypingError(f"{signature.__qualname__} has no arguments {arguments}")
+
+        def code(context, builder, intrinsic_signature, values):
+            address, kinds = values[0], tuple(intrinsic_signature.args[1])
+            if config.BOUNDSCHECK:
+                pair = builder.inttoptr(address, INDEX.as_pointer())
+                address, number = (builder.load(builder.gep(pair, [ir.Constant(INDEX, i)])) for i in range(2))
+                is_right = builder.icmp_signed("==", number, ir.Constant(INDEX, _number_of(kinds)))
+                require(context, builder, is_right, TypeError, f"the kernel at this address does not take {kinds}")
+            function_type = context.call_conv.get_function_type(types.none, kinds)
+            function = builder.inttoptr(address, function_type.as_pointer())
+            given = cgutils.unpack_tuple(builder, values[1])
+            status, _ = context.call_conv.call_function(builder, function, types.none, kinds, given)
+            if config.BOUNDSCHECK:
+                with cgutils.if_unlikely(builder, status.is_error):
+                    context.call_conv.return_status_propagate(builder, status)
+            return context.get_dummy_value()
+
+        return types.none(address, arguments), code
+
+    return call
 
 
-@kernel
-def _call(address, arguments):
-    call_at(address, arguments)
+@functools.cache
+def _caller(signature: Signature) -> Callable[[int, tuple], None]:
+    """What calls kernels of a signature from Python."""
+    call_kernel = calls(signature)
+
+    @kernel
+    def call(address, arguments):
+        call_kernel(address, arguments)
+
+    return call
 
 
 def _record(kind, numbers, first):
@@ -140,8 +180,10 @@ def _record(kind, numbers, first):
     record = types.NamedTuple([numbers.dtype] * len(cls._fields), cls)
 
     def code(context, builder, signature, arguments):
-        data = context.make_array(numbers)(context, builder, arguments[1]).data
-        place = builder.gep(data, [first(builder, arguments)])
+        array = context.make_array(numbers)(context, builder, arguments[1])
+        begin = first(builder, arguments)
+        require_inside(context, builder, begin, ir.Constant(INDEX, len(cls._fields)), array.nitems)
+        place = builder.gep(array.data, [begin])
         fields = [builder.load(builder.gep(place, [ir.Constant(INDEX, i)])) for i in range(len(cls._fields))]
         return context.make_tuple(builder, record, fields)
 

@@ -41,6 +41,7 @@ from .llvm import (
     masked_load,
     masked_store,
     prefetch_at,
+    require_lanes_inside,
     suffix,
 )
 
@@ -200,6 +201,7 @@ def load(typing_context, array, begin, n, number):
     lanes = _lanes_like(number)
 
     def code(context, builder, signature, arguments):
+        require_lanes_inside(context, builder, array, arguments, lanes.count)
         address, element = address_of(context, builder, array, *arguments[:2])
         vector = ir.VectorType(element, lanes.count)
         mask = first_lanes(builder, arguments[2], lanes.count)
@@ -215,6 +217,7 @@ def store(typing_context, array, begin, n, lanes):
 
     def code(context, builder, signature, arguments):
         values = arguments[3]
+        require_lanes_inside(context, builder, array, arguments, values.type.count)
         address, _ = address_of(context, builder, array, *arguments[:2])
         pointer = builder.bitcast(address, values.type.as_pointer())
         masked_store(builder, values, pointer, first_lanes(builder, arguments[2], lanes.count))

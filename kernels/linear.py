@@ -4,9 +4,9 @@ See `fastgd.kernels` for the conventions.
 """
 
 from ._jit import inlined_kernel
-from .addressed import call_at
-from .product import FAR_APART
-from .small_product import FEW
+from .product import FAR_APART, call_multiply
+from .small_product import FEW, call_add_outer, call_multiply_few, call_multiply_rows
+from .transposed import call_transpose
 from .views import address, matrix, read_only_span, read_only_vector
 
 
@@ -25,7 +25,7 @@ def multiply_all(products, operands, n_products, c, bias, adds):
     """
     block = 0, c.shape[0], 0, c.shape[1]
     scratch = products.panel, block, products.team, address(products.wanted, 0)
-    call_at(products.multiply, (*operands, n_products, c, bias, adds, *scratch))
+    call_multiply(products.multiply, (*operands, n_products, c, bias, adds, *scratch))
 
 
 @inlined_kernel
@@ -42,9 +42,9 @@ def linear_forward(x, weight, is_turned, bias, out, products, asks):
     n_out, n_in = weight.shape
     a, b, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)
     if n_out == 1:
-        call_at(products.multiply_by_row, (a, n_in, b, shift, out, asks))
+        call_multiply_rows(products.multiply_by_row, (a, n_in, b, shift, out, asks))
     elif has_few(products, n_out):
-        call_at(products.multiply_rows, (a, n_in, b, shift, out, asks))
+        call_multiply_rows(products.multiply_rows, (a, n_in, b, shift, out, asks))
     else:
         b_place = (n_out, 1) if is_turned else (1, n_in)
         multiply_all(products, (a, (n_in, 1), b, b_place), n_in, out, shift, False)
@@ -60,7 +60,7 @@ def linear_backward_input(d_out, weight, d_x, products):
     n_out, n_in = weight.shape
     a, b, none = read_only_vector(d_out), read_only_vector(weight), read_only_span(d_out, 0, 0)
     if has_few(products, n_out):
-        call_at(products.multiply_few, (a, (n_out, 1), b, n_out, False, d_x))
+        call_multiply_few(products.multiply_few, (a, (n_out, 1), b, n_out, False, d_x))
     else:
         multiply_all(products, (a, (n_out, 1), b, (n_in, 1)), n_out, d_x, none, False)
 
@@ -84,17 +84,19 @@ def linear_backward_parameters(d_out, x, is_turned, adds, d_weight, d_bias, prod
     transposes = products.transpose != 0 and not is_turned and not is_few and n_out >= FAR_APART
     if transposes:
         rest = (0, n_out), products.team, products.panel
-        call_at(products.transpose, (a, n_samples, n_out, products.transposed, adds, d_bias, *rest))
+        call_transpose(products.transpose, (a, n_samples, n_out, products.transposed, adds, d_bias, *rest))
     elif d_bias.size:
         # The sum of all rows, each times the same one.
-        call_at(products.multiply_few, (products.one, (0, 0), a, n_samples, adds, matrix(d_bias, 0, 1, n_out)))
+        call_multiply_few(
+            products.multiply_few, (products.one, (0, 0), a, n_samples, adds, matrix(d_bias, 0, 1, n_out))
+        )
     if is_turned:
         a, b, m, n = b, a, n, m
     result = matrix(d_weight, 0, m, n)
     if n_samples == 1 and products.add_outer != 0:
-        call_at(products.add_outer, (a, b, adds, result))
+        call_add_outer(products.add_outer, (a, b, adds, result))
     elif is_few:
-        call_at(products.multiply_few, (a, (1, m), b, n_samples, adds, result))
+        call_multiply_few(products.multiply_few, (a, (1, m), b, n_samples, adds, result))
     else:
         source, place = a, (1, m)
         if transposes:

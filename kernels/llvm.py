@@ -4,13 +4,50 @@ import enum
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
 
 INDEX = ir.IntType(types.intp.bitwidth)
 _LANE = ir.IntType(32)
 
 BYTES = {"half": 2, "float": 4, "double": 8}
 _SUFFIXES = {"half": "f16", "float": "f32", "double": "f64"}
+
+
+def require(context, builder, condition, kind, message):
+    """Raise an error of a kind where a condition does not hold."""
+    with cgutils.if_unlikely(builder, builder.not_(condition)):
+        context.call_conv.return_user_exc(builder, kind, (message,))
+
+
+def require_inside(context, builder, begin, n, size):
+    """Under NUMBA_BOUNDSCHECK, raise an IndexError unless n elements from `begin` on are elements of an array."""
+    if not config.BOUNDSCHECK:
+        return
+    zero = ir.Constant(INDEX, 0)
+    is_there = builder.and_(
+        builder.icmp_signed(">=", begin, zero), builder.icmp_signed("<=", builder.add(begin, n), size)
+    )
+    is_inside = builder.or_(builder.icmp_signed("==", n, zero), is_there)
+    require(
+        context,
+        builder,
+        builder.and_(builder.icmp_signed(">=", n, zero), is_inside),
+        IndexError,
+        "elements outside of the array",
+    )
+
+
+def require_lanes_inside(context, builder, array_type, arguments, count):
+    """The same for the first n of some lanes; arguments are the array, its element and n, which may be any number."""
+    if not config.BOUNDSCHECK:
+        return
+    array, begin, n, *_ = arguments
+    if isinstance(array_type, types.BaseNamedTuple):
+        array_type, array = array_type.types[0], builder.extract_value(array, 0)
+    low, high = ir.Constant(INDEX, 0), ir.Constant(INDEX, count)
+    n = builder.select(builder.icmp_signed("<", n, low), low, n)
+    n = builder.select(builder.icmp_signed(">", n, high), high, n)
+    require_inside(context, builder, begin, n, context.make_array(array_type)(context, builder, array).nitems)
 
 
 def everywhere_in(builder, scalar, count):

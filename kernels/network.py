@@ -14,12 +14,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import inlined_kernel, kernel
-from .addressed import call_at, record_at
+from .activation import call_backward, call_forward
+from .addressed import record_at
 from .ahead import want
 from .lanes import everywhere, lane_count, load, total
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative
-from .product import Products
+from .normalized import call_observe
+from .product import Products, call_turn
+from .rule import call_apply_gradient
 from .views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
 
 # So many numbers of the next chunk are asked for at most while this one is worked on.
@@ -97,7 +100,7 @@ def forward(network, parameters, x, is_turned, update, first, begin, end):
             out, mask = span(network.outputs, layer.output, size), span(network.masks, layer.output, size)
             if layer.input != layer.output or k == 0:
                 copy(read_only_span(layer_input, 0, size), out)
-            call_at(layer.forward, (out, element(network.numbers, k), draw, mask))
+            call_forward(layer.forward, (out, element(network.numbers, k), draw, mask))
 
 
 @inlined_kernel
@@ -133,7 +136,7 @@ def backward(network, parameters, x, is_turned, adds, gradient, begin):
             d = span(network.deltas, previous, size)
             if previous != place:
                 copy(read_only_span(network.deltas, place, size), d)
-            call_at(layer.backward, (out, mask, element(network.numbers, k), d))
+            call_backward(layer.backward, (out, mask, element(network.numbers, k), d))
 
 
 @inlined_kernel
@@ -203,7 +206,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
     n_in, n_out = X.shape[1], network.layers[0, 1]
     first_weight = span(parameters, 0, n_in * n_out)
     if is_turned:
-        call_at(network.turn, (first_weight, n_in, network.products.panel))
+        call_turn(network.turn, (first_weight, n_in, network.products.panel))
     row = 0
     while row < X.shape[0]:
         done = (first + row) % batch_size
@@ -213,7 +216,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         want_rows(network, X, end, min(end + end - row, X.shape[0]))
         n_updates = np.int64(progress[1])
         if rule.observe != 0:
-            call_at(rule.observe, (vectors, x, weights))
+            call_observe(rule.observe, (vectors, x, weights))
         forward(network, parameters, x, is_turned, n_updates, done, 0, network.layers.shape[0])
         t = n_updates + 1
         rate = rates[min(t - np.int64(n_before), rates.size) - 1]
@@ -230,11 +233,11 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
             if progress[2] > 0:
                 progress[1] = t
                 if not rule.is_direct:
-                    call_at(rule.apply_gradient, (vectors, rule.step, number(rate), t))
+                    call_apply_gradient(rule.apply_gradient, (vectors, rule.step, number(rate), t))
             progress[2] = 0
         row = end
     if is_turned:
-        call_at(network.turn, (first_weight, n_out, network.products.panel))
+        call_turn(network.turn, (first_weight, n_out, network.products.panel))
 
 
 @inlined_kernel

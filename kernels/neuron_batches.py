@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._jit import by_type, inlined_kernel, kernel
-from .addressed import call_at
 from .lanes import lane_count, lanes_for, load, spread, store, total
 from .neuron import ROW_SOON_BYTES, ROW_SOON_ROWS, respond, total_weight, weight_of
 from .neuron_by_fours import ROWS_AT_ONCE, four_ahead
 from .order import ask_for, look_ahead, n_samples_of, row
+from .rule import call_apply_gradient
 from .views import element, vector
 
 
@@ -405,7 +405,7 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
                 for j in range(parameters.size):
                     parameters[j] -= rate * gradient[j]
             elif counts:
-                call_at(rule.apply_gradient, (vectors, rule.step, rate, n_updates))
+                call_apply_gradient(rule.apply_gradient, (vectors, rule.step, rate, n_updates))
         done = 0 if ends else done + stop - start
         if ends:
             weight_sum = 0.0

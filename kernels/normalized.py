@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 
 from ._jit import inlined_kernel
-from .addressed import addressed_kernel, read_only_vector_of
+from .addressed import addressed_kernel, calls, read_only_vector_of
 from .vectors import update_types, vectors_of
 
 # The largest step, of scale-free weights.
@@ -102,6 +102,9 @@ def _vectors_alone(number):
     return (vectors_of(number),)
 
 
+call_with_vectors = calls(_vectors_alone)
+
+
 @addressed_kernel(_vectors_alone)
 def centre_gradient(vectors):
     """Turn the gradient of the first layer's weights into that for centred features,  a_i = g_i - m_i g_b.
@@ -187,6 +190,9 @@ def shrink_with(vectors, i, size, centre):
 
 def _observe_types(number):
     return vectors_of(number), types.Array(number, 2, "C", readonly=True), read_only_vector_of(number)
+
+
+call_observe = calls(_observe_types)
 
 
 @addressed_kernel(_observe_types)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 
 from ._jit import inlined_kernel
-from .addressed import addressed_kernel, call_at, matrix_of, read_only_vector_of, vector_of
+from .addressed import addressed_kernel, calls, matrix_of, read_only_vector_of, vector_of
 from .ahead import ask_for_some
 from .lanes import MOST_LANES, lane_count, load, store
 from .memory import aligned_empty
@@ -146,6 +146,9 @@ def _multiply_types(number):
     return *_product_types(number), vector_of(number), block, team, types.int64
 
 
+call_multiply = calls(_multiply_types)
+
+
 def _block_job_types(number):
     return *_product_types(number), types.UniTuple(types.int64, 2)
 
@@ -173,6 +176,9 @@ def transpose_panel(b, begin, row_length, n_rows, n_columns, width, panel):
 
 def _turn_types(number):
     return vector_of(number), types.int64, vector_of(number)
+
+
+call_turn = calls(_turn_types)
 
 
 @addressed_kernel(_turn_types)
@@ -249,7 +255,7 @@ def multiply_block(team, unit, panel):
     n_across = (n + n_columns - 1) // n_columns
     i, j = unit // n_across * n_rows, unit % n_across * n_columns
     block = i, min(i + n_rows, m), j, min(j + n_columns, n)
-    call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block, team, 0))
+    call_multiply(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block, team, 0))
 
 
 @addressed_kernel(_multiply_types)
@@ -260,7 +266,9 @@ def share_product(a, a_strides, b, b_strides, n_products, c, bias, adds, panel, 
     """
     m, n = c.shape
     if 2 * m * n * n_products < team[WORTH_SHARING]:
-        call_at(team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block, team, wanted))
+        call_multiply(
+            team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block, team, wanted)
+        )
         return
     n_blocks, width = team[N_WORKERS] * _BLOCKS_PER_WORKER, TILE_VECTORS * lane_count(panel.dtype.type(0))
     # Columns are cut first: each thread copies panels of its own, so rows that are cut have them copied again.

@@ -5,13 +5,22 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from .addressed import addressed_kernel, call_at, numbers_of, vector_of
-from .normalized import NormalizedSGD, balance_biases, centre_gradient, observe_features
-from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters, take_average
-from .shared_update import share_update, update_part
+from .addressed import addressed_kernel, calls, numbers_of, vector_of
+from .normalized import NormalizedSGD, balance_biases, call_with_vectors, centre_gradient, observe_features
+from .regularization import (
+    NoRegularization,
+    Regularization,
+    call_limit_gradient,
+    call_limit_parameters,
+    call_take_average,
+    limit_gradient,
+    limit_parameters,
+    take_average,
+)
+from .shared_update import call_share_update, share_update, update_part
 from .team import ALONE
 from .update import UPDATES, PlainSGD
-from .vectors import vectors_of
+from .vectors import call_update, vectors_of
 
 
 class Step(NamedTuple):
@@ -95,6 +104,9 @@ def _apply_gradient_types(number):
     return vectors_of(number), step, number, types.int64
 
 
+call_apply_gradient = calls(_apply_gradient_types)
+
+
 @addressed_kernel(_apply_gradient_types)
 def apply_gradient(vectors, step, rate, t):
     """Make one update  (the article's ŵ = w - α δw)  from the gradient of a whole batch.
@@ -103,16 +115,18 @@ def apply_gradient(vectors, step, rate, t):
     rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
     """
     if step.centre != 0:
-        call_at(step.centre, (vectors,))
+        call_with_vectors(step.centre, (vectors,))
     if step.limit_gradient != 0:
-        call_at(step.limit_gradient, (vectors, step.regularization, step.weights))
+        call_limit_gradient(step.limit_gradient, (vectors, step.regularization, step.weights))
     if step.share_update != 0:
-        call_at(step.share_update, (vectors, step.optimizer, rate, t, step.update, step.team, step.update_part))
+        call_share_update(
+            step.share_update, (vectors, step.optimizer, rate, t, step.update, step.team, step.update_part)
+        )
     else:
-        call_at(step.update, (vectors, step.optimizer, rate, t, (0, vectors.parameters.size)))
+        call_update(step.update, (vectors, step.optimizer, rate, t, (0, vectors.parameters.size)))
     if step.limit_parameters != 0:
-        call_at(step.limit_parameters, (vectors, step.regularization, step.weights, rate))
+        call_limit_parameters(step.limit_parameters, (vectors, step.regularization, step.weights, rate))
     if step.balance != 0:
-        call_at(step.balance, (vectors,))
+        call_with_vectors(step.balance, (vectors,))
     if step.average != 0:
-        call_at(step.average, (vectors, step.regularization, t))
+        call_take_average(step.average, (vectors, step.regularization, t))

@@ -2,9 +2,9 @@
 
 from numba import types
 
-from .addressed import addressed_kernel, call_at, vector_of
+from .addressed import addressed_kernel, calls, vector_of
 from .team import job_of, put_job, work_together, work_types
-from .vectors import update_types
+from .vectors import call_update, update_types
 
 # So many elements are the unit: enough for a job to cost little beside them, and a multiple of what loops take at once,
 # so that the same elements are left to the end of a loop, whose instructions may round otherwise.
@@ -27,11 +27,14 @@ def update_part(team, unit, scratch):
     """
     vectors, numbers, rate, t, update = _job(team, scratch)
     part = unit * PART, min((unit + 1) * PART, vectors.parameters.size)
-    call_at(update, (vectors, numbers, rate, t, part))
+    call_update(update, (vectors, numbers, rate, t, part))
 
 
 def _share_types(number):
     return *_job_types(number), vector_of(types.int64), types.int64
+
+
+call_share_update = calls(_share_types)
 
 
 @addressed_kernel(_share_types)

@@ -3,7 +3,7 @@
 from numba import types
 
 from ._jit import inlined_kernel
-from .addressed import addressed_kernel, matrix_of, read_only_vector_of
+from .addressed import addressed_kernel, calls, matrix_of, read_only_vector_of
 from .lanes import elements_in, everywhere, lane_count, load, prefetch, prefetch_for_later, store, total
 from .views import element, vector
 
@@ -26,6 +26,9 @@ def ahead_of(x, asks):
 def _multiply_rows_types(number):
     given = read_only_vector_of(number)
     return given, types.int64, given, given, matrix_of(number), types.boolean
+
+
+call_multiply_rows = calls(_multiply_rows_types)
 
 
 @addressed_kernel(_multiply_rows_types)
@@ -110,6 +113,9 @@ def _multiply_few_types(number):
     return given, strides, given, types.int64, types.boolean, matrix_of(number)
 
 
+call_multiply_few = calls(_multiply_few_types)
+
+
 @addressed_kernel(_multiply_few_types)
 def multiply_few(a, a_strides, b, n_products, adds, c):
     """c = a b,  or c += a b,  row by row of c: for few rows or few products.
@@ -141,6 +147,9 @@ def multiply_few(a, a_strides, b, n_products, adds, c):
 def _add_outer_types(number):
     given = read_only_vector_of(number)
     return given, given, types.boolean, matrix_of(number)
+
+
+call_add_outer = calls(_add_outer_types)
 
 
 @inlined_kernel

@@ -16,7 +16,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from ._jit import inlined_kernel, kernel
-from .addressed import call_at, vector_of
+from .addressed import calls, vector_of
 from .atomic import add_and_fetch, give_way, load_acquire, pause, store_release
 from .memory import LINE_BYTES, aligned_zeros
 
@@ -61,6 +61,9 @@ def begin_season(team: np.ndarray) -> int:
 def work_types(number):
     """The arguments of a kernel that does a unit of a job: the team, which unit, and memory of the worker's own."""
     return vector_of(types.int64), types.int64, vector_of(number)
+
+
+_call_work = calls(work_types)
 
 
 def _job_place(context, builder, team_type, team, kind):
@@ -129,7 +132,7 @@ def _work(team, worker, scratch):
         while load_acquire(team, counter) > 0:
             left = add_and_fetch(team, counter, -1)
             if left >= 0:
-                call_at(team[_WORK], (team, owner * team[_N_UNITS] // n_workers + left, scratch))
+                _call_work(team[_WORK], (team, owner * team[_N_UNITS] // n_workers + left, scratch))
                 add_and_fetch(team, _FINISHED, 1)
 
 

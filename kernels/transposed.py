@@ -3,7 +3,7 @@
 from numba import types
 
 from ._jit import inlined_kernel
-from .addressed import addressed_kernel, call_at, matrix_of, read_only_vector_of, vector_of
+from .addressed import addressed_kernel, calls, matrix_of, read_only_vector_of, vector_of
 from .lanes import MOST_LANES, everywhere, lane_count, load, store
 from .team import (
     N_WORKERS,
@@ -34,6 +34,9 @@ def _job_types(number):
 def _transpose_types(number):
     block, team = types.UniTuple(types.int64, 2), vector_of(types.int64)
     return *_job_types(number), block, team, vector_of(number)
+
+
+call_transpose = calls(_transpose_types)
 
 
 @addressed_kernel(_transpose_types)
@@ -81,7 +84,7 @@ def transpose_columns(team, unit, scratch):
     a, m, n, c, adds, sums = _job(team, scratch)
     width = width_of_block(team, n)
     block = unit * width, min((unit + 1) * width, n)
-    call_at(team[TRANSPOSE], (a, m, n, c, adds, sums, block, team, scratch))
+    call_transpose(team[TRANSPOSE], (a, m, n, c, adds, sums, block, team, scratch))
 
 
 @addressed_kernel(_transpose_types)
@@ -91,7 +94,7 @@ def share_transpose(a, m, n, c, adds, sums, block, team, scratch):
     block : all columns          team : as `products` makes it          scratch : of this thread
     """
     if _OPERATIONS_A_NUMBER * m * n < team[WORTH_SHARING]:
-        call_at(team[TRANSPOSE], (a, m, n, c, adds, sums, block, team, scratch))
+        call_transpose(team[TRANSPOSE], (a, m, n, c, adds, sums, block, team, scratch))
         return
     width = width_of_block(team, n)
     put_job(team, (a, m, n, c, adds, sums))

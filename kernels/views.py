@@ -10,6 +10,8 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numba.np.arrayobj import impl_ret_borrowed, make_array, populate_array
 
+from .llvm import require_inside
+
 
 def _flat_type(array, n_dimensions, readonly):
     if array.layout != "C":
@@ -21,9 +23,12 @@ def _view(context, builder, source_type, source_value, result_type, begin, shape
     """LLVM code for a C-contiguous view of a C-contiguous array that begins at one of its elements."""
     source = make_array(source_type)(context, builder, source_value)
     size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(source_type.dtype)))
-    strides = [size]
+    strides, n_elements = [size], shape[-1]
     for length in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], length))
+    for length in shape[:-1]:
+        n_elements = builder.mul(n_elements, length)
+    require_inside(context, builder, begin, n_elements, source.nitems)
     result = make_array(result_type)(context, builder)
     populate_array(
         result,
@@ -129,6 +134,7 @@ def copy(typing_context, source, target):
         given, result = (
             make_array(kind)(context, builder, value) for kind, value in zip(signature.args, arguments, strict=True)
         )
+        require_inside(context, builder, context.get_constant(types.intp, 0), given.nitems, result.nitems)
         raw_memcpy(builder, result.data, given.data, given.nitems, given.itemsize)
         return context.get_dummy_value()
 
@@ -153,6 +159,7 @@ def element(typing_context, vector, i):
     def code(context, builder, signature, arguments):
         array_type = signature.args[0]
         array = make_array(array_type)(context, builder, arguments[0])
+        require_inside(context, builder, arguments[1], context.get_constant(types.intp, 1), array.nitems)
         return context.unpack_value(builder, array_type.dtype, builder.gep(array.data, [arguments[1]]))
 
     return vector.dtype(vector, types.intp), code

@@ -1,19 +1,31 @@
 """Kernels that are called by the address of their machine code."""
 
+import os
+import subprocess
+import sys
+
 import numba
 import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
 from fastgd import kernels
-from fastgd.kernels.addressed import call_at, numbers_of, record_at, record_of
+from fastgd.kernels import activation, small_product
+from fastgd.kernels.addressed import numbers_of, record_at, record_of
 from fastgd.kernels.loss import HalfSquaredError, Hinge, sum_over_outputs
 from fastgd.kernels.regularization import Regularization
 
 
-@numba.njit
-def call(address, arguments):
-    call_at(address, arguments)
+def caller(call_kernel):
+    @numba.njit
+    def call(address, arguments):
+        call_kernel(address, arguments)
+
+    return call
+
+
+call_add_outer = caller(small_product.call_add_outer)
+call_backward = caller(activation.call_backward)
 
 
 @numba.njit
@@ -37,9 +49,9 @@ def arguments_of_add_outer(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_call_at(dtype):
+def test_a_call_by_address(dtype):
     arguments = arguments_of_add_outer(dtype)
-    call(kernels.add_outer.address(dtype), arguments)
+    call_add_outer(kernels.add_outer.address(dtype), arguments)
     np.testing.assert_array_equal(arguments[-1], [[3, 4, 5], [6, 8, 10]])
 
 
@@ -48,8 +60,8 @@ def arguments_of_relu_backward(dtype):
     return out, mask, dtype(0.5), np.ones(2, dtype)
 
 
-ADD_OUTER = kernels.add_outer, arguments_of_add_outer
-RELU_BACKWARD = kernels.relu_backward, arguments_of_relu_backward
+ADD_OUTER = kernels.add_outer, call_add_outer, arguments_of_add_outer
+RELU_BACKWARD = kernels.relu_backward, call_backward, arguments_of_relu_backward
 # Kernels, their arguments as they are, and as they may not be.
 REFUSED = {
     "too few": (*ADD_OUTER, lambda a, b, adds, c: (a, b, adds)),
@@ -65,16 +77,17 @@ REFUSED = {
         lambda out, mask, number, d: (out, mask, np.float32(number), d),
     ),
     "an integer": (*RELU_BACKWARD, lambda out, mask, number, d: (out, mask, 1, d)),
+    "those of another kernel": (*ADD_OUTER, lambda a, b, adds, c: arguments_of_relu_backward(np.float64)),
 }
 
 
 @pytest.mark.parametrize("change", REFUSED)
-def test_call_at_refuses_what_no_kernel_is_compiled_for(change):
+def test_a_call_refuses_what_the_kernel_is_not_compiled_for(change):
     """The machine code would take the bytes of these for something else."""
-    kernel, arguments_of, changed = REFUSED[change]
+    kernel, call, arguments_of, changed = REFUSED[change]
     arguments = arguments_of(np.float64)
     call(kernel.address(np.float64), arguments)
-    with pytest.raises(TypingError, match="no addressed kernel takes"):
+    with pytest.raises(TypingError, match="has no arguments"):
         call(kernel.address(np.float64), changed(*arguments))
 
 
@@ -86,8 +99,9 @@ def test_a_call_from_python_takes_numbers_and_read_only_arrays_for_their_types()
     assert writable.flags.writeable
     kernels.leaky_relu_backward(writable, np.array([True, False]), 2, row := c[0, :2].copy())
     np.testing.assert_array_equal(row, [6, 4])
-    with pytest.raises(TypingError):
-        kernels.add_outer(a, b, False, read_only(c))
+    for wrong in (c.astype(np.float64), c[0].copy(), np.asfortranarray(c), read_only(c)):
+        with pytest.raises(TypeError, match=r"add_outer was called with .*; expected"):
+            kernels.add_outer(a, b, False, wrong)
     with pytest.raises(ValueError, match="zip"):
         kernels.add_outer(a, b, False)
 
@@ -126,17 +140,17 @@ def test_records_pass_through_their_numbers():
 
 @numba.njit
 def write_outer_product(address, a, b, c):
-    call_at(address, (a, b, False, c))
+    small_product.call_add_outer(address, (a, b, False, c))
 
 
 @numba.njit
 def halve_where_masked(address, out, mask, d):
-    call_at(address, (out, mask, 0.5, d))
+    activation.call_backward(address, (out, mask, 0.5, d))
 
 
 @numba.njit
 def multiply_rows_of_three(address, a, b, bias, c):
-    call_at(address, (a, 3, b, bias, c, False))
+    small_product.call_multiply_rows(address, (a, 3, b, bias, c, False))
 
 
 def test_a_constant_counts_as_a_number():
@@ -149,3 +163,80 @@ def test_a_constant_counts_as_a_number():
     d = np.ones(2)
     halve_where_masked(kernels.leaky_relu_backward.address(np.float64), a[:2], read_only(np.array([True, False])), d)
     np.testing.assert_array_equal(d, [0.5, 1])
+
+
+CHECKED = """
+import numpy as np
+import numba
+from fastgd import kernels
+from fastgd.kernels import activation, lanes, views
+from fastgd.kernels.network import Layer
+from fastgd.kernels.addressed import record_at
+
+@numba.njit
+def backward(address, out, mask, d):
+    activation.call_backward(address, (out, mask, 1.0, d))
+
+@numba.njit
+def element(x, i):
+    return views.element(x, i)
+
+@numba.njit
+def span(x, begin, size):
+    return views.span(x, begin, size).size
+
+@numba.njit
+def matrix(x, begin, n, m):
+    return views.matrix(x, begin, n, m).size
+
+@numba.njit
+def copied(x, y):
+    views.copy(x, y)
+
+@numba.njit
+def loaded(x, i, n):
+    return lanes.total(lanes.load(x, i, n, 0.0))
+
+@numba.njit
+def stored(x, i, n):
+    lanes.store(x, i, n, lanes.everywhere(1.0))
+
+@numba.njit
+def layer(table, i):
+    return record_at(Layer, table, i).n_in
+
+x, table = np.arange(20.0), np.zeros((2, len(Layer._fields)), np.int64)
+out, mask = np.ones(5), np.ones(5, np.bool_)
+for array in (out, mask):
+    array.flags.writeable = False
+right = kernels.relu_backward.address("float64")
+CALLS = [
+    (None, backward, right, out, mask, np.ones(5)),
+    (IndexError, backward, right, out, mask[:3], np.ones(5)),
+    (TypeError, backward, kernels.relu_backward.address("float32"), out, mask, np.ones(5)),
+    (TypeError, backward, kernels.add_outer.address("float64"), out, mask, np.ones(5)),
+    (IndexError, kernels.relu_backward, out, mask[:3], 0.0, np.ones(5)),
+    (None, element, x, 19), (IndexError, element, x, 20), (IndexError, element, x, -1),
+    (None, span, x, 18, 2), (None, span, x, 99, 0), (IndexError, span, x, 18, 3), (IndexError, span, x, -1, 2),
+    (None, matrix, x, 2, 3, 6), (IndexError, matrix, x, 3, 3, 6), (IndexError, matrix, x, 0, -1, 6),
+    (None, copied, x[:3], x[3:6]), (IndexError, copied, x[:3], x[3:5]),
+    (None, loaded, x, 19, 1), (None, loaded, x, 99, -3),
+    (IndexError, loaded, x, 19, 2), (IndexError, loaded, x, 19, 99),
+    (None, stored, x, 19, 1), (IndexError, stored, x, 19, 2), (IndexError, stored, x, -1, 1),
+    (None, layer, table, 1), (IndexError, layer, table, 2),
+]
+for expected, call, *arguments in CALLS:
+    try:
+        call(*arguments)
+    except (IndexError, TypeError) as error:
+        assert type(error) is expected, (call, arguments, error)
+    else:
+        assert expected is None, (call, arguments)
+print("all checked")
+"""
+
+
+def test_bounds_and_addresses_are_checked_where_that_is_asked_for(tmp_path):
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", CHECKED], env=environment, capture_output=True, text=True)
+    assert done.stdout == "all checked\n", done.stderr
