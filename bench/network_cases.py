@@ -43,7 +43,7 @@ class Subject:
         """The model's parameters and what plain SGD needs beside them."""
         none, size = np.empty(0, np.float32), self.parameters.size
         gradient, state = np.zeros(size, np.float32), np.zeros((0, size), np.float32)
-        return kernels.Vectors(self.parameters, gradient, none, state, np.zeros(10), none, none)
+        return kernels.Vectors(self.parameters, gradient, none, state, np.zeros(10), np.empty(0), none)
 
     def rule(self, keeps_gradient: bool) -> kernels.UpdateRule:
         """Plain SGD, and no more, as a loop calls it."""

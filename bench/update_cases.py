@@ -14,7 +14,7 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 def vectors_of(size: int) -> kernels.Vectors:
     parameters, gradient = normal(size, size)
     none = np.empty(0, np.float32)
-    return kernels.Vectors(parameters, gradient, none, np.zeros((2, size), np.float32), np.zeros(10), none, none)
+    return kernels.Vectors(parameters, gradient, none, np.zeros((2, size), np.float32), np.zeros(10), np.empty(0), none)
 
 
 def plain_sgd(size: int) -> Case:

@@ -45,6 +45,14 @@ class Optimizer(ABC):
     def record(self) -> tuple:
         """The settings as the kernels take them, all but the learning rate."""
 
+    def check_dtype(self, dtype: np.dtype) -> None:
+        """Raise a ValueError where eps is zero in a model's dtype: a gradient of zero would be divided by it."""
+        eps = getattr(self, "eps", None)
+        if eps is not None and dtype.type(eps) == 0:
+            raise ValueError(
+                f"eps is {eps}, which is 0 in {dtype}; expected at least {np.finfo(dtype).smallest_subnormal:.2g}"
+            )
+
     def initial_state(self, weights: np.ndarray, parameters: np.ndarray) -> np.ndarray:
         """What the state starts from, (n_states, n_parameters and more): zeros.
 
@@ -125,7 +133,9 @@ class Adam(Optimizer):
         At least 0.
     betas : pair of float
         β1 and β2, each in [0, 1).
-    eps, weight_decay : float
+    eps : float
+        More than 0, in the model's dtype too.
+    weight_decay : float
         At least 0.
     """
 
@@ -140,7 +150,8 @@ class Adam(Optimizer):
         if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
             raise TypeError(f"betas is {self.betas!r}; expected a pair of numbers")
         object.__setattr__(self, "betas", tuple(_check.below_one(beta, "betas") for beta in self.betas))
-        self._check(_check.non_negative, "eps", "weight_decay")
+        self._check(_check.positive, "eps")
+        self._check(_check.non_negative, "weight_decay")
 
     def record(self) -> tuple:
         """The settings for the kernels."""
@@ -168,10 +179,12 @@ class Adagrad(Optimizer):
     ----------
     learning_rate : float, Schedule or "auto"
         At least 0.
-    lr_decay, weight_decay, eps : float
+    lr_decay, weight_decay : float
         At least 0.
     initial_accumulator_value : float
         What G starts from, at least 0.
+    eps : float
+        More than 0, in the model's dtype too.
     """
 
     learning_rate: LearningRate = 0.01
@@ -179,15 +192,16 @@ class Adagrad(Optimizer):
     weight_decay: float = 0.0
     initial_accumulator_value: float = 0.0
     eps: float = 1e-10
-    n_states: ClassVar[int] = 1
+    n_states: ClassVar[int] = 2
 
     def _check_settings(self) -> None:
-        self._check(_check.non_negative, "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+        self._check(_check.non_negative, "lr_decay", "weight_decay", "initial_accumulator_value")
+        self._check(_check.positive, "eps")
 
     def initial_state(self, weights: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-        """G, which starts from the same everywhere."""
+        """G, which starts from the same everywhere, and zeros."""
         state = super().initial_state(weights, parameters)
-        state += parameters.dtype.type(self.initial_accumulator_value)
+        state[0] += parameters.dtype.type(self.initial_accumulator_value)
         return state
 
     def record(self) -> tuple:
@@ -209,7 +223,9 @@ class RMSprop(Optimizer):
         At least 0.
     alpha : float
         In [0, 1).
-    eps, weight_decay : float
+    eps : float
+        More than 0, in the model's dtype too.
+    weight_decay : float
         At least 0.
     momentum : float
         In [0, 1).
@@ -226,7 +242,8 @@ class RMSprop(Optimizer):
 
     def _check_settings(self) -> None:
         self._check(_check.below_one, "alpha", "momentum")
-        self._check(_check.non_negative, "eps", "weight_decay")
+        self._check(_check.positive, "eps")
+        self._check(_check.non_negative, "weight_decay")
         self._check(_check.switch, "centered")
 
     def record(self) -> tuple:

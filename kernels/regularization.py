@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 
 from ._jit import inlined_kernel
-from .addressed import addressed_kernel, record_of, vector_of
+from .addressed import addressed_kernel, calls, record_of, vector_of
 from .vectors import vectors_of
 
 # Brings any float64 to where its square is finite; float32 has its squares summed in float64 and needs it not.
@@ -109,6 +109,9 @@ def _limit_gradient_types(number):
     return vectors_of(number), vector_of(types.float64), types.Array(types.int64, 2, "C")
 
 
+call_limit_gradient = calls(_limit_gradient_types)
+
+
 @addressed_kernel(_limit_gradient_types)
 def limit_gradient(vectors, numbers, weights):
     """Change the gradient as a regularisation says.
@@ -142,6 +145,9 @@ def _limit_parameters_types(number):
     return *_limit_gradient_types(number), number
 
 
+call_limit_parameters = calls(_limit_parameters_types)
+
+
 @addressed_kernel(_limit_parameters_types)
 def limit_parameters(vectors, numbers, weights, rate):
     """Change the parameters as a regularisation says.
@@ -168,6 +174,9 @@ def _take_average_types(number):
     return vectors_of(number), vector_of(types.float64), types.int64
 
 
+call_take_average = calls(_take_average_types)
+
+
 @addressed_kernel(_take_average_types)
 def take_average(vectors, numbers, t):
     """Take the parameters into their running mean.
@@ -176,9 +185,8 @@ def take_average(vectors, numbers, t):
     t : int, the number of the update, from 1
     """
     regularization = record_of(Regularization, numbers)
-    parameters = vectors.parameters
-    number = parameters.dtype.type
+    parameters, average = vectors.parameters, vectors.average
     if t >= regularization.average_from:
-        share = number(1 / (t - regularization.average_from + 1))
+        share = 1 / (t - regularization.average_from + 1)
         for i in range(parameters.size):
-            vectors.average[i] += share * (parameters[i] - vectors.average[i])
+            average[i] += share * (parameters[i] - average[i])

@@ -55,7 +55,8 @@ class Adam(NamedTuple):
 class Adagrad(NamedTuple):
     """g += weight_decay · w;  G += g²;  w -= rate / (1 + (t - 1) rate_decay) · g / (√G + eps).
 
-    state : G
+    state : G, and what of the squares its roundings have left out so far, which joins the next one (Kahan, 1965): a
+        float32 alone would stop growing after some 10⁷ updates
     """
 
     rate_decay: float
@@ -119,17 +120,21 @@ def adam(vectors, numbers, rate, t, part):
         w[i] = shrink * w[i] - step * m[i] / (np.sqrt(v[i]) / spread + eps)
 
 
-@addressed_kernel(update_types)
+# Reordered, the compensation would be zero.
+@addressed_kernel(update_types, exact=True)
 def adagrad(vectors, numbers, rate, t, part):
     optimizer = record_of(Adagrad, numbers)
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
-    total = part_of(vectors.state[0], part)
+    total, missing = part_of(vectors.state[0], part), part_of(vectors.state[1], part)
     number = type(rate)
     decay, eps = number(optimizer.weight_decay), number(optimizer.eps)
     step = number(rate / (1 + (t - 1) * optimizer.rate_decay))
     for i in range(w.size):
         g = gradient[i] + decay * w[i]
-        total[i] += g * g
+        square = g * g + missing[i]
+        before = total[i]
+        total[i] = before + square
+        missing[i] = square - (total[i] - before)
         w[i] -= step * g / (np.sqrt(total[i]) + eps)
 
 

@@ -6,19 +6,20 @@ import numpy as np
 from numba import types
 
 from ._jit import inlined_kernel
-from .addressed import matrix_of, vector_of
+from .addressed import calls, matrix_of, vector_of
 from .views import span
 
 
 class Vectors(NamedTuple):
-    """What training changes: flat vectors of one dtype, parallel to one another.
+    """What training changes: flat vectors, parallel to one another, of one dtype where none is named.
 
     parameters, gradient : (size,)
     chunk_gradient : (size,), scratch; (0,) where no batch is larger than a chunk
     state : (n_states, size and more), the optimiser's; each begins with a line of the cache, as what lies across two
         takes twice as long to store
     scalars : (10,) float64, the optimiser's
-    average : (size,), the running mean of the parameters; (0,) where none is kept
+    average : (size,) float64, the running mean of the parameters; (0,) where none is kept. A mean in float32 would stop
+        moving after some 10⁶ updates
     orthant : (size,), the signs that an L1 penalty holds the weights to; (0,) without one
     """
 
@@ -34,7 +35,8 @@ class Vectors(NamedTuple):
 def vectors_of(number):
     """The type of Vectors."""
     flat = vector_of(number)
-    return types.NamedTuple([flat, flat, flat, matrix_of(number), vector_of(types.float64), flat, flat], Vectors)
+    doubles = vector_of(types.float64)
+    return types.NamedTuple([flat, flat, flat, matrix_of(number), doubles, doubles, flat], Vectors)
 
 
 @inlined_kernel
@@ -47,3 +49,6 @@ def part_of(vector, part):
 def update_types(number):
     """The types that an optimiser's kernel takes: vectors, the record's numbers, rate, t and the part."""
     return vectors_of(number), vector_of(types.float64), number, types.int64, types.UniTuple(types.int64, 2)
+
+
+call_update = calls(update_types)

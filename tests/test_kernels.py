@@ -161,7 +161,7 @@ def test_loss_adds_up_in_float64():
 def test_plain_sgd(dtype, size, seed):
     parameters, gradient = arrays(seed, dtype, size, size)
     updated, none = parameters.copy(), np.empty(0, dtype)
-    vectors = kernels.Vectors(updated, gradient.copy(), none, np.empty((1, 0), dtype), np.zeros(10), none, none)
+    vectors = kernels.Vectors(updated, gradient.copy(), none, np.empty((1, 0), dtype), np.zeros(10), np.empty(0), none)
     UPDATES[PlainSGD](vectors, numbers_of(PlainSGD()), 0.1, 1, (0, size))
     exact = parameters - np.float64(dtype(0.1)) * gradient
     np.testing.assert_allclose(updated, exact, rtol=0, atol=rounding(dtype, 2))

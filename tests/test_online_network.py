@@ -145,7 +145,7 @@ def test_memory_beyond_the_weights_is_not_touched(n_samples, dtype):
     for scratch in (network.outputs, network.deltas, *first):
         scratch[:] = np.nan
     none = np.empty(0, dtype)
-    vectors = kernels.Vectors(model.parameters, none, none, np.empty((0, 0), dtype), np.zeros(10), none, none)
+    vectors = kernels.Vectors(model.parameters, none, none, np.empty((0, 0), dtype), np.zeros(10), np.empty(0), none)
     objective, progress = kernels.objective(kernels.loss.HalfSquaredError(), model.dtype), np.zeros(3)
     X, y = np.ones((n_samples, 3), dtype), np.ones((n_samples, 1), dtype)
     # As training hands them over: other types would be compiled for, too.

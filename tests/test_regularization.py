@@ -325,6 +325,21 @@ def test_averaging_does_not_change_training():
     np.testing.assert_allclose(model.parameters, twin.parameters, rtol=1e-12, atol=1e-14)
 
 
+def test_a_mean_in_float32_goes_on_moving(tmp_path):
+    """A float32 itself stops after some 10^6 updates, as what joins the mean is lost in rounding."""
+    model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1.0]])], dtype="float32")
+    n_rows, step = 1 << 19, 2.0**-20
+    rows = np.ones((n_rows, 1), np.float32), np.full(n_rows, 1e9)
+    trainer = gd.Trainer(model, "absolute_error", gd.SGD(step), average_from=1)
+    trainer.fit(*rows)
+    trainer.save(tmp_path / "run")
+    for run in (trainer, gd.Trainer.load(tmp_path / "run")):
+        run.fit(*rows)
+        # The weight has gone from 1 to 2 in 2^20 steps.
+        assert run.model.parameters[0] == 2
+        assert abs(float(run.averaged_model().parameters[0]) - 1.5) < 1e-6
+
+
 def test_averaged_model_is_a_copy():
     model = model_of("neuron")
     X, y, _ = rows_for(model, 10)
