@@ -15,7 +15,7 @@ from numba import types
 from ._jit import by_type, inlined_kernel
 from .addressed import (
     addressed_kernel,
-    call_at,
+    calls,
     matrix_of,
     numbers_of,
     read_only_vector_of,
@@ -90,6 +90,12 @@ class CrossEntropy(NamedTuple):
 
 
 @inlined_kernel
+def distance(out, target):
+    """Return out - target, which float32 may not hold where it holds both."""
+    return np.float64(out) - np.float64(target)
+
+
+@inlined_kernel
 def half_squared_error(loss, out, target):
     error = out - target
     return 0.5 * np.float64(error) * error, error
@@ -97,30 +103,30 @@ def half_squared_error(loss, out, target):
 
 @inlined_kernel
 def absolute_error(loss, out, target):
-    error = out - target
-    return np.float64(abs(error)), np.sign(error)
+    return abs(distance(out, target)), np.sign(out - target)
 
 
 @inlined_kernel
 def huber(loss, out, target):
     error, delta = out - target, type(out)(loss.delta)
     clipped = min(max(error, -delta), delta)
-    return np.float64(clipped) * (error - 0.5 * np.float64(clipped)), clipped
+    return np.float64(clipped) * (distance(out, target) - 0.5 * np.float64(clipped)), clipped
 
 
 @inlined_kernel
 def quantile(loss, out, target):
     error, level = out - target, type(out)(loss.quantile)
     slope = type(out)(1) - level if error > 0 else -level
-    return np.float64(slope) * error, slope
+    # Zero times a distance that overflows would be NaN; an output that is NaN itself must show.
+    return np.float64(slope) * (distance(out, target) if slope != 0 else np.float64(out)), slope
 
 
 @inlined_kernel
 def epsilon_insensitive(loss, out, target):
     error = out - target
-    excess = abs(error) - type(out)(loss.epsilon)
+    excess = abs(distance(out, target)) - loss.epsilon
     if excess > 0:
-        return np.float64(excess), np.sign(error)
+        return excess, np.sign(error)
     # Zero, but NaN where the error is.
     return np.float64(0) * error, type(out)(0) * error
 
@@ -212,6 +218,9 @@ def _loss_types(number):
     return given, given, read_only_vector_of(number), number, matrix_of(number), doubles, doubles
 
 
+_call_loss = calls(_loss_types)
+
+
 @addressed_kernel(_loss_types)
 def sum_over_outputs(kind, out, target, sample_weight, scale, d_out, numbers, sums):
     """Every loss but the cross-entropy: each output has its own target."""
@@ -264,9 +273,10 @@ def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums)
             d_out[i, j] = np.exp(out[i, j] - largest)
             exponentials += d_out[i, j]
         label = int(target[i, 0])
-        row = np.float64(np.log(exponentials)) - at_class * np.float64(out[i, label] - largest)
+        row = np.float64(np.log(exponentials)) - at_class * distance(out[i, label], largest)
         for j in range(n_classes):
-            row -= np.float64(everywhere) * (out[i, j] - largest)
+            if everywhere > 0:
+                row -= everywhere * distance(out[i, j], largest)
             share = everywhere + at_class if j == label else everywhere
             d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - share)
         total += weight * row
@@ -302,4 +312,4 @@ def loss_and_derivative(objective, out, target, sample_weight, scale, d_out):
     scale : scalar, one over the size of the batch, so that the gradient is a mean over it; times -rate for an update
     d_out : (n_samples, n_out), overwritten
     """
-    call_at(objective.address, (out, target, sample_weight, scale, d_out, objective.numbers, objective.sums))
+    _call_loss(objective.address, (out, target, sample_weight, scale, d_out, objective.numbers, objective.sums))

@@ -382,6 +382,35 @@ def test_extreme_outputs(case, dtype):
     np.testing.assert_array_equal(d_out, [derivative])
 
 
+# Two outputs, in nine tenths of the largest number, a target in the same or a class, the value, and the derivatives.
+# Where a float64 cannot hold the value, it is infinite there.
+DISTANT = {
+    "cross_entropy, right": ("cross_entropy", [1, -1], [0], 0, [0, 0]),
+    "cross_entropy, wrong": ("cross_entropy", [1, -1], [1], 2, [1, -1]),
+    "cross_entropy, smoothed": (losses.cross_entropy(0.5), [1, -1], [0], 0.5, [0.25, -0.25]),
+    "absolute_error": ("absolute_error", [1, -1], [-1, 1], 4, [1, -1]),
+    "huber": (losses.huber(0.25), [1, -1], [-1, 1], 1, [0.25, -0.25]),
+    "quantile": (losses.quantile(0.25), [1, -1], [-1, 1], 2, [0.75, -0.25]),
+    "quantile of one": (losses.quantile(1), [1, 1], [-1, -1], 0, [0, 0]),
+    "quantile of zero": (losses.quantile(0), [-1, -1], [1, 1], 0, [0, 0]),
+    "epsilon_insensitive": ("epsilon_insensitive", [1, -1], [-1, 1], 4, [1, -1]),
+}
+
+
+@pytest.mark.parametrize("case", DISTANT)
+def test_a_distance_that_overflows(case, dtype):
+    """What the derivative is for certain, the value is not without the distance: it may be large, and is no NaN."""
+    loss, z, y, value, derivative = DISTANT[case]
+    largest = 0.9 * float(np.finfo(dtype).max)
+    target = y if case.startswith("cross_entropy") else largest * np.array(y)
+    found, d_out = evaluate(loss, [largest * np.array(z)], [target], dtype)
+    np.testing.assert_array_equal(d_out, [derivative])
+    if value and dtype == "float64":
+        assert found >= min(value, 1) * largest
+    else:
+        assert found == pytest.approx(value * largest, rel=1e-6, abs=0)
+
+
 @pytest.mark.parametrize("y", [0.0, 0.25, 1.0])
 @pytest.mark.parametrize("z", [5.0, 20.0, 30.0, 36.0, 80.0])
 def test_log_loss_of_sure_outputs_keeps_its_digits(z, y, dtype):
