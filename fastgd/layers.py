@@ -227,6 +227,10 @@ class Dropout(Activation):
         return {"p": self.p}
 
 
+# Numbers of less than 2^-1000 are subnormal, or soon are, when others are added to them.
+_LEAST_EXPONENT = -1000
+
+
 class Standardize:
     """out = (x - mean) · scale, feature by feature: as the first layer, it brings features to mean 0 and variance 1.
 
@@ -266,7 +270,8 @@ class Standardize:
             shape = (dataset.n_samples, dataset.n_features)
             raise ValueError(f"X has shape {shape}; expected (n_samples, {self.n_features})")
         total, mean, squares = 0.0, np.zeros(self.n_features), np.zeros(self.n_features)
-        origin = unit = None
+        # Everything counts in units of 2^exponent, a power of two above all values so far, from the first row on.
+        origin, exponent = None, np.full(self.n_features, _LEAST_EXPONENT)
         # A model in float64 takes the weights in float64, too.
         dtype = np.dtype(np.float64) if dataset.has_sample_weight else dataset.dtype
         for start, block in blocks(dataset, dtype):
@@ -276,13 +281,19 @@ class Standardize:
                 X, v = X[v > 0], v[v > 0]
             if not len(X):
                 continue
+            largest = np.abs(X).max(axis=0)
+            needed = np.where(largest > 0, np.frexp(largest)[1], _LEAST_EXPONENT)
+            grown = np.clip(needed, exponent, -_LEAST_EXPONENT)
             if origin is None:
+                origin = np.ldexp(X[0], -grown)
+            else:
                 # A power of two rounds nothing, and keeps squares from overflow.
-                unit = np.ldexp(1.0, -np.clip(np.frexp(np.abs(X).max(axis=0))[1], -1000, 1000))
-                origin = X[0] * unit
-            with np.errstate(over="ignore", invalid="ignore"):
+                shrinkage = np.ldexp(1.0, exponent - grown)
+                origin, mean, squares = origin * shrinkage, mean * shrinkage, squares * shrinkage * shrinkage
+            exponent = grown
+            with np.errstate(under="ignore"):
                 # Counted from the first row, a feature that does not vary has a deviation of exactly zero.
-                X *= unit
+                X *= np.ldexp(1.0, -exponent)
                 X -= origin
                 new, new_mean = (v.sum(), v @ X / v.sum()) if v.size else (len(X), X.mean(axis=0))
                 X -= new_mean
@@ -292,10 +303,11 @@ class Standardize:
                 mean += shift * (new / (total + new))
             total += new
         if origin is not None:
-            deviation = np.sqrt(squares / total) / unit
-            self.mean = (origin + mean) / unit
+            deviation = np.ldexp(np.sqrt(squares / total), exponent)
             # One so small that its inverse is infinite is none.
-            self.scale = 1 / np.where(deviation >= np.finfo(np.float64).tiny, deviation, 1)
+            scale = 1 / np.where(deviation >= np.finfo(np.float64).tiny, deviation, 1)
+            # In one call, which no Ctrl-C divides.
+            vars(self).update(mean=np.ldexp(origin + mean, exponent), scale=scale)
         return self
 
     def arguments(self) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def test_standardize_fits_what_fit_takes(rng):
         assert layer.mean is None
 
 
-@pytest.mark.parametrize("begin", ["fit", "step", "layer"])
+@pytest.mark.parametrize("begin", ["fit", "layer"])
 def test_standardize_learns_once(begin, rng):
     X, y = rng.standard_normal((40, 3)) + 5, rng.standard_normal(40)
     model = built([gd.Standardize(3), gd.Linear(3, 1)])
@@ -201,8 +201,6 @@ def test_standardize_learns_once(begin, rng):
     assert layer.mean is None
     if begin == "fit":
         trainer.fit(X, y)
-    elif begin == "step":
-        trainer.step(X, y)
     else:
         layer.fit(gd.data.ArrayDataset(X))
     assert_learnt(layer, X)
@@ -223,7 +221,7 @@ def test_standardize_does_not_learn_from_held_out_rows(rng):
 
 
 @pytest.mark.parametrize("n_bytes", [1, 200, 4 << 20])
-@pytest.mark.parametrize("begin", ["fit", "step", "layer"])
+@pytest.mark.parametrize("begin", ["fit", "layer"])
 def test_a_row_counts_by_its_weight(begin, n_bytes, rng, monkeypatch):
     """As often as its weight says, and not at all at zero, whatever the weights' mean."""
     monkeypatch.setattr(dataset, "_BLOCK_BYTES", n_bytes)
@@ -236,7 +234,7 @@ def test_a_row_counts_by_its_weight(begin, n_bytes, rng, monkeypatch):
     if begin == "layer":
         model.layers[0].fit(gd.data.ArrayDataset(X, y, 0.1 * weight))
     else:
-        getattr(trainer, begin)(X, y, sample_weight=0.1 * weight)
+        trainer.fit(X, y, sample_weight=0.1 * weight)
     assert_learnt(model.layers[0], np.repeat(X, weight, axis=0))
 
 
@@ -252,7 +250,6 @@ def test_weights_that_are_all_zero_teach_nothing(optimizer, batch_size, rng):
         if n_idle:
             before = model.parameters.copy()
             assert trainer.fit(1e300 * X, y, epochs=n_idle, sample_weight=np.zeros(40)).loss == [0, 0]
-            assert trainer.step(X, y, np.zeros(40)) == 0
             np.testing.assert_array_equal(model.parameters, before)
             assert model.layers[0].mean is None
             assert trainer.n_updates == 0
@@ -261,6 +258,42 @@ def test_weights_that_are_all_zero_teach_nothing(optimizer, batch_size, rng):
         runs.append((trainer.model.parameters, trainer.learning_rate, model.layers[0].mean))
     for one, other in zip(*runs, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_one_batch_is_too_few_rows_to_learn_from(rng):
+    X, y = rng.standard_normal((40, 3)), rng.standard_normal(40)
+    model = built([gd.Standardize(3), gd.Linear(3, 1)])
+    trainer = gd.Trainer(model)
+    before = model.parameters.copy()
+    with pytest.raises(ValueError, match=r"no mean and scale yet.*expected model.layers\[0\].fit\(X\)"):
+        trainer.step(X[:2], y[:2])
+    np.testing.assert_array_equal(model.parameters, before)
+    model.layers[0].fit(X)
+    trainer.step(X[:2], y[:2])
+    assert (model.parameters != before).all()
+
+
+# Of blocks of ten rows, the first and those that follow.
+SUDDEN = {
+    "large after zeros": (np.zeros(10), np.r_[np.zeros(9), 1e160]),
+    "zeros after large": (np.r_[1e160, np.zeros(9)], np.zeros(10)),
+    "small after zeros": (np.zeros(10), 1e-170 * np.arange(10)),
+    "very small after zeros": (np.zeros(10), 1e-300 * np.arange(10)),
+    "very large after small": (1e-10 * np.r_[np.ones(5), -np.ones(5)], np.r_[np.zeros(9), 1e300]),
+    "larger and larger": (np.logspace(-300, -200, 10), np.logspace(-200, 300, 10)),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", SUDDEN)
+def test_a_later_block_may_be_of_another_size(name, monkeypatch):
+    monkeypatch.setattr(dataset, "_BLOCK_BYTES", 80)
+    first, later = SUDDEN[name]
+    x = np.concatenate([first, later, first, later])
+    layer = gd.Standardize(1).fit(x.reshape(-1, 1))
+    exact = x.astype(np.longdouble)
+    np.testing.assert_allclose(layer.mean[0], float(exact.mean()), rtol=1e-14)
+    np.testing.assert_allclose(layer.scale[0], float(1 / exact.std()), rtol=1e-14)
 
 
 @pytest.mark.filterwarnings("error")
