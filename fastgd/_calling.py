@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgd.history import EpochRecord
+from fastgd.history import EpochRecord, History
 from fastgd.monitor import Monitor
 
 
@@ -50,16 +50,18 @@ class Calling:
     callbacks : sequence of callables
     has_validation : bool
         Whether records will have a validation loss.
+    history : History
+        Of the run.
 
     Raises
     ------
     TypeError
         For anything but a list or tuple of callables; for a class in place of an instance.
     ValueError
-        Where one would watch what no record will have.
+        Where one would watch what no record will have, or has watched another run.
     """
 
-    def __init__(self, callbacks: Any, has_validation: bool) -> None:
+    def __init__(self, callbacks: Any, has_validation: bool, history: History) -> None:
         if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
             hint = ", as in callbacks=[callback]" if callable(callbacks) else ""
             raise TypeError(f"callbacks is {callbacks!r}; expected a list of callables{hint}")
@@ -70,6 +72,7 @@ class Calling:
                 raise TypeError(f"callbacks[{index}] is {callback!r}; expected a callable")
             if isinstance(callback, Monitor):
                 callback.check(has_validation)
+                callback.watch(history)
         self._callbacks = list(callbacks)
         #: Those whose state is part of a saved run.
         self.monitors = [callback for callback in callbacks if isinstance(callback, Monitor)]

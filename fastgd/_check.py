@@ -92,9 +92,14 @@ def choice(value: Any, name: str, allowed: Iterable[str]) -> str:
     return value
 
 
+def _is_masked(values: Any) -> bool:
+    """Whether an element is masked, in an array or in a list of them."""
+    return np.ma.is_masked(values) or (isinstance(values, list | tuple) and any(map(_is_masked, values)))
+
+
 def real_array(values: Any, name: str) -> np.ndarray:
     """An array of real numbers, the caller's own where it is one."""
-    if np.ma.is_masked(values):
+    if _is_masked(values):
         raise TypeError(f"{name} has masked elements; expected rows without them, or values in their place (filled)")
     try:
         array = np.asarray(values)

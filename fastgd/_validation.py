@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastgd.arrays import as_dataset
-from fastgd.dataset import Dataset
+from fastgd.dataset import Dataset, blocks
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.subset import split
@@ -49,4 +49,13 @@ def split_validation(
         model.check_fits(held_out, loss)
         if held_out.is_in_memory:
             model.check_rows(held_out, loss)
+        if not _counts(held_out):
+            raise ValueError("every sample_weight is 0, which says nothing of a model; expected some above 0")
     return dataset, held_out
+
+
+def _counts(dataset: Dataset) -> bool:
+    """Whether a row has a weight other than zero."""
+    if not dataset.has_sample_weight:
+        return True
+    return any(block.sample_weight.any() for _, block in blocks(dataset, dataset.dtype))

@@ -73,7 +73,7 @@ class Engine:
             chunk_gradient=np.empty(0, model.dtype),
             state=optimizer.initial_state(model.weights, parameters),
             scalars=initial_scalars(first.in_features, first.out_features, first.has_bias, is_careful),
-            average=aligned_zeros(parameters.size if averages else 0, model.dtype),
+            average=aligned_zeros(parameters.size if averages else 0, np.dtype(np.float64)),
             orthant=aligned_zeros(parameters.size if has_l1 else 0, model.dtype),
         )
         # As `train_network` describes it.
@@ -93,7 +93,7 @@ class Engine:
 
     @property
     def average(self) -> np.ndarray | None:
-        """The running mean of the parameters, (n_parameters,), or None where none is kept or none has begun."""
+        """The running mean of the parameters, (n_parameters,) float64, or None where none is kept or none has begun."""
         average = self._vectors.average
         started = average.size and self.n_updates >= self._regularization.average_from
         return average if started else None
@@ -128,15 +128,13 @@ class Engine:
         scalars[ROW_COUNTS_AS] = row_counts_as(self._model.in_features, batch_rows, is_full_batch)
         if batch_rows == self._batch_rows:
             return
-        self._batch_rows = batch_rows
-        self._chunk_rows = min(self._model.chunk_rows, batch_rows)
-        spans_chunks = batch_rows > self._chunk_rows
+        chunk_rows = min(self._model.chunk_rows, batch_rows)
+        spans_chunks = batch_rows > chunk_rows
         n_scratch = self._model.parameters.size if spans_chunks else 0
-        vectors = self._vectors = self._vectors._replace(chunk_gradient=aligned_zeros(n_scratch, self._model.dtype))
+        vectors = self._vectors._replace(chunk_gradient=aligned_zeros(n_scratch, self._model.dtype))
         # The gradient lives on from call to call only where a batch may be cut.
         carried = (vectors.gradient,) if spans_chunks else ()
-        self._state = (vectors.parameters, vectors.state, vectors.scalars, vectors.average, self._progress, *carried)
-        self._snapshot = tuple(map(np.empty_like, self._state))
+        state = (vectors.parameters, vectors.state, vectors.scalars, vectors.average, self._progress, *carried)
         task = Task(
             self._model,
             vectors,
@@ -144,12 +142,21 @@ class Engine:
             self._optimizer,
             self._regularization,
             batch_rows,
-            self._chunk_rows,
+            chunk_rows,
             self._seed,
             self._progress,
         )
         with collection_paused():
-            self._loop = choose_loop(task)
+            loop = choose_loop(task)
+        # All or nothing, whatever interrupts the compiler: no Ctrl-C comes between the items of one call.
+        vars(self).update(
+            _batch_rows=batch_rows,
+            _chunk_rows=chunk_rows,
+            _vectors=vectors,
+            _state=state,
+            _snapshot=tuple(map(np.empty_like, state)),
+            _loop=loop,
+        )
 
     @property
     def chunk_rows(self) -> int:
@@ -182,7 +189,9 @@ class Engine:
                 last = min(self._call_end(first, first + self._slice_rows, n_epoch), stop)
                 part = block.rows(first - start, last - start)
                 began = time.perf_counter()
-                self._run(part, first, n_epoch, lambda row, first=first: reader.row(first + row), epoch)
+                # A slice that Ctrl-C ends is as finite as any other.
+                with kernels.interrupts_deferred():
+                    self._run(part, first, n_epoch, lambda row, first=first: reader.row(first + row), epoch)
                 self._adapt(last - first, time.perf_counter() - began)
                 if on_rows:
                     on_rows(last - first, float(self._progress[0]) / last)

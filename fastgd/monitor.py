@@ -4,7 +4,7 @@ import math
 from typing import Any, ClassVar
 
 from fastgd import _check
-from fastgd.history import EpochRecord
+from fastgd.history import EpochRecord, History
 
 
 class Monitor:
@@ -22,6 +22,8 @@ class Monitor:
         self.best = math.inf
         self.best_epoch = 0
         self._last_gain: int | None = None
+        # That of the run that it watches, as no other run has it.
+        self._history: History | None = None
 
     @property
     def is_new(self) -> bool:
@@ -40,6 +42,15 @@ class Monitor:
         """Take up what `saved_state` gave."""
         for name in self._STATE:
             setattr(self, name, state[name.lstrip("_")])
+
+    def watch(self, history: History) -> None:
+        """Take note of whose run is watched; a ValueError where it has seen epochs of another."""
+        if self._history is not None and self._history is not history and not self.is_new:
+            raise ValueError(
+                f"this {type(self).__name__} has watched another Trainer's run, up to its epoch {self._last_gain}; "
+                "expected a new one for each (in a loaded run, one of the same settings goes on where this one was)"
+            )
+        self._history = history
 
     def check(self, has_validation: bool) -> None:
         """Raise a ValueError where there will be nothing to watch, before training begins."""

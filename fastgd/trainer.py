@@ -1,12 +1,14 @@
 """Gradient descent: epochs over a data set, or one update at a time."""
 
+import contextlib
 import copy
 import math
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,6 +34,14 @@ Callback = Callable[["Trainer", EpochRecord], Any]
 
 # What tells the draws of held-out rows and of the trials of "auto" from those of the epochs' orders.
 _HELD_OUT, _TRIALS = 1, 2
+
+
+class _Running(NamedTuple):
+    """A call that trains: its name, the thread that makes it, and what tells it from all others."""
+
+    name: str
+    thread: int
+    identity: object
 
 
 class Trainer:
@@ -179,6 +189,7 @@ class Trainer:
         checked = check_optimizer(optimizer)
         if isinstance(checked, optimizers.NormalizedSGD) and not self.model.starts_linear:
             raise ValueError(f"NormalizedSGD with {self.model!r}; expected Linear as the first layer")
+        checked.check_dtype(self.model.dtype)
         if checked is not getattr(self, "_optimizer", None):
             # "auto" measures for one optimiser.
             self._measured_rate: Schedule | None = None
@@ -281,11 +292,45 @@ class Trainer:
             changes anything.
         DivergenceError
             Where training stops being finite. The model keeps its last finite parameters, or gets the best as above.
+        RuntimeError
+            While another call of `fit` or `step` trains: one in another thread, or the one that a callback is called
+            by.
         """
+        with self._alone("fit"):
+            return self._fit(X, y, epochs, sample_weight, validation, callbacks, progress)
+
+    @contextlib.contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Nothing else trains inside: a RuntimeError where something does."""
+        call = _Running(name, threading.get_ident(), object())
+        try:
+            # In one step, as another thread may be at the same line.
+            running = vars(self).setdefault("_running", call)
+            if running is not call:
+                where = "" if running.thread == call.thread else " in another thread"
+                raise RuntimeError(
+                    f"{name} was called while {running.name} trains{where}; expected one call at a time (a callback "
+                    "may train a copy, by copy.deepcopy(trainer))"
+                )
+            yield
+        finally:
+            if vars(self).get("_running") is call:
+                del self._running
+
+    def _fit(
+        self,
+        X: ArrayLike | Dataset,
+        y: ArrayLike | None,
+        epochs: int,
+        sample_weight: ArrayLike | None,
+        validation: Dataset | Sequence[ArrayLike] | float | None,
+        callbacks: Sequence[Callback],
+        progress: bool,
+    ) -> History:
         dataset = as_dataset(X, y, sample_weight)
         self.model.check_fits(dataset, self.loss)
         epochs = _check.integer(epochs, "epochs", 1)
-        calling = Calling(callbacks, validation is not None)
+        calling = Calling(callbacks, validation is not None, self.history)
         draw = self.seed, 0, _HELD_OUT
         dataset, validation_data = split_validation(dataset, validation, self.model, self.loss, draw)
         n_samples = dataset.n_samples
@@ -332,11 +377,17 @@ class Trainer:
 
         Parameters and errors are those of `fit`.
         """
-        dataset = ArrayDataset(X, y, sample_weight)
-        self.model.check_fits(dataset, self.loss)
-        engine, reader = self._ready(dataset, dataset.n_samples)
-        engine.rate_factor = self.learning_rate_factor
-        return engine.train_epoch(reader, len(self.history) + 1)
+        with self._alone("step"):
+            dataset = ArrayDataset(X, y, sample_weight)
+            self.model.check_fits(dataset, self.loss)
+            if self.model.standardize is not None and self.model.standardize.mean is None:
+                raise ValueError(
+                    "the Standardize layer has no mean and scale yet, and one batch is too few rows to learn them "
+                    "from; expected model.layers[0].fit(X) with rows of every kind first"
+                )
+            engine, reader = self._ready(dataset, dataset.n_samples)
+            engine.rate_factor = self.learning_rate_factor
+            return engine.train_epoch(reader, len(self.history) + 1)
 
     def _ready(self, dataset: Dataset, batch_rows: int, is_full_batch: bool = False) -> tuple[Engine, Reader]:
         """What trains on a data set: everything learnt from it first that must be."""
@@ -367,11 +418,10 @@ class Trainer:
 
     def _prepared_engine(self) -> Engine:
         if self._current_engine is None:
-            # A new optimiser starts afresh, and so does its count of updates.
-            self._past_updates = self.n_updates
             rate = self._measured_rate if self.optimizer.learning_rate == "auto" else self.optimizer.learning_rate
-            self._engine = self._engine_of(self.model, as_schedule(rate))
-            self._engine_optimizer = self.optimizer
+            engine = self._engine_of(self.model, as_schedule(rate))
+            # A new optimiser starts afresh, and so does its count of updates; in one call, which no Ctrl-C divides.
+            vars(self).update(_past_updates=self.n_updates, _engine=engine, _engine_optimizer=self.optimizer)
         return self._engine
 
     def _engine_of(self, model: Model, schedule: Schedule) -> Engine:
@@ -393,7 +443,17 @@ class Trainer:
         What the latest `fit`'s callbacks of `fastgd.callbacks` have seen is part of it; of a schedule of your own, no
         more than its name. To be called between epochs or steps; a callback may, though `callbacks.ModelCheckpoint`
         alone is sure to save what the others have done.
+
+        Raises
+        ------
+        RuntimeError
+            While a call of `fit` or `step` in another thread trains.
         """
+        running = vars(self).get("_running")
+        if running is not None and running.thread != threading.get_ident():
+            raise RuntimeError(
+                f"save was called while {running.name} trains in another thread; expected it between epochs"
+            )
         engine = self._current_engine
         run = {name: getattr(self, name) for name in _SETTINGS}
         callbacks, callback_tensors = _calling.describe(
@@ -455,7 +515,8 @@ class Trainer:
         # A copied engine would train vectors that are no longer those of the copied model.
         engine = self._current_engine
         attributes = {"_past_updates": self._updates_before_engine(), "_engine": None, "_engine_optimizer": None}
-        return vars(self) | attributes, None if engine is None else engine.saved_state()
+        kept = {name: value for name, value in vars(self).items() if name != "_running"}
+        return kept | attributes, None if engine is None else engine.saved_state()
 
     def __setstate__(self, state: tuple[dict[str, Any], dict[str, np.ndarray] | None]) -> None:
         attributes, arrays = state

@@ -323,6 +323,30 @@ def test_held_out_rows_are_checked_before_anything_is_learnt():
     assert trainer.n_updates == 0
 
 
+class Unread(gd.Dataset):
+    """Rows that are not in memory."""
+
+    n_samples, n_features, n_outputs, has_sample_weight, dtype = 4, 5, 1, True, np.dtype("float32")
+
+    def read(self, rows, out):
+        """Ones, of weight zero."""
+        for array, value in zip(out[:3], (1, 1, 0), strict=True):
+            array[:] = value
+
+
+@pytest.mark.parametrize("held_out", ["rows", "a fraction", "a data set"])
+def test_validation_rows_that_all_weigh_nothing(held_out):
+    """Their loss would be zero, and the first epoch's the best."""
+    trainer = gd.Trainer(model_of("neuron"))
+    validation = {"rows": (X, Y, np.zeros(4)), "a fraction": 0.25, "a data set": Unread()}[held_out]
+    weight = np.ones(4)
+    weight[np.random.default_rng([0, 0, 1]).permutation(4)[0]] = 0
+    before = trainer.model.parameters.copy()
+    with pytest.raises(ValueError, match="validation: every sample_weight is 0"):
+        trainer.fit(X, Y, epochs=2, sample_weight=weight, validation=validation)
+    np.testing.assert_array_equal(trainer.model.parameters, before)
+
+
 def test_validation_from_a_file_is_named(tmp_path):
     np.save(tmp_path / "X.npy", np.ones((4, 5)))
     np.save(tmp_path / "y.npy", np.array([0, 1, np.nan, 1]))
@@ -489,7 +513,11 @@ def test_masked_elements():
     trainer = gd.Trainer(gd.Model([gd.Linear(2, 1)]))
     with pytest.raises(TypeError, match="X has masked elements"):
         trainer.fit(X, np.ones(4))
+    for rows in ([X[0], X[1]], ([1, 2], (3, np.ma.masked)), [[1, 2], X[1]]):
+        with pytest.raises(TypeError, match="X has masked elements"):
+            trainer.fit(rows, np.ones(2))
     trainer.fit(np.ma.masked_array(np.ones((4, 2)), mask=False), np.ones(4))
+    trainer.fit([X[0], X[2]], np.ones(2))
 
 
 def test_data_without_targets():
