@@ -204,7 +204,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
     n_before = progress[1]
     is_turned = network.turn != 0
     n_in, n_out = X.shape[1], network.layers[0, 1]
-    first_weight = span(parameters, 0, n_in * n_out)
+    first_weight = span(parameters, 0, n_in * n_out if is_turned else 0)
     if is_turned:
         call_turn(network.turn, (first_weight, n_in, network.products.panel))
     row = 0
