@@ -73,8 +73,8 @@ def targets(loss: str, raw: np.ndarray) -> np.ndarray:
     return raw
 
 
-def digest(seed: int) -> tuple[str, str]:
-    """The name of a run, and the digest of all that it leaves."""
+def digest(seed: int) -> tuple[str, dict[str, str]]:
+    """The name of a run, and the digests of all that it leaves."""
     rng = np.random.default_rng(seed)
     loss = LOSSES[seed % len(LOSSES)]
     optimizer = str(rng.choice(list(OPTIMIZERS)))
@@ -103,13 +103,20 @@ def digest(seed: int) -> tuple[str, str]:
         trainer.fit(X, y, epochs=2, sample_weight=weights, validation=0.2)
     except gd.DivergenceError:
         name += ", diverged"
-    state = hashlib.sha256()
-    for array in (model.parameters, *trainer.optimizer_state.values(), model.predict(X)):
-        state.update(np.ascontiguousarray(array).tobytes())
+    state = dict(trainer.optimizer_state)
     if setting == "norms and means" and trainer.n_updates > 3:
-        state.update(trainer.averaged_model().parameters.tobytes())
-    state.update(repr([record[:3] for record in trainer.history]).encode())
-    return name, state.hexdigest()[:16]
+        state["average"] = trainer.averaged_model().parameters
+    losses = [value for record in trainer.history for value in record[1:3]]
+    parts = {"parameters": [model.parameters, model.predict(X)], "state": list(state.values()), "losses": losses}
+    return name, {part: digest_of(arrays) for part, arrays in parts.items()}
+
+
+def digest_of(arrays: list) -> str:
+    """One for all of some arrays' bits."""
+    state = hashlib.sha256()
+    for array in arrays:
+        state.update(np.ascontiguousarray(array).tobytes())
+    return state.hexdigest()[:16]
 
 
 def main() -> None:
@@ -123,9 +130,14 @@ def main() -> None:
     print(f"{len(digests)} runs, in {options.out}")
     if options.before:
         before = json.loads(Path(options.before).read_text())
-        changed = sorted(name for name in before.keys() | digests if before.get(name) != digests.get(name))
-        print(*changed, sep="\n")
-        print(f"{len(changed)} differ from {options.before}")
+        n_changed = 0
+        for name in before.keys() | digests:
+            one, other = before.get(name, {}), digests.get(name, {})
+            changed = [part for part in one.keys() | other if one.get(part) != other.get(part)]
+            if changed:
+                n_changed += 1
+                print(f"{name}: {', '.join(sorted(changed))}")
+        print(f"{n_changed} differ from {options.before}")
 
 
 if __name__ == "__main__":
