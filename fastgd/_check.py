@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastgd.frames import to_array
+
 DTYPES = ("float32", "float64")
 
 
@@ -101,6 +103,7 @@ def real_array(values: Any, name: str) -> np.ndarray:
     """An array of real numbers, the caller's own where it is one."""
     if _is_masked(values):
         raise TypeError(f"{name} has masked elements; expected rows without them, or values in their place (filled)")
+    values = to_array(values, name)
     try:
         array = np.asarray(values)
     except ValueError as error:
