@@ -25,10 +25,19 @@ def describe(callbacks: list[SavedCallback]) -> tuple[list[dict[str, Any]], dict
     descriptions, tensors = [], {}
     for index, callback in enumerate(callbacks):
         arrays = {name: value for name, value in callback.state.items() if isinstance(value, np.ndarray)}
-        tensors |= {f"callbacks.{index}.{name}": array for name, array in arrays.items()}
+        tensors |= {_tensor_name(index, name): array for name, array in arrays.items()}
         numbers = {name: value for name, value in callback.state.items() if name not in arrays}
         descriptions.append({"settings": callback.settings, "state": numbers, "arrays": list(arrays)})
     return descriptions, tensors
+
+
+def tensor_names(descriptions: list[dict[str, Any]]) -> list[str]:
+    """The names of the arrays that `describe` gave beside these descriptions."""
+    return [_tensor_name(index, name) for index, one in enumerate(descriptions) for name in one["arrays"]]
+
+
+def _tensor_name(index: int, name: str) -> str:
+    return f"callbacks.{index}.{name}"
 
 
 def restore(descriptions: list[dict[str, Any]], tensors: dict[str, np.ndarray]) -> list[SavedCallback]:
@@ -36,7 +45,7 @@ def restore(descriptions: list[dict[str, Any]], tensors: dict[str, np.ndarray]) 
     return [
         SavedCallback(
             description["settings"],
-            description["state"] | {name: tensors[f"callbacks.{index}.{name}"] for name in description["arrays"]},
+            description["state"] | {name: tensors[_tensor_name(index, name)] for name in description["arrays"]},
         )
         for index, description in enumerate(descriptions)
     ]

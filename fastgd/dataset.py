@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastgd import storage
 from fastgd.kernels import InOrder, Shuffled, standardize_rows
 from fastgd.shuffle import Shuffle
 
@@ -120,27 +121,28 @@ class Dataset(ABC):
         return X, y
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write X.npy, y.npy and, where there are weights, sample_weight.npy into a folder, block by block."""
+        """Write X.npy, y.npy and, where there are weights, sample_weight.npy into a folder, block by block.
+
+        The folder is made where there is none. Files of these names are replaced; one of weights is removed where this
+        data set has none.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         shapes = {"X": (self.n_samples, self.n_features), "y": (self.n_samples, self.n_outputs)}
         if self.has_sample_weight:
             shapes["sample_weight"] = (self.n_samples,)
-        parts = {name: folder / f"{name}.npy.part" for name in shapes}
-        try:
-            with contextlib.ExitStack() as stack:
-                files = {name: stack.enter_context(open(part, "wb")) for name, part in parts.items()}
+        with contextlib.ExitStack() as stack:
+            files = {name: stack.enter_context(storage.atomic_write(folder / f"{name}.npy")) for name in shapes}
+            for name, file in files.items():
+                storage.write_array_header(file, self.dtype, shapes[name])
+            for _, block in blocks(self, self.dtype):
                 for name, file in files.items():
-                    header = {"descr": self.dtype.str, "fortran_order": False, "shape": shapes[name]}
-                    np.lib.format.write_array_header_1_0(file, header)
-                for _, block in blocks(self, self.dtype):
-                    for name, file in files.items():
-                        file.write(getattr(block, name).data)
-            for name, part in parts.items():
-                os.replace(part, folder / f"{name}.npy")
-        finally:
-            for part in parts.values():
-                part.unlink(missing_ok=True)
+                    file.write(getattr(block, name).data)
+            # The files take their places one right after the other: few can find those of two data sets.
+            for file in files.values():
+                storage.sync(file)
+        if not self.has_sample_weight:
+            (folder / "sample_weight.npy").unlink(missing_ok=True)
 
 
 def allocate(dataset: Dataset, n_rows: int, dtype: np.dtype, X_dtype: np.dtype | None = None) -> Block:

@@ -3,7 +3,7 @@
 import copy
 import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,13 @@ class Model:
     """
 
     def __init__(self, layers: Sequence[Layer], dtype: DTypeLike = "float32", seed: int = 0) -> None:
+        self._assemble(layers, dtype, seed)
+        for index, layer in enumerate(self.layers):
+            if isinstance(layer, Linear):
+                layer.initialize(self._rng(index))
+
+    def _assemble(self, layers: Sequence[Layer], dtype: DTypeLike, seed: int) -> None:
+        """Set everything but the values of the parameters."""
         if not isinstance(layers, Iterable):
             raise TypeError(f"layers is {layers!r}; expected a list of layers")
         self.dtype = _check.model_dtype(dtype)
@@ -70,10 +77,9 @@ class Model:
         self.in_features, self.out_features = self._widths[0], self._widths[-1]
         self._parameters = aligned_empty(sum(layer.n_parameters for layer in self.layers), self.dtype)
         begin = 0
-        for index, layer in enumerate(self.layers):
+        for layer in self.layers:
             if isinstance(layer, Linear):
                 layer.bind(self._parameters[begin : begin + layer.n_parameters])
-                layer.initialize(self._rng(index))
                 begin += layer.n_parameters
 
     def _rng(self, index: int) -> np.random.Generator:
@@ -371,21 +377,29 @@ class Model:
         return tensors
 
     @classmethod
-    def restore(cls, architecture: dict[str, Any], tensors: dict[str, np.ndarray]) -> "Model":
-        """The model that `architecture` and `tensors` describe."""
+    def restore(cls, architecture: dict[str, Any], tensors: Mapping[str, np.ndarray | storage.SavedTensor]) -> "Model":
+        """The model that `architecture` and `tensors` describe.
+
+        Raises
+        ------
+        ValueError
+            Unless there are the tensors of this architecture and no others, in their shapes and dtypes.
+        """
+        storage.require_names(architecture, "architecture", ("dtype", "layers"), ("seed",))
         layers = []
         for description in architecture["layers"]:
             arguments = dict(description)
             layer = LAYERS[_check.choice(arguments.pop("type"), "layer type", LAYERS)]
             layers.append(layer(**arguments))
-        model = cls(layers, architecture["dtype"], architecture.get("seed", 0))
+        dtype = _check.model_dtype(architecture["dtype"])
+        # Before there is memory for as many parameters as a damaged file may ask for.
+        _require_tensors(tensors, _expected_tensors(layers, dtype, "0.mean" in tensors))
+        model = cls.__new__(cls)
+        model._assemble(layers, dtype, architecture.get("seed", 0))
         if model.standardize is not None and "0.mean" in tensors:
             model.standardize.mean = np.empty(model.in_features)
             model.standardize.scale = np.empty(model.in_features)
         for name, view in model.tensors().items():
-            if name not in tensors or tensors[name].shape != view.shape:
-                found = f"shape {tensors[name].shape}" if name in tensors else "no such tensor"
-                raise ValueError(f"tensor {name!r}: found {found}; expected shape {view.shape}")
             view[...] = tensors[name]
         return model
 
@@ -403,16 +417,44 @@ class Model:
         Raises
         ------
         ValueError
-            If the file is not one of fastgd's.
+            If the file is not one of fastgd's, or was damaged.
         """
-        tensors, architecture = storage.read(path, "architecture")
-        return cls.restore(architecture, tensors)
+        with storage.opened(path, "architecture", ignored=("run",)) as (tensors, architecture):
+            return cls.restore(architecture, tensors)
 
     def __reduce__(self) -> tuple:
         return Model.restore, (self.architecture(), {name: tensor.copy() for name, tensor in self.tensors().items()})
 
     def __repr__(self) -> str:
         return f"Model([{', '.join(map(repr, self.layers))}], dtype={self.dtype.name!r})"
+
+
+def _expected_tensors(layers: Sequence[Layer], dtype: np.dtype, is_learnt: bool) -> dict[str, tuple]:
+    """The shape and the dtype's name of each tensor of a model.
+
+    is_learnt : whether its Standardize layer, if it has one, has a mean and a scale
+    """
+    expected: dict[str, tuple] = {}
+    for index, layer in enumerate(layers):
+        if isinstance(layer, Linear):
+            expected[f"{index}.weight"] = (layer.out_features, layer.in_features), dtype.name
+            if layer.has_bias:
+                expected[f"{index}.bias"] = (layer.out_features,), dtype.name
+        elif isinstance(layer, Standardize) and is_learnt:
+            expected |= {f"{index}.{name}": ((layer.n_features,), "float64") for name in ("mean", "scale")}
+    return expected
+
+
+def _require_tensors(tensors: Mapping[str, np.ndarray | storage.SavedTensor], expected: dict[str, tuple]) -> None:
+    for name, (shape, _) in expected.items():
+        if name not in tensors or tuple(tensors[name].shape) != shape:
+            found = f"shape {tuple(tensors[name].shape)}" if name in tensors else "no such tensor"
+            raise ValueError(f"tensor {name!r}: found {found}; expected shape {shape}")
+    for name, tensor in tensors.items():
+        if name not in expected:
+            raise ValueError(f"tensor {name!r} is not one of this model's; expected {', '.join(expected)} alone")
+        if str(tensor.dtype) != expected[name][1]:
+            raise ValueError(f"tensor {name!r}: found dtype {tensor.dtype}; expected {expected[name][1]}")
 
 
 def _row_number(dataset: Dataset, start: int, row: int) -> int:

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -470,6 +470,7 @@ class Trainer:
             "history": [list(record) for record in self.history],
         }
         state = ({} if engine is None else engine.saved_state()) | callback_tensors
+        run["tensors"] = sorted(state)
         tensors = self.model.tensors() | {f"run.{name}": tensor for name, tensor in state.items()}
         storage.write(path, tensors, architecture=self.model.architecture(), run=run)
 
@@ -488,27 +489,44 @@ class Trainer:
         Raises
         ------
         ValueError
-            If the file is not one of fastgd's, or holds a model alone, or what another version of fastgd kept; if the
-            run needs another schedule, or none.
+            If the file is not one of fastgd's, or was damaged, or holds a model alone, or what another version of
+            fastgd kept; if the run needs another schedule, or none.
         """
         if schedule is not None and "own" not in as_schedule(schedule).describe():
             raise ValueError(f"schedule is {schedule!r}; expected one of your own, as the file holds all others")
-        tensors, architecture, run = storage.read(path, "architecture", "run")
+        with storage.opened(path, "architecture", "run") as (tensors, architecture, run):
+            return cls._restore(architecture, run, tensors, schedule)
+
+    @classmethod
+    def _restore(
+        cls,
+        architecture: dict[str, Any],
+        run: dict[str, Any],
+        tensors: dict[str, storage.SavedTensor],
+        schedule: Schedule | None,
+    ) -> "Trainer":
+        """The run that a file's descriptions and tensors describe."""
+        storage.require_names(run, "run", _RUN, ("callbacks", "tensors"))
+        model_tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("run.")}
+        arrays = {name.removeprefix("run."): tensor for name, tensor in tensors.items() if name not in model_tensors}
         trainer = cls(
-            Model.restore(architecture, tensors),
+            Model.restore(architecture, model_tensors),
             loss=losses.restore(run["loss"]),
             optimizer=optimizers.restore(run["optimizer"], schedule),
             **{name: run[name] for name in _SETTINGS},
         )
         trainer.learning_rate_factor = run["learning_rate_factor"]
         trainer._measured_rate = run["measured_rate"] and schedules.restore(run["measured_rate"])
-        trainer._past_updates = run["past_updates"]
+        trainer._past_updates = _check.integer(run["past_updates"], "past_updates", 0)
         for record in run["history"]:
             trainer.history.append(EpochRecord(*record))
-        arrays = {name.removeprefix("run."): tensor for name, tensor in tensors.items()}
-        if "run.progress" in tensors:
-            trainer._restore_engine(arrays)
-        trainer._loaded_callbacks = _calling.restore(run.get("callbacks", []), arrays)
+        descriptions = run.get("callbacks", [])
+        of_callbacks = set(_calling.tensor_names(descriptions))
+        storage.require_names(arrays, "tensors of the run", run.get("tensors", arrays))
+        of_engine = {name: tensor for name, tensor in arrays.items() if name not in of_callbacks}
+        if of_engine:
+            trainer._restore_engine(of_engine)
+        trainer._loaded_callbacks = _calling.restore(descriptions, {n: np.array(arrays[n]) for n in of_callbacks})
         return trainer
 
     def __getstate__(self) -> tuple[dict[str, Any], dict[str, np.ndarray] | None]:
@@ -528,18 +546,28 @@ class Trainer:
         """How many updates were made before those that the state of `_current_engine` counts."""
         return self.n_updates if self._current_engine is None else self._past_updates
 
-    def _restore_engine(self, arrays: dict[str, np.ndarray]) -> None:
+    def _restore_engine(self, arrays: Mapping[str, np.ndarray | storage.SavedTensor]) -> None:
         """Have an engine that goes on from what another one's `saved_state` held."""
-        for name, array in self._prepared_engine().saved_state().items():
-            if arrays[name].shape != array.shape:
+        state = self._prepared_engine().saved_state()
+        storage.require_names(arrays, "state of the run", state)
+        for name, array in state.items():
+            found = arrays[name]
+            if tuple(found.shape) != array.shape:
                 raise ValueError(
-                    f"{name} has shape {arrays[name].shape}; expected {array.shape}, as this version of fastgd saves it"
+                    f"{name} has shape {tuple(found.shape)}; expected {array.shape}, as this version of fastgd saves it"
                 )
-            array[...] = arrays[name]
+            # A vector that is not kept has no elements, and none of any dtype.
+            if array.size and str(found.dtype) != array.dtype.name:
+                raise ValueError(
+                    f"{name} has dtype {found.dtype}; expected {array.dtype}, as this version of fastgd saves it"
+                )
+            array[...] = found
 
 
 _SETTINGS = [
     *("batch_size", "shuffle", "seed", "alpha", "l1_ratio"),
     *("clip_value", "clip_norm", "max_norm", "average_from"),
 ]
+# What describes a run, of which older versions left out the callbacks and the names of the tensors.
+_RUN = [*_SETTINGS, "loss", "optimizer", "learning_rate_factor", "measured_rate", "past_updates", "history"]
 _FIXED = {"model", "loss", *_SETTINGS} - {"batch_size", "shuffle"}

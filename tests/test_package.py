@@ -134,9 +134,10 @@ FLOORS = [
     ["engine"],
     ["loops", "_calling", "_validation"],
     ["model", "data"],
-    ["synthetic", "subset", "storage", "layers", "optimizers", "monitor"],
+    ["synthetic", "subset", "layers", "optimizers", "monitor"],
     ["arrays"],
     ["dataset", "losses", "schedules", "history", "reference"],
+    ["storage"],
     ["_check", "_collector", "_version", "errors", "progress", "shuffle", "threads"],
     ["kernels"],
 ]

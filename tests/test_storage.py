@@ -1,0 +1,557 @@
+"""Files: whole or not at all, and nothing else is loaded."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import pickle
+import stat
+import subprocess
+import sys
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+import fastgd as gd
+from fastgd import storage
+
+posix = pytest.mark.skipif(os.name == "nt", reason="a matter of POSIX")
+
+
+def constant(value, n_features=2000):
+    return gd.Model([gd.Linear(n_features, 4, init=np.full((4, n_features), value), bias=False)])
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write(path, content=b"new"):
+    with storage.atomic_write(path) as file:
+        file.write(content)
+
+
+def test_threads_that_save_the_same_file(tmp_path):
+    """Whoever loads it finds what one of them saved."""
+    path = tmp_path / "m.safetensors"
+    constant(0).save(path)
+    start, failures = threading.Barrier(5), []
+
+    def save(value):
+        start.wait()
+        try:
+            for _ in range(20):
+                constant(value).save(path)
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=save, args=(value,)) for value in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    while any(thread.is_alive() for thread in threads):
+        assert len(set(gd.Model.load(path).parameters)) == 1
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert names(tmp_path) == ["m.safetensors"]
+
+
+def test_writers_of_one_file_do_not_share_a_part(tmp_path):
+    """The last to end is the one that is found."""
+    with storage.atomic_write(tmp_path / "m") as first:
+        first.write(b"first")
+        with storage.atomic_write(tmp_path / "m") as second:
+            second.write(b"second")
+        assert (tmp_path / "m").read_bytes() == b"second"
+    assert (tmp_path / "m").read_bytes() == b"first"
+
+
+@posix
+def test_mode_of_new_and_old_files(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "m")
+        assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == 0o640
+        (tmp_path / "m").chmod(0o604)
+        write(tmp_path / "m", b"newer")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "m").read_bytes() == b"newer"
+    assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == 0o604
+
+
+@posix
+def test_a_symbolic_link_stays(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_bytes(b"old")
+    (tmp_path / "second").symlink_to("folder/file")
+    (tmp_path / "first").symlink_to(tmp_path / "second")
+    (tmp_path / "leads nowhere").symlink_to("folder/none yet")
+    for link, file in (("first", "file"), ("leads nowhere", "none yet")):
+        write(tmp_path / link)
+        assert (tmp_path / link).is_symlink()
+        assert (tmp_path / "folder" / file).read_bytes() == b"new"
+    assert (tmp_path / "second").is_symlink()
+    assert names(tmp_path / "folder") == ["file", "none yet"]
+
+
+@posix
+def test_a_pipe_is_written_to(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    found = []
+    reader = threading.Thread(target=lambda: found.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    constant(1).save(tmp_path / "pipe")
+    reader.join()
+    assert (tmp_path / "pipe").is_fifo()
+    assert names(tmp_path) == ["pipe"]
+    (tmp_path / "m").write_bytes(found[0])
+    assert (gd.Model.load(tmp_path / "m").parameters == 1).all()
+
+
+TO_STDOUT = """
+import sys
+from fastgd import storage
+print("first", flush=True)
+with storage.atomic_write(sys.argv[1]) as file:
+    file.write(b"second")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/stdout as Linux has it")
+def test_stdout_is_written_to(tmp_path):
+    run = [sys.executable, "-c", TO_STDOUT]
+    assert subprocess.run([*run, "/dev/stdout"], stdout=subprocess.PIPE, check=True).stdout == b"first\nsecond"
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    with open(tmp_path / "out", "wb") as out:
+        subprocess.run([*run, tmp_path / "link"], stdout=out, check=True)
+        inode = os.fstat(out.fileno()).st_ino
+    assert (tmp_path / "out").read_bytes() == b"first\nsecond"
+    assert (tmp_path / "out").stat().st_ino == inode
+
+
+@pytest.mark.parametrize("name", ["m" * 255, "é" * 127 + "m", "-", ".hidden"], ids=["long", "long in bytes", "-", "."])
+def test_any_name_that_a_file_may_have(name, tmp_path):
+    write(tmp_path / name)
+    assert names(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("path", [str, os.fsencode, lambda path: path], ids=["str", "bytes", "Path"])
+def test_paths_of_any_type(path, tmp_path):
+    constant(3).save(path(tmp_path / "m"))
+    assert (gd.Model.load(path(tmp_path / "m")).parameters == 3).all()
+
+
+KILLED = """
+import sys, time
+from fastgd import storage
+with storage.atomic_write(sys.argv[1]) as file:
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_process_leaves_is_removed(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", KILLED, tmp_path / "m"], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline().strip() == b"ready"
+        process.kill()
+    (part,) = tmp_path.iterdir()
+    assert part.name.startswith(".")
+    write(tmp_path / "m")
+    assert part.exists(), "another process may still be writing it"
+    long_ago = part.stat().st_mtime - 3700
+    os.utime(part, (long_ago, long_ago))
+    write(tmp_path / "another")
+    assert part.exists(), "it is not a part of this file"
+    write(tmp_path / "m")
+    assert names(tmp_path) == ["another", "m"]
+
+
+@contextlib.contextmanager
+def largest_file(n_bytes):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def save_rows(folder):
+    gd.data.ArrayDataset(np.ones((5000, 4)), np.ones(5000)).save(folder)
+
+
+SAVING = {
+    "model": ("m", lambda folder: constant(2).save(folder / "m")),
+    "run": ("m", lambda folder: gd.Trainer(constant(2)).save(folder / "m")),
+    "rows": ("X.npy", save_rows),
+}
+
+
+@pytest.mark.parametrize("what", SAVING)
+def test_a_file_that_grows_too_large_leaves_the_old_one(what, tmp_path):
+    name, save = SAVING[what]
+    (tmp_path / name).write_bytes(b"old")
+    with largest_file(10_000), pytest.raises(OSError, match=r"too large.*" + name) as caught:
+        save(tmp_path)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(tmp_path / name))
+    assert (tmp_path / name).read_bytes() == b"old"
+    assert names(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
+def test_a_disk_that_fails_leaves_the_old_file(call, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "another name")
+
+    (tmp_path / "m").write_bytes(b"old")
+    (tmp_path / "m").chmod(0o600)
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write(tmp_path / "m")
+    assert caught.value.filename == str(tmp_path / "m")
+    assert (tmp_path / "m").read_bytes() == b"old"
+    assert names(tmp_path) == ["m"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
+@pytest.mark.parametrize("n_features", [1, 100_000], ids=["small", "large"])
+def test_a_full_device(n_features):
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        constant(1, n_features).save("/dev/full")
+
+
+def test_an_error_of_the_caller_is_its_own(tmp_path):
+    (tmp_path / "m").write_bytes(b"old")
+    with pytest.raises(FileNotFoundError, match="none"), storage.atomic_write(tmp_path / "m") as file:
+        file.write((tmp_path / "none").read_bytes())
+    assert (tmp_path / "m").read_bytes() == b"old"
+    assert names(tmp_path) == ["m"]
+
+
+def test_what_is_in_place_is_on_the_disk(tmp_path, monkeypatch):
+    """The file before it takes its place, and its folder after."""
+    calls, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append(os.fstat(fd).st_ino), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (calls.append("replace"), replace(*paths)))
+    write(tmp_path / "m")
+    expected = [(tmp_path / "m").stat().st_ino, "replace"]
+    assert calls == (expected if os.name == "nt" else [*expected, tmp_path.stat().st_ino])
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("", ValueError, "the path is empty; expected the name of a file"),
+        ("{folder}", IsADirectoryError, "is a folder; expected the name of a file to write: '{folder}'"),
+        ("{folder}/", IsADirectoryError, "is a folder"),
+        ("{folder}/new/", IsADirectoryError, "is a folder"),
+        ("{folder}/none/m", FileNotFoundError, "there is no folder {folder}/none: '{folder}/none/m'"),
+        ("{folder}/file/m", OSError, "{folder}/file/m"),
+    ],
+)
+def test_where_no_file_can_be(path, error, message, tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    path, message = path.format(folder=tmp_path), message.format(folder=tmp_path)
+    for refuse in (constant(1).save, gd.Trainer(constant(1)).save, storage.require_writable):
+        with pytest.raises(error) as caught:
+            refuse(path)
+        assert message in str(caught.value)
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_file_that_is_mapped_elsewhere(tmp_path, monkeypatch):
+    """Windows refuses to replace it."""
+
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "Access is denied")
+
+    (tmp_path / "m").write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(storage, "_REPLACES_OPEN_FILES", False)
+    with pytest.raises(PermissionError, match=r"the file is open or mapped elsewhere.*m'"):
+        write(tmp_path / "m")
+    assert names(tmp_path) == ["m"]
+
+
+def test_rows_without_weights_take_the_place_of_rows_with_weights(tmp_path):
+    X, y = np.ones((10, 3)), np.ones(10)
+    gd.data.ArrayDataset(X, y, np.full(10, 2.0)).save(tmp_path)
+    assert gd.data.open(tmp_path).has_sample_weight
+    gd.data.ArrayDataset(X, y).save(tmp_path)
+    assert not gd.data.open(tmp_path).has_sample_weight
+
+
+def test_a_data_set_takes_its_own_place(tmp_path, rng):
+    X, y = rng.random((3000, 3)), rng.random(3000)
+    gd.data.ArrayDataset(X, y).save(tmp_path)
+    gd.data.open(tmp_path).save(tmp_path)
+    np.testing.assert_array_equal(np.load(tmp_path / "X.npy"), X)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy")[:, 0], y)
+
+
+# What is loaded.
+
+
+def small_model():
+    layers = [gd.Standardize(3), gd.Linear(3, 2), gd.LeakyReLU(0.25), gd.Linear(2, 1, bias=False)]
+    return gd.Model(layers, seed=3)
+
+
+def small_run():
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    trainer = gd.Trainer(small_model(), optimizer=gd.Adam(0.01), batch_size=4, average_from=2, alpha=0.1, l1_ratio=0.5)
+    trainer.fit(X, X[:, 0], epochs=2, validation=(X, X[:, 0]), callbacks=[gd.callbacks.EarlyStopping(2)])
+    return trainer
+
+
+def content(loaded):
+    """Everything that a model or a run is, as a file has it."""
+    model = loaded if isinstance(loaded, gd.Model) else loaded.model
+    tensors = {name: tensor.tobytes() for name, tensor in model.tensors().items()}
+    if model is loaded:
+        return model.architecture(), tensors
+    state = {name: array.tobytes() for name, array in loaded._prepared_engine().saved_state().items()}
+    callbacks = [pickle.dumps((each.settings, each.state)) for each in loaded._loaded_callbacks]
+    settings = (loaded.optimizer, loaded.loss, loaded.batch_size, loaded.shuffle, loaded.seed, loaded.history)
+    return model.architecture(), tensors, state, callbacks, settings, loaded.n_updates, loaded.learning_rate_factor
+
+
+SAVED = {
+    "model": (small_model, gd.Model),
+    "run": (small_run, gd.Trainer),
+    "run, of which the model": (small_run, gd.Model),
+}
+
+
+def assert_is_refused_or_the_same(kind, path, expected):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found = content(kind.load(path))
+        except ValueError as error:
+            found = error
+    assert found == expected or (isinstance(found, ValueError) and str(path) in str(found))
+
+
+@pytest.mark.parametrize("what", SAVED)
+def test_any_changed_byte_is_found(what, tmp_path):
+    make, kind = SAVED[what]
+    make().save(tmp_path / "whole")
+    whole, expected = (tmp_path / "whole").read_bytes(), content(kind.load(tmp_path / "whole"))
+    for place in range(0, len(whole), 1 if what == "model" else 3):
+        for flipped in (1, 1 << (place % 8)):
+            damaged = bytearray(whole)
+            damaged[place] ^= flipped
+            (tmp_path / "damaged").write_bytes(damaged)
+            assert_is_refused_or_the_same(kind, tmp_path / "damaged", expected)
+
+
+@pytest.mark.parametrize("what", SAVED)
+def test_a_part_of_a_file_is_refused(what, tmp_path):
+    make, kind = SAVED[what]
+    make().save(tmp_path / "whole")
+    whole = (tmp_path / "whole").read_bytes()
+    for length in (*range(0, len(whole), 29), len(whole) - 1):
+        (tmp_path / "damaged").write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="damaged"):
+            kind.load(tmp_path / "damaged")
+    (tmp_path / "damaged").write_bytes(whole + b"\0")
+    with pytest.raises(ValueError, match="damaged"):
+        kind.load(tmp_path / "damaged")
+
+
+def edit(path, change, keeps_checksum=False):
+    """Save a file again as an older version would, or someone who does not know of the checksum."""
+    with safe_open(path, "np") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    if not keeps_checksum:
+        del metadata["sha256"]
+    described = {key: json.loads(metadata[key]) for key in ("architecture", "run") if key in metadata}
+    change(tensors, described, metadata)
+    save_file(tensors, path, metadata | {key: json.dumps(value) for key, value in described.items()})
+
+
+@pytest.mark.parametrize("what", SAVED)
+def test_a_file_of_an_older_version(what, tmp_path):
+    """It had neither a checksum nor a list of tensors."""
+    make, kind = SAVED[what]
+    make().save(tmp_path / "m")
+    expected = content(kind.load(tmp_path / "m"))
+    edit(tmp_path / "m", lambda tensors, described, metadata: described.get("run", {}).pop("tensors", None))
+    assert content(kind.load(tmp_path / "m")) == expected
+
+
+@pytest.mark.parametrize("what", SAVED)
+def test_a_damaged_file_of_an_older_version(what, tmp_path):
+    """Without a checksum not everything is found, but nothing fails in another way."""
+    make, kind = SAVED[what]
+    make().save(tmp_path / "m")
+    edit(tmp_path / "m", lambda *_: None)
+    whole = (tmp_path / "m").read_bytes()
+    for place in range(0, len(whole), 2 if what == "model" else 5):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << (place % 7)
+        (tmp_path / "m").write_bytes(damaged)
+        with warnings.catch_warnings(), contextlib.suppress(ValueError):
+            warnings.simplefilter("ignore")
+            kind.load(tmp_path / "m")
+
+
+def rename(name, new):
+    return lambda tensors, described, metadata: tensors.update({new: tensors.pop(name)})
+
+
+def retype(name, dtype):
+    return lambda tensors, described, metadata: tensors.update({name: tensors[name].astype(dtype)})
+
+
+def describe(key, **values):
+    return lambda tensors, described, metadata: described[key].update(values)
+
+
+EDITED = {
+    "a weight is missing": (gd.Model, rename("1.weight", "9.weight"), r"tensor '1\.weight': found no such tensor"),
+    "a tensor more": (
+        gd.Model,
+        lambda tensors, *_: tensors.update(more=np.ones(1)),
+        r"tensor 'more' is not one of this model's; expected 1\.weight",
+    ),
+    "float64 in a float32 model": (
+        gd.Model,
+        retype("1.weight", np.float64),
+        r"tensor '1\.weight': found dtype float64; expected float32",
+    ),
+    "float16": (gd.Model, retype("1.bias", np.float16), r"tensor '1\.bias': found dtype float16; expected float32"),
+    "integers": (gd.Model, retype("3.weight", np.int32), r"tensor '3\.weight': found dtype int32; expected float32"),
+    "a mean in float32": (
+        gd.Trainer,
+        retype("0.mean", np.float32),
+        r"'0\.mean': found dtype float32; expected float64",
+    ),
+    "a mean without a scale": (gd.Trainer, rename("0.scale", "0.scales"), r"tensor '0\.scale': found no such tensor"),
+    "a width that no memory is enough for": (
+        gd.Model,
+        describe("architecture", layers=[{"type": "Linear", "in_features": 10**9, "out_features": 10**9}]),
+        r"tensor '0\.weight': found no such tensor; expected shape \(1000000000, 1000000000\)",
+    ),
+    "an unknown layer": (gd.Model, describe("architecture", layers=[{"type": "Conv"}]), "layer type is 'Conv'"),
+    "no list of layers": (gd.Model, describe("architecture", layers=None), "TypeError"),
+    "more in the architecture": (gd.Model, describe("architecture", depth=3), "architecture: 'depth' is not expected"),
+    "more in the metadata": (
+        gd.Model,
+        lambda tensors, described, metadata: metadata.update(author="me"),
+        "metadata: 'author' is not expected",
+    ),
+    "less in the metadata": (
+        gd.Model,
+        lambda tensors, described, metadata: metadata.pop("format"),
+        "metadata: 'format' is missing",
+    ),
+    "renamed progress": (
+        gd.Trainer,
+        rename("run.progress", "run.progres"),
+        "tensors of the run: 'progress' is missing, 'progres' is not expected",
+    ),
+    "renamed progress in an older version": (
+        gd.Trainer,
+        lambda tensors, described, _: (rename("run.progress", "run.q")(tensors, 0, 0), described["run"].pop("tensors")),
+        "state of the run: 'progress' is missing, 'q' is not expected",
+    ),
+    "a missing vector of a callback": (
+        gd.Trainer,
+        lambda tensors, *_: tensors.pop("run.callbacks.0.parameters"),
+        "tensors of the run: 'callbacks.0.parameters' is missing",
+    ),
+    "state in another dtype": (
+        gd.Trainer,
+        retype("run.optimizer.state", np.float64),
+        r"optimizer\.state has dtype float64; expected float32, as this version",
+    ),
+    "more in the run": (gd.Trainer, describe("run", momentum=1), "run: 'momentum' is not expected"),
+    "a history of nothing": (gd.Trainer, describe("run", history=[[]]), "TypeError"),
+}
+
+
+@pytest.mark.parametrize("case", EDITED)
+def test_what_does_not_fit_is_refused(case, tmp_path):
+    kind, change, message = EDITED[case]
+    (small_model() if kind is gd.Model else small_run()).save(tmp_path / "m")
+    edit(tmp_path / "m", change)
+    with pytest.raises(ValueError, match=message) as caught:
+        kind.load(tmp_path / "m")
+    assert str(tmp_path / "m") in str(caught.value)
+
+
+def test_bfloat16_is_refused(tmp_path):
+    """NumPy has no such type, and so cannot read it."""
+    small_model().save(tmp_path / "m")
+    whole = (tmp_path / "m").read_bytes()
+    size = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + size])
+    for name, spec in header.items():
+        if name != "__metadata__":
+            spec["dtype"] = "BF16"
+            spec["data_offsets"] = [place // 2 for place in spec["data_offsets"]]
+    text = json.dumps(header).encode()
+    (tmp_path / "m").write_bytes(
+        len(text).to_bytes(8, "little") + text + whole[8 + size :][: (len(whole) - 8 - size) // 2]
+    )
+    with pytest.raises(ValueError, match=r"m: tensor '\d\.\w+': found dtype bfloat16; expected float32"):
+        gd.Model.load(tmp_path / "m")
+
+
+def test_a_changed_value_is_found(tmp_path):
+    def change(tensors, *_):
+        tensors["1.bias"][0] += 1
+
+    small_model().save(tmp_path / "m")
+    edit(tmp_path / "m", change, keeps_checksum=True)
+    with pytest.raises(ValueError, match="m: the file is damaged"):
+        gd.Model.load(tmp_path / "m")
+
+
+def test_a_file_that_other_software_wrote_anew_is_the_same(tmp_path):
+    """The order and layout of a file are not part of the checksum."""
+    small_model().save(tmp_path / "m")
+    expected = content(gd.Model.load(tmp_path / "m"))
+    edit(tmp_path / "m", lambda *_: None, keeps_checksum=True)
+    assert content(gd.Model.load(tmp_path / "m")) == expected
+
+
+def test_a_model_that_changes_while_it_is_saved(tmp_path, monkeypatch):
+    """Another thread may be training it."""
+    model, place = small_model(), storage._Place.of
+    monkeypatch.setattr(storage._Place, "of", lambda path: (model.parameters.fill(7), place(path))[1])
+    sha256 = hashlib.sha256
+    monkeypatch.setattr(hashlib, "sha256", lambda data: (model.parameters.fill(7), sha256(data))[1])
+    before = model.parameters.copy()
+    model.save(tmp_path / "m")
+    assert (model.parameters == 7).all()
+    np.testing.assert_array_equal(gd.Model.load(tmp_path / "m").parameters, before)
+
+
+def test_a_loaded_model_was_not_drawn_first(tmp_path, monkeypatch):
+    model = gd.Model([gd.Linear(30, 20), gd.ReLU(), gd.Linear(20, 1)], seed=4)
+    model.save(tmp_path / "m")
+    expected = model.parameters.copy()
+
+    def no_draws(*_):
+        raise AssertionError("weights are drawn")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gd.Linear, "initialize", no_draws)
+        copies = [gd.Model.load(tmp_path / "m"), pickle.loads(pickle.dumps(model))]
+    for each in copies:
+        np.testing.assert_array_equal(each.parameters, expected)
+        assert each.starts_as_drawn
+        each.layers[0].weight[0] += 1
+        assert not each.starts_as_drawn
