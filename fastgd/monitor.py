@@ -17,7 +17,7 @@ class Monitor:
     _STATE: ClassVar[tuple[str, ...]] = ("best", "best_epoch", "_last_gain")
 
     def __init__(self, monitor: str, min_delta: float) -> None:
-        self.monitor = _check.choice(monitor, "monitor", EpochRecord._fields)
+        self.monitor = _check.choice(monitor, "monitor", ("loss", "validation_loss"))
         self.min_delta = _check.non_negative(min_delta, "min_delta")
         self.best = math.inf
         self.best_epoch = 0

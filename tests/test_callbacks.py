@@ -729,6 +729,13 @@ BAD = [
         ValueError,
         "monitor is 'val_loss'; expected one of .*'validation_loss'",
     ),
+    (
+        lambda: EarlyStopping(monitor="seconds"),
+        ValueError,
+        "monitor is 'seconds'; expected one of 'loss', 'validation_loss'",
+    ),
+    (lambda: ReduceOnPlateau(monitor="epoch"), ValueError, "monitor is 'epoch'; expected one of 'loss', 'val"),
+    (lambda: ModelCheckpoint("run", monitor="seconds"), ValueError, "monitor is 'seconds'; expected one of 'loss', 'v"),
     (lambda: EarlyStopping(restore_best="yes"), TypeError, "restore_best is 'yes'; expected True or False"),
     (lambda: ReduceOnPlateau(factor=0), ValueError, "factor is 0; expected"),
     (lambda: ReduceOnPlateau(factor=1), ValueError, "factor is 1; expected"),
