@@ -4,7 +4,6 @@ import contextlib
 import copy
 import math
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.monitor import Monitor
 from fastgd.optimizers import Optimizer, check_optimizer
-from fastgd.progress import ProgressBar
+from fastgd.progress import ProgressBar, show_line
 from fastgd.schedules import Constant, Schedule, as_schedule
 from fastgd.shuffle import Shuffle
 
@@ -339,7 +338,7 @@ class Trainer:
         engine, reader = self._ready(dataset, batch_rows, self.batch_size is None)
         if progress and self._measured_rate is not None and not was_measured:
             rate = self._measured_rate.learning_rate.learning_rate
-            print(f'learning rate "auto": {rate:.4g}', file=sys.stderr)
+            show_line(f'learning rate "auto": {rate:.4g}')
         calling.take_up(self._loaded_callbacks)
         self._monitors, self._loaded_callbacks = calling.monitors, []
         with calling.of(self), ProgressBar(epochs * n_samples, progress) as bar:

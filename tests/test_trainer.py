@@ -1,6 +1,8 @@
 """The trainer: history, validation, callbacks, progress, files, divergence, Ctrl-C."""
 
+import contextlib
 import copy
+import io
 import json
 import os
 import pickle
@@ -68,6 +70,61 @@ def test_progress_shows_loss_and_rows_per_second(capsys):
     assert "loss=" in shown
     gd.Trainer(model).fit(X, y)
     assert capsys.readouterr().err == ""
+
+
+def closed_stream():
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+def pipe_without_a_reader():
+    reader, writer = os.pipe()
+    os.close(reader)
+    return io.TextIOWrapper(os.fdopen(writer, "wb"))
+
+
+def full_device():
+    return io.TextIOWrapper(open("/dev/full", "wb"))
+
+
+class Failing(io.StringIO):
+    """Fails once it has shown something."""
+
+    def write(self, text):
+        if self.tell():
+            raise RuntimeError("not now")
+        return super().write(text)
+
+
+LOST = {
+    "none": lambda: None,
+    "closed": closed_stream,
+    "pipe": pipe_without_a_reader,
+    "full": pytest.param(full_device, marks=pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")),
+    "failing later": Failing,
+}
+
+
+@pytest.mark.parametrize("where", ["stderr", "stdout"])
+@pytest.mark.parametrize("stream", LOST.values(), ids=LOST)
+def test_progress_that_cannot_be_shown_ends_no_training(stream, where, monkeypatch, capsys):
+    X, y, _ = rows_for(model_of("neuron"), 100)
+    twin, model = model_of("neuron"), model_of("neuron")
+    gd.Trainer(twin, optimizer=gd.SGD("auto")).fit(X, y, epochs=3)
+    lost = stream()
+    with contextlib.suppress(ValueError, AttributeError):
+        lost.write("what is still to be written")
+    monkeypatch.setattr(sys, where, lost)
+    history = gd.Trainer(model, optimizer=gd.SGD("auto")).fit(X, y, epochs=3, progress=True)
+    monkeypatch.undo()
+    with contextlib.suppress(OSError, AttributeError):
+        lost.close()
+    assert len(history) == 3
+    np.testing.assert_array_equal(model.parameters, twin.parameters)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert ('learning rate "auto": ' in captured.err) == (where == "stdout")
 
 
 @pytest.mark.parametrize("name", ["neuron", "hidden layer"])
