@@ -1,0 +1,39 @@
+"""What `fastgd` exports, all imported together: `fastgd.__getattr__` does so when the first of these names is used."""
+
+from fastgd import callbacks, data, losses, schedules
+from fastgd._version import __version__
+from fastgd.dataset import Dataset
+from fastgd.errors import DivergenceError
+from fastgd.history import EpochRecord, History
+from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Standardize, Tanh
+from fastgd.model import Model
+from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, RMSprop
+from fastgd.trainer import Trainer
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Dataset",
+    "DivergenceError",
+    "Dropout",
+    "EpochRecord",
+    "History",
+    "Identity",
+    "LeakyReLU",
+    "Linear",
+    "Model",
+    "NormalizedSGD",
+    "RMSprop",
+    "ReLU",
+    "Sigmoid",
+    "Standardize",
+    "Tanh",
+    "Trainer",
+    "__version__",
+    "callbacks",
+    "data",
+    "losses",
+    "schedules",
+]
