@@ -117,18 +117,20 @@ def automatic_schedule(
     engine_of : makes the engine that trains a model by a schedule
     """
     counting = _rows_that_count(dataset)
-    if len(counting) == 0:
+    n_counting = dataset.n_samples if counting is None else len(counting)
+    if n_counting == 0:
         return None
-    if batch_rows == 1 and len(counting) < dataset.n_samples:
+    if batch_rows == 1 and counting is not None:
         # Rows of weight zero make no updates.
-        dataset, counting = Subset(dataset, counting), np.arange(len(counting))
+        dataset, counting = Subset(dataset, counting), None
     n_samples = dataset.n_samples
-    n_rows = min(_ROWS, model.chunk_rows, len(counting))
+    n_rows = min(_ROWS, model.chunk_rows, n_counting)
     reader = Reader(dataset, model.dtype, n_rows, model.mean_and_scale)
-    reader.order = ChosenRows(counting[_spread(len(counting), n_rows)])
+    chosen = _spread(n_counting, n_rows)
+    reader.order = ChosenRows(chosen if counting is None else counting[chosen])
     block = reader.read(0, n_rows)
     require_finite(block, reader.row)
-    safe = safe_learning_rate(model, loss, block, len(counting) / n_samples, batch_rows, n_samples)
+    safe = safe_learning_rate(model, loss, block, n_counting / n_samples, batch_rows, n_samples)
     if n_samples // batch_rows < _FEWEST_UPDATES:
         trials = trials_of_short_epochs(dataset, model.layers, batch_rows, rng)
     else:
@@ -155,14 +157,14 @@ def automatic_schedule(
     return one_epoch(rate(chosen), -(-n_samples // batch_rows))
 
 
-def _rows_that_count(dataset: Dataset) -> np.ndarray:
-    """The rows whose weight is not zero."""
+def _rows_that_count(dataset: Dataset) -> np.ndarray | None:
+    """The rows whose weight is not zero, or None where that is every row."""
     if not dataset.has_sample_weight:
-        return np.arange(dataset.n_samples)
-    weights = np.empty(dataset.n_samples)
+        return None
+    counts = np.empty(dataset.n_samples, np.bool_)
     for start, block in blocks(dataset, np.dtype(np.float64)):
-        weights[start : start + len(block.X)] = block.sample_weight
-    return np.flatnonzero(weights)
+        np.not_equal(block.sample_weight, 0, out=counts[start : start + block.n_samples])
+    return None if counts.all() else np.flatnonzero(counts)
 
 
 def _spread(n: int, n_chosen: int) -> np.ndarray:
