@@ -25,7 +25,7 @@ from .activation import (
     tanh_backward,
     tanh_forward,
 )
-from .gather import gather_rows, standardize_rows
+from .gather import gather_rows, gather_rows_ahead, standardize_rows
 from .interrupts import interrupts_deferred
 from .lanes import HalfPrecision
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
@@ -43,7 +43,7 @@ from .neuron_batches import ByFours, Converted, RowByRow, train_neuron_in_batche
 from .neuron_by_fours import train_neuron_by_fours
 from .normalized import observe_features
 from .online_network import train_network_online
-from .order import InOrder, Shuffled
+from .order import InOrder, Shuffled, ShuffledX
 from .product import Products, multiply, products, share_product, turn
 from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
 from .rule import UpdateRule, update_rule
@@ -73,6 +73,7 @@ __all__ = [
     "RowByRow",
     "Rows",
     "Shuffled",
+    "ShuffledX",
     "UpdateRule",
     "Vectors",
     "Weighted",
@@ -84,6 +85,7 @@ __all__ = [
     "dropout_forward",
     "evaluate_network",
     "gather_rows",
+    "gather_rows_ahead",
     "interrupts_deferred",
     "leaky_relu_backward",
     "leaky_relu_forward",

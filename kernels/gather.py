@@ -1,6 +1,7 @@
 """Rows of the data, picked in any order and converted to the model's dtype in the same pass."""
 
 from ._jit import kernel
+from .lanes import prefetch
 
 
 @kernel
@@ -11,6 +12,19 @@ def gather_rows(X, rows, out):
     rows : (n_samples,) int64, each in [0, n_rows)          out : (n_samples, n_columns), overwritten
     """
     for i in range(rows.size):
+        row = rows[i]
+        for j in range(out.shape[1]):
+            out[i, j] = X[row, j]
+
+
+@kernel
+def gather_rows_ahead(X, rows, later, out):
+    """The same for a C-contiguous X, with the memory asked for row later[i] while row rows[i] is copied.
+
+    later : (n_samples,) int64, each in [0, n_rows)
+    """
+    for i in range(rows.size):
+        prefetch(X, later[i] * out.shape[1])
         row = rows[i]
         for j in range(out.shape[1]):
             out[i, j] = X[row, j]

@@ -18,7 +18,7 @@ import numpy as np
 from ._jit import by_type, inlined_kernel, kernel
 from .lanes import clipped, lane_count, lanes_for, load, spread, store, total
 from .loss import pointwise
-from .order import InOrder, ask_for, look_ahead, n_samples_of, row
+from .order import InOrder, ask_for, look_ahead, n_samples_of, row, target_row
 from .regularization import NoRegularization, Regularization
 from .views import element, vector
 
@@ -98,7 +98,7 @@ def total_equal(weights, order, first, last):
 def total_given(weights, order, first, last):
     result = 0.0
     for i in range(first, last):
-        result += abs(element(weights.sample_weight, row(order, i)))
+        result += abs(element(weights.sample_weight, target_row(order, i)))
     return result
 
 
@@ -245,8 +245,8 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
     step = rate = trace = zero
     loss_sum, n_updates = progress[0], 0
     for i in range(n_samples_of(order, rows.y)):
-        t = row(order, i)
-        begin, ahead = t * n_features, look_ahead(order, i, ROW_SOON_ROWS, n_features, X, targets, ROW_SOON_BYTES)
+        r, t = row(order, i), target_row(order, i)
+        begin, ahead = r * n_features, look_ahead(order, i, ROW_SOON_ROWS, n_features, X, targets, ROW_SOON_BYTES)
         sums = pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead)
         v = weight_of(rows.weights, t, number(1))
         rate, n_updates = pace(rates, n_updates, v)

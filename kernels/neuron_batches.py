@@ -21,7 +21,7 @@ from ._jit import by_type, inlined_kernel, kernel
 from .lanes import lane_count, lanes_for, load, spread, store, total
 from .neuron import ROW_SOON_BYTES, ROW_SOON_ROWS, respond, total_weight, weight_of
 from .neuron_by_fours import ROWS_AT_ONCE, four_ahead
-from .order import ask_for, look_ahead, n_samples_of, row
+from .order import ask_for, look_ahead, n_samples_of, row, target_row
 from .rule import call_apply_gradient
 from .views import element, vector
 
@@ -172,8 +172,8 @@ def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradi
     loss_sum, trace, d_bias = 0.0, zero, zero
     first, last, scale = samples
     for i in range(first, last):
-        t = row(order, i)
-        begin, ahead = t * n_features, look_ahead(order, i, ROW_SOON_ROWS, n_features, X, targets, ROW_SOON_BYTES)
+        r, t = row(order, i), target_row(order, i)
+        begin, ahead = r * n_features, look_ahead(order, i, ROW_SOON_ROWS, n_features, X, targets, ROW_SOON_BYTES)
         if i == first:
             step = Updating(spread(none, rate))
             z = pass_over_row(pattern, step, weight, gradient, X, n_features, left, begin, ahead) + bias
@@ -269,8 +269,9 @@ def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, samples, gradien
     for i in range(first, last, ROWS_AT_ONCE):
         # Where the samples do not fill the four, the last one is repeated and counts for nothing.
         i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
-        t0, t1, t2, t3 = row(order, i), row(order, i1), row(order, i2), row(order, i3)
-        places = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
+        r0, r1, r2, r3 = row(order, i), row(order, i1), row(order, i2), row(order, i3)
+        places = (r0 * n_features, r1 * n_features, r2 * n_features, r3 * n_features)
+        t0, t1, t2, t3 = target_row(order, i), target_row(order, i1), target_row(order, i2), target_row(order, i3)
         ahead = four_ahead(order, (i, i1, i2, i3), n_features, X, targets)
         if i == first:
             step = Updating(spread(none, rate))

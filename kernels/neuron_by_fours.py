@@ -21,7 +21,7 @@ multiplied with all before it.
 from ._jit import inlined_kernel, kernel
 from .lanes import lane_count, lanes_for, load, minus_product, spread, store, total
 from .neuron import copy_weights, pace, pad_weights, respond, shrinkage, weight_of
-from .order import ask_for, look_ahead, n_samples_of, row
+from .order import ask_for, look_ahead, n_samples_of, row, target_row
 from .views import element, vector
 
 ROWS_AT_ONCE = 4
@@ -131,8 +131,10 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
     loss_sum, trace = progress[0], zero
     n_updates = 0
     for i in range(0, n_samples_of(order, rows.y), ROWS_AT_ONCE):
-        t0, t1, t2, t3 = row(order, i), row(order, i + 1), row(order, i + 2), row(order, i + 3)
-        begins = (t0 * n_features, t1 * n_features, t2 * n_features, t3 * n_features)
+        r0, r1, r2, r3 = row(order, i), row(order, i + 1), row(order, i + 2), row(order, i + 3)
+        begins = (r0 * n_features, r1 * n_features, r2 * n_features, r3 * n_features)
+        t0, t1 = target_row(order, i), target_row(order, i + 1)
+        t2, t3 = target_row(order, i + 2), target_row(order, i + 3)
         h0, h1, h2, h3 = four_ahead(order, (i, i + 1, i + 2, i + 3), n_features, X, targets)
         sums = (none, none, none, none, none, none, none, none, none, none)
         for j in range(0, n_full, count):

@@ -24,6 +24,16 @@ class Shuffled(NamedTuple):
     later: np.ndarray
 
 
+class ShuffledX(NamedTuple):
+    """Any order of the rows of X, with y and the weights gathered: they are the samples', one after the other.
+
+    rows, later : as of Shuffled, of X alone
+    """
+
+    rows: np.ndarray
+    later: np.ndarray
+
+
 @inlined_kernel
 def count_in_order(order, y):
     return y.shape[0]
@@ -34,7 +44,7 @@ def count_shuffled(order, y):
     return order.rows.size
 
 
-@by_type({InOrder: count_in_order, Shuffled: count_shuffled})
+@by_type({InOrder: count_in_order, Shuffled: count_shuffled, ShuffledX: count_shuffled})
 def n_samples_of(kernel):
     """How many samples there are."""
     return lambda order, y: kernel(order, y)
@@ -50,9 +60,15 @@ def row_shuffled(order, i):
     return element(order.rows, i)
 
 
-@by_type({InOrder: row_in_order, Shuffled: row_shuffled})
+@by_type({InOrder: row_in_order, Shuffled: row_shuffled, ShuffledX: row_shuffled})
 def row(kernel):
-    """Which row the i-th sample is."""
+    """Which row of X the i-th sample is."""
+    return lambda order, i: kernel(order, i)
+
+
+@by_type({InOrder: row_in_order, Shuffled: row_shuffled, ShuffledX: row_in_order})
+def target_row(kernel):
+    """Which row of y and the weights the i-th sample is."""
     return lambda order, i: kernel(order, i)
 
 
@@ -76,13 +92,18 @@ def look_ahead_in_order(order, i, soon_rows, n_features, X, targets, soon_bytes)
 
 
 @inlined_kernel
+def look_ahead_shuffled_x(order, i, soon_rows, n_features, X, targets, soon_bytes):
+    soon = element(order.rows, min(i + soon_rows, order.rows.size - 1))
+    return Ahead(soon * n_features, element(order.later, i) * n_features)
+
+
+@inlined_kernel
 def look_ahead_shuffled(order, i, soon_rows, n_features, X, targets, soon_bytes):
-    later = element(order.later, i)
-    prefetch(targets, later)
-    return Ahead(element(order.rows, min(i + soon_rows, order.rows.size - 1)) * n_features, later * n_features)
+    prefetch(targets, element(order.later, i))
+    return look_ahead_shuffled_x(order, i, soon_rows, n_features, X, targets, soon_bytes)
 
 
-@by_type({InOrder: look_ahead_in_order, Shuffled: look_ahead_shuffled})
+@by_type({InOrder: look_ahead_in_order, Shuffled: look_ahead_shuffled, ShuffledX: look_ahead_shuffled_x})
 def look_ahead(kernel):
     """Return which rows to ask for while the i-th sample is worked on, and ask for a target.
 
