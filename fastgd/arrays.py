@@ -1,14 +1,16 @@
 """Rows of arrays, in memory or memory-mapped."""
 
-import mmap
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd import _check
-from fastgd.dataset import Block, Dataset, read_only
-from fastgd.kernels import gather_rows
+from fastgd.dataset import Block, Dataset, read_only, take_rows
+from fastgd.maps import Maps, map_of
+
+# y and the weights are converted once where they are so small, and else with every block, for each epoch anew.
+_CONVERTED_BYTES = 32 << 20
 
 
 class ArrayDataset(Dataset):
@@ -37,23 +39,27 @@ class ArrayDataset(Dataset):
         self.sample_weight = _check.sample_weights(sample_weight, self.n_samples)
         self.has_sample_weight = self.sample_weight is not None
         self.dtype = np.dtype(np.float32 if self.X.dtype.itemsize <= 4 and self.X.dtype.kind == "f" else np.float64)
-        self._mapping = _Mapping.of(self.X)
+        self._is_mapped = map_of(self.X) is not None
+        maps = [array for array in (self.X, self.y, self.sample_weight) if array is not None]
+        self._maps = Maps(*maps) if any(map_of(array) is not None for array in maps) else None
 
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
         """Copy the rows, or gather them."""
-        _fill(self.X, rows, out.X)
-        _fill(self.y, rows, out.y)
+        take_rows(self.X, rows, out=out.X)
+        take_rows(self.y, rows, out=out.y)
         if self.sample_weight is not None:
-            _fill(self.sample_weight, rows, out.sample_weight)
+            take_rows(self.sample_weight, rows, out=out.sample_weight)
 
     def view(self, dtype: np.dtype, any_dtype: bool = False) -> Block | None:
-        """The arrays themselves, where X is a C-contiguous array of this dtype; y and the weights may be converted."""
+        """The arrays themselves, where X is a C-contiguous array of this dtype; small y and weights are converted."""
         is_loadable = self.X.dtype == dtype or (any_dtype and self.X.dtype.isnative and self.X.dtype.char != "g")
         if not (is_loadable and self.X.flags.c_contiguous and self.X.flags.aligned):
             return None
         weight = np.empty(0, dtype) if self.sample_weight is None else self.sample_weight
-        with np.errstate(over="ignore", invalid="ignore"):
-            columns = [np.require(array, dtype, ["C", "A"]) for array in (self.y, weight)]
+        columns = [self.y, weight]
+        if (self.y.size + weight.size) * dtype.itemsize <= _CONVERTED_BYTES:
+            with np.errstate(over="ignore", invalid="ignore"):
+                columns = [np.require(array, dtype, ["C", "A"]) for array in columns]
         return Block(read_only(self.X), *map(read_only, columns))
 
     @property
@@ -64,7 +70,7 @@ class ArrayDataset(Dataset):
     @property
     def is_mapped(self) -> bool:
         """Whether X is a read-only memory map."""
-        return self._mapping is not None
+        return self._is_mapped
 
     @property
     def is_in_memory(self) -> bool:
@@ -72,46 +78,9 @@ class ArrayDataset(Dataset):
         return not self.is_mapped
 
     def release(self, start: int, stop: int) -> None:
-        """Give the pages of a memory map back."""
-        if self._mapping is not None:
-            self._mapping.release(self.X[start:stop])
-
-
-def _fill(source: np.ndarray, rows: slice | np.ndarray, out: np.ndarray) -> None:
-    """out[:] = source[rows], converted. What float32 cannot hold becomes infinite, and is found as such."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if isinstance(rows, slice):
-            out[...] = source[rows]
-        elif source.dtype.isnative and source.flags.aligned and source.dtype.char not in "eg":
-            matrix = source.reshape(len(source), -1) if source.ndim == 1 else source
-            gather_rows(read_only(matrix), rows, out.reshape(len(out), -1))
-        else:
-            # Numba knows neither half precision nor foreign byte orders.
-            out[...] = source[rows]
-
-
-class _Mapping:
-    """A read-only memory map, of which the used part can be given back to the operating system."""
-
-    def __init__(self, mapping: mmap.mmap) -> None:
-        self._mapping = mapping
-        self._address = np.frombuffer(mapping, np.uint8).ctypes.data
-
-    @classmethod
-    def of(cls, array: np.ndarray) -> "_Mapping | None":
-        # Only mode "r": releasing pages of a copy-on-write map would undo the caller's changes.
-        base: Any = array if array.flags.c_contiguous and hasattr(mmap, "MADV_DONTNEED") else None
-        while isinstance(base, np.ndarray):
-            if isinstance(base, np.memmap) and isinstance(base.base, mmap.mmap):
-                return cls(base.base) if base.mode == "r" else None
-            base = base.base
-        return None
-
-    def release(self, rows: np.ndarray) -> None:
-        """Give back the pages that lie wholly or partly in these rows; the file still holds them."""
-        start = (rows.ctypes.data - self._address) // mmap.PAGESIZE * mmap.PAGESIZE
-        stop = rows.ctypes.data + rows.nbytes - self._address
-        self._mapping.madvise(mmap.MADV_DONTNEED, start, stop - start)
+        """Give the pages of memory maps back."""
+        if self._maps is not None:
+            self._maps.release(start, stop)
 
 
 def as_dataset(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd import storage
-from fastgd.kernels import InOrder, Shuffled, standardize_rows
+from fastgd.kernels import InOrder, Shuffled, ShuffledX, gather_rows, gather_rows_ahead, standardize_rows
+from fastgd.maps import Growth, memory_bytes
 from fastgd.shuffle import Shuffle
 
 MeanAndScale = tuple[np.ndarray, np.ndarray]
@@ -21,6 +23,9 @@ _SAMPLES_PER_ORDER = 1 << 18
 _BLOCK_BYTES = 4 << 20
 # Pages of a memory-mapped file count as the process's memory until they are released.
 _MAPPED_BYTES = 32 << 20
+# Where rows come in any order, they are kept up to this part of the machine's memory: the next rows are as likely to
+# lie there as anywhere, and to map a page once more takes several times as long as to train on what is needed of it.
+_PART_OF_MEMORY = 2
 
 
 class Block(NamedTuple):
@@ -28,13 +33,14 @@ class Block(NamedTuple):
 
     X : (n_samples, n_features)          y : (n_samples, n_outputs)
     sample_weight : (n_samples,), or (0,) where every weight is one
-    order : row by row, unless the block is of rows where they lie: then X, y and the weights are those of all rows
+    order : row by row, unless the block is of rows where they lie: then X, y and the weights are those of all rows, or
+        X alone is
     """
 
     X: np.ndarray
     y: np.ndarray
     sample_weight: np.ndarray
-    order: InOrder | Shuffled = InOrder()
+    order: InOrder | Shuffled | ShuffledX = InOrder()
 
     @property
     def n_samples(self) -> int:
@@ -43,18 +49,21 @@ class Block(NamedTuple):
 
     def rows(self, start: int, stop: int) -> "Block":
         """View of some of the samples."""
-        if isinstance(self.order, Shuffled):
-            return self._replace(order=Shuffled(self.order.rows[start:stop], self.order.later[start:stop]))
-        return Block(self.X[start:stop], self.y[start:stop], self.sample_weight[start:stop])
+        order = type(self.order)(*(part[start:stop] for part in self.order))
+        if isinstance(order, Shuffled):
+            return self._replace(order=order)
+        X = self.X if isinstance(order, ShuffledX) else self.X[start:stop]
+        return Block(X, self.y[start:stop], self.sample_weight[start:stop], order)
 
     def in_order(self, array: np.ndarray) -> np.ndarray:
-        """The samples' rows of X, y or the weights, one after the other."""
+        """The samples' rows of y or the weights, one after the other."""
         return array[self.order.rows] if isinstance(self.order, Shuffled) and len(array) else array
 
     def gathered(self, dtype: np.dtype) -> "Block":
         """The same samples row by row, with X in a dtype."""
+        X = self.X if isinstance(self.order, InOrder) else self.X[self.order.rows]
         with np.errstate(over="ignore", invalid="ignore"):
-            X = self.in_order(self.X).astype(dtype, copy=False)
+            X = X.astype(dtype, copy=False)
         return Block(X, self.in_order(self.y), self.in_order(self.sample_weight))
 
 
@@ -85,6 +94,8 @@ class Dataset(ABC):
     def view(self, dtype: np.dtype, any_dtype: bool = False) -> Block | None:
         """All rows without copying X, where X lies in memory as the kernels want it; else None.
 
+        y and the weights may be of any dtype and layout: the reader converts those of a block.
+
         any_dtype : whether X may be of any dtype that kernels can load
         """
         return None
@@ -105,7 +116,10 @@ class Dataset(ABC):
         return False
 
     def release(self, start: int, stop: int) -> None:  # noqa: B027 (most sources hold nothing)
-        """Say that rows start to stop have been used, so that memory they hold can go."""
+        """Say that rows start to stop, or some of them, have been used, so that memory they hold can go.
+
+        Where rows come in any order, all of them are named now and then, and at last.
+        """
 
     def row_number(self, row: int) -> int:
         """What errors call a row."""
@@ -168,6 +182,33 @@ def read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
+def take_rows(
+    source: np.ndarray, rows: slice | np.ndarray, later: np.ndarray | None = None, *, out: np.ndarray
+) -> None:
+    """out[:] = source[rows], converted. What float32 cannot hold becomes infinite, and is found as such.
+
+    later : for each row one that is needed long after, to ask the memory for
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(rows, slice):
+            out[...] = source[rows]
+        elif source.dtype.isnative and source.flags.aligned and source.dtype.char not in "eg":
+            matrix = read_only(source.reshape(len(source), -1) if source.ndim == 1 else source)
+            out = out.reshape(len(out), -1)
+            if later is not None and source.flags.c_contiguous:
+                gather_rows_ahead(matrix, rows, later, out)
+            else:
+                gather_rows(matrix, rows, out)
+        else:
+            # Numba knows neither half precision nor foreign byte orders.
+            out[...] = source[rows]
+
+
+def _is_ready(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether kernels can read an array where it lies."""
+    return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
+
+
 class Reader:
     """Gives the rows of one epoch, in the data's order or in one that is set, as blocks of one dtype.
 
@@ -180,7 +221,8 @@ class Reader:
     mean_and_scale : pair of (n_features,) float64 arrays, optional
         Features become (x - mean) · scale.
     max_bytes : int, optional
-        Bound on a block of rows that needs no copy; by default none, unless the rows are a memory-mapped file.
+        Bound on a block of rows that needs no copy; by default none, unless the rows are a memory-mapped file, or y or
+        the weights have to be converted.
     in_place : bool
         Whether blocks may have X in the data's own dtype, and its rows where they lie.
     """
@@ -202,27 +244,37 @@ class Reader:
         # What is standardised is read in the data's own dtype: a float32 may not hold a mean far from zero exactly.
         self._X_dtype = dtype if mean_and_scale is None else dataset.dtype
         self._view = dataset.view(dtype, in_place) if mean_and_scale is None else None
+        self._converts = self._view is not None and not all(_is_ready(array, dtype) for array in self._view[1:3])
         row_bytes = dataset.n_features * self._X_dtype.itemsize
         if max_bytes is None:
-            max_bytes = _MAPPED_BYTES if dataset.is_mapped else dataset.n_samples * row_bytes
+            is_bounded = dataset.is_mapped or self._converts
+            max_bytes = _MAPPED_BYTES if is_bounded else dataset.n_samples * row_bytes
         self._rows_in_place = max(min_rows, max_bytes // row_bytes)
         self._rows_copied = min(max(min_rows, _BLOCK_BYTES // row_bytes), dataset.n_samples)
         self._buffers: Block | None = None
         self._standardized: np.ndarray | None = None
+        self._converted = [np.empty(0, dtype)] * 2
+        self._growth = Growth()
+        # Pages that a shuffled epoch has used are used again by the next, and last as long as the reader does.
+        weakref.finalize(self, dataset.release, 0, dataset.n_samples).atexit = False
+
+    @property
+    def _is_in_place(self) -> bool:
+        return self._view is not None and (self.order is None or self._in_any_order)
 
     @property
     def max_rows(self) -> int:
         """How many rows one read gives at most."""
-        if self._view is None or (self.order is not None and not self._in_any_order):
+        if not self._is_in_place:
             return self._rows_copied
-        return self._rows_in_place if self.order is None else _SAMPLES_PER_ORDER
+        if self.order is None:
+            return self._rows_in_place
+        return min(self._rows_in_place, _SAMPLES_PER_ORDER) if self.dataset.is_mapped else _SAMPLES_PER_ORDER
 
     def read(self, start: int, stop: int) -> Block:
         """Rows start to stop of the epoch. The block holds until the next read."""
-        if self._view is not None and self.order is None:
-            return self._view.rows(start, stop)
-        if self._view is not None and self._in_any_order:
-            return self._view._replace(order=Shuffled(*self.order.rows_and_later(start, stop)))
+        if self._is_in_place:
+            return self._read_in_place(start, stop)
         if self._buffers is None:
             self._buffers = allocate(self.dataset, self._rows_copied, self._dtype, self._X_dtype)
         out = self._buffers.rows(0, stop - start)
@@ -230,6 +282,31 @@ class Reader:
         if self._mean_and_scale is not None:
             out = out._replace(X=self._standardize(out.X))
         return Block(*map(read_only, out[:3]))
+
+    def _read_in_place(self, start: int, stop: int) -> Block:
+        if self.order is None:
+            block = self._view.rows(start, stop)
+            return block._replace(**self._convert((slice(start, stop),), stop - start)) if self._converts else block
+        rows_and_later = self.order.rows_and_later(start, stop)
+        if not self._converts:
+            return self._view._replace(order=Shuffled(*rows_and_later))
+        converted = self._convert(rows_and_later, stop - start)
+        return self._view._replace(order=ShuffledX(*rows_and_later), **converted)
+
+    def _convert(self, rows: tuple[slice | np.ndarray, ...], n_rows: int) -> dict[str, np.ndarray]:
+        """y and the weights of some rows, in the model's dtype.
+
+        rows : a slice, or rows and later ones
+        """
+        names = Block._fields[1:3]
+        for i, name in enumerate(names):
+            source = getattr(self._view, name)
+            if len(source) == 0:
+                continue
+            if len(self._converted[i]) < n_rows:
+                self._converted[i] = np.empty((n_rows, *source.shape[1:]), self._dtype)
+            take_rows(source, *rows, out=self._converted[i][:n_rows])
+        return {name: read_only(array[:n_rows]) for name, array in zip(names, self._converted, strict=True)}
 
     def _standardize(self, X: np.ndarray) -> np.ndarray:
         if self._standardized is None:
@@ -242,6 +319,9 @@ class Reader:
         """Say that rows start to stop of the epoch have been used."""
         if self.order is None:
             self.dataset.release(start, stop)
+        elif self.dataset.is_mapped and self._growth.exceeds(memory_bytes() // _PART_OF_MEMORY):
+            self.dataset.release(0, self.dataset.n_samples)
+            self._growth = Growth()
 
     def row(self, position: int) -> int:
         """What errors call the row at a position of the epoch."""

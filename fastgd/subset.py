@@ -19,6 +19,19 @@ class Subset(Dataset):
         """Read the rows where they are."""
         self._dataset.read(self._indices[rows], out)
 
+    def release(self, start: int, stop: int) -> None:
+        """The rows may lie anywhere between the first and the last of them."""
+        if stop - start == self.n_samples:
+            self._dataset.release(0, self._dataset.n_samples)
+        else:
+            rows = self._indices[start:stop]
+            self._dataset.release(int(rows.min()), int(rows.max()) + 1)
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the other data set is."""
+        return self._dataset.is_mapped
+
     @property
     def is_in_memory(self) -> bool:
         """Whether the other data set is."""

@@ -7,7 +7,9 @@ import pytest
 from cases import model_of
 
 import fastgd as gd
+from fastgd import arrays
 from fastgd import dataset as datasets
+from fastgd import shuffle as shuffles
 from fastgd.dataset import allocate
 from fastgd.kernels.synthetic import VARIANCE
 
@@ -140,6 +142,51 @@ def test_every_source_trains_to_the_same_bits(shuffle, batch_size, dtype, tmp_pa
         results.append(model.parameters)
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
+
+
+OTHER_TARGETS = {
+    "float64": lambda values: values,
+    "float16": lambda values: values.astype("float16"),
+    "int8": lambda values: values.astype("int8"),
+    "other byte order": lambda values: values.astype(">f8"),
+    "every other": lambda values: np.repeat(values.astype("float32"), 2)[::2],
+}
+SHAPES = {"fours": (5, 1), "rows": (170, 1), "batches": (5, 16), "batches of wide rows": (170, 16)}
+
+
+@pytest.mark.parametrize("kind", OTHER_TARGETS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_targets_converted_with_each_block_train_to_the_same_bits(kind, shape, shuffle, rng, monkeypatch):
+    """And weights, in windows of chunks as in one permutation."""
+    n_features, batch_size = SHAPES[shape]
+    X = rng.standard_normal((1000, n_features)).astype("float32")
+    y, weights = (OTHER_TARGETS[kind](rng.integers(0, 3, 1000).astype("float64")) for _ in range(2))
+    options = {"optimizer": gd.SGD(0.001), "batch_size": batch_size, "shuffle": shuffle, "seed": 1}
+    monkeypatch.setattr(datasets, "_SAMPLES_PER_ORDER", 300)
+    for at_random in (0, 1 << 20):
+        monkeypatch.setattr(shuffles, "_FEATURES_AT_RANDOM", at_random)
+        results = []
+        for limit in (1 << 20, 0):
+            monkeypatch.setattr(arrays, "_CONVERTED_BYTES", limit)
+            monkeypatch.setattr(datasets, "_MAPPED_BYTES", 300 * 4 * n_features if limit == 0 else 32 << 20)
+            model = gd.Model([gd.Linear(n_features, 1)], dtype="float32")
+            trainer = gd.Trainer(model, **options)
+            trainer.fit(X, y, epochs=2, sample_weight=weights)
+            results.append([*model.parameters, *(record.loss for record in trainer.history)])
+        assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("name", ["y", "sample_weight"])
+def test_bad_targets_converted_with_each_block_are_named(name, shuffle, rng, monkeypatch):
+    monkeypatch.setattr(arrays, "_CONVERTED_BYTES", 0)
+    monkeypatch.setattr(datasets, "_SAMPLES_PER_ORDER", 300)
+    given = {"y": np.ones(1000), "sample_weight": np.ones(1000)}
+    given[name][765] = np.nan
+    trainer = gd.Trainer(gd.Model([gd.Linear(5, 1)]), shuffle=shuffle)
+    with pytest.raises(ValueError, match=rf"^{name} holds nan \(as float32\) in row 765"):
+        trainer.fit(rng.random((1000, 5), np.float32), **given)
 
 
 def test_releasing_a_map_undoes_no_changes(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd import kernels
+from fastgd import arrays, kernels
 
 LOOPS = ("train_neuron_by_fours", "train_neuron_row_by_row", "train_neuron_in_batches", "train_network")
 
@@ -166,6 +166,28 @@ def test_a_neuron_reads_the_data_where_it_lies(source, settings, shuffle, calls)
         np.testing.assert_array_equal(given.view(X.dtype)[places], X[taken])
         np.testing.assert_array_equal(rows.y[places, 0], taken)
         np.testing.assert_array_equal(rows.weights.sample_weight[places], taken / 2)
+    assert len(samples) == 0
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("settings", IN_PLACE.values(), ids=IN_PLACE)
+def test_targets_too_large_to_be_converted_are_given_sample_by_sample(settings, shuffle, calls, monkeypatch):
+    monkeypatch.setattr(arrays, "_CONVERTED_BYTES", 0)
+    X = np.random.default_rng(0).random((9, settings.get("n_features", 5)), np.float32)
+    settings = {name: value for name, value in settings.items() if name != "n_features"}
+    gd.Trainer(gd.Model([gd.Linear(X.shape[1], 1)]), shuffle=shuffle, seed=3, **settings).fit(
+        X, np.arange(9), sample_weight=np.arange(9.0) / 2
+    )
+    samples = np.random.default_rng([3, 0]).permutation(9) if shuffle else np.arange(9)
+    for loop, arguments in calls:
+        rows = rows_given(loop, arguments)
+        assert np.shares_memory(rows.X, X)
+        assert isinstance(rows.order, kernels.ShuffledX if shuffle else kernels.InOrder)
+        taken, samples = samples[: len(rows.y)], samples[len(rows.y) :]
+        np.testing.assert_array_equal(rows.X[rows.order.rows] if shuffle else rows.X, X[taken])
+        assert rows.y.dtype == rows.weights.sample_weight.dtype == np.float32
+        np.testing.assert_array_equal(rows.y[:, 0], taken)
+        np.testing.assert_array_equal(rows.weights.sample_weight, taken / 2)
     assert len(samples) == 0
 
 
