@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgd import _check
+from fastgd import _check, kernels
 from fastgd.dataset import Block, Dataset, read_only, take_rows
 from fastgd.maps import Maps, map_of
 
@@ -52,7 +52,10 @@ class ArrayDataset(Dataset):
 
     def view(self, dtype: np.dtype, any_dtype: bool = False) -> Block | None:
         """The arrays themselves, where X is a C-contiguous array of this dtype; small y and weights are converted."""
-        is_loadable = self.X.dtype == dtype or (any_dtype and self.X.dtype.isnative and self.X.dtype.char != "g")
+        not_loadable = "g" if kernels.converts_halves() else "ge"
+        is_loadable = self.X.dtype == dtype or (
+            any_dtype and self.X.dtype.isnative and self.X.dtype.char not in not_loadable
+        )
         if not (is_loadable and self.X.flags.c_contiguous and self.X.flags.aligned):
             return None
         weight = np.empty(0, dtype) if self.sample_weight is None else self.sample_weight

@@ -27,7 +27,7 @@ from .activation import (
 )
 from .gather import gather_rows, gather_rows_ahead, standardize_rows
 from .interrupts import interrupts_deferred
-from .lanes import HalfPrecision
+from .lanes import HalfPrecision, converts_halves
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative, objective
 from .memory import sum_elements
@@ -81,6 +81,7 @@ __all__ = [
     "assist",
     "begin_season",
     "cache_directory",
+    "converts_halves",
     "dropout_backward",
     "dropout_forward",
     "evaluate_network",

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_name
+from llvmlite.binding import get_host_cpu_name, get_process_triple
 from numba import types
 from numba.core import cgutils, config
 from numba.core.codegen import get_host_cpu_features
@@ -89,6 +89,11 @@ def _features() -> list[str]:
     return (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
 
 
+def _lacks(feature: str) -> bool:
+    """Whether the processor is of the x86 family, without one of its features."""
+    return get_process_triple().startswith(("x86_64", "i686", "i386")) and feature not in _features()
+
+
 def _register_bytes() -> int:
     features = _features()
     return 64 if "+avx512f" in features else 32 if "+avx" in features else 16
@@ -97,8 +102,17 @@ def _register_bytes() -> int:
 def register_count() -> int:
     """How many vector registers the processor has."""
     # Those of the x86 family have had 32 since they are 64 bytes long; others have had them all along.
-    features = _features()
-    return 16 if "+sse2" in features and "+avx512f" not in features else 32
+    return 16 if _lacks("+avx512f") else 32
+
+
+def converts_halves() -> bool:
+    """Whether the processor converts float16 in registers; else Numba's code would call a function that is missing."""
+    return not _lacks("+f16c")
+
+
+def fuses() -> bool:
+    """Whether the processor multiplies and adds at once; else `llvm.fma` calls a function for each number."""
+    return not _lacks("+fma")
 
 
 def works_on_halves() -> bool:

@@ -5,7 +5,7 @@ from numba import types
 from numba.core.cgutils import alloca_once
 from numba.extending import intrinsic
 
-from .lanes import Lanes, register_count, works_on_halves
+from .lanes import Lanes, fuses, register_count, works_on_halves
 from .llvm import (
     INDEX,
     Locality,
@@ -49,7 +49,7 @@ def _sums_of_products(builder, vector, shape, a, panel, n_products):
     """
     (a_address, a_places, a_step), (panel_address, panel_step) = a, panel
     (n_rows, n_vectors), element, count = shape, vector.element, vector.count
-    zeros, fused = ir.Constant(vector, None), f"llvm.fma.{suffix(vector)}"
+    zeros, plus_product = ir.Constant(vector, None), f"llvm.{'fma' if fuses() else 'fmuladd'}.{suffix(vector)}"
     before = builder.block
     loop, after = builder.append_basic_block("products"), builder.append_basic_block("sums")
     builder.branch(loop)
@@ -66,7 +66,7 @@ def _sums_of_products(builder, vector, shape, a, panel, n_products):
     results = []
     for i in range(n_rows):
         numbers = everywhere_in(builder, builder.load(builder.gep(column, [a_places[i]])), count)
-        results.append([call(builder, fused, vector, numbers, lanes[v], sums[i][v]) for v in range(n_vectors)])
+        results.append([call(builder, plus_product, vector, numbers, lanes[v], sums[i][v]) for v in range(n_vectors)])
         for v in range(n_vectors):
             sums[i][v].add_incoming(zeros, before)
             sums[i][v].add_incoming(results[i][v], loop)

@@ -106,7 +106,13 @@ PATTERNS = {
 }
 
 
-@pytest.mark.parametrize(("dtype", "source"), PATTERNS)
+HALF = pytest.param("float16", marks=pytest.mark.skipif(not kernels.converts_halves(), reason="it is copied"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "source"),
+    [pytest.param(*kinds, marks=HALF.marks if "float16" in kinds else ()) for kinds in PATTERNS],
+)
 def test_batches_of_narrow_rows_or_numbers_are_taken_by_fours(dtype, source, calls):
     patterns = {}
     for n_features in PATTERNS[dtype, source]:
@@ -146,7 +152,7 @@ IN_PLACE = {"fours": {}, "rows": {"n_features": 161}, "batches": {"batch_size": 
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("settings", IN_PLACE.values(), ids=IN_PLACE)
-@pytest.mark.parametrize("source", ["float16", "float32", "float64", "int8", "uint8", "int64", "uint16", "bool"])
+@pytest.mark.parametrize("source", [HALF, "float32", "float64", "int8", "uint8", "int64", "uint16", "bool"])
 def test_a_neuron_reads_the_data_where_it_lies(source, settings, shuffle, calls):
     X = np.random.default_rng(0).integers(0, 2, (9, settings.get("n_features", 5))).astype(source)
     settings = {name: value for name, value in settings.items() if name != "n_features"}
@@ -189,6 +195,13 @@ def test_targets_too_large_to_be_converted_are_given_sample_by_sample(settings, 
         np.testing.assert_array_equal(rows.y[:, 0], taken)
         np.testing.assert_array_equal(rows.weights.sample_weight, taken / 2)
     assert len(samples) == 0
+
+
+def test_half_precision_is_copied_where_the_processor_does_not_convert_it(calls, monkeypatch):
+    monkeypatch.setattr(kernels, "converts_halves", lambda: False)
+    rows = rows_given(*fit(calls, source="float16"))
+    assert rows.X.dtype == np.float32
+    assert isinstance(rows.order, kernels.InOrder)
 
 
 COPIED = {

@@ -253,6 +253,7 @@ for dtype in (np.float32, np.float64):
 """
 
 
+OLDEST = "+sse2,+sse4.2"
 OLDER = "+sse2,+avx,+avx2,+fma,+f16c"
 NEWER = OLDER + ",+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512cd"
 # The name brings them with it.
@@ -262,12 +263,17 @@ ZEN_4 = NEWER + ",+avx512ifma,+avx512vbmi,+avx512vbmi2,+avx512vnni,+avx512bitalg
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "features", "tile"),
-    [("x86-64-v3", OLDER, (6, 2)), ("x86-64-v4", NEWER, (4, 4)), ("znver4", ZEN_4, (8, 1))],
-    ids=["16 registers", "32 registers", "halves"],
+    [
+        ("x86-64-v2", OLDEST, (6, 2)),
+        ("x86-64-v3", OLDER, (6, 2)),
+        ("x86-64-v4", NEWER, (4, 4)),
+        ("znver4", ZEN_4, (8, 1)),
+    ],
+    ids=["short registers", "16 registers", "32 registers", "halves"],
 )
 def test_processors_with_other_tiles(tmp_path, name, features, tile):
     """The tests of this file once more, with the shape of tiles that another processor has."""
-    if tile == (TILE_ROWS, TILE_VECTORS):
+    if tile == (TILE_ROWS, TILE_VECTORS) and features != OLDEST:
         pytest.skip("this processor's own")
     if not all(get_host_cpu_features().get(feature[1:]) for feature in features.split(",")):
         pytest.skip(f"runs the instructions {features}")
