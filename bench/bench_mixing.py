@@ -10,5 +10,5 @@ def test_epoch(benchmark, name):
     problem = mixing.PROBLEMS[name](np.random.default_rng(0), 20_000)
     in_order, shuffled, permuted = mixing.losses(problem, 0.001, 2)
     assert max(shuffled, permuted) < in_order
-    benchmark.group = "mixing"
+    benchmark.group = f"mixing | {name}"
     benchmark(mixing.loss_after_epoch, problem, 0.001, shuffle=True)

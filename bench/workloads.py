@@ -14,6 +14,7 @@ class Workload(NamedTuple):
     widths : of the input and of each Linear's output
     n_samples : rows of an epoch, a multiple of the batch size; enough for 10 ms or more
     n_python : the first rows, on which pure Python trains in seconds
+    n_compared : the first rows, on which `bench_training.py` lets every library train; all without pure Python if zero
     """
 
     name: str
@@ -22,6 +23,7 @@ class Workload(NamedTuple):
     n_samples: int
     n_python: int
     learning_rate: float
+    n_compared: int = 0
 
     @property
     def is_neuron(self) -> bool:
@@ -42,10 +44,10 @@ class Workload(NamedTuple):
 WORKLOADS = {
     workload.name: workload
     for workload in (
-        Workload("ReLU neuron, 100 inputs, batch 1", (100, 1), 1, 250_000, 4000, 1e-3),
-        Workload("100-64-1, batch 32", (100, 64, 1), 32, 64_000, 320, 1e-2),
-        Workload("100-64-64-1, batch 32", (100, 64, 64, 1), 32, 64_000, 320, 1e-2),
-        Workload("784-256-10, batch 200", (784, 256, 10), 200, 12_000, 100, 1e-3),
+        Workload("ReLU neuron, 100 inputs, batch 1", (100, 1), 1, 250_000, 4000, 1e-3, 250_000),
+        Workload("100-64-1, batch 32", (100, 64, 1), 32, 64_000, 320, 1e-2, 6400),
+        Workload("100-64-64-1, batch 32", (100, 64, 64, 1), 32, 64_000, 320, 1e-2, 4800),
+        Workload("784-256-10, batch 200", (784, 256, 10), 200, 12_000, 100, 1e-3, 400),
         Workload("784-1024-1024-10, batch 256", (784, 1024, 1024, 10), 256, 2048, 16, 1e-3),
     )
 }
