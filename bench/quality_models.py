@@ -42,11 +42,15 @@ class Split(NamedTuple):
 
 
 class Result(NamedTuple):
-    """R² or accuracy on both kinds of rows, None where training diverged."""
+    """R² or accuracy on both kinds of rows, None where training diverged.
+
+    loss : of fastgd, on the rows it learnt from, in units of the best constant prediction's
+    """
 
     train: float | None
     test: float | None
     seconds: float
+    loss: float | None = None
 
 
 class Case(NamedTuple):
@@ -61,25 +65,25 @@ class Case(NamedTuple):
 class Setting(NamedTuple):
     """fastgd as somebody would call it.
 
-    optimizer : of the number of updates that the whole run makes
+    optimizer : of the updates of an epoch and the number of epochs
     options : of the Trainer          standardizes : whether features and targets are standardised beforehand
     """
 
-    optimizer: Callable[[int], Optimizer]
+    optimizer: Callable[[int, int], Optimizer]
     options: dict[str, Any] = {}  # noqa: RUF012 (never changed)
     standardizes: bool = True
 
 
 #: The settings of fastgd that are compared; `study` scripts add theirs.
 SETTINGS: dict[str, Setting] = {
-    "SGD auto": Setting(lambda n: gd.SGD("auto")),
-    "SGD auto, clip_norm 1": Setting(lambda n: gd.SGD("auto"), {"clip_norm": 1.0}),
-    "Adagrad auto": Setting(lambda n: gd.Adagrad("auto")),
-    "Adam auto": Setting(lambda n: gd.Adam("auto")),
-    "NormalizedSGD": Setting(lambda n: gd.NormalizedSGD()),
-    "NormalizedSGD, raw": Setting(lambda n: gd.NormalizedSGD(), standardizes=False),
+    "SGD auto": Setting(lambda n, epochs: gd.SGD("auto")),
+    "SGD auto, clip_norm 1": Setting(lambda n, epochs: gd.SGD("auto"), {"clip_norm": 1.0}),
+    "Adagrad auto": Setting(lambda n, epochs: gd.Adagrad("auto")),
+    "Adam auto": Setting(lambda n, epochs: gd.Adam("auto")),
+    "NormalizedSGD": Setting(lambda n, epochs: gd.NormalizedSGD()),
+    "NormalizedSGD, raw": Setting(lambda n, epochs: gd.NormalizedSGD(), standardizes=False),
 }
-GRID = {f"SGD {rate:.2g}": Setting(lambda n, rate=rate: gd.SGD(rate)) for rate in RATES}
+GRID = {f"SGD {rate:.2g}": Setting(lambda n, epochs, rate=rate: gd.SGD(rate)) for rate in RATES}
 
 
 def fit_fastgd(split: Split, setting: Setting, case: Case) -> Result:
@@ -89,9 +93,9 @@ def fit_fastgd(split: Split, setting: Setting, case: Case) -> Result:
     if not split.is_classes:
         n_outputs, loss = y.shape[1], "half_squared_error"
         if setting.standardizes:
+            # Targets that do not vary are learnt as zeros, and predicted as what they are.
             centre, unit = y.mean(axis=0), y.std(axis=0)
-            unit = np.where(unit > 0, unit, 1.0)
-            y = (y - centre) / unit
+            y = (y - centre) / np.where(unit > 0, unit, 1.0)
     elif n_outputs == 2:
         n_outputs, loss = 1, "log_loss"
     sizes = [X.shape[1], *case.hidden, n_outputs]
@@ -100,7 +104,7 @@ def fit_fastgd(split: Split, setting: Setting, case: Case) -> Result:
         layers += [gd.Linear(n_in, n_out), gd.ReLU()]
     model = gd.Model(layers[:-1], seed=case.seed)
     n_rows = len(X) if case.batch_size is None else min(case.batch_size, len(X))
-    optimizer = setting.optimizer(-(-len(X) // n_rows) * case.epochs)
+    optimizer = setting.optimizer(-(-len(X) // n_rows), case.epochs)
     trainer = gd.Trainer(
         model,
         loss=loss,
@@ -123,7 +127,29 @@ def fit_fastgd(split: Split, setting: Setting, case: Case) -> Result:
             return out * unit + centre
         return (out[:, 0] > 0).astype(np.int64) if n_outputs == 1 else out.argmax(axis=1)
 
-    return judged(split, predict, seconds)
+    result = judged(split, predict, seconds)
+    if result.train is None:
+        return result
+    if split.is_classes:
+        return result._replace(loss=relative_log_loss(model.predict(X).astype(np.float64), y))
+    return result._replace(loss=relative_squares(predict(X), split.y_train))
+
+
+def relative_squares(out: np.ndarray, y: np.ndarray) -> float:
+    """The mean squared error in units of the best constant prediction's, or of that of numbers of six digits."""
+    digits = (1e-6 * np.where(y.any(axis=0), np.abs(y).max(axis=0), 1.0)) ** 2
+    with np.errstate(over="ignore"):
+        return float((((out - y) ** 2).mean(axis=0) / np.maximum(y.var(axis=0), digits)).mean())
+
+
+def relative_log_loss(logits: np.ndarray, y: np.ndarray) -> float:
+    """The cross entropy in units of the best constant prediction's, for one logit or one a class."""
+    if logits.shape[1] == 1:
+        logits = np.hstack([np.zeros_like(logits), logits])
+    counts = np.bincount(y)
+    shares = counts[counts > 0] / len(y)
+    losses = np.logaddexp.reduce(logits, axis=1) - np.take_along_axis(logits, y[:, None], axis=1)[:, 0]
+    return float(losses.mean() / max(-(shares * np.log(shares)).sum(), 1e-6))
 
 
 def judged(split: Split, predict: Callable[[np.ndarray], np.ndarray], seconds: float) -> Result:
