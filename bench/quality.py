@@ -42,16 +42,15 @@ Record = dict[str, Any]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how good models get on real tables.")
-    parser.add_argument("--sets", nargs="+", default=quality_sets.NAMES, choices=quality_sets.NAMES, metavar="SET")
+    parser.add_argument("--sets", nargs="+", choices=quality_sets.NAMES, metavar="SET")
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS), metavar="SETTING")
-    parser.add_argument("--quick", action="store_true", help=f"one seed, and {len(QUICK_SETS)} sets")
+    parser.add_argument("--quick", action="store_true", help=f"one seed, {len(QUICK_SETS)} sets where none are named")
     parser.add_argument("--without", nargs="+", default=[], help="baselines not to fit: those whose names hold these")
     parser.add_argument("--fresh", action="store_true", help="fit the baselines again")
     parser.add_argument("--json", type=Path, help="where to write every score")
     options = parser.parse_args()
-    names, seeds = options.sets, SEEDS
-    if options.quick:
-        names, seeds = [name for name in names if name in QUICK_SETS], SEEDS[:1]
+    names = options.sets or (QUICK_SETS if options.quick else quality_sets.NAMES)
+    seeds = SEEDS[:1] if options.quick else SEEDS
     kept = Kept(quality_sets.cache_folder() / "baselines.json", options.fresh)
     records = []
     for name in names:
@@ -77,7 +76,9 @@ class Kept:
         return Result(*self._results[text])
 
     def save(self) -> None:
-        self._path.write_text(json.dumps(self._results), encoding="utf-8")
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps(self._results), encoding="utf-8")
+        new.replace(self._path)
 
 
 def measure(
