@@ -10,7 +10,7 @@ from fastgd.dataset import Block, Dataset, read_only, take_rows
 from fastgd.maps import Maps, map_of
 
 # y and the weights are converted once where they are so small, and else with every block, for each epoch anew.
-_CONVERTED_BYTES = 32 << 20
+_CONVERTED_BYTES = 64 << 20
 
 
 class ArrayDataset(Dataset):

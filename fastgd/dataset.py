@@ -17,8 +17,9 @@ from fastgd.shuffle import Shuffle
 
 MeanAndScale = tuple[np.ndarray, np.ndarray]
 
-# An order of rows is made for so many samples at a time, which is long enough to outweigh the call.
-_SAMPLES_PER_ORDER = 1 << 18
+# An order of rows is made for so many samples at a time, which is long enough to outweigh the call; for fewer where the
+# rows of a map are longer.
+_SAMPLES_PER_ORDER, _MAPPED_BYTES_PER_ORDER = 1 << 18, 128 << 20
 # Gathered blocks should stay in the cache between their writing and their use, and outweigh the call that fills them.
 _BLOCK_BYTES = 4 << 20
 # Pages of a memory-mapped file count as the process's memory until they are released.
@@ -239,6 +240,7 @@ class Reader:
         self.dataset = dataset
         self.order: Shuffle | None = None
         self._in_any_order = in_place
+        self._min_rows = min_rows
         self._dtype = dtype
         self._mean_and_scale = mean_and_scale
         # What is standardised is read in the data's own dtype: a float32 may not hold a mean far from zero exactly.
@@ -269,7 +271,9 @@ class Reader:
             return self._rows_copied
         if self.order is None:
             return self._rows_in_place
-        return min(self._rows_in_place, _SAMPLES_PER_ORDER) if self.dataset.is_mapped else _SAMPLES_PER_ORDER
+        if not self.dataset.is_mapped:
+            return _SAMPLES_PER_ORDER
+        return min(max(_MAPPED_BYTES_PER_ORDER // self.dataset.row_bytes, self._min_rows), _SAMPLES_PER_ORDER)
 
     def read(self, start: int, stop: int) -> Block:
         """Rows start to stop of the epoch. The block holds until the next read."""

@@ -106,7 +106,7 @@ def shuffled(data):
 
 
 def test_a_shuffled_read_of_a_map_is_bounded(files, monkeypatch):
-    monkeypatch.setattr(datasets, "_MAPPED_BYTES", 100 * N_FEATURES * 4)
+    monkeypatch.setattr(datasets, "_MAPPED_BYTES_PER_ORDER", 100 * N_FEATURES * 4)
     data = gd.data.open(files)
     assert shuffled(data).max_rows == 100
     X, y = data.arrays()
