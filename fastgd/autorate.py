@@ -15,6 +15,7 @@ from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.layers import Layer, Linear, Standardize
 from fastgd.losses import Loss, curvature_of
 from fastgd.model import Model
+from fastgd.optimizers import SGD, Optimizer
 from fastgd.schedules import Cooldown, LinearWarmup, Schedule
 from fastgd.shuffle import ChosenRows
 from fastgd.subset import Subset
@@ -107,6 +108,7 @@ def automatic_schedule(
     batch_rows: int,
     rng: np.random.Generator,
     engine_of: Callable[[Model, Schedule], Engine],
+    most: float = math.inf,
 ) -> Schedule | None:
     """`one_epoch` for the updates of an epoch, with the best rate of some trials; None where all weights are zero.
 
@@ -114,7 +116,7 @@ def automatic_schedule(
     diverges has an infinite loss. An epoch of fewer than 32 whole batches is a short one.
 
     model : as initialised          rng : draws the order of the trials' rows
-    engine_of : makes the engine that trains a model by a schedule
+    engine_of : makes the engine that trains a model by a schedule          most : no rate is larger
     """
     counting = _rows_that_count(dataset)
     n_counting = dataset.n_samples if counting is None else len(counting)
@@ -153,8 +155,25 @@ def automatic_schedule(
             last = copied.loss(trials.parts[-1], loss=loss)
         return last if math.isfinite(last) else math.inf
 
-    chosen = _best(result, trials.per_octave, trials.margin, trials.slack)
+    safe = min(safe, most / 2)
+    chosen = _best(lambda k: result(k) if rate(k) <= most else math.inf, trials.per_octave, trials.margin, trials.slack)
     return one_epoch(rate(chosen), -(-n_samples // batch_rows))
+
+
+def largest_rate(optimizer: Optimizer, loss: Loss, longest: float, batch_rows: int, n_samples: int) -> float:
+    """2 B (1 - momentum) / (h R) for SGD: beyond it, a batch with the longest row overshoots what the row asks for.
+
+    R is the largest v (|x|² + 1), as the first layer takes rows. A mean over rows, which `safe_learning_rate` takes,
+    knows nothing of the few that are a hundred times as long, as those of rare categories are after Standardize.
+    Infinite where a step is not in proportion to the gradient, where the loss has no curvature to go by, and for a full
+    batch, as that holds the longest row in every trial.
+
+    longest : R          batch_rows, n_samples : B, and the rows of an epoch
+    """
+    curvature = curvature_of(loss)
+    if not isinstance(optimizer, SGD) or curvature is None or batch_rows == n_samples or longest == 0:
+        return math.inf
+    return 2 * batch_rows * (1 - optimizer.momentum) / (curvature * longest)
 
 
 def _rows_that_count(dataset: Dataset) -> np.ndarray | None:
@@ -263,5 +282,5 @@ def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, bat
         numbers = NetworkLayer(*row)
         end = numbers.output + len(rows.X) * numbers.n_out
         inputs = network.outputs[numbers.output : end].reshape(len(rows.X), numbers.n_out)
-    largest = curvature_of(loss) * max(curvatures)
+    largest = (curvature_of(loss) or 1.0) * max(curvatures)
     return (1.0 if is_one else _SHARE_OF_SEVERAL) / max(largest, np.finfo(np.float64).tiny)

@@ -257,8 +257,9 @@ class Reader:
         self._standardized: np.ndarray | None = None
         self._converted = [np.empty(0, dtype)] * 2
         self._growth = Growth()
-        # Pages that a shuffled epoch has used are used again by the next, and last as long as the reader does.
-        weakref.finalize(self, dataset.release, 0, dataset.n_samples).atexit = False
+        if dataset.is_mapped:
+            # Pages that a shuffled epoch has used are used again by the next, and last as long as the reader does.
+            weakref.finalize(self, dataset.release, 0, dataset.n_samples).atexit = False
 
     @property
     def _is_in_place(self) -> bool:

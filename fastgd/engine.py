@@ -108,6 +108,14 @@ class Engine:
         }
         return state | {"average": self._vectors.average, "progress": self._progress}
 
+    def copied_state(self) -> tuple[np.ndarray, ...]:
+        """A copy of all that training changes, for `go_back`."""
+        return tuple(array.copy() for array in (self._model.parameters, *self.saved_state().values()))
+
+    def go_back(self, state: tuple[np.ndarray, ...]) -> None:
+        """Be again what `copied_state` copied."""
+        self._copy(state, (self._model.parameters, *self.saved_state().values()))
+
     def learning_rate(self) -> float:
         """The rate of the next update."""
         return float(self._rates(1)[0])

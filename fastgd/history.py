@@ -20,13 +20,32 @@ class EpochRecord(NamedTuple):
     seconds: float
 
 
+class Setback(NamedTuple):
+    """An epoch that was taken back, to be tried again at a lower rate: with learning_rate="auto" alone.
+
+    epoch : which one, from 1
+    reason : what it ended in
+    learning_rate_factor : what multiplies the learning rates from then on
+    """
+
+    epoch: int
+    reason: str
+    learning_rate_factor: float
+
+
 @dataclass
 class History:
-    """One entry per completed epoch in each list; see `EpochRecord`."""
+    """One entry per completed epoch in each list; see `EpochRecord`.
+
+    setbacks : list of Setback, the epochs that "auto" took back
+    search_seconds : what "auto" took to find a learning rate, all searches together
+    """
 
     loss: list[float] = field(default_factory=list)
     validation_loss: list[float | None] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    setbacks: list[Setback] = field(default_factory=list)
+    search_seconds: float = 0.0
 
     def append(self, record: EpochRecord) -> None:
         """Add an epoch."""

@@ -17,20 +17,20 @@ class Kind(NamedTuple):
 
     record : its type in the kernels          formula : of one output, or of a row
     targets : which targets it takes, a key of TARGETS
-    curvature : the most that its second derivative by the outputs comes to; one where that is no guide to a step
+    curvature : the most that its second derivative by the outputs comes to; None where that is no guide to a step
     """
 
     record: type
     formula: str
     targets: str = "any number"
-    curvature: float = 1.0
+    curvature: float | None = None
 
 
 #: Every loss by name. Formulas and conventions are PyTorch's where it has the loss, else those of scikit-learn's SGD.
 LOSSES = {
-    "half_squared_error": Kind(kernels.HalfSquaredError, "½ (z - y)²"),
+    "half_squared_error": Kind(kernels.HalfSquaredError, "½ (z - y)²", curvature=1.0),
     "absolute_error": Kind(kernels.AbsoluteError, "|z - y|"),
-    "huber": Kind(kernels.Huber, "½ e² where |e| <= delta, else delta (|e| - ½ delta); e = z - y"),
+    "huber": Kind(kernels.Huber, "½ e² where |e| <= delta, else delta (|e| - ½ delta); e = z - y", curvature=1.0),
     "quantile": Kind(kernels.Quantile, "quantile (y - z) where z <= y, else (1 - quantile) (z - y)"),
     "epsilon_insensitive": Kind(kernels.EpsilonInsensitive, "max(0, |z - y| - epsilon)"),
     "squared_epsilon_insensitive": Kind(kernels.SquaredEpsilonInsensitive, "max(0, |z - y| - epsilon)²", curvature=2.0),
@@ -118,7 +118,7 @@ def takes_every_number(loss: Loss) -> bool:
     return LOSSES[_NAMES[type(loss)]].targets == "any number"
 
 
-def curvature_of(loss: Loss) -> float:
+def curvature_of(loss: Loss) -> float | None:
     """The most that the loss's second derivative by the outputs comes to; see `Kind`."""
     return LOSSES[_NAMES[type(loss)]].curvature
 

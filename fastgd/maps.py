@@ -2,6 +2,7 @@
 
 import mmap
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.lib.array_utils import byte_bounds
 _PART_BYTES = 64 << 20
 # Pages that are used here and there are given back when there are so many: a walk over a large map takes milliseconds.
 _MOST_BYTES = 256 << 20
+# Bytes that a container may use, or "max".
+_MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 class Growth:
@@ -67,8 +70,12 @@ def map_of(array: np.ndarray) -> mmap.mmap | None:
 
 
 def memory_bytes() -> int:
-    """How much memory the machine has."""
-    return os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE
+    """How much memory the machine has, or a container may use."""
+    n_bytes = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE
+    try:
+        return min(n_bytes, int(_MEMORY_LIMIT.read_text()))
+    except (OSError, ValueError):
+        return n_bytes
 
 
 def _bytes_of_files() -> int | None:

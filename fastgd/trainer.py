@@ -16,20 +16,24 @@ from fastgd import _calling, _check, kernels, losses, optimizers, schedules, sto
 from fastgd._calling import Calling, SavedCallback
 from fastgd._validation import errors_of_validation, split_validation
 from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.autorate import automatic_schedule
+from fastgd.autorate import automatic_schedule, largest_rate
 from fastgd.dataset import Dataset, Reader, read_only
 from fastgd.engine import Engine
-from fastgd.history import EpochRecord, History
+from fastgd.history import EpochRecord, History, Setback
 from fastgd.kernels.update import PlainSGD
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.monitor import Monitor
 from fastgd.optimizers import Optimizer, check_optimizer
 from fastgd.progress import ProgressBar, show_line
+from fastgd.safeguard import LongestRows, Safeguard
 from fastgd.schedules import Constant, Schedule, as_schedule
 from fastgd.shuffle import Shuffle
 
 Callback = Callable[["Trainer", EpochRecord], Any]
+
+# What multiplies a rate of "auto" each time that an epoch is taken back.
+_SETBACK = 0.25
 
 # What tells the draws of held-out rows and of the trials of "auto" from those of the epochs' orders.
 _HELD_OUT, _TRIALS = 1, 2
@@ -335,27 +339,31 @@ class Trainer:
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
         was_measured = self._measured_rate is not None
-        engine, reader = self._ready(dataset, batch_rows, self.batch_size is None)
+        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
         if progress and self._measured_rate is not None and not was_measured:
             rate = self._measured_rate.learning_rate.learning_rate
             show_line(f'learning rate "auto": {rate:.4g}')
         calling.take_up(self._loaded_callbacks)
         self._monitors, self._loaded_callbacks = calling.monitors, []
         with calling.of(self), ProgressBar(epochs * n_samples, progress) as bar:
-            for _ in range(epochs):
-                if self._current_engine is None:
-                    # A callback has assigned another.
-                    engine, reader = self._ready(dataset, batch_rows, self.batch_size is None)
-                engine.rate_factor = self.learning_rate_factor
-                record = self._epoch(engine, reader, validation_data, bar.advance if progress else None)
-                if calling.after_epoch(self, record):
-                    break
+            try:
+                for _ in range(epochs):
+                    if self._current_engine is None:
+                        # A callback has assigned another.
+                        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
+                    record = self._epoch(engine, reader, safeguard, validation_data, bar.advance if progress else None)
+                    if calling.after_epoch(self, record):
+                        break
+            finally:
+                if safeguard is not None:
+                    safeguard.end()
         return self.history
 
     def _epoch(
         self,
         engine: Engine,
         reader: Reader,
+        safeguard: Safeguard | None,
         validation: Dataset | None,
         on_rows: Callable[[int, float], None] | None,
     ) -> EpochRecord:
@@ -363,13 +371,23 @@ class Trainer:
         epoch = len(self.history)
         n_samples, n_features = reader.dataset.n_samples, reader.dataset.n_features
         reader.order = Shuffle(n_samples, n_features, self.seed, epoch) if self.shuffle else None
-        loss = engine.train_epoch(reader, epoch + 1, on_rows)
+        engine.rate_factor = self.learning_rate_factor
+        if safeguard is None:
+            loss = engine.train_epoch(reader, epoch + 1, on_rows)
+        else:
+            loss = safeguard.train_epoch(reader, epoch + 1, on_rows, self._slow_down)
         seconds = time.perf_counter() - began
         with errors_of_validation():
             validation_loss = None if validation is None else self.model.loss(validation, loss=self.loss)
         record = EpochRecord(epoch + 1, loss, validation_loss, seconds)
         self.history.append(record)
         return record
+
+    def _slow_down(self, epoch: int, reason: str) -> float:
+        """Lower the rate from here on, as an epoch went wrong, and return what it is multiplied by."""
+        self.learning_rate_factor *= _SETBACK
+        self.history.setbacks.append(Setback(epoch, reason, self.learning_rate_factor))
+        return self.learning_rate_factor
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Make one update from one batch, whatever its size, and return the batch's mean loss before it.
@@ -384,12 +402,23 @@ class Trainer:
                     "the Standardize layer has no mean and scale yet, and one batch is too few rows to learn them "
                     "from; expected model.layers[0].fit(X) with rows of every kind first"
                 )
-            engine, reader = self._ready(dataset, dataset.n_samples)
+            self._learn_features(dataset)
+            longest = self._longest_rows(dataset) if self._measured_rate is None else None
+            engine, reader = self._ready(dataset, dataset.n_samples, longest)
             engine.rate_factor = self.learning_rate_factor
             return engine.train_epoch(reader, len(self.history) + 1)
 
-    def _ready(self, dataset: Dataset, batch_rows: int, is_full_batch: bool = False) -> tuple[Engine, Reader]:
-        """What trains on a data set: everything learnt from it first that must be."""
+    def _ready_for_epochs(self, dataset: Dataset, batch_rows: int) -> tuple[Engine, Reader, Safeguard | None]:
+        """What trains on a data set, and what watches over a rate that nobody has chosen."""
+        self._learn_features(dataset)
+        longest = self._longest_rows(dataset)
+        engine, reader = self._ready(dataset, batch_rows, longest, self.batch_size is None)
+        if longest is None or self._measured_rate is None:
+            return engine, reader, None
+        return engine, reader, Safeguard(engine, self.model, dataset, self.loss, longest)
+
+    def _learn_features(self, dataset: Dataset) -> None:
+        """Have Standardize learn, where it is to."""
         if not np.isfinite(self.model.parameters).all():
             raise ValueError("the model's parameters hold a NaN or infinity; expected finite numbers to start from")
         standardize = self.model.standardize
@@ -398,14 +427,40 @@ class Trainer:
                 # Nothing is to be learnt from data with a target that would end training in its first epoch.
                 self.model.check_rows(dataset, self.loss)
             standardize.fit(dataset)
-        if self.optimizer.learning_rate == "auto" and self._measured_rate is None:
+
+    @property
+    def _knows_features(self) -> bool:
+        # Not where every weight is zero.
+        return self.model.standardize is None or self.model.standardize.mean is not None
+
+    def _longest_rows(self, dataset: Dataset) -> LongestRows | None:
+        """The rows that a rate of "auto" must have in view; None for any other."""
+        if self.optimizer.learning_rate != "auto" or not self._knows_features:
+            return None
+        began = time.perf_counter()
+        longest = LongestRows(dataset, self.model.dtype, self.model.mean_and_scale)
+        self.history.search_seconds += time.perf_counter() - began
+        return longest
+
+    def _ready(
+        self, dataset: Dataset, batch_rows: int, longest: LongestRows | None, is_full_batch: bool = False
+    ) -> tuple[Engine, Reader]:
+        """What trains on a data set, with a rate that is found first where it must be.
+
+        longest : where a rate may have to be found
+        """
+        if longest is not None and self._measured_rate is None:
+            began = time.perf_counter()
             rng = np.random.default_rng([self.seed, 0, _TRIALS])
-            self._measured_rate = automatic_schedule(self.model, dataset, self.loss, batch_rows, rng, self._engine_of)
+            most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)
+            self._measured_rate = automatic_schedule(
+                self.model, dataset, self.loss, batch_rows, rng, self._engine_of, most
+            )
+            self.history.search_seconds += time.perf_counter() - began
         # Where every weight is zero, there is nothing to learn or to measure, and no update to come.
         is_measured = self.optimizer.learning_rate != "auto" or self._measured_rate is not None
-        is_learnt = standardize is None or standardize.mean is not None
         engine = self._prepared_engine() if is_measured else self._engine_of(self.model, Constant(0.0))
-        mean_and_scale = self.model.mean_and_scale if is_learnt else (np.zeros(self.model.in_features),) * 2
+        mean_and_scale = self.model.mean_and_scale if self._knows_features else (np.zeros(self.model.in_features),) * 2
         engine.prepare(batch_rows, is_full_batch)
         in_place = engine.takes_rows_in_place
         return engine, Reader(dataset, self.model.dtype, engine.chunk_rows, mean_and_scale, in_place=in_place)
@@ -467,6 +522,8 @@ class Trainer:
             "measured_rate": self._measured_rate and self._measured_rate.describe(),
             "past_updates": self._updates_before_engine(),
             "history": [list(record) for record in self.history],
+            "setbacks": [list(setback) for setback in self.history.setbacks],
+            "search_seconds": self.history.search_seconds,
         }
         state = ({} if engine is None else engine.saved_state()) | callback_tensors
         run["tensors"] = sorted(state)
@@ -505,7 +562,7 @@ class Trainer:
         schedule: Schedule | None,
     ) -> "Trainer":
         """The run that a file's descriptions and tensors describe."""
-        storage.require_names(run, "run", _RUN, ("callbacks", "tensors"))
+        storage.require_names(run, "run", _RUN, _LATER)
         model_tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("run.")}
         arrays = {name.removeprefix("run."): tensor for name, tensor in tensors.items() if name not in model_tensors}
         trainer = cls(
@@ -519,6 +576,8 @@ class Trainer:
         trainer._past_updates = _check.integer(run["past_updates"], "past_updates", 0)
         for record in run["history"]:
             trainer.history.append(EpochRecord(*record))
+        trainer.history.setbacks = [Setback(*setback) for setback in run.get("setbacks", [])]
+        trainer.history.search_seconds = run.get("search_seconds", 0.0)
         descriptions = run.get("callbacks", [])
         of_callbacks = set(_calling.tensor_names(descriptions))
         storage.require_names(arrays, "tensors of the run", run.get("tensors", arrays))
@@ -569,4 +628,6 @@ _SETTINGS = [
 ]
 # What describes a run, of which older versions left out the callbacks and the names of the tensors.
 _RUN = [*_SETTINGS, "loss", "optimizer", "learning_rate_factor", "measured_rate", "past_updates", "history"]
+# What runs of earlier versions do not have.
+_LATER = ["callbacks", "tensors", "setbacks", "search_seconds"]
 _FIXED = {"model", "loss", *_SETTINGS} - {"batch_size", "shuffle"}

@@ -25,7 +25,7 @@ from .activation import (
     tanh_backward,
     tanh_forward,
 )
-from .gather import gather_rows, gather_rows_ahead, standardize_rows
+from .gather import gather_rows, gather_rows_ahead, row_squares, standardize_rows
 from .interrupts import interrupts_deferred
 from .lanes import HalfPrecision, converts_halves
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
@@ -107,6 +107,7 @@ __all__ = [
     "products",
     "relu_backward",
     "relu_forward",
+    "row_squares",
     "share_product",
     "share_transpose",
     "shuffle_windows",

@@ -1,5 +1,7 @@
 """Rows of the data, picked in any order and converted to the model's dtype in the same pass."""
 
+import numpy as np
+
 from ._jit import kernel
 from .lanes import prefetch
 
@@ -19,15 +21,29 @@ def gather_rows(X, rows, out):
 
 @kernel
 def gather_rows_ahead(X, rows, later, out):
-    """The same for a C-contiguous X, with the memory asked for row later[i] while row rows[i] is copied.
+    """As `gather_rows`, with the memory asked for row later[i] while row rows[i] is copied.
 
-    later : (n_samples,) int64, each in [0, n_rows)
+    X : as there, C-contiguous          rows, later : (n_samples,) int64, each in [0, n_rows)
+    out : (n_samples, n_columns), overwritten
     """
     for i in range(rows.size):
         prefetch(X, later[i] * out.shape[1])
         row = rows[i]
         for j in range(out.shape[1]):
             out[i, j] = X[row, j]
+
+
+@kernel
+def row_squares(X, out):
+    """out_i = Σ_j x_ij².
+
+    X : (n_samples, n_features)          out : (n_samples,) float64, overwritten
+    """
+    for i in range(X.shape[0]):
+        total = 0.0
+        for j in range(X.shape[1]):
+            total += np.float64(X[i, j]) * X[i, j]
+        out[i] = total
 
 
 @kernel

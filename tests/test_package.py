@@ -131,7 +131,7 @@ FLOORS = [
     ["cli", "_public"],
     ["baseline", "machine", "warmup", "callbacks"],
     ["trainer"],
-    ["autorate"],
+    ["autorate", "safeguard"],
     ["engine"],
     ["loops", "_calling", "_validation"],
     ["model", "data"],
@@ -171,11 +171,12 @@ def test_imports_point_down(path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "kernels").glob("*.py")), ids=lambda path: path.stem)
 def test_kernels_know_only_numba_and_numpy(path):
-    """And llvmlite, in which Numba's own intrinsics are written."""
+    """And llvmlite, in which Numba's own intrinsics are written, and what knows where caches are kept."""
     assert {package for package, _ in imports(path)} <= {
         "numba",
         "llvmlite",
         "numpy",
+        "platformdirs",
         "_jit",
         *sys.stdlib_module_names,
     } | {other.stem for other in (ROOT / "kernels").glob("*.py")}

@@ -1,0 +1,215 @@
+"""What keeps a rate that nobody has chosen from wrecking a model: none ends worse than the best constant prediction."""
+
+import math
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from fastgd import kernels
+from fastgd.dataset import Block, Dataset, MeanAndScale, Reader, allocate, blocks, read_only, require_finite
+from fastgd.engine import Engine
+from fastgd.errors import DivergenceError
+from fastgd.kernels.loss import CrossEntropy
+from fastgd.layers import Dropout, Identity, Linear, ReLU
+from fastgd.losses import Loss, takes_every_number
+from fastgd.model import Model
+from fastgd.subset import Subset
+
+# So many rows are judged by, where there are more, and so many of them are the longest: a model is wrecked by few rows,
+# which no sample would find.
+_JUDGED, _LONGEST = 4096, 512
+# How often an epoch is taken back before nothing can be learnt.
+_MOST_SETBACKS = 8
+# So many updates may lead up before they lead down.
+_FIRST_UPDATES = 32
+# How many calls lie between the user's call of fit and a warning.
+_DEPTH_OF_FIT = 5
+# By so much a loss may be larger: rounding, and the noise of the last steps.
+_TOLERANCE = 1e-3
+# A search by the golden ratio for the best constant halves its error in about one and a half steps.
+_GOLDEN, _SEARCH_STEPS = (math.sqrt(5) - 1) / 2, 80
+# Beyond, a probability or a count is as good as zero.
+_LARGEST_LOGIT = 30.0
+
+
+class LongestRows:
+    """The rows of a data set that are the longest as a model's first layer takes them, found in one pass.
+
+    Attributes
+    ----------
+    indices : (at most 512,) int64, those of weight zero left out
+    largest : float, the largest v (|x|² + 1) with v the row's weight
+    """
+
+    def __init__(self, dataset: Dataset, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None) -> None:
+        sizes, self.indices = np.empty(0), np.empty(0, np.int64)
+        for start, block in blocks(dataset, dtype, mean_and_scale):
+            new = np.empty(block.n_samples)
+            kernels.row_squares(block.X, new)
+            new += 1
+            if block.sample_weight.size:
+                new *= block.sample_weight
+            if not (np.isfinite(new.sum()) and (new >= 0).all()):
+                require_finite(block, lambda row, start=start: dataset.row_number(start + row))
+            sizes = np.concatenate([sizes, new])
+            self.indices = np.concatenate([self.indices, np.arange(start, start + len(new))])
+            if len(sizes) > _LONGEST:
+                kept = np.argpartition(sizes, len(sizes) - _LONGEST)[-_LONGEST:]
+                sizes, self.indices = sizes[kept], self.indices[kept]
+        self.indices = self.indices[sizes > 0]
+        self.largest = float(sizes.max())
+
+
+class Safeguard:
+    """Epochs of a rate that nobody has chosen, of which none ends worse than the best constant prediction.
+
+    engine : trains the model          loss : what it learns by
+    longest : rows of the data set
+    """
+
+    def __init__(self, engine: Engine, model: Model, dataset: Dataset, loss: Loss, longest: LongestRows) -> None:
+        self._engine, self._model, self._loss = engine, model, loss
+        rows = np.arange(dataset.n_samples)
+        if dataset.n_samples > _JUDGED:
+            spread = np.linspace(0, dataset.n_samples - 1, _JUDGED - _LONGEST).astype(np.int64)
+            rows = np.union1d(spread, longest.indices)
+        self._rows = Subset(dataset, rows)
+        self._mean_loss = self._measured()
+        self._constant, self._constant_loss = best_constant(self._rows, loss, model.out_features, model.dtype)
+        # Where to go back to, and after how many updates it was; None where the model is good as it is.
+        self._good_state: tuple[np.ndarray, ...] | None = None
+        self._good_updates = 0
+
+    def train_epoch(
+        self,
+        reader: Reader,
+        epoch: int,
+        on_rows: Callable[[int, float], None] | None,
+        slow_down: Callable[[int, str], float],
+    ) -> float:
+        """Train for an epoch that ends no worse than the best constant prediction, or than the last good one.
+
+        Any other is taken back to that, and tried again at a lower rate; but for the first updates after a good one,
+        as steps that soon lead far down may first lead up.
+
+        reader, epoch, on_rows : as for `Engine.train_epoch`
+        slow_down : called with the epoch and what went wrong, returns the new factor of the rate
+        """
+        if self._good_state is None:
+            self._good_state, self._good_updates = self._engine.copied_state(), self._engine.n_updates
+        for _ in range(_MOST_SETBACKS):
+            reason = "its loss was more than that of the best constant prediction"
+            try:
+                mean_loss = self._engine.train_epoch(reader, epoch, on_rows)
+                if self._is_good() or self._engine.n_updates - self._good_updates < _FIRST_UPDATES:
+                    return mean_loss
+            except DivergenceError:
+                reason = "it diverged"
+            self._go_back()
+            self._engine.rate_factor = slow_down(epoch, reason)
+        self._require_constant()
+        rates = f"at any learning rate down to {self._engine.learning_rate():.2g}"
+        if not math.isfinite(self._mean_loss):
+            raise DivergenceError(
+                f"epoch {epoch} diverged {rates}: the model overflows as it was. Scale features and targets to about "
+                "1, or begin with smaller weights."
+            )
+        warnings.warn(
+            f"epoch {epoch} has taught the model nothing {rates}: see history.setbacks. Scale features and targets to "
+            "about 1, or choose a learning rate",
+            RuntimeWarning,
+            stacklevel=_DEPTH_OF_FIT,
+        )
+        return self._mean_loss
+
+    def end(self) -> None:
+        """Leave a good model behind, whatever ended the training."""
+        if self._good_state is not None and not self._is_good():
+            self._go_back()
+        self._require_constant()
+
+    def _is_good(self) -> bool:
+        """Whether the model is as good as the best constant prediction, or as it was when that was last asked."""
+        found = self._measured()
+        bound = max(self._constant_loss, self._mean_loss if math.isfinite(self._mean_loss) else -math.inf)
+        if not found <= bound + _TOLERANCE * abs(bound):
+            return False
+        self._mean_loss, self._good_state = found, None
+        return True
+
+    def _go_back(self) -> None:
+        self._engine.go_back(self._good_state)
+
+    def _require_constant(self) -> None:
+        """Have the model give the best constant prediction where that is better than what it gives, and it can."""
+        if self._mean_loss <= self._constant_loss + _TOLERANCE * abs(self._constant_loss):
+            return
+        model, before = self._model, self._model.parameters.copy()
+        stack = [layer for layer in model.layers if not isinstance(layer, Dropout | Identity)]
+        constant = self._constant
+        if isinstance(stack[-1], ReLU):
+            stack, constant = stack[:-1], np.maximum(constant, 0)
+        if isinstance(stack[-1], Linear):
+            stack[-1].weight = 0
+            if stack[-1].bias is not None:
+                stack[-1].bias = constant
+        found = self._measured()
+        if found < self._mean_loss or math.isnan(self._mean_loss):
+            self._mean_loss = found
+        else:
+            model.parameters = before
+
+    def _measured(self) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._model.loss(self._rows, loss=self._loss)
+
+
+def best_constant(dataset: Dataset, loss: Loss, n_outputs: int, dtype: np.dtype) -> tuple[np.ndarray, float]:
+    """The prediction that is best where it is the same for every row, (n_outputs,), and its mean loss.
+
+    The logarithms of the classes' shares for the cross-entropy; for all other losses each output has its own, which a
+    search finds, as all of them are convex.
+    """
+    rows = allocate(dataset, dataset.n_samples, dtype)
+    dataset.read(slice(0, dataset.n_samples), rows)
+    if isinstance(loss, CrossEntropy):
+        v = rows.sample_weight.astype(np.float64) if rows.sample_weight.size else np.ones(len(rows.y))
+        shares = np.bincount(rows.y[:, 0].astype(np.int64), v, n_outputs) / max(v.sum(), np.finfo(np.float64).tiny)
+        shares = (1 - loss.label_smoothing) * shares + loss.label_smoothing / n_outputs
+        constant = np.log(np.maximum(shares, np.exp(-_LARGEST_LOGIT)))
+        return constant, _loss_of(rows, loss, constant)
+    constant = np.array([_best_of_one(rows._replace(y=rows.y[:, [k]]), loss) for k in range(n_outputs)])
+    return constant, _loss_of(rows, loss, constant)
+
+
+def _best_of_one(rows: Block, loss: Loss) -> float:
+    """The best constant of one output, by golden-section search."""
+    low, high = float(rows.y.min()), float(rows.y.max())
+    if not takes_every_number(loss):
+        low, high = -_LARGEST_LOGIT, max(_LARGEST_LOGIT, math.log(max(high, 1.0)) + 1)
+
+    def at(constant: float) -> float:
+        return _loss_of(rows, loss, np.array([constant]))
+
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    of_left, of_right = at(left), at(right)
+    for _ in range(_SEARCH_STEPS):
+        if of_left <= of_right:
+            high, right, of_right = right, left, of_left
+            left = high - _GOLDEN * (high - low)
+            of_left = at(left)
+        else:
+            low, left, of_left = left, right, of_right
+            right = low + _GOLDEN * (high - low)
+            of_right = at(right)
+    return left if of_left <= of_right else right
+
+
+def _loss_of(rows: Block, loss: Loss, constant: np.ndarray) -> float:
+    dtype = rows.y.dtype
+    out = np.tile(constant.astype(dtype), (len(rows.y), 1))
+    objective = kernels.objective(loss, dtype)
+    given = map(read_only, (out, np.ascontiguousarray(rows.y), rows.sample_weight))
+    kernels.loss_and_derivative(objective, *given, dtype.type(1), np.empty_like(out))
+    return float(objective.sums[0]) / len(rows.y)
