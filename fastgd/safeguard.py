@@ -18,7 +18,9 @@ from fastgd.subset import Subset
 
 # So many rows are judged by, where there are more, and so many of them are the longest: a model is wrecked by few rows,
 # which no sample would find.
-_JUDGED, _LONGEST = 4096, 512
+_JUDGED, _LONGEST = 1 << 15, 1 << 11
+# At the end of a fit, all rows are, up to so many.
+_JUDGED_AT_LAST = 1 << 17
 # How often an epoch is taken back before nothing can be learnt.
 _MOST_SETBACKS = 8
 # So many updates may lead up before they lead down.
@@ -38,7 +40,7 @@ class LongestRows:
 
     Attributes
     ----------
-    indices : (at most 512,) int64, those of weight zero left out
+    indices : (at most 2048,) int64, those of weight zero left out
     largest : float, the largest v (|x|² + 1) with v the row's weight
     """
 
@@ -70,13 +72,12 @@ class Safeguard:
 
     def __init__(self, engine: Engine, model: Model, dataset: Dataset, loss: Loss, longest: LongestRows) -> None:
         self._engine, self._model, self._loss = engine, model, loss
+        self._dataset = dataset
         rows = np.arange(dataset.n_samples)
         if dataset.n_samples > _JUDGED:
             spread = np.linspace(0, dataset.n_samples - 1, _JUDGED - _LONGEST).astype(np.int64)
             rows = np.union1d(spread, longest.indices)
-        self._rows = Subset(dataset, rows)
-        self._mean_loss = self._measured()
-        self._constant, self._constant_loss = best_constant(self._rows, loss, model.out_features, model.dtype)
+        self._judge_by(Subset(dataset, rows))
         # Where to go back to, and after how many updates it was; None where the model is good as it is.
         self._good_state: tuple[np.ndarray, ...] | None = None
         self._good_updates = 0
@@ -127,7 +128,16 @@ class Safeguard:
         """Leave a good model behind, whatever ended the training."""
         if self._good_state is not None and not self._is_good():
             self._go_back()
+        if self._rows.n_samples < self._dataset.n_samples <= _JUDGED_AT_LAST:
+            self._judge_by(self._dataset)
         self._require_constant()
+
+    def _judge_by(self, rows: Dataset) -> None:
+        self._rows = rows
+        self._mean_loss = self._measured()
+        self._constant, self._constant_loss = best_constant(
+            rows, self._loss, self._model.out_features, self._model.dtype
+        )
 
     def _is_good(self) -> bool:
         """Whether the model is as good as the best constant prediction, or as it was when that was last asked."""

@@ -26,7 +26,7 @@ def test_longest_rows(rng):
         sizes = ((X**2).sum(1) + 1) * (1 if v is None else v)
         longest = LongestRows(ArrayDataset(X, np.ones(5000), v), np.dtype("float64"))
         assert longest.largest == pytest.approx(sizes.max(), rel=1e-14)
-        np.testing.assert_array_equal(np.sort(longest.indices), np.sort(np.argsort(sizes)[-512:]))
+        np.testing.assert_array_equal(np.sort(longest.indices), np.sort(np.argsort(sizes)[-2048:]))
 
 
 def test_rows_of_weight_zero_are_none_of_the_longest():
