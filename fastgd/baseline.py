@@ -51,6 +51,16 @@ def parameters_of(layers: list[reference.Layer]) -> np.ndarray:
     return np.array(parts)
 
 
+def safe_rate(model: Model) -> float:
+    """A learning rate at which the model, as it is drawn, does not diverge on features of mean 0 and variance 1.
+
+    A step of rate 1 changes an output by its error times the squared length of its gradient by the parameters: about
+    the sum of all in_features, for weights drawn by He's rule; and the errors of all outputs add up.
+    """
+    widths = [layer.in_features for layer in model.layers if isinstance(layer, Linear)]
+    return 0.1 / (sum(widths) * model.out_features)
+
+
 def measure(model: Model, dataset: Dataset, learning_rate: float, batch_size: int, seconds: float = 1.0) -> Baseline:
     """Train the reference on the data set's first rows, as many as take about `seconds`, and fastgd on the same.
 

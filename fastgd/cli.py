@@ -6,12 +6,16 @@ import copy
 import os
 import re
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-# The package itself is imported inside the commands: `fastgd --help` should not wait for a compiler.
+from fastgd.errors import DivergenceError
+from fastgd.progress import show_line
+
+# What trains is imported inside the commands: `fastgd --help` should not wait for a compiler.
 if TYPE_CHECKING:
     from fastgd import Dataset, Model, Trainer
     from fastgd.optimizers import Optimizer
@@ -21,20 +25,72 @@ _KEPT_BYTES = 1 << 30
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0, 1 for divergence, 2 for bad input, 130 for Ctrl-C."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    """Run a command and return its exit status, as `fastgd --help` lists them."""
+    try:
+        options = _parser().parse_args(arguments)
+        with _stdout_left_to(getattr(options, "out", None)):
+            return _run(options)
+    finally:
+        # What is left to the interpreter's end fails there without a word that could be caught.
+        with _lost_stdout():
+            if sys.stdout is not None:
+                sys.stdout.flush()
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         return options.run(options)
     except KeyboardInterrupt:
-        print("fastgd: interrupted", file=sys.stderr)
+        show_line("fastgd: interrupted")
         return 130
-    except ArithmeticError as error:
-        print(f"fastgd: {error}", file=sys.stderr)
+    except DivergenceError as error:
+        show_line(f"fastgd: {_one_line(error)}")
         return 1
-    except (ValueError, TypeError, OSError) as error:
-        print(f"fastgd: error: {error}", file=sys.stderr)
+    except MemoryError as error:
+        show_line(f"fastgd: error: not enough memory ({_one_line(error) or 'no more is free'})")
         return 2
+    except (ValueError, TypeError, OSError) as error:
+        show_line(f"fastgd: error: {_one_line(error)}")
+        return 2
+    except Exception:
+        show_line(f"{traceback.format_exc()}fastgd: this is a fault of fastgd's own; please report the lines above")
+        return 3
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _say(line: str) -> None:
+    """Print a line of the report on stdout; a run goes on where nobody reads it."""
+    with _lost_stdout():
+        print(line, flush=True)
+
+
+@contextlib.contextmanager
+def _lost_stdout() -> Iterator[None]:
+    """Where stdout takes nothing more, it is put out of the way: the model is worth more than the report of it."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if not isinstance(error, BrokenPipeError):
+            show_line(f"fastgd: nothing more can be written to stdout: {_one_line(error)}")
+        # What waits in its buffer would fail again.
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
+            os.close(null)
+
+
+@contextlib.contextmanager
+def _stdout_left_to(out: str | None) -> Iterator[None]:
+    """Where the file to write is stdout itself, the report goes to stderr."""
+    try:
+        is_stdout = out is not None and os.path.samestat(os.stat(out), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError, AttributeError):
+        is_stdout = False
+    with contextlib.redirect_stdout(sys.stderr) if is_stdout else contextlib.nullcontext():
+        yield
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,7 +101,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="fastgd", description="Gradient descent for linear and ReLU networks, with compiled kernels.")
+    parser = _Parser(
+        prog="fastgd",
+        description="Gradient descent for linear and ReLU networks, with compiled kernels.",
+        epilog="Exit status: 0; 1 if training diverged, after the last finite model is saved where --out asked; 2 for "
+        "bad input, for files that cannot be read or written and for too little memory, with one line that says what; "
+        "3 for a fault of fastgd's own, with a traceback; 130 for Ctrl-C, after the model so far is saved.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     defaults = argparse.ArgumentDefaultsHelpFormatter
 
@@ -135,11 +197,13 @@ def _learning_rate(text: str) -> float | str:
 
 
 def _train(options: argparse.Namespace) -> int:
+    rows = () if options.X is None else _rows_files(options.X)
+    _require_output(options.out, *rows, options.target, options.sample_weight, *(options.validation or ()))
     import fastgd as gd
 
     data, noise_loss = _training_data(options)
     validation = gd.data.open(*options.validation) if options.validation else None
-    model = _model(options, data)
+    model = _model(options, data, validation)
     trainer = gd.Trainer(
         model,
         loss=options.loss,
@@ -153,8 +217,6 @@ def _train(options: argparse.Namespace) -> int:
     callbacks = [] if options.patience is None else [gd.callbacks.EarlyStopping(options.patience)]
     if callbacks and validation is None:
         raise ValueError("--patience without --validation; expected data to see a gain on")
-    if options.out:
-        _require_output(options.out, options.X, options.target, options.sample_weight, *(options.validation or ()))
     untrained = copy.deepcopy(model)
     _compile(trainer, data)
     try:
@@ -168,9 +230,9 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _save(model: "Model", path: str | None) -> None:
-    if path:
+    if path is not None:
         model.save(path)
-        print(f"saved        {path}")
+        _say(f"saved        {path}")
 
 
 def _training_data(options: argparse.Namespace) -> "tuple[Dataset, float | None]":
@@ -187,7 +249,7 @@ def _training_data(options: argparse.Namespace) -> "tuple[Dataset, float | None]
         *options.synthetic, hidden=options.hidden, noise=options.noise, seed=options.seed, dtype=options.dtype
     )
     size = data.n_samples * (data.n_features + data.n_outputs) * data.dtype.itemsize
-    print(
+    _say(
         f"data         {data.n_samples} rows x {data.n_features} features, synthetic, {size / 1e6:.0f} MB, "
         + ("kept in memory" if size <= _KEPT_BYTES else "made anew in each epoch")
     )
@@ -207,12 +269,12 @@ def _optimizer(options: argparse.Namespace) -> "Optimizer":
     return kind() if rate is None else kind(learning_rate=rate)
 
 
-def _model(options: argparse.Namespace, data: "Dataset") -> "Model":
+def _model(options: argparse.Namespace, data: "Dataset", validation: "Dataset | None") -> "Model":
     import fastgd as gd
 
     n_outputs = data.n_outputs
-    if options.loss == "cross_entropy" and isinstance(data, gd.data.ArrayDataset):
-        n_outputs = max(int(data.y.max()) + 1, 2)
+    if options.loss == "cross_entropy":
+        n_outputs = max(map(_n_classes, [data] if validation is None else [data, validation]))
     widths = [data.n_features, *options.hidden, n_outputs]
     layers: list = [gd.Standardize(data.n_features)] if options.standardize else []
     for n_in, n_out in pairwise(widths):
@@ -222,16 +284,36 @@ def _model(options: argparse.Namespace, data: "Dataset") -> "Model":
     return gd.Model(layers, dtype=options.dtype, seed=options.seed)
 
 
-def _require_output(path: str, *inputs: str | None) -> None:
-    """Raise a ValueError where a file cannot be written, or would take the place of one that is read."""
-    folder = Path(path).parent
-    if not folder.is_dir():
-        raise ValueError(f"cannot write {path}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f"cannot write {path}: {folder} is not a writable folder")
+def _n_classes(data: "Dataset") -> int:
+    """How many classes there are, at least, by the labels of a data set; bad labels are for training to name."""
+    import fastgd as gd
+
+    if not isinstance(data, gd.data.ArrayDataset):
+        return data.n_outputs
+    import numpy as np
+
+    return int(data.y.max(initial=1, where=np.isfinite(data.y))) + 1
+
+
+def _rows_files(path: str) -> list[str]:
+    """The files that hold rows: this one, or those in this folder."""
+    return (
+        [os.path.join(path, f"{name}.npy") for name in ("X", "y", "sample_weight")] if os.path.isdir(path) else [path]
+    )
+
+
+def _require_output(path: str | None, *inputs: str | None) -> None:
+    """Raise an error where a file cannot be written, or would take the place of one that is read."""
+    if path is None:
+        return
+    if not path:
+        raise ValueError("--out is empty; expected the name of a file to write")
     for given in inputs:
-        if given and Path(path).exists() and Path(given).exists() and os.path.samefile(path, given):
+        if given and os.path.exists(path) and os.path.exists(given) and os.path.samefile(path, given):
             raise ValueError(f"--out is {path}, which is read; expected another file")
+    from fastgd import storage
+
+    storage.require_writable(path)
 
 
 def _compile(trainer: "Trainer", data: "Dataset") -> None:
@@ -251,34 +333,48 @@ def _compile(trainer: "Trainer", data: "Dataset") -> None:
         rehearsal.fit(ArrayDataset(rows.X, rows.y))
     seconds = time.perf_counter() - began
     if seconds > 0.5:
-        print(f"compiled     {seconds:.1f} s, once: the next process finds it in the cache (see fastgd info)")
+        _say(f"compiled     {seconds:.1f} s, once: the next process finds it in the cache (see fastgd info)")
 
 
 def _report(trainer: "Trainer", untrained: "Model", data: "Dataset", noise_loss: float | None) -> None:
-    from fastgd import baseline, machine
+    from fastgd import machine
 
     model, history = trainer.model, trainer.history
     rows_per_second = len(history) * data.n_samples / sum(history.seconds)
     bandwidth = machine.read_bandwidth()
     share = rows_per_second * data.row_bytes / bandwidth
-    batch_size = trainer.batch_size or data.n_samples
+    rate = trainer.learning_rate
+    rate = "no learning rate, as all weights are zero" if rate is None else f"learning rate {rate:.3g}"
     floor = "" if noise_loss is None else f" (noise floor {noise_loss:.6g})"
     validation = "" if history.validation_loss[-1] is None else f", validation {history.validation_loss[-1]:.6g}"
     layers = ", ".join(map(str, model.layers))
-    print(f"model        {layers}: {model.parameters.size} parameters, {model.dtype}")
-    print(f"training     {trainer.batch_size or 'all'} rows per update, learning rate {trainer.learning_rate:.3g}")
-    print(f"loss         {history.loss[-1]:.6g}{floor}{validation} after {len(history)} epochs")
-    print(
+    _say(f"model        {layers}: {model.parameters.size} parameters, {model.dtype}")
+    _say(f"training     {trainer.batch_size or 'all'} rows per update, {rate}")
+    _say(f"loss         {history.loss[-1]:.6g}{floor}{validation} after {len(history)} epochs")
+    _say(
         f"speed        {rows_per_second:,.0f} rows per second, {share:.1%} of the {bandwidth / 1e9:.0f} GB/s "
         "at which one thread reads memory"
     )
-    if _is_the_references(trainer):
-        reference = baseline.measure(untrained, data, trainer.learning_rate, min(batch_size, 1024))
-        print(
-            f"pure Python  {reference.rows_per_second:,.0f} rows per second on {reference.n_rows} of the rows: "
-            f"fastgd is {rows_per_second / reference.rows_per_second:,.0f} times as fast"
-        )
-        print(f"             (parameters after these rows differ by at most {reference.difference:.1e} of the largest)")
+    if noise_loss is not None and _is_the_references(trainer):
+        _compare(trainer, untrained, data, rows_per_second)
+
+
+def _compare(trainer: "Trainer", untrained: "Model", data: "Dataset", rows_per_second: float) -> None:
+    """Say how fast pure Python is on rows of this shape, and whether it comes to the same parameters."""
+    from fastgd import baseline
+
+    batch_size = min(trainer.batch_size or data.n_samples, 1024)
+    try:
+        reference = baseline.measure(untrained, data, baseline.safe_rate(untrained), batch_size)
+    except Exception as error:
+        # The run is over and well, whatever becomes of this.
+        _say(f"pure Python  not compared: {_one_line(error)}")
+        return
+    _say(
+        f"pure Python  {reference.rows_per_second:,.0f} rows per second on {reference.n_rows} of the rows: "
+        f"fastgd is {rows_per_second / reference.rows_per_second:,.0f} times as fast"
+    )
+    _say(f"             (parameters after these rows differ by at most {reference.difference:.1e} of the largest)")
 
 
 def _is_the_references(trainer: "Trainer") -> bool:
@@ -292,21 +388,14 @@ def _is_the_references(trainer: "Trainer") -> bool:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    import numpy as np
-
+    _require_output(options.out, options.model, *_rows_files(options.X))
     import fastgd as gd
+    from fastgd import storage
 
-    model = gd.Model.load(options.model)
-    _require_output(options.out, options.model, options.X)
-    predictions = model.predict(gd.data.open(options.X))
-    part = Path(f"{options.out}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.save(file, predictions)
-        os.replace(part, options.out)
-    finally:
-        part.unlink(missing_ok=True)
-    print(f"{options.out}: {predictions.shape[0]} rows x {predictions.shape[1]} outputs, {predictions.dtype}")
+    predictions = gd.Model.load(options.model).predict(gd.data.open(options.X))
+    with storage.atomic_write(options.out) as file:
+        storage.write_array(file, predictions)
+    _say(f"{options.out}: {predictions.shape[0]} rows x {predictions.shape[1]} outputs, {predictions.dtype}")
     return 0
 
 
@@ -314,7 +403,7 @@ def _warmup(_: argparse.Namespace) -> int:
     from fastgd import kernels
     from fastgd.warmup import warmup
 
-    print(f"compiled in {warmup():.1f} s; kept in {kernels.cache_directory()}")
+    _say(f"compiled in {warmup():.1f} s; kept in {kernels.cache_directory()}")
     return 0
 
 
@@ -322,5 +411,5 @@ def _info(_: argparse.Namespace) -> int:
     from fastgd import machine
 
     for name, value in machine.describe().items():
-        print(f"{name:15}{value}")
+        _say(f"{name:15}{value}")
     return 0

@@ -10,6 +10,7 @@ from fastgd.kernels.product import FAR_APART
 from fastgd.kernels.small_product import FEW
 from fastgd.layers import Linear, ReLU
 from fastgd.model import Model
+from fastgd.optimizers import SGD
 from fastgd.synthetic import SyntheticDataset
 from fastgd.trainer import Trainer
 
@@ -38,6 +39,7 @@ def warmup(dtypes: Sequence[str] = ("float32", "float64")) -> float:
             Trainer(model).fit(X, y, validation=(X, y))
             model.predict(X)
             model.loss_and_gradient(X, y)
+        Trainer(Model([Linear(2, 1)], dtype), optimizer=SGD("auto")).fit(X, y)
         for neuron in neurons:
             # Five rows are four at once and one more.
             for batch_size in (1, 2):

@@ -115,6 +115,18 @@ BAD = {
     "epochs as text": (["train", *SMALL, "--epochs", "many"], "invalid int value"),
     "output folder": (["train", *SMALL, "--out", "{folder}/none/m"], "there is no folder"),
     "output over the rows": (["train", "{X}", "--target", "{y}", "--out", "{X}"], "which is read"),
+    "no output": (["train", "{X}", "--target", "{y}", "--out", ""], "--out is empty"),
+    "output over a folder": (["train", "{X}", "--target", "{y}", "--out", "{folder}"], "is a folder"),
+    "output over a folder's rows": (["train", "{folder}", "--out", "{X}"], "which is read"),
+    "output over a folder's targets": (["train", "{folder}", "--out", "{y}"], "which is read"),
+    "output over the validation": (
+        ["train", "{X}", "--target", "{y}", "--validation", "{nan}", "{y}", "--out", "{nan}"],
+        "which is read",
+    ),
+    "output over a link to the rows": (["train", "{X}", "--target", "{y}", "--out", "{link}"], "which is read"),
+    "output over a second name of the rows": (["train", "{X}", "--target", "{y}", "--out", "{hard}"], "which is read"),
+    "predictions over a folder": (["predict", "{model}", "{X}", "--out", "{folder}"], "is a folder"),
+    "predictions over a folder's rows": (["predict", "{model}", "{folder}", "--out", "{X}"], "which is read"),
     "output over the targets": (["train", "{X}", "--target", "{y}", "--out", "{y}"], "which is read"),
     "predictions over the rows": (["predict", "{model}", "{X}", "--out", "{X}"], "which is read"),
     "predictions over the model": (["predict", "{model}", "{X}", "--out", "{model}"], "which is read"),
@@ -138,11 +150,99 @@ def test_bad_input(capsys, files, case):
     (files / "X.txt").write_text("1 2 3")
     gd.Model([gd.Linear(10, 2)]).save(files / "model")
     places |= {"folder": files, "text": files / "X.txt", "model": files / "model"}
+    places |= {"link": files / "link", "hard": files / "hard"}
+    places["link"].symlink_to(places["X"])
+    places["hard"].hardlink_to(places["X"])
+    before = {path.name: path.read_bytes() for path in files.iterdir()}
     status, _, err = run(capsys, *(argument.format(**places) for argument in arguments))
     assert status == 2
+    assert {path.name: path.read_bytes() for path in files.iterdir()} == before
     assert message in err
     assert err.count("\n") == 1
     assert not (files / "p.npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (MemoryError("8 TiB"), 2, "fastgd: error: not enough memory (8 TiB)\n"),
+        (MemoryError(), 2, "fastgd: error: not enough memory (no more is free)\n"),
+        (OSError(28, "No space left on device", "m"), 2, "No space left on device: 'm'\n"),
+        (gd.DivergenceError("diverged"), 1, "fastgd: diverged\n"),
+        (ZeroDivisionError("division by zero"), 3, "this is a fault of fastgd's own; please report the lines above\n"),
+        (KeyError("name"), 3, "Traceback"),
+    ],
+    ids=repr,
+)
+def test_every_error_has_its_status(error, status, message, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(gd.Trainer, "fit", fail)
+    found, _, err = run(capsys, "train", *SMALL)
+    assert found == status
+    assert message in err
+    assert ("Traceback" in err) == (status == 3)
+
+
+def test_help_imports_no_compiler():
+    for arguments in (["--help"], ["train", "--help"], ["predict"]):
+        code = f"import sys; sys.argv = ['fastgd', *{arguments}]\ntry:\n    from fastgd.cli import main; main()\n"
+        code += "except SystemExit: pass\nassert 'numba' not in sys.modules; assert 'numpy' not in sys.modules"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_weights_that_are_all_zero_are_reported(capsys, files):
+    np.save(files / "w.npy", np.zeros(1000))
+    status, out, _ = run(
+        capsys, "train", files / "X.npy", "--target", files / "y.npy", "--sample-weight", files / "w.npy", "--quiet"
+    )
+    assert status == 0
+    assert "no learning rate, as all weights are zero" in out
+
+
+def test_classes_are_those_of_all_labels(capsys, files):
+    """A class that is held out alone is one all the same."""
+    labels = np.arange(1000) % 3
+    np.save(files / "train.npy", labels)
+    np.save(files / "held_out.npy", np.where(labels == 2, 4, labels))
+    status, _, err = run(
+        capsys, "train", files / "X.npy", "--target", files / "train.npy", "--loss", "cross_entropy", "--quiet",
+        "--validation", files / "X.npy", files / "held_out.npy", "--out", files / "m",
+    )  # fmt: skip
+    assert (status, err) == (0, "")
+    assert gd.Model.load(files / "m").out_features == 5
+
+
+def test_a_comparison_does_not_decide_the_status(capsys, monkeypatch):
+    """At the rate that was found, plain Python may diverge from the first weights, or raise an OverflowError."""
+    status, out, _ = run(capsys, "train", "--synthetic", "10000x10x2", "--hidden", 64, "--batch-size", 32, "--quiet")
+    assert status == 0
+    assert float(re.search(r"differ by at most (\S+)", out)[1]) < 1e-4
+
+    def overflow(*_, **__):
+        raise OverflowError("too large")
+
+    monkeypatch.setattr("fastgd.reference.train", overflow)
+    status, out, _ = run(capsys, "train", *SMALL)
+    assert status == 0
+    assert "pure Python  not compared: too large" in out
+
+
+def test_rows_of_ones_own_are_not_compared(capsys, files):
+    assert "pure Python" not in run(capsys, "train", files, "--quiet")[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell's pipes and redirections")
+@pytest.mark.parametrize("redirection", ["| true", "> /dev/full", ">&-", "2>&-", "2> /dev/full"])
+def test_the_model_is_saved_whoever_reads(redirection, tmp_path):
+    command = f"{sys.executable} -m fastgd train --synthetic 2000x10 --out {tmp_path}/m {redirection}"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert gd.Model.load(tmp_path / "m").in_features == 10
 
 
 def test_divergence(capsys, tmp_path):
