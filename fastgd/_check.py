@@ -3,9 +3,10 @@
 Nothing here copies or converts an array that is already one: blocks of it are converted as they are read.
 """
 
+import difflib
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -86,12 +87,26 @@ def switch(value: Any, name: str) -> bool:
     return bool(value)
 
 
-def choice(value: Any, name: str, allowed: Iterable[str]) -> str:
-    """One of the known names."""
+def choice(value: Any, name: str, allowed: Iterable[str], others: Mapping[str, str] | None = None) -> str:
+    """One of the known names.
+
+    others : what they are called elsewhere, in small letters, for the error to say which is meant
+    """
     known = list(allowed)
-    if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(map(repr, known))}")
-    return value
+    if isinstance(value, str) and value in known:
+        return value
+    raise ValueError(
+        f"{name} is {value!r}; expected one of {', '.join(map(repr, known))}{_meant(value, known, others)}"
+    )
+
+
+def _meant(value: Any, known: list[str], others: Mapping[str, str] | None) -> str:
+    """What may have been meant by a name that is not known."""
+    if not isinstance(value, str):
+        return ""
+    names = {name.lower(): name for name in known} | dict(others or {})
+    near = difflib.get_close_matches(value.lower().replace(" ", "_").replace("-", "_"), names, n=1, cutoff=0.75)
+    return f". Did you mean {names[near[0]]!r}?" if near else ""
 
 
 def _is_masked(values: Any) -> bool:

@@ -147,7 +147,7 @@ def _joined(columns: list[np.ndarray], name: str) -> np.ndarray:
 def _no_numbers(place: str, dtype: Any, value: Any) -> TypeError:
     found = "" if value is None else f", as {value!r}"
     remedy = (
-        "classes from 0, as in numpy.unique(y, return_inverse=True)[1]"
+        "numbers; where these are classes, numpy.unique(y, return_inverse=True)[1], with loss='cross_entropy'"
         if place == "y"
         else "numbers: leave the column out, or make one of each of its values, as pandas.get_dummies does"
     )

@@ -87,13 +87,28 @@ _WITH_PARAMETERS = {
 }
 
 
+# What PyTorch, Keras and scikit-learn call them, or people do.
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("mse", "mse_loss", "mean_squared_error", "squared_error", "squared_loss", "l2"), "half_squared_error"
+    ),
+    **dict.fromkeys(("mae", "l1", "l1_loss", "mean_absolute_error"), "absolute_error"),
+    **dict.fromkeys(("pinball", "pinball_loss", "quantile_loss"), "quantile"),
+    **dict.fromkeys(("smooth_l1", "huber_loss"), "huber"),
+    **dict.fromkeys(("poisson_nll", "poisson_nll_loss", "half_poisson_loss"), "poisson"),
+    **dict.fromkeys(("bce", "bce_with_logits", "binary_crossentropy", "binary_cross_entropy", "logistic"), "log_loss"),
+    **dict.fromkeys(("categorical_crossentropy", "sparse_categorical_crossentropy", "softmax", "nll"), "cross_entropy"),
+    **dict.fromkeys(("svm", "hinge_loss"), "hinge"),
+}
+
+
 def as_loss(loss: Any) -> Loss:
     """The record of a loss given by its name or made by a function of this module."""
     if type(loss) in _NAMES:
         return loss
     if callable(loss) and getattr(loss, "__name__", None) in _WITH_PARAMETERS:
         raise TypeError(f"loss is the function {loss.__name__}; expected a call of it, as in {loss.__name__}()")
-    name = _check.choice(loss, "loss", LOSSES)
+    name = _check.choice(loss, "loss", LOSSES, _ELSEWHERE)
     return _WITH_PARAMETERS.get(name, LOSSES[name].record)()
 
 

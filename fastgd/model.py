@@ -331,8 +331,9 @@ class Model:
             shape = (dataset.n_samples, dataset.n_outputs)
             flat = " or (n_samples,)" if expected == 1 else ""
             classes = ", classes as in y.argmax(axis=1)," if expected < dataset.n_outputs == self.out_features else ""
+            hint = ". Where y holds classes from 0, loss='cross_entropy' takes them" if dataset.n_outputs == 1 else ""
             raise ValueError(
-                f"y has shape {shape}; expected (n_samples, {expected}){flat}{classes} for this model and loss"
+                f"y has shape {shape}; expected (n_samples, {expected}){flat}{classes} for this model and loss{hint}"
             )
 
     def fold(self) -> "Model":

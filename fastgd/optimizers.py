@@ -339,8 +339,12 @@ def check_optimizer(optimizer: Any) -> Optimizer:
     if optimizer is None:
         return SGD()
     if not isinstance(optimizer, Optimizer):
+        names = {name.lower(): name for name in OPTIMIZERS}
+        wanted = optimizer.__name__ if isinstance(optimizer, type) else optimizer
+        known = names.get(wanted.lower()) if isinstance(wanted, str) else None
         raise TypeError(
-            f"optimizer is {optimizer!r}; expected an instance of {', '.join(OPTIMIZERS)}, as in gd.SGD(0.01)"
+            f"optimizer is {optimizer!r}; expected an instance of {', '.join(OPTIMIZERS)}, as in "
+            f"gd.{known or 'SGD'}({'' if known else '0.01'})"
         )
     return optimizer
 

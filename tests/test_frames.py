@@ -107,7 +107,9 @@ def test_nulls_are_named(library):
 
 def test_words_as_targets_get_a_remedy_of_their_own():
     for y in (pd.Series(["yes", "no"]), pl.Series(["yes", "no"]), pa.array(["yes", "no"])):
-        with pytest.raises(TypeError, match=r"y holds .*, as 'yes'; expected classes from 0"):
+        with pytest.raises(
+            TypeError, match=r"y holds .*, as 'yes'; expected numbers; where these are classes, numpy.unique"
+        ):
             _check.targets(y, 2)
 
 

@@ -795,3 +795,26 @@ def test_poisson_recovers_log_rates(rng):
     # A standard error of a weight is about 0.01 here, and the steps add as much.
     np.testing.assert_allclose(model.parameters, [*weight, bias], atol=0.05)
     assert history.loss[-1] < history.loss[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("mse", "half_squared_error"), ("MSE", "half_squared_error"), ("mean squared error", "half_squared_error"),
+        ("mae", "absolute_error"), ("bce", "log_loss"), ("crossentropy", "cross_entropy"), ("softmax", "cross_entropy"),
+        ("Huber", "huber"), ("logloss", "log_loss"), ("squared-hinge", "squared_hinge"), ("poison", "poisson"),
+    ],
+)  # fmt: skip
+def test_a_name_from_elsewhere_gets_the_one_that_is_meant(name, meant):
+    with pytest.raises(ValueError, match=rf"loss is '{name}'; expected one of .*\. Did you mean '{meant}'\?"):
+        losses.as_loss(name)
+
+
+def test_a_name_like_no_other_gets_no_guess():
+    with pytest.raises(ValueError, match=r"expected one of [^.]*$"):
+        losses.as_loss("the best one")
+
+
+def test_classes_for_a_loss_of_numbers_are_told_of_the_right_one():
+    with pytest.raises(ValueError, match=r"y has shape \(6, 1\); expected \(n_samples, 3\).*loss='cross_entropy'"):
+        gd.Trainer(gd.Model([gd.Linear(2, 3)])).fit(np.ones((6, 2)), [0, 1, 2, 0, 1, 2])

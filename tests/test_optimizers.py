@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -869,3 +870,12 @@ def test_gradients_whose_squares_are_zero_do_no_harm(name, dtype, logit):
     gd.Trainer(model, loss="log_loss", optimizer=EACH[name](0.01)).step([[1]], [0])
     # A step of Adam's or Adagrad's is at most the rate, and AdamW's decay a ten-thousandth.
     np.testing.assert_allclose(model.parameters, [0, logit], rtol=2e-4, atol=0.04)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("adam", "gd.Adam()"), ("SGD", "gd.SGD()"), (gd.RMSprop, "gd.RMSprop()"), (0.1, "gd.SGD(0.01)")],
+)
+def test_an_optimizer_by_its_name_is_told_how_to_make_one(given, expected):
+    with pytest.raises(TypeError, match=f"as in {re.escape(expected)}$"):
+        gd.Trainer(model_of("neuron"), optimizer=given)
