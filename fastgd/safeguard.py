@@ -7,18 +7,21 @@ from collections.abc import Callable
 import numpy as np
 
 from fastgd import kernels
-from fastgd.dataset import Block, Dataset, MeanAndScale, Reader, allocate, blocks, read_only, require_finite
+from fastgd.dataset import Block, Dataset, MeanAndScale, Reader, blocks, read_only, require_finite
 from fastgd.engine import Engine
 from fastgd.errors import DivergenceError
 from fastgd.kernels.loss import CrossEntropy
 from fastgd.layers import Dropout, Identity, Linear, ReLU
-from fastgd.losses import Loss, takes_every_number
+from fastgd.losses import Loss, require_targets, takes_every_number
 from fastgd.model import Model
 from fastgd.subset import Subset
+from fastgd.threads import call_with_team
 
 # So many rows are judged by, where there are more, and so many of them are the longest: a model is wrecked by few rows,
 # which no sample would find.
 _JUDGED, _LONGEST = 1 << 15, 1 << 11
+# They are kept as the kernels take them, in so many bytes at most: fewer, where rows are long.
+_JUDGED_BYTES = 64 << 20
 # At the end of a fit, all rows are, up to so many.
 _JUDGED_AT_LAST = 1 << 17
 # How often an epoch is taken back before nothing can be learnt.
@@ -73,11 +76,17 @@ class Safeguard:
     def __init__(self, engine: Engine, model: Model, dataset: Dataset, loss: Loss, longest: LongestRows) -> None:
         self._engine, self._model, self._loss = engine, model, loss
         self._dataset = dataset
-        rows = np.arange(dataset.n_samples)
-        if dataset.n_samples > _JUDGED:
-            spread = np.linspace(0, dataset.n_samples - 1, _JUDGED - _LONGEST).astype(np.int64)
-            rows = np.union1d(spread, longest.indices)
-        self._judge_by(Subset(dataset, rows))
+        n_rows = max(min(_JUDGED, _JUDGED_BYTES // (model.in_features * model.dtype.itemsize)), 2 * _LONGEST)
+        judged = dataset
+        if dataset.n_samples > n_rows:
+            spread = np.linspace(0, dataset.n_samples - 1, n_rows - _LONGEST).astype(np.int64)
+            judged = Subset(dataset, np.union1d(spread, longest.indices))
+        self._n_judged = judged.n_samples
+        self._network = model.network(judged.n_samples)
+        self._objective = kernels.objective(loss, model.dtype)
+        self._rows = _kept_rows(model, judged, loss)
+        self._mean_loss = self._measured()
+        self._constant, self._constant_loss = best_constant(self._rows, loss, model.out_features)
         # Where to go back to, and after how many updates it was; None where the model is good as it is.
         self._good_state: tuple[np.ndarray, ...] | None = None
         self._good_updates = 0
@@ -128,16 +137,11 @@ class Safeguard:
         """Leave a good model behind, whatever ended the training."""
         if self._good_state is not None and not self._is_good():
             self._go_back()
-        if self._rows.n_samples < self._dataset.n_samples <= _JUDGED_AT_LAST:
-            self._judge_by(self._dataset)
+        if self._n_judged < self._dataset.n_samples <= _JUDGED_AT_LAST:
+            self._mean_loss = self._model.loss(self._dataset, loss=self._loss)
+            targets = targets_of(self._dataset, self._model.dtype)
+            self._constant, self._constant_loss = best_constant(targets, self._loss, self._model.out_features)
         self._require_constant()
-
-    def _judge_by(self, rows: Dataset) -> None:
-        self._rows = rows
-        self._mean_loss = self._measured()
-        self._constant, self._constant_loss = best_constant(
-            rows, self._loss, self._model.out_features, self._model.dtype
-        )
 
     def _is_good(self) -> bool:
         """Whether the model is as good as the best constant prediction, or as it was when that was last asked."""
@@ -171,18 +175,39 @@ class Safeguard:
             model.parameters = before
 
     def _measured(self) -> float:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._model.loss(self._rows, loss=self._loss)
+        """The mean loss on the rows that are judged by; not a number, or infinite, where the model overflows."""
+        loss_sum = np.zeros(1)
+        rows = self._rows[:3]
+        call_with_team(
+            kernels.evaluate_network, self._network, self._model.parameters, self._objective, *rows, loss_sum
+        )
+        return float(loss_sum[0]) / self._n_judged
 
 
-def best_constant(dataset: Dataset, loss: Loss, n_outputs: int, dtype: np.dtype) -> tuple[np.ndarray, float]:
+def _kept_rows(model: Model, dataset: Dataset, loss: Loss) -> Block:
+    """All rows as the first layer takes them; a ValueError names the first that training would refuse."""
+    X = np.empty((dataset.n_samples, dataset.n_features), model.dtype)
+    for start, block in blocks(dataset, model.dtype, model.mean_and_scale):
+        X[start : start + block.n_samples] = block.X
+    rows = targets_of(dataset, model.dtype)._replace(X=read_only(X))
+    require_finite(rows, dataset.row_number)
+    require_targets(loss, rows.y, model.out_features, dataset.row_number)
+    return rows
+
+
+def targets_of(dataset: Dataset, dtype: np.dtype) -> Block:
+    """y and the weights of all rows, without X."""
+    parts = [(block.y.copy(), block.sample_weight.copy()) for _, block in blocks(dataset, dtype)]
+    y, sample_weight = (read_only(np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
+    return Block(np.empty((0, dataset.n_features), dtype), y, sample_weight)
+
+
+def best_constant(rows: Block, loss: Loss, n_outputs: int) -> tuple[np.ndarray, float]:
     """The prediction that is best where it is the same for every row, (n_outputs,), and its mean loss.
 
     The logarithms of the classes' shares for the cross-entropy; for all other losses each output has its own, which a
     search finds, as all of them are convex.
     """
-    rows = allocate(dataset, dataset.n_samples, dtype)
-    dataset.read(slice(0, dataset.n_samples), rows)
     if isinstance(loss, CrossEntropy):
         v = rows.sample_weight.astype(np.float64) if rows.sample_weight.size else np.ones(len(rows.y))
         shares = np.bincount(rows.y[:, 0].astype(np.int64), v, n_outputs) / max(v.sum(), np.finfo(np.float64).tiny)
