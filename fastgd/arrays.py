@@ -50,6 +50,19 @@ class ArrayDataset(Dataset):
         if self.sample_weight is not None:
             take_rows(self.sample_weight, rows, out=out.sample_weight)
 
+    def targets(self, dtype: np.dtype) -> Block:
+        """As `Dataset.targets`, without a look at X."""
+        rows = slice(0, self.n_samples)
+        out = Block(
+            np.empty((0, self.n_features), dtype),
+            np.empty((self.n_samples, self.n_outputs), dtype),
+            np.empty(self.n_samples if self.has_sample_weight else 0, dtype),
+        )
+        take_rows(self.y, rows, out=out.y)
+        if self.sample_weight is not None:
+            take_rows(self.sample_weight, rows, out=out.sample_weight)
+        return Block(*map(read_only, out[:3]))
+
     def view(self, dtype: np.dtype, any_dtype: bool = False) -> Block | None:
         """The arrays themselves, where X is a C-contiguous array of this dtype; small y and weights are converted."""
         not_loadable = "g" if kernels.converts_halves() else "ge"

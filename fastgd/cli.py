@@ -117,7 +117,12 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("X", nargs="?", help="features, a .npy file, or a folder with X.npy and y.npy; none: --synthetic")
     data.add_argument("--target", metavar="Y.npy", help="targets for X")
     data.add_argument("--sample-weight", metavar="W.npy", help="weights for X's rows")
-    data.add_argument("--validation", nargs=2, metavar=("X.npy", "Y.npy"), help="data to report a loss on per epoch")
+    data.add_argument(
+        "--validation",
+        nargs="+",
+        metavar="SHARE | X.npy Y.npy",
+        help="rows to judge the model by after each epoch: a share of X's, held out, or others (default: 0.2 of X)",
+    )
     data.add_argument(
         "--synthetic",
         type=_shape,
@@ -133,13 +138,22 @@ def _parser() -> argparse.ArgumentParser:
         choices=("linear", "relu"),
         help="what follows the last Linear (default: relu for a synthetic neuron, else linear)",
     )
-    model.add_argument("--standardize", action="store_true", help="bring features to mean 0 and variance 1 first")
+    model.add_argument(
+        "--standardize",
+        action=argparse.BooleanOptionalAction,
+        help="bring features to mean 0 and variance 1 first (default: with X)",
+    )
     model.add_argument(
         "--dtype", choices=("float32", "float64"), default="float32", help="of parameters and arithmetic"
     )
     run = train.add_argument_group("training")
     run.add_argument("--epochs", type=int, default=5)
-    run.add_argument("--batch-size", type=_batch_size, default=1, metavar="ROWS", help="rows per update, or 'full'")
+    run.add_argument(
+        "--batch-size",
+        type=_batch_size,
+        metavar="ROWS",
+        help="rows per update, or 'full' (default: 32 with X, 1 without)",
+    )
     run.add_argument("--loss", default="half_squared_error", metavar="NAME", help="see fastgd.losses")
     run.add_argument("--optimizer", default="SGD", metavar="NAME", help="see fastgd.optimizers")
     run.add_argument(
@@ -150,7 +164,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--alpha", type=float, default=0.0, help="strength of the elastic net on the weights")
     run.add_argument("--l1-ratio", type=float, default=0.0, help="share of L1 in the elastic net")
     run.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after so many without gain on --validation")
-    run.add_argument("--shuffle", action="store_true", help="take the rows in a new order in each epoch")
+    run.add_argument(
+        "--shuffle",
+        action=argparse.BooleanOptionalAction,
+        help="take the rows in a new order in each epoch (default: with X)",
+    )
     run.add_argument("--seed", type=int, default=0, help="of the initial weights, the orders and the synthetic rows")
     run.add_argument("--out", metavar="MODEL.safetensors", help="where to save the model")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -183,10 +201,10 @@ def _widths(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
-def _batch_size(text: str) -> int | None:
+def _batch_size(text: str) -> int | str:
     if text != "full" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r}; expected a number of rows, or 'full'")
-    return None if text == "full" else int(text)
+    return text if text == "full" else int(text)
 
 
 def _learning_rate(text: str) -> float | str:
@@ -201,14 +219,15 @@ def _train(options: argparse.Namespace) -> int:
     _require_output(options.out, *rows, options.target, options.sample_weight, *(options.validation or ()))
     import fastgd as gd
 
+    _choose_defaults(options)
     data, noise_loss = _training_data(options)
-    validation = gd.data.open(*options.validation) if options.validation else None
+    data, validation = _validation(options, data)
     model = _model(options, data, validation)
     trainer = gd.Trainer(
         model,
         loss=options.loss,
         optimizer=_optimizer(options),
-        batch_size=options.batch_size,
+        batch_size=None if options.batch_size == "full" else options.batch_size,
         shuffle=options.shuffle,
         seed=options.seed,
         alpha=options.alpha,
@@ -225,8 +244,39 @@ def _train(options: argparse.Namespace) -> int:
         _save(model, options.out)
         raise
     _save(model, options.out)
-    _report(trainer, untrained, data, noise_loss)
+    _report(trainer, untrained, data, validation, noise_loss)
     return 0
+
+
+def _choose_defaults(options: argparse.Namespace) -> None:
+    """What was not said: what learns well from rows of one's own, and the article's for synthetic ones."""
+    is_own = options.X is not None
+    for name, own, synthetic in (("batch_size", 32, 1), ("shuffle", True, False), ("standardize", True, False)):
+        if getattr(options, name) is None:
+            setattr(options, name, own if is_own else synthetic)
+    if is_own and options.validation is None:
+        options.validation = ["0.2"]
+
+
+def _validation(options: argparse.Namespace, data: "Dataset") -> "tuple[Dataset, Dataset | None]":
+    """The rows to train on and those to judge by, of which there are none where none were asked for."""
+    import numpy as np
+
+    import fastgd as gd
+    from fastgd.subset import split
+
+    given = options.validation
+    if given is None:
+        return data, None
+    if len(given) == 2:
+        return data, gd.data.open(*given)
+    try:
+        share = float(given[0])
+    except ValueError:
+        share = None
+    if share is None or len(given) > 1:
+        raise ValueError(f"--validation is {' '.join(given)}; expected a share of the rows, as in 0.2, or X.npy Y.npy")
+    return split(data, share, np.random.default_rng([options.seed, 0, 1]))
 
 
 def _save(model: "Model", path: str | None) -> None:
@@ -286,13 +336,10 @@ def _model(options: argparse.Namespace, data: "Dataset", validation: "Dataset | 
 
 def _n_classes(data: "Dataset") -> int:
     """How many classes there are, at least, by the labels of a data set; bad labels are for training to name."""
-    import fastgd as gd
-
-    if not isinstance(data, gd.data.ArrayDataset):
-        return data.n_outputs
     import numpy as np
 
-    return int(data.y.max(initial=1, where=np.isfinite(data.y))) + 1
+    y = data.targets(np.dtype(np.float64)).y
+    return int(y.max(initial=1, where=np.isfinite(y))) + 1
 
 
 def _rows_files(path: str) -> list[str]:
@@ -336,8 +383,15 @@ def _compile(trainer: "Trainer", data: "Dataset") -> None:
         _say(f"compiled     {seconds:.1f} s, once: the next process finds it in the cache (see fastgd info)")
 
 
-def _report(trainer: "Trainer", untrained: "Model", data: "Dataset", noise_loss: float | None) -> None:
+def _report(
+    trainer: "Trainer",
+    untrained: "Model",
+    data: "Dataset",
+    validation: "Dataset | None",
+    noise_loss: float | None,
+) -> None:
     from fastgd import machine
+    from fastgd.metrics import score
 
     model, history = trainer.model, trainer.history
     rows_per_second = len(history) * data.n_samples / sum(history.seconds)
@@ -346,11 +400,14 @@ def _report(trainer: "Trainer", untrained: "Model", data: "Dataset", noise_loss:
     rate = trainer.learning_rate
     rate = "no learning rate, as all weights are zero" if rate is None else f"learning rate {rate:.3g}"
     floor = "" if noise_loss is None else f" (noise floor {noise_loss:.6g})"
-    validation = "" if history.validation_loss[-1] is None else f", validation {history.validation_loss[-1]:.6g}"
+    held_out = "" if history.validation_loss[-1] is None else f", validation {history.validation_loss[-1]:.6g}"
     layers = ", ".join(map(str, model.layers))
     _say(f"model        {layers}: {model.parameters.size} parameters, {model.dtype}")
     _say(f"training     {trainer.batch_size or 'all'} rows per update, {rate}")
-    _say(f"loss         {history.loss[-1]:.6g}{floor}{validation} after {len(history)} epochs")
+    _say(f"loss         {history.loss[-1]:.6g}{floor}{held_out} after {len(history)} epochs")
+    if validation is not None:
+        name, value = score(model, validation, trainer.loss)
+        _say(f"{name:13}{value:.4f} on {validation.n_samples} rows that were not learnt from")
     _say(
         f"speed        {rows_per_second:,.0f} rows per second, {share:.1%} of the {bandwidth / 1e9:.0f} GB/s "
         "at which one thread reads memory"

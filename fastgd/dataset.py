@@ -126,6 +126,12 @@ class Dataset(ABC):
         """What errors call a row."""
         return row
 
+    def targets(self, dtype: np.dtype) -> Block:
+        """y and the weights of all rows in memory, converted to a dtype, without X."""
+        parts = [(block.y.copy(), block.sample_weight.copy()) for _, block in blocks(self, dtype)]
+        y, sample_weight = (read_only(np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
+        return Block(np.empty((0, self.n_features), dtype), y, sample_weight)
+
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """All rows in memory: X of shape (n_samples, n_features) and y of shape (n_samples, n_outputs)."""
         X = np.empty((self.n_samples, self.n_features), self.dtype)

@@ -139,7 +139,7 @@ class Safeguard:
             self._go_back()
         if self._n_judged < self._dataset.n_samples <= _JUDGED_AT_LAST:
             self._mean_loss = self._model.loss(self._dataset, loss=self._loss)
-            targets = targets_of(self._dataset, self._model.dtype)
+            targets = self._dataset.targets(self._model.dtype)
             self._constant, self._constant_loss = best_constant(targets, self._loss, self._model.out_features)
         self._require_constant()
 
@@ -189,17 +189,10 @@ def _kept_rows(model: Model, dataset: Dataset, loss: Loss) -> Block:
     X = np.empty((dataset.n_samples, dataset.n_features), model.dtype)
     for start, block in blocks(dataset, model.dtype, model.mean_and_scale):
         X[start : start + block.n_samples] = block.X
-    rows = targets_of(dataset, model.dtype)._replace(X=read_only(X))
+    rows = dataset.targets(model.dtype)._replace(X=read_only(X))
     require_finite(rows, dataset.row_number)
     require_targets(loss, rows.y, model.out_features, dataset.row_number)
     return rows
-
-
-def targets_of(dataset: Dataset, dtype: np.dtype) -> Block:
-    """y and the weights of all rows, without X."""
-    parts = [(block.y.copy(), block.sample_weight.copy()) for _, block in blocks(dataset, dtype)]
-    y, sample_weight = (read_only(np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
-    return Block(np.empty((0, dataset.n_features), dtype), y, sample_weight)
 
 
 def best_constant(rows: Block, loss: Loss, n_outputs: int) -> tuple[np.ndarray, float]:

@@ -57,7 +57,8 @@ def test_train_is_the_trainer(capsys, files):
     out = files / "m.safetensors"
     status, text, _ = run(
         capsys, "train", files / "X.npy", "--target", files / "y.npy", "--hidden", "6,5", "--epochs", 2,
-        "--batch-size", 32, "--learning-rate", 0.01, "--shuffle", "--seed", 7, "--dtype", "float64", "--out", out,
+        "--batch-size", 32, "--learning-rate", 0.01, "--seed", 7, "--dtype", "float64", "--no-standardize",
+        "--out", out,
         "--validation", files / "X.npy", files / "y.npy", "--quiet",
     )  # fmt: skip
     assert status == 0
@@ -103,7 +104,7 @@ BAD = {
     "no targets": (["train", "{X}"], "expected --target"),
     "targets alone": (["train", "--target", "{y}"], "without X"),
     "lengths": (["train", "{X}", "--target", "{short}"], "y has 3 rows and X has 1000"),
-    "NaN": (["train", "{nan}", "--target", "{y}", "--quiet"], "X holds nan (as float32) in row 5, column 1"),
+    "NaN": (["train", "{nan}", "--target", "{y}", "--quiet"], "X holds nan (as float64) in row 5, column 1"),
     "suffix": (["train", "{text}", "--target", "{y}"], "expected a .npy file"),
     "shape": (["train", "--synthetic", "10"], "expected ROWSxFEATURES"),
     "rows": (["train", "--synthetic", "0x10"], "n_samples is 0"),
@@ -196,8 +197,9 @@ def test_help_imports_no_compiler():
 def test_weights_that_are_all_zero_are_reported(capsys, files):
     np.save(files / "w.npy", np.zeros(1000))
     status, out, _ = run(
-        capsys, "train", files / "X.npy", "--target", files / "y.npy", "--sample-weight", files / "w.npy", "--quiet"
-    )
+        capsys, "train", files / "X.npy", "--target", files / "y.npy", "--sample-weight", files / "w.npy", "--quiet",
+        "--validation", files / "X.npy", files / "y.npy",
+    )  # fmt: skip
     assert status == 0
     assert "no learning rate, as all weights are zero" in out
 
@@ -213,6 +215,48 @@ def test_classes_are_those_of_all_labels(capsys, files):
     )  # fmt: skip
     assert (status, err) == (0, "")
     assert gd.Model.load(files / "m").out_features == 5
+
+
+def test_rows_of_ones_own_are_learnt_well_untold(capsys, files):
+    """Standardised, shuffled, in batches of 32, and judged by a fifth of them."""
+    X, y = gd.data.synthetic(1000, 10, 1, (4,), noise=0.1, seed=1).arrays()
+    X *= np.logspace(-4, 4, 10, dtype=np.float32)
+    np.save(files / "X.npy", X)
+    np.save(files / "y.npy", y)
+    given = [files / "X.npy", "--target", files / "y.npy", "--hidden", 16, "--epochs", 30, "--quiet"]
+    status, out, err = run(capsys, "train", *given, "--out", files / "m")
+    assert (status, err) == (0, "")
+    assert "training     32 rows per update" in out
+    found = float(re.search(r"^R² +([\d.-]+) on 200 rows that were not learnt from$", out, re.MULTILINE)[1])
+    assert found > 0.9
+    held_out = np.random.default_rng([0, 0, 1]).permutation(1000)[:200]
+    model = gd.Model.load(files / "m")
+    assert isinstance(model.layers[0], gd.Standardize)
+    z, held_out_y = model.predict(X[held_out]), y[held_out]
+    assert found == pytest.approx(
+        1 - ((z - held_out_y) ** 2).sum() / ((held_out_y - held_out_y.mean()) ** 2).sum(), abs=1e-3
+    )
+    order = ["--no-shuffle", "--no-standardize", "--batch-size", 1, "--validation", files / "X.npy", files / "y.npy"]
+    status, out, _ = run(capsys, "train", *given, *order, "--out", files / "m")
+    assert not isinstance(gd.Model.load(files / "m").layers[0], gd.Standardize)
+    assert "training     1 rows per update" in out
+
+
+@pytest.mark.parametrize(("loss", "hidden"), [("cross_entropy", []), ("log_loss", ["--hidden", 8]), ("hinge", [])])
+def test_classes_are_judged_by_their_accuracy(loss, hidden, capsys, files):
+    X = np.load(files / "X.npy")
+    is_positive = X[:, 0] > X[:, 1]
+    np.save(files / "y.npy", np.where(is_positive, 1, -1) if loss == "hinge" else is_positive)
+    status, out, _ = run(capsys, "train", files, "--loss", loss, *hidden, "--epochs", 20, "--quiet")
+    assert status == 0
+    assert float(re.search(r"^accuracy +([\d.]+) on 200 rows", out, re.MULTILINE)[1]) > 0.9
+
+
+@pytest.mark.parametrize("given", [["half"], ["0.2", "0.3", "0.4"], ["1.5"]])
+def test_what_is_no_validation(given, capsys, files):
+    status, _, err = run(capsys, "train", files, "--validation", *given)
+    assert status == 2
+    assert "expected a share of the rows" in err or "expected a fraction" in err
 
 
 def test_a_comparison_does_not_decide_the_status(capsys, monkeypatch):

@@ -129,7 +129,7 @@ def test_python_path_alone(checkout, python, tmp_path):
 FLOORS = [
     ["__main__"],
     ["cli", "_public"],
-    ["baseline", "machine", "warmup", "callbacks"],
+    ["baseline", "machine", "warmup", "callbacks", "metrics"],
     ["trainer"],
     ["autorate", "safeguard"],
     ["engine"],

@@ -14,7 +14,7 @@ from fastgd.autorate import largest_rate
 from fastgd.data import ArrayDataset
 from fastgd.history import Setback
 from fastgd.losses import as_loss
-from fastgd.safeguard import LongestRows, best_constant, targets_of
+from fastgd.safeguard import LongestRows, best_constant
 
 
 def test_longest_rows(rng):
@@ -48,7 +48,7 @@ def test_the_best_constant_is_the_best(name, is_weighted, rng):
     X, y = made(case, 60, 3)
     v = rng.integers(0, 4, 60) if is_weighted else None
     loss = as_loss(case.loss)
-    rows = targets_of(ArrayDataset(X, y, v), np.dtype("float64"))
+    rows = ArrayDataset(X, y, v).targets(np.dtype("float64"))
     constant, least = best_constant(rows, loss, 3)
     model = gd.Model([gd.Linear(X.shape[1], 3, init="zeros", bias=constant)], dtype="float64")
     assert model.loss(X, y, loss=loss, sample_weight=v) == pytest.approx(least, rel=1e-12)
@@ -62,7 +62,7 @@ def test_the_best_constant_is_the_best(name, is_weighted, rng):
 
 def test_the_best_constant_of_a_squared_error_is_the_mean(rng):
     y = 1e6 + rng.standard_normal((100, 2))
-    constant, _ = best_constant(targets_of(ArrayDataset(y, y), y.dtype), as_loss("half_squared_error"), 2)
+    constant, _ = best_constant(ArrayDataset(y, y).targets(y.dtype), as_loss("half_squared_error"), 2)
     np.testing.assert_allclose(constant, y.mean(0), rtol=1e-9)
 
 
