@@ -235,8 +235,8 @@ class Standardize:
     """out = (x - mean) · scale, feature by feature: as the first layer, it brings features to mean 0 and variance 1.
 
     It learns mean and scale (one over the standard deviation; one for a feature that does not vary) in one pass over
-    the data, each row by its sample weight, by `fit` or when training begins, and applies them in float64 while rows
-    are read. They are no parameters: training does not change them. `Model.fold` builds them into the next Linear.
+    the data, each row by its sample weight, by `fit` or when `Trainer.fit` begins, and applies them in float64 while
+    rows are read. They are no parameters: training does not change them. `Model.fold` builds them into the next Linear.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The optimisers: what training does with the gradient of a batch.
 
 Formulas, argument names and defaults are PyTorch's, but that `lr` is called `learning_rate`. A learning rate is a
-number, a schedule from `fastgd.schedules`, or "auto" for one that short trials on some of the rows choose (see
-`Trainer`).
+number, a schedule from `fastgd.schedules`, or "auto" for one that short trials on some of the rows choose, and that is
+lowered where an epoch goes wrong (see `Trainer`).
 
 w stands for the parameters, g for the mean gradient of the batch, t for the number of the update, from 1.
 """

@@ -62,7 +62,9 @@ class Trainer:
     optimizer : optimiser, optional
         See `fastgd.optimizers`; by default `SGD()`. With learning_rate="auto", short trials on some of the rows choose
         the rate r when training begins, and then it follows `fastgd.autorate.one_epoch`; see
-        `fastgd.autorate.automatic_schedule`. `trainer.learning_rate` is r after each epoch.
+        `fastgd.autorate.automatic_schedule`. `trainer.learning_rate` is r after each epoch. An epoch of `fit` that then
+        diverges, or ends worse than the best constant prediction, is tried again at a quarter of the rate, as
+        `fastgd.safeguard.Safeguard` says; `history.setbacks` has each.
     batch_size : int or None
         Rows per update: 1 is online, B is mini-batch (the gradient is the mean over the B rows; the last batch of an
         epoch may be smaller), None is full batch.
@@ -392,7 +394,8 @@ class Trainer:
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Make one update from one batch, whatever its size, and return the batch's mean loss before it.
 
-        Parameters and errors are those of `fit`.
+        Parameters and errors are those of `fit`. A Standardize layer must have learnt before, and a rate of "auto" is
+        measured on the first batch.
         """
         with self._alone("step"):
             dataset = ArrayDataset(X, y, sample_weight)
