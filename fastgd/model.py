@@ -70,7 +70,8 @@ class Model:
             raise TypeError(f"layers is {layers!r}; expected a list of layers")
         self.dtype = _check.model_dtype(dtype)
         self._seed = _check.integer(seed, "seed", 0)
-        self.layers: tuple[Layer, ...] = tuple(copy.copy(layer) for layer in layers)
+        # Any, as a type checker cannot know which layer stands where, and so what it has.
+        self.layers: tuple[Any, ...] = tuple(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
         self._stack = self.layers if self.standardize is None else self.layers[1:]
         self._widths = _widths(self.layers)

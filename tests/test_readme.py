@@ -1,11 +1,14 @@
 """The README's code runs as it stands."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import fastgd as gd
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -22,8 +25,23 @@ def test_code_block(block, tmp_path):
         assert run.stdout == "[0.43 1.   1.3 ]\n"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[2][:30])
+def test_code_block_passes_a_type_checker(block, tmp_path):
+    """As of an installed package, of which none but the types that it exports are looked at."""
+    (tmp_path / "example.py").write_text(block)
+    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--explicit-package-bases", "example.py"]
+    run = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": str(Path(gd.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout
+
+
 def test_commands(tmp_path, monkeypatch, capsys):
-    import fastgd as gd
     from fastgd.cli import main
 
     monkeypatch.chdir(tmp_path)
