@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class EpochRecord(NamedTuple):
@@ -33,7 +36,7 @@ class Setback(NamedTuple):
     learning_rate_factor: float
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """One entry per completed epoch in each list; see `EpochRecord`.
 
@@ -53,8 +56,22 @@ class History:
         self.validation_loss.append(record.validation_loss)
         self.seconds.append(record.seconds)
 
+    def to_frame(self) -> "pandas.DataFrame":
+        """The fields of `EpochRecord`, a row for each epoch, as a frame of pandas, which has to be installed."""
+        import pandas
+
+        return pandas.DataFrame(list(self), columns=EpochRecord._fields)
+
     def __len__(self) -> int:
         return len(self.loss)
+
+    def __repr__(self) -> str:
+        if not self.loss:
+            return "History(no epochs)"
+        epochs = "1 epoch" if len(self) == 1 else f"{len(self)} epochs"
+        validation = "" if self.validation_loss[-1] is None else f", validation_loss {self.validation_loss[-1]:.6g}"
+        setbacks = f", {len(self.setbacks)} setbacks" if self.setbacks else ""
+        return f"History({epochs}, loss {self.loss[-1]:.6g}{validation}, {sum(self.seconds):.3g} s{setbacks})"
 
     def __iter__(self) -> Iterator[EpochRecord]:
         rows = zip(self.loss, self.validation_loss, self.seconds, strict=True)

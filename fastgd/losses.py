@@ -112,6 +112,11 @@ def as_loss(loss: Any) -> Loss:
     return _WITH_PARAMETERS.get(name, LOSSES[name].record)()
 
 
+def name_of(loss: Loss) -> str:
+    """What a loss is called."""
+    return _NAMES[type(loss)]
+
+
 def describe(loss: Loss) -> dict[str, Any]:
     """The loss as JSON can hold it."""
     return {"type": _NAMES[type(loss)]} | loss._asdict()

@@ -43,6 +43,11 @@ class Monitor:
         for name in self._STATE:
             setattr(self, name, state[name.lstrip("_")])
 
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._SETTINGS)
+        best = f", best {self.best:.6g} in epoch {self.best_epoch}" if self.best_epoch else ""
+        return f"{type(self).__name__}({settings}{best})"
+
     def watch(self, history: History) -> None:
         """Take note of whose run is watched; a ValueError where it has seen epochs of another."""
         if self._history is not None and self._history is not history and not self.is_new:

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import inspect
 import math
 import os
 import threading
@@ -589,6 +590,13 @@ class Trainer:
             trainer._restore_engine(of_engine)
         trainer._loaded_callbacks = _calling.restore(descriptions, {n: np.array(arrays[n]) for n in of_callbacks})
         return trainer
+
+    def __repr__(self) -> str:
+        settings = [f"loss={losses.name_of(self.loss)!r}", f"optimizer={self.optimizer!r}"]
+        # Those that are not as they are by default.
+        defaults = {name: p.default for name, p in inspect.signature(Trainer).parameters.items()}
+        settings += [f"{name}={getattr(self, name)!r}" for name in _SETTINGS if getattr(self, name) != defaults[name]]
+        return f"Trainer({self.model!r}, {', '.join(settings)}): {self.history!r}"
 
     def __getstate__(self) -> tuple[dict[str, Any], dict[str, np.ndarray] | None]:
         # A copied engine would train vectors that are no longer those of the copied model.

@@ -764,3 +764,11 @@ BAD = [
 def test_bad_settings_are_refused(build, error, message):
     with pytest.raises(error, match=message):
         build()
+
+
+def test_a_callback_shows_what_it_is_and_has_seen():
+    stop = EarlyStopping(patience=2, monitor="loss")
+    assert repr(stop) == "EarlyStopping(monitor='loss', min_delta=0.0, patience=2, restore_best=True)"
+    trainer, rows, _ = problem()
+    trainer.fit(*rows, callbacks=[stop])
+    assert repr(stop).endswith(f"restore_best=True, best {stop.best:.6g} in epoch 1)")

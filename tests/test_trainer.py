@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -577,3 +578,20 @@ def test_a_step_that_succeeds_alone_moves_no_cut():
     trainer.fit(X, y)
     assert (5, 6) in succeeded
     assert succeeded[-2:] == [(6, 8), (8, 24)]
+
+
+def test_a_trainer_shows_what_it_is():
+    trainer = gd.Trainer(gd.Model([gd.Linear(2, 1)]), "huber", batch_size=8, seed=3, clip_norm=1.0)
+    shown = "Trainer(Model([Linear(2, 1)], dtype='float32'), loss='huber', optimizer=SGD(learning_rate=0.001, "
+    assert repr(trainer).startswith(shown)
+    assert repr(trainer).endswith("batch_size=8, seed=3, clip_norm=1.0): History(no epochs)")
+    trainer.fit(np.ones((9, 2)), np.ones(9), validation=(np.ones((9, 2)), np.ones(9)))
+    assert re.fullmatch(r"History\(1 epoch, loss [\d.]+, validation_loss [\d.]+, \S+ s\)", repr(trainer.history))
+
+
+def test_a_history_is_a_frame_of_its_epochs():
+    trainer = gd.Trainer(gd.Model([gd.Linear(2, 1)]))
+    frame = trainer.fit(np.ones((9, 2)), np.ones(9), epochs=3).to_frame()
+    assert list(frame.columns) == ["epoch", "loss", "validation_loss", "seconds"]
+    assert frame.epoch.tolist() == [1, 2, 3]
+    assert frame.loss.tolist() == trainer.history.loss
