@@ -296,7 +296,7 @@ class NormalizedSGD(Optimizer):
     """
 
     learning_rate: LearningRate = 1.0
-    n_states: ClassVar[int] = 3
+    n_states: ClassVar[int] = 4
 
     def _check_settings(self) -> None:
         if self.learning_rate == "auto":

@@ -8,6 +8,7 @@ from numba import types
 from ._jit import inlined_kernel
 from .addressed import addressed_kernel, calls, read_only_vector_of
 from .vectors import update_types, vectors_of
+from .views import span
 
 # The largest step, of scale-free weights.
 _STEP = 10.0
@@ -19,8 +20,10 @@ _WARM_UP_ROWS, _CAREFUL_WARM_UP_ROWS = 10, 200
 # A full batch counts as so many rows for each feature, however many it has: then, as always in full batches, a row
 # given twice is a row of twice the weight.
 _ROWS_OF_A_FULL_BATCH = 50
-# Smaller squares lose digits in float32.
-_SMALL_SQUARE = np.float32(1e-30)
+# Smaller squares lose digits in float32, and larger ones overflow where they are doubled.
+_SMALL_SQUARE, _LARGE_SQUARE = np.float32(1e-30), np.float32(1e37)
+# Changes no sum of such squares.
+_TINY = np.finfo(np.float32).tiny
 
 
 class NormalizedSGD(NamedTuple):
@@ -46,8 +49,9 @@ class NormalizedSGD(NamedTuple):
     w_i s_i and b + Σ_i w_i m_i stay as they are when m_i and s_i change; s_i counts as |m_i| while all values were the
     same, and as 1 while all were zero. Other weights, loaded or trained, stay as they are.
 
-    state : √G, s and m; s and m of feature i in the place of the first unit's weight w_i, and the constant s of all
-        other parameters in theirs
+    state : √G, s, m, and what √G's roundings have left out so far (as a float32 alone it would stop growing after some
+        10⁷ updates); s and m of feature i in the place of the first unit's weight w_i, and the constant s of all other
+        parameters in theirs
     scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn,
         r, r_0 for the first layer's weights, r_0 for all other parameters, and how many rows each row counts as
     """
@@ -78,24 +82,43 @@ def first_layer_of(vectors):
 
 
 @inlined_kernel
-def add_squares(root, gradient):
-    """root = √(root² + g²), for features of any scale."""
+def normalize_gradient(root, missing, gradient):
+    """root = √(root² + g²) and g /= root, for features of any scale; g stays zero where root is.
+
+    root² grows by g², and so root by  g² / (root before + root),  which may be less than its last digit: `missing`
+    is what its roundings have left out so far, and joins what it next grows by (Kahan, 1965).
+    """
+    one, tiny = root.dtype.type(1), root.dtype.type(_TINY)
     is_extreme = False
-    for i in range(gradient.size):
+    for i in range(root.size):
         square = root[i] * root[i] + gradient[i] * gradient[i]
-        is_extreme |= (square == np.inf) | ((square < _SMALL_SQUARE) & (gradient[i] != 0))
+        is_zero = (root[i] == 0) & (gradient[i] == 0)
+        is_extreme |= (square > _LARGE_SQUARE) | ((square < _SMALL_SQUARE) & (not is_zero))
     if not is_extreme:
-        for i in range(gradient.size):
-            root[i] = np.sqrt(root[i] * root[i] + gradient[i] * gradient[i])
+        for i in range(root.size):
+            g, before = gradient[i], root[i]
+            now = np.sqrt(before * before + g * g)
+            both = before + now
+            # One division for two; of zero by zero, nothing shall come.
+            inverse = one / (now * both + tiny)
+            growth = g * g * inverse * now + missing[i]
+            root[i] = before + growth
+            missing[i] = growth - (root[i] - before)
+            gradient[i] = g * inverse * both
         return
-    for i in range(gradient.size):
+    for i in range(root.size):
         # Squares may be infinite, or zero, or few digits, where their roots are not.
-        largest = max(root[i], abs(gradient[i]))
-        # Infinite for zero, and for numbers so small that they are as good as zero.
-        inverse = 1 / largest
-        if inverse != np.inf:
-            before, now = root[i] * inverse, gradient[i] * inverse
-            root[i] = largest * np.sqrt(before * before + now * now)
+        g, before = gradient[i], root[i]
+        largest = max(before, abs(g))
+        # A NaN has to stay one.
+        if largest == 0:
+            continue
+        ratio, share = before / largest, g / largest
+        now = np.sqrt(ratio * ratio + share * share)
+        growth = share / (ratio + now) * g + missing[i]
+        root[i] = before + growth
+        missing[i] = growth - (root[i] - before)
+        gradient[i] = share / now
 
 
 def _vectors_alone(number):
@@ -123,7 +146,8 @@ def centre_gradient(vectors):
             gradient[place] = type(d_bias)(0) if scale[i] <= 0 else gradient[place] - mean[i] * d_bias
 
 
-@addressed_kernel(update_types)
+# Reordered, the compensation would be zero.
+@addressed_kernel(update_types, exact=True)
 def normalized_sgd(vectors, numbers, rate, t, part):
     """Make an update by the formulas of NormalizedSGD, from the gradient for centred features, all but for b's balance.
 
@@ -133,7 +157,9 @@ def normalized_sgd(vectors, numbers, rate, t, part):
     part : (0, size): it is made in one
     """
     w, gradient = vectors.parameters, vectors.gradient
-    root, scale = vectors.state[0], vectors.state[1]
+    # Rows of the state are longer than the parameters.
+    root, missing = span(vectors.state[0], 0, w.size), span(vectors.state[3], 0, w.size)
+    scale = vectors.state[1]
     number = type(rate)
     n_in, n_out, _ = first_layer_of(vectors)
     n_rows, warm_up_rows, other_warm_up_rows = vectors.scalars[6:9]
@@ -143,10 +169,7 @@ def normalized_sgd(vectors, numbers, rate, t, part):
     total = vectors.scalars[1] if vectors.scalars[1] > 0 else 1.0
     step = rate * number(min(n_rows / warm_up_rows, 1.0) * np.sqrt(vectors.scalars[0] / total))
     other_step = rate * number(min(n_rows / other_warm_up_rows, 1.0))
-    add_squares(root, gradient)
-    # In a loop of its own: root · scale may be zero or infinite where neither is, and the compiler would multiply them.
-    for place in range(w.size):
-        gradient[place] /= root[place] if root[place] != 0 else number(1)
+    normalize_gradient(root, missing, gradient)
     for place in range(n_out * n_in, w.size):
         w[place] -= other_step * gradient[place] / scale[place]
     for unit in range(n_out):

@@ -273,8 +273,8 @@ def test_state_is_a_view_for_reading_of_the_optimizer_that_is_assigned():
 @pytest.mark.parametrize("optimizer", [gd.SGD(), *OPTIMIZERS.values()], ids=repr)
 def test_every_vector_of_state_has_a_name(optimizer):
     trainer = gd.Trainer(model_of("neuron"), optimizer=optimizer)
-    # Adagrad's second one is what its first has lost in rounding.
-    n_hidden = isinstance(optimizer, gd.Adagrad)
+    # The last one is what the first has lost in rounding.
+    n_hidden = isinstance(optimizer, gd.Adagrad | gd.NormalizedSGD)
     assert len(trainer.optimizer_state) == optimizer.n_states - n_hidden
 
 
@@ -285,6 +285,39 @@ def test_a_sum_of_squares_goes_on_growing():
     n_rows = 1 << 12
     trainer.fit(np.ones((n_rows, 1), np.float32), np.ones(n_rows))
     assert trainer.optimizer_state["G"][0] == 2.0**24 + n_rows
+
+
+def constant_gradients(n_rows, scale=1.0, dtype="float32"):
+    """Rows x = ± scale and a model without biases, whose gradient is x at any weights near zero."""
+    X = np.full((n_rows, 1), scale, dtype)
+    X[1::2] *= -1
+    return gd.Model([gd.Linear(1, 1, bias=False, init="zeros")], dtype=dtype), X, -np.sign(X[:, 0])
+
+
+@pytest.mark.parametrize("scale", [2.0**-80, 1, 2.0**70])
+def test_the_root_of_a_sum_of_squares_goes_on_growing(scale):
+    """√G of so many gradients of one size grows by less than half of its last digit."""
+    model, X, y = constant_gradients(1 << 12, scale)
+    trainer = gd.Trainer(model, "hinge", gd.NormalizedSGD(0.0))
+    trainer.step(X[:1], y[:1])
+    trainer._engine._vectors.state[0, 0] = scale * 2.0**13
+    trainer.fit(X, y)
+    expected = math.sqrt(2.0**26 + len(X))
+    assert trainer.optimizer_state["sqrt_G"][0] / scale == pytest.approx(expected, rel=2e-7)
+
+
+@pytest.mark.parametrize("scale", [1e-24, 1e-36, 1e30])
+def test_a_gradient_of_zero_leaves_normalized_sgd_its_root(scale):
+    """Where the square of √G is no number."""
+    model, X, y = constant_gradients(8, scale)
+    trainer = gd.Trainer(model, "hinge", gd.NormalizedSGD(0.0))
+    trainer.step(X, y)
+    before = trainer.optimizer_state["sqrt_G"].copy()
+    assert before[0] > 0
+    # A large margin.
+    model.layers[0].weight = [[-3 / X[0, 0]]]
+    trainer.step(X, y)
+    np.testing.assert_array_equal(trainer.optimizer_state["sqrt_G"], before)
 
 
 @pytest.mark.parametrize("kind", [gd.Adam, gd.AdamW, gd.Adagrad, gd.RMSprop], ids=lambda kind: kind.__name__)
