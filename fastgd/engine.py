@@ -67,12 +67,13 @@ class Engine:
         has_l1 = is_regularized and regularization.l1 > 0
         first = next(layer for layer in model.layers if isinstance(layer, Linear))
         is_careful = not model.is_linear or isinstance(loss, Poisson)
+        scalars = initial_scalars(first.in_features, first.out_features, first.has_bias, is_careful)
         self._vectors = kernels.Vectors(
             parameters=parameters,
             gradient=aligned_zeros(parameters.size, model.dtype),
             chunk_gradient=np.empty(0, model.dtype),
             state=optimizer.initial_state(model.weights, parameters),
-            scalars=initial_scalars(first.in_features, first.out_features, first.has_bias, is_careful),
+            scalars=scalars if isinstance(self._optimizer, NormalizedSGD) else np.zeros(10),
             average=aligned_zeros(parameters.size if averages else 0, np.dtype(np.float64)),
             orthant=aligned_zeros(parameters.size if has_l1 else 0, model.dtype),
         )

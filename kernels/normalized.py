@@ -53,12 +53,15 @@ class NormalizedSGD(NamedTuple):
         10⁷ updates); s and m of feature i in the place of the first unit's weight w_i, and the constant s of all other
         parameters in theirs
     scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn,
-        r, r_0 for the first layer's weights, r_0 for all other parameters, and how many rows each row counts as
+        r, r_0 for the first layer's weights, r_0 for all other parameters; then every m_i as a float64, since a float32
+        mean, which is what the state has, stops moving after some 10⁶ rows; and how many rows each row counts as
     """
 
 
 # Where what the engine asks for and sets stands among the scalars.
-WEIGHT_SEEN, IS_DRAWN, ROW_COUNTS_AS = 0, 5, 9
+WEIGHT_SEEN, IS_DRAWN, ROW_COUNTS_AS = 0, 5, -1
+# Where the means begin.
+_MEANS = 9
 
 
 def initial_scalars(n_in: int, n_out: int, has_bias: bool, is_careful: bool) -> np.ndarray:
@@ -67,7 +70,8 @@ def initial_scalars(n_in: int, n_out: int, has_bias: bool, is_careful: bool) -> 
     is_careful : whether a step that is too large may end the learning for good
     """
     warm_up = n_in * (_CAREFUL_WARM_UP_ROWS if is_careful else _WARM_UP_ROWS)
-    return np.array([0, 0, n_in, n_out, has_bias, 0, 0, warm_up, warm_up if is_careful else 1, 1], np.float64)
+    named = [0, 0, n_in, n_out, has_bias, 0, 0, warm_up, warm_up if is_careful else 1]
+    return np.array([*named, *np.zeros(n_in), 1], np.float64)
 
 
 def row_counts_as(n_in: int, batch_rows: int, is_full_batch: bool) -> float:
@@ -228,6 +232,7 @@ def observe_features(vectors, x, sample_weight):
     w, scale, mean, scalars = vectors.parameters, vectors.state[1], vectors.state[2], vectors.scalars
     number = x.dtype.type
     n_in, n_out, has_bias = first_layer_of(vectors)
+    exact_mean = span(scalars, _MEANS, n_in)
     is_drawn = scalars[5] > 0
     # Between batches the gradient holds nothing, and within one of several chunks the other vector does not.
     mean_before = vectors.chunk_gradient if vectors.chunk_gradient.size else vectors.gradient
@@ -244,7 +249,7 @@ def observe_features(vectors, x, sample_weight):
         scalars[6] += scalars[ROW_COUNTS_AS]
         if is_first and has_bias:
             for i in range(n_in):
-                mean[i] = x[row, i]
+                exact_mean[i] = mean[i] = x[row, i]
                 if is_drawn and mean[i] != 0:
                     for unit in range(n_out):
                         w[unit * n_in + i] /= abs(mean[i])
@@ -259,12 +264,13 @@ def observe_features(vectors, x, sample_weight):
                     if is_drawn:
                         shrink_with(vectors, i, size, mean_before[i])
                     scale[i] = size
-        share = number(weight / scalars[0] if has_bias else 0)
+        share = weight / scalars[0] if has_bias else 0.0
         squares = 0.0
         for i in range(n_in):
-            away = x[row, i] - mean[i]
-            mean[i] += share * away
-            part = np.float64(away) / (scale[i] if scale[i] > 0 else number(1))
+            away = x[row, i] - exact_mean[i]
+            exact_mean[i] += share * away
+            mean[i] = number(exact_mean[i])
+            part = np.float64(number(away) / (scale[i] if scale[i] > 0 else number(1)))
             squares += part * part
         scalars[1] += weight * (1 - share) * squares
     if is_drawn and has_bias:

@@ -17,7 +17,7 @@ class Vectors(NamedTuple):
     chunk_gradient : (size,), scratch; (0,) where no batch is larger than a chunk
     state : (n_states, size and more), the optimiser's; each begins with a line of the cache, as what lies across two
         takes twice as long to store
-    scalars : (10,) float64, the optimiser's
+    scalars : (10 or more,) float64, the optimiser's
     average : (size,) float64, the running mean of the parameters; (0,) where none is kept. A mean in float32 would stop
         moving after some 10⁶ updates
     orthant : (size,), the signs that an L1 penalty holds the weights to; (0,) without one

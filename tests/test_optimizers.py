@@ -306,6 +306,23 @@ def test_the_root_of_a_sum_of_squares_goes_on_growing(scale):
     assert trainer.optimizer_state["sqrt_G"][0] / scale == pytest.approx(expected, rel=2e-7)
 
 
+@pytest.mark.parametrize("copied", ["as it is", "pickled", "saved"])
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_means_of_normalized_sgd_go_on_moving(batch_size, copied, tmp_path):
+    """Of float32 rows, too, and after so many that one of them moves the mean by less than half of its last digit."""
+    model = gd.Model([gd.Linear(1, 1)], dtype="float32")
+    trainer = gd.Trainer(model, optimizer=gd.NormalizedSGD(0.0), batch_size=batch_size)
+    trainer.step([[100.0]], [0.0], sample_weight=[1e6])
+    for _ in range(2):
+        if copied == "pickled":
+            trainer = pickle.loads(pickle.dumps(trainer))
+        elif copied == "saved":
+            trainer = reloaded(trainer, tmp_path / "run")
+        trainer.fit(np.full((1 << 12, 1), 100.25, np.float32), np.zeros(1 << 12))
+    share = 2 * 2.0**12 / (1e6 + 2 * 2.0**12)
+    assert trainer.optimizer_state["m"][0] == pytest.approx(100 + share / 4, rel=1e-7)
+
+
 @pytest.mark.parametrize("scale", [1e-24, 1e-36, 1e30])
 def test_a_gradient_of_zero_leaves_normalized_sgd_its_root(scale):
     """Where the square of √G is no number."""
