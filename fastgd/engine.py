@@ -18,11 +18,11 @@ from fastgd.kernels.loss import Poisson
 from fastgd.kernels.memory import aligned_zeros
 from fastgd.kernels.normalized import (
     IS_DRAWN,
-    ROW_COUNTS_AS,
+    ROWS_OF_UPDATE,
     WEIGHT_SEEN,
     NormalizedSGD,
     initial_scalars,
-    row_counts_as,
+    rows_of_update,
 )
 from fastgd.layers import Linear
 from fastgd.loops import Loop, Regularization, Task, choose_loop
@@ -101,8 +101,8 @@ class Engine:
 
     def saved_state(self) -> dict[str, np.ndarray]:
         """What the optimiser and the average hold, by name: written into, it is restored."""
-        # How rows count is a setting of each call, and the last of the scalars.
-        scalars = self._vectors.scalars[:ROW_COUNTS_AS]
+        # What an update counts as is a setting of each call, and the last of the scalars.
+        scalars = self._vectors.scalars[:ROWS_OF_UPDATE]
         state = {
             "optimizer.state": self._vectors.state[:, : self._model.parameters.size],
             "optimizer.scalars": scalars,
@@ -134,7 +134,7 @@ class Engine:
         if isinstance(self._optimizer, NormalizedSGD) and scalars[WEIGHT_SEEN] == 0:
             # Random weights are meant for features of scale 1 and mean 0; any others, for the features as they are.
             scalars[IS_DRAWN] = self._model.starts_as_drawn
-        scalars[ROW_COUNTS_AS] = row_counts_as(self._model.in_features, batch_rows, is_full_batch)
+        scalars[ROWS_OF_UPDATE] = rows_of_update(self._model.in_features, is_full_batch)
         if batch_rows == self._batch_rows:
             return
         chunk_rows = min(self._model.chunk_rows, batch_rows)

@@ -54,12 +54,13 @@ class NormalizedSGD(NamedTuple):
         parameters in theirs
     scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn,
         r, r_0 for the first layer's weights, r_0 for all other parameters; then every m_i as a float64, since a float32
-        mean, which is what the state has, stops moving after some 10⁶ rows; and how many rows each row counts as
+        mean, which is what the state has, stops moving after some 10⁶ rows; and how many rows each update counts as, 0
+        where the rows themselves count
     """
 
 
 # Where what the engine asks for and sets stands among the scalars.
-WEIGHT_SEEN, IS_DRAWN, ROW_COUNTS_AS = 0, 5, -1
+WEIGHT_SEEN, IS_DRAWN, ROWS_OF_UPDATE = 0, 5, -1
 # Where the means begin.
 _MEANS = 9
 
@@ -71,12 +72,12 @@ def initial_scalars(n_in: int, n_out: int, has_bias: bool, is_careful: bool) -> 
     """
     warm_up = n_in * (_CAREFUL_WARM_UP_ROWS if is_careful else _WARM_UP_ROWS)
     named = [0, 0, n_in, n_out, has_bias, 0, 0, warm_up, warm_up if is_careful else 1]
-    return np.array([*named, *np.zeros(n_in), 1], np.float64)
+    return np.array([*named, *np.zeros(n_in), 0], np.float64)
 
 
-def row_counts_as(n_in: int, batch_rows: int, is_full_batch: bool) -> float:
-    """How many rows each row of a batch counts as."""
-    return _ROWS_OF_A_FULL_BATCH * n_in / batch_rows if is_full_batch else 1.0
+def rows_of_update(n_in: int, is_full_batch: bool) -> int:
+    """How many rows each update counts as; 0 where the rows themselves count."""
+    return _ROWS_OF_A_FULL_BATCH * n_in if is_full_batch else 0
 
 
 @inlined_kernel
@@ -166,6 +167,7 @@ def normalized_sgd(vectors, numbers, rate, t, part):
     scale = vectors.state[1]
     number = type(rate)
     n_in, n_out, _ = first_layer_of(vectors)
+    vectors.scalars[6] += vectors.scalars[ROWS_OF_UPDATE]
     n_rows, warm_up_rows, other_warm_up_rows = vectors.scalars[6:9]
     age = np.sqrt(n_rows * min(n_rows, t * n_in / 4))
     rate *= number(_STEP * min(t / _WARM_UP_UPDATES, 1.0) * np.sqrt(n_in / (n_in + age)))
@@ -246,7 +248,7 @@ def observe_features(vectors, x, sample_weight):
                 continue
         is_first = scalars[0] == 0
         scalars[0] += weight
-        scalars[6] += scalars[ROW_COUNTS_AS]
+        scalars[6] += 0 if scalars[ROWS_OF_UPDATE] else 1
         if is_first and has_bias:
             for i in range(n_in):
                 exact_mean[i] = mean[i] = x[row, i]

@@ -323,6 +323,20 @@ def test_means_of_normalized_sgd_go_on_moving(batch_size, copied, tmp_path):
     assert trainer.optimizer_state["m"][0] == pytest.approx(100 + share / 4, rel=1e-7)
 
 
+@pytest.mark.parametrize("n_more", [2, 3000])
+@pytest.mark.parametrize("name", ["linear neuron", "hidden layer"])
+def test_rows_of_no_weight_are_not_there_in_a_full_batch_of_normalized_sgd(name, n_more):
+    """However many chunks they fill."""
+    model, twin = model_of(name), model_of(name)
+    X, y, _ = rows_for(model, 50)
+    sample_weight = np.append(np.ones(50), np.zeros(n_more))
+    gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=None).fit(X, y, epochs=20)
+    trainer = gd.Trainer(twin, optimizer=gd.NormalizedSGD(), batch_size=None)
+    rows = np.arange(50 + n_more) % 50
+    trainer.fit(X[rows], y[rows], epochs=20, sample_weight=sample_weight)
+    np.testing.assert_allclose(twin.parameters, model.parameters, rtol=1e-9)
+
+
 @pytest.mark.parametrize("scale", [1e-24, 1e-36, 1e30])
 def test_a_gradient_of_zero_leaves_normalized_sgd_its_root(scale):
     """Where the square of √G is no number."""
