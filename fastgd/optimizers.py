@@ -271,10 +271,11 @@ class NormalizedSGD(Optimizer):
     any other model and for the Poisson loss, where a step that is too large may end the learning for good.
 
     So neither the features' units nor where their zero lies make a difference, but for rounding, which in float32
-    leaves few digits where a mean is 100,000 deviations from zero. Gradients are limited after they are centred, and
-    what a penalty or max_norm takes off w_i is balanced too. Random weights, as the model draws them, are meant for
-    features of scale 1 and mean 0, and follow m and s; weights that were loaded, trained or set by hand stay as they
-    are.
+    leaves few digits where a mean is 100,000 deviations from zero, and but for deviations of less than 4 times the
+    dtype's smallest normal number, which count as zero: weights for them might be infinite. Gradients are limited after
+    they are centred, and what a penalty or max_norm takes off w_i is balanced too. Random weights, as the model draws
+    them, are meant for features of scale 1 and mean 0, and follow m and s; weights that were loaded, trained or set by
+    hand stay as they are.
 
     It sees the rows of a batch before their forward pass, but those of a batch of more than 1024 (in wide networks,
     32 or more) chunk by chunk: while m_i and s_i change within such a batch, its first rows meet other weights and

@@ -24,6 +24,9 @@ _ROWS_OF_A_FULL_BATCH = 50
 _SMALL_SQUARE, _LARGE_SQUARE = np.float32(1e-30), np.float32(1e37)
 # Changes no sum of such squares.
 _TINY = np.finfo(np.float32).tiny
+# Numbers this many times the smallest normal one are the least whose inverse has room for a weight: what is less, in a
+# feature that has not been more, counts as zero.
+_ROOM = 4
 
 
 class NormalizedSGD(NamedTuple):
@@ -48,6 +51,9 @@ class NormalizedSGD(NamedTuple):
     Weights are meant for features of scale 1 and mean 0 when they are drawn. So where they are the model's first,
     w_i s_i and b + Σ_i w_i m_i stay as they are when m_i and s_i change; s_i counts as |m_i| while all values were the
     same, and as 1 while all were zero. Other weights, loaded or trained, stay as they are.
+
+    Of numbers near the smallest that a dtype has, the inverses are infinite: s_i stays zero, and m_i what it was, until
+    an |x_i - m_i| is 4 times the smallest normal number; a smaller |m_i| counts as zero for s_i.
 
     state : √G, s, m, and what √G's roundings have left out so far (as a float32 alone it would stop growing after some
         10⁷ updates); s and m of feature i in the place of the first unit's weight w_i, and the constant s of all other
@@ -204,11 +210,18 @@ def balance_biases(vectors):
 
 
 @inlined_kernel
+def least_scale(vectors):
+    """What s_i is at least, where it is not zero."""
+    return vectors.parameters.dtype.type(_ROOM * np.finfo(vectors.parameters.dtype).tiny)
+
+
+@inlined_kernel
 def shrink_with(vectors, i, size, centre):
     """Before s_i becomes size: w_i shrinks in proportion, and b keeps what the unit gives at the centre."""
     w, scale, mean = vectors.parameters, vectors.state[1], vectors.state[2]
     n_in, n_out, has_bias = first_layer_of(vectors)
-    before = scale[i] if scale[i] > 0 else abs(mean[i]) if mean[i] != 0 else type(size)(1)
+    least = least_scale(vectors)
+    before = scale[i] if scale[i] > 0 else abs(mean[i]) if abs(mean[i]) >= least else type(size)(1)
     kept = before / size
     for unit in range(n_out):
         weight = kept * w[unit * n_in + i]
@@ -235,7 +248,7 @@ def observe_features(vectors, x, sample_weight):
     number = x.dtype.type
     n_in, n_out, has_bias = first_layer_of(vectors)
     exact_mean = span(scalars, _MEANS, n_in)
-    is_drawn = scalars[5] > 0
+    is_drawn, least = scalars[5] > 0, least_scale(vectors)
     # Between batches the gradient holds nothing, and within one of several chunks the other vector does not.
     mean_before = vectors.chunk_gradient if vectors.chunk_gradient.size else vectors.gradient
     for i in range(n_in):
@@ -252,7 +265,7 @@ def observe_features(vectors, x, sample_weight):
         if is_first and has_bias:
             for i in range(n_in):
                 exact_mean[i] = mean[i] = x[row, i]
-                if is_drawn and mean[i] != 0:
+                if is_drawn and abs(mean[i]) >= least:
                     for unit in range(n_out):
                         w[unit * n_in + i] /= abs(mean[i])
             continue
@@ -262,14 +275,14 @@ def observe_features(vectors, x, sample_weight):
         if grows:
             for i in range(n_in):
                 size = abs(x[row, i] - mean[i])
-                if size > scale[i]:
+                if size > scale[i] and size >= least:
                     if is_drawn:
                         shrink_with(vectors, i, size, mean_before[i])
                     scale[i] = size
         share = weight / scalars[0] if has_bias else 0.0
         squares = 0.0
         for i in range(n_in):
-            away = x[row, i] - exact_mean[i]
+            away = x[row, i] - exact_mean[i] if scale[i] > 0 else 0.0
             exact_mean[i] += share * away
             mean[i] = number(exact_mean[i])
             part = np.float64(number(away) / (scale[i] if scale[i] > 0 else number(1)))

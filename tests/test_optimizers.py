@@ -840,6 +840,32 @@ def test_normalized_sgd_sees_no_unit_of_the_weights(factor):
     np.testing.assert_allclose(results[1], results[0], rtol=1e-8)
 
 
+# Subnormal numbers, whose inverses are infinite, and those whose inverses leave no room for a weight.
+TINY = [("float32", small) for small in (1e-45, 1e-42, 1e-38, 3e-38)] + [
+    ("float64", small) for small in (5e-324, 1e-310, 1e-308, 3e-307)
+]
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+@pytest.mark.parametrize("row", [0, 1, 200, 399])
+@pytest.mark.parametrize(("dtype", "small"), TINY)
+@pytest.mark.parametrize("name", ["linear", "no bias", "hidden layer"])
+def test_normalized_sgd_takes_a_feature_that_is_tiny_once(name, dtype, small, row, batch_size):
+    """And zero before, or everywhere else."""
+    layers = {
+        "linear": [gd.Linear(3, 1)],
+        "no bias": [gd.Linear(3, 1, bias=False)],
+        "hidden layer": [gd.Linear(3, 8), gd.ReLU(), gd.Linear(8, 1)],
+    }[name]
+    X = np.random.default_rng(1).standard_normal((400, 3)).astype(dtype)
+    X[:row, 1] = 0
+    X[row, 1] = small
+    y = X[:, 0] - X[:, 2]
+    model = gd.Model(layers, dtype=dtype)
+    history = gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=batch_size).fit(X, y, epochs=10)
+    assert history.loss[-1] < 0.1
+
+
 @pytest.mark.parametrize("small", [1e-38, 1e-36, 1e-33, 1e-30])
 def test_normalized_sgd_takes_tiny_features_that_are_always_the_same(small):
     """And features that are tiny in the first row only."""
