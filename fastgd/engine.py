@@ -19,6 +19,7 @@ from fastgd.kernels.memory import aligned_zeros
 from fastgd.kernels.normalized import (
     IS_DRAWN,
     ROWS_OF_UPDATE,
+    START,
     WEIGHT_SEEN,
     NormalizedSGD,
     initial_scalars,
@@ -134,6 +135,9 @@ class Engine:
         if isinstance(self._optimizer, NormalizedSGD) and scalars[WEIGHT_SEEN] == 0:
             # Random weights are meant for features of scale 1 and mean 0; any others, for the features as they are.
             scalars[IS_DRAWN] = self._model.starts_as_drawn
+            n_weights = self._model.weights[0, 1]
+            start = 0 if scalars[IS_DRAWN] else self._model.parameters[:n_weights]
+            self._vectors.state[START, :n_weights] = start
         scalars[ROWS_OF_UPDATE] = rows_of_update(self._model.in_features, is_full_batch)
         if batch_rows == self._batch_rows:
             return

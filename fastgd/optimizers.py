@@ -273,9 +273,12 @@ class NormalizedSGD(Optimizer):
     So neither the features' units nor where their zero lies make a difference, but for rounding, which in float32
     leaves few digits where a mean is 100,000 deviations from zero, and but for deviations of less than 4 times the
     dtype's smallest normal number, which count as zero: weights for them might be infinite. Gradients are limited after
-    they are centred, and what a penalty or max_norm takes off w_i is balanced too. Random weights, as the model draws
-    them, are meant for features of scale 1 and mean 0, and follow m and s; weights that were loaded, trained or set by
-    hand stay as they are.
+    they are centred, and what a penalty or max_norm takes off w_i is balanced too.
+
+    What was learnt under a smaller s would blow up under a larger one: when m and s change, (w_i - u_i) s_i and
+    b + Σ (w_i - u_i) m_i stay as they are, for the weights u from before the first update. Random weights, as the model
+    draws them, are meant for features of scale 1 and mean 0: they follow m and s as if they were learnt, with u = 0.
+    Weights that were loaded, trained or set by hand before training begins keep their meaning.
 
     It sees the rows of a batch before their forward pass, but those of a batch of more than 1024 (in wide networks,
     32 or more) chunk by chunk: while m_i and s_i change within such a batch, its first rows meet other weights and
@@ -297,7 +300,7 @@ class NormalizedSGD(Optimizer):
     """
 
     learning_rate: LearningRate = 1.0
-    n_states: ClassVar[int] = 4
+    n_states: ClassVar[int] = 5
 
     def _check_settings(self) -> None:
         if self.learning_rate == "auto":

@@ -48,16 +48,18 @@ class NormalizedSGD(NamedTuple):
     batch has fewer of them than a quarter of the features, so that each of its rows pulls in a direction of its own; in
     larger batches there is less noise and there are fewer updates.
 
-    Weights are meant for features of scale 1 and mean 0 when they are drawn. So where they are the model's first,
-    w_i s_i and b + Σ_i w_i m_i stay as they are when m_i and s_i change; s_i counts as |m_i| while all values were the
-    same, and as 1 while all were zero. Other weights, loaded or trained, stay as they are.
+    A w_i that is learnt while s_i is small may be huge, and would blow up once it is not. So with u_i the weights at
+    the start, (w_i - u_i) s_i and b + Σ_i (w_i - u_i) m_i stay as they are when m_i and s_i change. Weights that were
+    loaded, set or trained are such u_i, meant for the features as they are. Those that the model has drawn are meant
+    for features of scale 1 and mean 0: they count as learnt, u = 0, and s_i for them as |m_i| while all values were
+    the same, and as 1 while all were zero.
 
     Of numbers near the smallest that a dtype has, the inverses are infinite: s_i stays zero, and m_i what it was, until
     an |x_i - m_i| is 4 times the smallest normal number; a smaller |m_i| counts as zero for s_i.
 
-    state : √G, s, m, and what √G's roundings have left out so far (as a float32 alone it would stop growing after some
-        10⁷ updates); s and m of feature i in the place of the first unit's weight w_i, and the constant s of all other
-        parameters in theirs
+    state : √G, s, m, what √G's roundings have left out so far (as a float32 alone it would stop growing after some 10⁷
+        updates), and u; s and m of feature i in the place of the first unit's weight w_i, and the constant s of all
+        other parameters in theirs
     scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn,
         r, r_0 for the first layer's weights, r_0 for all other parameters; then every m_i as a float64, since a float32
         mean, which is what the state has, stops moving after some 10⁶ rows; and how many rows each update counts as, 0
@@ -65,7 +67,8 @@ class NormalizedSGD(NamedTuple):
     """
 
 
-# Where what the engine asks for and sets stands among the scalars.
+# Where what the engine asks for and sets stands in the state and among the scalars.
+START = 4
 WEIGHT_SEEN, IS_DRAWN, ROWS_OF_UPDATE = 0, 5, -1
 # Where the means begin.
 _MEANS = 9
@@ -217,17 +220,22 @@ def least_scale(vectors):
 
 @inlined_kernel
 def shrink_with(vectors, i, size, centre):
-    """Before s_i becomes size: w_i shrinks in proportion, and b keeps what the unit gives at the centre."""
-    w, scale, mean = vectors.parameters, vectors.state[1], vectors.state[2]
+    """Before s_i becomes size: w_i - u_i shrinks in proportion, and b keeps what the unit gives at the centre."""
+    w, scale, mean, start = vectors.parameters, vectors.state[1], vectors.state[2], vectors.state[START]
     n_in, n_out, has_bias = first_layer_of(vectors)
-    least = least_scale(vectors)
-    before = scale[i] if scale[i] > 0 else abs(mean[i]) if abs(mean[i]) >= least else type(size)(1)
+    before = scale[i]
+    if before <= 0:
+        if vectors.scalars[IS_DRAWN] == 0:
+            # Nothing was learnt yet.
+            return
+        before = abs(mean[i]) if abs(mean[i]) >= least_scale(vectors) else type(size)(1)
     kept = before / size
     for unit in range(n_out):
-        weight = kept * w[unit * n_in + i]
+        place = unit * n_in + i
+        weight = start[place] + kept * (w[place] - start[place])
         if has_bias:
-            w[n_out * n_in + unit] += (w[unit * n_in + i] - weight) * centre
-        w[unit * n_in + i] = weight
+            w[n_out * n_in + unit] += (w[place] - weight) * centre
+        w[place] = weight
 
 
 def _observe_types(number):
@@ -245,10 +253,11 @@ def observe_features(vectors, x, sample_weight):
     x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
     """
     w, scale, mean, scalars = vectors.parameters, vectors.state[1], vectors.state[2], vectors.scalars
+    start = vectors.state[START]
     number = x.dtype.type
     n_in, n_out, has_bias = first_layer_of(vectors)
     exact_mean = span(scalars, _MEANS, n_in)
-    is_drawn, least = scalars[5] > 0, least_scale(vectors)
+    is_drawn, least = scalars[IS_DRAWN] > 0, least_scale(vectors)
     # Between batches the gradient holds nothing, and within one of several chunks the other vector does not.
     mean_before = vectors.chunk_gradient if vectors.chunk_gradient.size else vectors.gradient
     for i in range(n_in):
@@ -276,21 +285,22 @@ def observe_features(vectors, x, sample_weight):
             for i in range(n_in):
                 size = abs(x[row, i] - mean[i])
                 if size > scale[i] and size >= least:
-                    if is_drawn:
-                        shrink_with(vectors, i, size, mean_before[i])
+                    shrink_with(vectors, i, size, mean_before[i])
                     scale[i] = size
         share = weight / scalars[0] if has_bias else 0.0
         squares = 0.0
         for i in range(n_in):
-            away = x[row, i] - exact_mean[i] if scale[i] > 0 else 0.0
+            away = x[row, i] - exact_mean[i]
+            away = away if scale[i] > 0 else 0.0
             exact_mean[i] += share * away
             mean[i] = number(exact_mean[i])
             part = np.float64(number(away) / (scale[i] if scale[i] > 0 else number(1)))
             squares += part * part
         scalars[1] += weight * (1 - share) * squares
-    if is_drawn and has_bias:
+    if has_bias:
         for unit in range(n_out):
             shift = number(0)
             for i in range(n_in):
-                shift += w[unit * n_in + i] * (mean[i] - mean_before[i])
+                place = unit * n_in + i
+                shift += (w[place] - start[place]) * (mean[i] - mean_before[i])
             w[n_out * n_in + unit] -= shift

@@ -125,9 +125,10 @@ def normalized_sgd(o, w, g, state, t):
 
 
 def normalize(w, state, X, V):
-    """Steps 2 a and 2 c of the same, for the rows of a batch and weights as they were drawn.
+    """Steps 2 a and 2 c of the same, for the rows of a batch.
 
-    The weights for features of scale 1 and mean 0, w_i s_i and b + Σ w_i m_i, are the same before and after.
+    What is added to the weights u from before the first one, in features of scale 1 and mean 0, (w_i - u_i) s_i and
+    b + Σ (w_i - u_i) m_i, is the same before and after; weights as they were drawn are added to u = 0.
     """
     first, *later = state["layers"]
     units, features = range(first.out_features), range(first.in_features)
@@ -137,34 +138,41 @@ def normalize(w, state, X, V):
         scales += [math.sqrt(layer.in_features)] * layer.n_parameters
     state.update((("s", biases + k), scale) for k, scale in enumerate(scales))
     state.setdefault("rows", [])
+    start = state.setdefault("start", [0] * biases if state["is drawn"] else w[:biases])
 
     def mean(j):
         return math.fsum(v * x[j] for x, v in state["rows"]) / math.fsum(v for _, v in state["rows"])
 
     def scale(j):
-        return state.get(("s", j), 0) or abs(state.get(("m", j), 0)) or 1
+        of_drawn = abs(state.get(("m", j), 0)) or 1
+        return state.get(("s", j), 0) or (of_drawn if state["is drawn"] else None)
 
-    normal = [[w[unit * len(features) + j] * scale(j) for j in features] for unit in units]
+    def added(unit, j):
+        return w[unit * len(features) + j] - start[unit * len(features) + j]
+
+    before = [scale(j) for j in features]
     if first.has_bias:
         for unit in units:
-            w[biases + unit] += sum(w[unit * len(features) + j] * state.get(("m", j), 0) for j in features)
+            w[biases + unit] += sum(added(unit, j) * state.get(("m", j), 0) for j in features)
     for x, v in zip(X, V, strict=True):
         if v == 0:
             continue
         state["rows"].append((x, v))
         state["n"] = state.get("n", 0) + v
         for j in features:
-            before = state.get(("m", j), x[j] if first.has_bias else 0)
+            mean_before = state.get(("m", j), x[j] if first.has_bias else 0)
             state["m", j] = mean(j) if first.has_bias else 0
-            state["s", j] = max(state.get(("s", j), 0), abs(x[j] - before))
+            state["s", j] = max(state.get(("s", j), 0), abs(x[j] - mean_before))
             if state["s", j] > 0:
-                square = (x[j] - before) * (x[j] - state["m", j]) / state["s", j] ** 2
+                square = (x[j] - mean_before) * (x[j] - state["m", j]) / state["s", j] ** 2
                 state["N"] = state.get("N", 0) + v * square
     for unit in units:
         for j in features:
-            w[unit * len(features) + j] = normal[unit][j] / scale(j)
+            # Before a feature has changed, nothing is learnt.
+            kept = before[j] / scale(j) if before[j] else 1
+            w[unit * len(features) + j] = start[unit * len(features) + j] + added(unit, j) * kept
         if first.has_bias:
-            w[biases + unit] -= sum(w[unit * len(features) + j] * state.get(("m", j), 0) for j in features)
+            w[biases + unit] -= sum(added(unit, j) * state.get(("m", j), 0) for j in features)
 
 
 FORMULAS = {
@@ -196,7 +204,7 @@ def train_by_formulas(model, optimizer, batches, state=None):
     layers, w = baseline.as_reference(model), model.parameters.tolist()
     state = {} if state is None else state
     state["layers"] = [layer for layer in model.layers if isinstance(layer, gd.Linear)]
-    state["is linear"] = len(model.layers) == 1
+    state |= {"is linear": len(model.layers) == 1, "is drawn": model.starts_as_drawn}
     t, path = 0, []
     for X, y, V in batches:
         if isinstance(optimizer, gd.NormalizedSGD):
@@ -228,10 +236,12 @@ def assert_same_path(actual, expected, dtype):
     np.testing.assert_allclose(actual, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("layers", ["hidden layer", "linear neuron"])
+@pytest.mark.parametrize("layers", ["hidden layer", "linear neuron", "loaded"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_fifty_steps_are_the_formula(name, layers, dtype):
-    model = model_of(layers, dtype)
+    model = model_of("hidden layer" if layers == "loaded" else layers, dtype)
+    if layers == "loaded":
+        model.parameters *= 1.5
     X, y, sample_weight = rows_to_learn(model, 200, OPTIMIZERS[name])
     batches = [(X[i : i + 4], y[i : i + 4], sample_weight[i : i + 4]) for i in range(0, 200, 4)]
     lists = [tuple(array.tolist() for array in batch) for batch in batches]
@@ -273,8 +283,8 @@ def test_state_is_a_view_for_reading_of_the_optimizer_that_is_assigned():
 @pytest.mark.parametrize("optimizer", [gd.SGD(), *OPTIMIZERS.values()], ids=repr)
 def test_every_vector_of_state_has_a_name(optimizer):
     trainer = gd.Trainer(model_of("neuron"), optimizer=optimizer)
-    # The last one is what the first has lost in rounding.
-    n_hidden = isinstance(optimizer, gd.Adagrad | gd.NormalizedSGD)
+    # What the first one has lost in rounding; and the weights that NormalizedSGD began with.
+    n_hidden = {gd.Adagrad: 1, gd.NormalizedSGD: 2}.get(type(optimizer), 0)
     assert len(trainer.optimizer_state) == optimizer.n_states - n_hidden
 
 
@@ -769,7 +779,7 @@ def test_normalized_sgd_in_a_batch_of_several_chunks():
     X, y, _ = rows_for(model, 1500)
     X[1024:] = 3 * X[1024:] + 2
     layers, w = baseline.as_reference(model), model.parameters.tolist()
-    state = {"layers": [model.layers[0], model.layers[2]], "is linear": False}
+    state = {"layers": [model.layers[0], model.layers[2]], "is linear": False, "is drawn": True}
     total = np.zeros(len(w))
     for rows in (slice(0, 1024), slice(1024, 1500)):
         weights = [1.0] * len(X[rows])
@@ -904,6 +914,12 @@ OLD_WEIGHTS = {
 }
 
 
+STARTS = OLD_WEIGHTS | {
+    "drawn": lambda model, w: model,
+    "zeros": lambda model, w: gd.Model([gd.Linear(3, 1, init="zeros")], "float64"),
+}
+
+
 @pytest.mark.parametrize("source", OLD_WEIGHTS)
 def test_normalized_sgd_keeps_weights_that_are_not_fresh(source):
     """At a rate of zero nothing changes them."""
@@ -913,6 +929,41 @@ def test_normalized_sgd_keeps_weights_that_are_not_fresh(source):
     before = model.parameters.copy()
     gd.Trainer(model, optimizer=gd.NormalizedSGD(0.0)).fit(X, np.ones(4))
     np.testing.assert_array_equal(model.parameters, before)
+
+
+@pytest.mark.parametrize("batch_size", [1, 32])
+@pytest.mark.parametrize("source", STARTS)
+def test_normalized_sgd_survives_a_scale_that_grows(source, batch_size):
+    """First rows that hardly differ, in one feature, make a weight that longer rows would multiply."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((500, 3))
+    X[:40, 1] *= 1e-9
+    y = X @ [1, 0.5, -1]
+    model = gd.Model([gd.Linear(3, 1)], dtype="float64", seed=5)
+    model = STARTS[source](model, np.array([[0.5, 0.5, 0.5]])) or model
+    history = gd.Trainer(model, optimizer=gd.NormalizedSGD(), batch_size=batch_size).fit(X, y, epochs=5)
+    assert history.loss[0] < y.var()
+    assert model.loss(X, y) < 0.05 * y.var()
+
+
+@pytest.mark.parametrize("part", [0.0, 1e-3])
+def test_normalized_sgd_shrinks_what_it_has_added_alone(part):
+    """What it began with means the same to rows of any length, and at their mean, so does what it has learnt."""
+    start = np.array([[2.0, -1.0]])
+    model = gd.Model([gd.Linear(2, 1, init=start, bias=[0.5])], dtype="float64")
+    trainer = gd.Trainer(model, optimizer=gd.NormalizedSGD(part))
+    X = np.array([[1.0, 0.5], [2.0, 3.0], [0.0, 1.0]])
+    trainer.step(X, np.zeros(3))
+    learnt, bias = model.layers[0].weight - start, model.layers[0].bias.copy()
+    before, m = trainer.optimizer_state["s"][:2].copy(), X.mean(axis=0)
+    trainer._engine._schedule = gd.schedules.Constant(0.0)
+    row = np.array([[41.0, -7.0]])
+    trainer.step(row, [0.0])
+    after, m_after = trainer.optimizer_state["s"][:2], np.vstack([X, row]).mean(axis=0)
+    assert (after > 2 * before).all()
+    kept = learnt * before / after
+    np.testing.assert_allclose(model.layers[0].weight, start + kept, rtol=1e-13)
+    np.testing.assert_allclose(model.layers[0].bias, bias + learnt @ m - kept @ m_after, rtol=1e-13)
 
 
 def test_normalized_sgd_takes_over_from_another_optimizer():
