@@ -68,7 +68,8 @@ class Engine:
         has_l1 = is_regularized and regularization.l1 > 0
         first = next(layer for layer in model.layers if isinstance(layer, Linear))
         is_careful = not model.is_linear or isinstance(loss, Poisson)
-        scalars = initial_scalars(first.in_features, first.out_features, first.has_bias, is_careful)
+        n_units = sum(layer.out_features for layer in model.layers if isinstance(layer, Linear))
+        scalars = initial_scalars(first.in_features, first.out_features, first.has_bias, n_units, is_careful)
         self._vectors = kernels.Vectors(
             parameters=parameters,
             gradient=aligned_zeros(parameters.size, model.dtype),

@@ -16,6 +16,7 @@ import numpy as np
 from fastgd import _check, schedules
 from fastgd.kernels import update as kernels
 from fastgd.kernels.memory import aligned_zero_rows
+from fastgd.kernels.normalized import INVERSE_SCALE
 from fastgd.schedules import Schedule
 
 LearningRate = float | Schedule | str
@@ -275,6 +276,10 @@ class NormalizedSGD(Optimizer):
     dtype's smallest normal number, which count as zero: weights for them might be infinite. Gradients are limited after
     they are centred, and what a penalty or max_norm takes off w_i is balanced too.
 
+    As a step's size does not depend on the gradient's, rounding must not pass for one. With δ the derivatives of the
+    batch's loss by a unit's outputs and ε that of the dtype, a_i moves towards zero by 8 ε Σ |δ| (|m_i| + s_i) before
+    it is used, and the gradient of a bias, of any layer, by 64 ε Σ |δ|.
+
     What was learnt under a smaller s would blow up under a larger one: when m and s change, (w_i - u_i) s_i and
     b + Σ (w_i - u_i) m_i stay as they are, for the weights u from before the first update. Random weights, as the model
     draws them, are meant for features of scale 1 and mean 0: they follow m and s as if they were learnt, with u = 0.
@@ -300,7 +305,7 @@ class NormalizedSGD(Optimizer):
     """
 
     learning_rate: LearningRate = 1.0
-    n_states: ClassVar[int] = 5
+    n_states: ClassVar[int] = 6
 
     def _check_settings(self) -> None:
         if self.learning_rate == "auto":
@@ -317,6 +322,7 @@ class NormalizedSGD(Optimizer):
         for begin, _, n_in in weights:
             scale[begin:] = np.sqrt(n_in)
         scale[: weights[0, 1]] = 0
+        np.divide(1, scale, out=state[INVERSE_SCALE], where=scale > 0)
         return state
 
 

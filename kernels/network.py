@@ -20,7 +20,7 @@ from .ahead import want
 from .lanes import everywhere, lane_count, load, total
 from .linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .loss import loss_and_derivative
-from .normalized import call_observe
+from .normalized import call_add_derivatives, call_observe
 from .product import Products, call_turn
 from .rule import call_apply_gradient
 from .views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
@@ -229,6 +229,14 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         target, adds = parameters if rule.is_direct else vectors.gradient, rule.is_direct or done > 0
         if objective.sums[1] > 0 or not rule.is_direct:
             backward(network, parameters, x, is_turned, adds, target, 0)
+        if rule.add_derivatives != 0:
+            unit = 0
+            for k in range(network.layers.shape[0]):
+                layer = record_at(Layer, network.layers, k)
+                if layer.forward == 0:
+                    d_out = read_only_matrix(network.deltas, layer.output, end - row, layer.n_out)
+                    call_add_derivatives(rule.add_derivatives, (vectors, d_out, unit, adds))
+                    unit += layer.n_out
         if done + end - row == batch_rows:
             if progress[2] > 0:
                 progress[1] = t

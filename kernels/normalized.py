@@ -29,6 +29,11 @@ _TINY = np.finfo(np.float32).tiny
 _ROOM = 4
 
 
+# By so many roundings may a sum be off: those within a chunk, and those of adding up chunks, were found to be three. A
+# bias has those of the derivatives, too, which all rows may share: where classes are rare, sixty were found.
+_ROUNDINGS, _ROUNDINGS_OF_BIASES = 8, 64
+
+
 class NormalizedSGD(NamedTuple):
     """The normalised adaptive gradient descent of Ross, Mineiro and Langford, "Normalized online learning" (UAI 2013).
 
@@ -41,6 +46,10 @@ class NormalizedSGD(NamedTuple):
     g_b is the gradient of the unit's bias b. Whatever is subtracted from a w_i, by this or by a penalty, m_i times as
     much is added to b, which so keeps what the unit gives at x = m. Without a bias m = 0. All other parameters have
     n / N = 1 and s = √n_in of their layer, as for features of scale 1.
+
+    A step has the same size for any gradient that is not zero, so rounding must not make one. With δ the derivatives of
+    the batch's loss by a unit's outputs and ε that of the dtype, a_i moves towards zero by 8 ε Σ |δ| (|m_i| + s_i), and
+    the gradient of a bias, of any layer, by 64 ε Σ |δ|.
 
     η = 10 rate min(1, r / r_0) min(1, t / 10) √(n_in / (n_in + √(r min(r, t n_in / 4)))), for the t-th update, r rows
     seen, n_in features and a warm-up of r_0 rows. The steps that 1 / √G alone would make never settle, since the sum of
@@ -58,30 +67,31 @@ class NormalizedSGD(NamedTuple):
     an |x_i - m_i| is 4 times the smallest normal number; a smaller |m_i| counts as zero for s_i.
 
     state : √G, s, m, what √G's roundings have left out so far (as a float32 alone it would stop growing after some 10⁷
-        updates), and u; s and m of feature i in the place of the first unit's weight w_i, and the constant s of all
-        other parameters in theirs
+        updates), u, and 1 / s, zero where s is; s and m of feature i in the place of the first unit's weight w_i, and
+        the constant s of all other parameters in theirs
     scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn,
         r, r_0 for the first layer's weights, r_0 for all other parameters; then every m_i as a float64, since a float32
-        mean, which is what the state has, stops moving after some 10⁶ rows; and how many rows each update counts as, 0
-        where the rows themselves count
+        mean, which is what the state has, stops moving after some 10⁶ rows; Σ |δ| of every unit of every Linear; and
+        how many rows each update counts as, 0 where the rows themselves count
     """
 
 
 # Where what the engine asks for and sets stands in the state and among the scalars.
-START = 4
+START, INVERSE_SCALE = 4, 5
 WEIGHT_SEEN, IS_DRAWN, ROWS_OF_UPDATE = 0, 5, -1
 # Where the means begin.
 _MEANS = 9
 
 
-def initial_scalars(n_in: int, n_out: int, has_bias: bool, is_careful: bool) -> np.ndarray:
+def initial_scalars(n_in: int, n_out: int, has_bias: bool, n_units: int, is_careful: bool) -> np.ndarray:
     """The scalars before the first row.
 
+    n_units : of all Linears together
     is_careful : whether a step that is too large may end the learning for good
     """
     warm_up = n_in * (_CAREFUL_WARM_UP_ROWS if is_careful else _WARM_UP_ROWS)
     named = [0, 0, n_in, n_out, has_bias, 0, 0, warm_up, warm_up if is_careful else 1]
-    return np.array([*named, *np.zeros(n_in), 0], np.float64)
+    return np.array([*named, *np.zeros(n_in + n_units), 0], np.float64)
 
 
 def rows_of_update(n_in: int, is_full_batch: bool) -> int:
@@ -142,22 +152,73 @@ def _vectors_alone(number):
 call_with_vectors = calls(_vectors_alone)
 
 
-@addressed_kernel(_vectors_alone)
-def centre_gradient(vectors):
+def _derivative_types(number):
+    return vectors_of(number), types.Array(number, 2, "C", readonly=True), types.int64, types.boolean
+
+
+call_add_derivatives = calls(_derivative_types)
+
+
+@addressed_kernel(_derivative_types)
+def add_derivatives(vectors, d_out, first_unit, adds):
+    """Take Σ |δ| of a Linear's units into the scalars.
+
+    vectors : Vectors          d_out : (n_samples, n_units)          first_unit : int, its first among all Linears'
+    adds : bool, whether the sums already hold those of other rows of the batch
+    """
+    n_in, _, _ = first_layer_of(vectors)
+    sums = span(vectors.scalars, _MEANS + n_in + first_unit, d_out.shape[1])
+    if not adds:
+        for unit in range(sums.size):
+            sums[unit] = 0
+    for row in range(d_out.shape[0]):
+        for unit in range(sums.size):
+            sums[unit] += abs(d_out[row, unit])
+
+
+@inlined_kernel
+def towards_zero(value, distance):
+    """A number less a distance, zero at most; NaN stays NaN."""
+    return value - max(min(value, distance), -distance)
+
+
+def _centre_types(number):
+    return vectors_of(number), types.Array(types.int64, 2, "C")
+
+
+call_centre = calls(_centre_types)
+
+
+@addressed_kernel(_centre_types)
+def centre_gradient(vectors, weights):
     """Turn the gradient of the first layer's weights into that for centred features,  a_i = g_i - m_i g_b.
 
+    What may be rounding alone, in this and in the biases' gradients, becomes zero.
+
     vectors : Vectors, the gradient is modified in place
+    weights : (n_linear_layers, 3) int64, where each layer's weight begins and ends in the parameters, and its n_in
     """
     gradient, scale, mean = vectors.gradient, vectors.state[1], vectors.state[2]
+    number, zero = gradient.dtype.type, gradient.dtype.type(0)
     n_in, n_out, has_bias = first_layer_of(vectors)
-    if not has_bias:
-        return
+    sums = span(vectors.scalars, _MEANS + n_in, vectors.scalars.size - _MEANS - n_in - 1)
+    eps = np.finfo(gradient.dtype).eps
     for unit in range(n_out):
-        d_bias = gradient[n_out * n_in + unit]
+        d_bias = gradient[n_out * n_in + unit] if has_bias else zero
+        least = number(_ROUNDINGS * eps * sums[unit])
         for i in range(n_in):
             place = unit * n_in + i
+            a = towards_zero(gradient[place] - mean[i] * d_bias, least * (abs(mean[i]) + scale[i]))
             # Of a feature that has always been the same, nothing but rounding is left.
-            gradient[place] = type(d_bias)(0) if scale[i] <= 0 else gradient[place] - mean[i] * d_bias
+            gradient[place] = zero if scale[i] <= zero else a
+    unit = 0
+    for layer in range(weights.shape[0]):
+        end = weights[layer, 1]
+        next_begin = weights[layer + 1, 0] if layer + 1 < weights.shape[0] else gradient.size
+        for place in range(end, next_begin):
+            least = number(_ROUNDINGS_OF_BIASES * eps * sums[unit + place - end])
+            gradient[place] = towards_zero(gradient[place], least)
+        unit += (end - weights[layer, 0]) // weights[layer, 2] if layer + 1 < weights.shape[0] else 0
 
 
 # Reordered, the compensation would be zero.
@@ -173,7 +234,7 @@ def normalized_sgd(vectors, numbers, rate, t, part):
     w, gradient = vectors.parameters, vectors.gradient
     # Rows of the state are longer than the parameters.
     root, missing = span(vectors.state[0], 0, w.size), span(vectors.state[3], 0, w.size)
-    scale = vectors.state[1]
+    inverse_scale = vectors.state[INVERSE_SCALE]
     number = type(rate)
     n_in, n_out, _ = first_layer_of(vectors)
     vectors.scalars[6] += vectors.scalars[ROWS_OF_UPDATE]
@@ -186,11 +247,11 @@ def normalized_sgd(vectors, numbers, rate, t, part):
     other_step = rate * number(min(n_rows / other_warm_up_rows, 1.0))
     normalize_gradient(root, missing, gradient)
     for place in range(n_out * n_in, w.size):
-        w[place] -= other_step * gradient[place] / scale[place]
+        w[place] -= other_step * gradient[place] * inverse_scale[place]
     for unit in range(n_out):
         for i in range(n_in):
             place = unit * n_in + i
-            change = step * gradient[place] / scale[i] if not scale[i] <= 0 else number(0)
+            change = step * gradient[place] * inverse_scale[i]
             gradient[place] = w[place]
             w[place] -= change
 
@@ -253,7 +314,7 @@ def observe_features(vectors, x, sample_weight):
     x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
     """
     w, scale, mean, scalars = vectors.parameters, vectors.state[1], vectors.state[2], vectors.scalars
-    start = vectors.state[START]
+    start, inverse = vectors.state[START], vectors.state[INVERSE_SCALE]
     number = x.dtype.type
     n_in, n_out, has_bias = first_layer_of(vectors)
     exact_mean = span(scalars, _MEANS, n_in)
@@ -286,15 +347,15 @@ def observe_features(vectors, x, sample_weight):
                 size = abs(x[row, i] - mean[i])
                 if size > scale[i] and size >= least:
                     shrink_with(vectors, i, size, mean_before[i])
-                    scale[i] = size
+                    scale[i], inverse[i] = size, number(1) / size
         share = weight / scalars[0] if has_bias else 0.0
-        squares = 0.0
+        squares = number(0)
         for i in range(n_in):
             away = x[row, i] - exact_mean[i]
             away = away if scale[i] > 0 else 0.0
             exact_mean[i] += share * away
             mean[i] = number(exact_mean[i])
-            part = np.float64(number(away) / (scale[i] if scale[i] > 0 else number(1)))
+            part = number(away) * inverse[i]
             squares += part * part
         scalars[1] += weight * (1 - share) * squares
     if has_bias:

@@ -6,7 +6,15 @@ import numpy as np
 from numba import types
 
 from .addressed import addressed_kernel, calls, numbers_of, vector_of
-from .normalized import NormalizedSGD, balance_biases, call_with_vectors, centre_gradient, observe_features
+from .normalized import (
+    NormalizedSGD,
+    add_derivatives,
+    balance_biases,
+    call_centre,
+    call_with_vectors,
+    centre_gradient,
+    observe_features,
+)
 from .regularization import (
     NoRegularization,
     Regularization,
@@ -51,12 +59,13 @@ class UpdateRule(NamedTuple):
     """Addresses of kernels, zero where nothing is to do, and what they need.
 
     is_direct : whether an update is  w -= rate · g  and no more, so that the gradient need not be kept
-    observe, apply_gradient : int
+    observe, add_derivatives, apply_gradient : int
     step : Step
     """
 
     is_direct: bool
     observe: int
+    add_derivatives: int
     apply_gradient: int
     step: Step
 
@@ -80,6 +89,7 @@ def update_rule(
     return UpdateRule(
         is_direct,
         observe_features.address(dtype) if is_normalized else 0,
+        add_derivatives.address(dtype) if is_normalized else 0,
         0 if is_direct else apply_gradient.address(dtype),
         Step(
             centre_gradient.address(dtype) if is_normalized else 0,
@@ -115,7 +125,7 @@ def apply_gradient(vectors, step, rate, t):
     rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
     """
     if step.centre != 0:
-        call_with_vectors(step.centre, (vectors,))
+        call_centre(step.centre, (vectors, step.weights))
     if step.limit_gradient != 0:
         call_limit_gradient(step.limit_gradient, (vectors, step.regularization, step.weights))
     if step.share_update != 0:

@@ -98,10 +98,22 @@ def normalized_sgd(o, w, g, state, t):
     first = state["layers"][0]
     means = [state["m", j] for j in range(first.in_features)]
     g = list(g)
+
+    def beyond_rounding(value, size):
+        return math.copysign(max(abs(value) - state["eps"] * size, 0), value)
+
     for place in range(first.out_features * first.in_features):
         unit, j = divmod(place, first.in_features)
         if first.has_bias:
             g[place] -= means[j] * g[first.out_features * first.in_features + unit]
+        longest = abs(means[j]) + state.get(("s", j), 0)
+        g[place] = beyond_rounding(g[place], 8 * state["derivatives"][0][unit] * longest)
+    end = 0
+    for layer, derivatives in zip(state["layers"], state["derivatives"], strict=True):
+        end += layer.n_parameters
+        if layer.has_bias:
+            for place, size in zip(range(end - layer.out_features, end), derivatives, strict=True):
+                g[place] = beyond_rounding(g[place], 64 * size)
     for i in range(len(w)):
         state["G", i] = state.get(("G", i), 0) + g[i] ** 2
         if state["G", i] == 0:
@@ -194,6 +206,21 @@ def write_into(layers, w):
             layer.clear()
 
 
+def absolute_derivatives(layers, X, y, V):
+    """Σ |δ| of each unit of each Linear with a bias, in the mean of the batch."""
+    linears = [layer for layer in layers if isinstance(layer, reference.Linear)]
+    sums = [[0] * len(layer.bias) for layer in linears]
+    for row in zip(X, y, V, strict=True):
+        for layer in linears:
+            layer.clear()
+        reference.loss_and_gradient(layers, *([part] for part in row))
+        for total, layer in zip(sums, linears, strict=True):
+            total[:] = [a + abs(b) / len(X) for a, b in zip(total, layer.d_bias, strict=True)]
+    for layer in linears:
+        layer.clear()
+    return sums
+
+
 def gradient_of(layers):
     rows = [[*layer.d_weight, layer.d_bias] for layer in layers if isinstance(layer, reference.Linear)]
     return [value for layer in rows for row in layer for value in row]
@@ -205,11 +232,14 @@ def train_by_formulas(model, optimizer, batches, state=None):
     state = {} if state is None else state
     state["layers"] = [layer for layer in model.layers if isinstance(layer, gd.Linear)]
     state |= {"is linear": len(model.layers) == 1, "is drawn": model.starts_as_drawn}
+    state["eps"] = float(np.finfo(model.dtype).eps)
     t, path = 0, []
     for X, y, V in batches:
         if isinstance(optimizer, gd.NormalizedSGD):
             normalize(w, state, X, V)
         write_into(layers, w)
+        if isinstance(optimizer, gd.NormalizedSGD):
+            state["derivatives"] = absolute_derivatives(layers, X, y, V)
         reference.loss_and_gradient(layers, X, y, V)
         if any(V):
             t += 1
@@ -283,8 +313,8 @@ def test_state_is_a_view_for_reading_of_the_optimizer_that_is_assigned():
 @pytest.mark.parametrize("optimizer", [gd.SGD(), *OPTIMIZERS.values()], ids=repr)
 def test_every_vector_of_state_has_a_name(optimizer):
     trainer = gd.Trainer(model_of("neuron"), optimizer=optimizer)
-    # What the first one has lost in rounding; and the weights that NormalizedSGD began with.
-    n_hidden = {gd.Adagrad: 1, gd.NormalizedSGD: 2}.get(type(optimizer), 0)
+    # What the first one has lost in rounding; the weights that NormalizedSGD began with, and its 1 / s.
+    n_hidden = {gd.Adagrad: 1, gd.NormalizedSGD: 3}.get(type(optimizer), 0)
     assert len(trainer.optimizer_state) == optimizer.n_states - n_hidden
 
 
@@ -345,6 +375,35 @@ def test_rows_of_no_weight_are_not_there_in_a_full_batch_of_normalized_sgd(name,
     rows = np.arange(50 + n_more) % 50
     trainer.fit(X[rows], y[rows], epochs=20, sample_weight=sample_weight)
     np.testing.assert_allclose(twin.parameters, model.parameters, rtol=1e-9)
+
+
+@pytest.mark.parametrize("order", ["sorted", "random"])
+@pytest.mark.parametrize("offset", [0, 10])
+@pytest.mark.parametrize("n_rows", [30, 1000, 30_000])
+@pytest.mark.parametrize("loss", ["hinge", "log_loss", "half_squared_error"])
+def test_rounding_is_no_gradient_for_normalized_sgd(loss, n_rows, offset, order, dtype, rng):
+    """Of two classes with the same rows there is nothing to learn, and in neither's favour."""
+    X = rng.standard_normal((n_rows // 2, 3)) + offset
+    X, y = np.vstack([X, X]), np.repeat([1, 0 if loss == "log_loss" else -1], n_rows // 2)
+    if order == "random":
+        rows = rng.permutation(n_rows)
+        X, y = X[rows], y[rows]
+    model = gd.Model([gd.Linear(3, 1, init="zeros")], dtype=dtype)
+    gd.Trainer(model, loss=loss, optimizer=gd.NormalizedSGD(), batch_size=None).fit(X, y, epochs=5)
+    np.testing.assert_array_equal(model.parameters, 0)
+
+
+def test_rounding_is_no_gradient_for_a_last_layers_biases(dtype, rng):
+    """That begin at the best constants, under weights of zero."""
+    counts = np.array([50, 947, 3])
+    labels, shares = np.repeat(np.arange(3), counts), counts / 1000
+    layers = [gd.Linear(4, 8), gd.ReLU(), gd.Linear(8, 3, init="zeros", bias=np.log(shares))]
+    model = gd.Model(layers, dtype=dtype)
+    before = model.layers[2].bias.copy()
+    trainer = gd.Trainer(model, loss="cross_entropy", optimizer=gd.NormalizedSGD(), batch_size=None)
+    trainer.fit(rng.standard_normal((1000, 4)), labels)
+    np.testing.assert_array_equal(model.layers[2].bias, before)
+    assert model.layers[2].weight.any()
 
 
 @pytest.mark.parametrize("scale", [1e-24, 1e-36, 1e30])
@@ -780,11 +839,15 @@ def test_normalized_sgd_in_a_batch_of_several_chunks():
     X[1024:] = 3 * X[1024:] + 2
     layers, w = baseline.as_reference(model), model.parameters.tolist()
     state = {"layers": [model.layers[0], model.layers[2]], "is linear": False, "is drawn": True}
+    state |= {"eps": float(np.finfo(model.dtype).eps), "derivatives": [np.zeros(7), np.zeros(2)]}
     total = np.zeros(len(w))
     for rows in (slice(0, 1024), slice(1024, 1500)):
         weights = [1.0] * len(X[rows])
         normalize(w, state, X[rows].tolist(), weights)
         write_into(layers, w)
+        part = absolute_derivatives(layers, X[rows].tolist(), y[rows].tolist(), weights)
+        for sums, more in zip(state["derivatives"], part, strict=True):
+            sums += np.multiply(more, len(weights) / 1500)
         reference.loss_and_gradient(layers, X[rows].tolist(), y[rows].tolist(), weights)
         total += np.multiply(gradient_of(layers), len(X[rows]) / 1500)
     normalized_sgd(gd.NormalizedSGD(), w, total.tolist(), state, 1)
