@@ -283,7 +283,8 @@ class NormalizedSGD(Optimizer):
     What was learnt under a smaller s would blow up under a larger one: when m and s change, (w_i - u_i) s_i and
     b + Σ (w_i - u_i) m_i stay as they are, for the weights u from before the first update. Random weights, as the model
     draws them, are meant for features of scale 1 and mean 0: they follow m and s as if they were learnt, with u = 0.
-    Weights that were loaded, trained or set by hand before training begins keep their meaning.
+    Weights that were loaded, trained or set by hand before training begins keep their meaning. The first row is its own
+    mean, which puts units on the kink of their activation: lest rounding choose a side, b is raised by 8 ε Σ |w_i m_i|.
 
     It sees the rows of a batch before their forward pass, but those of a batch of more than 1024 (in wide networks,
     32 or more) chunk by chunk: while m_i and s_i change within such a batch, its first rows meet other weights and

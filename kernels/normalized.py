@@ -61,7 +61,8 @@ class NormalizedSGD(NamedTuple):
     the start, (w_i - u_i) s_i and b + Σ_i (w_i - u_i) m_i stay as they are when m_i and s_i change. Weights that were
     loaded, set or trained are such u_i, meant for the features as they are. Those that the model has drawn are meant
     for features of scale 1 and mean 0: they count as learnt, u = 0, and s_i for them as |m_i| while all values were
-    the same, and as 1 while all were zero.
+    the same, and as 1 while all were zero. With m the first row, b is raised by 8 ε Σ_i |(w_i - u_i) m_i| besides: that
+    row, as its own mean, puts a unit without a bias on the kink of its activation.
 
     Of numbers near the smallest that a dtype has, the inverses are infinite: s_i stays zero, and m_i what it was, until
     an |x_i - m_i| is 4 times the smallest normal number; a smaller |m_i| counts as zero for s_i.
@@ -315,7 +316,7 @@ def observe_features(vectors, x, sample_weight):
     """
     w, scale, mean, scalars = vectors.parameters, vectors.state[1], vectors.state[2], vectors.scalars
     start, inverse = vectors.state[START], vectors.state[INVERSE_SCALE]
-    number = x.dtype.type
+    number, zero, kink = x.dtype.type, x.dtype.type(0), x.dtype.type(_ROUNDINGS * np.finfo(x.dtype).eps)
     n_in, n_out, has_bias = first_layer_of(vectors)
     exact_mean = span(scalars, _MEANS, n_in)
     is_drawn, least = scalars[IS_DRAWN] > 0, least_scale(vectors)
@@ -360,8 +361,12 @@ def observe_features(vectors, x, sample_weight):
         scalars[1] += weight * (1 - share) * squares
     if has_bias:
         for unit in range(n_out):
-            shift = number(0)
+            shift, size = number(0), number(0)
             for i in range(n_in):
                 place = unit * n_in + i
-                shift += (w[place] - start[place]) * (mean[i] - mean_before[i])
-            w[n_out * n_in + unit] -= shift
+                part = (w[place] - start[place]) * (mean[i] - mean_before[i])
+                shift += part
+                size += abs(part)
+            # The first row is the mean, where a bias of zero has the unit give zero: rounding must not choose on which
+            # side of its kink an activation is.
+            w[n_out * n_in + unit] -= shift - (kink * size if scalars[1] == 0 else zero)

@@ -406,6 +406,18 @@ def test_rounding_is_no_gradient_for_a_last_layers_biases(dtype, rng):
     assert model.layers[2].weight.any()
 
 
+@pytest.mark.parametrize("activation", [gd.ReLU(), gd.LeakyReLU()], ids=repr)
+def test_rounding_chooses_no_side_of_a_kink_for_normalized_sgd(activation, dtype):
+    """The first row is its own mean, so that the units' outputs are their biases: zero, where the slope is one."""
+    for seed in range(20):
+        model = gd.Model([gd.Linear(30, 16), activation, gd.Linear(16, 1, bias=[-1])], dtype=dtype, seed=seed)
+        X = np.random.default_rng(seed).standard_normal((1, 30)) + 1
+        trainer = gd.Trainer(model, optimizer=gd.NormalizedSGD(0.0), batch_size=1)
+        trainer.step(X, [[0]])
+        root = trainer.optimizer_state["sqrt_G"][30 * 16 : 31 * 16]
+        np.testing.assert_allclose(root, np.abs(model.layers[2].weight[0]), rtol=1e-3)
+
+
 @pytest.mark.parametrize("scale", [1e-24, 1e-36, 1e30])
 def test_a_gradient_of_zero_leaves_normalized_sgd_its_root(scale):
     """Where the square of √G is no number."""
