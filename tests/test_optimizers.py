@@ -184,7 +184,10 @@ def normalize(w, state, X, V):
             kept = before[j] / scale(j) if before[j] else 1
             w[unit * len(features) + j] = start[unit * len(features) + j] + added(unit, j) * kept
         if first.has_bias:
-            w[biases + unit] -= sum(added(unit, j) * state.get(("m", j), 0) for j in features)
+            parts = [added(unit, j) * state.get(("m", j), 0) for j in features]
+            w[biases + unit] -= sum(parts)
+            if len(state["rows"]) == 1:
+                w[biases + unit] += 8 * state["eps"] * sum(map(abs, parts))
 
 
 FORMULAS = {
