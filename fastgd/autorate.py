@@ -33,6 +33,9 @@ _SHORT_OF_ONE, _SHORT_OF_SEVERAL = 64, 128
 # After them a Linear alone has found its minimum at most rates. The largest of those that come so near to the least
 # loss serves fits of fewer updates, too.
 _SLACK = 0.015
+# Where any larger rate comes as near, as with optimisers that forget their first steps, or with classes that a line
+# separates, that is no reason to take one that is a thousand times as large.
+_MOST_SLACK_OCTAVES = 3
 # What is less of an improvement is none.
 _TOLERANCE = 1e-4
 _MOST_OCTAVES = 20
@@ -203,8 +206,8 @@ def one_epoch(rate: float, n_updates: int) -> Schedule:
 def _best(result: Callable[[int], float], per_octave: int = 2, margin: int = 1, slack: float = 0.0) -> int:
     """The k for which the worst of result(k) to result(k + margin) is least; above the best rate, losses soon explode.
 
-    A walk from 0 finds the least result, by steps of two octaves, then half as many, and so on to 1. Then k rises while
-    the worst stays within a share, the slack, of that.
+    A walk from 0 finds the least result, by steps of two octaves, then half as many, and so on to 1. Then k rises, by
+    three octaves at most, while the worst stays within a share, the slack, of that.
     """
     results = {0: result(0)}
     least, most = 0, _MOST_OCTAVES * per_octave
@@ -235,7 +238,8 @@ def _best(result: Callable[[int], float], per_octave: int = 2, margin: int = 1, 
     if slack:
         bound = worst(best)
         bound += slack * abs(bound)
-        while best < most and at(best + margin + 1) <= bound:
+        highest = best + _MOST_SLACK_OCTAVES * per_octave
+        while best < highest and at(best + margin + 1) <= bound:
             best += 1
     return best
 

@@ -26,8 +26,8 @@ _JUDGED_BYTES = 64 << 20
 _JUDGED_AT_LAST = 1 << 17
 # How often an epoch is taken back before nothing can be learnt.
 _MOST_SETBACKS = 8
-# So many updates may lead up before they lead down.
-_FIRST_UPDATES = 32
+# An epoch of fewer updates may lead up before the next lead down, to a hundred times the best constant's loss.
+_FIRST_UPDATES, _ALLOWANCE = 32, 99.0
 # How many calls lie between the user's call of fit and a warning.
 _DEPTH_OF_FIT = 5
 # By so much a loss may be larger: rounding, and the noise of the last steps.
@@ -85,11 +85,10 @@ class Safeguard:
         self._network = model.network(judged.n_samples)
         self._objective = kernels.objective(loss, model.dtype)
         self._rows = _kept_rows(model, judged, loss)
-        self._mean_loss = self._measured()
         self._constant, self._constant_loss = best_constant(self._rows, loss, model.out_features)
-        # Where to go back to, and after how many updates it was; None where the model is good as it is.
-        self._good_state: tuple[np.ndarray, ...] | None = None
-        self._good_updates = 0
+        # What an epoch began with, as long as it is not found good.
+        self._before: tuple[np.ndarray, ...] | None = None
+        self._loss_before = math.inf
 
     def train_epoch(
         self,
@@ -98,29 +97,31 @@ class Safeguard:
         on_rows: Callable[[int, float], None] | None,
         slow_down: Callable[[int, str], float],
     ) -> float:
-        """Train for an epoch that ends no worse than the best constant prediction, or than the last good one.
+        """Train for an epoch that ends no worse than the best constant prediction, or than it began.
 
-        Any other is taken back to that, and tried again at a lower rate; but for the first updates after a good one,
-        as steps that soon lead far down may first lead up.
+        Any other is taken back and tried again at a lower rate. An epoch of few updates may end somewhat worse, as
+        steps that soon lead far down may first lead up.
 
         reader, epoch, on_rows : as for `Engine.train_epoch`
         slow_down : called with the epoch and what went wrong, returns the new factor of the rate
         """
-        if self._good_state is None:
-            self._good_state, self._good_updates = self._engine.copied_state(), self._engine.n_updates
+        self._before, self._loss_before = self._engine.copied_state(), self._measured()
         for _ in range(_MOST_SETBACKS):
             reason = "its loss was more than that of the best constant prediction"
+            n_updates = self._engine.n_updates
             try:
                 mean_loss = self._engine.train_epoch(reader, epoch, on_rows)
-                if self._is_good() or self._engine.n_updates - self._good_updates < _FIRST_UPDATES:
+                is_short = self._engine.n_updates - n_updates < _FIRST_UPDATES
+                if self._is_good(_ALLOWANCE if is_short else _TOLERANCE):
+                    self._before = None
                     return mean_loss
             except DivergenceError:
                 reason = "it diverged"
-            self._go_back()
+            self._engine.go_back(self._before)
             self._engine.rate_factor = slow_down(epoch, reason)
-        self._require_constant()
+        self._before = None
         rates = f"at any learning rate down to {self._engine.learning_rate():.2g}"
-        if not math.isfinite(self._mean_loss):
+        if not math.isfinite(self._loss_before):
             raise DivergenceError(
                 f"epoch {epoch} diverged {rates}: the model overflows as it was. Scale features and targets to about "
                 "1, or begin with smaller weights."
@@ -131,35 +132,36 @@ class Safeguard:
             RuntimeWarning,
             stacklevel=_DEPTH_OF_FIT,
         )
-        return self._mean_loss
+        return self._loss_before
 
-    def end(self) -> None:
-        """Leave a good model behind, whatever ended the training."""
-        if self._good_state is not None and not self._is_good():
-            self._go_back()
+    def end(self) -> np.ndarray | None:
+        """Leave a good model behind, whatever ended the training.
+
+        Where it was worse than the best constant prediction, it gives that, and its parameters from before are
+        returned, for training to go on from.
+        """
+        if self._before is not None and not self._is_good(_TOLERANCE):
+            self._engine.go_back(self._before)
         if self._n_judged < self._dataset.n_samples <= _JUDGED_AT_LAST:
-            self._mean_loss = self._model.loss(self._dataset, loss=self._loss)
             targets = self._dataset.targets(self._model.dtype)
             self._constant, self._constant_loss = best_constant(targets, self._loss, self._model.out_features)
-        self._require_constant()
+            return self._give_constant(lambda: self._model.loss(self._dataset, loss=self._loss))
+        return self._give_constant(self._measured)
 
-    def _is_good(self) -> bool:
-        """Whether the model is as good as the best constant prediction, or as it was when that was last asked."""
-        found = self._measured()
-        bound = max(self._constant_loss, self._mean_loss if math.isfinite(self._mean_loss) else -math.inf)
-        if not found <= bound + _TOLERANCE * abs(bound):
-            return False
-        self._mean_loss, self._good_state = found, None
-        return True
+    def _is_good(self, allowance: float) -> bool:
+        """Whether the model is as good as the best constant prediction, but for an allowance, or as it was before."""
+        found, bound = self._measured(), self._constant_loss + allowance * abs(self._constant_loss)
+        return found <= bound or found <= self._loss_before * (1 + _TOLERANCE)
 
-    def _go_back(self) -> None:
-        self._engine.go_back(self._good_state)
+    def _give_constant(self, loss: Callable[[], float]) -> np.ndarray | None:
+        """Have the model give the best constant prediction where that is better, and it can; return what it was then.
 
-    def _require_constant(self) -> None:
-        """Have the model give the best constant prediction where that is better than what it gives, and it can."""
-        if self._mean_loss <= self._constant_loss + _TOLERANCE * abs(self._constant_loss):
-            return
-        model, before = self._model, self._model.parameters.copy()
+        loss : the model's
+        """
+        found, model = loss(), self._model
+        if found <= self._constant_loss + _TOLERANCE * abs(self._constant_loss):
+            return None
+        before = model.parameters.copy()
         stack = [layer for layer in model.layers if not isinstance(layer, Dropout | Identity)]
         constant = self._constant
         if isinstance(stack[-1], ReLU):
@@ -168,11 +170,10 @@ class Safeguard:
             stack[-1].weight = 0
             if stack[-1].bias is not None:
                 stack[-1].bias = constant
-        found = self._measured()
-        if found < self._mean_loss or math.isnan(self._mean_loss):
-            self._mean_loss = found
-        else:
-            model.parameters = before
+        if loss() < found or math.isnan(found):
+            return before
+        model.parameters = before
+        return None
 
     def _measured(self) -> float:
         """The mean loss on the rows that are judged by; not a number, or infinite, where the model overflows."""

@@ -149,6 +149,8 @@ class Trainer:
         self._monitors: list[Monitor] = []
         self._loaded_callbacks: list[SavedCallback] = []
         self._past_updates = 0
+        # What "auto" has put in the place of a model that was worse than a constant, after what that was.
+        self._where_training_was: tuple[np.ndarray, np.ndarray] | None = None
         self._engine: Engine | None = None
         self._engine_optimizer: Optimizer | None = None
 
@@ -341,6 +343,7 @@ class Trainer:
         dataset, validation_data = split_validation(dataset, validation, self.model, self.loss, draw)
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
+        self._go_on()
         was_measured = self._measured_rate is not None
         engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
         if progress and self._measured_rate is not None and not was_measured:
@@ -348,8 +351,8 @@ class Trainer:
             show_line(f'learning rate "auto": {rate:.4g}')
         calling.take_up(self._loaded_callbacks)
         self._monitors, self._loaded_callbacks = calling.monitors, []
-        with calling.of(self), ProgressBar(epochs * n_samples, progress) as bar:
-            try:
+        try:
+            with calling.of(self), ProgressBar(epochs * n_samples, progress) as bar:
                 for _ in range(epochs):
                     if self._current_engine is None:
                         # A callback has assigned another.
@@ -357,10 +360,23 @@ class Trainer:
                     record = self._epoch(engine, reader, safeguard, validation_data, bar.advance if progress else None)
                     if calling.after_epoch(self, record):
                         break
-            finally:
-                if safeguard is not None:
-                    safeguard.end()
+        finally:
+            if safeguard is not None:
+                self._where_training_was = self._replaced_by(safeguard)
         return self.history
+
+    def _replaced_by(self, safeguard: Safeguard) -> tuple[np.ndarray, np.ndarray] | None:
+        """The parameters at the end of the training and those in their place, where that is a better model."""
+        were = safeguard.end()
+        return None if were is None else (were, self.model.parameters.copy())
+
+    def _go_on(self) -> None:
+        """Have the model where training was, unless it was given other parameters since."""
+        if self._where_training_was is not None:
+            were, given = self._where_training_was
+            if np.array_equal(self.model.parameters, given):
+                self.model.parameters = were
+            self._where_training_was = None
 
     def _epoch(
         self,
@@ -406,6 +422,7 @@ class Trainer:
                     "the Standardize layer has no mean and scale yet, and one batch is too few rows to learn them "
                     "from; expected model.layers[0].fit(X) with rows of every kind first"
                 )
+            self._go_on()
             self._learn_features(dataset)
             longest = self._longest_rows(dataset) if self._measured_rate is None else None
             engine, reader = self._ready(dataset, dataset.n_samples, longest)
@@ -530,6 +547,8 @@ class Trainer:
             "search_seconds": self.history.search_seconds,
         }
         state = ({} if engine is None else engine.saved_state()) | callback_tensors
+        if self._where_training_was is not None:
+            state[_WERE] = self._where_training_was[0]
         run["tensors"] = sorted(state)
         tensors = self.model.tensors() | {f"run.{name}": tensor for name, tensor in state.items()}
         storage.write(path, tensors, architecture=self.model.architecture(), run=run)
@@ -585,7 +604,9 @@ class Trainer:
         descriptions = run.get("callbacks", [])
         of_callbacks = set(_calling.tensor_names(descriptions))
         storage.require_names(arrays, "tensors of the run", run.get("tensors", arrays))
-        of_engine = {name: tensor for name, tensor in arrays.items() if name not in of_callbacks}
+        of_engine = {name: tensor for name, tensor in arrays.items() if name not in of_callbacks and name != _WERE}
+        if _WERE in arrays:
+            trainer._where_training_was = np.array(arrays[_WERE]), trainer.model.parameters.copy()
         if of_engine:
             trainer._restore_engine(of_engine)
         trainer._loaded_callbacks = _calling.restore(descriptions, {n: np.array(arrays[n]) for n in of_callbacks})
@@ -639,6 +660,8 @@ _SETTINGS = [
 ]
 # What describes a run, of which older versions left out the callbacks and the names of the tensors.
 _RUN = [*_SETTINGS, "loss", "optimizer", "learning_rate_factor", "measured_rate", "past_updates", "history"]
+# The name of the tensor that training goes on from.
+_WERE = "parameters"
 # What runs of earlier versions do not have.
 _LATER = ["callbacks", "tensors", "setbacks", "search_seconds"]
 _FIXED = {"model", "loss", *_SETTINGS} - {"batch_size", "shuffle"}
