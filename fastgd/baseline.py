@@ -51,14 +51,16 @@ def parameters_of(layers: list[reference.Layer]) -> np.ndarray:
     return np.array(parts)
 
 
-def safe_rate(model: Model) -> float:
+def safe_rate(model: Model, dataset: Dataset) -> float:
     """A learning rate at which the model, as it is drawn, does not diverge on features of mean 0 and variance 1.
 
     A step of rate 1 changes an output by its error times the squared length of its gradient by the parameters: about
-    the sum of all in_features, for weights drawn by He's rule; and the errors of all outputs add up.
+    the sum of all in_features, for weights drawn by He's rule; and the errors of all outputs add up. Errors above 1
+    change the weights by more than their own size, and with them the gradient.
     """
+    targets = first_rows(dataset, min(dataset.n_samples, 1000), model.dtype).y
     widths = [layer.in_features for layer in model.layers if isinstance(layer, Linear)]
-    return 0.1 / (sum(widths) * model.out_features)
+    return 0.1 / (sum(widths) * model.out_features * max(float(np.abs(targets).max()), 1))
 
 
 def measure(model: Model, dataset: Dataset, learning_rate: float, batch_size: int, seconds: float = 1.0) -> Baseline:

@@ -64,7 +64,11 @@ def _one_line(error: Exception) -> str:
 def _say(line: str) -> None:
     """Print a line of the report on stdout; a run goes on where nobody reads it."""
     with _lost_stdout():
-        print(line, flush=True)
+        if sys.stdout is not None:
+            # A path may have bytes that are no text.
+            encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+            line = line.encode(encoding, "backslashreplace").decode(encoding)
+            print(line, flush=True)
 
 
 @contextlib.contextmanager
@@ -344,9 +348,9 @@ def _n_classes(data: "Dataset") -> int:
 
 def _rows_files(path: str) -> list[str]:
     """The files that hold rows: this one, or those in this folder."""
-    return (
-        [os.path.join(path, f"{name}.npy") for name in ("X", "y", "sample_weight")] if os.path.isdir(path) else [path]
-    )
+    if not os.path.isdir(path):
+        return [path]
+    return [os.path.join(path, f"{name}.npy") for name in ("X", "y", "sample_weight")]
 
 
 def _require_output(path: str | None, *inputs: str | None) -> None:
@@ -422,7 +426,7 @@ def _compare(trainer: "Trainer", untrained: "Model", data: "Dataset", rows_per_s
 
     batch_size = min(trainer.batch_size or data.n_samples, 1024)
     try:
-        reference = baseline.measure(untrained, data, baseline.safe_rate(untrained), batch_size)
+        reference = baseline.measure(untrained, data, baseline.safe_rate(untrained, data), batch_size)
     except Exception as error:
         # The run is over and well, whatever becomes of this.
         _say(f"pure Python  not compared: {_one_line(error)}")

@@ -20,7 +20,7 @@ class ProgressBar:
 
     def __init__(self, n_rows: int, shown: bool) -> None:
         self._bar = None
-        if shown and sys.stderr is not None:
+        if shown:
             from tqdm import tqdm
 
             screen = _Screen(sys.stderr)

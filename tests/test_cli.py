@@ -1,5 +1,6 @@
 """The command line, as a user meets it."""
 
+import io
 import os
 import re
 import signal
@@ -287,6 +288,174 @@ def test_the_model_is_saved_whoever_reads(redirection, tmp_path):
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
     assert gd.Model.load(tmp_path / "m").in_features == 10
+
+
+READ = {
+    "X": ["{folder}/X.npy", "--target", "{folder}/y.npy"],
+    "y": ["{folder}/X.npy", "--target", "{folder}/y.npy"],
+    "sample_weight": ["{folder}/X.npy", "--target", "{folder}/y.npy", "--sample-weight", "{folder}/sample_weight.npy"],
+    "X of a folder": ["{folder}"],
+    "y of a folder": ["{folder}"],
+    "sample_weight of a folder": ["{folder}"],
+    "held_out_X": ["{folder}", "--validation", "{folder}/held_out_X.npy", "{folder}/held_out_y.npy"],
+    "held_out_y": ["{folder}", "--validation", "{folder}/held_out_X.npy", "{folder}/held_out_y.npy"],
+}
+
+
+@pytest.mark.parametrize("through", ["itself", "another spelling", "symbolic link", "hard link"])
+@pytest.mark.parametrize("command", ["train", "predict"])
+@pytest.mark.parametrize("read", READ)
+def test_what_is_read_is_not_overwritten(read, through, command, capsys, tmp_path, monkeypatch):
+    """It is told before training."""
+    X, y = np.ones((10, 3)), np.ones(10)
+    gd.data.ArrayDataset(X, y, y).save(tmp_path)
+    np.save(tmp_path / "held_out_X.npy", X)
+    np.save(tmp_path / "held_out_y.npy", y)
+    file, out = tmp_path / f"{read.split()[0]}.npy", tmp_path / "out"
+    arguments = [argument.format(folder=tmp_path) for argument in READ[read]]
+    if command == "predict":
+        model = file if file.name.startswith(("y", "held")) and "folder" not in read else tmp_path / "m"
+        arguments = [model, tmp_path if "folder" in read else file]
+    if through == "itself":
+        out = file
+    elif through == "another spelling":
+        out = tmp_path / ".." / tmp_path.name / file.name
+    elif through == "symbolic link":
+        out.symlink_to(file)
+    else:
+        out.hardlink_to(file)
+    monkeypatch.setattr(gd.Trainer, "fit", lambda *_, **__: pytest.fail("training has begun"))
+    before = file.read_bytes()
+    status, _, err = run(capsys, command, *arguments, "--out", out)
+    assert status == 2
+    assert f"--out is {out}, which is read; expected another file" in err
+    assert file.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc, where nobody may make a file")
+@pytest.mark.parametrize("command", [["train", *SMALL], ["predict", "{files}/m", "{files}/X.npy"]], ids=lambda c: c[0])
+def test_a_place_where_nothing_can_be_written(command, capsys, files, monkeypatch):
+    gd.Model([gd.Linear(10, 2)]).save(files / "m")
+    monkeypatch.setattr(gd.Trainer, "fit", lambda *_, **__: pytest.fail("training has begun"))
+    monkeypatch.setattr(gd.Model, "predict", lambda *_: pytest.fail("prediction has begun"))
+    arguments = [argument.format(files=files) for argument in command]
+    status, _, err = run(capsys, *arguments, "--out", "/proc/m")
+    assert status == 2
+    assert re.fullmatch(r"fastgd: error: .*: '/proc/m'\n", err)
+
+
+def test_looking_at_the_output_leaves_nothing(capsys, tmp_path):
+    (tmp_path / "m").write_bytes(b"old")
+    status, _, _ = run(capsys, "train", "none.npy", "--target", "none.npy", "--out", tmp_path / "m")
+    assert status == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert (tmp_path / "m").read_bytes() == b"old"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a matter of POSIX")
+def test_predict_to_stdout(files):
+    """The report goes elsewhere."""
+    gd.Model([gd.Linear(10, 2)]).save(files / "m")
+    command = [sys.executable, "-m", "fastgd", "predict", files / "m", files / "X.npy", "--out", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    expected = gd.Model.load(files / "m").predict(np.load(files / "X.npy"))
+    np.testing.assert_array_equal(np.load(io.BytesIO(done.stdout)), expected)
+    assert len(done.stdout) == 128 + 1000 * 2 * 4
+    assert b"1000 rows x 2 outputs" in done.stderr
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("by zero"), OverflowError("large"), KeyError("x"), RuntimeError()])
+def test_a_fault_of_its_own(error, capsys, monkeypatch):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr("fastgd.cli._info", fail)
+    status, _, err = run(capsys, "info")
+    assert status == 3
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert type(error).__name__ in err
+    assert err.endswith("fastgd: this is a fault of fastgd's own; please report the lines above\n")
+
+
+def test_exit_statuses_are_listed(capsys):
+    status, out, _ = run(capsys, "--help")
+    assert status == 0
+    text = " ".join(out.split())
+    assert "Exit status: 0; 1 if training diverged" in text
+    for code in ("2 for bad input", "3 for a fault", "130 for Ctrl-C"):
+        assert code in text
+
+
+def command_line(arguments, stdout, unbuffered=False):
+    command = [sys.executable, "-m", "fastgd", *map(str, arguments)]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1" if unbuffered else ""}
+    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+REPORTS = {"train": ["train", *SMALL, "--out"], "info": ["info"], "help": ["--help"]}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a matter of POSIX")
+@pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("command", REPORTS)
+def test_a_report_that_nobody_reads(command, unbuffered, tmp_path):
+    """As in `fastgd train | true`: what was asked for is done, without a word about the rest."""
+    arguments = REPORTS[command] + ([tmp_path / "m"] if command == "train" else [])
+    reader, writer = os.pipe()
+    os.close(reader)
+    with command_line(arguments, writer, unbuffered) as process:
+        os.close(writer)
+        _, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    if command == "train":
+        assert np.isfinite(gd.Model.load(tmp_path / "m").parameters).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
+@pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered", "unbuffered"])
+def test_a_report_on_a_full_disk(unbuffered, tmp_path):
+    arguments = [*REPORTS["train"], tmp_path / "m"]
+    with open("/dev/full", "wb") as full, command_line(arguments, full, unbuffered) as process:
+        _, err = process.communicate()
+    assert process.returncode == 0
+    assert err == "fastgd: nothing more can be written to stdout: [Errno 28] No space left on device\n"
+    assert np.isfinite(gd.Model.load(tmp_path / "m").parameters).all()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a matter of POSIX")
+def test_neither_stdout_nor_stderr(tmp_path):
+    """Started with both closed, as by some daemons."""
+    shell = ["sh", "-c", '"$@" >&- 2>&-', "sh", sys.executable, "-m", "fastgd"]
+    arguments = ["train", "--synthetic", "2000x10", "--epochs", "2", "--out", str(tmp_path / "m")]
+    assert subprocess.run([*shell, *arguments], check=False).returncode == 0
+    assert np.isfinite(gd.Model.load(tmp_path / "m").parameters).all()
+    assert subprocess.run([*shell, "train", "none.npy"], check=False).returncode == 2
+
+
+UNEVEN = {
+    "rate at the end of training": ["10000x10x2", "--hidden", "64", "--batch-size", "32"],
+    "large targets": ["500x5x2", "--hidden", "30,30", "--noise", "1e6", "--learning-rate", "1e-12"],
+    "full batch": ["3000x20", "--batch-size", "full", "--noise", "100"],
+}
+
+
+@pytest.mark.parametrize("case", UNEVEN)
+def test_pure_python_does_not_diverge(case, capsys):
+    status, out, err = run(capsys, "train", "--synthetic", *UNEVEN[case], "--quiet", "--epochs", 1)
+    assert (status, err) == (0, "")
+    assert "times as fast" in out
+    assert float(re.search(r"differ by at most (\S+)", out)[1]) < 1e-4
+
+
+def test_a_path_that_is_no_text(capsys, tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    try:
+        open(path, "wb").close()
+    except OSError:
+        pytest.skip("the file system takes text alone")
+    status, out, err = run(capsys, "train", *SMALL, "--out", path)
+    assert (status, err) == (0, "")
+    assert "saved        " in out
 
 
 def test_divergence(capsys, tmp_path):

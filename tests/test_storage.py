@@ -105,11 +105,11 @@ def test_a_symbolic_link_stays(tmp_path):
 def test_a_pipe_is_written_to(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     found = []
-    reader = threading.Thread(target=lambda: found.append((tmp_path / "pipe").read_bytes()))
+    reader = threading.Thread(target=lambda: found.append((tmp_path / "pipe").read_bytes()), daemon=True)
     reader.start()
     constant(1).save(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo(), "its reader waits for ever"
     reader.join()
-    assert (tmp_path / "pipe").is_fifo()
     assert names(tmp_path) == ["pipe"]
     (tmp_path / "m").write_bytes(found[0])
     assert (gd.Model.load(tmp_path / "m").parameters == 1).all()
