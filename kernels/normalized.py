@@ -255,6 +255,9 @@ def normalized_sgd(vectors, numbers, rate, t, part):
             change = step * gradient[place] * inverse_scale[i]
             gradient[place] = w[place]
             w[place] -= change
+    # The sums over a batch are nothing that a run has to go on with.
+    for i in range(_MEANS + n_in, vectors.scalars.size - 1):
+        vectors.scalars[i] = 0
 
 
 @addressed_kernel(_vectors_alone)

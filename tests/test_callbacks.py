@@ -700,7 +700,7 @@ def test_bad_fractions_are_refused(fraction, error, message):
 
 NO_CALLBACKS = [
     (None, "callbacks is None; expected a list of callables"),
-    (EarlyStopping(), r"callbacks is <.*EarlyStopping.*>; expected a list of callables, as in callbacks=\[callback\]"),
+    (EarlyStopping(), r"callbacks is EarlyStopping\(.*\); expected a list of callables, as in callbacks=\[callback\]"),
     ("stop", "callbacks is 'stop'; expected a list of callables"),
     ([EarlyStopping], r"callbacks\[0\] is the class EarlyStopping; expected an instance of it"),
     ([print, "x"], r"callbacks\[1\] is 'x'; expected a callable"),
