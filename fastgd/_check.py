@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastgd.frames import to_array
+from fastgd.frames import CLASSES_HINT, to_array
 
 DTYPES = ("float32", "float64")
 
@@ -124,7 +124,8 @@ def real_array(values: Any, name: str) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{name} is not a rectangular array: {error}") from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers (floats, integers or booleans)")
+        hint = CLASSES_HINT if name == "y" and array.dtype.kind in "OSU" else ""
+        raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers (floats, integers or booleans){hint}")
     return array
 
 

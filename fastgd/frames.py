@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+#: What to do about targets that are words.
+CLASSES_HINT = "; where these are classes, numpy.unique(y, return_inverse=True)[1], with loss='cross_entropy'"
+
 # What pyarrow calls numbers.
 _ARROW_NUMBERS = {
     *("bool", "halffloat", "float", "double"),
@@ -147,7 +150,7 @@ def _joined(columns: list[np.ndarray], name: str) -> np.ndarray:
 def _no_numbers(place: str, dtype: Any, value: Any) -> TypeError:
     found = "" if value is None else f", as {value!r}"
     remedy = (
-        "numbers; where these are classes, numpy.unique(y, return_inverse=True)[1], with loss='cross_entropy'"
+        f"numbers{CLASSES_HINT}"
         if place == "y"
         else "numbers: leave the column out, or make one of each of its values, as pandas.get_dummies does"
     )
