@@ -40,8 +40,9 @@ class ArrayDataset(Dataset):
         self.has_sample_weight = self.sample_weight is not None
         self.dtype = np.dtype(np.float32 if self.X.dtype.itemsize <= 4 and self.X.dtype.kind == "f" else np.float64)
         self._is_mapped = map_of(self.X) is not None
-        maps = [array for array in (self.X, self.y, self.sample_weight) if array is not None]
-        self._maps = Maps(*maps) if any(map_of(array) is not None for array in maps) else None
+        others = [array for array in (self.y, self.sample_weight) if array is not None]
+        is_any_mapped = self._is_mapped or any(map_of(array) is not None for array in others)
+        self._maps = Maps(self.X, *others) if is_any_mapped else None
 
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
         """Copy the rows, or gather them."""

@@ -262,8 +262,8 @@ class Reader:
         self._buffers: Block | None = None
         self._standardized: np.ndarray | None = None
         self._converted = [np.empty(0, dtype)] * 2
-        self._growth = Growth()
         if dataset.is_mapped:
+            self._growth = Growth()
             # Pages that a shuffled epoch has used are used again by the next, and last as long as the reader does.
             weakref.finalize(self, dataset.release, 0, dataset.n_samples).atexit = False
 

@@ -25,6 +25,8 @@ def to_array(values: Any, name: str) -> Any:
     TypeError, ValueError
         For columns that hold no numbers, or nulls, and for what holds no rows at all, with what to do about it.
     """
+    if isinstance(values, np.ndarray | list | tuple):
+        return values
     converters: dict[str, Callable[[Any, str], Any]] = {
         "pandas": _from_pandas,
         "polars": _from_polars,

@@ -15,6 +15,7 @@ is one flat sequence here, whatever its shape, and may hold any real dtype: it i
 The lanes are those of a whole register, or as many as others that stand in zero's place, such as `lanes_for(x, zero)`.
 """
 
+import functools
 import operator
 from typing import NamedTuple
 
@@ -85,10 +86,12 @@ def _dtype_of(array):
     return (array.types[0] if isinstance(array, types.BaseNamedTuple) else array).dtype
 
 
+@functools.cache
 def _features() -> list[str]:
     return (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
 
 
+@functools.cache
 def _lacks(feature: str) -> bool:
     """Whether the processor is of the x86 family, without one of its features."""
     return get_process_triple().startswith(("x86_64", "i686", "i386")) and feature not in _features()
