@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import model_of, rows_for
+from numba.core import config
 
 import fastgd as gd
 from fastgd import kernels
@@ -353,6 +354,7 @@ for kernel, arguments in CALLS.items():
 """
 
 
+@pytest.mark.skipif(bool(config.BOUNDSCHECK), reason="no vectors are made where every index is checked")
 def test_float32_loops_stay_float32(tmp_path):
     """float32 × int64 is float64 in Numba: a stray integer would halve the speed of a float32 loop."""
     output = program(code=SINGLE, NUMBA_CACHE_DIR=str(tmp_path)).stdout
