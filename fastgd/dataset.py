@@ -50,11 +50,12 @@ class Block(NamedTuple):
 
     def rows(self, start: int, stop: int) -> "Block":
         """View of some of the samples."""
+        if isinstance(self.order, InOrder):
+            return Block(self.X[start:stop], self.y[start:stop], self.sample_weight[start:stop])
         order = type(self.order)(*(part[start:stop] for part in self.order))
         if isinstance(order, Shuffled):
             return self._replace(order=order)
-        X = self.X if isinstance(order, ShuffledX) else self.X[start:stop]
-        return Block(X, self.y[start:stop], self.sample_weight[start:stop], order)
+        return Block(self.X, self.y[start:stop], self.sample_weight[start:stop], order)
 
     def in_order(self, array: np.ndarray) -> np.ndarray:
         """The samples' rows of y or the weights, one after the other."""

@@ -142,16 +142,21 @@ class Safeguard:
         """
         if self._before is not None and not self._is_good(_TOLERANCE):
             self._engine.go_back(self._before)
-        if self._n_judged < self._dataset.n_samples <= _JUDGED_AT_LAST:
-            targets = self._dataset.targets(self._model.dtype)
-            self._constant, self._constant_loss = best_constant(targets, self._loss, self._model.out_features)
-            return self._give_constant(lambda: self._model.loss(self._dataset, loss=self._loss))
-        return self._give_constant(self._measured)
+        if not self._n_judged < self._dataset.n_samples <= _JUDGED_AT_LAST:
+            return self._give_constant(self._measured)
+        try:
+            self._model.check_rows(self._dataset, self._loss)
+        except ValueError:
+            # A row that training has refused, or did not come to: nothing can be told from all rows.
+            return self._give_constant(self._measured)
+        targets = self._dataset.targets(self._model.dtype)
+        self._constant, self._constant_loss = best_constant(targets, self._loss, self._model.out_features)
+        return self._give_constant(lambda: self._model.loss(self._dataset, loss=self._loss))
 
     def _is_good(self, allowance: float) -> bool:
         """Whether the model is as good as the best constant prediction, but for an allowance, or as it was before."""
-        found, bound = self._measured(), self._constant_loss + allowance * abs(self._constant_loss)
-        return found <= bound or found <= self._loss_before * (1 + _TOLERANCE)
+        found, constant, before = self._measured(), self._constant_loss, self._loss_before
+        return found <= constant + allowance * abs(constant) or found <= before + _TOLERANCE * abs(before)
 
     def _give_constant(self, loss: Callable[[], float]) -> np.ndarray | None:
         """Have the model give the best constant prediction where that is better, and it can; return what it was then.

@@ -658,7 +658,7 @@ _SETTINGS = [
     *("batch_size", "shuffle", "seed", "alpha", "l1_ratio"),
     *("clip_value", "clip_norm", "max_norm", "average_from"),
 ]
-# What describes a run, of which older versions left out the callbacks and the names of the tensors.
+# What describes a run, in every version.
 _RUN = [*_SETTINGS, "loss", "optimizer", "learning_rate_factor", "measured_rate", "past_updates", "history"]
 # The name of the tensor that training goes on from.
 _WERE = "parameters"

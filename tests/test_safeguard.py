@@ -171,3 +171,29 @@ def test_a_bad_row_is_named_as_ever(rng):
     trainer = gd.Trainer(gd.Model([gd.Linear(3, 1)]), optimizer=gd.SGD("auto"))
     with pytest.raises(ValueError, match=r"X holds nan .* in row 4321, column 1"):
         trainer.fit(X, y)
+
+
+@pytest.mark.parametrize("loss", ["half_squared_error", "cross_entropy"])
+def test_a_bad_target_that_no_sample_finds_is_named_as_ever(loss, rng):
+    """At the end all rows would be judged by, of which one is bad."""
+    X, y = rng.standard_normal((70_000, 3)), rng.integers(0, 2, 70_000).astype(float)
+    rows = np.linspace(0, 69_999, (1 << 15) - 2048).astype(np.int64)
+    row = int(np.setdiff1d(np.arange(35_000, 35_100), rows)[0])
+    X[row] = 0
+    y[row] = np.nan if loss == "half_squared_error" else -1
+    model = gd.Model([gd.Linear(3, 1 if loss == "half_squared_error" else 2)])
+    trainer = gd.Trainer(model, loss, gd.SGD("auto"), batch_size=512)
+    with pytest.raises(ValueError, match=rf"y holds .* in row {row}"):
+        trainer.fit(X, y)
+    assert np.isfinite(model.parameters).all()
+
+
+def test_a_loss_below_zero_may_stay_as_it_was(rng, monkeypatch):
+    """As that of Poisson counts may be, here of a model worse than the best constant, and at a rate of zero."""
+    monkeypatch.setattr("fastgd.trainer.automatic_schedule", lambda *_, **__: gd.schedules.Cooldown(0.0, 10**9))
+    X, y = rng.standard_normal((3000, 3)), rng.poisson(20.0, 3000)
+    model = gd.Model([gd.Linear(3, 1, init="zeros", bias=[2.5])], dtype="float64")
+    assert model.loss(X, y, loss="poisson") < 0
+    history = gd.Trainer(model, "poisson", gd.SGD("auto"), batch_size=32).fit(X, y)
+    assert history.setbacks == []
+    np.testing.assert_allclose(model.layers[0].bias, np.log(y.mean()), rtol=1e-6)
