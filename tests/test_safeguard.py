@@ -182,7 +182,7 @@ def test_a_bad_target_that_no_sample_finds_is_named_as_ever(loss, rng):
     X[row] = 0
     y[row] = np.nan if loss == "half_squared_error" else -1
     model = gd.Model([gd.Linear(3, 1 if loss == "half_squared_error" else 2)])
-    trainer = gd.Trainer(model, loss, gd.SGD("auto"), batch_size=512)
+    trainer = gd.Trainer(model, loss, gd.SGD("auto"), batch_size=1)
     with pytest.raises(ValueError, match=rf"y holds .* in row {row}"):
         trainer.fit(X, y)
     assert np.isfinite(model.parameters).all()
