@@ -203,9 +203,7 @@ class Engine:
                 last = min(self._call_end(first, first + self._slice_rows, n_epoch), stop)
                 part = block.rows(first - start, last - start)
                 began = time.perf_counter()
-                # A slice that Ctrl-C ends is as finite as any other.
-                with kernels.interrupts_deferred():
-                    self._run(part, first, n_epoch, lambda row, first=first: reader.row(first + row), epoch)
+                self._run(part, first, n_epoch, reader.row, epoch)
                 self._adapt(last - first, time.perf_counter() - began)
                 if on_rows:
                     on_rows(last - first, float(self._progress[0]) / last)
@@ -242,24 +240,39 @@ class Engine:
             self._slice_rows = min(self._slice_rows, _RATES_PER_CALL * self._batch_rows)
 
     def _run(self, block: Block, first: int, n_epoch: int, row_of: Callable[[int], int], epoch: int) -> None:
-        """Train on consecutive rows, of which the first has position `first` in the epoch."""
+        """Train on consecutive rows, of which the first has position `first` in the epoch.
+
+        row_of : turns a position in the epoch into the row that errors name
+        """
         done, stop, end = 0, block.n_samples, block.n_samples
         while done < end:
+            part, position = block.rows(done, stop), first + done
             self._copy(self._state, self._snapshot)
-            if self._succeeds(block.rows(done, stop), first + done, n_epoch):
-                done, stop = stop, end
-                continue
-            good, bad = self._rewind(block.rows(done, stop), first + done, n_epoch)
-            step = block.rows(good - first, bad - first)
-            # Rows that overflow only when they are multiplied with one another can still be taken one by one.
-            self._copy(self._state, self._snapshot)
-            if not self._succeeds(step, good, n_epoch):
-                self._copy(self._snapshot, self._state)
-                self._raise(
-                    step.gathered(self._model.dtype), good, lambda row, good=good: row_of(good - first + row), epoch
-                )
+            try:
+                if self._succeeds(part, position, n_epoch):
+                    done, stop = stop, end
+                    continue
+                with kernels.interrupts_deferred():
+                    bad = self._pass_bad_step(part, position, n_epoch, row_of, epoch)
+            except BaseException:
+                # Ctrl-C may have come before a look at what the slice left.
+                with kernels.interrupts_deferred():
+                    if not self._is_finite_after(part):
+                        self._copy(self._snapshot, self._state)
+                raise
             # Then on to where calls may end, so that what follows is rounded as ever.
             done, stop = bad - first, min(self._call_end(bad, bad, n_epoch) - first, end)
+
+    def _pass_bad_step(self, block: Block, first: int, n_epoch: int, row_of: Callable[[int], int], epoch: int) -> int:
+        """Train up to and with the step that ended a slice; return the position after it, or raise what is wrong."""
+        good, bad = self._rewind(block, first, n_epoch)
+        step = block.rows(good - first, bad - first)
+        # Rows that overflow only when they are multiplied with one another can still be taken one by one.
+        self._copy(self._state, self._snapshot)
+        if not self._succeeds(step, good, n_epoch):
+            self._copy(self._snapshot, self._state)
+            self._raise(step.gathered(self._model.dtype), good, lambda row: row_of(good + row), epoch)
+        return bad
 
     def _raise(self, step: Block, position: int, row_of: Callable[[int], int], epoch: int) -> None:
         """Say why a step that begins at a position of the epoch is not finite."""
@@ -281,6 +294,10 @@ class Engine:
         if block.sample_weight.size and (block.in_order(block.sample_weight) < 0).any():
             return False
         self._call(block, first, n_epoch)
+        return self._is_finite_after(block)
+
+    def _is_finite_after(self, block: Block) -> bool:
+        """Whether all is finite that training on these rows has changed, or may have hidden."""
         inspected = (*self._state, self._used_rates)
         if self._loop.may_hide_bad_rows(block):
             inspected = (*inspected, block.X)
