@@ -42,7 +42,7 @@ def _digest() -> str:
     code after an edit to a kernel that the function calls. NUMBA_BOUNDSCHECK changes the code too, and is not in
     Numba's key.
     """
-    state = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    state = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))]
     state.append(os.environ.get("NUMBA_BOUNDSCHECK", "").encode())
     return hashlib.sha256(b"\0".join(state)).hexdigest()[:12]
 

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -79,9 +80,21 @@ def wheel(checkout, tmp_path_factory):
 def test_wheel_holds_the_package_and_no_top_level_kernels(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"fastgd", f"fastgd-{gd.__version__}.dist-info"}
-    for path in (ROOT / "kernels").glob("*.py"):
-        assert f"fastgd/kernels/{path.name}" in names
+    for folder, prefix in ((ROOT / "kernels", "fastgd/kernels"), (ROOT / "fastgd", "fastgd")):
+        for path in folder.rglob("*.py"):
+            assert f"{prefix}/{path.relative_to(folder).as_posix()}" in names
     assert "fastgd/py.typed" in names
+
+
+def test_every_folder_of_code_is_installed():
+    """setuptools takes what it is told, and nothing that is not on the list."""
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        listed = tomllib.load(file)["tool"]["setuptools"]["packages"]
+    found = []
+    for folder, prefix in ((ROOT / "fastgd", "fastgd"), (ROOT / "kernels", "fastgd.kernels")):
+        folders = {path.parent.relative_to(folder).parts for path in folder.rglob("*.py")}
+        found += [".".join((prefix, *parts)) for parts in folders]
+    assert sorted(listed) == sorted(found)
 
 
 def test_wheel(wheel, python, tmp_path):
@@ -143,7 +156,7 @@ FLOORS = [
     ["kernels"],
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
-MODULES = sorted((ROOT / "fastgd").glob("*.py"))
+MODULES = sorted((ROOT / "fastgd").rglob("*.py"))
 
 
 def imports(path):
