@@ -14,6 +14,8 @@ from fastgd.kernels.memory import aligned_empty
 from fastgd.kernels.network import Layer
 from fastgd.kernels.neuron_by_fours import ROWS_AT_ONCE
 from fastgd.kernels.normalized import NormalizedSGD
+from fastgd.kernels.online_network import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
+from fastgd.kernels.online_network import first_layer
 from fastgd.kernels.small_product import FEW
 from fastgd.kernels.update import PlainSGD
 from fastgd.layers import ReLU
@@ -196,8 +198,8 @@ class OnlineNetworkLoop(NetworkLoop):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self.period = self.unit = kernels.online_network.ROWS_AT_ONCE
-        self._first = kernels.online_network.first_layer(Layer(*self._network.layers[0]), task.model.dtype)
+        self.period = self.unit = NETWORK_ROWS_AT_ONCE
+        self._first = first_layer(Layer(*self._network.layers[0]), task.model.dtype)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""

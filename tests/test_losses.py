@@ -13,6 +13,7 @@ from scipy.special import expit, logsumexp, softmax
 
 import fastgd as gd
 from fastgd import kernels, losses
+from fastgd.kernels.loss import Hinge
 
 # Halves of halves: on the grid of eighths below, errors and margins are exact in both dtypes, so kinks are met exactly.
 DELTA, EPSILON, QUANTILE = 1.25, 0.25, 0.75
@@ -673,7 +674,7 @@ REFUSED = {
         r"function huber; expected a call of it, as in huber\(\)",
     ),
     "own function": (lambda: losses.as_loss(lambda z, y: z - y), ValueError, "expected one of"),
-    "record's class": (lambda: losses.as_loss(kernels.loss.Hinge), ValueError, "expected one of"),
+    "record's class": (lambda: losses.as_loss(Hinge), ValueError, "expected one of"),
 }
 
 

@@ -12,6 +12,7 @@ from protected import run_with_protected_memory
 import fastgd as gd
 from fastgd import kernels, loops
 from fastgd.dataset import read_only
+from fastgd.kernels.loss import HalfSquaredError
 from fastgd.kernels.network import Layer
 from fastgd.kernels.online_network import first_layer
 
@@ -146,7 +147,7 @@ def test_memory_beyond_the_weights_is_not_touched(n_samples, dtype):
         scratch[:] = np.nan
     none = np.empty(0, dtype)
     vectors = kernels.Vectors(model.parameters, none, none, np.empty((0, 0), dtype), np.zeros(10), np.empty(0), none)
-    objective, progress = kernels.objective(kernels.loss.HalfSquaredError(), model.dtype), np.zeros(3)
+    objective, progress = kernels.objective(HalfSquaredError(), model.dtype), np.zeros(3)
     X, y = np.ones((n_samples, 3), dtype), np.ones((n_samples, 1), dtype)
     # As training hands them over: other types would be compiled for, too.
     rows = map(read_only, (X, y, none))
