@@ -7,7 +7,7 @@ from numpy_rows import numpy_rows, python_rows
 from fastgd import kernels
 from fastgd.dataset import read_only
 from fastgd.kernels.random import mix
-from fastgd.kernels.synthetic import planted_weights
+from fastgd.kernels.rows.synthetic import planted_weights
 
 
 def gather_rows(n_rows: int, n_samples: int, n_features: int) -> Case:

@@ -11,7 +11,7 @@ from case import Case, normal
 
 from fastgd import kernels
 from fastgd.dataset import read_only
-from fastgd.kernels.loss import HalfSquaredError
+from fastgd.kernels.nn.loss import HalfSquaredError
 
 TOLERANCE = np.float32(8 * np.finfo(np.float32).eps)
 # What random layers draw from; none of these reads it.

@@ -10,10 +10,10 @@ from workloads import Workload
 
 from fastgd import baseline, kernels, reference
 from fastgd.dataset import read_only
-from fastgd.kernels.lanes import MOST_LANES
-from fastgd.kernels.loss import HalfSquaredError
-from fastgd.kernels.memory import aligned_empty
-from fastgd.kernels.update import PlainSGD
+from fastgd.kernels.codegen.alignment import aligned_empty
+from fastgd.kernels.codegen.simd import MOST_LANES
+from fastgd.kernels.nn.loss import HalfSquaredError
+from fastgd.kernels.optim.optimizers import PlainSGD
 from fastgd.loops import BYTES_ADDED_BY_FOURS
 
 RATE = 1e-3

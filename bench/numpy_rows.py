@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from fastgd.kernels.synthetic import GOLDEN
+from fastgd.kernels.rows.synthetic import GOLDEN
 
 _BITS = (1 << 64) - 1
 _GOLDEN = int(GOLDEN)

@@ -8,9 +8,9 @@ import numpy as np
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.kernels.addressed import record_at
-from fastgd.kernels.network import Layer
-from fastgd.kernels.views import matrix
+from fastgd.kernels.codegen.function_pointer import record_at
+from fastgd.kernels.codegen.views import matrix
+from fastgd.kernels.loops.network import Layer
 
 
 @numba.njit

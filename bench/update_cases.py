@@ -4,8 +4,8 @@ import numpy as np
 from case import Case, normal
 
 from fastgd import kernels
-from fastgd.kernels.addressed import numbers_of
-from fastgd.kernels.update import UPDATES, Adam, PlainSGD
+from fastgd.kernels.codegen.function_pointer import numbers_of
+from fastgd.kernels.optim.optimizers import UPDATES, Adam, PlainSGD
 
 RATE = np.float32(1e-6)
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8

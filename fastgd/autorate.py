@@ -11,7 +11,7 @@ from fastgd import kernels
 from fastgd.dataset import Block, Dataset, Reader, blocks, require_finite
 from fastgd.engine import Engine
 from fastgd.errors import DivergenceError
-from fastgd.kernels.network import Layer as NetworkLayer
+from fastgd.kernels.loops.network import Layer as NetworkLayer
 from fastgd.layers import Layer, Linear, Standardize
 from fastgd.losses import Loss, curvature_of
 from fastgd.model import Model

@@ -14,9 +14,9 @@ from fastgd import kernels, schedules
 from fastgd._collector import collection_paused
 from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
-from fastgd.kernels.loss import Poisson
-from fastgd.kernels.memory import aligned_zeros
-from fastgd.kernels.normalized import (
+from fastgd.kernels.codegen.alignment import aligned_zeros
+from fastgd.kernels.nn.loss import Poisson
+from fastgd.kernels.optim.normalized_sgd import (
     IS_DRAWN,
     ROWS_OF_UPDATE,
     START,

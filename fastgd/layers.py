@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from fastgd import _check
 from fastgd.arrays import ArrayDataset
 from fastgd.dataset import Dataset, blocks, require_finite
-from fastgd.kernels import activation
-from fastgd.kernels.addressed import AddressedKernel
+from fastgd.kernels.codegen.function_pointer import AddressedKernel
+from fastgd.kernels.nn import activation
 
 INITS = ("he_normal", "zeros")
 

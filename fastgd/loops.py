@@ -8,16 +8,16 @@ import numpy as np
 
 from fastgd import kernels
 from fastgd.dataset import Block
-from fastgd.kernels.lanes import MOST_LANES
-from fastgd.kernels.loss import CrossEntropy
-from fastgd.kernels.memory import aligned_empty
-from fastgd.kernels.network import Layer
-from fastgd.kernels.neuron_by_fours import ROWS_AT_ONCE
-from fastgd.kernels.normalized import NormalizedSGD
-from fastgd.kernels.online_network import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
-from fastgd.kernels.online_network import first_layer
-from fastgd.kernels.small_product import FEW
-from fastgd.kernels.update import PlainSGD
+from fastgd.kernels.codegen.alignment import aligned_empty
+from fastgd.kernels.codegen.simd import MOST_LANES
+from fastgd.kernels.gemm.small import FEW
+from fastgd.kernels.loops.network import Layer
+from fastgd.kernels.loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
+from fastgd.kernels.loops.network_online import first_layer
+from fastgd.kernels.loops.neuron_online_by_4 import ROWS_AT_ONCE
+from fastgd.kernels.nn.loss import CrossEntropy
+from fastgd.kernels.optim.normalized_sgd import NormalizedSGD
+from fastgd.kernels.optim.optimizers import PlainSGD
 from fastgd.layers import ReLU
 from fastgd.losses import Loss
 from fastgd.model import Model

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgd import _check
-from fastgd.kernels import loss as kernels
+from fastgd.kernels.nn import loss as kernels
 
 
 class Kind(NamedTuple):
@@ -46,7 +46,7 @@ LOSSES = {
 _NAMES = {kind.record: name for name, kind in LOSSES.items()}
 
 Loss = tuple
-"""A record of `fastgd.kernels.loss`."""
+"""A record of `fastgd.kernels.nn.loss`."""
 
 
 def huber(delta: float = 1.35) -> Loss:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastgd.dataset import Dataset
-from fastgd.kernels.loss import CrossEntropy, Hinge, LogLoss, ModifiedHuber, Perceptron, SquaredHinge
+from fastgd.kernels.nn.loss import CrossEntropy, Hinge, LogLoss, ModifiedHuber, Perceptron, SquaredHinge
 from fastgd.losses import Loss
 from fastgd.model import Model
 

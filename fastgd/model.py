@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastgd import _check, kernels, storage
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.dataset import Block, Dataset, MeanAndScale, blocks, require_finite
-from fastgd.kernels.memory import aligned_empty, whole_lines
-from fastgd.kernels.network import Layer as NetworkLayer
-from fastgd.kernels.small_product import FEW
+from fastgd.kernels.codegen.alignment import aligned_empty, whole_lines
+from fastgd.kernels.gemm.small import FEW
+from fastgd.kernels.loops.network import Layer as NetworkLayer
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
 from fastgd.losses import Loss, as_loss, n_targets, require_targets
 from fastgd.threads import call_with_team, most_threads

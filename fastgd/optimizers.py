@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastgd import _check, schedules
-from fastgd.kernels import update as kernels
-from fastgd.kernels.memory import aligned_zero_rows
-from fastgd.kernels.normalized import INVERSE_SCALE
+from fastgd.kernels.codegen.alignment import aligned_zero_rows
+from fastgd.kernels.optim import optimizers as kernels
+from fastgd.kernels.optim.normalized_sgd import INVERSE_SCALE
 from fastgd.schedules import Schedule
 
 LearningRate = float | Schedule | str

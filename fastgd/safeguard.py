@@ -10,7 +10,7 @@ from fastgd import kernels
 from fastgd.dataset import Block, Dataset, MeanAndScale, Reader, blocks, read_only, require_finite
 from fastgd.engine import Engine
 from fastgd.errors import DivergenceError
-from fastgd.kernels.loss import CrossEntropy
+from fastgd.kernels.nn.loss import CrossEntropy
 from fastgd.layers import Dropout, Identity, Linear, ReLU
 from fastgd.losses import Loss, require_targets, takes_every_number
 from fastgd.model import Model

@@ -10,7 +10,7 @@ from fastgd import _check
 from fastgd.dataset import Block, Dataset, allocate
 from fastgd.kernels import synthetic_rows
 from fastgd.kernels.random import mix
-from fastgd.kernels.synthetic import VARIANCE, planted_weights
+from fastgd.kernels.rows.synthetic import VARIANCE, planted_weights
 
 
 class SyntheticDataset(Dataset):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from fastgd import kernels
-from fastgd.kernels.memory import aligned_empty
-from fastgd.kernels.team import N_WORKERS
+from fastgd.kernels.codegen.alignment import aligned_empty
+from fastgd.kernels.parallel.thread_pool import N_WORKERS
 
 # What limits other numerical libraries too.
 LIMITS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"

@@ -21,7 +21,7 @@ from fastgd.autorate import automatic_schedule, largest_rate
 from fastgd.dataset import Dataset, Reader, read_only
 from fastgd.engine import Engine
 from fastgd.history import EpochRecord, History, Setback
-from fastgd.kernels.update import PlainSGD
+from fastgd.kernels.optim.optimizers import PlainSGD
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.monitor import Monitor

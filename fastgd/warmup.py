@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastgd import kernels
-from fastgd.kernels.product import FAR_APART
-from fastgd.kernels.small_product import FEW
+from fastgd.kernels.gemm.gemm import FAR_APART
+from fastgd.kernels.gemm.small import FEW
 from fastgd.layers import Linear, ReLU
 from fastgd.model import Model
 from fastgd.optimizers import SGD

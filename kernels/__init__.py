@@ -12,8 +12,20 @@ Conventions, which every kernel keeps:
   batch's loss with respect to x.
 """
 
-from ._jit import cache_directory
-from .activation import (
+from .codegen.alignment import sum_elements
+from .codegen.interrupts import interrupts_deferred
+from .codegen.jit import cache_directory
+from .codegen.simd import HalfPrecision, converts_halves
+from .gemm.gemm import Products, multiply, products, share_product, turn
+from .gemm.small import add_outer, multiply_by_row, multiply_few, multiply_rows
+from .gemm.transpose import share_transpose, transpose
+from .loops.network import Network, evaluate_network, loss_and_gradient, predict_network, train_network
+from .loops.network_online import train_network_online
+from .loops.neuron_batch import ByFours, Converted, RowByRow, train_neuron_in_batches
+from .loops.neuron_online import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_row_by_row
+from .loops.neuron_online_by_4 import train_neuron_by_fours
+from .loops.row_order import InOrder, Shuffled, ShuffledX
+from .nn.activation import (
     dropout_backward,
     dropout_forward,
     leaky_relu_backward,
@@ -25,35 +37,17 @@ from .activation import (
     tanh_backward,
     tanh_forward,
 )
-from .gather import gather_rows, gather_rows_ahead, row_squares, standardize_rows
-from .interrupts import interrupts_deferred
-from .lanes import HalfPrecision, converts_halves
-from .linear import linear_backward_input, linear_backward_parameters, linear_forward
-from .loss import loss_and_derivative, objective
-from .memory import sum_elements
-from .network import (
-    Network,
-    evaluate_network,
-    loss_and_gradient,
-    predict_network,
-    train_network,
-)
-from .neuron import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_row_by_row
-from .neuron_batches import ByFours, Converted, RowByRow, train_neuron_in_batches
-from .neuron_by_fours import train_neuron_by_fours
-from .normalized import observe_features
-from .online_network import train_network_online
-from .order import InOrder, Shuffled, ShuffledX
-from .product import Products, multiply, products, share_product, turn
-from .regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
-from .rule import UpdateRule, update_rule
-from .shuffle import Layout, shuffle_windows
-from .small_product import add_outer, multiply_by_row, multiply_few, multiply_rows
-from .synthetic import synthetic_rows
-from .team import ALONE, assist, begin_season
-from .transposed import share_transpose, transpose
-from .update import UPDATES
-from .vectors import Vectors
+from .nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
+from .nn.loss import loss_and_derivative, objective
+from .optim.normalized_sgd import observe_features
+from .optim.optimizers import UPDATES
+from .optim.regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
+from .optim.step import UpdateRule, update_rule
+from .optim.vectors import Vectors
+from .parallel.thread_pool import ALONE, assist, begin_season
+from .rows.gather import gather_rows, gather_rows_ahead, row_squares, standardize_rows
+from .rows.shuffle import Layout, shuffle_windows
+from .rows.synthetic import synthetic_rows
 
 __all__ = [
     "ALONE",

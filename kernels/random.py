@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import exact_kernel
+from .codegen.jit import exact_kernel
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER_1 = np.uint64(0xBF58476D1CE4E5B9)

@@ -10,10 +10,11 @@ import pytest
 from numba.core.errors import TypingError
 
 from fastgd import kernels
-from fastgd.kernels import activation, small_product
-from fastgd.kernels.addressed import numbers_of, record_at, record_of
-from fastgd.kernels.loss import HalfSquaredError, Hinge, sum_over_outputs
-from fastgd.kernels.regularization import Regularization
+from fastgd.kernels.codegen.function_pointer import numbers_of, record_at, record_of
+from fastgd.kernels.gemm import small as small_product
+from fastgd.kernels.nn import activation
+from fastgd.kernels.nn.loss import HalfSquaredError, Hinge, sum_over_outputs
+from fastgd.kernels.optim.regularization import Regularization
 
 
 def caller(call_kernel):

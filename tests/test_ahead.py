@@ -6,10 +6,10 @@ import pytest
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.kernels.ahead import _LINES_AT_ONCE, ask_for_some, want
-from fastgd.kernels.memory import LINE_BYTES
-from fastgd.kernels.network import _MOST_WANTED, want_rows
-from fastgd.kernels.small_product import FEW
+from fastgd.kernels.codegen.alignment import LINE_BYTES
+from fastgd.kernels.gemm.prefetch import _LINES_AT_ONCE, ask_for_some, want
+from fastgd.kernels.gemm.small import FEW
+from fastgd.kernels.loops.network import _MOST_WANTED, want_rows
 
 
 @numba.njit

@@ -12,7 +12,7 @@ from fastgd import arrays
 from fastgd import dataset as datasets
 from fastgd import shuffle as shuffles
 from fastgd.dataset import allocate
-from fastgd.kernels.synthetic import VARIANCE
+from fastgd.kernels.rows.synthetic import VARIANCE
 
 
 def read(data, rows, dtype="float64"):

@@ -16,7 +16,8 @@ from numba.extending import overload
 
 import fastgd as gd
 from fastgd import engine, loops
-from fastgd.kernels import _jit, interrupts_deferred
+from fastgd.kernels import interrupts_deferred
+from fastgd.kernels.codegen import jit as _jit
 
 
 @pytest.fixture(autouse=True)

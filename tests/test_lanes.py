@@ -8,7 +8,7 @@ import pytest
 from protected import run_with_protected_memory
 
 from fastgd.kernels import HalfPrecision, converts_halves
-from fastgd.kernels.lanes import clipped, everywhere, lane_count, lanes_for, load, spread, store, total
+from fastgd.kernels.codegen.simd import clipped, everywhere, lane_count, lanes_for, load, spread, store, total
 
 SOURCES = ["float16", "float32", "float64", "bool"]
 SOURCES += [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]

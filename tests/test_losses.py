@@ -13,7 +13,7 @@ from scipy.special import expit, logsumexp, softmax
 
 import fastgd as gd
 from fastgd import kernels, losses
-from fastgd.kernels.loss import Hinge
+from fastgd.kernels.nn.loss import Hinge
 
 # Halves of halves: on the grid of eighths below, errors and margins are exact in both dtypes, so kinks are met exactly.
 DELTA, EPSILON, QUANTILE = 1.25, 0.25, 0.75

@@ -12,9 +12,9 @@ from protected import run_with_protected_memory
 import fastgd as gd
 from fastgd import kernels, loops
 from fastgd.dataset import read_only
-from fastgd.kernels.loss import HalfSquaredError
-from fastgd.kernels.network import Layer
-from fastgd.kernels.online_network import first_layer
+from fastgd.kernels.loops.network import Layer
+from fastgd.kernels.loops.network_online import first_layer
+from fastgd.kernels.nn.loss import HalfSquaredError
 
 HIDDEN = [gd.Linear(5, 8), gd.ReLU(), gd.Linear(8, 1)]
 RULES = {

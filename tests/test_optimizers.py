@@ -10,7 +10,7 @@ from cases import model_of, rows_for
 
 import fastgd as gd
 from fastgd import baseline, dataset, engine, reference
-from fastgd.kernels.memory import aligned_zeros
+from fastgd.kernels.codegen.alignment import aligned_zeros
 
 OPTIMIZERS = {
     "SGD": gd.SGD(0.05),

@@ -14,11 +14,11 @@ from llvmlite.binding import get_host_cpu_features
 from protected import run_with_protected_memory
 
 from fastgd import kernels
-from fastgd.kernels.lanes import MOST_LANES
-from fastgd.kernels.product import FAR_APART, PANEL_ROWS, panel_size
-from fastgd.kernels.small_product import FEW
-from fastgd.kernels.team import _N_UNITS, WORTH_SHARING
-from fastgd.kernels.tiles import TILE_ROWS, TILE_VECTORS
+from fastgd.kernels.codegen.simd import MOST_LANES
+from fastgd.kernels.codegen.tile import TILE_ROWS, TILE_VECTORS
+from fastgd.kernels.gemm.gemm import FAR_APART, PANEL_ROWS, panel_size
+from fastgd.kernels.gemm.small import FEW
+from fastgd.kernels.parallel.thread_pool import _N_UNITS, WORTH_SHARING
 from fastgd.threads import standing_by
 
 DTYPES = st.sampled_from([np.float32, np.float64])

@@ -9,13 +9,13 @@ import pytest
 
 import fastgd as gd
 from fastgd import kernels, model, threads
-from fastgd.kernels import product
-from fastgd.kernels.normalized import NormalizedSGD
-from fastgd.kernels.product import FAR_APART
-from fastgd.kernels.shared_update import PART
-from fastgd.kernels.small_product import FEW
-from fastgd.kernels.team import _N_UNITS, N_WORKERS, WORTH_SHARING, team_memory
-from fastgd.kernels.update import UPDATES, PlainSGD
+from fastgd.kernels.gemm import gemm as product
+from fastgd.kernels.gemm.gemm import FAR_APART
+from fastgd.kernels.gemm.small import FEW
+from fastgd.kernels.optim.normalized_sgd import NormalizedSGD
+from fastgd.kernels.optim.optimizers import UPDATES, PlainSGD
+from fastgd.kernels.optim.shared_update import PART
+from fastgd.kernels.parallel.thread_pool import _N_UNITS, N_WORKERS, WORTH_SHARING, team_memory
 from fastgd.threads import standing_by
 
 

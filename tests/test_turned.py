@@ -5,8 +5,8 @@ import pytest
 
 import fastgd as gd
 from fastgd import loops
-from fastgd.kernels.product import FAR_APART
-from fastgd.kernels.small_product import FEW
+from fastgd.kernels.gemm.gemm import FAR_APART
+from fastgd.kernels.gemm.small import FEW
 
 STACKS = {
     "one layer": lambda n_in: [gd.Linear(n_in, 7)],

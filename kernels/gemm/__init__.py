@@ -1,0 +1,1 @@
+"""Products of matrices: blocked, with few rows, transposed."""

@@ -1,0 +1,1 @@
+"""The training loops: of a network and of a single neuron, row by row and in batches."""

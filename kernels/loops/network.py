@@ -1,0 +1,321 @@
+"""Forward pass, backward pass and the training loop over a stack of layers.
+
+A stack is described by numbers, never by functions, so one compiled loop per dtype serves every architecture, loss and
+optimiser. All the layers' weights and biases lie in one flat vector; everything else that training keeps is parallel
+to it.
+
+Rows are worked on in chunks of at most `network.chunk_rows`. A batch that is larger than a chunk adds up the gradients
+of its chunks, so memory stays bounded for any batch size. Chunks are cut from the start of each batch: their bounds,
+and so every rounding, depend on the epoch and the batch size alone, never on how many rows one call is given.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..codegen.function_pointer import record_at
+from ..codegen.jit import inlined_kernel, kernel
+from ..codegen.simd import everywhere, lane_count, load, total
+from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
+from ..gemm.gemm import Products, call_turn
+from ..gemm.prefetch import want
+from ..nn.activation import call_backward, call_forward
+from ..nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
+from ..nn.loss import loss_and_derivative
+from ..optim.normalized_sgd import call_add_derivatives, call_observe
+from ..optim.step import call_apply_gradient
+
+# So many numbers of the next chunk are asked for at most while this one is worked on.
+_MOST_WANTED = 1 << 15
+
+
+class Layer(NamedTuple):
+    """A layer as numbers.
+
+    n_in, n_out : int, the widths
+    weight, bias, bias_end : int, where these begin in the flat parameters; bias and its end are one without a bias
+    input, output : int, where these begin in the buffers; the first layer's input does not lie there. One place for an
+        activation that follows a Linear: it works in place, as nothing needs its input later
+    forward, backward : int, the addresses of an activation's kernels; zero for a Linear
+    """
+
+    n_in: int
+    n_out: int
+    weight: int
+    bias: int
+    bias_end: int
+    input: int
+    output: int
+    forward: int
+    backward: int
+
+
+class Network(NamedTuple):
+    """A stack of layers as numbers, with the buffers that one chunk of rows needs.
+
+    layers : (n_layers, fields of a Layer) int64
+    numbers : (n_layers,), each activation's setting
+    chunk_rows : int
+    outputs, deltas : (chunk_rows · sum of all n_out and more,), the layers' outputs and the loss's derivatives by them,
+        times the scale that `evaluate` is given
+    masks : the same size, bool
+    products : Products
+    turn : int, the address of `product.turn` where `train_network` is to turn the first layer's weights; the panel has
+        room for them then
+    seed : int64, what random layers draw from
+    """
+
+    layers: np.ndarray
+    numbers: np.ndarray
+    chunk_rows: int
+    outputs: np.ndarray
+    deltas: np.ndarray
+    masks: np.ndarray
+    products: Products
+    turn: int
+    seed: int
+
+
+@inlined_kernel
+def forward(network, parameters, x, is_turned, update, first, begin, end):
+    """Run the layers from number `begin` to before `end` on one chunk of rows; their outputs stand in network.outputs.
+
+    x : (n_samples, n_in of the first layer), read-only, n_samples <= network.chunk_rows
+    is_turned : whether the first layer's weights lie column by column
+    update, first : int, the number of updates made and the chunk's first row in the batch, for random layers
+    begin : int, 0, or 1 where the first layer's output stands in the buffers          end : int
+    """
+    n_samples = x.shape[0]
+    for k in range(begin, end):
+        layer = record_at(Layer, network.layers, k)
+        n_in, n_out = layer.n_in, layer.n_out
+        layer_input = read_only_matrix(network.outputs, layer.input, n_samples, n_in) if k else x
+        if layer.forward == 0:
+            weight = read_only_matrix(parameters, layer.weight, n_out, n_in)
+            bias = read_only_span(parameters, layer.bias, layer.bias_end - layer.bias)
+            out = matrix(network.outputs, layer.output, n_samples, n_out)
+            linear_forward(layer_input, weight, is_turned and k == 0, bias, out, network.products, k == 0)
+        else:
+            size, draw = n_samples * n_out, (network.seed, update, k, first * n_out)
+            out, mask = span(network.outputs, layer.output, size), span(network.masks, layer.output, size)
+            if layer.input != layer.output or k == 0:
+                copy(read_only_span(layer_input, 0, size), out)
+            call_forward(layer.forward, (out, element(network.numbers, k), draw, mask))
+
+
+@inlined_kernel
+def backward(network, parameters, x, is_turned, adds, gradient, begin):
+    """Run the layers in reverse on the chunk that `forward` has just seen: gradient = ∂loss/∂w, or += if it adds.
+
+    The derivative by the last layer's output must stand in network.deltas; what that is multiplied by, the gradient is.
+    `gradient` may be the parameters: a layer's are changed after all that depends on them.
+
+    x, is_turned : as given to `forward`          adds : bool
+    gradient : like parameters, modified in place, not read unless it adds
+    begin : int, 0, or 1 to leave the first layer out, with the derivative by its output in network.deltas
+    """
+    n_samples = x.shape[0]
+    for k in range(network.layers.shape[0] - 1, begin - 1, -1):
+        layer = record_at(Layer, network.layers, k)
+        n_in, n_out, place, previous = layer.n_in, layer.n_out, layer.output, layer.input
+        if layer.backward == 0:
+            d_out = read_only_matrix(network.deltas, place, n_samples, n_out)
+            if k:
+                weight = read_only_matrix(parameters, layer.weight, n_out, n_in)
+                linear_backward_input(
+                    d_out, weight, matrix(network.deltas, previous, n_samples, n_in), network.products
+                )
+            layer_input = read_only_matrix(network.outputs, previous, n_samples, n_in) if k else x
+            d_weight = matrix(gradient, layer.weight, n_out, n_in)
+            d_bias = span(gradient, layer.bias, layer.bias_end - layer.bias)
+            is_by_columns = is_turned and k == 0
+            linear_backward_parameters(d_out, layer_input, is_by_columns, adds, d_weight, d_bias, network.products)
+        elif k:
+            size = n_samples * n_out
+            out, mask = read_only_span(network.outputs, place, size), read_only_span(network.masks, place, size)
+            d = span(network.deltas, previous, size)
+            if previous != place:
+                copy(read_only_span(network.deltas, place, size), d)
+            call_backward(layer.backward, (out, mask, element(network.numbers, k), d))
+
+
+@inlined_kernel
+def last_layer(network):
+    """The Layer whose output is the network's."""
+    return record_at(Layer, network.layers, network.layers.shape[0] - 1)
+
+
+@inlined_kernel
+def evaluate(network, objective, y, sample_weight, scale):
+    """The loss on the chunk that `forward` has just seen: its derivative in network.deltas, sums in objective.sums.
+
+    y, sample_weight, scale : as for `loss_and_derivative`
+    """
+    last = last_layer(network)
+    out = read_only_matrix(network.outputs, last.output, y.shape[0], last.n_out)
+    d_out = matrix(network.deltas, last.output, y.shape[0], last.n_out)
+    loss_and_derivative(objective, out, y, sample_weight, scale, d_out)
+
+
+@inlined_kernel
+def weights_of(sample_weight, row, end):
+    """The weights of some rows; (0,) where all are one."""
+    n = end - row if sample_weight.size else 0
+    return read_only_span(sample_weight, row if n else 0, n)
+
+
+@kernel
+def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale, gradient):
+    """Forward pass, loss and backward pass on one chunk of rows; the sums are left in objective.sums.
+
+    network : Network          parameters : (size,)          objective : Objective
+    x : (n_samples, n_in)          y : (n_samples, n_targets)
+    sample_weight : (n_samples,), or (0,)          scale : scalar, one over the size of the batch
+    gradient : like parameters, overwritten
+    """
+    n_samples = x.shape[0]
+    rows = read_only_rows(x, 0, n_samples)
+    forward(network, parameters, rows, False, 0, 0, 0, network.layers.shape[0])
+    evaluate(network, objective, read_only_rows(y, 0, n_samples), weights_of(sample_weight, 0, n_samples), scale)
+    backward(network, parameters, rows, False, False, gradient, 0)
+
+
+@inlined_kernel
+def want_rows(network, X, row, end):
+    """Have the memory of rows, or of the first of them, asked for while the chunk before them is worked on."""
+    n_in = X.shape[1]
+    want(network.products.wanted, X, row * n_in, min(end * n_in, row * n_in + _MOST_WANTED))
+
+
+@kernel
+def train_network(network, vectors, objective, rule, rates, X, y, sample_weight, batch, progress):
+    """Train on consecutive rows of an epoch, one update after each batch; a batch of weight zero counts for nothing.
+
+    network : Network          vectors : Vectors, modified in place
+    objective : Objective          rule : UpdateRule; if direct, no batch is larger than a chunk
+    rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
+    X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
+    batch : (size of a batch, position of X[0] in the epoch, rows of the epoch); X ends at the end of a chunk
+    progress : (3,) float64: the sum of losses, the number of updates, and the weight of an unfinished batch; carried on
+    """
+    batch_size, first, n_epoch = batch
+    parameters = vectors.parameters
+    number = parameters.dtype.type
+    n_before = progress[1]
+    is_turned = network.turn != 0
+    n_in, n_out = X.shape[1], network.layers[0, 1]
+    first_weight = span(parameters, 0, n_in * n_out if is_turned else 0)
+    if is_turned:
+        call_turn(network.turn, (first_weight, n_in, network.products.panel))
+    row = 0
+    while row < X.shape[0]:
+        done = (first + row) % batch_size
+        batch_rows = min(batch_size, n_epoch - (first + row - done))
+        end = min(row + min(network.chunk_rows, batch_rows - done), X.shape[0])
+        x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
+        want_rows(network, X, end, min(end + end - row, X.shape[0]))
+        n_updates = np.int64(progress[1])
+        if rule.observe != 0:
+            call_observe(rule.observe, (vectors, x, weights))
+        forward(network, parameters, x, is_turned, n_updates, done, 0, network.layers.shape[0])
+        t = n_updates + 1
+        rate = rates[min(t - np.int64(n_before), rates.size) - 1]
+        # All of backward is linear in the loss's derivatives. Where these are times -rate, the gradient is the update,
+        # and goes from the registers into the parameters.
+        scale = (-rate if rule.is_direct else 1.0) / batch_rows
+        evaluate(network, objective, read_only_rows(y, row, end), weights, number(scale))
+        progress[0] += objective.sums[0]
+        progress[2] += objective.sums[1]
+        target, adds = parameters if rule.is_direct else vectors.gradient, rule.is_direct or done > 0
+        if objective.sums[1] > 0 or not rule.is_direct:
+            backward(network, parameters, x, is_turned, adds, target, 0)
+        if rule.add_derivatives != 0:
+            unit = 0
+            for k in range(network.layers.shape[0]):
+                layer = record_at(Layer, network.layers, k)
+                if layer.forward == 0:
+                    d_out = read_only_matrix(network.deltas, layer.output, end - row, layer.n_out)
+                    call_add_derivatives(rule.add_derivatives, (vectors, d_out, unit, adds))
+                    unit += layer.n_out
+        if done + end - row == batch_rows:
+            if progress[2] > 0:
+                progress[1] = t
+                if not rule.is_direct:
+                    call_apply_gradient(rule.apply_gradient, (vectors, rule.step, number(rate), t))
+            progress[2] = 0
+        row = end
+    if is_turned:
+        call_turn(network.turn, (first_weight, n_out, network.products.panel))
+
+
+@inlined_kernel
+def has_finite_sum(x):
+    """Whether Σ x_i is finite, as it is not where any x_i is NaN or infinite."""
+    zero = x.dtype.type(0)
+    count = lane_count(zero)
+    s0 = s1 = everywhere(zero)
+    for i in range(0, x.size, 2 * count):
+        s0 += load(x, i, x.size - i, zero)
+        s1 += load(x, i + count, x.size - i - count, zero)
+    return np.isfinite(total(s0 + s1))
+
+
+@inlined_kernel
+def forward_at(network, parameters, X, row):
+    """Run the forward pass on the chunk that begins at a row. Return its end, and what the first layer tells of it.
+
+    That is whether a Linear's outputs have a finite sum; True of an activation. Each of them depends on all of a row:
+    where they are finite, so are the rows, and need not be looked at.
+    """
+    end = min(row + network.chunk_rows, X.shape[0])
+    want_rows(network, X, end, min(end + network.chunk_rows, X.shape[0]))
+    x = read_only_rows(X, row, end)
+    is_finite = True
+    # A loop, as the compiler takes its time for each place that a forward pass stands in.
+    for begin in range(2):
+        forward(network, parameters, x, False, 0, 0, begin, network.layers.shape[0] if begin else 1)
+        first = record_at(Layer, network.layers, 0)
+        if begin == 0 and first.forward == 0:
+            is_finite = has_finite_sum(read_only_span(network.outputs, first.output, (end - row) * first.n_out))
+    return end, is_finite
+
+
+@kernel
+def evaluate_network(network, parameters, objective, X, y, sample_weight, loss_sum):
+    """Run the forward pass and the loss on any number of rows.
+
+    Return whether the outputs of a first layer that is a Linear have a finite sum, and X is finite then; else True.
+
+    network : Network          parameters : (size,)          objective : Objective
+    X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
+    loss_sum : (1,) float64, each chunk's sum of losses is added to it
+    """
+    row, is_finite = 0, True
+    while row < X.shape[0]:
+        end, is_chunk_finite = forward_at(network, parameters, X, row)
+        is_finite = is_finite and is_chunk_finite
+        weights = weights_of(sample_weight, row, end)
+        evaluate(network, objective, read_only_rows(y, row, end), weights, parameters.dtype.type(0))
+        loss_sum[0] += objective.sums[0]
+        row = end
+    return is_finite
+
+
+@kernel
+def predict_network(network, parameters, X, out):
+    """Run the forward pass on any number of rows.
+
+    Return as `evaluate_network` does.
+
+    network : Network          parameters : (size,)
+    X : (n_samples, n_in)          out : (n_samples, n_out), overwritten
+    """
+    begin, n_out = last_layer(network).output, out.shape[1]
+    row, is_finite = 0, True
+    while row < X.shape[0]:
+        end, is_chunk_finite = forward_at(network, parameters, X, row)
+        is_finite = is_finite and is_chunk_finite
+        size = (end - row) * n_out
+        copy(read_only_span(network.outputs, begin, size), span(vector(out), row * n_out, size))
+        row = end
+    return is_finite

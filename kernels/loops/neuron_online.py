@@ -1,0 +1,266 @@
+"""The training loop of a single output neuron, one sample at a time: the article's algorithm, row by row.
+
+The rows stay where they are: any real dtype, converted in registers, in the data's order or in another. What bounds
+this loop is the memory, as long as the processor waits for nothing else:
+
+- One pass over the weights updates them with the row before and multiplies them with the row to come, so the weights
+  are loaded and stored once.
+- Rows are asked for long before they are needed.
+
+z of a row needs the weights that the row before leaves. For narrow rows that wait is longer than the work: they have
+the loop of `neuron_by_fours.py`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..codegen.jit import by_type, inlined_kernel, kernel
+from ..codegen.simd import clipped, lane_count, lanes_for, load, spread, store, total
+from ..codegen.views import element, vector
+from ..nn.loss import pointwise
+from ..optim.regularization import NoRegularization, Regularization
+from .row_order import InOrder, ask_for, look_ahead, n_samples_of, row, target_row
+
+# How many bytes ahead rows are needed soon that come in order, and how many rows ahead others.
+ROW_SOON_BYTES = 1 << 13
+ROW_SOON_ROWS = 3
+
+
+class LinearNeuron(NamedTuple):
+    """Linear with one output.
+
+    n_features : int
+    """
+
+    n_features: int
+
+
+class ReLUNeuron(NamedTuple):
+    """Linear with one output, then a ReLU.
+
+    n_features : int          tolerance : scalar, the ReLU's
+    """
+
+    n_features: int
+    tolerance: float
+
+
+class Equal(NamedTuple):
+    """Every row counts once."""
+
+
+class Weighted(NamedTuple):
+    """Rows count as much as they weigh.
+
+    sample_weight : (n_rows,)
+    """
+
+    sample_weight: np.ndarray
+
+
+class Rows(NamedTuple):
+    """The samples of one call.
+
+    X : (n_rows, n_features), C-contiguous, of any real dtype, or a HalfPrecision
+    y : (n_rows, 1)          weights : Equal or Weighted
+    order : a record of `order.py`
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: NamedTuple = Equal()
+    order: NamedTuple = InOrder()
+
+
+@inlined_kernel
+def weight_equal(weights, t, one):
+    return one
+
+
+@inlined_kernel
+def weight_given(weights, t, one):
+    return element(weights.sample_weight, t)
+
+
+@by_type({Equal: weight_equal, Weighted: weight_given})
+def weight_of(kernel):
+    """Return a row's weight; one, of the model's dtype, is known to the compiler and costs no operation."""
+    return lambda weights, t, one: kernel(weights, t, one)
+
+
+@inlined_kernel
+def total_equal(weights, order, first, last):
+    return np.float64(last - first)
+
+
+@inlined_kernel
+def total_given(weights, order, first, last):
+    result = 0.0
+    for i in range(first, last):
+        result += abs(element(weights.sample_weight, target_row(order, i)))
+    return result
+
+
+@by_type({Equal: total_equal, Weighted: total_given})
+def total_weight(kernel):
+    """Return what samples first to last weigh together."""
+    return lambda weights, order, first, last: kernel(weights, order, first, last)
+
+
+@inlined_kernel
+def respond_linear(neuron, loss, z, target):
+    return pointwise(loss, z, target)
+
+
+@inlined_kernel
+def respond_relu(neuron, loss, z, target):
+    zero = type(z)(0)
+    value, derivative = pointwise(loss, zero if z < zero else z, target)
+    return value, zero if z < -neuron.tolerance else derivative
+
+
+@by_type({LinearNeuron: respond_linear, ReLUNeuron: respond_relu})
+def respond_with(kernel):
+    """Return the loss of one sample and its derivative by z."""
+    return lambda neuron, loss, z, target: kernel(neuron, loss, z, target)
+
+
+@inlined_kernel
+def respond(neuron, loss, z, target, weight):
+    """Return the loss of one sample and its derivative by z, times its weight."""
+    # Where nothing counts, nothing may overflow: zero times infinity is NaN.
+    value, derivative = respond_with(neuron, loss, type(z)(0) if weight == 0 else z, target)
+    return weight * value, weight * derivative
+
+
+@inlined_kernel
+def pace(rates, n_updates, weight):
+    """Return the rate of a sample's update, zero for a row of weight zero, and how many updates were made with it."""
+    # A constant rate is an array of one element.
+    rate = type(weight)(element(rates, n_updates * min(rates.size - 1, 1)))
+    return (type(weight)(0), n_updates) if weight == 0 else (rate, n_updates + 1)
+
+
+@inlined_kernel
+def shrinkage_nothing(regularization, rate):
+    return type(rate)(1)
+
+
+@inlined_kernel
+def shrinkage_l2(regularization, rate):
+    return type(rate)(1) - rate * type(rate)(regularization.l2)
+
+
+@by_type({NoRegularization: shrinkage_nothing, Regularization: shrinkage_l2})
+def shrinkage(kernel):
+    """What an update multiplies the weights by: 1 - rate · l2."""
+    return lambda regularization, rate: kernel(regularization, rate)
+
+
+@inlined_kernel
+def thresholded_nothing(regularization, w, rate):
+    return w
+
+
+@inlined_kernel
+def thresholded_l1(regularization, w, rate):
+    return w - clipped(w, spread(w, rate * type(rate)(regularization.l1)))
+
+
+@by_type({NoRegularization: thresholded_nothing, Regularization: thresholded_l1})
+def thresholded(kernel):
+    """Lanes of weights after the L1 penalty's proximal step: each is moved towards zero by rate · l1, never across."""
+    return lambda regularization, w, rate: kernel(regularization, w, rate)
+
+
+@inlined_kernel
+def copy_weights(source, target, n_features):
+    """target[j] = source[j] for j below n_features."""
+    for j in range(n_features):
+        target[j] = source[j]
+
+
+@inlined_kernel
+def pad_weights(parameters, weight, n_features):
+    """The weights, followed by zeros, which a call that was not finite may have left otherwise."""
+    copy_weights(parameters, weight, n_features)
+    for j in range(n_features, weight.size):
+        weight[j] = 0
+
+
+@inlined_kernel
+def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, ahead, z):
+    """Update lanes j to j + n of the weights with one row and add their product with another to z."""
+    zero = lanes_for(X, weight.dtype.type(0))
+    count = lane_count(zero)
+    w = spread(zero, shrinkage(regularization, rate)) * load(weight, j, count, zero)
+    w -= spread(zero, step) * load(X, before + j, n, zero)
+    w = thresholded(regularization, w, rate)
+    store(weight, j, count, w)
+    ask_for(ahead, X, j)
+    return z + w * load(X, begin + j, n, zero)
+
+
+@inlined_kernel
+def pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead):
+    """Update the weights with one row and return lanes that sum up to their product with another."""
+    none = lanes_for(X, weight.dtype.type(0))
+    count = lane_count(none)
+    n_pairs = n_features // (2 * count) * (2 * count)
+    # Two sums side by side, as each has to wait for itself.
+    even, odd = none, none
+    for j in range(0, n_pairs, 2 * count):
+        even = pass_of_one(weight, X, j, count, regularization, step, rate, before, begin, ahead, even)
+        odd = pass_of_one(weight, X, j + count, count, regularization, step, rate, before, begin, ahead, odd)
+    for j in range(n_pairs, n_features, count):
+        even = pass_of_one(weight, X, j, n_features - j, regularization, step, rate, before, begin, ahead, even)
+    return even + odd
+
+
+@kernel
+def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, rates, rows, progress):
+    """One update after each row:  z = w·x + b;  w = (1 - rate l2) w - rate v loss'(ReLU(z) or z) mask x.
+
+    Then, with an L1 penalty,  w = sign(w) max(0, |w| - rate l1).  A row of weight zero counts for nothing.
+
+    neuron : LinearNeuron or ReLUNeuron
+    parameters : (n_features,), or (n_features + 1,) with the bias last; modified in place
+    weight : (n_features and at least the lanes more,), scratch: a load from where fewer lanes than all were just stored
+        would have to wait for them
+    loss : a record of `loss.py` that is summed over outputs          regularization : a record of `regularization.py`
+    rates : (n,) float64, the learning rates of this call's updates, or (1,), that of all
+    rows : Rows, of at least one sample
+    progress : (3,) float64: the sum of losses and the number of updates; added to
+    """
+    number = parameters.dtype.type
+    zero = number(0)
+    X, targets, order = rows.X, vector(rows.y), rows.order
+    n_features = neuron.n_features
+    bias_size = parameters.size - n_features
+    pad_weights(parameters, weight, n_features)
+    bias = parameters[n_features] if bias_size else zero
+    has_bias = number(bias_size)
+    before = row(order, 0) * n_features
+    step = rate = trace = zero
+    loss_sum, n_updates = progress[0], 0
+    for i in range(n_samples_of(order, rows.y)):
+        r, t = row(order, i), target_row(order, i)
+        begin, ahead = r * n_features, look_ahead(order, i, ROW_SOON_ROWS, n_features, X, targets, ROW_SOON_BYTES)
+        sums = pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead)
+        v = weight_of(rows.weights, t, number(1))
+        rate, n_updates = pace(rates, n_updates, v)
+        z = total(sums) + bias
+        value, derivative = respond(neuron, loss, z, element(targets, t), v)
+        loss_sum += value
+        trace += z * zero
+        step = rate * derivative
+        bias -= has_bias * step
+        before = begin
+    # A last pass for its update alone.
+    pass_over_row(weight, X, n_features, regularization, step, rate, before, before, ahead)
+    copy_weights(weight, parameters, n_features)
+    if bias_size:
+        parameters[n_features] = bias
+    progress[0] = loss_sum + trace
+    progress[1] += n_updates

@@ -1,0 +1,133 @@
+"""The activations: layers without parameters, element by element, in place.
+
+Each is a pair of kernels, which the network calls by their addresses. All have the same arguments, whether they need
+them or not:
+
+forward(x, number, draw, mask)          backward(out, mask, number, d)
+
+x : (size,), the layer's input z, overwritten by its output
+mask : (size,) bool, overwritten by the forward pass where the backward pass needs it
+number : scalar of x's dtype, the layer's setting
+draw : what random numbers depend on: (seed, number of updates made, layer, position of x[0] in the batch), int64
+out : (size,), the layer's output          d : (size,), the derivative of the loss by it, overwritten by that by z
+"""
+
+import numpy as np
+from numba import types
+
+from ..codegen.function_pointer import addressed_kernel, calls, read_only_vector_of, vector_of
+from ..random import subkey
+
+
+def _forward(number):
+    draw = types.UniTuple(types.int64, 4)
+    return vector_of(number), number, draw, vector_of(types.boolean)
+
+
+def _backward(number):
+    return read_only_vector_of(number), read_only_vector_of(types.boolean), number, vector_of(number)
+
+
+call_forward, call_backward = calls(_forward), calls(_backward)
+
+
+@addressed_kernel(_forward)
+def relu_forward(x, tolerance, draw, mask):
+    """out = z if z >= 0 else 0;  mask = z >= -tolerance  (the article's o3).
+
+    A pre-activation that is negative by no more than rounding error counts as zero: its output is 0 and its gradient
+    passes. The mask is written as a negated comparison so that NaN is never hidden.
+    """
+    zero = x.dtype.type(0)
+    for i in range(x.size):
+        mask[i] = not x[i] < -tolerance
+        x[i] = zero if x[i] < zero else x[i]
+
+
+@addressed_kernel(_backward)
+def relu_backward(out, mask, tolerance, d):
+    """d_z = d_out where the mask is set, else 0  (the article's δ3)."""
+    zero = d.dtype.type(0)
+    for i in range(d.size):
+        d[i] = d[i] if mask[i] else zero
+
+
+@addressed_kernel(_forward)
+def leaky_relu_forward(x, slope, draw, mask):
+    """out = slope · z if z < 0 else z;  mask = z < 0."""
+    for i in range(x.size):
+        mask[i] = x[i] < 0
+        x[i] = slope * x[i] if x[i] < 0 else x[i]
+
+
+@addressed_kernel(_backward)
+def leaky_relu_backward(out, mask, slope, d):
+    """d_z = slope · d_out where the mask is set, else d_out."""
+    for i in range(d.size):
+        d[i] = slope * d[i] if mask[i] else d[i]
+
+
+@addressed_kernel(_forward)
+def tanh_forward(x, number, draw, mask):
+    """out = tanh(z)."""
+    for i in range(x.size):
+        x[i] = np.tanh(x[i])
+
+
+@addressed_kernel(_backward)
+def tanh_backward(out, mask, number, d):
+    """d_z = d_out (1 - out²)."""
+    for i in range(d.size):
+        d[i] *= 1 - out[i] * out[i]
+
+
+@addressed_kernel(_forward)
+def sigmoid_forward(x, number, draw, mask):
+    """out = 1 / (1 + exp(-z))."""
+    one = x.dtype.type(1)
+    for i in range(x.size):
+        # The exponential of a negative number cannot overflow.
+        small = np.exp(-abs(x[i]))
+        x[i] = (small if x[i] < 0 else one) / (one + small)
+
+
+@addressed_kernel(_backward)
+def sigmoid_backward(out, mask, number, d):
+    """d_z = d_out · out (1 - out)."""
+    for i in range(d.size):
+        d[i] *= out[i] * (1 - out[i])
+
+
+@addressed_kernel(_forward)
+def dropout_forward(x, probability, draw, mask):
+    """out = z / (1 - probability) or, with that probability in [0, 1), 0;  mask = whether it passed.
+
+    Element i is drawn from the seed, the update, the layer and its position in the batch.
+    """
+    seed, update, layer, first = draw
+    key = subkey(subkey(np.uint64(seed), update), layer)
+    scale = x.dtype.type(1 / (1 - probability))
+    zero = x.dtype.type(0)
+    threshold = np.uint64(probability * 2.0**64)
+    for i in range(x.size):
+        mask[i] = subkey(key, first + i) >= threshold
+        x[i] = scale * x[i] if mask[i] else zero
+
+
+@addressed_kernel(_backward)
+def dropout_backward(out, mask, probability, d):
+    """d_z = d_out / (1 - probability) where the mask is set, else 0."""
+    scale = d.dtype.type(1 / (1 - probability))
+    zero = d.dtype.type(0)
+    for i in range(d.size):
+        d[i] = scale * d[i] if mask[i] else zero
+
+
+@addressed_kernel(_forward)
+def identity_forward(x, number, draw, mask):
+    """out = z."""
+
+
+@addressed_kernel(_backward)
+def identity_backward(out, mask, number, d):
+    """d_z = d_out."""

@@ -1,0 +1,315 @@
+"""The losses: each a record of its parameters, and a function that gives its value and derivative in one go.
+
+A new loss is one record, one function and one line in `POINTWISE`. The training loop is compiled for the record's
+type, so that a loss which is not used is not compiled either.
+
+Every function here computes on one output and its target, in their dtype: `(loss, out, target)` gives the value, and
+the derivative by `out`. z stands for out, y for target.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from ..codegen.function_pointer import (
+    addressed_kernel,
+    calls,
+    matrix_of,
+    numbers_of,
+    read_only_vector_of,
+    record_of,
+    vector_of,
+)
+from ..codegen.jit import by_type, inlined_kernel
+
+
+class HalfSquaredError(NamedTuple):
+    """½ (z - y)²."""
+
+
+class AbsoluteError(NamedTuple):
+    """|z - y|."""
+
+
+class Huber(NamedTuple):
+    """½ e² where |e| <= delta, else delta (|e| - ½ delta); e = z - y."""
+
+    delta: float
+
+
+class Quantile(NamedTuple):
+    """quantile · (y - z) where z <= y, else (1 - quantile) (z - y): the pinball loss."""
+
+    quantile: float
+
+
+class EpsilonInsensitive(NamedTuple):
+    """max(0, |z - y| - epsilon)."""
+
+    epsilon: float
+
+
+class SquaredEpsilonInsensitive(NamedTuple):
+    """max(0, |z - y| - epsilon)²."""
+
+    epsilon: float
+
+
+class Poisson(NamedTuple):
+    """exp(z) - y z: z is the logarithm of the rate, y a count."""
+
+
+class LogLoss(NamedTuple):
+    """log(1 + exp(z)) - y z: z is a logit, y a probability."""
+
+
+class Hinge(NamedTuple):
+    """max(0, 1 - y z): y is -1 or +1."""
+
+
+class SquaredHinge(NamedTuple):
+    """max(0, 1 - y z)²: y is -1 or +1."""
+
+
+class ModifiedHuber(NamedTuple):
+    """max(0, 1 - y z)² where y z >= -1, else -4 y z: y is -1 or +1."""
+
+
+class Perceptron(NamedTuple):
+    """max(0, -y z): y is -1 or +1."""
+
+
+class CrossEntropy(NamedTuple):
+    """log Σ_k exp(z_k) - Σ_k q_k z_k over a row's logits.
+
+    q is 1 - label_smoothing at the row's class, plus label_smoothing / n_classes everywhere.
+    """
+
+    label_smoothing: float
+
+
+@inlined_kernel
+def distance(out, target):
+    """Return out - target, which float32 may not hold where it holds both."""
+    return np.float64(out) - np.float64(target)
+
+
+@inlined_kernel
+def half_squared_error(loss, out, target):
+    error = out - target
+    return 0.5 * np.float64(error) * error, error
+
+
+@inlined_kernel
+def absolute_error(loss, out, target):
+    return abs(distance(out, target)), np.sign(out - target)
+
+
+@inlined_kernel
+def huber(loss, out, target):
+    error, delta = out - target, type(out)(loss.delta)
+    clipped = min(max(error, -delta), delta)
+    return np.float64(clipped) * (distance(out, target) - 0.5 * np.float64(clipped)), clipped
+
+
+@inlined_kernel
+def quantile(loss, out, target):
+    error, level = out - target, type(out)(loss.quantile)
+    slope = type(out)(1) - level if error > 0 else -level
+    # Zero times a distance that overflows would be NaN; an output that is NaN itself must show.
+    return np.float64(slope) * (distance(out, target) if slope != 0 else np.float64(out)), slope
+
+
+@inlined_kernel
+def epsilon_insensitive(loss, out, target):
+    error = out - target
+    excess = abs(distance(out, target)) - loss.epsilon
+    if excess > 0:
+        return excess, np.sign(error)
+    # Zero, but NaN where the error is.
+    return np.float64(0) * error, type(out)(0) * error
+
+
+@inlined_kernel
+def squared_epsilon_insensitive(loss, out, target):
+    error = out - target
+    excess = abs(error) - type(out)(loss.epsilon)
+    if excess > 0:
+        return np.float64(excess) * excess, type(out)(2) * excess * np.sign(error)
+    return np.float64(0) * error, type(out)(0) * error
+
+
+@inlined_kernel
+def poisson(loss, out, target):
+    rate = np.exp(out)
+    return np.float64(rate) - np.float64(target) * out, rate - target
+
+
+@inlined_kernel
+def log_loss(loss, out, target):
+    # The exponential of a negative number cannot overflow.
+    one, small = type(out)(1), np.exp(-abs(out))
+    probability = (one if out >= 0 else small) / (one + small)
+    # A product of two factors has no cancellation in it, whereas  z - y z  has.
+    distance = 1.0 - np.float64(target) if out >= 0 else -np.float64(target)
+    return distance * out + np.log1p(small), probability - target
+
+
+@inlined_kernel
+def hinge(loss, out, target):
+    margin = np.float64(target) * out
+    if margin > 1:
+        return 0.0, type(out)(0)
+    return 1.0 - margin, -target
+
+
+@inlined_kernel
+def squared_hinge(loss, out, target):
+    missing = type(out)(1) - target * out
+    if missing < 0:
+        return 0.0, type(out)(0)
+    return np.float64(missing) * missing, type(out)(-2) * target * missing
+
+
+@inlined_kernel
+def modified_huber(loss, out, target):
+    margin = target * out
+    missing = type(out)(1) - margin
+    if missing < 0:
+        return 0.0, type(out)(0)
+    if margin < -1:
+        return -4.0 * margin, type(out)(-4) * target
+    return np.float64(missing) * missing, type(out)(-2) * target * missing
+
+
+@inlined_kernel
+def perceptron(loss, out, target):
+    margin = np.float64(target) * out
+    if margin > 0:
+        return 0.0, type(out)(0)
+    return -margin, -target
+
+
+POINTWISE = {
+    HalfSquaredError: half_squared_error,
+    AbsoluteError: absolute_error,
+    Huber: huber,
+    Quantile: quantile,
+    EpsilonInsensitive: epsilon_insensitive,
+    SquaredEpsilonInsensitive: squared_epsilon_insensitive,
+    Poisson: poisson,
+    LogLoss: log_loss,
+    Hinge: hinge,
+    SquaredHinge: squared_hinge,
+    ModifiedHuber: modified_huber,
+    Perceptron: perceptron,
+}
+
+
+@by_type(POINTWISE)
+def pointwise(kernel):
+    """Value and derivative of a loss at one output."""
+    return lambda loss, out, target: kernel(loss, out, target)
+
+
+def _loss_types(number):
+    given, doubles = types.Array(number, 2, "C", readonly=True), vector_of(types.float64)
+    return given, given, read_only_vector_of(number), number, matrix_of(number), doubles, doubles
+
+
+_call_loss = calls(_loss_types)
+
+
+@addressed_kernel(_loss_types)
+def sum_over_outputs(kind, out, target, sample_weight, scale, d_out, numbers, sums):
+    """Every loss but the cross-entropy: each output has its own target."""
+    loss = record_of(kind, numbers)
+    total, weights = 0.0, 0.0
+    weight = out.dtype.type(1)
+    for i in range(out.shape[0]):
+        if sample_weight.size:
+            weight = sample_weight[i]
+            if weight == 0:
+                # The loss of a finite output may overflow, and 0 · inf is NaN; an output that is NaN itself must show.
+                for j in range(out.shape[1]):
+                    d_out[i, j] = weight * out[i, j]
+                    total += d_out[i, j]
+                continue
+        row = 0.0
+        for j in range(out.shape[1]):
+            value, derivative = pointwise(loss, out[i, j], target[i, j])
+            row += value
+            d_out[i, j] = scale * weight * derivative
+        total += weight * row
+        weights += abs(weight)
+    sums[0], sums[1] = total, weights
+
+
+@addressed_kernel(_loss_types)
+def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums):
+    """One target a row, its class."""
+    loss = record_of(kind, numbers)
+    total, weights = 0.0, 0.0
+    weight = out.dtype.type(1)
+    n_classes = out.shape[1]
+    everywhere = out.dtype.type(loss.label_smoothing / n_classes)
+    at_class = out.dtype.type(1.0 - loss.label_smoothing)
+    for i in range(out.shape[0]):
+        if sample_weight.size:
+            weight = sample_weight[i]
+            if weight == 0:
+                # As in `sum_over_outputs`: the distance of two finite logits may overflow.
+                for j in range(n_classes):
+                    d_out[i, j] = weight * out[i, j]
+                    total += d_out[i, j]
+                continue
+        # Less the largest, no exponential overflows and one of them is 1.
+        largest = out[i, 0]
+        for j in range(n_classes):
+            largest = max(largest, out[i, j])
+        exponentials = out.dtype.type(0)
+        for j in range(n_classes):
+            d_out[i, j] = np.exp(out[i, j] - largest)
+            exponentials += d_out[i, j]
+        label = int(target[i, 0])
+        row = np.float64(np.log(exponentials)) - at_class * distance(out[i, label], largest)
+        for j in range(n_classes):
+            if everywhere > 0:
+                row -= everywhere * distance(out[i, j], largest)
+            share = everywhere + at_class if j == label else everywhere
+            d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - share)
+        total += weight * row
+        weights += abs(weight)
+    sums[0], sums[1] = total, weights
+
+
+class Objective(NamedTuple):
+    """A loss as a network's loops call it.
+
+    address : int, of the kernel above for the loss's kind          numbers : the record's, (n_fields,) float64
+    sums : (2,) float64, what the kernel leaves there for the latest chunk
+    """
+
+    address: int
+    numbers: np.ndarray
+    sums: np.ndarray
+
+
+def objective(loss: NamedTuple, dtype: np.dtype) -> Objective:
+    """What loops of a dtype call for a record of this file; compiled where it was not."""
+    kernel = cross_entropy if isinstance(loss, CrossEntropy) else sum_over_outputs
+    return Objective(kernel.address(dtype, type(loss)), numbers_of(loss), np.zeros(2))
+
+
+@inlined_kernel
+def loss_and_derivative(objective, out, target, sample_weight, scale, d_out):
+    """sums = Σ_i v_i loss(out_i, target_i) and Σ_i |v_i|;  d_out_i = scale v_i ∂loss/∂out_i  (the article's δ4).
+
+    objective : Objective, its sums are overwritten
+    out : (n_samples, n_out)          target : (n_samples, n_out), or (n_samples, 1) classes for the cross-entropy
+    sample_weight : the v, (n_samples,), or (0,) where every weight is one; these three not to be written to
+    scale : scalar, one over the size of the batch, so that the gradient is a mean over it; times -rate for an update
+    d_out : (n_samples, n_out), overwritten
+    """
+    _call_loss(objective.address, (out, target, sample_weight, scale, d_out, objective.numbers, objective.sums))

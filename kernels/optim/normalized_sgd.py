@@ -1,0 +1,375 @@
+"""The optimiser that adapts to the features' scales and means: what it learns from rows, and its update."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from ..codegen.function_pointer import addressed_kernel, calls, read_only_vector_of
+from ..codegen.jit import inlined_kernel
+from ..codegen.views import span
+from .vectors import update_types, vectors_of
+
+# The largest step, of scale-free weights.
+_STEP = 10.0
+# Over so many updates the steps grow to their size,
+_WARM_UP_UPDATES = 10
+# and over so many rows for each feature: with fewer, larger steps go to and fro. Behind an activation or another layer,
+# and where the loss grows exponentially, a step that is too large may even end the learning for good.
+_WARM_UP_ROWS, _CAREFUL_WARM_UP_ROWS = 10, 200
+# A full batch counts as so many rows for each feature, however many it has: then, as always in full batches, a row
+# given twice is a row of twice the weight.
+_ROWS_OF_A_FULL_BATCH = 50
+# Smaller squares lose digits in float32, and larger ones overflow where they are doubled.
+_SMALL_SQUARE, _LARGE_SQUARE = np.float32(1e-30), np.float32(1e37)
+# Changes no sum of such squares.
+_TINY = np.finfo(np.float32).tiny
+# Numbers this many times the smallest normal one are the least whose inverse has room for a weight: what is less, in a
+# feature that has not been more, counts as zero.
+_ROOM = 4
+
+
+# By so many roundings may a sum be off: those within a chunk, and those of adding up chunks, were found to be three. A
+# bias has those of the derivatives, too, which all rows may share: where classes are rare, sixty were found.
+_ROUNDINGS, _ROUNDINGS_OF_BIASES = 8, 64
+
+
+class NormalizedSGD(NamedTuple):
+    """The normalised adaptive gradient descent of Ross, Mineiro and Langford, "Normalized online learning" (UAI 2013).
+
+    Algorithm 2 for the first layer's weights, on centred features. With m_i the mean of x_i over the rows seen, each
+    counted by its weight v, s_i the largest |x_i - m_i| so far, n the sum of the weights and N that of the centred
+    squares in units of s_i, Σ_i Σ v (x_i - m_i)² / s_i² (as Welford's recurrence has it):
+
+        a_i = g_i - m_i g_b;  G_i += a_i²;  w_i -= η √(n / N) / s_i · a_i / √G_i;
+
+    g_b is the gradient of the unit's bias b. Whatever is subtracted from a w_i, by this or by a penalty, m_i times as
+    much is added to b, which so keeps what the unit gives at x = m. Without a bias m = 0. All other parameters have
+    n / N = 1 and s = √n_in of their layer, as for features of scale 1.
+
+    A step has the same size for any gradient that is not zero, so rounding must not make one. With δ the derivatives of
+    the batch's loss by a unit's outputs and ε that of the dtype, a_i moves towards zero by 8 ε Σ |δ| (|m_i| + s_i), and
+    the gradient of a bias, of any layer, by 64 ε Σ |δ|.
+
+    η = 10 rate min(1, r / r_0) min(1, t / 10) √(n_in / (n_in + √(r min(r, t n_in / 4)))), for the t-th update, r rows
+    seen, n_in features and a warm-up of r_0 rows. The steps that 1 / √G alone would make never settle, since the sum of
+    their squares grows for ever, and the loss keeps some of their noise. The rate falls with the rows as long as a
+    batch has fewer of them than a quarter of the features, so that each of its rows pulls in a direction of its own; in
+    larger batches there is less noise and there are fewer updates.
+
+    A w_i that is learnt while s_i is small may be huge, and would blow up once it is not. So with u_i the weights at
+    the start, (w_i - u_i) s_i and b + Σ_i (w_i - u_i) m_i stay as they are when m_i and s_i change. Weights that were
+    loaded, set or trained are such u_i, meant for the features as they are. Those that the model has drawn are meant
+    for features of scale 1 and mean 0: they count as learnt, u = 0, and s_i for them as |m_i| while all values were
+    the same, and as 1 while all were zero. With m the first row, b is raised by 8 ε Σ_i |(w_i - u_i) m_i| besides: that
+    row, as its own mean, puts a unit without a bias on the kink of its activation.
+
+    Of numbers near the smallest that a dtype has, the inverses are infinite: s_i stays zero, and m_i what it was, until
+    an |x_i - m_i| is 4 times the smallest normal number; a smaller |m_i| counts as zero for s_i.
+
+    state : √G, s, m, what √G's roundings have left out so far (as a float32 alone it would stop growing after some 10⁷
+        updates), u, and 1 / s, zero where s is; s and m of feature i in the place of the first unit's weight w_i, and
+        the constant s of all other parameters in theirs
+    scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn,
+        r, r_0 for the first layer's weights, r_0 for all other parameters; then every m_i as a float64, since a float32
+        mean, which is what the state has, stops moving after some 10⁶ rows; Σ |δ| of every unit of every Linear; and
+        how many rows each update counts as, 0 where the rows themselves count
+    """
+
+
+# Where what the engine asks for and sets stands in the state and among the scalars.
+START, INVERSE_SCALE = 4, 5
+WEIGHT_SEEN, IS_DRAWN, ROWS_OF_UPDATE = 0, 5, -1
+# Where the means begin.
+_MEANS = 9
+
+
+def initial_scalars(n_in: int, n_out: int, has_bias: bool, n_units: int, is_careful: bool) -> np.ndarray:
+    """The scalars before the first row.
+
+    n_units : of all Linears together
+    is_careful : whether a step that is too large may end the learning for good
+    """
+    warm_up = n_in * (_CAREFUL_WARM_UP_ROWS if is_careful else _WARM_UP_ROWS)
+    named = [0, 0, n_in, n_out, has_bias, 0, 0, warm_up, warm_up if is_careful else 1]
+    return np.array([*named, *np.zeros(n_in + n_units), 0], np.float64)
+
+
+def rows_of_update(n_in: int, is_full_batch: bool) -> int:
+    """How many rows each update counts as; 0 where the rows themselves count."""
+    return _ROWS_OF_A_FULL_BATCH * n_in if is_full_batch else 0
+
+
+@inlined_kernel
+def first_layer_of(vectors):
+    """Return n_in and n_out of the first layer, and whether it has biases."""
+    return int(vectors.scalars[2]), int(vectors.scalars[3]), vectors.scalars[4] > 0
+
+
+@inlined_kernel
+def normalize_gradient(root, missing, gradient):
+    """root = √(root² + g²) and g /= root, for features of any scale; g stays zero where root is.
+
+    root² grows by g², and so root by  g² / (root before + root),  which may be less than its last digit: `missing`
+    is what its roundings have left out so far, and joins what it next grows by (Kahan, 1965).
+    """
+    one, tiny = root.dtype.type(1), root.dtype.type(_TINY)
+    is_extreme = False
+    for i in range(root.size):
+        square = root[i] * root[i] + gradient[i] * gradient[i]
+        is_zero = (root[i] == 0) & (gradient[i] == 0)
+        is_extreme |= (square > _LARGE_SQUARE) | ((square < _SMALL_SQUARE) & (not is_zero))
+    if not is_extreme:
+        for i in range(root.size):
+            g, before = gradient[i], root[i]
+            now = np.sqrt(before * before + g * g)
+            both = before + now
+            # One division for two; of zero by zero, nothing shall come.
+            inverse = one / (now * both + tiny)
+            growth = g * g * inverse * now + missing[i]
+            root[i] = before + growth
+            missing[i] = growth - (root[i] - before)
+            gradient[i] = g * inverse * both
+        return
+    for i in range(root.size):
+        # Squares may be infinite, or zero, or few digits, where their roots are not.
+        g, before = gradient[i], root[i]
+        largest = max(before, abs(g))
+        # A NaN has to stay one.
+        if largest == 0:
+            continue
+        ratio, share = before / largest, g / largest
+        now = np.sqrt(ratio * ratio + share * share)
+        growth = share / (ratio + now) * g + missing[i]
+        root[i] = before + growth
+        missing[i] = growth - (root[i] - before)
+        gradient[i] = share / now
+
+
+def _vectors_alone(number):
+    return (vectors_of(number),)
+
+
+call_with_vectors = calls(_vectors_alone)
+
+
+def _derivative_types(number):
+    return vectors_of(number), types.Array(number, 2, "C", readonly=True), types.int64, types.boolean
+
+
+call_add_derivatives = calls(_derivative_types)
+
+
+@addressed_kernel(_derivative_types)
+def add_derivatives(vectors, d_out, first_unit, adds):
+    """Take Σ |δ| of a Linear's units into the scalars.
+
+    vectors : Vectors          d_out : (n_samples, n_units)          first_unit : int, its first among all Linears'
+    adds : bool, whether the sums already hold those of other rows of the batch
+    """
+    n_in, _, _ = first_layer_of(vectors)
+    sums = span(vectors.scalars, _MEANS + n_in + first_unit, d_out.shape[1])
+    if not adds:
+        for unit in range(sums.size):
+            sums[unit] = 0
+    for row in range(d_out.shape[0]):
+        for unit in range(sums.size):
+            sums[unit] += abs(d_out[row, unit])
+
+
+@inlined_kernel
+def towards_zero(value, distance):
+    """A number less a distance, zero at most; NaN stays NaN."""
+    return value - max(min(value, distance), -distance)
+
+
+def _centre_types(number):
+    return vectors_of(number), types.Array(types.int64, 2, "C")
+
+
+call_centre = calls(_centre_types)
+
+
+@addressed_kernel(_centre_types)
+def centre_gradient(vectors, weights):
+    """Turn the gradient of the first layer's weights into that for centred features,  a_i = g_i - m_i g_b.
+
+    What may be rounding alone, in this and in the biases' gradients, becomes zero.
+
+    vectors : Vectors, the gradient is modified in place
+    weights : (n_linear_layers, 3) int64, where each layer's weight begins and ends in the parameters, and its n_in
+    """
+    gradient, scale, mean = vectors.gradient, vectors.state[1], vectors.state[2]
+    number, zero = gradient.dtype.type, gradient.dtype.type(0)
+    n_in, n_out, has_bias = first_layer_of(vectors)
+    sums = span(vectors.scalars, _MEANS + n_in, vectors.scalars.size - _MEANS - n_in - 1)
+    eps = np.finfo(gradient.dtype).eps
+    for unit in range(n_out):
+        d_bias = gradient[n_out * n_in + unit] if has_bias else zero
+        least = number(_ROUNDINGS * eps * sums[unit])
+        for i in range(n_in):
+            place = unit * n_in + i
+            a = towards_zero(gradient[place] - mean[i] * d_bias, least * (abs(mean[i]) + scale[i]))
+            # Of a feature that has always been the same, nothing but rounding is left.
+            gradient[place] = zero if scale[i] <= zero else a
+    unit = 0
+    for layer in range(weights.shape[0]):
+        end = weights[layer, 1]
+        next_begin = weights[layer + 1, 0] if layer + 1 < weights.shape[0] else gradient.size
+        for place in range(end, next_begin):
+            least = number(_ROUNDINGS_OF_BIASES * eps * sums[unit + place - end])
+            gradient[place] = towards_zero(gradient[place], least)
+        unit += (end - weights[layer, 0]) // weights[layer, 2] if layer + 1 < weights.shape[0] else 0
+
+
+# Reordered, the compensation would be zero.
+@addressed_kernel(update_types, exact=True)
+def normalized_sgd(vectors, numbers, rate, t, part):
+    """Make an update by the formulas of NormalizedSGD, from the gradient for centred features, all but for b's balance.
+
+    vectors : Vectors, modified in place; of the gradient, the first layer's weights before the update are left
+    numbers : (0,) float64
+    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
+    part : (0, size): it is made in one
+    """
+    w, gradient = vectors.parameters, vectors.gradient
+    # Rows of the state are longer than the parameters.
+    root, missing = span(vectors.state[0], 0, w.size), span(vectors.state[3], 0, w.size)
+    inverse_scale = vectors.state[INVERSE_SCALE]
+    number = type(rate)
+    n_in, n_out, _ = first_layer_of(vectors)
+    vectors.scalars[6] += vectors.scalars[ROWS_OF_UPDATE]
+    n_rows, warm_up_rows, other_warm_up_rows = vectors.scalars[6:9]
+    age = np.sqrt(n_rows * min(n_rows, t * n_in / 4))
+    rate *= number(_STEP * min(t / _WARM_UP_UPDATES, 1.0) * np.sqrt(n_in / (n_in + age)))
+    # Without any spread there is nothing to learn but the biases.
+    total = vectors.scalars[1] if vectors.scalars[1] > 0 else 1.0
+    step = rate * number(min(n_rows / warm_up_rows, 1.0) * np.sqrt(vectors.scalars[0] / total))
+    other_step = rate * number(min(n_rows / other_warm_up_rows, 1.0))
+    normalize_gradient(root, missing, gradient)
+    for place in range(n_out * n_in, w.size):
+        w[place] -= other_step * gradient[place] * inverse_scale[place]
+    for unit in range(n_out):
+        for i in range(n_in):
+            place = unit * n_in + i
+            change = step * gradient[place] * inverse_scale[i]
+            gradient[place] = w[place]
+            w[place] -= change
+    # The sums over a batch are nothing that a run has to go on with.
+    for i in range(_MEANS + n_in, vectors.scalars.size - 1):
+        vectors.scalars[i] = 0
+
+
+@addressed_kernel(_vectors_alone)
+def balance_biases(vectors):
+    """Add to each bias of the first layer what its unit has lost at x = m,  b += Σ_i m_i (w_i before - w_i).
+
+    vectors : Vectors, modified in place; the gradient holds the weights before
+    """
+    w, before, mean = vectors.parameters, vectors.gradient, vectors.state[2]
+    n_in, n_out, has_bias = first_layer_of(vectors)
+    if not has_bias:
+        return
+    for unit in range(n_out):
+        shift = w.dtype.type(0)
+        for i in range(n_in):
+            shift += mean[i] * (before[unit * n_in + i] - w[unit * n_in + i])
+        w[n_out * n_in + unit] += shift
+
+
+@inlined_kernel
+def least_scale(vectors):
+    """What s_i is at least, where it is not zero."""
+    return vectors.parameters.dtype.type(_ROOM * np.finfo(vectors.parameters.dtype).tiny)
+
+
+@inlined_kernel
+def shrink_with(vectors, i, size, centre):
+    """Before s_i becomes size: w_i - u_i shrinks in proportion, and b keeps what the unit gives at the centre."""
+    w, scale, mean, start = vectors.parameters, vectors.state[1], vectors.state[2], vectors.state[START]
+    n_in, n_out, has_bias = first_layer_of(vectors)
+    before = scale[i]
+    if before <= 0:
+        if vectors.scalars[IS_DRAWN] == 0:
+            # Nothing was learnt yet.
+            return
+        before = abs(mean[i]) if abs(mean[i]) >= least_scale(vectors) else type(size)(1)
+    kept = before / size
+    for unit in range(n_out):
+        place = unit * n_in + i
+        weight = start[place] + kept * (w[place] - start[place])
+        if has_bias:
+            w[n_out * n_in + unit] += (w[place] - weight) * centre
+        w[place] = weight
+
+
+def _observe_types(number):
+    return vectors_of(number), types.Array(number, 2, "C", readonly=True), read_only_vector_of(number)
+
+
+call_observe = calls(_observe_types)
+
+
+@addressed_kernel(_observe_types)
+def observe_features(vectors, x, sample_weight):
+    """Show NormalizedSGD the features of some rows before their forward pass. Rows of weight zero do not count.
+
+    vectors : Vectors, modified in place; the chunk_gradient, or the gradient where there is none, is scratch
+    x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
+    """
+    w, scale, mean, scalars = vectors.parameters, vectors.state[1], vectors.state[2], vectors.scalars
+    start, inverse = vectors.state[START], vectors.state[INVERSE_SCALE]
+    number, zero, kink = x.dtype.type, x.dtype.type(0), x.dtype.type(_ROUNDINGS * np.finfo(x.dtype).eps)
+    n_in, n_out, has_bias = first_layer_of(vectors)
+    exact_mean = span(scalars, _MEANS, n_in)
+    is_drawn, least = scalars[IS_DRAWN] > 0, least_scale(vectors)
+    # Between batches the gradient holds nothing, and within one of several chunks the other vector does not.
+    mean_before = vectors.chunk_gradient if vectors.chunk_gradient.size else vectors.gradient
+    for i in range(n_in):
+        mean_before[i] = mean[i]
+    weight = np.float64(1)
+    for row in range(x.shape[0]):
+        if sample_weight.size:
+            weight = np.float64(sample_weight[row])
+            if weight == 0:
+                continue
+        is_first = scalars[0] == 0
+        scalars[0] += weight
+        scalars[6] += 0 if scalars[ROWS_OF_UPDATE] else 1
+        if is_first and has_bias:
+            for i in range(n_in):
+                exact_mean[i] = mean[i] = x[row, i]
+                if is_drawn and abs(mean[i]) >= least:
+                    for unit in range(n_out):
+                        w[unit * n_in + i] /= abs(mean[i])
+            continue
+        grows = False
+        for i in range(n_in):
+            grows |= abs(x[row, i] - mean[i]) > scale[i]
+        if grows:
+            for i in range(n_in):
+                size = abs(x[row, i] - mean[i])
+                if size > scale[i] and size >= least:
+                    shrink_with(vectors, i, size, mean_before[i])
+                    scale[i], inverse[i] = size, number(1) / size
+        share = weight / scalars[0] if has_bias else 0.0
+        squares = number(0)
+        for i in range(n_in):
+            away = x[row, i] - exact_mean[i]
+            away = away if scale[i] > 0 else 0.0
+            exact_mean[i] += share * away
+            mean[i] = number(exact_mean[i])
+            part = number(away) * inverse[i]
+            squares += part * part
+        scalars[1] += weight * (1 - share) * squares
+    if has_bias:
+        for unit in range(n_out):
+            shift, size = number(0), number(0)
+            for i in range(n_in):
+                place = unit * n_in + i
+                part = (w[place] - start[place]) * (mean[i] - mean_before[i])
+                shift += part
+                size += abs(part)
+            # The first row is the mean, where a bias of zero has the unit give zero: rounding must not choose on which
+            # side of its kink an activation is.
+            w[n_out * n_in + unit] -= shift - (kink * size if scalars[1] == 0 else zero)

@@ -1,0 +1,142 @@
+"""What happens between two batches: the optimiser and the regularisation as the training loops call them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from ..codegen.function_pointer import addressed_kernel, calls, numbers_of, vector_of
+from ..parallel.thread_pool import ALONE
+from .normalized_sgd import (
+    NormalizedSGD,
+    add_derivatives,
+    balance_biases,
+    call_centre,
+    call_with_vectors,
+    centre_gradient,
+    observe_features,
+)
+from .optimizers import UPDATES, PlainSGD
+from .regularization import (
+    NoRegularization,
+    Regularization,
+    call_limit_gradient,
+    call_limit_parameters,
+    call_take_average,
+    limit_gradient,
+    limit_parameters,
+    take_average,
+)
+from .shared_update import call_share_update, share_update, update_part
+from .vectors import call_update, vectors_of
+
+
+class Step(NamedTuple):
+    """What `apply_gradient` calls, by address, and what that needs.
+
+    centre, limit_gradient, update, limit_parameters, balance, average : int, zero where nothing is to do
+    share_update, update_part : int, zero where one thread makes the update
+    optimizer, regularization : the records' numbers, (n,) float64
+    weights : (n_linear_layers, 3) int64, where each Linear's weight begins and ends in the parameters, and its n_in
+    team : as `team_memory` makes it
+    """
+
+    centre: int
+    limit_gradient: int
+    update: int
+    limit_parameters: int
+    balance: int
+    average: int
+    share_update: int
+    update_part: int
+    optimizer: np.ndarray
+    regularization: np.ndarray
+    weights: np.ndarray
+    team: np.ndarray
+
+
+class UpdateRule(NamedTuple):
+    """Addresses of kernels, zero where nothing is to do, and what they need.
+
+    is_direct : whether an update is  w -= rate · g  and no more, so that the gradient need not be kept
+    observe, add_derivatives, apply_gradient : int
+    step : Step
+    """
+
+    is_direct: bool
+    observe: int
+    add_derivatives: int
+    apply_gradient: int
+    step: Step
+
+
+def update_rule(
+    optimizer: NamedTuple,
+    regularization: NoRegularization | Regularization,
+    weights: np.ndarray,
+    dtype: np.dtype,
+    keeps_gradient: bool,
+    team: np.ndarray = ALONE,
+) -> UpdateRule:
+    """What loops of a dtype call for these records; compiled where it was not.
+
+    keeps_gradient : whether the loop cannot make direct updates          team : as `team_memory` makes it
+    """
+    is_regularized, is_normalized = isinstance(regularization, Regularization), isinstance(optimizer, NormalizedSGD)
+    averages = is_regularized and regularization.average_from < np.inf
+    is_direct = isinstance(optimizer, PlainSGD) and not is_regularized and not keeps_gradient
+    is_shared = team.size > 0 and not is_direct and not is_normalized
+    return UpdateRule(
+        is_direct,
+        observe_features.address(dtype) if is_normalized else 0,
+        add_derivatives.address(dtype) if is_normalized else 0,
+        0 if is_direct else apply_gradient.address(dtype),
+        Step(
+            centre_gradient.address(dtype) if is_normalized else 0,
+            limit_gradient.address(dtype) if is_regularized else 0,
+            0 if is_direct else UPDATES[type(optimizer)].address(dtype),
+            limit_parameters.address(dtype) if is_regularized else 0,
+            balance_biases.address(dtype) if is_normalized else 0,
+            take_average.address(dtype) if averages else 0,
+            share_update.address(dtype) if is_shared else 0,
+            update_part.address(dtype) if is_shared else 0,
+            numbers_of(optimizer),
+            numbers_of(regularization),
+            weights,
+            team,
+        ),
+    )
+
+
+def _apply_gradient_types(number):
+    numbers, weights = vector_of(types.float64), types.Array(types.int64, 2, "C")
+    step = types.NamedTuple([types.int64] * 8 + [numbers, numbers, weights, vector_of(types.int64)], Step)
+    return vectors_of(number), step, number, types.int64
+
+
+call_apply_gradient = calls(_apply_gradient_types)
+
+
+@addressed_kernel(_apply_gradient_types)
+def apply_gradient(vectors, step, rate, t):
+    """Make one update  (the article's ŵ = w - α δw)  from the gradient of a whole batch.
+
+    vectors : Vectors, modified in place          step : Step
+    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
+    """
+    if step.centre != 0:
+        call_centre(step.centre, (vectors, step.weights))
+    if step.limit_gradient != 0:
+        call_limit_gradient(step.limit_gradient, (vectors, step.regularization, step.weights))
+    if step.share_update != 0:
+        call_share_update(
+            step.share_update, (vectors, step.optimizer, rate, t, step.update, step.team, step.update_part)
+        )
+    else:
+        call_update(step.update, (vectors, step.optimizer, rate, t, (0, vectors.parameters.size)))
+    if step.limit_parameters != 0:
+        call_limit_parameters(step.limit_parameters, (vectors, step.regularization, step.weights, rate))
+    if step.balance != 0:
+        call_with_vectors(step.balance, (vectors,))
+    if step.average != 0:
+        call_take_average(step.average, (vectors, step.regularization, t))

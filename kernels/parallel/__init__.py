@@ -1,0 +1,1 @@
+"""The thread pool that shares the blocks of one piece of work."""

@@ -1,0 +1,169 @@
+"""A team of threads that share one piece of work after another.
+
+The thread that trains, worker 0, puts a job into the team's memory and says of how many units it consists. Every worker
+first does units of its own share, so that what they write stays in the caches of its processor from job to job; then
+what is left of the others'. The units of a job must be such that it makes no difference who does them.
+
+A job costs about a microsecond, as the others wait for it with their eyes open; they do so only while a kernel is
+running that may have work for them. One that the system has put to sleep holds up no more than the unit that it is at.
+"""
+
+import functools
+
+import numba
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from ..codegen.alignment import LINE_BYTES, aligned_zeros
+from ..codegen.atomic import add_and_fetch, give_way, load_acquire, pause, store_release
+from ..codegen.function_pointer import calls, vector_of
+from ..codegen.jit import inlined_kernel, kernel
+
+# Places in the team's memory. What is written by several threads has lines of the cache to itself: two, as processors
+# fetch them in pairs, or have lines twice as long.
+_LINE = 2 * LINE_BYTES // 8
+_FINISHED, _SEASON = 0, _LINE
+_WORK, _N_UNITS, N_WORKERS = 2 * _LINE, 2 * _LINE + 1, 2 * _LINE + 2
+# What products need: the addresses of kernels, and from how many multiplications and additions on they are shared.
+MULTIPLY, MULTIPLY_BLOCK, TRANSPOSE, TRANSPOSE_COLUMNS, WORTH_SHARING = range(2 * _LINE + 3, 2 * _LINE + 8)
+_JOB, _JOB_SIZE = 3 * _LINE, 6 * _LINE
+_REMAINING = _JOB + _JOB_SIZE
+
+# Some microseconds, where the processor has an instruction to pause.
+_WAITS = 200
+
+
+def team_memory(n_workers: int) -> np.ndarray:
+    """The memory of a team of so many threads, the one that trains among them; (0,) for that one alone."""
+    if n_workers < 2:
+        return np.zeros(0, np.int64)
+    memory = aligned_zeros(_REMAINING + n_workers * _LINE, np.int64)
+    memory[N_WORKERS] = n_workers
+    return memory
+
+
+ALONE = team_memory(1)
+
+
+@functools.cache
+def compile_for(dtype: np.dtype) -> None:
+    """Compile `assist`, so that no thread has to while others wait for it."""
+    assist.compile((vector_of(types.int64), types.int64, vector_of(numba.from_dtype(dtype)), types.int64))
+
+
+def begin_season(team: np.ndarray) -> int:
+    """Have `assist` return in every thread that runs it; return the season that others may assist in from now on."""
+    team[_SEASON] += 1
+    return int(team[_SEASON])
+
+
+def work_types(number):
+    """The arguments of a kernel that does a unit of a job: the team, which unit, and memory of the worker's own."""
+    return vector_of(types.int64), types.int64, vector_of(number)
+
+
+_call_work = calls(work_types)
+
+
+def _job_place(context, builder, team_type, team, kind):
+    """Where the job lies in a team's memory, as a pointer to an LLVM type."""
+    data = context.make_array(team_type)(context, builder, team).data
+    return builder.bitcast(builder.gep(data, [context.get_constant(types.intp, _JOB)]), kind.as_pointer())
+
+
+@intrinsic
+def put_job(typing_context, team, job):
+    """Put what all units of a job need into the team's memory: a tuple of numbers, tuples and arrays."""
+
+    def code(context, builder, signature, arguments):
+        if context.get_abi_sizeof(arguments[1].type) > _JOB_SIZE * types.int64.bitwidth // 8:
+            raise ValueError(f"a job of the types {job} is larger than {_JOB_SIZE} numbers")
+        place = _job_place(context, builder, team, arguments[0], arguments[1].type)
+        builder.store(arguments[1], place, align=LINE_BYTES)
+        return context.get_dummy_value()
+
+    return types.void(team, job), code
+
+
+def job_of(job_types):
+    """The intrinsic for what was put there, job(team, scratch).
+
+    job_types : from Numba's type of the scratch memory's numbers to the types of the tuple
+    """
+
+    @intrinsic
+    def job(typing_context, team, scratch):
+        result = types.Tuple(job_types(scratch.dtype))
+
+        def code(context, builder, signature, arguments):
+            place = _job_place(context, builder, team, arguments[0], context.get_value_type(result))
+            return builder.load(place, align=LINE_BYTES)
+
+        return result(team, scratch), code
+
+    return job
+
+
+@inlined_kernel
+def rounded_up(n, unit):
+    """The least multiple of the unit that is at least n."""
+    return (n + unit - 1) // unit * unit
+
+
+@inlined_kernel
+def wait(n_waits):
+    """Wait a moment, the n-th time; returns n + 1."""
+    # Who waits for long may keep from its processor the very thread that it waits for.
+    if n_waits % _WAITS == _WAITS - 1:
+        give_way()
+    else:
+        pause()
+    return n_waits + 1
+
+
+@inlined_kernel
+def _work(team, worker, scratch):
+    """Do units of the job until there are none left: a worker's own, then the next worker's, and so on."""
+    n_workers = team[N_WORKERS]
+    for i in range(n_workers):
+        owner = (worker + i) % n_workers
+        counter = _REMAINING + owner * _LINE
+        while load_acquire(team, counter) > 0:
+            left = add_and_fetch(team, counter, -1)
+            if left >= 0:
+                _call_work(team[_WORK], (team, owner * team[_N_UNITS] // n_workers + left, scratch))
+                add_and_fetch(team, _FINISHED, 1)
+
+
+@inlined_kernel
+def work_together(team, work, n_units, scratch):
+    """Do all units of the job that was put into the team's memory; returns when the last one is done.
+
+    work : int, the address of a kernel with `work_types`          scratch : of this thread
+    """
+    n_workers = team[N_WORKERS]
+    team[_WORK] = work
+    store_release(team, _FINISHED, 0)
+    store_release(team, _N_UNITS, n_units)
+    for i in range(n_workers - 1, -1, -1):
+        n_own = (i + 1) * n_units // n_workers - i * n_units // n_workers
+        store_release(team, _REMAINING + i * _LINE, n_own)
+    _work(team, 0, scratch)
+    n_waits = 0
+    while load_acquire(team, _FINISHED) < n_units:
+        n_waits = wait(n_waits)
+
+
+@kernel
+def assist(team, worker, scratch, season):
+    """Take part in every job of a team until the next season begins.
+
+    team : as `team_memory` makes it          worker : int, from 1 to below N_WORKERS
+    scratch : memory of this thread's own          season : int, as `begin_season` returned it
+    """
+    n_waits = 0
+    while load_acquire(team, _SEASON) == season:
+        if load_acquire(team, _FINISHED) < load_acquire(team, _N_UNITS):
+            _work(team, worker, scratch)
+        n_waits = wait(n_waits)
