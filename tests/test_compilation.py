@@ -140,16 +140,16 @@ def test_a_second_process_loads_what_the_first_compiled(tmp_path):
 
 
 EDITS = {
-    "loss.py": ("* error, error", "* error, error + error"),
-    "small_product.py": ("everywhere(element(a, i))", "everywhere(2 * element(a, i))"),
-    "linear.py": ("a, n_samples, adds, matrix(d_bias", "a, n_samples - 1, adds, matrix(d_bias"),
-    "activation.py": ("else x[i]", "else x[i] + x[i]"),
+    "nn/loss.py": ("* error, error", "* error, error + error"),
+    "gemm/small.py": ("everywhere(element(a, i))", "everywhere(2 * element(a, i))"),
+    "nn/linear.py": ("a, n_samples, adds, matrix(d_bias", "a, n_samples - 1, adds, matrix(d_bias"),
+    "nn/activation.py": ("else x[i]", "else x[i] + x[i]"),
 }
 
 
 @pytest.mark.parametrize(
     "files",
-    [("linear.py", "small_product.py"), pytest.param(("loss.py", "activation.py"), marks=pytest.mark.slow)],
+    [("nn/linear.py", "gemm/small.py"), pytest.param(("nn/loss.py", "nn/activation.py"), marks=pytest.mark.slow)],
     ids=" and ".join,
 )
 def test_an_edited_kernel_file_is_noticed_by_every_kernel_that_uses_it(tmp_path, files):

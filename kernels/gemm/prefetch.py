@@ -3,31 +3,15 @@
 Asked for all at once, lines wait for one another, and whatever else is loaded waits for them.
 """
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
-
 from ..codegen.alignment import LINE_BYTES
 from ..codegen.jit import inlined_kernel
-from ..codegen.llvm import INDEX, Locality, prefetch_at
+from ..codegen.raw_memory import number_at, prefetch_line, set_number_at
 from ..codegen.views import address
 
 # So many lines come while the products of a tile or two are added up, where these are few.
 _LINES_AT_ONCE = 16
 
 _INT64_BYTES = 8
-
-
-@intrinsic
-def _prefetch_line(typing_context, place):
-    """Ask for the line of memory at an address, in the second-level cache."""
-
-    def code(context, builder, signature, arguments):
-        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
-        prefetch_at(builder, pointer, Locality.SECOND_CACHE)
-        return context.get_dummy_value()
-
-    return types.void(types.intp), code
 
 
 @inlined_kernel
@@ -39,27 +23,6 @@ def want(wanted, array, begin, end):
     wanted[0], wanted[1] = address(array, begin), address(array, end)
 
 
-@intrinsic
-def _number_at(typing_context, place):
-    """The int64 at an address."""
-
-    def code(context, builder, signature, arguments):
-        return builder.load(builder.inttoptr(arguments[0], INDEX.as_pointer()))
-
-    return types.intp(types.intp), code
-
-
-@intrinsic
-def _set_number_at(typing_context, place, number):
-    """Write an int64 to an address."""
-
-    def code(context, builder, signature, arguments):
-        builder.store(arguments[1], builder.inttoptr(arguments[0], INDEX.as_pointer()))
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp), code
-
-
 @inlined_kernel
 def ask_for_some(wanted):
     """Ask for as many lines of what is wanted as come while a tile's products are added up, or little more.
@@ -68,8 +31,8 @@ def ask_for_some(wanted):
         array it would be seven arguments in machine code, and networks that are trained row by row a tenth slower
     """
     if wanted:
-        begin = _number_at(wanted)
-        end = min(begin + _LINES_AT_ONCE * LINE_BYTES, _number_at(wanted + _INT64_BYTES))
+        begin = number_at(wanted)
+        end = min(begin + _LINES_AT_ONCE * LINE_BYTES, number_at(wanted + _INT64_BYTES))
         for line in range(begin, end, LINE_BYTES):
-            _prefetch_line(line)
-        _set_number_at(wanted, end)
+            prefetch_line(line)
+        set_number_at(wanted, end)

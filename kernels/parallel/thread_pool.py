@@ -10,15 +10,14 @@ running that may have work for them. One that the system has put to sleep holds 
 
 import functools
 
-import numba
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
+from numba import from_dtype, types
 
 from ..codegen.alignment import LINE_BYTES, aligned_zeros
 from ..codegen.atomic import add_and_fetch, give_way, load_acquire, pause, store_release
 from ..codegen.function_pointer import calls, vector_of
 from ..codegen.jit import inlined_kernel, kernel
+from ..codegen.tuples import tuple_load, tuple_store
 
 # Places in the team's memory. What is written by several threads has lines of the cache to itself: two, as processors
 # fetch them in pairs, or have lines twice as long.
@@ -49,7 +48,7 @@ ALONE = team_memory(1)
 @functools.cache
 def compile_for(dtype: np.dtype) -> None:
     """Compile `assist`, so that no thread has to while others wait for it."""
-    assist.compile((vector_of(types.int64), types.int64, vector_of(numba.from_dtype(dtype)), types.int64))
+    assist.compile((vector_of(types.int64), types.int64, vector_of(from_dtype(dtype)), types.int64))
 
 
 def begin_season(team: np.ndarray) -> int:
@@ -66,43 +65,15 @@ def work_types(number):
 _call_work = calls(work_types)
 
 
-def _job_place(context, builder, team_type, team, kind):
-    """Where the job lies in a team's memory, as a pointer to an LLVM type."""
-    data = context.make_array(team_type)(context, builder, team).data
-    return builder.bitcast(builder.gep(data, [context.get_constant(types.intp, _JOB)]), kind.as_pointer())
-
-
-@intrinsic
-def put_job(typing_context, team, job):
-    """Put what all units of a job need into the team's memory: a tuple of numbers, tuples and arrays."""
-
-    def code(context, builder, signature, arguments):
-        if context.get_abi_sizeof(arguments[1].type) > _JOB_SIZE * types.int64.bitwidth // 8:
-            raise ValueError(f"a job of the types {job} is larger than {_JOB_SIZE} numbers")
-        place = _job_place(context, builder, team, arguments[0], arguments[1].type)
-        builder.store(arguments[1], place, align=LINE_BYTES)
-        return context.get_dummy_value()
-
-    return types.void(team, job), code
+put_job = tuple_store(_JOB, _JOB_SIZE)
 
 
 def job_of(job_types):
-    """The intrinsic for what was put there, job(team, scratch).
+    """The intrinsic job(team, scratch) for what `put_job` has put there.
 
     job_types : from Numba's type of the scratch memory's numbers to the types of the tuple
     """
-
-    @intrinsic
-    def job(typing_context, team, scratch):
-        result = types.Tuple(job_types(scratch.dtype))
-
-        def code(context, builder, signature, arguments):
-            place = _job_place(context, builder, team, arguments[0], context.get_value_type(result))
-            return builder.load(place, align=LINE_BYTES)
-
-        return result(team, scratch), code
-
-    return job
+    return tuple_load(_JOB, job_types)
 
 
 @inlined_kernel

@@ -1,0 +1,40 @@
+"""Memory by its address, which a kernel gets as one argument where an array is seven in machine code."""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .llvm import INDEX, Locality, prefetch_at
+
+
+@intrinsic
+def prefetch_line(typing_context, place):
+    """Ask for the line of memory at an address, in the second-level cache."""
+
+    def code(context, builder, signature, arguments):
+        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        prefetch_at(builder, pointer, Locality.SECOND_CACHE)
+        return context.get_dummy_value()
+
+    return types.void(types.intp), code
+
+
+@intrinsic
+def number_at(typing_context, place):
+    """The int64 at an address."""
+
+    def code(context, builder, signature, arguments):
+        return builder.load(builder.inttoptr(arguments[0], INDEX.as_pointer()))
+
+    return types.intp(types.intp), code
+
+
+@intrinsic
+def set_number_at(typing_context, place, number):
+    """Write an int64 to an address."""
+
+    def code(context, builder, signature, arguments):
+        builder.store(arguments[1], builder.inttoptr(arguments[0], INDEX.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), code

@@ -1,0 +1,51 @@
+"""Tuples in the memory of an array, where one thread leaves them for others."""
+
+from numba import types
+from numba.extending import intrinsic
+
+from .alignment import LINE_BYTES
+
+
+def _place(context, builder, array_type, array, begin, kind):
+    """An array's element as a pointer to an LLVM type."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [context.get_constant(types.intp, begin)]), kind.as_pointer())
+
+
+def tuple_store(begin, size):
+    """The intrinsic store(array, values): write a tuple of numbers, tuples and arrays into int64 elements.
+
+    begin : the first of them, at the beginning of a line of the cache          size : how many there are
+    """
+
+    @intrinsic
+    def store(typing_context, array, values):
+        def code(context, builder, signature, arguments):
+            if context.get_abi_sizeof(arguments[1].type) > size * types.int64.bitwidth // 8:
+                raise ValueError(f"a tuple of the types {values} is larger than {size} numbers")
+            place = _place(context, builder, array, arguments[0], begin, arguments[1].type)
+            builder.store(arguments[1], place, align=LINE_BYTES)
+            return context.get_dummy_value()
+
+        return types.void(array, values), code
+
+    return store
+
+
+def tuple_load(begin, kinds_of):
+    """The intrinsic load(array, numbers) for what `tuple_store` has written.
+
+    kinds_of : from Numba's type of the numbers, an array that only tells the dtype, to the types of the tuple
+    """
+
+    @intrinsic
+    def load(typing_context, array, numbers):
+        result = types.Tuple(kinds_of(numbers.dtype))
+
+        def code(context, builder, signature, arguments):
+            place = _place(context, builder, array, arguments[0], begin, context.get_value_type(result))
+            return builder.load(place, align=LINE_BYTES)
+
+        return result(array, numbers), code
+
+    return load
