@@ -8,8 +8,8 @@ from itertools import pairwise
 import numba
 import numpy as np
 
-from fastgd.kernels.codegen.alignment import LINE_BYTES
 from fastgd.kernels.codegen.simd import everywhere, lane_count, load, prefetch, prefetch_for_later, total
+from fastgd.kernels.tuning import LINE_BYTES
 from fastgd.shuffle import Shuffle
 
 _REPEATS = 100_000

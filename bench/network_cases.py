@@ -11,10 +11,9 @@ from workloads import Workload
 from fastgd import baseline, kernels, reference
 from fastgd.dataset import read_only
 from fastgd.kernels.codegen.alignment import aligned_empty
-from fastgd.kernels.codegen.simd import MOST_LANES
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim.optimizers import PlainSGD
-from fastgd.loops import BYTES_ADDED_BY_FOURS
+from fastgd.kernels.tuning import BYTES_ADDED_BY_FOURS, MOST_LANES
 
 RATE = 1e-3
 RATES = np.array([RATE])

@@ -9,8 +9,6 @@ import numpy as np
 from fastgd import kernels
 from fastgd.dataset import Block
 from fastgd.kernels.codegen.alignment import aligned_empty
-from fastgd.kernels.codegen.simd import MOST_LANES
-from fastgd.kernels.gemm.small import FEW
 from fastgd.kernels.loops.network import Layer
 from fastgd.kernels.loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
 from fastgd.kernels.loops.network_online import first_layer
@@ -18,30 +16,13 @@ from fastgd.kernels.loops.neuron_online_by_4 import ROWS_AT_ONCE
 from fastgd.kernels.nn.loss import CrossEntropy
 from fastgd.kernels.optim.normalized_sgd import NormalizedSGD
 from fastgd.kernels.optim.optimizers import PlainSGD
+from fastgd.kernels.tuning import FEW, MOST_LANES
 from fastgd.layers import ReLU
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.threads import call_with_team
 
 Regularization = kernels.NoRegularization | kernels.Regularization
-
-# The work on a longer row outlasts the wait for the row before, and needs no look-ahead.
-_BYTES_OF_A_NARROW_ROW = 640
-
-# In batches nothing waits, and of longer rows the scalar work after each is small.
-BYTES_ADDED_BY_FOURS = 240
-
-# Four rows that are kept converted: larger ones leave the first-level cache beside the weights and the gradient.
-_BYTES_KEPT = 1 << 14
-
-# A first layer of more weights leaves the first cache, and lying column by column it is slower there.
-_BYTES_TO_TURN = 1 << 16
-# Turning them and turning them back costs what their being turned saves in a few batches.
-_BATCHES_PER_TURN = 16
-
-# Fewer units leave most of a register empty; more weights take too long to turn into columns and back in each call.
-_FEW_UNITS = 8
-_MANY_WEIGHTS = 1 << 20
 
 
 class Task(NamedTuple):
@@ -109,7 +90,7 @@ def choose_loop(task: Task) -> Loop:
         return NeuronLoop(task)
     has_l1 = isinstance(task.regularization, kernels.Regularization) and task.regularization.l1 > 0
     row_bytes = task.model.in_features * task.model.dtype.itemsize
-    return OnlineNeuronLoop(task, by_fours=row_bytes <= _BYTES_OF_A_NARROW_ROW and not has_l1)
+    return OnlineNeuronLoop(task, by_fours=row_bytes <= kernels.tuning.BYTES_OF_A_NARROW_ROW and not has_l1)
 
 
 def _is_online(task: Task) -> bool:
@@ -118,7 +99,7 @@ def _is_online(task: Task) -> bool:
         return False
     begin, end, n_in = task.model.weights[0]
     n_out = (end - begin) // n_in
-    return n_out >= _FEW_UNITS and end - begin <= _MANY_WEIGHTS
+    return n_out >= kernels.tuning.FEW_UNITS and end - begin <= kernels.tuning.MANY_WEIGHTS
 
 
 def _is_plain(task: Task) -> bool:
@@ -143,7 +124,7 @@ def _may_turn(task: Task) -> bool:
     if not _is_plain(task) or not model.starts_linear:
         return False
     begin, end, n_in = model.weights[0]
-    is_small = (end - begin) * model.dtype.itemsize <= _BYTES_TO_TURN
+    is_small = (end - begin) * model.dtype.itemsize <= kernels.tuning.BYTES_TO_TURN
     return is_small and FEW <= task.batch_rows <= task.chunk_rows and (end - begin) // n_in >= FEW
 
 
@@ -164,7 +145,7 @@ class NetworkLoop:
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
         task = self._task
-        is_long = block.n_samples >= _BATCHES_PER_TURN * task.batch_rows
+        is_long = block.n_samples >= kernels.tuning.BATCHES_PER_TURN * task.batch_rows
         network = self._turning_network if self._may_turn and is_long else self._network
         call_with_team(
             kernels.train_network,
@@ -222,7 +203,7 @@ class NeuronLoop:
         self.period, self.unit = task.batch_rows, task.chunk_rows
         self._task = task
         self._neuron = _neuron(task)
-        self._is_narrow = task.model.in_features * task.model.dtype.itemsize <= BYTES_ADDED_BY_FOURS
+        self._is_narrow = task.model.in_features * task.model.dtype.itemsize <= kernels.tuning.BYTES_ADDED_BY_FOURS
         self._gradient = _lanes_more(task.model)
         n_whole = -(-task.model.in_features // MOST_LANES) * MOST_LANES
         self._kept = aligned_empty(ROWS_AT_ONCE * n_whole, task.model.dtype)
@@ -248,7 +229,7 @@ class NeuronLoop:
     def _pattern(self, block: Block) -> kernels.RowByRow | kernels.ByFours | kernels.Converted:
         # Of narrow elements, converting and adding up takes longer than reading, whatever the order.
         is_converted = block.X.dtype.itemsize < self._kept.itemsize
-        if is_converted and self._kept.nbytes <= _BYTES_KEPT:
+        if is_converted and self._kept.nbytes <= kernels.tuning.BYTES_KEPT:
             return kernels.Converted(self._kept)
         return kernels.ByFours() if self._is_narrow or is_converted else kernels.RowByRow()
 

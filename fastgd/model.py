@@ -13,14 +13,11 @@ from fastgd import _check, kernels, storage
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.dataset import Block, Dataset, MeanAndScale, blocks, require_finite
 from fastgd.kernels.codegen.alignment import aligned_empty, whole_lines
-from fastgd.kernels.gemm.small import FEW
 from fastgd.kernels.loops.network import Layer as NetworkLayer
+from fastgd.kernels.tuning import FEW
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
 from fastgd.losses import Loss, as_loss, n_targets, require_targets
 from fastgd.threads import call_with_team, most_threads
-
-# So many multiplications and additions of a network's largest product are worth a thread that waits for them.
-_WORTH_A_THREAD = 2_000_000
 
 
 class Model:
@@ -163,7 +160,7 @@ class Model:
         widths = self._widths[1:]
         # Products of few rows or outputs are not shared.
         sizes = [end - begin for begin, end, n_in in self.weights if min(rows, (end - begin) // n_in) >= FEW]
-        n_wanted = 2 * rows * max(sizes, default=0) // _WORTH_A_THREAD
+        n_wanted = 2 * rows * max(sizes, default=0) // kernels.tuning.WORTH_A_THREAD
         n_workers = min(most_threads(), n_wanted) if n_wanted > 1 else 1
         return kernels.products(self.dtype, rows, max(rows, *self._widths), widths, n_workers)
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastgd import kernels
-from fastgd.kernels.gemm.gemm import FAR_APART
-from fastgd.kernels.gemm.small import FEW
+from fastgd.kernels.tuning import FAR_APART, FEW
 from fastgd.layers import Linear, ReLU
 from fastgd.model import Model
 from fastgd.optimizers import SGD

@@ -12,10 +12,12 @@ Conventions, which every kernel keeps:
   batch's loss with respect to x.
 """
 
+from . import tuning
 from .codegen.alignment import sum_elements
 from .codegen.interrupts import interrupts_deferred
 from .codegen.jit import cache_directory
-from .codegen.simd import HalfPrecision, converts_halves
+from .codegen.processor import converts_halves
+from .codegen.simd import HalfPrecision
 from .gemm.gemm import Products, multiply, products, share_product, turn
 from .gemm.small import add_outer, multiply_by_row, multiply_few, multiply_rows
 from .gemm.transpose import share_transpose, transpose
@@ -118,6 +120,7 @@ __all__ = [
     "train_neuron_in_batches",
     "train_neuron_row_by_row",
     "transpose",
+    "tuning",
     "turn",
     "update_rule",
 ]

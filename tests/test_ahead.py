@@ -6,10 +6,9 @@ import pytest
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.kernels.codegen.alignment import LINE_BYTES
-from fastgd.kernels.gemm.prefetch import _LINES_AT_ONCE, ask_for_some, want
-from fastgd.kernels.gemm.small import FEW
-from fastgd.kernels.loops.network import _MOST_WANTED, want_rows
+from fastgd.kernels.gemm.prefetch import ask_for_some, want
+from fastgd.kernels.loops.network import want_rows
+from fastgd.kernels.tuning import FEW, LINE_BYTES, LINES_AT_ONCE, MOST_WANTED
 
 
 @numba.njit
@@ -27,7 +26,7 @@ def note_rows(network, X, row, end):
     want_rows(network, X, row, end)
 
 
-@pytest.mark.parametrize("n_lines", [0, 1, _LINES_AT_ONCE - 0.5, _LINES_AT_ONCE, 3 * _LINES_AT_ONCE + 0.25])
+@pytest.mark.parametrize("n_lines", [0, 1, LINES_AT_ONCE - 0.5, LINES_AT_ONCE, 3 * LINES_AT_ONCE + 0.25])
 def test_all_is_asked_for_and_nothing_else(n_lines):
     array, wanted = np.zeros((2000, 3)), np.zeros(2, np.int64)
     n_bytes = int(n_lines * LINE_BYTES)
@@ -36,7 +35,7 @@ def test_all_is_asked_for_and_nothing_else(n_lines):
     assert list(wanted) == [begin, begin + n_bytes]
     for done in range(1, 6):
         go_on(wanted.ctypes.data)
-        assert list(wanted) == [begin + min(done * _LINES_AT_ONCE * LINE_BYTES, n_bytes), begin + n_bytes]
+        assert list(wanted) == [begin + min(done * LINES_AT_ONCE * LINE_BYTES, n_bytes), begin + n_bytes]
 
 
 def test_where_nothing_is_wanted():
@@ -49,11 +48,11 @@ def test_where_nothing_is_wanted():
 @pytest.mark.parametrize(("end", "n_wanted"), [(2, 0), (5, 3), (32, 30), (33, 30), (200, 30)])
 def test_a_large_chunk_is_not_wanted_whole(end, n_wanted):
     """It would drive out of the second-level cache what is worked on."""
-    n_in = _MOST_WANTED // 30 + 1
+    n_in = MOST_WANTED // 30 + 1
     network = gd.Model([gd.Linear(n_in, 1)], dtype="float32").network(8)
     X = np.zeros((200, n_in), np.float32)
     note_rows(network, X, 2, end)
-    n_bytes = min(n_wanted * n_in, _MOST_WANTED) * X.itemsize
+    n_bytes = min(n_wanted * n_in, MOST_WANTED) * X.itemsize
     begin = X.ctypes.data + 2 * n_in * X.itemsize
     assert list(network.products.wanted) == [begin, begin + n_bytes]
 

@@ -15,9 +15,9 @@ from numba.core import config
 import fastgd as gd
 from fastgd import kernels
 from fastgd.dataset import read_only
-from fastgd.kernels.codegen.simd import MOST_LANES
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim.optimizers import PlainSGD
+from fastgd.kernels.tuning import MOST_LANES
 
 ROOT = Path(gd.__file__).parents[1]
 HAS_CHECKOUT = (ROOT / "kernels").is_dir()

@@ -14,11 +14,11 @@ from hypothesis.extra import numpy as hnp
 from fastgd import kernels
 from fastgd.dataset import read_only
 from fastgd.kernels.codegen.function_pointer import numbers_of
-from fastgd.kernels.gemm.small import FEW
 from fastgd.kernels.nn import activation
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim import optimizers as update
 from fastgd.kernels.optim.optimizers import UPDATES, PlainSGD
+from fastgd.kernels.tuning import FEW
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 SIZES = st.integers(1, 40)

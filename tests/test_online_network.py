@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from protected import run_with_protected_memory
 
 import fastgd as gd
-from fastgd import kernels, loops
+from fastgd import kernels
 from fastgd.dataset import read_only
 from fastgd.kernels.loops.network import Layer
 from fastgd.kernels.loops.network_online import first_layer
@@ -94,7 +94,7 @@ def test_it_does_what_the_loop_of_batches_does(loss, monkeypatch):
     y = rng.integers(0, 2, (50, 1) if loss == "cross_entropy" else (50, 3))
     results = []
     for few_units in (8, 10_000):
-        monkeypatch.setattr(loops, "_FEW_UNITS", few_units)
+        monkeypatch.setattr(kernels.tuning, "FEW_UNITS", few_units)
         layers = [gd.Linear(6, 20), gd.Tanh(), gd.Dropout(0.3), gd.Linear(20, 9), gd.LeakyReLU(), gd.Linear(9, 3)]
         model = gd.Model(layers, dtype="float64")
         trainer = gd.Trainer(model, loss=loss, optimizer=gd.SGD(gd.schedules.InverseScaling(0.1)), shuffle=True, seed=4)

@@ -14,11 +14,9 @@ from llvmlite.binding import get_host_cpu_features
 from protected import run_with_protected_memory
 
 from fastgd import kernels
-from fastgd.kernels.codegen.simd import MOST_LANES
-from fastgd.kernels.codegen.tile import TILE_ROWS, TILE_VECTORS
-from fastgd.kernels.gemm.gemm import FAR_APART, PANEL_ROWS, panel_size
-from fastgd.kernels.gemm.small import FEW
+from fastgd.kernels.gemm.gemm import panel_size
 from fastgd.kernels.parallel.thread_pool import _N_UNITS, WORTH_SHARING
+from fastgd.kernels.tuning import FAR_APART, FEW, MOST_LANES, PANEL_ROWS, TILE_ROWS, TILE_VECTORS
 from fastgd.threads import standing_by
 
 DTYPES = st.sampled_from([np.float32, np.float64])
@@ -256,8 +254,6 @@ for dtype in (np.float32, np.float64):
 OLDEST = "+sse2,+sse4.2"
 OLDER = "+sse2,+avx,+avx2,+fma,+f16c"
 NEWER = OLDER + ",+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512cd"
-# The name brings them with it.
-ZEN_4 = NEWER + ",+avx512ifma,+avx512vbmi,+avx512vbmi2,+avx512vnni,+avx512bitalg,+avx512vpopcntdq,+avx512bf16,+gfni"
 
 
 @pytest.mark.slow
@@ -267,9 +263,8 @@ ZEN_4 = NEWER + ",+avx512ifma,+avx512vbmi,+avx512vbmi2,+avx512vnni,+avx512bitalg
         ("x86-64-v2", OLDEST, (6, 2)),
         ("x86-64-v3", OLDER, (6, 2)),
         ("x86-64-v4", NEWER, (4, 4)),
-        ("znver4", ZEN_4, (8, 1)),
     ],
-    ids=["short registers", "16 registers", "32 registers", "halves"],
+    ids=["short registers", "16 registers", "32 registers"],
 )
 def test_processors_with_other_tiles(tmp_path, name, features, tile):
     """The tests of this file once more, with the shape of tiles that another processor has."""
@@ -279,7 +274,7 @@ def test_processors_with_other_tiles(tmp_path, name, features, tile):
         pytest.skip(f"runs the instructions {features}")
     processor = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
     environment = os.environ | processor | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    shape = f"from fastgd.kernels.tiles import TILE_ROWS, TILE_VECTORS; assert (TILE_ROWS, TILE_VECTORS) == {tile}"
+    shape = f"from fastgd.kernels.tuning import TILE_ROWS, TILE_VECTORS; assert (TILE_ROWS, TILE_VECTORS) == {tile}"
     subprocess.run([sys.executable, "-c", shape], check=True, env=environment)
     pytest_again = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(pytest_again, capture_output=True, text=True, env=environment)

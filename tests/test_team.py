@@ -9,13 +9,11 @@ import pytest
 
 import fastgd as gd
 from fastgd import kernels, model, threads
-from fastgd.kernels.gemm import gemm as product
-from fastgd.kernels.gemm.gemm import FAR_APART
-from fastgd.kernels.gemm.small import FEW
+from fastgd.kernels.gemm import gemm
 from fastgd.kernels.optim.normalized_sgd import NormalizedSGD
 from fastgd.kernels.optim.optimizers import UPDATES, PlainSGD
-from fastgd.kernels.optim.shared_update import PART
 from fastgd.kernels.parallel.thread_pool import _N_UNITS, N_WORKERS, WORTH_SHARING, team_memory
+from fastgd.kernels.tuning import FAR_APART, FEW, PART
 from fastgd.threads import standing_by
 
 
@@ -79,8 +77,8 @@ def test_a_container_s_quota_counts(text, expected, monkeypatch, tmp_path):
 
 def a_team_for_every_network(monkeypatch, workers):
     """All that can be shared is shared by so many threads from now on."""
-    monkeypatch.setattr(product, "_WORTH_SHARING", 0)
-    monkeypatch.setattr(model, "_WORTH_A_THREAD", 1)
+    monkeypatch.setattr(gemm, "WORTH_SHARING_OPERATIONS", 0)
+    monkeypatch.setattr(kernels.tuning, "WORTH_A_THREAD", 1)
     monkeypatch.setattr(model, "most_threads", lambda: workers)
 
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd import loops
-from fastgd.kernels.gemm.gemm import FAR_APART
-from fastgd.kernels.gemm.small import FEW
+from fastgd.kernels import tuning
+from fastgd.kernels.tuning import FAR_APART, FEW
 
 STACKS = {
     "one layer": lambda n_in: [gd.Linear(n_in, 7)],
@@ -27,7 +26,7 @@ def turned(trainer):
 
 
 def trained(monkeypatch, stack, dtype, batch_size, bytes_to_turn, n_in=13):
-    monkeypatch.setattr(loops, "_BYTES_TO_TURN", bytes_to_turn)
+    monkeypatch.setattr(tuning, "BYTES_TO_TURN", bytes_to_turn)
     rng = np.random.default_rng(0)
     X, y, weight = rng.standard_normal((701, n_in)), rng.standard_normal((701, 7)), rng.integers(0, 3, 701)
     model = gd.Model(STACKS[stack](n_in), dtype=dtype)
@@ -44,14 +43,14 @@ def test_turned_weights_change_nothing(stack, batch_size, dtype, monkeypatch):
     assert 701 % batch_size in (5, 19)
     expected, losses = trained(monkeypatch, stack, dtype, batch_size, 0)
     for n_batches in (16, 2, 1):
-        monkeypatch.setattr(loops, "_BATCHES_PER_TURN", n_batches)
+        monkeypatch.setattr(tuning, "BATCHES_PER_TURN", n_batches)
         parameters, turned_losses = trained(monkeypatch, stack, dtype, batch_size, 1 << 16)
         np.testing.assert_array_equal(parameters, expected)
         assert turned_losses == losses
 
 
 def test_a_bad_row_leaves_the_weights_as_they_lay(rng):
-    n_good, batch_size = 40 * loops._BATCHES_PER_TURN, 8
+    n_good, batch_size = 40 * tuning.BATCHES_PER_TURN, 8
     X, y = rng.standard_normal((2 * n_good, 5)), rng.standard_normal((2 * n_good, 1))
     X[n_good, 3] = np.nan
     model, twin = (gd.Model([gd.Linear(5, 9), gd.ReLU(), gd.Linear(9, 1)]) for _ in range(2))
@@ -79,7 +78,7 @@ RULES = {
 def test_whose_weights_may_be_turned(rule, monkeypatch):
     settings, layers, expected = RULES[rule]
     monkeypatch.setattr(gd.Model, "chunk_rows", 16)
-    monkeypatch.setattr(loops, "_BATCHES_PER_TURN", 0)
+    monkeypatch.setattr(tuning, "BATCHES_PER_TURN", 0)
     model = gd.Model(layers, dtype="float64")
     settings = {"optimizer": gd.SGD(0), "batch_size": 8} | settings
     trainer = gd.Trainer(model, **settings)

@@ -4,10 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..tuning import LINE_BYTES
 from .jit import kernel
-
-# A vector that lies across two lines of the cache takes two loads, and longer still to store.
-LINE_BYTES = 64
 
 
 def aligned_empty(size: int, dtype: np.dtype) -> np.ndarray:

@@ -15,16 +15,13 @@ is one flat sequence here, whatever its shape, and may hold any real dtype: it i
 The lanes are those of a whole register, or as many as others that stand in zero's place, such as `lanes_for(x, zero)`.
 """
 
-import functools
 import operator
 from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_name, get_process_triple
 from numba import types
-from numba.core import cgutils, config
-from numba.core.codegen import get_host_cpu_features
+from numba.core import cgutils
 from numba.extending import (
     intrinsic,
     lower_builtin,
@@ -33,6 +30,7 @@ from numba.extending import (
     type_callable,
 )
 
+from ..tuning import LOADED_BYTES
 from .llvm import (
     BYTES,
     Locality,
@@ -45,6 +43,7 @@ from .llvm import (
     require_lanes_inside,
     suffix,
 )
+from .processor import register_bytes
 
 
 class HalfPrecision(NamedTuple):
@@ -60,7 +59,7 @@ class Lanes(types.Type):
     """Numba's type of lanes of a dtype, as many as fit so many bytes."""
 
     def __init__(self, dtype: types.Float, n_bytes: int | None = None) -> None:
-        n_bytes = n_bytes or _register_bytes()
+        n_bytes = n_bytes or register_bytes()
         super().__init__(name=f"Lanes({dtype}, {n_bytes})")
         self.dtype = dtype
         self.count = n_bytes * 8 // dtype.bitwidth
@@ -78,52 +77,8 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, lanes, ir.VectorType(element, lanes.count))
 
 
-# What a register of any processor may hold, of the smallest dtype.
-MOST_LANES = 16
-
-
 def _dtype_of(array):
     return (array.types[0] if isinstance(array, types.BaseNamedTuple) else array).dtype
-
-
-@functools.cache
-def _features() -> list[str]:
-    return (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
-
-
-@functools.cache
-def _lacks(feature: str) -> bool:
-    """Whether the processor is of the x86 family, without one of its features."""
-    return get_process_triple().startswith(("x86_64", "i686", "i386")) and feature not in _features()
-
-
-def _register_bytes() -> int:
-    features = _features()
-    return 64 if "+avx512f" in features else 32 if "+avx" in features else 16
-
-
-def register_count() -> int:
-    """How many vector registers the processor has."""
-    # Those of the x86 family have had 32 since they are 64 bytes long; others have had them all along.
-    return 16 if _lacks("+avx512f") else 32
-
-
-def converts_halves() -> bool:
-    """Whether the processor converts float16 in registers; else Numba's code would call a function that is missing."""
-    return not _lacks("+f16c")
-
-
-def fuses() -> bool:
-    """Whether the processor multiplies and adds at once; else `llvm.fma` calls a function for each number."""
-    return not _lacks("+fma")
-
-
-def works_on_halves() -> bool:
-    """Whether the processor works on the two halves of a register of 64 bytes one after the other, as a Zen 4 does.
-
-    As far as its name tells: an older LLVM has another name for it.
-    """
-    return _register_bytes() == 64 and (config.CPU_NAME or get_host_cpu_name()) == "znver4"
 
 
 # Products may be fused into sums, but the order stays as written: a kernel writes first what it knows first.
@@ -177,19 +132,15 @@ def everywhere(typing_context, number):
     return lanes(number), code
 
 
-_LOADED_BYTES = 32
-
-
 @intrinsic
 def lanes_for(typing_context, array, number):
     """The number in every lane of the registers that are fastest with rows of an array.
 
-    A load of them takes at most 32 bytes: rows begin anywhere, and loads of 64 bytes would each take two lines of the
-    cache. So the registers are short ones, whose sums are a step shorter, and longer where elements are narrower than
-    the number, for half the work of converting them.
+    A load of them takes at most `LOADED_BYTES`, so the registers may be short ones, whose sums are a step shorter; they
+    are longer where elements are narrower than the number, for half the work of converting them.
     """
-    n_bytes = _LOADED_BYTES * number.bitwidth // _dtype_of(array).bitwidth
-    lanes = Lanes(number, min(n_bytes, _register_bytes()))
+    n_bytes = LOADED_BYTES * number.bitwidth // _dtype_of(array).bitwidth
+    lanes = Lanes(number, min(n_bytes, register_bytes()))
 
     def code(context, builder, signature, arguments):
         return everywhere_in(builder, arguments[1], lanes.count)

@@ -21,23 +21,12 @@ from .llvm import (
     prefetch_at,
     suffix,
 )
-from .simd import Lanes, fuses, register_count, works_on_halves
+from .processor import fuses
+from .simd import Lanes
 
 
 def _index(number):
     return ir.Constant(INDEX, number)
-
-
-# Rows and registers across. Twelve sums wait for one another long enough to keep every multiplier busy, and leave
-# registers for what they need; with more registers, sixteen take fewer loads each. Sums that do not fit into registers
-# take half as long again. Where a multiply-add takes a whole cycle, loads bound no tile, and panels of one register's
-# width are the fastest, as they stay in the first-level cache: eight sums, each of which takes four cycles, leave time
-# for whatever comes between.
-TILE_ROWS, TILE_VECTORS = (8, 1) if works_on_halves() else (4, 4) if register_count() >= 32 else (6, 2)
-# One register across, for the columns that are left: eight sums keep two multipliers busy that take four cycles; with
-# fewer registers, eight rows took as long as six. Where all tiles are of one register, for the rows that are left: four
-# sums keep one multiplier busy.
-NARROW_TILE_ROWS = 4 if works_on_halves() else 8 if register_count() >= 32 else 6
 
 
 def _sums_of_products(builder, vector, shape, a, panel, n_products):
@@ -78,8 +67,8 @@ def _sums_of_products(builder, vector, shape, a, panel, n_products):
     return results
 
 
-def _multiply(most_rows, n_vectors):
-    """The intrinsic for a tile of so many rows by n_vectors of lanes.
+def tile_product(most_rows, n_vectors):
+    """The intrinsic for the product of a tile of so many rows by n_vectors of lanes.
 
     c[c_begin + i · c_row + j] = before + Σ_k a[a_begin + i · a_row + k · a_step] panel[k · panel_step + j]
 
@@ -163,10 +152,6 @@ def _multiply(most_rows, n_vectors):
         return types.void(a, three, two, integer, c, two, two, bias, integer, types.boolean), code
 
     return intrinsic(multiply)
-
-
-multiply_tile = _multiply(TILE_ROWS, TILE_VECTORS)
-multiply_narrow_tile = _multiply(NARROW_TILE_ROWS, 1)
 
 
 @intrinsic

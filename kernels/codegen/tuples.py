@@ -3,7 +3,7 @@
 from numba import types
 from numba.extending import intrinsic
 
-from .alignment import LINE_BYTES
+from ..tuning import LINE_BYTES
 
 
 def _place(context, builder, array_type, array, begin, kind):

@@ -16,15 +16,8 @@ from numba import types
 from ..codegen.alignment import aligned_empty
 from ..codegen.function_pointer import addressed_kernel, calls, matrix_of, read_only_vector_of, vector_of
 from ..codegen.jit import inlined_kernel
-from ..codegen.simd import MOST_LANES, lane_count, load, store
-from ..codegen.tile import (
-    NARROW_TILE_ROWS,
-    TILE_ROWS,
-    TILE_VECTORS,
-    multiply_narrow_tile,
-    multiply_tile,
-    transpose_tile,
-)
+from ..codegen.simd import lane_count, load, store
+from ..codegen.tile import transpose_tile
 from ..codegen.views import address, copy, element, span
 from ..parallel.thread_pool import (
     MULTIPLY,
@@ -41,28 +34,23 @@ from ..parallel.thread_pool import (
     work_together,
     work_types,
 )
+from ..tuning import (
+    BLOCKS_PER_WORKER,
+    BYTES_READ_IN_PLACE,
+    FAR_APART,
+    FEW,
+    FEWEST_BLOCK_ROWS,
+    MOST_LANES,
+    NARROW_TILE_ROWS,
+    PANEL_ROWS,
+    TILE_ROWS,
+    TILE_VECTORS,
+    WORTH_SHARING_OPERATIONS,
+)
+from .micro_kernel import multiply_narrow_tile, multiply_tile
 from .prefetch import ask_for_some
-from .small import FEW, add_outer, multiply_by_row, multiply_few, multiply_rows
+from .small import add_outer, multiply_by_row, multiply_few, multiply_rows
 from .transpose import share_transpose, transpose, transpose_columns
-
-# A panel of at most so many rows stays in the near caches, and is long enough for its sums to outweigh their ends.
-PANEL_ROWS = 256
-
-# Rows that lie in so many bytes are read where they lie: in the 64 pages whose places a processor knows at once.
-_BYTES_READ_IN_PLACE = 1 << 18
-
-# So many numbers apart, the rows that a tile would read column by column fall on the same few places of a cache: they
-# are transposed first.
-FAR_APART = 256
-
-# From so many multiplications and additions in one product on, a team takes less time than one thread.
-_WORTH_SHARING = 1_000_000
-
-# So many blocks for each thread of a team: the last ones are small enough for all threads to end at about one time.
-_BLOCKS_PER_WORKER = 4
-
-# Copying a panel for fewer rows takes more than a few percent of their products' time.
-_FEWEST_BLOCK_ROWS = 32
 
 
 class Products(NamedTuple):
@@ -111,7 +99,7 @@ def products(
     if is_team:
         compile_for(np.dtype(dtype))
         team[MULTIPLY], team[MULTIPLY_BLOCK] = multiply.address(dtype), multiply_block.address(dtype)
-        team[WORTH_SHARING] = _WORTH_SHARING
+        team[WORTH_SHARING] = WORTH_SHARING_OPERATIONS
         if is_wide:
             team[TRANSPOSE], team[TRANSPOSE_COLUMNS] = transpose.address(dtype), transpose_columns.address(dtype)
     return Products(
@@ -230,7 +218,7 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block
             panel_place = address(panel, 0), width
             if b_strides[0] == 1:
                 transpose_panel(b, j * n_products + k, n_products, n_rows, n_columns, width, panel)
-            elif n_columns < width or n_rows * n * c.itemsize > _BYTES_READ_IN_PLACE:
+            elif n_columns < width or n_rows * n * c.itemsize > BYTES_READ_IN_PLACE:
                 copy_panel(b, k * n + j, n, n_rows, n_columns, width, panel)
             else:
                 panel_place = address(b, k * n + j), n
@@ -239,8 +227,7 @@ def multiply(a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block
                 ask_for_some(wanted)
                 a_place, c_place = (i * row + k * step, row, step), (i * n + j, n)
                 shape = (min(tile_rows, end_row - i), n_columns)
-                # Where all tiles are of one register, those called narrow are low: they compute the last rows sooner.
-                if is_wide and (TILE_VECTORS > 1 or shape[0] > NARROW_TILE_ROWS):
+                if is_wide:
                     multiply_tile(a, a_place, panel_place, n_rows, c, c_place, shape, bias, j, adds_here)
                 else:
                     multiply_narrow_tile(a, a_place, panel_place, n_rows, c, c_place, shape, bias, j, adds_here)
@@ -277,12 +264,12 @@ def share_product(a, a_strides, b, b_strides, n_products, c, bias, adds, panel, 
             team[MULTIPLY], (a, a_strides, b, b_strides, n_products, c, bias, adds, panel, block, team, wanted)
         )
         return
-    n_blocks, width = team[N_WORKERS] * _BLOCKS_PER_WORKER, TILE_VECTORS * lane_count(panel.dtype.type(0))
+    n_blocks, width = team[N_WORKERS] * BLOCKS_PER_WORKER, TILE_VECTORS * lane_count(panel.dtype.type(0))
     # Columns are cut first: each thread copies panels of its own, so rows that are cut have them copied again.
     n_columns = rounded_up((n + n_blocks - 1) // n_blocks, width)
     n_across = (n + n_columns - 1) // n_columns
     n_down = max((n_blocks + n_across - 1) // n_across, 1)
-    n_rows = rounded_up(max((m + n_down - 1) // n_down, _FEWEST_BLOCK_ROWS), max(TILE_ROWS, NARROW_TILE_ROWS))
+    n_rows = rounded_up(max((m + n_down - 1) // n_down, FEWEST_BLOCK_ROWS), max(TILE_ROWS, NARROW_TILE_ROWS))
     n_down = (m + n_rows - 1) // n_rows
     size = n_rows, n_columns
     put_job(team, (a, a_strides, b, b_strides, n_products, c, bias, adds, size))

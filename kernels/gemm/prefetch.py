@@ -3,13 +3,10 @@
 Asked for all at once, lines wait for one another, and whatever else is loaded waits for them.
 """
 
-from ..codegen.alignment import LINE_BYTES
 from ..codegen.jit import inlined_kernel
 from ..codegen.raw_memory import number_at, prefetch_line, set_number_at
 from ..codegen.views import address
-
-# So many lines come while the products of a tile or two are added up, where these are few.
-_LINES_AT_ONCE = 16
+from ..tuning import LINE_BYTES, LINES_AT_ONCE
 
 _INT64_BYTES = 8
 
@@ -32,7 +29,7 @@ def ask_for_some(wanted):
     """
     if wanted:
         begin = number_at(wanted)
-        end = min(begin + _LINES_AT_ONCE * LINE_BYTES, number_at(wanted + _INT64_BYTES))
+        end = min(begin + LINES_AT_ONCE * LINE_BYTES, number_at(wanted + _INT64_BYTES))
         for line in range(begin, end, LINE_BYTES):
             prefetch_line(line)
         set_number_at(wanted, end)

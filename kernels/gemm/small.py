@@ -6,12 +6,7 @@ from ..codegen.function_pointer import addressed_kernel, calls, matrix_of, read_
 from ..codegen.jit import inlined_kernel
 from ..codegen.simd import elements_in, everywhere, lane_count, load, prefetch, prefetch_for_later, store, total
 from ..codegen.views import element, vector
-
-# With fewer rows or columns, copying a panel costs more than adding up lanes.
-FEW = 6
-
-# How many bytes behind what is loaded rows are asked for, in the first-level cache and in the second.
-_SOON_BYTES, _LATER_BYTES = 1 << 12, 1 << 15
+from ..tuning import PRODUCT_LATER_BYTES, PRODUCT_SOON_BYTES
 
 
 @inlined_kernel
@@ -20,7 +15,7 @@ def ahead_of(x, asks):
 
     A line that is there already costs no wait, and a branch would have the compiler take its time for two loops.
     """
-    return asks * elements_in(x, _SOON_BYTES), asks * elements_in(x, _LATER_BYTES)
+    return asks * elements_in(x, PRODUCT_SOON_BYTES), asks * elements_in(x, PRODUCT_LATER_BYTES)
 
 
 def _multiply_rows_types(number):

@@ -4,7 +4,7 @@ from numba import types
 
 from ..codegen.function_pointer import addressed_kernel, calls, matrix_of, read_only_vector_of, vector_of
 from ..codegen.jit import inlined_kernel
-from ..codegen.simd import MOST_LANES, everywhere, lane_count, load, store
+from ..codegen.simd import everywhere, lane_count, load, store
 from ..codegen.tile import transpose_tile
 from ..codegen.views import vector
 from ..parallel.thread_pool import (
@@ -18,12 +18,7 @@ from ..parallel.thread_pool import (
     work_together,
     work_types,
 )
-
-# A number takes as long as so many multiplications and additions.
-_OPERATIONS_A_NUMBER = 64
-
-# So many blocks of columns for each thread of a team: one is done before the other thread would have to wait long.
-_BLOCKS_PER_WORKER = 2
+from ..tuning import COLUMN_BLOCKS_PER_WORKER, MOST_LANES, OPERATIONS_A_NUMBER
 
 
 def _job_types(number):
@@ -68,7 +63,7 @@ def transpose(a, m, n, c, adds, sums, block, team, scratch):
 @inlined_kernel
 def width_of_block(team, n):
     """Of how many columns the blocks are that a team cuts n columns into: whole registers."""
-    n_blocks = _BLOCKS_PER_WORKER * team[N_WORKERS]
+    n_blocks = COLUMN_BLOCKS_PER_WORKER * team[N_WORKERS]
     return rounded_up((n + n_blocks - 1) // n_blocks, MOST_LANES)
 
 
@@ -93,7 +88,7 @@ def share_transpose(a, m, n, c, adds, sums, block, team, scratch):
 
     block : all columns          team : as `products` makes it          scratch : of this thread
     """
-    if _OPERATIONS_A_NUMBER * m * n < team[WORTH_SHARING]:
+    if OPERATIONS_A_NUMBER * m * n < team[WORTH_SHARING]:
         call_transpose(team[TRANSPOSE], (a, m, n, c, adds, sums, block, team, scratch))
         return
     width = width_of_block(team, n)

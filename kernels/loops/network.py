@@ -24,9 +24,7 @@ from ..nn.linear import linear_backward_input, linear_backward_parameters, linea
 from ..nn.loss import loss_and_derivative
 from ..optim.normalized_sgd import call_add_derivatives, call_observe
 from ..optim.step import call_apply_gradient
-
-# So many numbers of the next chunk are asked for at most while this one is worked on.
-_MOST_WANTED = 1 << 15
+from ..tuning import MOST_WANTED
 
 
 class Layer(NamedTuple):
@@ -184,7 +182,7 @@ def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale
 def want_rows(network, X, row, end):
     """Have the memory of rows, or of the first of them, asked for while the chunk before them is worked on."""
     n_in = X.shape[1]
-    want(network.products.wanted, X, row * n_in, min(end * n_in, row * n_in + _MOST_WANTED))
+    want(network.products.wanted, X, row * n_in, min(end * n_in, row * n_in + MOST_WANTED))
 
 
 @kernel

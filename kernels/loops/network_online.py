@@ -14,8 +14,9 @@ import numpy as np
 from ..codegen.alignment import aligned_empty
 from ..codegen.function_pointer import record_at
 from ..codegen.jit import inlined_kernel, kernel
-from ..codegen.simd import MOST_LANES, everywhere, lane_count, load, store, total
+from ..codegen.simd import everywhere, lane_count, load, store, total
 from ..codegen.views import element, read_only_rows, span, vector
+from ..tuning import MOST_LANES
 from .network import Layer, backward, evaluate, forward, weights_of
 
 # Calls that begin after so many rows, or a multiple of them, leave the pairs as they are.

@@ -21,7 +21,8 @@ from ..codegen.jit import by_type, inlined_kernel, kernel
 from ..codegen.simd import lane_count, lanes_for, load, spread, store, total
 from ..codegen.views import element, vector
 from ..optim.step import call_apply_gradient
-from .neuron_online import ROW_SOON_BYTES, ROW_SOON_ROWS, respond, total_weight, weight_of
+from ..tuning import ROW_SOON_BYTES, ROW_SOON_ROWS
+from .neuron_online import respond, total_weight, weight_of
 from .neuron_online_by_4 import ROWS_AT_ONCE, four_ahead
 from .row_order import ask_for, look_ahead, n_samples_of, row, target_row
 

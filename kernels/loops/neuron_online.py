@@ -20,11 +20,8 @@ from ..codegen.simd import clipped, lane_count, lanes_for, load, spread, store, 
 from ..codegen.views import element, vector
 from ..nn.loss import pointwise
 from ..optim.regularization import NoRegularization, Regularization
+from ..tuning import ROW_SOON_BYTES, ROW_SOON_ROWS
 from .row_order import InOrder, ask_for, look_ahead, n_samples_of, row, target_row
-
-# How many bytes ahead rows are needed soon that come in order, and how many rows ahead others.
-ROW_SOON_BYTES = 1 << 13
-ROW_SOON_ROWS = 3
 
 
 class LinearNeuron(NamedTuple):

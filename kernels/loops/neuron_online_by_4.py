@@ -21,14 +21,11 @@ multiplied with all before it.
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.simd import lane_count, lanes_for, load, minus_product, spread, store, total
 from ..codegen.views import element, vector
+from ..tuning import FOURS_SOON_BYTES, FOURS_SOON_ROWS
 from .neuron_online import copy_weights, pace, pad_weights, respond, shrinkage, weight_of
 from .row_order import ask_for, look_ahead, n_samples_of, row, target_row
 
 ROWS_AT_ONCE = 4
-
-# How many bytes ahead rows are needed soon that come in order, and how many rows ahead others.
-FOURS_SOON_BYTES = 1 << 12
-FOURS_SOON_ROWS = 3 * ROWS_AT_ONCE
 
 
 @inlined_kernel

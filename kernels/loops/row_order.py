@@ -7,6 +7,7 @@ import numpy as np
 from ..codegen.jit import by_type, inlined_kernel
 from ..codegen.simd import elements_in, prefetch, prefetch_for_later
 from ..codegen.views import element
+from ..tuning import ROW_LATER_BYTES
 
 
 class InOrder(NamedTuple):
@@ -79,16 +80,11 @@ class Ahead(NamedTuple):
     later: int
 
 
-# How many bytes ahead rows are asked for in the second-level cache that come in order: far enough for memory to answer.
-# Asked for in the first level alone, they came up to three times slower on some processors.
-_LATER_BYTES = 1 << 15
-
-
 @inlined_kernel
 def look_ahead_in_order(order, i, soon_rows, n_features, X, targets, soon_bytes):
     # Targets in order come anyway.
     begin = i * n_features
-    return Ahead(begin + elements_in(X, soon_bytes), begin + elements_in(X, _LATER_BYTES))
+    return Ahead(begin + elements_in(X, soon_bytes), begin + elements_in(X, ROW_LATER_BYTES))
 
 
 @inlined_kernel

@@ -5,9 +5,10 @@ See `fastgd.kernels` for the conventions.
 
 from ..codegen.jit import inlined_kernel
 from ..codegen.views import address, matrix, read_only_span, read_only_vector
-from ..gemm.gemm import FAR_APART, call_multiply
-from ..gemm.small import FEW, call_add_outer, call_multiply_few, call_multiply_rows
+from ..gemm.gemm import call_multiply
+from ..gemm.small import call_add_outer, call_multiply_few, call_multiply_rows
 from ..gemm.transpose import call_transpose
+from ..tuning import FAR_APART, FEW
 
 
 @inlined_kernel

@@ -4,11 +4,8 @@ from numba import types
 
 from ..codegen.function_pointer import addressed_kernel, calls, vector_of
 from ..parallel.thread_pool import job_of, put_job, work_together, work_types
+from ..tuning import PART
 from .vectors import call_update, update_types
-
-# So many elements are the unit: enough for a job to cost little beside them, and a multiple of what loops take at once,
-# so that the same elements are left to the end of a loop, whose instructions may round otherwise.
-PART = 1 << 13
 
 
 def _job_types(number):

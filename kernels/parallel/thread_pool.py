@@ -13,11 +13,12 @@ import functools
 import numpy as np
 from numba import from_dtype, types
 
-from ..codegen.alignment import LINE_BYTES, aligned_zeros
+from ..codegen.alignment import aligned_zeros
 from ..codegen.atomic import add_and_fetch, give_way, load_acquire, pause, store_release
 from ..codegen.function_pointer import calls, vector_of
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.tuples import tuple_load, tuple_store
+from ..tuning import LINE_BYTES, WAITS
 
 # Places in the team's memory. What is written by several threads has lines of the cache to itself: two, as processors
 # fetch them in pairs, or have lines twice as long.
@@ -28,9 +29,6 @@ _WORK, _N_UNITS, N_WORKERS = 2 * _LINE, 2 * _LINE + 1, 2 * _LINE + 2
 MULTIPLY, MULTIPLY_BLOCK, TRANSPOSE, TRANSPOSE_COLUMNS, WORTH_SHARING = range(2 * _LINE + 3, 2 * _LINE + 8)
 _JOB, _JOB_SIZE = 3 * _LINE, 6 * _LINE
 _REMAINING = _JOB + _JOB_SIZE
-
-# Some microseconds, where the processor has an instruction to pause.
-_WAITS = 200
 
 
 def team_memory(n_workers: int) -> np.ndarray:
@@ -86,7 +84,7 @@ def rounded_up(n, unit):
 def wait(n_waits):
     """Wait a moment, the n-th time; returns n + 1."""
     # Who waits for long may keep from its processor the very thread that it waits for.
-    if n_waits % _WAITS == _WAITS - 1:
+    if n_waits % WAITS == WAITS - 1:
         give_way()
     else:
         pause()
