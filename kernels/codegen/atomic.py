@@ -8,13 +8,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .llvm import INDEX, element_at
+
 _PAUSE = "llvm.x86.sse2.pause" if platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"} else None
 _GIVE_WAY = "SwitchToThread" if os.name == "nt" else "sched_yield"
 _ALIGNMENT = types.intp.bitwidth // 8
 
 
 def _place(context, builder, array_type, array, i):
-    return builder.gep(context.make_array(array_type)(context, builder, array).data, [i])
+    return element_at(builder, context.make_array(array_type)(context, builder, array).data, i, INDEX)
 
 
 @intrinsic
@@ -23,7 +25,7 @@ def load_acquire(typing_context, array, i):
 
     def code(context, builder, signature, arguments):
         place = _place(context, builder, signature.args[0], *arguments)
-        return builder.load_atomic(place, "acquire", _ALIGNMENT)
+        return builder.load_atomic(place, "acquire", _ALIGNMENT, typ=INDEX)
 
     return types.int64(array, types.intp), code
 
@@ -34,6 +36,8 @@ def store_release(typing_context, array, i, value):
 
     def code(context, builder, signature, arguments):
         place = _place(context, builder, signature.args[0], *arguments[:2])
+        # llvmlite has this one for pointers alone that know what they point to.
+        place = builder.inttoptr(builder.ptrtoint(place, INDEX), INDEX.as_pointer())
         builder.store_atomic(arguments[2], place, "release", _ALIGNMENT)
         return context.get_dummy_value()
 

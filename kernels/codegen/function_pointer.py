@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import as_dtype
 
 from .jit import kernel, part_kernel
-from .llvm import INDEX, require, require_inside
+from .llvm import INDEX, POINTER, element_at, require, require_inside
 
 _NUMBERS = (types.float32, types.float64)
 
@@ -144,11 +144,13 @@ def calls(signature: Signature) -> Callable[[int, tuple], None]:
         def code(context, builder, intrinsic_signature, values):
             address, kinds = values[0], tuple(intrinsic_signature.args[1])
             if config.BOUNDSCHECK:
-                pair = builder.inttoptr(address, INDEX.as_pointer())
-                address, number = (builder.load(builder.gep(pair, [ir.Constant(INDEX, i)])) for i in range(2))
+                pair = builder.inttoptr(address, POINTER)
+                places = [element_at(builder, pair, ir.Constant(INDEX, i), INDEX) for i in range(2)]
+                address, number = (builder.load(place, typ=INDEX) for place in places)
                 is_right = builder.icmp_signed("==", number, ir.Constant(INDEX, _number_of(kinds)))
                 require(context, builder, is_right, TypeError, f"the kernel at this address does not take {kinds}")
             function_type = context.call_conv.get_function_type(types.none, kinds)
+            # A call has to know the function's type from its pointer.
             function = builder.inttoptr(address, function_type.as_pointer())
             given = cgutils.unpack_tuple(builder, values[1])
             status, _ = context.call_conv.call_function(builder, function, types.none, kinds, given)
@@ -183,8 +185,9 @@ def _record(kind, numbers, first):
         array = context.make_array(numbers)(context, builder, arguments[1])
         begin = first(builder, arguments)
         require_inside(context, builder, begin, ir.Constant(INDEX, len(cls._fields)), array.nitems)
-        place = builder.gep(array.data, [begin])
-        fields = [builder.load(builder.gep(place, [ir.Constant(INDEX, i)])) for i in range(len(cls._fields))]
+        number = context.get_data_type(numbers.dtype)
+        places = [builder.add(begin, ir.Constant(INDEX, i)) for i in range(len(cls._fields))]
+        fields = [builder.load(element_at(builder, array.data, place, number), typ=number) for place in places]
         return context.make_tuple(builder, record, fields)
 
     return record, code

@@ -7,6 +7,8 @@ from numba import types
 from numba.core import cgutils, config
 
 INDEX = ir.IntType(types.intp.bitwidth)
+# What it points to is said where it is used: llvmlite gives up pointers that know it.
+POINTER = ir.PointerType()
 _LANE = ir.IntType(32)
 
 BYTES = {"half": 2, "float": 4, "double": 8}
@@ -75,7 +77,7 @@ def address_of(context, builder, array_type, array, begin):
     else:
         element = context.get_data_type(array_type.dtype)
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [begin]), element
+    return element_at(builder, data, begin, element), element
 
 
 def call(builder, name, result, *arguments):
@@ -94,9 +96,12 @@ def bytes_of(element):
     return BYTES.get(str(element)) or element.width // 8
 
 
-def pointer_to(builder, address, vector):
-    """The address as that of a vector."""
-    return builder.bitcast(address, vector.as_pointer())
+def element_at(builder, pointer, i, kind):
+    """The address of the i-th element of a kind, an LLVM type, from a pointer on."""
+    place = builder.gep(pointer, [i], source_etype=kind)
+    # Numba's arrays still have pointers that know what they point to, and llvmlite stores nothing else there.
+    place.type = POINTER
+    return place
 
 
 def forbid_unrolling(branch):
@@ -120,15 +125,14 @@ def prefetch_at(builder, address, locality):
     """Ask for the memory at an address, to read it."""
     reading, data = 0, 1
     how = [ir.Constant(ir.IntType(32), number) for number in (reading, locality, data)]
-    call(builder, "llvm.prefetch.p0", ir.VoidType(), builder.bitcast(address, ir.IntType(8).as_pointer()), *how)
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), builder.bitcast(address, POINTER), *how)
 
 
-def masked_load(builder, pointer, mask, others=None):
+def masked_load(builder, pointer, vector, mask, others=None):
     """Load the lanes that the mask names; the memory of the others is not touched.
 
-    others : what those are then, lanes; zero where none are given
+    vector : the type of what lies there          others : what those are then, lanes; zero where none are given
     """
-    vector = pointer.type.pointee
     alignment = ir.Constant(_LANE, bytes_of(vector.element))
     others = others or ir.Constant(vector, None)
     return call(builder, f"llvm.masked.load.{suffix(vector)}.p0", vector, pointer, alignment, mask, others)

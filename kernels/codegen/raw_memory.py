@@ -1,10 +1,9 @@
 """Memory by its address, which a kernel gets as one argument where an array is seven in machine code."""
 
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .llvm import INDEX, Locality, prefetch_at
+from .llvm import INDEX, POINTER, Locality, prefetch_at
 
 
 @intrinsic
@@ -12,7 +11,7 @@ def prefetch_line(typing_context, place):
     """Ask for the line of memory at an address, in the second-level cache."""
 
     def code(context, builder, signature, arguments):
-        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        pointer = builder.inttoptr(arguments[0], POINTER)
         prefetch_at(builder, pointer, Locality.SECOND_CACHE)
         return context.get_dummy_value()
 
@@ -24,7 +23,7 @@ def number_at(typing_context, place):
     """The int64 at an address."""
 
     def code(context, builder, signature, arguments):
-        return builder.load(builder.inttoptr(arguments[0], INDEX.as_pointer()))
+        return builder.load(builder.inttoptr(arguments[0], POINTER), typ=INDEX)
 
     return types.intp(types.intp), code
 
@@ -34,7 +33,7 @@ def set_number_at(typing_context, place, number):
     """Write an int64 to an address."""
 
     def code(context, builder, signature, arguments):
-        builder.store(arguments[1], builder.inttoptr(arguments[0], INDEX.as_pointer()))
+        builder.store(arguments[1], builder.inttoptr(arguments[0], POINTER))
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp), code

@@ -171,9 +171,8 @@ def load(typing_context, array, begin, n, number):
     def code(context, builder, signature, arguments):
         require_lanes_inside(context, builder, array, arguments, lanes.count)
         address, element = address_of(context, builder, array, *arguments[:2])
-        vector = ir.VectorType(element, lanes.count)
         mask = first_lanes(builder, arguments[2], lanes.count)
-        loaded = masked_load(builder, builder.bitcast(address, vector.as_pointer()), mask)
+        loaded = masked_load(builder, address, ir.VectorType(element, lanes.count), mask)
         return _converted(builder, loaded, array, context.get_value_type(lanes))
 
     return lanes(array, types.intp, types.intp, number), code
@@ -187,8 +186,7 @@ def store(typing_context, array, begin, n, lanes):
         values = arguments[3]
         require_lanes_inside(context, builder, array, arguments, values.type.count)
         address, _ = address_of(context, builder, array, *arguments[:2])
-        pointer = builder.bitcast(address, values.type.as_pointer())
-        masked_store(builder, values, pointer, first_lanes(builder, arguments[2], lanes.count))
+        masked_store(builder, values, address, first_lanes(builder, arguments[2], lanes.count))
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, lanes), code

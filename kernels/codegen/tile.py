@@ -7,17 +7,18 @@ from numba.extending import intrinsic
 
 from .llvm import (
     INDEX,
+    POINTER,
     Locality,
     address_of,
     bytes_of,
     call,
+    element_at,
     everywhere_in,
     first_lanes,
     forbid_unrolling,
     masked_load,
     masked_store,
     permuted,
-    pointer_to,
     prefetch_at,
     suffix,
 )
@@ -46,15 +47,16 @@ def _sums_of_products(builder, vector, shape, a, panel, n_products):
     k = builder.phi(INDEX)
     k.add_incoming(_index(0), before)
     sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(n_rows)]
-    column = builder.gep(a_address, [builder.mul(k, a_step)])
-    line = builder.gep(panel_address, [builder.mul(k, panel_step)])
+    column = element_at(builder, a_address, builder.mul(k, a_step), element)
+    line = element_at(builder, panel_address, builder.mul(k, panel_step), element)
     lanes = [
-        builder.load(pointer_to(builder, builder.gep(line, [_index(v * count)]), vector), align=bytes_of(element))
+        builder.load(element_at(builder, line, _index(v * count), element), align=bytes_of(element), typ=vector)
         for v in range(n_vectors)
     ]
     results = []
     for i in range(n_rows):
-        numbers = everywhere_in(builder, builder.load(builder.gep(column, [a_places[i]])), count)
+        place = element_at(builder, column, a_places[i], element)
+        numbers = everywhere_in(builder, builder.load(place, typ=element), count)
         results.append([call(builder, plus_product, vector, numbers, lanes[v], sums[i][v]) for v in range(n_vectors)])
         for v in range(n_vectors):
             sums[i][v].add_incoming(zeros, before)
@@ -91,14 +93,15 @@ def tile_product(most_rows, n_vectors):
             a_address, element = address_of(context, builder, a, a_value, a_begin)
             c_address, _ = address_of(context, builder, c, c_value, c_begin)
             vector = ir.VectorType(element, count)
-            panel_address = builder.inttoptr(builder.extract_value(panel_place, 0), element.as_pointer())
+            panel_address = builder.inttoptr(builder.extract_value(panel_place, 0), POINTER)
             panel = panel_address, builder.extract_value(panel_place, 1)
             # Where there are fewer rows, the last one is computed again and again: its result is the same.
             a_places, c_places = [_index(0)], [c_address]
             for i in range(1, most_rows):
                 exists = builder.icmp_signed("<", _index(i), n_rows)
                 a_places.append(builder.add(a_places[-1], builder.select(exists, a_row, _index(0))))
-                c_places.append(builder.gep(c_places[-1], [builder.select(exists, c_row, _index(0))]))
+                step = builder.select(exists, c_row, _index(0))
+                c_places.append(element_at(builder, c_places[-1], step, element))
 
             # The rows of c lie apart: while the products add up, they come from wherever they are. To ask for a row's
             # other lines as well takes longer than to wait for them.
@@ -109,13 +112,13 @@ def tile_product(most_rows, n_vectors):
             bias_size = context.make_array(bias)(context, builder, bias_value).nitems
             has_bias = everywhere_in(builder, builder.icmp_signed(">", bias_size, _index(0)), count)
             bias_address, _ = address_of(context, builder, bias, bias_value, bias_begin)
-            shift_address = builder.bitcast(alloca_once(builder, vector, n_vectors), element.as_pointer())
+            shift_address = builder.bitcast(alloca_once(builder, vector, n_vectors), POINTER)
 
             def pointer(place, v):
-                return pointer_to(builder, builder.gep(place, [_index(v * count)]), vector)
+                return element_at(builder, place, _index(v * count), element)
 
             for v in range(n_vectors):
-                shift = masked_load(builder, pointer(bias_address, v), builder.and_(columns[v], has_bias))
+                shift = masked_load(builder, pointer(bias_address, v), vector, builder.and_(columns[v], has_bias))
                 builder.store(shift, pointer(shift_address, v), align=bytes_of(element))
             # The multipliers wait for a tile's end: it is short where it loads from one address, whatever stands there.
             before_places = [builder.select(adds, place, shift_address) for place in c_places]
@@ -128,9 +131,9 @@ def tile_product(most_rows, n_vectors):
                     # All of a column of registers is read before any is written, as rows may be the same.
                     pointers = [pointer(place, v) for place in before_places]
                     if is_whole:
-                        before = [builder.load(place, align=bytes_of(element)) for place in pointers]
+                        before = [builder.load(place, align=bytes_of(element), typ=vector) for place in pointers]
                     else:
-                        before = [masked_load(builder, place, columns[v]) for place in pointers]
+                        before = [masked_load(builder, place, vector, columns[v]) for place in pointers]
                     for i, place in enumerate(c_places):
                         value = builder.fadd(before[i], sums[i][v])
                         if is_whole:
@@ -173,8 +176,8 @@ def transpose_tile(typing_context, source, begin, row_length, n_rows, n_columns,
         for i in range(count):
             # Where there are fewer rows, the last one stands in for those beyond.
             row = builder.select(builder.icmp_signed(">", n_rows, _index(i)), _index(i), last)
-            place = builder.gep(address, [builder.mul(row_length, row)])
-            rows.append(masked_load(builder, pointer_to(builder, place, vector), columns))
+            place = element_at(builder, address, builder.mul(row_length, row), element)
+            rows.append(masked_load(builder, place, vector, columns))
         size = count // 2
         while size:
             # Of every block of 2 · size rows and columns, the upper right and the lower left quarter change places.
@@ -186,8 +189,8 @@ def transpose_tile(typing_context, source, begin, row_length, n_rows, n_columns,
             size //= 2
         address, _ = address_of(context, builder, target, target_value, target_begin)
         for j in range(count):
-            place = builder.gep(address, [builder.mul(target_row, _index(j))])
-            builder.store(rows[j], pointer_to(builder, place, vector), align=bytes_of(element))
+            place = element_at(builder, address, builder.mul(target_row, _index(j)), element)
+            builder.store(rows[j], place, align=bytes_of(element))
         return context.get_dummy_value()
 
     integer = types.intp

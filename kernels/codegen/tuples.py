@@ -4,12 +4,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..tuning import LINE_BYTES
+from .llvm import INDEX, element_at
 
 
-def _place(context, builder, array_type, array, begin, kind):
-    """An array's element as a pointer to an LLVM type."""
+def _place(context, builder, array_type, array, begin):
+    """Where an element of an int64 array lies."""
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [context.get_constant(types.intp, begin)]), kind.as_pointer())
+    return element_at(builder, data, context.get_constant(types.intp, begin), INDEX)
 
 
 def tuple_store(begin, size):
@@ -23,7 +24,7 @@ def tuple_store(begin, size):
         def code(context, builder, signature, arguments):
             if context.get_abi_sizeof(arguments[1].type) > size * types.int64.bitwidth // 8:
                 raise ValueError(f"a tuple of the types {values} is larger than {size} numbers")
-            place = _place(context, builder, array, arguments[0], begin, arguments[1].type)
+            place = _place(context, builder, array, arguments[0], begin)
             builder.store(arguments[1], place, align=LINE_BYTES)
             return context.get_dummy_value()
 
@@ -43,8 +44,8 @@ def tuple_load(begin, kinds_of):
         result = types.Tuple(kinds_of(numbers.dtype))
 
         def code(context, builder, signature, arguments):
-            place = _place(context, builder, array, arguments[0], begin, context.get_value_type(result))
-            return builder.load(place, align=LINE_BYTES)
+            place = _place(context, builder, array, arguments[0], begin)
+            return builder.load(place, align=LINE_BYTES, typ=context.get_value_type(result))
 
         return result(array, numbers), code
 

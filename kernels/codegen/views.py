@@ -22,7 +22,8 @@ def _flat_type(array, n_dimensions, readonly):
 def _view(context, builder, source_type, source_value, result_type, begin, shape):
     """LLVM code for a C-contiguous view of a C-contiguous array that begins at one of its elements."""
     source = make_array(source_type)(context, builder, source_value)
-    size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(source_type.dtype)))
+    element = context.get_data_type(source_type.dtype)
+    size = context.get_constant(types.intp, context.get_abi_sizeof(element))
     strides, n_elements = [size], shape[-1]
     for length in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], length))
@@ -32,7 +33,7 @@ def _view(context, builder, source_type, source_value, result_type, begin, shape
     result = make_array(result_type)(context, builder)
     populate_array(
         result,
-        data=builder.gep(source.data, [begin]),
+        data=builder.gep(source.data, [begin], source_etype=element),
         shape=shape,
         strides=strides,
         itemsize=size,
@@ -147,7 +148,10 @@ def address(typing_context, array, i):
 
     def code(context, builder, signature, arguments):
         data = make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.ptrtoint(builder.gep(data, [arguments[1]]), context.get_value_type(types.intp))
+        element = context.get_data_type(signature.args[0].dtype)
+        return builder.ptrtoint(
+            builder.gep(data, [arguments[1]], source_etype=element), context.get_value_type(types.intp)
+        )
 
     return types.intp(array, types.intp), code
 
@@ -160,6 +164,9 @@ def element(typing_context, vector, i):
         array_type = signature.args[0]
         array = make_array(array_type)(context, builder, arguments[0])
         require_inside(context, builder, arguments[1], context.get_constant(types.intp, 1), array.nitems)
-        return context.unpack_value(builder, array_type.dtype, builder.gep(array.data, [arguments[1]]))
+        # Of the pointer's own type, which Numba asks what it points to.
+        element = context.get_data_type(array_type.dtype)
+        place = builder.gep(array.data, [arguments[1]], source_etype=element)
+        return context.unpack_value(builder, array_type.dtype, place)
 
     return vector.dtype(vector, types.intp), code
