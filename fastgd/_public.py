@@ -5,7 +5,7 @@ from fastgd._version import __version__
 from fastgd.dataset import Dataset
 from fastgd.errors import DivergenceError
 from fastgd.history import EpochRecord, History
-from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Standardize, Tanh
+from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Standardize, StandardizedTargets, Tanh
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, RMSprop
 from fastgd.trainer import Trainer
@@ -29,6 +29,7 @@ __all__ = [
     "ReLU",
     "Sigmoid",
     "Standardize",
+    "StandardizedTargets",
     "Tanh",
     "Trainer",
     "__version__",

@@ -138,6 +138,17 @@ def takes_every_number(loss: Loss) -> bool:
     return LOSSES[_NAMES[type(loss)]].targets == "any number"
 
 
+def require_any_number(loss: Loss) -> None:
+    """Raise a ValueError unless any number may be a target."""
+    if not takes_every_number(loss):
+        name = _NAMES[type(loss)]
+        suitable = ", ".join(known for known, kind in LOSSES.items() if kind.targets == "any number")
+        raise ValueError(
+            f"loss is {name!r}, whose targets are {LOSSES[name].targets}, as standardised ones are not; "
+            f"expected a loss of regression with standardised targets, one of {suitable}"
+        )
+
+
 def curvature_of(loss: Loss) -> float | None:
     """The most that the loss's second derivative by the outputs comes to; see `Kind`."""
     return LOSSES[_NAMES[type(loss)]].curvature

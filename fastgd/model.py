@@ -3,7 +3,7 @@
 import copy
 import functools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from fastgd.dataset import Block, Dataset, MeanAndScale, blocks, require_finite
 from fastgd.kernels.memory import aligned_empty, whole_lines
 from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.kernels.small_product import FEW
-from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
-from fastgd.losses import Loss, as_loss, n_targets, require_targets
+from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize, StandardizedTargets
+from fastgd.losses import Loss, as_loss, n_targets, require_any_number, require_targets
 from fastgd.threads import call_with_team, most_threads
 
 # So many multiplications and additions of a network's largest product are worth a thread that waits for them.
@@ -30,7 +30,7 @@ class Model:
     ----------
     layers : sequence of layers
         At least one Linear; each layer's width must fit the next. They are copied: `model.layers` holds the model's.
-        A Standardize may stand first.
+        A Standardize may stand first, and a StandardizedTargets last, after a Linear.
     dtype : "float32" or "float64"
         Of the parameters and of all arithmetic.
     seed : int
@@ -73,7 +73,6 @@ class Model:
         # Any, as a type checker cannot know which layer stands where, and so what it has.
         self.layers: tuple[Any, ...] = tuple(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
-        self._stack = self.layers if self.standardize is None else self.layers[1:]
         self._widths = _widths(self.layers)
         self.in_features, self.out_features = self._widths[0], self._widths[-1]
         self._parameters = aligned_empty(sum(layer.n_parameters for layer in self.layers), self.dtype)
@@ -82,6 +81,31 @@ class Model:
             if isinstance(layer, Linear):
                 layer.bind(self._parameters[begin : begin + layer.n_parameters])
                 begin += layer.n_parameters
+
+    @property
+    def standardized_targets(self) -> StandardizedTargets | None:
+        """The last layer, where it is a StandardizedTargets."""
+        last = self.layers[-1]
+        return last if isinstance(last, StandardizedTargets) else None
+
+    @property
+    def _stack(self) -> tuple[Layer, ...]:
+        """The layers that the kernels run."""
+        first = 0 if self.standardize is None else 1
+        return self.layers[first : len(self.layers) - (self.standardized_targets is not None)]
+
+    def add_standardized_targets(self) -> None:
+        """Add a StandardizedTargets as the last layer, unless there is one.
+
+        Raises
+        ------
+        ValueError
+            Unless a Linear comes last, but for Identity and Dropout.
+        """
+        if self.standardized_targets is None:
+            layers = (*self.layers, StandardizedTargets(self.out_features))
+            _widths(layers)
+            self.layers = layers
 
     def _rng(self, index: int) -> np.random.Generator:
         """What the initial weights of a layer are drawn from."""
@@ -177,31 +201,42 @@ class Model:
             begin += layer.n_parameters
         return np.array(places, np.int64)
 
-    def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
+    def predict(self, X: ArrayLike | Dataset, dtype: DTypeLike = None) -> np.ndarray:
         """The last layer's output for each row.
 
         Parameters
         ----------
         X : array of shape (n_samples, in_features), or Dataset
             Any real dtype and layout; converted to the model's dtype block by block.
+        dtype : "float32" or "float64", optional
+            Of what is returned; by default the model's. A float32 model learns standardised targets of any size, but
+            its predictions have float32's 7 digits and range, unless float64 is asked for.
 
         Returns
         -------
-        ndarray of shape (n_samples, out_features), of the model's dtype
+        ndarray of shape (n_samples, out_features)
 
         Raises
         ------
         ValueError, TypeError
-            For a wrong shape or dtype, or a NaN or infinity in X.
+            For a wrong shape or dtype, a NaN or infinity in X, or predictions that the dtype cannot hold.
         """
         dataset = X if isinstance(X, Dataset) else ArrayDataset(X)
         self.check_fits(dataset)
-        out = np.empty((dataset.n_samples, self.out_features), self.dtype)
+        dtype = self.dtype if dtype is None else _check.model_dtype(dtype)
+        out = np.empty((dataset.n_samples, self.out_features), dtype)
+        mean_and_scale = self.mean_and_scale_of_y
+        is_direct = mean_and_scale is None and dtype == self.dtype
         network = self.network(dataset.n_samples)
         for start, block in self._blocks(dataset, looks_at_X=not self.starts_linear):
             part = out[start : start + len(block.X)]
-            if not call_with_team(kernels.predict_network, network, self.parameters, block.X, part):
+            z = part if is_direct else np.empty(part.shape, self.dtype)
+            if not call_with_team(kernels.predict_network, network, self.parameters, block.X, z):
                 require_finite(block, functools.partial(_row_number, dataset, start))
+            if mean_and_scale is not None:
+                z = _unstandardized(z, mean_and_scale, dtype)
+            if not is_direct:
+                part[...] = z
         return out
 
     def loss(
@@ -211,7 +246,11 @@ class Model:
         loss: str | Loss = "half_squared_error",
         sample_weight: ArrayLike | None = None,
     ) -> float:
-        """Mean loss over the rows; arguments and errors as in `loss_and_gradient`."""
+        """Mean loss over the rows; arguments and errors as in `loss_and_gradient`.
+
+        With a StandardizedTargets layer it is that of the standardised targets: 1 - 2 · half_squared_error is R², but
+        for their mean and variance in these rows.
+        """
         loss = as_loss(loss)
         dataset = as_dataset(X, y, sample_weight)
         self.check_fits(dataset, loss)
@@ -233,6 +272,8 @@ class Model:
         parameters: ArrayLike | None = None,
     ) -> tuple[float, np.ndarray]:
         """Mean loss over the rows, 1/n Σ_i v_i loss(out_i, y_i), and its gradient by the parameters.
+
+        With a StandardizedTargets layer, out and y are the standardised ones.
 
         Parameters
         ----------
@@ -281,7 +322,9 @@ class Model:
 
     def check_rows(self, dataset: Dataset, loss: Loss) -> None:
         """Raise a ValueError that names the first row with a value that training would refuse."""
-        for _ in self._checked(dataset, loss, self.dtype if self.standardize is None else dataset.dtype):
+        dtype = self.dtype if self.standardize is None else dataset.dtype
+        y_dtype = None if self.standardized_targets is None else np.dtype(np.float64)
+        for _ in self._checked(dataset, loss, blocks(dataset, dtype, y_dtype=y_dtype)):
             pass
 
     def _blocks(
@@ -291,17 +334,18 @@ class Model:
 
         looks_at_X : whether X is checked too; if not, the kernels tell from what a Linear first makes of it
         """
-        return self._checked(dataset, loss, self.dtype, self.mean_and_scale, looks_at_X)
+        # Without a loss, targets are not looked at, and need not be there.
+        of_y = None if loss is None else self.mean_and_scale_of_y
+        return self._checked(dataset, loss, blocks(dataset, self.dtype, self.mean_and_scale, of_y), looks_at_X)
 
     def _checked(
         self,
         dataset: Dataset,
         loss: Loss | None,
-        dtype: np.dtype,
-        mean_and_scale: MeanAndScale | None = None,
+        read: Iterator[tuple[int, Block]],
         looks_at_X: bool = True,
     ) -> Iterator[tuple[int, Block]]:
-        for start, block in blocks(dataset, dtype, mean_and_scale):
+        for start, block in read:
             row_of = functools.partial(_row_number, dataset, start)
             try:
                 require_finite(block if looks_at_X else block._replace(X=block.X[:0]), row_of)
@@ -318,13 +362,22 @@ class Model:
         """What a Standardize layer has learnt; None without such a layer, a ValueError before it has learnt."""
         return None if self.standardize is None else self.standardize.mean_and_scale
 
+    @property
+    def mean_and_scale_of_y(self) -> MeanAndScale | None:
+        """What a StandardizedTargets layer has learnt, in the same way."""
+        return None if self.standardized_targets is None else self.standardized_targets.mean_and_scale
+
     def check_fits(self, dataset: Dataset, loss: Loss | None = None) -> None:
-        """Raise a ValueError unless the data set has as many features as the model and as many targets as the loss."""
+        """Raise a ValueError unless the data set has as many features as the model and as many targets as the loss, and
+        the loss takes standardised ones where the model has them.
+        """
         if dataset.n_features != self.in_features:
             shape = (dataset.n_samples, dataset.n_features)
             raise ValueError(f"X has shape {shape}; expected (n_samples, {self.in_features}) for this model")
         if loss is None:
             return
+        if self.standardized_targets is not None:
+            require_any_number(loss)
         expected = n_targets(loss, self.out_features)
         if dataset.n_outputs == 0:
             raise ValueError("the data set has no targets; expected y, or gd.data.open(..., target=...)")
@@ -338,9 +391,11 @@ class Model:
             )
 
     def fold(self) -> "Model":
-        """A model that takes raw features: the Standardize layer built into the Linear that follows it.
+        """A model of the layers between, which takes raw features and gives raw predictions.
 
-        W' = W · scale and b' = b - W' mean, so that x W'ᵀ + b' = ((x - mean) · scale) Wᵀ + b.
+        Standardize is built into the Linear that follows it: W' = W · scale and b' = b - W' mean, so that x W'ᵀ + b' =
+        ((x - mean) · scale) Wᵀ + b. StandardizedTargets is built into the last Linear, output by output: W' = W / scale
+        and b' = b / scale + mean.
 
         Equal but for rounding, which grows with what cancels: where a feature's mean is 10 000 of its deviations, a
         folded float32 model has some 3 digits left of the 7 that Standardize keeps, as it subtracts in float64.
@@ -348,17 +403,43 @@ class Model:
         Raises
         ------
         ValueError
-            Without a Standardize layer that has learnt, or with another layer between it and the first Linear.
+            Where there is neither of the two, or one that has not learnt; with another layer between Standardize and
+            the first Linear; without a bias in the last Linear to build StandardizedTargets into; or where the dtype
+            cannot hold the folded parameters.
         """
-        if self.standardize is None or not isinstance(self._stack[0], Linear):
-            raise ValueError(f"layers is {list(self.layers)!r}; expected Standardize, then Linear, to fold")
-        mean, scale = self.standardize.mean_and_scale
-        first = self._stack[0]
-        weight = first.weight.astype(np.float64) * scale
-        bias = -weight @ mean + (0 if first.bias is None else first.bias)
-        folded = Model([Linear(first.in_features, first.out_features), *self._stack[1:]], self.dtype)
-        rest = self.parameters[first.n_parameters :]
-        folded.parameters = np.concatenate([weight.ravel(), bias, rest])
+        if self.standardize is None and self.standardized_targets is None:
+            raise ValueError(
+                f"layers is {list(self.layers)!r}; expected Standardize, then Linear, to fold, or StandardizedTargets"
+            )
+        layers: list[Layer] = list(self._stack)
+        # In float64 until both are in.
+        values = {index: _in_float64(layer) for index, layer in enumerate(layers) if isinstance(layer, Linear)}
+        if self.standardize is not None:
+            if 0 not in values:
+                raise ValueError(f"layers is {list(self.layers)!r}; expected Standardize, then Linear, to fold")
+            mean, scale = self.standardize.mean_and_scale
+            weight = values[0][0] * scale
+            values[0] = weight, -weight @ mean + (0 if values[0][1] is None else values[0][1])
+            layers[0] = Linear(layers[0].in_features, layers[0].out_features)
+        if self.standardized_targets is not None:
+            mean, scale = self.standardized_targets.mean_and_scale
+            last = max(values)
+            weight, bias = values[last]
+            if bias is None:
+                raise ValueError(
+                    f"layers is {list(self.layers)!r} and the last Linear has no bias; expected one, to fold the mean "
+                    "of the targets into"
+                )
+            values[last] = weight / scale[:, None], bias / scale + mean
+        folded = Model(layers, self.dtype)
+        parts = [array.ravel() for pair in values.values() for array in pair if array is not None]
+        with np.errstate(over="ignore"):
+            folded.parameters = np.concatenate(parts)
+        if not np.isfinite(folded.parameters).all() and np.isfinite(self.parameters).all():
+            raise ValueError(
+                f"the folded parameters are more than {self.dtype.name} holds, with mean and scale as they are; "
+                'expected a model of dtype="float64"'
+            )
         return folded
 
     def architecture(self) -> dict[str, Any]:
@@ -374,7 +455,7 @@ class Model:
                 tensors[f"{index}.weight"] = layer.weight
                 if layer.bias is not None:
                     tensors[f"{index}.bias"] = layer.bias
-            elif isinstance(layer, Standardize) and layer.mean is not None:
+            elif isinstance(layer, Standardize | StandardizedTargets) and layer.mean is not None:
                 tensors |= {f"{index}.mean": layer.mean, f"{index}.scale": layer.scale}
         return tensors
 
@@ -395,12 +476,13 @@ class Model:
             layers.append(layer(**arguments))
         dtype = _check.model_dtype(architecture["dtype"])
         # Before there is memory for as many parameters as a damaged file may ask for.
-        _require_tensors(tensors, _expected_tensors(layers, dtype, "0.mean" in tensors))
+        _require_tensors(tensors, _expected_tensors(layers, dtype, tensors))
         model = cls.__new__(cls)
         model._assemble(layers, dtype, architecture.get("seed", 0))
-        if model.standardize is not None and "0.mean" in tensors:
-            model.standardize.mean = np.empty(model.in_features)
-            model.standardize.scale = np.empty(model.in_features)
+        for index, layer in enumerate(model.layers):
+            if isinstance(layer, Standardize | StandardizedTargets) and f"{index}.mean" in tensors:
+                width = model.in_features if layer is model.standardize else model.out_features
+                layer.mean, layer.scale = np.empty(width), np.empty(width)
         for name, view in model.tensors().items():
             view[...] = tensors[name]
         return model
@@ -431,10 +513,30 @@ class Model:
         return f"Model([{', '.join(map(repr, self.layers))}], dtype={self.dtype.name!r})"
 
 
-def _expected_tensors(layers: Sequence[Layer], dtype: np.dtype, is_learnt: bool) -> dict[str, tuple]:
+def _in_float64(layer: Linear) -> tuple[np.ndarray, np.ndarray | None]:
+    """Weight and bias."""
+    return layer.weight.astype(np.float64), None if layer.bias is None else layer.bias.astype(np.float64)
+
+
+def _unstandardized(z: np.ndarray, mean_and_scale: MeanAndScale, dtype: np.dtype) -> np.ndarray:
+    """Outputs in the units of the targets, in a dtype."""
+    mean, scale = mean_and_scale
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        exact = z.astype(np.float64) / scale + mean
+        predictions = exact.astype(dtype)
+    is_beyond = np.isinf(predictions) & np.isfinite(exact)
+    if is_beyond.any():
+        raise ValueError(
+            f"a prediction is {exact[is_beyond][0]:.6g}, more than {dtype.name} holds; expected "
+            'predict(X, dtype="float64")'
+        )
+    return predictions
+
+
+def _expected_tensors(layers: Sequence[Layer], dtype: np.dtype, names: Container[str]) -> dict[str, tuple]:
     """The shape and the dtype's name of each tensor of a model.
 
-    is_learnt : whether its Standardize layer, if it has one, has a mean and a scale
+    names : those that there are, which tell what layers have learnt that need not have
     """
     expected: dict[str, tuple] = {}
     for index, layer in enumerate(layers):
@@ -442,8 +544,9 @@ def _expected_tensors(layers: Sequence[Layer], dtype: np.dtype, is_learnt: bool)
             expected[f"{index}.weight"] = (layer.out_features, layer.in_features), dtype.name
             if layer.has_bias:
                 expected[f"{index}.bias"] = (layer.out_features,), dtype.name
-        elif isinstance(layer, Standardize) and is_learnt:
-            expected |= {f"{index}.{name}": ((layer.n_features,), "float64") for name in ("mean", "scale")}
+        elif isinstance(layer, Standardize | StandardizedTargets) and f"{index}.mean" in names:
+            width = layer.n_features if isinstance(layer, Standardize) else layer.n_outputs
+            expected |= {f"{index}.{name}": ((width,), "float64") for name in ("mean", "scale")}
     return expected
 
 
@@ -469,7 +572,7 @@ def _as_int64(number: int) -> int:
 
 
 def _widths(layers: Sequence[Layer]) -> list[int]:
-    """The width of the input and of each layer's output, Standardize apart."""
+    """The width of the input and of each layer's output, Standardize and StandardizedTargets apart."""
     for index, layer in enumerate(layers):
         if not isinstance(layer, tuple(LAYERS.values())):
             raise TypeError(f"layers[{index}] is {layer!r}; expected one of {', '.join(LAYERS)}")
@@ -482,6 +585,17 @@ def _widths(layers: Sequence[Layer]) -> list[int]:
             if index > 0 or layer.n_features != widths[0]:
                 raise ValueError(
                     f"layers[{index}] is {layer!r}; expected it first, with n_features={widths[0]}, or not at all"
+                )
+        elif isinstance(layer, StandardizedTargets):
+            if index < len(layers) - 1 or layer.n_outputs != widths[-1]:
+                raise ValueError(
+                    f"layers[{index}] is {layer!r}; expected it last, with n_outputs={widths[-1]}, or not at all"
+                )
+            before = next((k for k in layers[index - 1 :: -1] if not isinstance(k, Identity | Dropout)), None)
+            if not isinstance(before, Linear):
+                raise ValueError(
+                    f"the model ends in {before!r}, and standardised targets are below 0 for about half of the rows; "
+                    "expected a Linear at its end, Identity and Dropout apart, to standardise targets"
                 )
         elif isinstance(layer, Linear):
             if layer.in_features != widths[-1]:
