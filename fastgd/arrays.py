@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd import _check, kernels
-from fastgd.dataset import Block, Dataset, read_only, take_rows
+from fastgd.dataset import Block, Dataset, MeanAndScale, read_only, take_rows, take_targets
 from fastgd.maps import Maps, map_of
 
 
@@ -48,7 +48,7 @@ class ArrayDataset(Dataset):
         if self.sample_weight is not None:
             take_rows(self.sample_weight, rows, out=out.sample_weight)
 
-    def targets(self, dtype: np.dtype) -> Block:
+    def targets(self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None) -> Block:
         """As `Dataset.targets`, without a look at X."""
         rows = slice(0, self.n_samples)
         out = Block(
@@ -56,7 +56,7 @@ class ArrayDataset(Dataset):
             np.empty((self.n_samples, self.n_outputs), dtype),
             np.empty(self.n_samples if self.has_sample_weight else 0, dtype),
         )
-        take_rows(self.y, rows, out=out.y)
+        take_targets(self.y, rows, mean_and_scale=mean_and_scale, out=out.y)
         if self.sample_weight is not None:
             take_rows(self.sample_weight, rows, out=out.sample_weight)
         return Block(*map(read_only, out[:3]))

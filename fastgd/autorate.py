@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd import kernels
-from fastgd.dataset import Block, Dataset, Reader, blocks, require_finite
+from fastgd.dataset import Block, Dataset, blocks, require_finite
 from fastgd.engine import Engine
 from fastgd.errors import DivergenceError
 from fastgd.kernels.network import Layer as NetworkLayer
@@ -130,14 +130,14 @@ def automatic_schedule(
         dataset, counting = Subset(dataset, counting), None
     n_samples = dataset.n_samples
     n_rows = min(_ROWS, model.chunk_rows, n_counting)
-    reader = Reader(dataset, model.dtype, n_rows, model.mean_and_scale)
+    reader = model.reader(dataset, n_rows)
     chosen = _spread(n_counting, n_rows)
     reader.order = ChosenRows(chosen if counting is None else counting[chosen])
     block = reader.read(0, n_rows)
     require_finite(block, reader.row)
     safe = safe_learning_rate(model, loss, block, n_counting / n_samples, batch_rows, n_samples)
     if n_samples // batch_rows < _FEWEST_UPDATES:
-        trials = trials_of_short_epochs(dataset, model.layers, batch_rows, rng)
+        trials = trials_of_short_epochs(dataset, model.stack, batch_rows, rng)
     else:
         trials = trials_of_long_epochs(dataset, batch_rows, rng)
 
@@ -150,7 +150,7 @@ def automatic_schedule(
         engine.prepare(trials.batch_rows)
         try:
             for part in trials.parts:
-                reader = Reader(part, model.dtype, engine.chunk_rows, model.mean_and_scale)
+                reader = model.reader(part, engine.chunk_rows)
                 last = engine.train_epoch(reader, 1)
         except DivergenceError:
             return math.inf
@@ -263,7 +263,7 @@ def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, bat
     """
     network = model.network(len(block.X))
     rows = block.rows(0, network.chunk_rows)
-    stack = [layer for layer in model.layers if layer is not model.standardize]
+    stack = model.stack
     if any(isinstance(layer, Linear) for layer in stack[1:]):
         # Leaves every layer's output in the network's buffers.
         out = np.empty((len(rows.X), model.out_features), model.dtype)

@@ -131,9 +131,13 @@ class Dataset(ABC):
         """What errors call a row."""
         return row
 
-    def targets(self, dtype: np.dtype) -> Block:
-        """y and the weights of all rows in memory, converted to a dtype, without X."""
-        parts = [(block.y.copy(), block.sample_weight.copy()) for _, block in blocks(self, dtype)]
+    def targets(self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None) -> Block:
+        """y and the weights of all rows in memory, converted to a dtype, without X.
+
+        mean_and_scale : what y becomes (y - mean) · scale by, (n_outputs,) float64 each
+        """
+        read = blocks(self, dtype, mean_and_scale_of_y=mean_and_scale)
+        parts = [(block.y.copy(), block.sample_weight.copy()) for _, block in read]
         y, sample_weight = (read_only(np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
         return Block(np.empty((0, self.n_features), dtype), y, sample_weight)
 
@@ -220,6 +224,23 @@ def take_rows(
         else:
             # Numba knows neither half precision nor foreign byte orders.
             out[...] = source[rows]
+
+
+def take_targets(
+    source: np.ndarray,
+    rows: slice | np.ndarray,
+    later: np.ndarray | None = None,
+    *,
+    mean_and_scale: MeanAndScale | None,
+    out: np.ndarray,
+) -> None:
+    """As `take_rows`, but (source - mean) · scale, in float64 from the source's own dtype."""
+    if mean_and_scale is None:
+        take_rows(source, rows, later, out=out)
+        return
+    exact = np.empty(out.shape)
+    take_rows(source, rows, later, out=exact)
+    standardize_rows(exact, *mean_and_scale, out)
 
 
 def _is_ready(array: np.ndarray, dtype: np.dtype) -> bool:
@@ -344,12 +365,8 @@ class Reader:
             source = getattr(self._view, name)
             n_wanted = n_rows if len(source) else 0
             out = self._buffer(name, n_wanted, source.shape[1:], self._y_dtype if name == "y" else self._dtype)
-            if n_wanted and name == "y" and self._mean_and_scale_of_y is not None:
-                raw = self._buffer("raw y", n_rows, source.shape[1:], np.dtype(np.float64))
-                take_rows(source, *rows, out=raw)
-                standardize_rows(raw, *self._mean_and_scale_of_y, out)
-            elif n_wanted:
-                take_rows(source, *rows, out=out)
+            if n_wanted:
+                take_targets(source, *rows, mean_and_scale=self._mean_and_scale_of_y if name == "y" else None, out=out)
             converted[name] = read_only(out)
         return converted
 

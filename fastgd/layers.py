@@ -1,15 +1,15 @@
 """The layers of a model. Each describes itself; the arithmetic is in `fastgd.kernels`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd import _check
-from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.dataset import Dataset, blocks, require_finite
 from fastgd.kernels import activation
 from fastgd.kernels.addressed import AddressedKernel
+from fastgd.standardize import Standardize, StandardizedTargets
 
 INITS = ("he_normal", "zeros")
 
@@ -227,190 +227,6 @@ class Dropout(Activation):
         return {"p": self.p}
 
 
-# Numbers of less than 2^-1000 are subnormal, or soon are, when others are added to them.
-_LEAST_EXPONENT = -1000
-
-
-class _Moments:
-    """Mean and deviation of columns whose rows come block by block, in float64.
-
-    Blocks are joined by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
-    computing sample variances" (1979).
-    """
-
-    def __init__(self, n_columns: int) -> None:
-        self._total = 0.0
-        self._mean, self._squares = np.zeros(n_columns), np.zeros(n_columns)
-        # Everything counts in units of 2^exponent, a power of two above all values so far, from the first row on.
-        self._origin: np.ndarray | None = None
-        self._exponent = np.full(n_columns, _LEAST_EXPONENT)
-
-    def add(self, values: np.ndarray, sample_weight: np.ndarray) -> None:
-        """Take a block of rows, (n_rows, n_columns), each by its weight; (0,) weights are ones."""
-        X, v = values.astype(np.float64), sample_weight.astype(np.float64)
-        if v.size:
-            X, v = X[v > 0], v[v > 0]
-        if not len(X):
-            return
-        largest = np.abs(X).max(axis=0)
-        needed = np.where(largest > 0, np.frexp(largest)[1], _LEAST_EXPONENT)
-        grown = np.clip(needed, self._exponent, -_LEAST_EXPONENT)
-        if self._origin is None:
-            self._origin = np.ldexp(X[0], -grown)
-        else:
-            # A power of two rounds nothing, and keeps squares from overflow.
-            shrinkage = np.ldexp(1.0, self._exponent - grown)
-            self._origin = self._origin * shrinkage
-            self._mean, self._squares = self._mean * shrinkage, self._squares * shrinkage * shrinkage
-        self._exponent = grown
-        with np.errstate(under="ignore"):
-            # Counted from the first row, a column that does not vary has a deviation of exactly zero.
-            X *= np.ldexp(1.0, -grown)
-            X -= self._origin
-            new, new_mean = (v.sum(), v @ X / v.sum()) if v.size else (len(X), X.mean(axis=0))
-            X -= new_mean
-            shift = new_mean - self._mean
-            within = np.einsum("i,ij,ij->j", v, X, X) if v.size else np.einsum("ij,ij->j", X, X)
-            self._squares += within + shift**2 * (self._total * new / (self._total + new))
-            self._mean += shift * (new / (self._total + new))
-        self._total += new
-
-    def result(self) -> dict[str, np.ndarray]:
-        """The "mean", and the "scale": one over the deviation; nothing where no row had a weight."""
-        if self._origin is None:
-            return {}
-        deviation = np.ldexp(np.sqrt(self._squares / self._total), self._exponent)
-        # One so small that its inverse is infinite is none.
-        scale = 1 / np.where(deviation >= np.finfo(np.float64).tiny, deviation, 1)
-        return {"mean": np.ldexp(self._origin + self._mean, self._exponent), "scale": scale}
-
-
-class Standardize:
-    """out = (x - mean) · scale, feature by feature: as the first layer, it brings features to mean 0 and variance 1.
-
-    It learns mean and scale (one over the standard deviation; one for a feature that does not vary) in one pass over
-    the data, each row by its sample weight, by `fit` or when `Trainer.fit` begins, and applies them in float64 while
-    rows are read. They are no parameters: training does not change them. `Model.fold` builds them into the next Linear.
-
-    Parameters
-    ----------
-    n_features : int
-        At least 1.
-    """
-
-    n_parameters = 0
-
-    def __init__(self, n_features: int) -> None:
-        self.n_features = _check.integer(n_features, "n_features", 1)
-        self.mean: np.ndarray | None = None
-        self.scale: np.ndarray | None = None
-
-    @property
-    def mean_and_scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """What was learnt: two float64 arrays of shape (n_features,)."""
-        if self.mean is None:
-            raise ValueError("the Standardize layer has no mean and scale yet; train the model, or call its fit(X)")
-        return self.mean, self.scale
-
-    def fit(self, dataset: ArrayLike | Dataset) -> "Standardize":
-        """Learn mean and scale from every row of a data set or of an array (n_samples, n_features), in one pass.
-
-        Blocks are joined by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
-        computing sample variances" (1979), in float64. A row counts by its sample weight; where all are
-        zero, nothing is learnt.
-        """
-        dataset = dataset if isinstance(dataset, Dataset) else ArrayDataset(dataset)
-        if dataset.n_features != self.n_features:
-            shape = (dataset.n_samples, dataset.n_features)
-            raise ValueError(f"X has shape {shape}; expected (n_samples, {self.n_features})")
-        learn(dataset, self)
-        return self
-
-    def arguments(self) -> dict[str, Any]:
-        """What `Standardize(**arguments)` needs to describe the same layer, all but what it has learnt."""
-        return {"n_features": self.n_features}
-
-    def __repr__(self) -> str:
-        return f"Standardize({self.n_features})"
-
-
-class StandardizedTargets:
-    """out = z / scale + mean, output by output: as the last layer, it has targets of any scale and mean learnt.
-
-    Training and losses are those of the targets (y - mean) · scale, which have mean 0 and variance 1, and of the output
-    z of the layer before; predictions are in the units of y. Mean and scale (one over the standard deviation; one for a
-    target that does not vary) are learnt in one pass over the training rows, each by its sample weight, by `fit` or
-    when training begins, and applied in float64 while rows are read. They are no parameters: training does not change
-    them. `Model.fold` builds them into the last Linear. `Trainer(model, standardize_targets=True)` adds the layer.
-
-    Parameters
-    ----------
-    n_outputs : int
-        At least 1.
-    """
-
-    n_parameters = 0
-
-    def __init__(self, n_outputs: int) -> None:
-        self.n_outputs = _check.integer(n_outputs, "n_outputs", 1)
-        self.mean: np.ndarray | None = None
-        self.scale: np.ndarray | None = None
-
-    @property
-    def mean_and_scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """What was learnt: two float64 arrays of shape (n_outputs,)."""
-        if self.mean is None:
-            raise ValueError(
-                "the StandardizedTargets layer has no mean and scale yet; train the model, or call its fit(y)"
-            )
-        return self.mean, self.scale
-
-    def fit(self, y: ArrayLike | Dataset, sample_weight: ArrayLike | None = None) -> "StandardizedTargets":
-        """Learn mean and scale from targets of shape (n_samples, n_outputs), or those of a data set, in one pass.
-
-        A row counts by its sample weight; where all are zero, nothing is learnt. A flat y stands for one output.
-        """
-        if isinstance(y, Dataset):
-            dataset = as_dataset(y, sample_weight=sample_weight)
-        else:
-            y = _check.real_array(y, "y")
-            if y.ndim == 0 or len(y) == 0:
-                raise ValueError(f"y has shape {y.shape}; expected (n_samples, {self.n_outputs}) with at least one row")
-            dataset = ArrayDataset(np.zeros((len(y), 1), np.float32), y, sample_weight)
-        if dataset.n_outputs != self.n_outputs:
-            shape = (dataset.n_samples, dataset.n_outputs)
-            raise ValueError(f"y has shape {shape}; expected (n_samples, {self.n_outputs})")
-        learn(dataset, None, self)
-        return self
-
-    def arguments(self) -> dict[str, Any]:
-        """What `StandardizedTargets(**arguments)` needs to describe the same layer, all but what it has learnt."""
-        return {"n_outputs": self.n_outputs}
-
-    def __repr__(self) -> str:
-        return f"StandardizedTargets({self.n_outputs})"
-
-
-def learn(dataset: Dataset, features: Standardize | None, targets: StandardizedTargets | None = None) -> None:
-    """Have one layer or both learn mean and scale from every row, in one pass over the data."""
-    of_X = None if features is None else _Moments(dataset.n_features)
-    of_y = None if targets is None else _Moments(dataset.n_outputs)
-    # A model in float64 takes the weights in float64, too.
-    dtype = np.dtype(np.float64) if dataset.has_sample_weight else dataset.dtype
-    y_dtype = None if of_y is None else np.dtype(np.float64)
-    for start, block in blocks(dataset, dtype, y_dtype=y_dtype):
-        require_finite(block, lambda row, start=start: dataset.row_number(start + row))
-        if of_X is not None:
-            of_X.add(block.X, block.sample_weight)
-        if of_y is not None:
-            of_y.add(block.y, block.sample_weight)
-    # Each in one call, which no Ctrl-C divides.
-    if of_X is not None:
-        vars(features).update(of_X.result())
-    if of_y is not None:
-        vars(targets).update(of_y.result())
-
-
 #: Every kind of layer, by the name that a saved model uses.
 LAYERS = {
     layer.__name__: layer
@@ -418,3 +234,40 @@ LAYERS = {
 }
 
 Layer = Linear | Activation | Standardize | StandardizedTargets
+
+
+def widths_of(layers: Sequence[Layer]) -> list[int]:
+    """The width of the input and of each layer's output, Standardize and StandardizedTargets apart."""
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, tuple(LAYERS.values())):
+            raise TypeError(f"layers[{index}] is {layer!r}; expected one of {', '.join(LAYERS)}")
+    first = next((layer for layer in layers if isinstance(layer, Linear)), None)
+    if first is None:
+        raise ValueError(f"layers is {list(layers)!r}; expected at least one Linear")
+    widths = [first.in_features]
+    for index, layer in enumerate(layers):
+        if isinstance(layer, Standardize):
+            if index > 0 or layer.n_features != widths[0]:
+                raise ValueError(
+                    f"layers[{index}] is {layer!r}; expected it first, with n_features={widths[0]}, or not at all"
+                )
+        elif isinstance(layer, StandardizedTargets):
+            if index < len(layers) - 1 or layer.n_outputs != widths[-1]:
+                raise ValueError(
+                    f"layers[{index}] is {layer!r}; expected it last, with n_outputs={widths[-1]}, or not at all"
+                )
+            before = next((k for k in layers[index - 1 :: -1] if not isinstance(k, Identity | Dropout)), None)
+            if not isinstance(before, Linear):
+                raise ValueError(
+                    f"the model ends in {before!r}, and standardised targets are below 0 for about half of the rows; "
+                    "expected a Linear at its end, Identity and Dropout apart, to standardise targets"
+                )
+        elif isinstance(layer, Linear):
+            if layer.in_features != widths[-1]:
+                raise ValueError(
+                    f"layers[{index}] is {layer!r} and gets {widths[-1]} features; expected in_features={widths[-1]}"
+                )
+            widths.append(layer.out_features)
+        else:
+            widths.append(widths[-1])
+    return widths

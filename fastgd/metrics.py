@@ -23,7 +23,7 @@ def score(model: Model, dataset: Dataset, loss: Loss) -> tuple[str, float]:
     score : float
     """
     rows = dataset.targets(np.dtype(np.float64))
-    y, z = rows.y, model.predict(dataset).astype(np.float64)
+    y, z = rows.y, model.predict(dataset, dtype="float64")
     v = rows.sample_weight if rows.sample_weight.size else np.ones(len(y))
     if isinstance(loss, CrossEntropy):
         return "accuracy", float(np.average(z.argmax(axis=1) == y[:, 0], weights=v))
@@ -32,6 +32,9 @@ def score(model: Model, dataset: Dataset, loss: Loss) -> tuple[str, float]:
         return "accuracy", float(np.average(((z > 0) == (y > 0.5)).mean(axis=1), weights=v))
     if isinstance(loss, Hinge | SquaredHinge | ModifiedHuber | Perceptron):
         return "accuracy", float(np.average(((z > 0) == (y > 0)).mean(axis=1), weights=v))
+    # A power of two rounds nothing, and keeps squares of targets of any scale from overflow.
+    exponent = -int(np.frexp(np.abs(y).max())[1])
+    y, z = np.ldexp(y, exponent), np.ldexp(z, exponent)
     spread = v @ (y - np.average(y, axis=0, weights=v)) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         return "R²", float(1 - (v @ (y - z) ** 2).sum() / spread.sum())

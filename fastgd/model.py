@@ -11,12 +11,14 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastgd import _check, kernels, storage
 from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.dataset import Block, Dataset, MeanAndScale, blocks, require_finite
+from fastgd.dataset import Block, Dataset, MeanAndScale, Reader, blocks, require_finite
+from fastgd.folding import folded
 from fastgd.kernels.memory import aligned_empty, whole_lines
 from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.kernels.small_product import FEW
-from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize, StandardizedTargets
+from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, widths_of
 from fastgd.losses import Loss, as_loss, n_targets, require_any_number, require_targets
+from fastgd.standardize import Standardize, StandardizedTargets
 from fastgd.threads import call_with_team, most_threads
 
 # So many multiplications and additions of a network's largest product are worth a thread that waits for them.
@@ -73,7 +75,7 @@ class Model:
         # Any, as a type checker cannot know which layer stands where, and so what it has.
         self.layers: tuple[Any, ...] = tuple(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
-        self._widths = _widths(self.layers)
+        self._widths = widths_of(self.layers)
         self.in_features, self.out_features = self._widths[0], self._widths[-1]
         self._parameters = aligned_empty(sum(layer.n_parameters for layer in self.layers), self.dtype)
         begin = 0
@@ -89,7 +91,7 @@ class Model:
         return last if isinstance(last, StandardizedTargets) else None
 
     @property
-    def _stack(self) -> tuple[Layer, ...]:
+    def stack(self) -> tuple[Layer, ...]:
         """The layers that the kernels run."""
         first = 0 if self.standardize is None else 1
         return self.layers[first : len(self.layers) - (self.standardized_targets is not None)]
@@ -104,7 +106,7 @@ class Model:
         """
         if self.standardized_targets is None:
             layers = (*self.layers, StandardizedTargets(self.out_features))
-            _widths(layers)
+            widths_of(layers)
             self.layers = layers
 
     def _rng(self, index: int) -> np.random.Generator:
@@ -129,18 +131,18 @@ class Model:
     @property
     def is_neuron(self) -> bool:
         """Whether the model is one neuron: Linear to a single output, then perhaps a ReLU."""
-        kinds = [type(layer) for layer in self._stack]
+        kinds = [type(layer) for layer in self.stack]
         return self.out_features == 1 and kinds in ([Linear], [Linear, ReLU])
 
     @property
     def is_linear(self) -> bool:
         """Whether the output is linear in the parameters."""
-        return [type(layer) for layer in self._stack if not isinstance(layer, Dropout | Identity)] == [Linear]
+        return [type(layer) for layer in self.stack if not isinstance(layer, Dropout | Identity)] == [Linear]
 
     @property
     def starts_linear(self) -> bool:
         """Whether a Linear is the first to see the rows, Standardize apart."""
-        return isinstance(self._stack[0], Linear)
+        return isinstance(self.stack[0], Linear)
 
     @property
     def chunk_rows(self) -> int:
@@ -154,9 +156,9 @@ class Model:
         """
         rows = min(self.chunk_rows, max_rows)
         table = []
-        numbers = np.zeros(len(self._stack), self.dtype)
+        numbers = np.zeros(len(self.stack), self.dtype)
         parameter = before = size = 0
-        for k, layer in enumerate(self._stack):
+        for k, layer in enumerate(self.stack):
             n_in, n_out = self._widths[k], self._widths[k + 1]
             end = parameter + layer.n_parameters
             bias, addresses = end, (0, 0)
@@ -166,7 +168,7 @@ class Model:
                 pair = Identity if isinstance(layer, Dropout) and dropout_seed is None else type(layer)
                 addresses = (kernel.address(self.dtype) for kernel in pair.kernels)
                 numbers[k] = layer.number_in(self.dtype)
-            is_in_place = k > 0 and not isinstance(layer, Linear) and isinstance(self._stack[k - 1], Linear)
+            is_in_place = k > 0 and not isinstance(layer, Linear) and isinstance(self.stack[k - 1], Linear)
             place = before if is_in_place else size
             size += 0 if is_in_place else whole_lines(rows * n_out)
             table.append(NetworkLayer(n_in, n_out, parameter, bias, end, before, place, *addresses))
@@ -225,18 +227,18 @@ class Model:
         self.check_fits(dataset)
         dtype = self.dtype if dtype is None else _check.model_dtype(dtype)
         out = np.empty((dataset.n_samples, self.out_features), dtype)
-        mean_and_scale = self.mean_and_scale_of_y
-        is_direct = mean_and_scale is None and dtype == self.dtype
+        targets = self.standardized_targets
+        if targets is not None:
+            targets.require_range(dtype)
+        is_direct = targets is None and dtype == self.dtype
         network = self.network(dataset.n_samples)
         for start, block in self._blocks(dataset, looks_at_X=not self.starts_linear):
             part = out[start : start + len(block.X)]
             z = part if is_direct else np.empty(part.shape, self.dtype)
             if not call_with_team(kernels.predict_network, network, self.parameters, block.X, z):
                 require_finite(block, functools.partial(_row_number, dataset, start))
-            if mean_and_scale is not None:
-                z = _unstandardized(z, mean_and_scale, dtype)
             if not is_direct:
-                part[...] = z
+                part[...] = z if targets is None else targets.predictions(z, dtype)
         return out
 
     def loss(
@@ -322,8 +324,9 @@ class Model:
 
     def check_rows(self, dataset: Dataset, loss: Loss) -> None:
         """Raise a ValueError that names the first row with a value that training would refuse."""
+        # What is standardised is looked at as it is given.
         dtype = self.dtype if self.standardize is None else dataset.dtype
-        y_dtype = None if self.standardized_targets is None else np.dtype(np.float64)
+        y_dtype = self.dtype if self.standardized_targets is None else np.dtype(np.float64)
         for _ in self._checked(dataset, loss, blocks(dataset, dtype, y_dtype=y_dtype)):
             pass
 
@@ -364,8 +367,30 @@ class Model:
 
     @property
     def mean_and_scale_of_y(self) -> MeanAndScale | None:
-        """What a StandardizedTargets layer has learnt, in the same way."""
-        return None if self.standardized_targets is None else self.standardized_targets.mean_and_scale
+        """The m and s of standardised targets (y - m) · s, in the same way."""
+        return None if self.standardized_targets is None else self.standardized_targets.mean_and_inverse_scale
+
+    @property
+    def untaught_layers(self) -> list[Standardize | StandardizedTargets]:
+        """Those that are yet to learn mean and scale."""
+        layers = (self.standardize, self.standardized_targets)
+        return [layer for layer in layers if layer is not None and layer.mean is None]
+
+    def reader(self, dataset: Dataset, min_rows: int = 1, in_place: bool = False) -> Reader:
+        """What reads rows as the first layer takes them after Standardize, and targets as the loss does.
+
+        They are zeros where mean and scale are not known, as of rows whose weights are all zero.
+
+        dataset, min_rows, in_place : as for `Reader`
+        """
+        untaught = self.untaught_layers
+        of_X = (np.zeros(self.in_features),) * 2 if self.standardize in untaught else self.mean_and_scale
+        of_y = (np.zeros(self.out_features),) * 2 if self.standardized_targets in untaught else self.mean_and_scale_of_y
+        return Reader(dataset, self.dtype, min_rows, of_X, in_place=in_place, mean_and_scale_of_y=of_y)
+
+    def targets(self, dataset: Dataset) -> Block:
+        """y, as the loss takes it, and the weights of all rows in memory, without X."""
+        return dataset.targets(self.dtype, self.mean_and_scale_of_y)
 
     def check_fits(self, dataset: Dataset, loss: Loss | None = None) -> None:
         """Raise a ValueError unless the data set has as many features as the model and as many targets as the loss, and
@@ -394,8 +419,8 @@ class Model:
         """A model of the layers between, which takes raw features and gives raw predictions.
 
         Standardize is built into the Linear that follows it: W' = W · scale and b' = b - W' mean, so that x W'ᵀ + b' =
-        ((x - mean) · scale) Wᵀ + b. StandardizedTargets is built into the last Linear, output by output: W' = W / scale
-        and b' = b / scale + mean.
+        ((x - mean) · scale) Wᵀ + b. StandardizedTargets is built into the last Linear, output by output: W' = scale · W
+        and b' = scale · b + mean. A Linear without a bias gets one.
 
         Equal but for rounding, which grows with what cancels: where a feature's mean is 10 000 of its deviations, a
         folded float32 model has some 3 digits left of the 7 that Standardize keeps, as it subtracts in float64.
@@ -404,43 +429,12 @@ class Model:
         ------
         ValueError
             Where there is neither of the two, or one that has not learnt; with another layer between Standardize and
-            the first Linear; without a bias in the last Linear to build StandardizedTargets into; or where the dtype
-            cannot hold the folded parameters.
+            the first Linear; or where the dtype cannot hold the folded parameters.
         """
-        if self.standardize is None and self.standardized_targets is None:
-            raise ValueError(
-                f"layers is {list(self.layers)!r}; expected Standardize, then Linear, to fold, or StandardizedTargets"
-            )
-        layers: list[Layer] = list(self._stack)
-        # In float64 until both are in.
-        values = {index: _in_float64(layer) for index, layer in enumerate(layers) if isinstance(layer, Linear)}
-        if self.standardize is not None:
-            if 0 not in values:
-                raise ValueError(f"layers is {list(self.layers)!r}; expected Standardize, then Linear, to fold")
-            mean, scale = self.standardize.mean_and_scale
-            weight = values[0][0] * scale
-            values[0] = weight, -weight @ mean + (0 if values[0][1] is None else values[0][1])
-            layers[0] = Linear(layers[0].in_features, layers[0].out_features)
-        if self.standardized_targets is not None:
-            mean, scale = self.standardized_targets.mean_and_scale
-            last = max(values)
-            weight, bias = values[last]
-            if bias is None:
-                raise ValueError(
-                    f"layers is {list(self.layers)!r} and the last Linear has no bias; expected one, to fold the mean "
-                    "of the targets into"
-                )
-            values[last] = weight / scale[:, None], bias / scale + mean
-        folded = Model(layers, self.dtype)
-        parts = [array.ravel() for pair in values.values() for array in pair if array is not None]
-        with np.errstate(over="ignore"):
-            folded.parameters = np.concatenate(parts)
-        if not np.isfinite(folded.parameters).all() and np.isfinite(self.parameters).all():
-            raise ValueError(
-                f"the folded parameters are more than {self.dtype.name} holds, with mean and scale as they are; "
-                'expected a model of dtype="float64"'
-            )
-        return folded
+        layers, parameters = folded(self.layers, self.dtype)
+        model = Model(layers, self.dtype)
+        model.parameters = parameters
+        return model
 
     def architecture(self) -> dict[str, Any]:
         """The layers, the dtype and the seed, as JSON can hold them."""
@@ -513,26 +507,6 @@ class Model:
         return f"Model([{', '.join(map(repr, self.layers))}], dtype={self.dtype.name!r})"
 
 
-def _in_float64(layer: Linear) -> tuple[np.ndarray, np.ndarray | None]:
-    """Weight and bias."""
-    return layer.weight.astype(np.float64), None if layer.bias is None else layer.bias.astype(np.float64)
-
-
-def _unstandardized(z: np.ndarray, mean_and_scale: MeanAndScale, dtype: np.dtype) -> np.ndarray:
-    """Outputs in the units of the targets, in a dtype."""
-    mean, scale = mean_and_scale
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        exact = z.astype(np.float64) / scale + mean
-        predictions = exact.astype(dtype)
-    is_beyond = np.isinf(predictions) & np.isfinite(exact)
-    if is_beyond.any():
-        raise ValueError(
-            f"a prediction is {exact[is_beyond][0]:.6g}, more than {dtype.name} holds; expected "
-            'predict(X, dtype="float64")'
-        )
-    return predictions
-
-
 def _expected_tensors(layers: Sequence[Layer], dtype: np.dtype, names: Container[str]) -> dict[str, tuple]:
     """The shape and the dtype's name of each tensor of a model.
 
@@ -569,40 +543,3 @@ def _row_number(dataset: Dataset, start: int, row: int) -> int:
 def _as_int64(number: int) -> int:
     """The signed number of the same 64 bits."""
     return int(np.uint64(number).astype(np.int64))
-
-
-def _widths(layers: Sequence[Layer]) -> list[int]:
-    """The width of the input and of each layer's output, Standardize and StandardizedTargets apart."""
-    for index, layer in enumerate(layers):
-        if not isinstance(layer, tuple(LAYERS.values())):
-            raise TypeError(f"layers[{index}] is {layer!r}; expected one of {', '.join(LAYERS)}")
-    first = next((layer for layer in layers if isinstance(layer, Linear)), None)
-    if first is None:
-        raise ValueError(f"layers is {list(layers)!r}; expected at least one Linear")
-    widths = [first.in_features]
-    for index, layer in enumerate(layers):
-        if isinstance(layer, Standardize):
-            if index > 0 or layer.n_features != widths[0]:
-                raise ValueError(
-                    f"layers[{index}] is {layer!r}; expected it first, with n_features={widths[0]}, or not at all"
-                )
-        elif isinstance(layer, StandardizedTargets):
-            if index < len(layers) - 1 or layer.n_outputs != widths[-1]:
-                raise ValueError(
-                    f"layers[{index}] is {layer!r}; expected it last, with n_outputs={widths[-1]}, or not at all"
-                )
-            before = next((k for k in layers[index - 1 :: -1] if not isinstance(k, Identity | Dropout)), None)
-            if not isinstance(before, Linear):
-                raise ValueError(
-                    f"the model ends in {before!r}, and standardised targets are below 0 for about half of the rows; "
-                    "expected a Linear at its end, Identity and Dropout apart, to standardise targets"
-                )
-        elif isinstance(layer, Linear):
-            if layer.in_features != widths[-1]:
-                raise ValueError(
-                    f"layers[{index}] is {layer!r} and gets {widths[-1]} features; expected in_features={widths[-1]}"
-                )
-            widths.append(layer.out_features)
-        else:
-            widths.append(widths[-1])
-    return widths

@@ -30,6 +30,7 @@ from fastgd.progress import ProgressBar, show_line
 from fastgd.safeguard import LongestRows, Safeguard
 from fastgd.schedules import Constant, Schedule, as_schedule
 from fastgd.shuffle import Shuffle
+from fastgd.standardize import learn_scales
 
 Callback = Callable[["Trainer", EpochRecord], Any]
 
@@ -85,11 +86,17 @@ class Trainer:
     average_from : int, optional
         The number of the optimiser's update, from 1, from which on the mean of the parameters is kept: Polyak-Ruppert
         averaging, see `averaged_model`.
+    standardize_targets : bool
+        Whether the model learns targets of mean 0 and variance 1, and predicts in the units of y: it gets a last layer
+        `StandardizedTargets`, which learns from the training rows when training first begins. Losses, and parameters
+        of theirs such as Huber's delta, are those of the standardised targets. For losses of regression, and models
+        that end in a Linear. True for any model that has the layer.
 
     Attributes
     ----------
     history : History
-        One entry per completed epoch of this trainer, over all calls of `fit`.
+        One entry per completed epoch of this trainer, over all calls of `fit`. Losses, those of validation data too,
+        are without the penalty, and of the standardised targets where these are learnt.
     learning_rate_factor : float
         Multiplies the optimiser's rate or schedule, at least 0; `callbacks.ReduceOnPlateau` lowers it.
 
@@ -129,6 +136,7 @@ class Trainer:
         clip_norm: float | None = None,
         max_norm: float | None = None,
         average_from: int | None = None,
+        standardize_targets: bool = False,
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model is {model!r}; expected a Model")
@@ -144,6 +152,10 @@ class Trainer:
         self.clip_norm = None if clip_norm is None else _check.positive(clip_norm, "clip_norm")
         self.max_norm = None if max_norm is None else _check.positive(max_norm, "max_norm")
         self.average_from = None if average_from is None else _check.integer(average_from, "average_from", 1)
+        if _check.switch(standardize_targets, "standardize_targets"):
+            losses.require_any_number(self.loss)
+            model.add_standardized_targets()
+        self.standardize_targets = model.standardized_targets is not None
         self.learning_rate_factor = 1.0
         self.history = History()
         self._monitors: list[Monitor] = []
@@ -417,13 +429,14 @@ class Trainer:
         with self._alone("step"):
             dataset = ArrayDataset(X, y, sample_weight)
             self.model.check_fits(dataset, self.loss)
-            if self.model.standardize is not None and self.model.standardize.mean is None:
+            for layer in self.model.untaught_layers:
+                call = "[0].fit(X)" if layer is self.model.standardize else "[-1].fit(y)"
                 raise ValueError(
-                    "the Standardize layer has no mean and scale yet, and one batch is too few rows to learn them "
-                    "from; expected model.layers[0].fit(X) with rows of every kind first"
+                    f"the {type(layer).__name__} layer has no mean and scale yet, and one batch is too few rows to "
+                    f"learn them from; expected model.layers{call} with rows of every kind first"
                 )
             self._go_on()
-            self._learn_features(dataset)
+            self._learn_scales(dataset)
             longest = self._longest_rows(dataset) if self._measured_rate is None else None
             engine, reader = self._ready(dataset, dataset.n_samples, longest)
             engine.rate_factor = self.learning_rate_factor
@@ -431,35 +444,30 @@ class Trainer:
 
     def _ready_for_epochs(self, dataset: Dataset, batch_rows: int) -> tuple[Engine, Reader, Safeguard | None]:
         """What trains on a data set, and what watches over a rate that nobody has chosen."""
-        self._learn_features(dataset)
+        self._learn_scales(dataset)
         longest = self._longest_rows(dataset)
         engine, reader = self._ready(dataset, batch_rows, longest, self.batch_size is None)
         if longest is None or self._measured_rate is None:
             return engine, reader, None
         return engine, reader, Safeguard(engine, self.model, dataset, self.loss, longest)
 
-    def _learn_features(self, dataset: Dataset) -> None:
-        """Have Standardize learn, where it is to."""
+    def _learn_scales(self, dataset: Dataset) -> None:
+        """Have Standardize and StandardizedTargets learn, where they are to."""
         if not np.isfinite(self.model.parameters).all():
             raise ValueError("the model's parameters hold a NaN or infinity; expected finite numbers to start from")
-        standardize = self.model.standardize
-        if standardize is not None and standardize.mean is None:
+        if self.model.untaught_layers:
             if not losses.takes_every_number(self.loss):
                 # Nothing is to be learnt from data with a target that would end training in its first epoch.
                 self.model.check_rows(dataset, self.loss)
-            standardize.fit(dataset)
-
-    @property
-    def _knows_features(self) -> bool:
-        # Not where every weight is zero.
-        return self.model.standardize is None or self.model.standardize.mean is not None
+            learn_scales(dataset, self.model.untaught_layers)
 
     def _longest_rows(self, dataset: Dataset) -> LongestRows | None:
         """The rows that a rate of "auto" must have in view; None for any other."""
-        if self.optimizer.learning_rate != "auto" or not self._knows_features:
+        if self.optimizer.learning_rate != "auto" or self.model.untaught_layers:
+            # Nothing is learnt where every weight is zero.
             return None
         began = time.perf_counter()
-        longest = LongestRows(dataset, self.model.dtype, self.model.mean_and_scale)
+        longest = LongestRows(dataset, self.model.dtype, self.model.mean_and_scale, self.model.mean_and_scale_of_y)
         self.history.search_seconds += time.perf_counter() - began
         return longest
 
@@ -481,10 +489,8 @@ class Trainer:
         # Where every weight is zero, there is nothing to learn or to measure, and no update to come.
         is_measured = self.optimizer.learning_rate != "auto" or self._measured_rate is not None
         engine = self._prepared_engine() if is_measured else self._engine_of(self.model, Constant(0.0))
-        mean_and_scale = self.model.mean_and_scale if self._knows_features else (np.zeros(self.model.in_features),) * 2
         engine.prepare(batch_rows, is_full_batch)
-        in_place = engine.takes_rows_in_place
-        return engine, Reader(dataset, self.model.dtype, engine.chunk_rows, mean_and_scale, in_place=in_place)
+        return engine, self.model.reader(dataset, engine.chunk_rows, in_place=engine.takes_rows_in_place)
 
     @property
     def _current_engine(self) -> Engine | None:
@@ -664,4 +670,4 @@ _RUN = [*_SETTINGS, "loss", "optimizer", "learning_rate_factor", "measured_rate"
 _WERE = "parameters"
 # What runs of earlier versions do not have.
 _LATER = ["callbacks", "tensors", "setbacks", "search_seconds"]
-_FIXED = {"model", "loss", *_SETTINGS} - {"batch_size", "shuffle"}
+_FIXED = {"model", "loss", "standardize_targets", *_SETTINGS} - {"batch_size", "shuffle"}
