@@ -326,9 +326,13 @@ class Model:
         """Raise a ValueError that names the first row with a value that training would refuse."""
         # What is standardised is looked at as it is given.
         dtype = self.dtype if self.standardize is None else dataset.dtype
-        y_dtype = self.dtype if self.standardized_targets is None else np.dtype(np.float64)
-        for _ in self._checked(dataset, loss, blocks(dataset, dtype, y_dtype=y_dtype)):
+        for _ in self._checked(dataset, loss, blocks(dataset, dtype, y_dtype=self._y_dtype)):
             pass
+
+    @property
+    def _y_dtype(self) -> np.dtype:
+        """What holds targets as they are given, if they are any that the model can learn."""
+        return self.dtype if self.standardized_targets is None else np.dtype(np.float64)
 
     def _blocks(
         self, dataset: Dataset, loss: Loss | None = None, looks_at_X: bool = True
@@ -337,9 +341,12 @@ class Model:
 
         looks_at_X : whether X is checked too; if not, the kernels tell from what a Linear first makes of it
         """
-        # Without a loss, targets are not looked at, and need not be there.
-        of_y = None if loss is None else self.mean_and_scale_of_y
-        return self._checked(dataset, loss, blocks(dataset, self.dtype, self.mean_and_scale, of_y), looks_at_X)
+        if loss is None:
+            # Targets are not used, and need not be there.
+            read = blocks(dataset, self.dtype, self.mean_and_scale, y_dtype=self._y_dtype)
+        else:
+            read = blocks(dataset, self.dtype, self.mean_and_scale, self.mean_and_scale_of_y)
+        return self._checked(dataset, loss, read, looks_at_X)
 
     def _checked(
         self,

@@ -152,10 +152,12 @@ class Trainer:
         self.clip_norm = None if clip_norm is None else _check.positive(clip_norm, "clip_norm")
         self.max_norm = None if max_norm is None else _check.positive(max_norm, "max_norm")
         self.average_from = None if average_from is None else _check.integer(average_from, "average_from", 1)
-        if _check.switch(standardize_targets, "standardize_targets"):
+        self.standardize_targets = _check.switch(standardize_targets, "standardize_targets") or (
+            model.standardized_targets is not None
+        )
+        if self.standardize_targets:
             losses.require_any_number(self.loss)
             model.add_standardized_targets()
-        self.standardize_targets = model.standardized_targets is not None
         self.learning_rate_factor = 1.0
         self.history = History()
         self._monitors: list[Monitor] = []
