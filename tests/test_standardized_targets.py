@@ -144,7 +144,7 @@ def test_every_data_set_gives_the_same_bits(kind, n_bytes, name, shuffle, dtype,
     np.testing.assert_allclose(sums, other_sums, rtol=rounding(dtype, 20), atol=rounding(dtype, 20))
 
 
-@pytest.mark.parametrize("batch_size", [1, 16])
+@pytest.mark.parametrize(("batch_size", "dtype"), [(1, "float32"), (16, "float64")])
 def test_synthetic_rows(batch_size, dtype):
     data = gd.data.synthetic(500, 3, dtype=dtype)
     trainer, plain = same_trainers(LAYERS["neuron"], dtype, optimizer=gd.SGD(0.01), batch_size=batch_size)
@@ -194,7 +194,7 @@ OPTIMIZERS = [gd.SGD("auto"), gd.NormalizedSGD(), gd.Adam("auto")]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: type(optimizer).__name__)
-@pytest.mark.parametrize("name", ["neuron", "hidden layer"])
+@pytest.mark.parametrize(("name", "dtype"), [("neuron", "float64"), ("hidden layer", "float32")])
 def test_units_make_no_difference(optimizer, name, dtype, rng):
     """A power of two changes not a bit, and another unit or an origin far away nothing but rounding."""
     X = rng.standard_normal((300, 3))
