@@ -35,7 +35,9 @@ def assert_learnt(layer, y, weight=None):
 
 def by_hand(layer, y):
     """The targets that a plain model is to learn."""
-    return (np.asarray(y, np.float64).reshape(len(y), -1) - layer.mean) * (1 / layer.scale)
+    return (np.asarray(y, np.float64).reshape(len(y), -1) - layer.mean) * (
+        1 / np.where(layer.scale > 0, layer.scale, 1)
+    )
 
 
 def same_trainers(layers, dtype="float64", **settings):
@@ -256,8 +258,15 @@ def test_a_target_that_does_not_vary_is_predicted_exactly(constant, optimizer, r
     trainer.fit(X, y)
     model = trainer.model
     assert model.layers[-1].scale[0] == 0
-    np.testing.assert_array_equal(model.predict(1e200 * X)[:, 0], constant)
+    np.testing.assert_array_equal(model.predict(X)[:, 0], constant)
     np.testing.assert_array_equal(model.fold().predict(X)[:, 0], constant)
+    model.layers[0].weight = 10
+    assert model.predict(np.full((1, 3), 1e308))[0, 0] == constant
+    # Other rows may have other targets: the loss has these in their own units.
+    model.parameters = 0
+    z = by_hand(model.layers[-1], y)[:, 1]
+    assert model.loss(X, y + [3 * max(1, abs(constant)), 0]) >= 4.5
+    assert model.loss(X, y) == pytest.approx(0.5 * np.mean(z**2))
 
 
 def test_learns_once(rng):
@@ -297,6 +306,8 @@ def test_fit_of_the_layer(n_bytes, rng, monkeypatch):
         assert layer.fit(given) is layer
         assert_learnt(layer, y)
     assert_learnt(gd.StandardizedTargets(1).fit(y[:, 0]), y[:, 0])
+    # The inverse of a smaller deviation would be infinite.
+    assert gd.StandardizedTargets(1).fit([0.0, 1e-309]).scale == 0
     assert_learnt(gd.StandardizedTargets(2).fit(y, sample_weight=weight), y, weight)
     assert_learnt(gd.StandardizedTargets(2).fit(gd.data.ArrayDataset(y, y, weight)), y, weight)
     for bad, error, message in (
