@@ -265,7 +265,7 @@ def test_a_target_that_does_not_vary_is_predicted_exactly(constant, optimizer, r
     # Other rows may have other targets: the loss has these in their own units.
     model.parameters = 0
     z = by_hand(model.layers[-1], y)[:, 1]
-    assert model.loss(X, y + [3 * max(1, abs(constant)), 0]) >= 4.5
+    assert model.loss(X, y + np.array([3 * max(1, abs(constant)), 0])) >= 4.5
     assert model.loss(X, y) == pytest.approx(0.5 * np.mean(z**2))
 
 
@@ -384,6 +384,26 @@ def test_where_nothing_can_be_learnt_the_mean_is_predicted(rng, monkeypatch):
         trainer.fit(X, y)
     predictions = trainer.model.predict(X)
     np.testing.assert_allclose((predictions - y.mean(axis=0)) / np.std(y, axis=0), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_all_rows_are_judged_at_last(unit, rng, monkeypatch):
+    """A model that is worse than the mean, and stays so, is not what fit leaves behind."""
+    monkeypatch.setattr("fastgd.trainer.automatic_schedule", explosive(0.0))
+    monkeypatch.setattr("fastgd.safeguard._JUDGED", 100)
+    monkeypatch.setattr("fastgd.safeguard._LONGEST", 50)
+    X, y = rng.standard_normal((400, 3)), unit * rng.standard_normal(400)
+    trainer, _ = same_trainers(LAYERS["neuron"], optimizer=gd.SGD("auto"), batch_size=8)
+    trainer.model.parameters = 100
+    trainer.fit(X, y)
+    np.testing.assert_allclose(trainer.model.predict(X) / unit, y.mean() / unit, atol=1e-6)
+
+
+def test_a_data_set_of_ones_own_is_asked_for_targets_that_float32_cannot_hold_as_they_are(rng):
+    data = OwnDataset(rng.standard_normal((60, 3)).astype(np.float32), 1e300 * rng.standard_normal((60, 1)), None)
+    trainer, _ = same_trainers(LAYERS["neuron"], "float32", optimizer=gd.SGD("auto"), batch_size=4)
+    trainer.fit(data, validation=data)
+    assert np.isfinite(trainer.model.predict(data, dtype="float64")).all()
 
 
 @pytest.mark.parametrize("shape", [(60, 1), (60, 3)], ids=str)
