@@ -7,6 +7,9 @@ import pickle
 import numpy as np
 import pytest
 from cases import built, rounding
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 import fastgd as gd
 from fastgd import dataset as datasets
@@ -297,13 +300,29 @@ def test_what_was_learnt_beforehand_stays_when_features_are_learnt(rng):
     np.testing.assert_array_equal(model.layers[-1].scale, scale)
 
 
+@given(arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e6, 1e6)), st.integers(-280, 280))
+def test_there_and_back(y, exponent):
+    """Standardised, y has mean 0 and variance 1, or is 0 where it does not vary; and then it is y again."""
+    y = np.ldexp(y, exponent)
+    layer = gd.StandardizedTargets(1).fit(y)
+    z = by_hand(layer, y)
+    if layer.scale[0] > 0:
+        error = rounding("float64", 10) * (1 + np.abs(y).max() / layer.scale[0])
+        assert np.mean(z) == pytest.approx(0, abs=error)
+        assert np.std(z) == pytest.approx(1, abs=error)
+    else:
+        np.testing.assert_allclose(z, 0, atol=rounding("float64", 1) * np.abs(y).max())
+    back = layer.predictions(z, np.dtype(np.float64))
+    np.testing.assert_allclose(back.ravel(), y, rtol=0, atol=rounding("float64", 2) * np.abs(y).max())
+
+
 @pytest.mark.parametrize("n_bytes", [1, 200, 4 << 20])
 def test_fit_of_the_layer(n_bytes, rng, monkeypatch):
     monkeypatch.setattr(datasets, "_BLOCK_BYTES", n_bytes)
     y, weight = rng.standard_normal((40, 2)) * [1e-6, 1e6] + 5, rng.integers(0, 4, 40)
-    for given in (y, y.tolist(), np.asfortranarray(y)):
+    for rows in (y, y.tolist(), np.asfortranarray(y)):
         layer = gd.StandardizedTargets(2)
-        assert layer.fit(given) is layer
+        assert layer.fit(rows) is layer
         assert_learnt(layer, y)
     assert_learnt(gd.StandardizedTargets(1).fit(y[:, 0]), y[:, 0])
     # The inverse of a smaller deviation would be infinite.
