@@ -103,6 +103,10 @@ class Linear:
             return False
         return bool((self._weight == self._drawn(rng).astype(self._weight.dtype)).all())
 
+    def is_as_initialized(self, rng: np.random.Generator) -> bool:
+        """Whether all is as `initialize` leaves it where neither weight nor bias are given."""
+        return self.is_as_drawn(rng) and (self._bias is None or not self._bias.any())
+
     def _drawn(self, rng: np.random.Generator) -> np.ndarray:
         return rng.standard_normal(self._weight.shape) * np.sqrt(2 / self.in_features)
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastgd import _check, kernels, storage
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.dataset import Block, Dataset, MeanAndScale, blocks, require_finite
+from fastgd.errors import warn
 from fastgd.kernels.memory import aligned_empty, whole_lines
 from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.kernels.small_product import FEW
@@ -60,6 +61,8 @@ class Model:
 
     def __init__(self, layers: Sequence[Layer], dtype: DTypeLike = "float32", seed: int = 0) -> None:
         self._assemble(layers, dtype, seed)
+        #: Whether its parameters may be the random ones that it begins with, which none has been warned of.
+        self.may_be_untrained = True
         for index, layer in enumerate(self.layers):
             if isinstance(layer, Linear):
                 layer.initialize(self._rng(index))
@@ -92,6 +95,19 @@ class Model:
         """Whether the first Linear's weights are the random ones that the model began with."""
         index, first = next((k, layer) for k, layer in enumerate(self.layers) if isinstance(layer, Linear))
         return first.is_as_drawn(self._rng(index))
+
+    def _warn_if_untrained(self, name: str) -> None:
+        """Warn, once, where the parameters are the random ones that the model began with."""
+        has_features = self.standardize is None or self.standardize.mean is not None
+        if not (self.may_be_untrained and has_features):
+            return
+        self.may_be_untrained = False
+        linears = [(index, layer) for index, layer in enumerate(self.layers) if isinstance(layer, Linear)]
+        if all(layer.is_as_initialized(self._rng(index)) for index, layer in linears):
+            warn(
+                f"{name} was called on a model with the random weights that it began with; expected "
+                "Trainer(model, ...).fit(X, y) before, or parameters of your own"
+            )
 
     @property
     def parameters(self) -> np.ndarray:
@@ -196,6 +212,7 @@ class Model:
         """
         dataset = X if isinstance(X, Dataset) else ArrayDataset(X)
         self.check_fits(dataset)
+        self._warn_if_untrained("predict")
         out = np.empty((dataset.n_samples, self.out_features), self.dtype)
         network = self.network(dataset.n_samples)
         for start, block in self._blocks(dataset, looks_at_X=not self.starts_linear):
@@ -215,6 +232,7 @@ class Model:
         loss = as_loss(loss)
         dataset = as_dataset(X, y, sample_weight)
         self.check_fits(dataset, loss)
+        self._warn_if_untrained("loss")
         network = self.network(dataset.n_samples)
         objective = kernels.objective(loss, self.dtype)
         loss_sum = np.zeros(1)
@@ -398,6 +416,7 @@ class Model:
         _require_tensors(tensors, _expected_tensors(layers, dtype, "0.mean" in tensors))
         model = cls.__new__(cls)
         model._assemble(layers, dtype, architecture.get("seed", 0))
+        model.may_be_untrained = False
         if model.standardize is not None and "0.mean" in tensors:
             model.standardize.mean = np.empty(model.in_features)
             model.standardize.scale = np.empty(model.in_features)
@@ -425,7 +444,8 @@ class Model:
             return cls.restore(architecture, tensors)
 
     def __reduce__(self) -> tuple:
-        return Model.restore, (self.architecture(), {name: tensor.copy() for name, tensor in self.tensors().items()})
+        tensors = {name: tensor.copy() for name, tensor in self.tensors().items()}
+        return Model.restore, (self.architecture(), tensors), {"may_be_untrained": self.may_be_untrained}
 
     def __repr__(self) -> str:
         return f"Model([{', '.join(map(repr, self.layers))}], dtype={self.dtype.name!r})"

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from fastgd import _calling, _check, kernels, losses, optimizers, schedules, storage
 from fastgd._calling import Calling, SavedCallback
 from fastgd._validation import errors_of_validation, split_validation
+from fastgd._warnings import warn_of_targets
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.autorate import automatic_schedule, largest_rate
 from fastgd.dataset import Dataset, Reader, read_only
@@ -360,11 +361,13 @@ class Trainer:
         dataset, validation_data = split_validation(dataset, validation, self.model, self.loss, draw)
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
+        if not self.history:
+            warn_of_targets(self.model, self.loss, dataset, batch_rows, self.shuffle)
         self._go_on()
         was_measured = self._measured_rate is not None
         engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
         if self._measured_rate is not None and not was_measured:
-            shown.found_rate(self._measured_rate.learning_rate.learning_rate)
+            shown.found_rate(self._measured_rate)
         calling.take_up(self._loaded_callbacks)
         self._monitors, self._loaded_callbacks = calling.monitors, []
         try:
@@ -389,6 +392,7 @@ class Trainer:
 
     def _go_on(self) -> None:
         """Have the model where training was, unless it was given other parameters since."""
+        self.model.may_be_untrained = False
         if self._where_training_was is not None:
             were, given = self._where_training_was
             if np.array_equal(self.model.parameters, given):

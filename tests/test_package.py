@@ -133,7 +133,7 @@ FLOORS = [
     ["trainer"],
     ["autorate", "safeguard"],
     ["engine"],
-    ["loops", "_calling", "_validation"],
+    ["loops", "_calling", "_validation", "_warnings"],
     ["monitor"],
     ["metrics"],
     ["model", "data"],
