@@ -16,8 +16,8 @@ from fastgd.errors import warn
 from fastgd.kernels.memory import aligned_empty, whole_lines
 from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.kernels.small_product import FEW
-from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
-from fastgd.losses import Loss, as_loss, n_targets, require_targets
+from fastgd.layers import LAYERS, Dropout, Identity, Layer, Layers, Linear, ReLU, Standardize
+from fastgd.losses import Loss, LossName, as_loss, n_targets, require_targets
 from fastgd.threads import call_with_team, most_threads
 
 # So many multiplications and additions of a network's largest product are worth a thread that waits for them.
@@ -73,8 +73,7 @@ class Model:
             raise TypeError(f"layers is {layers!r}; expected a list of layers")
         self.dtype = _check.model_dtype(dtype)
         self._seed = _check.integer(seed, "seed", 0)
-        # Any, as a type checker cannot know which layer stands where, and so what it has.
-        self.layers: tuple[Any, ...] = tuple(copy.copy(layer) for layer in layers)
+        self.layers = Layers(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
         self._stack = self.layers if self.standardize is None else self.layers[1:]
         self._widths = _widths(self.layers)
@@ -225,7 +224,7 @@ class Model:
         self,
         X: ArrayLike | Dataset,
         y: ArrayLike | None = None,
-        loss: str | Loss = "half_squared_error",
+        loss: LossName | Loss = "half_squared_error",
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """Mean loss over the rows; arguments and errors as in `loss_and_gradient`."""
@@ -246,7 +245,7 @@ class Model:
         self,
         X: ArrayLike | Dataset,
         y: ArrayLike | None = None,
-        loss: str | Loss = "half_squared_error",
+        loss: LossName | Loss = "half_squared_error",
         sample_weight: ArrayLike | None = None,
         parameters: ArrayLike | None = None,
     ) -> tuple[float, np.ndarray]:
