@@ -11,15 +11,15 @@ from fastgd.subset import Subset
 
 # So many rows are looked at, drawn from all of them: what comes in turns would deceive evenly spaced ones.
 _LOOKED_AT = 128
-# Fewer may be in order by chance, and as an example of a few lines.
+# Fewer may be in order, or below zero, by chance, and are an example of a few lines.
 _FEWEST = 32
 # So many rows of other targets than the most frequent one are never all together by chance: 128 rows with 6 of them, in
 # any order, are sorted once in 10^9 times.
 _FEWEST_OTHERS = 6
 # More different targets among the rows looked at are numbers, and fewer are classes.
 _MOST_CLASSES = 32
-# A ReLU at the end is warned of where it leaves so much of the targets' variance: noise around zero leaves less.
-_UNREACHABLE = 0.1
+# A ReLU at the end is warned of where it leaves so much of the targets' variance: some noise around zero leaves less.
+_UNREACHABLE = 0.2
 
 
 def warn_of_targets(model: Model, loss: Loss, dataset: Dataset, rows_per_update: int, shuffle: bool) -> None:
@@ -28,8 +28,9 @@ def warn_of_targets(model: Model, loss: Loss, dataset: Dataset, rows_per_update:
     Looks at the targets of 128 rows of a data set that is in memory or mapped, and at those of no other.
     """
     ends_in_relu = isinstance(_last_layer(model), ReLU) and takes_every_number(loss)
-    minds_order = not shuffle and dataset.n_samples >= max(_FEWEST, 2 * rows_per_update)
-    if not (ends_in_relu or minds_order) or not (dataset.is_in_memory or dataset.is_mapped):
+    minds_order = not shuffle and dataset.n_samples >= 2 * rows_per_update
+    is_near = dataset.is_in_memory or dataset.is_mapped
+    if not (ends_in_relu or minds_order) or dataset.n_samples < _FEWEST or not is_near:
         return
     n_rows = min(dataset.n_samples, _LOOKED_AT)
     rows = np.sort(np.random.default_rng(0).choice(dataset.n_samples, n_rows, replace=False))

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from cases import model_of, rows_for
+from cases import built, model_of, rows_for
 
 import fastgd as gd
 from fastgd import dataset

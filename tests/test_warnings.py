@@ -92,7 +92,10 @@ def test_the_article_is_followed_in_silence():
     model = worked_example("float64")
     model.predict(WORKED_X)
     gd.Trainer(model, optimizer=gd.SGD(1e-7)).fit(WORKED_X, WORKED_Y)
-    gd.Trainer(gd.Model([gd.Linear(3, 1), gd.ReLU()])).fit(gd.data.synthetic(2000, 3, noise=0.1))
+    for seed in range(10):
+        data = gd.data.synthetic(2000, 5, noise=0.1, seed=seed)
+        for rows in (data, gd.data.ArrayDataset(*data.arrays())):
+            gd.Trainer(gd.Model([gd.Linear(5, 1), gd.ReLU()])).fit(rows)
 
 
 # Rows in order.
@@ -200,16 +203,16 @@ def test_targets_that_a_relu_does_not_reach(layers):
 
 
 def test_how_good_a_relu_can_be():
-    y = np.tile([-1.0, 3.0], 20)
-    with pytest.warns(gd.UsageWarning, match=r"go down to -1 .* R² can be 0\.88 at most"):
+    y = np.tile([-1.0, 2.0], 20)
+    with pytest.warns(gd.UsageWarning, match=r"go down to -1 .* R² can be 0\.78 at most"):
         relu(X, y)
     best = np.maximum(y, 0)
-    assert 1 - ((y - best) ** 2).sum() / ((y - y.mean()) ** 2).sum() == pytest.approx(0.875)
+    assert 1 - ((y - best) ** 2).sum() / ((y - y.mean()) ** 2).sum() == pytest.approx(7 / 9)
 
 
-@pytest.mark.parametrize("y", [abs(Y), np.maximum(Y, -0.1), np.zeros(40), Y > 0])
-def test_targets_that_it_reaches_are_learnt_in_silence(y):
-    relu(X, y)
+@pytest.mark.parametrize("y", [abs(Y), np.maximum(Y, -0.1), np.zeros(40), Y > 0, Y[:31]])
+def test_targets_that_it_reaches_and_few_rows_are_learnt_in_silence(y):
+    relu(X[: len(y)], y)
 
 
 def test_others_may_be_below_zero():
