@@ -46,10 +46,10 @@ def warn_of_targets(model: Model, loss: Loss, dataset: Dataset, rows_per_update:
         out_of_reach = float((np.minimum(y, 0) ** 2).sum())
         variation = float(((y - y.mean(axis=0)) ** 2).sum())
         if out_of_reach > _UNREACHABLE * variation:
+            reachable = max(1 - out_of_reach / variation, 0) if variation > 0 else 0
             warn(
                 f"targets go down to {y.min():.3g} and the model ends in ReLU, which gives nothing below 0: its R² "
-                f"can be {max(1 - out_of_reach / variation, 0):.2f} at most. Expected Linear as the last layer, or "
-                "targets of at least 0"
+                f"can be {reachable:.2f} at most. Expected Linear as the last layer, or targets of at least 0"
             )
 
 
