@@ -206,6 +206,8 @@ def test_how_good_a_relu_can_be():
     y = np.tile([-1.0, 2.0], 20)
     with pytest.warns(gd.UsageWarning, match=r"go down to -1 .* R² can be 0\.78 at most"):
         relu(X, y)
+    with pytest.warns(gd.UsageWarning, match=r"go down to -2 .* R² can be 0\.00 at most"):
+        relu(X, np.full(40, -2.0))
     best = np.maximum(y, 0)
     assert 1 - ((y - best) ** 2).sum() / ((y - y.mean()) ** 2).sum() == pytest.approx(7 / 9)
 
