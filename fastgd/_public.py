@@ -3,7 +3,7 @@
 from fastgd import callbacks, data, losses, schedules
 from fastgd._version import __version__
 from fastgd.dataset import Dataset
-from fastgd.errors import DivergenceError
+from fastgd.errors import DivergenceError, UsageWarning
 from fastgd.history import EpochRecord, History
 from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Standardize, StandardizedTargets, Tanh
 from fastgd.model import Model
@@ -32,6 +32,7 @@ __all__ = [
     "StandardizedTargets",
     "Tanh",
     "Trainer",
+    "UsageWarning",
     "__version__",
     "callbacks",
     "data",

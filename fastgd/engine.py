@@ -119,15 +119,16 @@ class Engine:
         """Be again what `copied_state` copied."""
         self._copy(state, (self._model.parameters, *self.saved_state().values()))
 
-    def learning_rate(self) -> float:
-        """The rate of the next update."""
-        return float(self._rates(1)[0])
+    def learning_rate(self, update: int | None = None) -> float:
+        """The rate of the update of this number, from 1; of the next by default."""
+        return float(self._rates(1, update)[0])
 
-    def _rates(self, n_updates: int) -> np.ndarray:
-        first = self._progress[1] + 1
-        if self._schedule.is_constant(first, first + n_updates - 1):
+    def _rates(self, n_updates: int, first: int | None = None) -> np.ndarray:
+        """The rates of so many updates, or one for all of them where it is the same; from the next on by default."""
+        done = self._progress[1] if first is None else first - 1.0
+        if self._schedule.is_constant(done + 1, done + n_updates):
             n_updates = 1
-        t = np.arange(1.0, n_updates + 1) + self._progress[1]
+        t = np.arange(1.0, n_updates + 1) + done
         return self.rate_factor * (schedules.rates(self._schedule, t) if self._checks_rates else self._schedule(t))
 
     def prepare(self, batch_rows: int, is_full_batch: bool = False) -> None:

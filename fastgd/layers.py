@@ -1,7 +1,7 @@
 """The layers of a model. Each describes itself; the arithmetic is in `fastgd.kernels`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +11,7 @@ from fastgd.kernels import activation
 from fastgd.kernels.addressed import AddressedKernel
 from fastgd.standardize import Standardize, StandardizedTargets
 
-INITS = ("he_normal", "zeros")
+InitName = Literal["he_normal", "zeros"]
 
 
 class Linear:
@@ -29,14 +29,18 @@ class Linear:
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool | ArrayLike = True, init: str | ArrayLike = "he_normal"
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool | ArrayLike = True,
+        init: InitName | ArrayLike = "he_normal",
     ) -> None:
         self.in_features = _check.integer(in_features, "in_features", 1)
         self.out_features = _check.integer(out_features, "out_features", 1)
         self.has_bias = bias if isinstance(bias, bool | np.bool_) else True
         self._initial_bias = None if isinstance(bias, bool | np.bool_) else self._given(bias, "bias", (out_features,))
         if isinstance(init, str):
-            self._init = _check.choice(init, "init", INITS)
+            self._init = _check.choice(init, "init", get_args(InitName))
         else:
             self._init = self._given(init, "init", (out_features, in_features))
         self._weight: np.ndarray | None = None
@@ -102,6 +106,10 @@ class Linear:
         if not isinstance(self._init, str) or self._init != "he_normal":
             return False
         return bool((self._weight == self._drawn(rng).astype(self._weight.dtype)).all())
+
+    def is_as_initialized(self, rng: np.random.Generator) -> bool:
+        """Whether all is as `initialize` leaves it where neither weight nor bias are given."""
+        return self.is_as_drawn(rng) and (self._bias is None or not self._bias.any())
 
     def _drawn(self, rng: np.random.Generator) -> np.ndarray:
         return rng.standard_normal(self._weight.shape) * np.sqrt(2 / self.in_features)
@@ -271,3 +279,21 @@ def widths_of(layers: Sequence[Layer]) -> list[int]:
         else:
             widths.append(widths[-1])
     return widths
+
+
+if TYPE_CHECKING:
+
+    class Layers(tuple[Layer, ...]):
+        """The layers of a model: each that is gone through is a Layer; one that is named by its place may be any.
+
+        A type checker cannot know which layer stands where, and so whether it has a weight.
+        """
+
+        @overload
+        def __getitem__(self, place: SupportsIndex, /) -> Any: ...
+        @overload
+        def __getitem__(self, place: slice, /) -> tuple[Layer, ...]: ...
+        def __getitem__(self, place: Any, /) -> Any: ...
+
+else:
+    Layers = tuple

@@ -4,12 +4,28 @@ A loss without parameters goes by its name, as in `Trainer(model, loss="log_loss
 function of this module, as in `loss=gd.losses.huber(delta=2.0)`. z stands for the model's output, y for the target.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from fastgd import _check
 from fastgd.kernels import loss as kernels
+
+LossName = Literal[
+    "half_squared_error",
+    "absolute_error",
+    "huber",
+    "quantile",
+    "epsilon_insensitive",
+    "squared_epsilon_insensitive",
+    "poisson",
+    "log_loss",
+    "hinge",
+    "squared_hinge",
+    "modified_huber",
+    "perceptron",
+    "cross_entropy",
+]
 
 
 class Kind(NamedTuple):

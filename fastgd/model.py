@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastgd import _check, kernels, storage
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.dataset import Block, Dataset, MeanAndScale, Reader, blocks, require_finite
+from fastgd.errors import warn
 from fastgd.folding import folded
 from fastgd.kernels.memory import aligned_empty, whole_lines
 from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.kernels.small_product import FEW
-from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, widths_of
-from fastgd.losses import Loss, as_loss, n_targets, require_any_number, require_targets
+from fastgd.layers import LAYERS, Dropout, Identity, Layer, Layers, Linear, ReLU, widths_of
+from fastgd.losses import Loss, LossName, as_loss, n_targets, require_any_number, require_targets
 from fastgd.standardize import Standardize, StandardizedTargets
 from fastgd.threads import call_with_team, most_threads
 
@@ -62,6 +63,8 @@ class Model:
 
     def __init__(self, layers: Sequence[Layer], dtype: DTypeLike = "float32", seed: int = 0) -> None:
         self._assemble(layers, dtype, seed)
+        #: Whether its parameters may be the random ones that it begins with, which none has been warned of.
+        self.may_be_untrained = True
         for index, layer in enumerate(self.layers):
             if isinstance(layer, Linear):
                 layer.initialize(self._rng(index))
@@ -72,8 +75,7 @@ class Model:
             raise TypeError(f"layers is {layers!r}; expected a list of layers")
         self.dtype = _check.model_dtype(dtype)
         self._seed = _check.integer(seed, "seed", 0)
-        # Any, as a type checker cannot know which layer stands where, and so what it has.
-        self.layers: tuple[Any, ...] = tuple(copy.copy(layer) for layer in layers)
+        self.layers = Layers(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
         self._widths = widths_of(self.layers)
         self.in_features, self.out_features = self._widths[0], self._widths[-1]
@@ -105,7 +107,7 @@ class Model:
             Unless a Linear comes last, but for Identity and Dropout.
         """
         if self.standardized_targets is None:
-            layers = (*self.layers, StandardizedTargets(self.out_features))
+            layers = Layers((*self.layers, StandardizedTargets(self.out_features)))
             widths_of(layers)
             self.layers = layers
 
@@ -118,6 +120,19 @@ class Model:
         """Whether the first Linear's weights are the random ones that the model began with."""
         index, first = next((k, layer) for k, layer in enumerate(self.layers) if isinstance(layer, Linear))
         return first.is_as_drawn(self._rng(index))
+
+    def _warn_if_untrained(self, name: str) -> None:
+        """Warn, once, where the parameters are the random ones that the model began with."""
+        has_features = self.standardize is None or self.standardize.mean is not None
+        if not (self.may_be_untrained and has_features):
+            return
+        self.may_be_untrained = False
+        linears = [(index, layer) for index, layer in enumerate(self.layers) if isinstance(layer, Linear)]
+        if all(layer.is_as_initialized(self._rng(index)) for index, layer in linears):
+            warn(
+                f"{name} was called on a model with the random weights that it began with; expected "
+                "Trainer(model, ...).fit(X, y) before, or parameters of your own"
+            )
 
     @property
     def parameters(self) -> np.ndarray:
@@ -226,6 +241,7 @@ class Model:
         dataset = X if isinstance(X, Dataset) else ArrayDataset(X)
         self.check_fits(dataset)
         dtype = self.dtype if dtype is None else _check.model_dtype(dtype)
+        self._warn_if_untrained("predict")
         out = np.empty((dataset.n_samples, self.out_features), dtype)
         targets = self.standardized_targets
         if targets is not None:
@@ -245,7 +261,7 @@ class Model:
         self,
         X: ArrayLike | Dataset,
         y: ArrayLike | None = None,
-        loss: str | Loss = "half_squared_error",
+        loss: LossName | Loss = "half_squared_error",
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """Mean loss over the rows; arguments and errors as in `loss_and_gradient`.
@@ -256,6 +272,7 @@ class Model:
         loss = as_loss(loss)
         dataset = as_dataset(X, y, sample_weight)
         self.check_fits(dataset, loss)
+        self._warn_if_untrained("loss")
         network = self.network(dataset.n_samples)
         objective = kernels.objective(loss, self.dtype)
         loss_sum = np.zeros(1)
@@ -269,7 +286,7 @@ class Model:
         self,
         X: ArrayLike | Dataset,
         y: ArrayLike | None = None,
-        loss: str | Loss = "half_squared_error",
+        loss: LossName | Loss = "half_squared_error",
         sample_weight: ArrayLike | None = None,
         parameters: ArrayLike | None = None,
     ) -> tuple[float, np.ndarray]:
@@ -480,6 +497,7 @@ class Model:
         _require_tensors(tensors, _expected_tensors(layers, dtype, tensors))
         model = cls.__new__(cls)
         model._assemble(layers, dtype, architecture.get("seed", 0))
+        model.may_be_untrained = False
         for index, layer in enumerate(model.layers):
             if isinstance(layer, Standardize | StandardizedTargets) and f"{index}.mean" in tensors:
                 width = model.in_features if layer is model.standardize else model.out_features
@@ -508,7 +526,8 @@ class Model:
             return cls.restore(architecture, tensors)
 
     def __reduce__(self) -> tuple:
-        return Model.restore, (self.architecture(), {name: tensor.copy() for name, tensor in self.tensors().items()})
+        tensors = {name: tensor.copy() for name, tensor in self.tensors().items()}
+        return Model.restore, (self.architecture(), tensors), {"may_be_untrained": self.may_be_untrained}
 
     def __repr__(self) -> str:
         return f"Model([{', '.join(map(repr, self.layers))}], dtype={self.dtype.name!r})"

@@ -9,7 +9,7 @@ w stands for the parameters, g for the mean gradient of the batch, t for the num
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from fastgd.kernels.memory import aligned_zero_rows
 from fastgd.kernels.normalized import INVERSE_SCALE
 from fastgd.schedules import Schedule
 
-LearningRate = float | Schedule | str
+LearningRate = float | Schedule | Literal["auto"]
 
 
 @dataclass(frozen=True)

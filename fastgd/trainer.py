@@ -16,17 +16,21 @@ from numpy.typing import ArrayLike
 from fastgd import _calling, _check, kernels, losses, optimizers, schedules, storage
 from fastgd._calling import Calling, SavedCallback
 from fastgd._validation import errors_of_validation, split_validation
+from fastgd._warnings import warn_of_targets
 from fastgd.arrays import ArrayDataset, as_dataset
 from fastgd.autorate import automatic_schedule, largest_rate
 from fastgd.dataset import Dataset, Reader, read_only
 from fastgd.engine import Engine
 from fastgd.history import EpochRecord, History, Setback
 from fastgd.kernels.update import PlainSGD
-from fastgd.losses import Loss
+from fastgd.losses import Loss, LossName
+from fastgd.metrics import Metric, as_metrics, measure, name_of_metric
+from fastgd.metrics import describe as describe_metrics
+from fastgd.metrics import restore as restore_metrics
 from fastgd.model import Model
 from fastgd.monitor import Monitor
 from fastgd.optimizers import Optimizer, check_optimizer
-from fastgd.progress import ProgressBar, show_line
+from fastgd.progress import Progress, ProgressMode, log_setback
 from fastgd.safeguard import LongestRows, Safeguard
 from fastgd.schedules import Constant, Schedule, as_schedule
 from fastgd.shuffle import Shuffle
@@ -91,6 +95,15 @@ class Trainer:
         `StandardizedTargets`, which learns from the training rows when training first begins. Losses, and parameters
         of theirs such as Huber's delta, are those of the standardised targets. For losses of regression, and models
         that end in a Linear. True for any model that has the layer.
+    metrics : sequence of str or of functions
+        What `fit` takes after each epoch on the validation data, or on the rows of training where there are none, at
+        the cost of a pass of prediction over them and of their predictions and targets in memory: "accuracy" for a loss
+        of classes; "r2", "mae", "mse" or "rmse" for any other (see `fastgd.metrics`); or a function of one's own,
+        f(y, prediction) -> float, with the targets in float64 and what `predict` gives, both (n_samples,) where they
+        have one column, and sample_weight=... where there are weights and it takes them, as those of `sklearn.metrics`
+        do. They stand in `history.metrics`, under the function's name, and `callbacks` may monitor them. They are the
+        run's, as in Keras, and no argument of `fit`: each epoch of the history has them, and a saved run goes on with
+        them.
 
     Attributes
     ----------
@@ -125,7 +138,7 @@ class Trainer:
     def __init__(
         self,
         model: Model,
-        loss: str | Loss = "half_squared_error",
+        loss: LossName | Loss = "half_squared_error",
         optimizer: Optimizer | None = None,
         batch_size: int | None = 1,
         shuffle: bool = False,
@@ -137,6 +150,7 @@ class Trainer:
         max_norm: float | None = None,
         average_from: int | None = None,
         standardize_targets: bool = False,
+        metrics: Sequence[Metric] = (),
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model is {model!r}; expected a Model")
@@ -152,6 +166,7 @@ class Trainer:
         self.clip_norm = None if clip_norm is None else _check.positive(clip_norm, "clip_norm")
         self.max_norm = None if max_norm is None else _check.positive(max_norm, "max_norm")
         self.average_from = None if average_from is None else _check.integer(average_from, "average_from", 1)
+        self.metrics = as_metrics(metrics, self.loss)
         self.standardize_targets = _check.switch(standardize_targets, "standardize_targets") or (
             model.standardized_targets is not None
         )
@@ -273,7 +288,7 @@ class Trainer:
         sample_weight: ArrayLike | None = None,
         validation: Dataset | Sequence[ArrayLike] | float | None = None,
         callbacks: Sequence[Callback] = (),
-        progress: bool = False,
+        progress: ProgressMode = False,
     ) -> History:
         """Train for some epochs more.
 
@@ -298,8 +313,10 @@ class Trainer:
             Each is called as `callback(trainer, record)` after each epoch; one that returns True stops the training.
             Those with `on_begin(trainer)` or `on_end(trainer, error)` hear of the beginning and of the end, also where
             an error or Ctrl-C is the end. See `fastgd.callbacks`.
-        progress : bool
-            Whether to show a progress bar with loss and rows per second, and the learning rate that "auto" chose.
+        progress : bool or "epochs"
+            Whether to show a progress bar with loss, metrics and rows per second, or a line for each epoch, on stderr;
+            both with the learning rate that "auto" chose. The logger "fastgd" of `logging` hears of that rate and of
+            setbacks at INFO, of epochs at DEBUG, whatever is shown.
 
         Returns
         -------
@@ -347,31 +364,34 @@ class Trainer:
         sample_weight: ArrayLike | None,
         validation: Dataset | Sequence[ArrayLike] | float | None,
         callbacks: Sequence[Callback],
-        progress: bool,
+        progress: ProgressMode,
     ) -> History:
         dataset = as_dataset(X, y, sample_weight)
         self.model.check_fits(dataset, self.loss)
         epochs = _check.integer(epochs, "epochs", 1)
-        calling = Calling(callbacks, validation is not None, self.history)
+        calling = Calling(callbacks, validation is not None, list(map(name_of_metric, self.metrics)), self.history)
+        shown = Progress(progress)
         draw = self.seed, 0, _HELD_OUT
         dataset, validation_data = split_validation(dataset, validation, self.model, self.loss, draw)
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
+        if not self.history:
+            warn_of_targets(self.model, self.loss, dataset, batch_rows, self.shuffle)
         self._go_on()
         was_measured = self._measured_rate is not None
         engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
-        if progress and self._measured_rate is not None and not was_measured:
-            rate = self._measured_rate.learning_rate.learning_rate
-            show_line(f'learning rate "auto": {rate:.4g}')
+        if self._measured_rate is not None and not was_measured:
+            shown.found_rate(self._measured_rate)
         calling.take_up(self._loaded_callbacks)
         self._monitors, self._loaded_callbacks = calling.monitors, []
         try:
-            with calling.of(self), ProgressBar(epochs * n_samples, progress) as bar:
+            with calling.of(self), shown.over(epochs * n_samples, len(self.history) + epochs):
                 for _ in range(epochs):
                     if self._current_engine is None:
                         # A callback has assigned another.
                         engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
-                    record = self._epoch(engine, reader, safeguard, validation_data, bar.advance if progress else None)
+                    record = self._epoch(engine, reader, safeguard, validation_data, shown.on_rows)
+                    shown.after_epoch(record)
                     if calling.after_epoch(self, record):
                         break
         finally:
@@ -386,6 +406,7 @@ class Trainer:
 
     def _go_on(self) -> None:
         """Have the model where training was, unless it was given other parameters since."""
+        self.model.may_be_untrained = False
         if self._where_training_was is not None:
             were, given = self._where_training_was
             if np.array_equal(self.model.parameters, given):
@@ -401,7 +422,7 @@ class Trainer:
         on_rows: Callable[[int, float], None] | None,
     ) -> EpochRecord:
         began = time.perf_counter()
-        epoch = len(self.history)
+        epoch, n_updates = len(self.history), engine.n_updates
         n_samples, n_features = reader.dataset.n_samples, reader.dataset.n_features
         reader.order = Shuffle(n_samples, n_features, self.seed, epoch) if self.shuffle else None
         engine.rate_factor = self.learning_rate_factor
@@ -412,7 +433,10 @@ class Trainer:
         seconds = time.perf_counter() - began
         with errors_of_validation():
             validation_loss = None if validation is None else self.model.loss(validation, loss=self.loss)
-        record = EpochRecord(epoch + 1, loss, validation_loss, seconds)
+        measured = measure(self.metrics, self.model, reader.dataset if validation is None else validation, self.loss)
+        middle = n_updates + max((engine.n_updates - n_updates + 1) // 2, 1)
+        rate = engine.learning_rate(middle) if self._current_engine is engine else None
+        record = EpochRecord(epoch + 1, loss, validation_loss, seconds, rate, measured)
         self.history.append(record)
         return record
 
@@ -420,6 +444,7 @@ class Trainer:
         """Lower the rate from here on, as an epoch went wrong, and return what it is multiplied by."""
         self.learning_rate_factor *= _SETBACK
         self.history.setbacks.append(Setback(epoch, reason, self.learning_rate_factor))
+        log_setback(self.history.setbacks[-1])
         return self.learning_rate_factor
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -551,6 +576,7 @@ class Trainer:
             "measured_rate": self._measured_rate and self._measured_rate.describe(),
             "past_updates": self._updates_before_engine(),
             "history": [list(record) for record in self.history],
+            "metrics": describe_metrics(self.metrics),
             "setbacks": [list(setback) for setback in self.history.setbacks],
             "search_seconds": self.history.search_seconds,
         }
@@ -562,7 +588,12 @@ class Trainer:
         storage.write(path, tensors, architecture=self.model.architecture(), run=run)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, schedule: Schedule | None = None) -> "Trainer":
+    def load(
+        cls,
+        path: str | os.PathLike,
+        schedule: Schedule | None = None,
+        metrics: Sequence[Callable[..., float]] = (),
+    ) -> "Trainer":
         """Read a run that `save` wrote.
 
         The callbacks of its next `fit` take up what those of the same class and settings had seen.
@@ -572,17 +603,19 @@ class Trainer:
         path : path
         schedule : Schedule, optional
             The run's, where its class is one of your own: the file has no more than the name of it.
+        metrics : sequence of functions
+            The run's that are your own: the file has no more than their names.
 
         Raises
         ------
         ValueError
             If the file is not one of fastgd's, or was damaged, or holds a model alone, or what another version of
-            fastgd kept; if the run needs another schedule, or none.
+            fastgd kept; if the run needs another schedule, or none; if it has other metrics of your own.
         """
         if schedule is not None and "own" not in as_schedule(schedule).describe():
             raise ValueError(f"schedule is {schedule!r}; expected one of your own, as the file holds all others")
         with storage.opened(path, "architecture", "run") as (tensors, architecture, run):
-            return cls._restore(architecture, run, tensors, schedule)
+            return cls._restore(architecture, run, tensors, schedule, metrics)
 
     @classmethod
     def _restore(
@@ -591,6 +624,7 @@ class Trainer:
         run: dict[str, Any],
         tensors: dict[str, storage.SavedTensor],
         schedule: Schedule | None,
+        metrics: Sequence[Callable[..., float]],
     ) -> "Trainer":
         """The run that a file's descriptions and tensors describe."""
         storage.require_names(run, "run", _RUN, _LATER)
@@ -600,6 +634,7 @@ class Trainer:
             Model.restore(architecture, model_tensors),
             loss=losses.restore(run["loss"]),
             optimizer=optimizers.restore(run["optimizer"], schedule),
+            metrics=restore_metrics(run.get("metrics", []), metrics),
             **{name: run[name] for name in _SETTINGS},
         )
         trainer.learning_rate_factor = run["learning_rate_factor"]
@@ -625,6 +660,7 @@ class Trainer:
         # Those that are not as they are by default.
         defaults = {name: p.default for name, p in inspect.signature(Trainer).parameters.items()}
         settings += [f"{name}={getattr(self, name)!r}" for name in _SETTINGS if getattr(self, name) != defaults[name]]
+        settings += [f"metrics={list(map(name_of_metric, self.metrics))}"] if self.metrics else []
         return f"Trainer({self.model!r}, {', '.join(settings)}): {self.history!r}"
 
     def __getstate__(self) -> tuple[dict[str, Any], dict[str, np.ndarray] | None]:
@@ -671,5 +707,5 @@ _RUN = [*_SETTINGS, "loss", "optimizer", "learning_rate_factor", "measured_rate"
 # The name of the tensor that training goes on from.
 _WERE = "parameters"
 # What runs of earlier versions do not have.
-_LATER = ["callbacks", "tensors", "setbacks", "search_seconds"]
-_FIXED = {"model", "loss", "standardize_targets", *_SETTINGS} - {"batch_size", "shuffle"}
+_LATER = ["callbacks", "tensors", "setbacks", "search_seconds", "metrics"]
+_FIXED = {"model", "loss", "metrics", "standardize_targets", *_SETTINGS} - {"batch_size", "shuffle"}
