@@ -81,6 +81,8 @@ def test_wheel_holds_the_package_and_no_top_level_kernels(wheel):
     assert {name.split("/")[0] for name in names} == {"fastgd", f"fastgd-{gd.__version__}.dist-info"}
     for path in (ROOT / "kernels").glob("*.py"):
         assert f"fastgd/kernels/{path.name}" in names
+    for path in (ROOT / "fastgd").rglob("*.py"):
+        assert str(path.relative_to(ROOT)) in names
     assert "fastgd/py.typed" in names
 
 
@@ -144,6 +146,8 @@ FLOORS = [
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 MODULES = sorted((ROOT / "fastgd").glob("*.py"))
+# A folder in there stands on one floor.
+FOLDERS = sorted((ROOT / "fastgd").glob("*/*.py"))
 
 
 def imports(path):
@@ -158,15 +162,16 @@ def imports(path):
                 yield package, rest[0] if rest else alias.name
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*MODULES, *FOLDERS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_down(path):
     found = list(imports(path))
     assert not [name for package, name in found if package in ("numba", "llvmlite")]
     assert not [name for package, name in found if package == "kernels"]
-    if path.stem == "__init__":
+    here = path.stem if path.parent.name == "fastgd" else path.parent.name
+    if here == "__init__":
         return
-    ours = [name for package, name in found if package == "fastgd" and name in FLOOR]
-    assert not [name for name in ours if FLOOR[name] <= FLOOR[path.stem]]
+    ours = {name for package, name in found if package == "fastgd" and name in FLOOR} - {here}
+    assert not [name for name in ours if FLOOR[name] <= FLOOR[here]]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "kernels").glob("*.py")), ids=lambda path: path.stem)
@@ -211,6 +216,7 @@ for name in sys.argv[1:]:
         del sys.modules[loaded]
 """
     names = [f"fastgd.{path.stem}" for path in MODULES if not path.stem.startswith("__")]
+    names += sorted({f"fastgd.{path.parent.name}" for path in FOLDERS})
     subprocess.run([sys.executable, "-c", code, *names], check=True)
 
 
