@@ -15,6 +15,7 @@ from fastgd.dataset import Block, Dataset, MeanAndScale, blocks, require_finite
 from fastgd.kernels.memory import aligned_empty, whole_lines
 from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.kernels.small_product import FEW
+from fastgd.labels import Labels, shown
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Linear, ReLU, Standardize
 from fastgd.losses import Loss, as_loss, n_targets, require_targets
 from fastgd.threads import call_with_team, most_threads
@@ -74,6 +75,7 @@ class Model:
         self.layers: tuple[Any, ...] = tuple(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
         self._stack = self.layers if self.standardize is None else self.layers[1:]
+        self._labels: Labels | None = None
         self._widths = _widths(self.layers)
         self.in_features, self.out_features = self._widths[0], self._widths[-1]
         self._parameters = aligned_empty(sum(layer.n_parameters for layer in self.layers), self.dtype)
@@ -203,6 +205,63 @@ class Model:
             if not call_with_team(kernels.predict_network, network, self.parameters, block.X, part):
                 require_finite(block, functools.partial(_row_number, dataset, start))
         return out
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The labels of the classes, (n_classes,), read-only; None where the model was told of none."""
+        return None if self._labels is None else self._labels.classes
+
+    def set_classes(self, classes: ArrayLike | None, loss: str | Loss) -> None:
+        """Say what the outputs stand for, for `predict_classes` and `predict_proba`; it is saved with the model.
+
+        Parameters
+        ----------
+        classes : array of shape (n_classes,), or None
+            Strings, bytes, booleans, integers or floats, in the order in which `fastgd.labels.encode` numbers them.
+            None where targets are probabilities themselves, as log_loss takes them.
+        loss : str, or what a function of `fastgd.losses` returns
+            What the model is trained by, one of classes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Unless there is an output for each class (cross_entropy), or one output and two classes (any other).
+
+        Examples
+        --------
+        >>> import fastgd as gd
+        >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+        >>> model.set_classes(["no", "yes"], "log_loss")
+        >>> model.predict_classes([[-1], [0.5]]).tolist()
+        ['no', 'yes']
+        >>> model.predict_proba([[-1], [0.5]]).round(2).tolist()
+        [[0.73, 0.27], [0.38, 0.62]]
+        """
+        self._labels = Labels.of(classes, loss, self.out_features)
+
+    def predict_classes(self, X: ArrayLike | Dataset) -> np.ndarray:
+        """The label of each row, (n_samples,), of the dtype of `classes`: that of the largest output.
+
+        Of two classes with a single output, the second where it is more than 0. Arguments and errors as in `predict`;
+        ValueError too where the model has no classes.
+        """
+        return self._require_labels().decode(self.predict(X))
+
+    def predict_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
+        """The probability of each class, (n_samples, n_classes), in the order of `classes`, of the model's dtype.
+
+        exp(z_k) / Σ_j exp(z_j) for cross_entropy; 1 - p and p with p = 1 / (1 + exp(-z)) for log_loss, and p alone, for
+        each output, where targets are probabilities themselves. Arguments and errors as in `predict`; ValueError too
+        where the model has no classes, or a loss without probabilities.
+        """
+        return self._require_labels().probabilities(self.predict(X))
+
+    def _require_labels(self) -> Labels:
+        if self._labels is None:
+            raise ValueError(
+                "the model has no classes; expected one that was trained on class labels, or model.set_classes before"
+            )
+        return self._labels
 
     def loss(
         self,
@@ -359,12 +418,14 @@ class Model:
         folded = Model([Linear(first.in_features, first.out_features), *self._stack[1:]], self.dtype)
         rest = self.parameters[first.n_parameters :]
         folded.parameters = np.concatenate([weight.ravel(), bias, rest])
+        folded._labels = self._labels
         return folded
 
     def architecture(self) -> dict[str, Any]:
-        """The layers, the dtype and the seed, as JSON can hold them."""
+        """The layers, the dtype, the seed and the labels, if there are any, as JSON can hold them."""
         layers = [{"type": type(layer).__name__} | layer.arguments() for layer in self.layers]
-        return {"dtype": self.dtype.name, "layers": layers, "seed": self._seed}
+        labels = {} if self._labels is None else {"labels": self._labels.describe()}
+        return {"dtype": self.dtype.name, "layers": layers, "seed": self._seed} | labels
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The weights and biases by the names of PyTorch's `state_dict`: "0.weight", "0.bias", ..."""
@@ -387,7 +448,7 @@ class Model:
         ValueError
             Unless there are the tensors of this architecture and no others, in their shapes and dtypes.
         """
-        storage.require_names(architecture, "architecture", ("dtype", "layers"), ("seed",))
+        storage.require_names(architecture, "architecture", ("dtype", "layers"), ("seed", "labels"))
         layers = []
         for description in architecture["layers"]:
             arguments = dict(description)
@@ -398,6 +459,8 @@ class Model:
         _require_tensors(tensors, _expected_tensors(layers, dtype, "0.mean" in tensors))
         model = cls.__new__(cls)
         model._assemble(layers, dtype, architecture.get("seed", 0))
+        if "labels" in architecture:
+            model._labels = Labels.restore(architecture["labels"], model.out_features)
         if model.standardize is not None and "0.mean" in tensors:
             model.standardize.mean = np.empty(model.in_features)
             model.standardize.scale = np.empty(model.in_features)
@@ -428,7 +491,8 @@ class Model:
         return Model.restore, (self.architecture(), {name: tensor.copy() for name, tensor in self.tensors().items()})
 
     def __repr__(self) -> str:
-        return f"Model([{', '.join(map(repr, self.layers))}], dtype={self.dtype.name!r})"
+        classes = "" if self.classes is None else f", classes=[{shown(self.classes)}]"
+        return f"Model([{', '.join(map(repr, self.layers))}], dtype={self.dtype.name!r}{classes})"
 
 
 def _expected_tensors(layers: Sequence[Layer], dtype: np.dtype, is_learnt: bool) -> dict[str, tuple]:

@@ -94,7 +94,7 @@ def test_batch_size_full(capsys):
 
 def test_rows_that_do_not_fit_are_made_anew(capsys, monkeypatch):
     kept = run(capsys, "train", *SMALL)[1]
-    monkeypatch.setattr("fastgd.cli.train._KEPT_BYTES", 0)
+    monkeypatch.setattr("fastgd.cli.rows._KEPT_BYTES", 0)
     streamed = run(capsys, "train", *SMALL)[1]
     assert "made anew in each epoch" in streamed
     assert re.search("loss .*", streamed)[0] == re.search("loss .*", kept)[0]

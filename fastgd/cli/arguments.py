@@ -4,7 +4,8 @@ import argparse
 import re
 from typing import Any, NoReturn
 
-from fastgd.cli import info, predict, train
+from fastgd._version import __version__
+from fastgd.cli import info, predict, settings, train
 
 
 class _Parser(argparse.ArgumentParser):
@@ -12,6 +13,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but none where there is none, or the help has said it."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_none = action.default is None or action.default is False or action.default == ()
+        return action.help if has_none else super()._get_help_string(action)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
         "bad input, for files that cannot be read or written and for too little memory, with one line that says what; "
         "3 for a fault of fastgd's own, with a traceback; 130 for Ctrl-C, after the model so far is saved.",
     )
+    parser.add_argument("--version", action="version", version=f"fastgd {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
     _add_predict(commands)
@@ -37,12 +47,19 @@ def _add_train(commands: Any) -> None:
     command = commands.add_parser(
         "train",
         help="train a model on .npy files or synthetic rows",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     command.set_defaults(run=train.train)
     data = command.add_argument_group("data")
     data.add_argument("X", nargs="?", help="features, a .npy file, or a folder with X.npy and y.npy; none: --synthetic")
-    data.add_argument("--target", metavar="Y.npy", help="targets for X")
+    data.add_argument("--target", metavar="Y.npy", help="targets for X: numbers, or class labels of any kind")
+    data.add_argument(
+        "--task",
+        choices=("auto", "regression", "classification"),
+        default="auto",
+        help="whether targets are numbers or classes; auto: what the loss takes, or else classes where they are "
+        "strings or booleans",
+    )
     data.add_argument("--sample-weight", metavar="W.npy", help="weights for X's rows")
     data.add_argument(
         "--validation",
@@ -81,15 +98,36 @@ def _add_train(commands: Any) -> None:
         metavar="ROWS",
         help="rows per update, or 'full' (default: 32 with X, 1 without)",
     )
-    run.add_argument("--loss", default="half_squared_error", metavar="NAME", help="see fastgd.losses")
-    run.add_argument("--optimizer", default="SGD", metavar="NAME", help="see fastgd.optimizers")
+    run.add_argument(
+        "--loss",
+        metavar="NAME",
+        help=f"one of {', '.join(settings.loss_names())}, see fastgd.losses (default: cross_entropy for "
+        "classification, else half_squared_error)",
+    )
+    settings.add_options(run, "loss", settings.losses())
     run.add_argument(
         "--learning-rate",
         type=_learning_rate,
-        help="step size, or 'auto' to measure one (default: auto for SGD, else the optimiser's own)",
+        metavar="RATE",
+        help="step size, or 'auto' to measure one (default: auto for SGD without --schedule, else the optimiser's own)",
+    )
+    run.add_argument(
+        "--schedule",
+        metavar="NAME[:SETTING=VALUE,...]",
+        help="how the learning rate changes, as in Step:step_size=2epochs,gamma=0.5, with counts of updates or of "
+        f"epochs; one of {', '.join(settings.classes_in('schedules'))}, see fastgd.schedules",
     )
     run.add_argument("--alpha", type=float, default=0.0, help="strength of the elastic net on the weights")
     run.add_argument("--l1-ratio", type=float, default=0.0, help="share of L1 in the elastic net")
+    run.add_argument("--clip-value", type=float, metavar="BOUND", help="most that an element of the gradient may be")
+    run.add_argument("--clip-norm", type=float, metavar="BOUND", help="most that the gradient's norm may be")
+    run.add_argument("--max-norm", type=float, metavar="BOUND", help="most that a unit's weights' norm may be")
+    run.add_argument(
+        "--average-from",
+        type=int,
+        metavar="UPDATE",
+        help="make the model the mean of its parameters from this update on",
+    )
     run.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after so many without gain on --validation")
     run.add_argument(
         "--shuffle",
@@ -99,6 +137,11 @@ def _add_train(commands: Any) -> None:
     run.add_argument("--seed", type=int, default=0, help="of the initial weights, the orders and the synthetic rows")
     run.add_argument("--out", metavar="MODEL.safetensors", help="where to save the model")
     run.add_argument("--quiet", action="store_true", help="no progress bar")
+    # The last group, as its settings may need the names that others have left.
+    kinds = settings.classes_in("optimizers")
+    optimizer = command.add_argument_group("optimiser")
+    optimizer.add_argument("--optimizer", metavar="NAME", help=f"one of {', '.join(kinds)} (default: SGD)")
+    settings.add_options(optimizer, "optimizer", kinds)
 
 
 def _add_predict(commands: Any) -> None:
@@ -107,6 +150,11 @@ def _add_predict(commands: Any) -> None:
     command.add_argument("model", help="a .safetensors file that fastgd saved")
     command.add_argument("X", help="features, a .npy file")
     command.add_argument("--out", required=True, metavar="P.npy", help="where to write the predictions")
+    command.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="a column with the probability of each class, in the order that is reported, in place of labels",
+    )
 
 
 def _shape(text: str) -> tuple[int, ...]:

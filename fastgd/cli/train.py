@@ -3,148 +3,138 @@
 import argparse
 import contextlib
 import copy
+import math
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastgd.cli import settings
 from fastgd.cli.output import require_output, rows_files, say
 from fastgd.cli.report import report
+from fastgd.cli.rows import Rows, may_be_classes, rows_of_files, synthetic_rows, targets_file, task_of
 
 if TYPE_CHECKING:
-    from fastgd import Dataset, Model, Trainer
-    from fastgd.optimizers import Optimizer
+    import numpy as np
 
-# A synthetic data set of up to this size is made once and kept; a larger one is made anew in each epoch.
-_KEPT_BYTES = 1 << 30
+    from fastgd import Dataset, Model, Trainer
+    from fastgd.losses import Loss
 
 
 def train(options: argparse.Namespace) -> int:
     """Train, save and report."""
-    rows = () if options.X is None else rows_files(options.X)
-    require_output(options.out, *rows, options.target, options.sample_weight, *(options.validation or ()))
+    files = () if options.X is None else rows_files(options.X)
+    require_output(options.out, *files, options.target, options.sample_weight, *(options.validation or ()))
     import fastgd as gd
 
-    _choose_defaults(options)
-    data, noise_loss = _training_data(options)
-    data, validation = _validation(options, data)
-    model = _model(options, data, validation)
-    trainer = gd.Trainer(
-        model,
-        loss=options.loss,
-        optimizer=_optimizer(options),
-        batch_size=None if options.batch_size == "full" else options.batch_size,
-        shuffle=options.shuffle,
-        seed=options.seed,
-        alpha=options.alpha,
-        l1_ratio=options.l1_ratio,
-    )
+    file = targets_file(options)
+    y = None if file is None else gd.data.map_array(file)
+    is_untold = options.task == "auto" and options.loss is None
+    _choose_defaults(options, y)
+    loss = settings.loss(options)
+    rows = synthetic_rows(options) if y is None else rows_of_files(options, y, loss)
+    trainer = _trainer(options, rows, loss)
     callbacks = [] if options.patience is None else [gd.callbacks.EarlyStopping(options.patience)]
-    if callbacks and validation is None:
+    if callbacks and rows.validation is None:
         raise ValueError("--patience without --validation; expected data to see a gain on")
-    untrained = copy.deepcopy(model)
-    _compile(trainer, data)
+    untrained = copy.deepcopy(trainer.model)
+    _compile(trainer, rows.data)
     try:
-        trainer.fit(data, epochs=options.epochs, validation=validation, callbacks=callbacks, progress=not options.quiet)
+        trainer.fit(
+            rows.data,
+            epochs=options.epochs,
+            validation=rows.validation,
+            callbacks=callbacks,
+            progress=not options.quiet,
+        )
     except (KeyboardInterrupt, gd.DivergenceError):
-        _save(model, options.out)
+        _save(_result(trainer), options.out)
         raise
+    model = _result(trainer)
     _save(model, options.out)
-    report(trainer, untrained, data, validation, noise_loss)
+    report(trainer, model, untrained, rows)
+    if is_untold and options.task == "regression" and y is not None and may_be_classes(y):
+        say(f"targets      few different integers, taken as numbers; --task classification takes {file} as classes")
     return 0
 
 
-def _choose_defaults(options: argparse.Namespace) -> None:
-    """What was not said: what learns well from rows of one's own, and the article's for synthetic ones."""
-    is_own = options.X is not None
+def _choose_defaults(options: argparse.Namespace, y: "np.ndarray | None") -> None:
+    """What was not said: what learns well from rows of one's own, and the article's for synthetic ones.
+
+    y : the targets of one's own
+    """
+    is_own = y is not None
     for name, own, synthetic in (("batch_size", 32, 1), ("shuffle", True, False), ("standardize", True, False)):
         if getattr(options, name) is None:
             setattr(options, name, own if is_own else synthetic)
     if is_own and options.validation is None:
         options.validation = ["0.2"]
+    options.task = task_of(options, y)
+    if options.loss is None:
+        options.loss = "cross_entropy" if options.task == "classification" else "half_squared_error"
+    if options.optimizer is None:
+        options.optimizer = "SGD"
+    if options.optimizer == "SGD" and options.learning_rate is None and options.schedule is None:
+        options.learning_rate = "auto"
 
 
-def _validation(options: argparse.Namespace, data: "Dataset") -> "tuple[Dataset, Dataset | None]":
-    """The rows to train on and those to judge by, of which there are none where none were asked for."""
-    import numpy as np
-
+def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer":
     import fastgd as gd
-    from fastgd.subset import split
 
-    given = options.validation
-    if given is None:
-        return data, None
-    if len(given) == 2:
-        return data, gd.data.open(*given)
-    try:
-        share = float(given[0])
-    except ValueError:
-        share = None
-    if share is None or len(given) > 1:
-        raise ValueError(f"--validation is {' '.join(given)}; expected a share of the rows, as in 0.2, or X.npy Y.npy")
-    return split(data, share, np.random.default_rng([options.seed, 0, 1]))
+    n_samples = rows.data.n_samples
+    batch_size = None if options.batch_size == "full" else options.batch_size
+    updates_per_epoch = math.ceil(n_samples / max(batch_size or n_samples, 1))
+    if options.average_from is not None:
+        if options.patience is not None:
+            raise ValueError(
+                "--average-from with --patience, which brings the best epoch's parameters back; expected one of them"
+            )
+        if options.average_from > options.epochs * updates_per_epoch:
+            raise ValueError(
+                f"--average-from is {options.average_from} and there are {options.epochs * updates_per_epoch} updates; "
+                "expected one of them"
+            )
+    return gd.Trainer(
+        _model(options, rows, loss),
+        loss=loss,
+        optimizer=settings.optimizer(options, updates_per_epoch),
+        batch_size=batch_size,
+        shuffle=options.shuffle,
+        seed=options.seed,
+        alpha=options.alpha,
+        l1_ratio=options.l1_ratio,
+        clip_value=options.clip_value,
+        clip_norm=options.clip_norm,
+        max_norm=options.max_norm,
+        average_from=options.average_from,
+    )
+
+
+def _model(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Model":
+    import fastgd as gd
+
+    n_features = rows.data.n_features
+    n_outputs = rows.data.n_outputs if rows.classes is None else gd.labels.n_outputs(rows.classes, loss)
+    layers: list = [gd.Standardize(n_features)] if options.standardize else []
+    for n_in, n_out in pairwise([n_features, *options.hidden, n_outputs]):
+        layers += [gd.Linear(n_in, n_out), gd.ReLU()]
+    if options.output == "linear" or (options.output is None and (options.hidden or options.X is not None)):
+        layers.pop()
+    model = gd.Model(layers, dtype=options.dtype, seed=options.seed)
+    if rows.classes is not None or options.loss == "log_loss":
+        model.set_classes(rows.classes, loss)
+    return model
+
+
+def _result(trainer: "Trainer") -> "Model":
+    """The model to keep: the average, where one was asked for and has begun."""
+    if trainer.average_from is None or trainer.n_updates < trainer.average_from:
+        return trainer.model
+    return trainer.averaged_model()
 
 
 def _save(model: "Model", path: str | None) -> None:
     if path is not None:
         model.save(path)
         say(f"saved        {path}")
-
-
-def _training_data(options: argparse.Namespace) -> "tuple[Dataset, float | None]":
-    """The rows, and the loss that their noise leaves to a perfect model, if known."""
-    import fastgd as gd
-
-    if options.X is not None:
-        if options.target is None and not Path(options.X).is_dir():
-            raise ValueError(f"no targets for {options.X}; expected --target Y.npy")
-        return gd.data.open(options.X, options.target, options.sample_weight), None
-    if options.target or options.sample_weight:
-        raise ValueError("--target or --sample-weight without X; expected fastgd train X.npy --target Y.npy")
-    data = gd.data.synthetic(
-        *options.synthetic, hidden=options.hidden, noise=options.noise, seed=options.seed, dtype=options.dtype
-    )
-    size = data.n_samples * (data.n_features + data.n_outputs) * data.dtype.itemsize
-    say(
-        f"data         {data.n_samples} rows x {data.n_features} features, synthetic, {size / 1e6:.0f} MB, "
-        + ("kept in memory" if size <= _KEPT_BYTES else "made anew in each epoch")
-    )
-    kept = gd.data.ArrayDataset(*data.arrays()) if size <= _KEPT_BYTES else data
-    return kept, data.noise_loss
-
-
-def _optimizer(options: argparse.Namespace) -> "Optimizer":
-    from fastgd.optimizers import OPTIMIZERS
-
-    if options.optimizer not in OPTIMIZERS:
-        raise ValueError(f"--optimizer is {options.optimizer!r}; expected one of {', '.join(OPTIMIZERS)}")
-    rate = options.learning_rate
-    if rate is None and options.optimizer == "SGD":
-        rate = "auto"
-    kind = OPTIMIZERS[options.optimizer]
-    return kind() if rate is None else kind(learning_rate=rate)
-
-
-def _model(options: argparse.Namespace, data: "Dataset", validation: "Dataset | None") -> "Model":
-    import fastgd as gd
-
-    n_outputs = data.n_outputs
-    if options.loss == "cross_entropy":
-        n_outputs = max(map(_n_classes, [data] if validation is None else [data, validation]))
-    widths = [data.n_features, *options.hidden, n_outputs]
-    layers: list = [gd.Standardize(data.n_features)] if options.standardize else []
-    for n_in, n_out in pairwise(widths):
-        layers += [gd.Linear(n_in, n_out), gd.ReLU()]
-    if options.output == "linear" or (options.output is None and (options.hidden or options.X is not None)):
-        layers.pop()
-    return gd.Model(layers, dtype=options.dtype, seed=options.seed)
-
-
-def _n_classes(data: "Dataset") -> int:
-    """How many classes there are, at least, by the labels of a data set; bad labels are for training to name."""
-    import numpy as np
-
-    y = data.targets(np.dtype(np.float64)).y
-    return int(y.max(initial=1, where=np.isfinite(y))) + 1
 
 
 def _compile(trainer: "Trainer", data: "Dataset") -> None:
