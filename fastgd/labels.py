@@ -48,8 +48,8 @@ def classes_of(y: ArrayLike, name: str = "y") -> np.ndarray:
     Raises
     ------
     ValueError
-        For a label that is not finite, less than two classes, or more than 20 where there are fewer than two rows for
-        each: such targets are names or measurements.
+        For a label that is not finite, for less than two classes, and for more than 20 where there are fewer than two
+        rows for each, or fractions among them: such targets are names or measurements.
     TypeError
         For labels of another kind.
 
@@ -66,7 +66,8 @@ def classes_of(y: ArrayLike, name: str = "y") -> np.ndarray:
         classes = np.union1d(classes, block)
     if len(classes) < 2:
         raise ValueError(f"{name} holds {shown(classes)} in every row; expected at least two classes")
-    if len(classes) > max(_FEW_CLASSES, len(column) // 2):
+    are_measured = classes.dtype.kind == "f" and not np.array_equal(classes, np.floor(classes))
+    if len(classes) > (_FEW_CLASSES if are_measured else max(_FEW_CLASSES, len(column) // 2)):
         raise ValueError(
             f"{name} holds {len(classes)} different values in {len(column)} rows ({shown(classes)}); expected classes "
             "of several rows each"

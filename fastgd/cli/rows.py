@@ -32,27 +32,38 @@ class Rows(NamedTuple):
     noise_loss: float | None = None
 
 
-def targets_file(options: argparse.Namespace) -> str | None:
-    """Where the targets are; None for synthetic rows."""
-    if options.X is None:
-        if options.target or options.sample_weight:
+class Arrays(NamedTuple):
+    """What the files of a data set hold, memory-mapped; `file` is where the targets are."""
+
+    file: str
+    X: "np.ndarray"
+    y: "np.ndarray"
+    sample_weight: "np.ndarray | None"
+
+
+def arrays_of(options: argparse.Namespace) -> Arrays | None:
+    """The arrays of the files that were given; None for synthetic rows."""
+    from fastgd.data import map_array
+
+    X, y, weights = options.X, options.target, options.sample_weight
+    if X is None:
+        if y or weights:
             raise ValueError("--target or --sample-weight without X; expected fastgd train X.npy --target Y.npy")
         return None
-    if Path(options.X).is_dir():
-        if options.target or options.sample_weight:
-            raise ValueError(
-                f"{options.X} is a folder and brings its own y.npy; expected no --target or --sample-weight"
-            )
-        return rows_files(options.X)[1]
-    if options.target is None:
-        raise ValueError(f"no targets for {options.X}; expected --target Y.npy")
-    return options.target
+    if Path(X).is_dir():
+        if y or weights:
+            raise ValueError(f"{X} is a folder and brings its own y.npy; expected no --target and no --sample-weight")
+        X, y, weights = rows_files(X)
+        weights = weights if Path(weights).exists() else None
+    elif y is None:
+        raise ValueError(f"no targets for {X}; expected --target Y.npy")
+    return Arrays(y, map_array(X), map_array(y), None if weights is None else map_array(weights))
 
 
-def task_of(options: argparse.Namespace, y: "np.ndarray | None") -> str:
+def task_of(options: argparse.Namespace, arrays: Arrays | None) -> str:
     """Whether targets are numbers or classes: "regression" or "classification".
 
-    y : the targets, or None for synthetic rows
+    arrays : of the files, or None for synthetic rows
     """
     from fastgd import labels, losses
 
@@ -67,14 +78,16 @@ def task_of(options: argparse.Namespace, y: "np.ndarray | None") -> str:
         )
     task = of_loss if options.task == "auto" else options.task
     if task is None:
-        task = "classification" if y is not None and labels.are_words(y) else "regression"
-    if task == "classification" and y is None:
+        task = "classification" if arrays is not None and labels.are_words(arrays.y) else "regression"
+    if task == "classification" and arrays is None:
         raise ValueError("synthetic targets are numbers; expected a loss of numbers, or X.npy --target Y.npy")
-    if task == "regression" and y is not None and y.dtype.kind in "US":
-        said = "--task is regression" if options.task == "regression" else f"--loss is {options.loss}, of numbers"
+    if task == "regression" and arrays is not None and arrays.y.dtype.kind in "US":
+        said, instead = f"--loss is {options.loss}, of numbers", "--loss cross_entropy"
+        if options.task == "regression":
+            said, instead = "--task is regression", "--task classification"
         raise ValueError(
-            f"{targets_file(options)} holds strings, as {labels.shown(y.ravel()[:1])}, and {said}; expected --task "
-            "classification, or numbers"
+            f"{arrays.file} holds strings, as {labels.shown(arrays.y.ravel()[:1])}, and {said}; expected {instead}, or "
+            "numbers"
         )
     return task
 
@@ -95,20 +108,16 @@ def synthetic_rows(options: argparse.Namespace) -> Rows:
     return Rows(*_with_validation(options, kept, None, None), noise_loss=data.noise_loss)
 
 
-def rows_of_files(options: argparse.Namespace, y: "np.ndarray", loss: "Loss") -> Rows:
-    """The rows of X, with labels as the loss wants them."""
-    from fastgd import data, labels
+def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> Rows:
+    """The rows of files, with labels as the loss wants them, and those to judge by."""
+    from fastgd import labels
+    from fastgd.arrays import ArrayDataset
 
-    file = targets_file(options)
-    X, weights = options.X, options.sample_weight
-    if Path(X).is_dir():
-        X, _, weights = rows_files(X)
-        weights = weights if Path(weights).exists() else None
-    classes = None
+    y, classes = arrays.y, None
     if options.task == "classification" and not _are_as_wanted(y, loss):
-        classes = labels.classes_of(y, file)
-        y = labels.encode(y, classes, loss, file)
-    dataset = data.ArrayDataset(data.map_array(X), y, None if weights is None else data.map_array(weights))
+        classes = labels.classes_of(y, arrays.file)
+        y = labels.encode(y, classes, loss, arrays.file)
+    dataset = ArrayDataset(arrays.X, y, arrays.sample_weight)
     return Rows(*_with_validation(options, dataset, classes, loss), classes)
 
 

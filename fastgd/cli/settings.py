@@ -139,7 +139,7 @@ def _given(options: argparse.Namespace, of: str, kind: str, kinds: Settings) -> 
         if name not in kinds.get(kind, {}):
             owners = [other for other, settings in kinds.items() if name in settings]
             raise ValueError(
-                f"{name} is given and --{of} is {kind}, which has no such setting; expected --{of} "
+                f"{name}, a setting of {', '.join(owners)}, is given and --{of} is {kind}; expected --{of} "
                 f"{' or '.join(owners)}"
             )
     return given

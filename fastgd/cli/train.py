@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 from fastgd.cli import settings
 from fastgd.cli.output import require_output, rows_files, say
 from fastgd.cli.report import report
-from fastgd.cli.rows import Rows, may_be_classes, rows_of_files, synthetic_rows, targets_file, task_of
+from fastgd.cli.rows import Arrays, Rows, arrays_of, may_be_classes, rows_of_files, synthetic_rows, task_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from fastgd import Dataset, Model, Trainer
     from fastgd.losses import Loss
 
@@ -25,12 +23,11 @@ def train(options: argparse.Namespace) -> int:
     require_output(options.out, *files, options.target, options.sample_weight, *(options.validation or ()))
     import fastgd as gd
 
-    file = targets_file(options)
-    y = None if file is None else gd.data.map_array(file)
+    arrays = arrays_of(options)
     is_untold = options.task == "auto" and options.loss is None
-    _choose_defaults(options, y)
+    _choose_defaults(options, arrays)
     loss = settings.loss(options)
-    rows = synthetic_rows(options) if y is None else rows_of_files(options, y, loss)
+    rows = synthetic_rows(options) if arrays is None else rows_of_files(options, arrays, loss)
     trainer = _trainer(options, rows, loss)
     callbacks = [] if options.patience is None else [gd.callbacks.EarlyStopping(options.patience)]
     if callbacks and rows.validation is None:
@@ -51,23 +48,20 @@ def train(options: argparse.Namespace) -> int:
     model = _result(trainer)
     _save(model, options.out)
     report(trainer, model, untrained, rows)
-    if is_untold and options.task == "regression" and y is not None and may_be_classes(y):
-        say(f"targets      few different integers, taken as numbers; --task classification takes {file} as classes")
+    if is_untold and options.task == "regression" and arrays is not None and may_be_classes(arrays.y):
+        say("targets      few different integers, taken as numbers; --task classification takes them as classes")
     return 0
 
 
-def _choose_defaults(options: argparse.Namespace, y: "np.ndarray | None") -> None:
-    """What was not said: what learns well from rows of one's own, and the article's for synthetic ones.
-
-    y : the targets of one's own
-    """
-    is_own = y is not None
+def _choose_defaults(options: argparse.Namespace, arrays: Arrays | None) -> None:
+    """What was not said: what learns well from rows of one's own, and the article's for synthetic ones."""
+    is_own = arrays is not None
     for name, own, synthetic in (("batch_size", 32, 1), ("shuffle", True, False), ("standardize", True, False)):
         if getattr(options, name) is None:
             setattr(options, name, own if is_own else synthetic)
     if is_own and options.validation is None:
         options.validation = ["0.2"]
-    options.task = task_of(options, y)
+    options.task = task_of(options, arrays)
     if options.loss is None:
         options.loss = "cross_entropy" if options.task == "classification" else "half_squared_error"
     if options.optimizer is None:
@@ -87,11 +81,9 @@ def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer"
             raise ValueError(
                 "--average-from with --patience, which brings the best epoch's parameters back; expected one of them"
             )
-        if options.average_from > options.epochs * updates_per_epoch:
-            raise ValueError(
-                f"--average-from is {options.average_from} and there are {options.epochs * updates_per_epoch} updates; "
-                "expected one of them"
-            )
+        n_updates = options.epochs * updates_per_epoch
+        if options.average_from > n_updates:
+            raise ValueError(f"--average-from is {options.average_from}; expected one of the {n_updates} updates")
     return gd.Trainer(
         _model(options, rows, loss),
         loss=loss,
