@@ -10,20 +10,9 @@ import time
 
 import numpy as np
 import pytest
+from command_line import SMALL, run
 
 import fastgd as gd
-from fastgd.cli import main
-
-SMALL = ["--synthetic", "2000x10", "--quiet"]
-
-
-def run(capsys, *arguments):
-    try:
-        status = main(list(map(str, arguments)))
-    except SystemExit as error:
-        status = error.code
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 @pytest.fixture
