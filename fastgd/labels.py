@@ -72,8 +72,8 @@ def classes_of(y: ArrayLike, name: str = "y") -> np.ndarray:
             f"{name} holds {len(classes)} different values in {len(column)} rows ({shown(classes)}); expected classes "
             "of several rows each"
         )
-    # Strings as long as the longest of them, numbers in this machine's byte order.
-    return np.array(classes.tolist(), None if classes.dtype.kind in "US" else classes.dtype.newbyteorder("="))
+    # Strings are as long as the longest of them.
+    return np.array(classes.tolist()) if classes.dtype.kind in "US" else classes
 
 
 def encode(y: ArrayLike, classes: ArrayLike, loss: str | Loss, name: str = "y") -> np.ndarray:

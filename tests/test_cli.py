@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -176,8 +177,14 @@ def test_every_error_has_its_status(error, status, message, capsys, monkeypatch)
     assert ("Traceback" in err) == (status == 3)
 
 
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_a_line(capsys, monkeypatch):
+    monkeypatch.setattr("fastgd.machine.describe", lambda: warnings.warn("one\nand more", stacklevel=1) or {})
+    assert run(capsys, "info") == (0, "", "fastgd: warning: one and more\n")
+
+
 def test_help_imports_no_compiler():
-    for arguments in (["--help"], ["train", "--help"], ["predict"]):
+    for arguments in (["--help"], ["train", "--help"], ["--version"], ["predict"]):
         code = f"import sys; sys.argv = ['fastgd', *{arguments}]\ntry:\n    from fastgd.cli import main; main()\n"
         code += "except SystemExit: pass\nassert 'numba' not in sys.modules; assert 'numpy' not in sys.modules"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

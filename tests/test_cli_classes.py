@@ -7,6 +7,7 @@ import pytest
 from command_line import run
 
 import fastgd as gd
+from fastgd.cli.rows import may_be_classes
 
 WORDS = np.array(["virginica", "setosa", "versicolor"])
 
@@ -67,8 +68,15 @@ def test_labels_come_back(kind, capsys, flowers):
     np.testing.assert_array_equal(np.unique(y)[p.argmax(axis=1)], found)
 
 
-@pytest.mark.parametrize("loss", [None, "log_loss", "hinge"])
-@pytest.mark.parametrize("values", [[False, True], ["no", "yes"], [0.0, 1.0], [3, 7]], ids=str)
+@pytest.mark.parametrize(
+    ("values", "loss"),
+    [
+        *((values, "log_loss") for values in ([False, True], ["no", "yes"], [0.0, 1.0])),
+        *((values, "hinge") for values in ([False, True], [3, 7], [-1.0, 1.0])),
+        (["no", "yes"], None),
+    ],
+    ids=str,
+)
 def test_two_classes(values, loss, capsys, flowers):
     """An output for each or one for both, as the loss takes them."""
     folder, number = flowers
@@ -145,20 +153,40 @@ def test_validation_rows_have_the_same_classes(capsys, flowers):
     assert accuracy(out) > 0.9
 
 
-def test_a_word_about_integers_that_may_be_classes(capsys, flowers):
+@pytest.mark.parametrize(
+    ("options", "is_told"), [([], True), (["--task", "regression"], False), (["--loss", "huber"], False)], ids=str
+)
+def test_a_word_about_integers_that_may_be_classes(options, is_told, capsys, flowers):
     folder, number = flowers
-    told = "--task classification takes them as classes"
-    for y, options, is_told in (
-        (number, [], True),
-        (number.astype(float), [], True),
-        (number, ["--task", "regression"], False),
-        (number, ["--loss", "huber"], False),
-        (number, ["--task", "classification"], False),
-        (np.arange(300), [], False),
-        (number + 0.5, [], False),
-    ):
-        np.save(folder / "y.npy", y)
-        assert (told in trained(capsys, folder, *options)) == is_told
+    np.save(folder / "y.npy", number)
+    assert ("--task classification takes them as classes" in trained(capsys, folder, *options)) == is_told
+
+
+@pytest.mark.parametrize(
+    ("y", "may_be"),
+    [
+        (np.arange(300) % 3, True),
+        (np.arange(300) % 3 - 1.0, True),
+        (np.arange(300)[:, np.newaxis] % 3, True),
+        (np.arange(300) % 3 + 0.5, False),
+        (np.arange(300), False),
+        (np.arange(10), False),
+        (np.zeros(300), False),
+        (np.eye(3), False),
+    ],
+    ids=[*("integers", "floats", "column", "fractions", "many", "few rows", "one", "several columns")],
+)
+def test_which_targets_may_be_classes(y, may_be):
+    assert may_be_classes(y) == may_be
+
+
+def test_a_folder_of_labels(capsys, flowers):
+    folder, number = flowers
+    np.save(folder / "y.npy", WORDS[number])
+    for arguments in (["train", folder, "--out", folder / "m", "--quiet"], ["predict", folder / "m", folder]):
+        status, _, err = run(capsys, *arguments, *([] if arguments[0] == "train" else ["--out", folder / "p.npy"]))
+        assert (status, err) == (0, "")
+    assert (np.load(folder / "p.npy") == WORDS[number]).mean() > 0.9
 
 
 MISTAKES = {

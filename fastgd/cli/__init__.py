@@ -6,6 +6,7 @@ What trains is imported inside the commands: `fastgd --help` should not wait for
 import argparse
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 
 from fastgd.cli.arguments import parser
@@ -29,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        return options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return options.run(options)
     except KeyboardInterrupt:
         show_line("fastgd: interrupted")
         return 130
@@ -45,3 +48,7 @@ def _run(options: argparse.Namespace) -> int:
     except Exception:
         show_line(f"{traceback.format_exc()}fastgd: this is a fault of fastgd's own; please report the lines above")
         return 3
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    show_line(f"fastgd: warning: {one_line(message)}")

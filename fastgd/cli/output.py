@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from fastgd.progress import show_line
 
 
-def one_line(error: Exception) -> str:
-    """The text of an error without line breaks."""
-    return " ".join(str(error).split())
+def one_line(message: Exception | str) -> str:
+    """The text of an error or a warning without line breaks."""
+    return " ".join(str(message).split())
 
 
 def say(line: str) -> None:
