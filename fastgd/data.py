@@ -45,7 +45,7 @@ def map_array(path: str | os.PathLike) -> np.ndarray:
     """
     path = Path(path)
     if path.suffix != ".npy":
-        raise ValueError(f"{path} ends in {path.suffix!r}; expected a .npy file")
+        raise ValueError(f"{path} ends in {path.suffix!r}; expected a .npy file, as numpy.save writes it")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:

@@ -211,6 +211,11 @@ MISTAKES = {
         [],
         "holds Python objects, which loading could run code of; expected numbers, or",
     ),
+    "strings for X": (
+        WORDS,
+        ["--validation", "{folder}/words.npy", "{folder}/y.npy"],
+        "where they are numbers in strings, X.astype(float)",
+    ),
     "dates": (np.array(["2020", "2021", "2022"], "M8[Y]"), [], "y has dtype datetime64[Y]"),
     "probabilities of a regression": ([0.5, 1.5, 7], None, "the model has no classes"),
 }
@@ -221,6 +226,7 @@ def test_mistakes_are_told_in_a_line(mistake, capsys, flowers):
     folder, number = flowers
     values, options, message = MISTAKES[mistake]
     np.save(folder / "y.npy", np.array(values)[np.where(np.arange(300) == 0, WORDS.tolist().index("setosa"), number)])
+    np.save(folder / "words.npy", np.load(folder / "X.npy").astype(str))
     np.save(folder / "misspelt.npy", np.where(np.arange(300) == 299, "setoza", WORDS[number]))
     if options is None:
         trained(capsys, folder)

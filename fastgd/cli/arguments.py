@@ -12,6 +12,9 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments"):
+            is_file = message.endswith(".npy")
+            message += "; expected targets by --target" if is_file else "; see fastgd COMMAND --help"
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
