@@ -179,10 +179,18 @@ class Labels:
         column.flags.writeable = False
         return cls(name, column)
 
-    def decode(self, z: np.ndarray) -> np.ndarray:
-        """The label of each row of outputs: of the largest of them, or, of a single one, whether it is positive."""
+    def require_classes(self) -> None:
+        """Raise a ValueError where there are none."""
         if self.classes is None:
             raise ValueError("the model's targets are probabilities, not classes; expected predict, or predict_proba")
+
+    def require_probabilities(self) -> None:
+        """Raise a ValueError where the loss gives none."""
+        if self.loss not in ("cross_entropy", "log_loss"):
+            raise ValueError(f"outputs of {self.loss} are no probabilities; expected loss cross_entropy or log_loss")
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """The label of each row of outputs: of the largest of them, or, of a single one, whether it is positive."""
         return self.classes[(z[:, 0] > 0).astype(np.intp) if z.shape[1] == 1 else z.argmax(axis=1)]
 
     def probabilities(self, z: np.ndarray) -> np.ndarray:
@@ -192,8 +200,6 @@ class Labels:
             np.exp(z, out=z)
             z /= z.sum(axis=1, keepdims=True)
             return z
-        if self.loss != "log_loss":
-            raise ValueError(f"outputs of {self.loss} are no probabilities; expected loss cross_entropy or log_loss")
         # Neither is taken from 1: a small probability keeps all its digits.
         small = np.exp(-np.abs(z))
         small /= 1 + small

@@ -245,7 +245,9 @@ class Model:
         Of two classes with a single output, the second where it is more than 0. Arguments and errors as in `predict`;
         ValueError too where the model has no classes.
         """
-        return self._require_labels().decode(self.predict(X))
+        labels = self._require_labels()
+        labels.require_classes()
+        return labels.decode(self.predict(X))
 
     def predict_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
         """The probability of each class, (n_samples, n_classes), in the order of `classes`, of the model's dtype.
@@ -254,7 +256,9 @@ class Model:
         each output, where targets are probabilities themselves. Arguments and errors as in `predict`; ValueError too
         where the model has no classes, or a loss without probabilities.
         """
-        return self._require_labels().probabilities(self.predict(X))
+        labels = self._require_labels()
+        labels.require_probabilities()
+        return labels.probabilities(self.predict(X))
 
     def _require_labels(self) -> Labels:
         if self._labels is None:

@@ -263,6 +263,15 @@ def test_rows_of_ones_own_are_not_compared(capsys, files):
     assert "pure Python" not in run(capsys, "train", files, "--quiet")[1]
 
 
+@pytest.mark.parametrize(
+    "options", [["--momentum", 0.9], ["--clip-norm", 1], ["--optimizer", "Adam"], ["--loss", "huber"]], ids=str
+)
+def test_what_the_reference_does_not_know_is_not_compared(options, capsys):
+    status, out, _ = run(capsys, "train", *SMALL, "--learning-rate", 0.001, *options)
+    assert status == 0
+    assert "pure Python" not in out
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell's pipes and redirections")
 @pytest.mark.parametrize("redirection", ["| true", "> /dev/full", ">&-", "2>&-", "2> /dev/full"])
 def test_the_model_is_saved_whoever_reads(redirection, tmp_path):

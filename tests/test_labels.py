@@ -100,6 +100,7 @@ def model_of(classes, loss, width=2):
         [gd.Standardize(width), gd.Linear(width, labels.n_outputs(classes, loss))], dtype="float64", seed=3
     )
     model.standardize.mean, model.standardize.scale = np.ones(width), np.full(width, 2.0)
+    model.parameters = np.random.default_rng(4).standard_normal(model.parameters.size)
     model.set_classes(classes, loss)
     return model
 
@@ -214,11 +215,20 @@ def test_probabilities_are_the_logistic_function(z):
     np.testing.assert_allclose(p[:, :1], 1 / (1 + np.exp(z.astype(np.float64))), rtol=1e-4, atol=1e-44)
     alone = labels.Labels.of(None, "log_loss", 1)
     np.testing.assert_array_equal(alone.probabilities(z.copy()), p[:, 1:])
-    with pytest.raises(ValueError, match="are probabilities, not classes"):
-        alone.decode(z)
 
 
 @pytest.mark.parametrize("loss", OF_TWO[1:])
-def test_some_losses_have_no_probabilities(loss):
+def test_some_losses_have_no_probabilities(loss, monkeypatch):
+    """That is told before rows are looked at."""
+    monkeypatch.setattr(gd.Model, "predict", lambda *_: pytest.fail("prediction has begun"))
     with pytest.raises(ValueError, match=f"outputs of {loss} are no probabilities"):
         model_of(WORDS[:2], loss).predict_proba([[1, 2]])
+
+
+def test_probabilities_as_targets_are_no_classes(monkeypatch):
+    monkeypatch.setattr(gd.Model, "predict", lambda *_: pytest.fail("prediction has begun"))
+    model = gd.Model([gd.Linear(2, 1)])
+    model.set_classes(None, "log_loss")
+    assert model.classes is None
+    with pytest.raises(ValueError, match="are probabilities, not classes"):
+        model.predict_classes([[1, 2]])
