@@ -1,6 +1,6 @@
 """What `fastgd` exports, all imported together: `fastgd.__getattr__` does so when the first of these names is used."""
 
-from fastgd import callbacks, data, losses, schedules
+from fastgd import callbacks, data, labels, losses, schedules
 from fastgd._version import __version__
 from fastgd.dataset import Dataset
 from fastgd.errors import DivergenceError, UsageWarning
@@ -36,6 +36,7 @@ __all__ = [
     "__version__",
     "callbacks",
     "data",
+    "labels",
     "losses",
     "schedules",
 ]

@@ -59,6 +59,9 @@ LOSSES = {
     "cross_entropy": Kind(kernels.CrossEntropy, "log Σ_k exp(z_k) - Σ_k q_k z_k", "a class", 0.5),
 }
 
+#: The losses of classes.
+OF_CLASSES = [name for name, kind in LOSSES.items() if kind.targets in ("in [0, 1]", "-1 or +1", "a class")]
+
 _NAMES = {kind.record: name for name, kind in LOSSES.items()}
 
 Loss = tuple
@@ -163,6 +166,16 @@ def require_any_number(loss: Loss) -> None:
             f"loss is {name!r}, whose targets are {LOSSES[name].targets}, as standardised ones are not; "
             f"expected a loss of regression with standardised targets, one of {suitable}"
         )
+
+
+def targets_of(loss: str | Loss) -> str:
+    """Which targets the loss takes; see `Kind`."""
+    return LOSSES[_NAMES[type(as_loss(loss))]].targets
+
+
+def takes_classes(loss: str | Loss) -> bool:
+    """Whether the loss's targets stand for classes."""
+    return name_of(as_loss(loss)) in OF_CLASSES
 
 
 def curvature_of(loss: Loss) -> float | None:

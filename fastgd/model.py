@@ -17,6 +17,7 @@ from fastgd.folding import folded
 from fastgd.kernels.memory import aligned_empty, whole_lines
 from fastgd.kernels.network import Layer as NetworkLayer
 from fastgd.kernels.small_product import FEW
+from fastgd.labels import Labels, shown
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Layers, Linear, ReLU, widths_of
 from fastgd.losses import Loss, LossName, as_loss, n_targets, require_any_number, require_targets
 from fastgd.standardize import Standardize, StandardizedTargets
@@ -77,6 +78,7 @@ class Model:
         self._seed = _check.integer(seed, "seed", 0)
         self.layers = Layers(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
+        self._labels: Labels | None = None
         self._widths = widths_of(self.layers)
         self.in_features, self.out_features = self._widths[0], self._widths[-1]
         self._parameters = aligned_empty(sum(layer.n_parameters for layer in self.layers), self.dtype)
@@ -256,6 +258,67 @@ class Model:
             if not is_direct:
                 part[...] = z if targets is None else targets.predictions(z, dtype)
         return out
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The labels of the classes, (n_classes,), read-only; None where the model was told of none."""
+        return None if self._labels is None else self._labels.classes
+
+    def set_classes(self, classes: ArrayLike | None, loss: str | Loss) -> None:
+        """Say what the outputs stand for, for `predict_classes` and `predict_proba`; it is saved with the model.
+
+        Parameters
+        ----------
+        classes : array of shape (n_classes,), or None
+            Strings, bytes, booleans, integers or floats, in the order in which `fastgd.labels.encode` numbers them.
+            None where targets are probabilities themselves, as log_loss takes them.
+        loss : str, or what a function of `fastgd.losses` returns
+            What the model is trained by, one of classes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Unless there is an output for each class (cross_entropy), or one output and two classes (any other).
+
+        Examples
+        --------
+        >>> import fastgd as gd
+        >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+        >>> model.set_classes(["no", "yes"], "log_loss")
+        >>> model.predict_classes([[-1], [0.5]]).tolist()
+        ['no', 'yes']
+        >>> model.predict_proba([[-1], [0.5]]).round(2).tolist()
+        [[0.73, 0.27], [0.38, 0.62]]
+        """
+        self._labels = Labels.of(classes, loss, self.out_features)
+
+    def predict_classes(self, X: ArrayLike | Dataset) -> np.ndarray:
+        """The label of each row, (n_samples,), of the dtype of `classes`: that of the largest output.
+
+        Of two classes with a single output, the second where it is more than 0. Arguments and errors as in `predict`;
+        ValueError too where the model has no classes.
+        """
+        labels = self._require_labels()
+        labels.require_classes()
+        return labels.decode(self.predict(X))
+
+    def predict_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
+        """The probability of each class, (n_samples, n_classes), in the order of `classes`, of the model's dtype.
+
+        exp(z_k) / Σ_j exp(z_j) for cross_entropy; 1 - p and p with p = 1 / (1 + exp(-z)) for log_loss, and p alone, for
+        each output, where targets are probabilities themselves. Arguments and errors as in `predict`; ValueError too
+        where the model has no classes, or a loss without probabilities.
+        """
+        labels = self._require_labels()
+        labels.require_probabilities()
+        return labels.probabilities(self.predict(X))
+
+    def _require_labels(self) -> Labels:
+        if self._labels is None:
+            raise ValueError(
+                "the model has no classes; expected one that was trained on class labels, or model.set_classes before"
+            )
+        return self._labels
 
     def loss(
         self,
@@ -458,12 +521,14 @@ class Model:
         layers, parameters = folded(self.layers, self.dtype)
         model = Model(layers, self.dtype)
         model.parameters = parameters
+        model._labels = self._labels
         return model
 
     def architecture(self) -> dict[str, Any]:
-        """The layers, the dtype and the seed, as JSON can hold them."""
+        """The layers, the dtype, the seed and the labels, if there are any, as JSON can hold them."""
         layers = [{"type": type(layer).__name__} | layer.arguments() for layer in self.layers]
-        return {"dtype": self.dtype.name, "layers": layers, "seed": self._seed}
+        labels = {} if self._labels is None else {"labels": self._labels.describe()}
+        return {"dtype": self.dtype.name, "layers": layers, "seed": self._seed} | labels
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The weights and biases by the names of PyTorch's `state_dict`: "0.weight", "0.bias", ..."""
@@ -486,7 +551,7 @@ class Model:
         ValueError
             Unless there are the tensors of this architecture and no others, in their shapes and dtypes.
         """
-        storage.require_names(architecture, "architecture", ("dtype", "layers"), ("seed",))
+        storage.require_names(architecture, "architecture", ("dtype", "layers"), ("seed", "labels"))
         layers = []
         for description in architecture["layers"]:
             arguments = dict(description)
@@ -498,6 +563,8 @@ class Model:
         model = cls.__new__(cls)
         model._assemble(layers, dtype, architecture.get("seed", 0))
         model.may_be_untrained = False
+        if "labels" in architecture:
+            model._labels = Labels.restore(architecture["labels"], model.out_features)
         for index, layer in enumerate(model.layers):
             if isinstance(layer, Standardize | StandardizedTargets) and f"{index}.mean" in tensors:
                 width = model.in_features if layer is model.standardize else model.out_features
@@ -530,7 +597,8 @@ class Model:
         return Model.restore, (self.architecture(), tensors), {"may_be_untrained": self.may_be_untrained}
 
     def __repr__(self) -> str:
-        return f"Model([{', '.join(map(repr, self.layers))}], dtype={self.dtype.name!r})"
+        classes = "" if self.classes is None else f", classes=[{shown(self.classes)}]"
+        return f"Model([{', '.join(map(repr, self.layers))}], dtype={self.dtype.name!r}{classes})"
 
 
 def _expected_tensors(layers: Sequence[Layer], dtype: np.dtype, names: Container[str]) -> dict[str, tuple]:

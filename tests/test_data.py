@@ -226,7 +226,7 @@ def test_open_refuses(tmp_path):
     (tmp_path / "broken.npy").write_text("no array")
     for path, message in (
         ("X.txt", "ends in '.txt'; expected a .npy file"),
-        ("objects.npy", "cannot be read as a .npy array of numbers"),
+        ("objects.npy", r"holds Python objects.*expected numbers, or strings as saved by np.save"),
         ("broken.npy", "cannot be read as a .npy array of numbers"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -81,6 +81,8 @@ def test_wheel_holds_the_package_and_no_top_level_kernels(wheel):
     assert {name.split("/")[0] for name in names} == {"fastgd", f"fastgd-{gd.__version__}.dist-info"}
     for path in (ROOT / "kernels").glob("*.py"):
         assert f"fastgd/kernels/{path.name}" in names
+    for path in (ROOT / "fastgd").rglob("*.py"):
+        assert str(path.relative_to(ROOT)) in names
     assert "fastgd/py.typed" in names
 
 
@@ -138,7 +140,7 @@ FLOORS = [
     ["metrics"],
     ["model", "data"],
     ["folding"],
-    ["synthetic", "subset", "layers", "optimizers"],
+    ["synthetic", "subset", "layers", "optimizers", "labels"],
     ["standardize"],
     ["arrays", "progress"],
     ["dataset", "losses", "schedules", "history", "reference"],
@@ -148,6 +150,8 @@ FLOORS = [
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 MODULES = sorted((ROOT / "fastgd").glob("*.py"))
+# A folder in there stands on one floor.
+FOLDERS = sorted((ROOT / "fastgd").glob("*/*.py"))
 
 
 def imports(path):
@@ -162,15 +166,16 @@ def imports(path):
                 yield package, rest[0] if rest else alias.name
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*MODULES, *FOLDERS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_down(path):
     found = list(imports(path))
     assert not [name for package, name in found if package in ("numba", "llvmlite")]
     assert not [name for package, name in found if package == "kernels"]
-    if path.stem == "__init__":
+    here = path.stem if path.parent.name == "fastgd" else path.parent.name
+    if here == "__init__":
         return
-    ours = [name for package, name in found if package == "fastgd" and name in FLOOR]
-    assert not [name for name in ours if FLOOR[name] <= FLOOR[path.stem]]
+    ours = {name for package, name in found if package == "fastgd" and name in FLOOR} - {here}
+    assert not [name for name in ours if FLOOR[name] <= FLOOR[here]]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "kernels").glob("*.py")), ids=lambda path: path.stem)
@@ -215,6 +220,7 @@ for name in sys.argv[1:]:
         del sys.modules[loaded]
 """
     names = [f"fastgd.{path.stem}" for path in MODULES if not path.stem.startswith("__")]
+    names += sorted({f"fastgd.{path.parent.name}" for path in FOLDERS})
     subprocess.run([sys.executable, "-c", code, *names], check=True)
 
 
@@ -270,7 +276,7 @@ print(len(found), gc.isenabled())
 
 def test_every_public_name_is_documented():
     for name in gd.__all__:
-        if name not in ("__version__", "callbacks", "data", "losses", "schedules"):
+        if name not in ("__version__", "callbacks", "data", "labels", "losses", "schedules"):
             documented = getattr(gd, name)
             assert documented.__doc__, name
             for member, value in vars(documented).items():
