@@ -121,7 +121,7 @@ def automatic_schedule(
     model : as initialised          rng : draws the order of the trials' rows
     engine_of : makes the engine that trains a model by a schedule          most : no rate is larger
     """
-    counting = _rows_that_count(dataset)
+    counting = rows_that_count(dataset)
     n_counting = dataset.n_samples if counting is None else len(counting)
     if n_counting == 0:
         return None
@@ -179,7 +179,15 @@ def largest_rate(optimizer: Optimizer, loss: Loss, longest: float, batch_rows: i
     return 2 * batch_rows * (1 - optimizer.momentum) / (curvature * longest)
 
 
-def _rows_that_count(dataset: Dataset) -> np.ndarray | None:
+def chosen_rate(schedule: Schedule) -> float:
+    """The rate that a schedule of "auto" was made for."""
+    rate = schedule
+    while isinstance(rate, Schedule):
+        rate = rate.learning_rate
+    return rate
+
+
+def rows_that_count(dataset: Dataset) -> np.ndarray | None:
     """The rows whose weight is not zero, or None where that is every row."""
     if not dataset.has_sample_weight:
         return None

@@ -94,6 +94,14 @@ class Model:
         return first.is_as_drawn(self._rng(index))
 
     @property
+    def is_as_drawn(self) -> bool:
+        """Whether all weights are the random ones that the model began with, and all biases zero."""
+        linear = [(k, layer) for k, layer in enumerate(self.layers) if isinstance(layer, Linear)]
+        return all(
+            layer.is_as_drawn(self._rng(k)) and (not layer.has_bias or not layer.bias.any()) for k, layer in linear
+        )
+
+    @property
     def parameters(self) -> np.ndarray:
         """Every weight and bias, (n_parameters,), layer by layer; assigning to it writes into the model."""
         return self._parameters

@@ -1,8 +1,8 @@
 """The optimisers: what training does with the gradient of a batch.
 
 Formulas, argument names and defaults are PyTorch's, but that `lr` is called `learning_rate`. A learning rate is a
-number, a schedule from `fastgd.schedules`, or "auto" for one that short trials on some of the rows choose, and that is
-lowered where an epoch goes wrong (see `Trainer`).
+number, a schedule from `fastgd.schedules`, or "auto" for one that short trials on some of the rows choose, or that is
+known to do without any, and that is lowered where an epoch goes wrong (see `Trainer`).
 
 w stands for the parameters, g for the mean gradient of the batch, t for the number of the update, from 1.
 """
@@ -30,6 +30,9 @@ class Optimizer(ABC):
 
     #: Vectors of state, parallel to the parameters.
     n_states: ClassVar[int] = 0
+
+    #: What "auto" begins each epoch with where it needs no search.
+    default_rate: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
         self._check(schedules.check_learning_rate, "learning_rate")
@@ -301,16 +304,13 @@ class NormalizedSGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or Schedule
-        At least 0; it has no unit and rarely needs tuning.
+    learning_rate : float, Schedule or "auto"
+        At least 0; it has no unit and rarely needs tuning. "auto" is 1, falling to 0 over each epoch.
     """
 
     learning_rate: LearningRate = 1.0
     n_states: ClassVar[int] = 6
-
-    def _check_settings(self) -> None:
-        if self.learning_rate == "auto":
-            raise ValueError("learning_rate is 'auto'; NormalizedSGD adapts to the data by itself: expected a number")
+    default_rate: ClassVar[float] = 1.0
 
     def record(self) -> tuple:
         """The settings for the kernels."""

@@ -17,7 +17,7 @@ from fastgd import _calling, _check, kernels, losses, optimizers, schedules, sto
 from fastgd._calling import Calling, SavedCallback
 from fastgd._validation import errors_of_validation, split_validation
 from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.autorate import automatic_schedule, largest_rate
+from fastgd.autorate import automatic_schedule, chosen_rate, largest_rate
 from fastgd.dataset import Dataset, Reader, read_only
 from fastgd.engine import Engine
 from fastgd.history import EpochRecord, History, Setback
@@ -25,8 +25,9 @@ from fastgd.kernels.update import PlainSGD
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.monitor import Monitor
-from fastgd.optimizers import Optimizer, check_optimizer
+from fastgd.optimizers import Optimizer
 from fastgd.progress import ProgressBar, show_line
+from fastgd.recommended import falling_schedule, needs_no_search, resolved, start_at_constant
 from fastgd.safeguard import LongestRows, Safeguard
 from fastgd.schedules import Constant, Schedule, as_schedule
 from fastgd.shuffle import Shuffle
@@ -60,12 +61,15 @@ class Trainer:
         Trained in place.
     loss : str, or what a function of `fastgd.losses` returns
         See `fastgd.losses`.
-    optimizer : optimiser, optional
-        See `fastgd.optimizers`; by default `SGD()`. With learning_rate="auto", short trials on some of the rows choose
-        the rate r when training begins, and then it follows `fastgd.autorate.one_epoch`; see
-        `fastgd.autorate.automatic_schedule`. `trainer.learning_rate` is r after each epoch. An epoch of `fit` that then
-        diverges, or ends worse than the best constant prediction, is tried again at a quarter of the rate, as
-        `fastgd.safeguard.Safeguard` says; `history.setbacks` has each.
+    optimizer : optimiser or "auto", optional
+        See `fastgd.optimizers`; by default `SGD()`. "auto" is the one that learns best of all without any tuning, for
+        this model, loss and batch size: see `fastgd.recommended.resolved`. With learning_rate="auto", short trials on
+        some of the rows choose the rate r when training begins, and then it follows `fastgd.autorate.one_epoch`; see
+        `fastgd.autorate.automatic_schedule`. Optimisers that need no trials take their own rate, falling to 0 over each
+        epoch, and a model that is as it was drawn starts from the best constant prediction: see `fastgd.recommended`.
+        `trainer.learning_rate` is r after each epoch. An epoch of `fit` that then diverges, or ends worse than the best
+        constant prediction, is tried again at a quarter of the rate, as `fastgd.safeguard.Safeguard` says;
+        `history.setbacks` has each.
     batch_size : int or None
         Rows per update: 1 is online, B is mini-batch (the gradient is the mean over the B rows; the last batch of an
         epoch may be smaller), None is full batch.
@@ -119,7 +123,7 @@ class Trainer:
         self,
         model: Model,
         loss: str | Loss = "half_squared_error",
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         batch_size: int | None = 1,
         shuffle: bool = False,
         seed: int = 0,
@@ -134,8 +138,8 @@ class Trainer:
             raise TypeError(f"model is {model!r}; expected a Model")
         self.model = model
         self.loss = losses.as_loss(loss)
-        self.optimizer = optimizer
         self.batch_size = batch_size
+        self.optimizer = optimizer
         self.shuffle = shuffle
         self.seed = _check.integer(seed, "seed", 0)
         self.alpha = _check.non_negative(alpha, "alpha")
@@ -193,11 +197,8 @@ class Trainer:
         return self._optimizer
 
     @optimizer.setter
-    def optimizer(self, optimizer: Optimizer | None) -> None:
-        checked = check_optimizer(optimizer)
-        if isinstance(checked, optimizers.NormalizedSGD) and not self.model.starts_linear:
-            raise ValueError(f"NormalizedSGD with {self.model!r}; expected Linear as the first layer")
-        checked.check_dtype(self.model.dtype)
+    def optimizer(self, optimizer: Optimizer | str | None) -> None:
+        checked = resolved(optimizer, self.model, self.loss, self.batch_size)
         if checked is not getattr(self, "_optimizer", None):
             # "auto" measures for one optimiser.
             self._measured_rate: Schedule | None = None
@@ -347,8 +348,7 @@ class Trainer:
         was_measured = self._measured_rate is not None
         engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
         if progress and self._measured_rate is not None and not was_measured:
-            rate = self._measured_rate.learning_rate.learning_rate
-            show_line(f'learning rate "auto": {rate:.4g}')
+            show_line(f'learning rate "auto": {chosen_rate(self._measured_rate):.4g}')
         calling.take_up(self._loaded_callbacks)
         self._monitors, self._loaded_callbacks = calling.monitors, []
         try:
@@ -433,10 +433,14 @@ class Trainer:
         """What trains on a data set, and what watches over a rate that nobody has chosen."""
         self._learn_features(dataset)
         longest = self._longest_rows(dataset)
+        is_fresh = self.n_updates == 0 and self._measured_rate is None
         engine, reader = self._ready(dataset, batch_rows, longest, self.batch_size is None)
         if longest is None or self._measured_rate is None:
             return engine, reader, None
-        return engine, reader, Safeguard(engine, self.model, dataset, self.loss, longest)
+        safeguard = Safeguard(engine, self.model, dataset, self.loss, longest)
+        if is_fresh and needs_no_search(self.optimizer):
+            start_at_constant(self.model, safeguard.constant, self.loss, dataset.n_samples)
+        return engine, reader, safeguard
 
     def _learn_features(self, dataset: Dataset) -> None:
         """Have Standardize learn, where it is to."""
@@ -472,11 +476,14 @@ class Trainer:
         """
         if longest is not None and self._measured_rate is None:
             began = time.perf_counter()
-            rng = np.random.default_rng([self.seed, 0, _TRIALS])
-            most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)
-            self._measured_rate = automatic_schedule(
-                self.model, dataset, self.loss, batch_rows, rng, self._engine_of, most
-            )
+            if needs_no_search(self.optimizer):
+                self._measured_rate = falling_schedule(self.optimizer, dataset, batch_rows)
+            else:
+                rng = np.random.default_rng([self.seed, 0, _TRIALS])
+                most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)
+                self._measured_rate = automatic_schedule(
+                    self.model, dataset, self.loss, batch_rows, rng, self._engine_of, most
+                )
             self.history.search_seconds += time.perf_counter() - began
         # Where every weight is zero, there is nothing to learn or to measure, and no update to come.
         is_measured = self.optimizer.learning_rate != "auto" or self._measured_rate is not None

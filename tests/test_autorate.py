@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd.autorate import _best, _rows_that_count, one_epoch
+from fastgd.autorate import _best, rows_that_count, one_epoch
 from fastgd.data import ArrayDataset
 
 LAYERS = [gd.Standardize(5), gd.Linear(5, 7), gd.ReLU(), gd.Linear(7, 1)]
@@ -139,10 +139,10 @@ def test_a_row_of_twice_the_weight_is_the_row_twice(layers, loss):
 
 
 def test_rows_are_only_numbered_where_some_do_not_count():
-    assert _rows_that_count(gd.data.synthetic(10**15, 3)) is None
+    assert rows_that_count(gd.data.synthetic(10**15, 3)) is None
     X, y, weights = np.ones((5, 3)), np.ones(5), np.array([1, 2, 0, 1e-300, 0])
-    assert _rows_that_count(ArrayDataset(X, y, np.ones(5))) is None
-    assert _rows_that_count(ArrayDataset(X, y, weights)).tolist() == [0, 1, 3]
+    assert rows_that_count(ArrayDataset(X, y, np.ones(5))) is None
+    assert rows_that_count(ArrayDataset(X, y, weights)).tolist() == [0, 1, 3]
 
 
 @pytest.mark.parametrize("layers", [LAYERS, NEURON], ids=["hidden layer", "neuron"])
