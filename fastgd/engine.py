@@ -58,7 +58,7 @@ class Engine:
         self.rate_factor = 1.0
         self._model = model
         self._loss = loss
-        self._optimizer = optimizer.record()
+        self._optimizer = optimizer.record_for(loss)
         self._schedule = schedule
         self._regularization = regularization
         self._seed = seed

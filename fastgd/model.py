@@ -97,8 +97,8 @@ class Model:
     def is_as_drawn(self) -> bool:
         """Whether all weights are the random ones that the model began with, and all biases zero."""
         linear = [(k, layer) for k, layer in enumerate(self.layers) if isinstance(layer, Linear)]
-        return all(
-            layer.is_as_drawn(self._rng(k)) and (not layer.has_bias or not layer.bias.any()) for k, layer in linear
+        return all(layer.is_as_drawn(self._rng(k)) for k, layer in linear) and not any(
+            layer.has_bias and layer.bias.any() for _, layer in linear
         )
 
     @property

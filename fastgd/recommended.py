@@ -1,52 +1,104 @@
 """What learns best of all that was measured, without a search: optimisers, falling rates, and where to start from."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from fastgd.autorate import rows_that_count
 from fastgd.dataset import Dataset
 from fastgd.kernels.loss import CrossEntropy, LogLoss
-from fastgd.layers import Dropout, Identity, Linear, ReLU
-from fastgd.losses import Loss
+from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Standardize, Tanh
+from fastgd.losses import Loss, curvature_of, name_of, takes_every_number
 from fastgd.model import Model
-from fastgd.optimizers import Adam, NormalizedSGD, Optimizer, check_optimizer
+from fastgd.optimizers import Adagrad, Adam, NormalizedSGD, Optimizer, check_optimizer
 from fastgd.schedules import Cooldown, Schedule
+from fastgd.subset import Subset
+
+# Rows that the deviation of the targets is taken of.
+_ROWS = 1 << 12
 
 
 def resolved(optimizer: Optimizer | str | None, model: Model, loss: Loss, batch_size: int | None) -> Optimizer:
     """The optimiser that trains a model: of "auto" the recommended one, else what is given.
 
-    NormalizedSGD("auto"), or Adam("auto") for a model that does not start with a Linear and for full batches of a
-    linear one.
+    "auto" is, as `bench/quality.py` has found,
+
+    - Adagrad("auto", bounded=True) where its steps can be bounded: see `can_be_bounded`;
+    - NormalizedSGD("auto") for any other model that starts with a Linear;
+    - Adam("auto") for the rest, and for full batches of a model that is linear.
+
+    Adagrad with no word on bounds is told whether it has them.
 
     Raises a ValueError or TypeError for one that cannot train the model.
     """
-    if isinstance(optimizer, str) and optimizer == "auto":
-        is_fast_in_full_batches = model.is_linear and batch_size is None
-        return Adam("auto") if is_fast_in_full_batches or not model.starts_linear else NormalizedSGD("auto")
-    checked = check_optimizer(optimizer)
+    is_auto = isinstance(optimizer, str) and optimizer == "auto"
+    checked = _recommended(model, loss, batch_size) if is_auto else check_optimizer(optimizer)
+    checked.check_dtype(model.dtype)
     if isinstance(checked, NormalizedSGD) and not model.starts_linear:
         raise ValueError(f"NormalizedSGD with {model!r}; expected Linear as the first layer")
-    checked.check_dtype(model.dtype)
+    if not isinstance(checked, Adagrad):
+        return checked
+    can_be = can_be_bounded(model, loss)
+    if checked.bounded is None:
+        return replace(checked, bounded=can_be and checked.learning_rate == "auto")
+    if checked.bounded and not can_be:
+        raise ValueError(
+            f"Adagrad(bounded=True) with loss={name_of(loss)!r} and {model!r}; expected one Linear, with Standardize "
+            f"before it or activations of slopes of at most 1 behind it, and a loss of bounded curvature, as "
+            f"half_squared_error or log_loss; or bounded=False"
+        )
     return checked
+
+
+def _recommended(model: Model, loss: Loss, batch_size: int | None) -> Optimizer:
+    if not model.starts_linear or (model.is_linear and batch_size is None):
+        return Adam("auto")
+    return Adagrad("auto", bounded=True) if can_be_bounded(model, loss) else NormalizedSGD("auto")
+
+
+def can_be_bounded(model: Model, loss: Loss) -> bool:
+    """Whether `Adagrad`'s steps can be bounded: for one Linear, first but for Standardize, with nothing behind it that
+    is steeper than the identity, and a loss of bounded curvature.
+    """
+    first, *rest = [layer for layer in model.layers if not isinstance(layer, Standardize)]
+    is_flat = all(
+        isinstance(layer, Identity | ReLU | Tanh | Sigmoid) or (isinstance(layer, LeakyReLU) and layer.slope <= 1)
+        for layer in rest
+    )
+    return isinstance(first, Linear) and is_flat and curvature_of(loss) is not None
 
 
 def needs_no_search(optimizer: Optimizer) -> bool:
     """Whether a rate of "auto" is known beforehand."""
-    return isinstance(optimizer, NormalizedSGD)
+    return isinstance(optimizer, NormalizedSGD) or (isinstance(optimizer, Adagrad) and bool(optimizer.bounded))
 
 
-def falling_schedule(optimizer: Optimizer, dataset: Dataset, batch_rows: int) -> Schedule | None:
+def falling_schedule(optimizer: Optimizer, loss: Loss, dataset: Dataset, batch_rows: int) -> Schedule | None:
     """The optimiser's own rate, falling to 0 over each epoch; None where no row has a weight.
 
     What training has come to after each epoch is then free from the noise of its steps, whether or not more follow. An
-    epoch of one update has no fall.
+    epoch of one update has no fall. Adagrad's rate is in units of the targets: weights move by as much at first.
     """
     counting = rows_that_count(dataset)
     n_counting = dataset.n_samples if counting is None else len(counting)
     if n_counting == 0:
         return None
     n_updates = n_counting if batch_rows == 1 else -(-dataset.n_samples // batch_rows)
-    return Cooldown(optimizer.default_rate, n_updates, share=1.0)
+    unit = deviation_of_targets(dataset) if isinstance(optimizer, Adagrad) and takes_every_number(loss) else 1.0
+    return Cooldown(optimizer.default_rate * unit, n_updates, share=1.0)
+
+
+def deviation_of_targets(dataset: Dataset) -> float:
+    """The standard deviation of the targets, of all outputs together, in up to 4096 rows; 1 where it is zero or bad."""
+    n_rows = dataset.n_samples
+    rows = np.linspace(0, n_rows - 1, min(n_rows, _ROWS)).astype(np.int64)
+    targets = Subset(dataset, rows).targets(np.dtype(np.float64))
+    v = targets.sample_weight if targets.sample_weight.size else np.ones(len(rows))
+    with np.errstate(all="ignore"):
+        mean = v @ targets.y / v.sum()
+        deviation = float(np.sqrt((v @ (targets.y - mean) ** 2 / v.sum()).mean()))
+    # Training will name a row that is bad.
+    return deviation if 0 < deviation < np.inf else 1.0
 
 
 def start_at_constant(model: Model, constant: np.ndarray, loss: Loss, n_rows: int) -> None:

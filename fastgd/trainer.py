@@ -477,7 +477,7 @@ class Trainer:
         if longest is not None and self._measured_rate is None:
             began = time.perf_counter()
             if needs_no_search(self.optimizer):
-                self._measured_rate = falling_schedule(self.optimizer, dataset, batch_rows)
+                self._measured_rate = falling_schedule(self.optimizer, self.loss, dataset, batch_rows)
             else:
                 rng = np.random.default_rng([self.seed, 0, _TRIALS])
                 most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)

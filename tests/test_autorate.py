@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd.autorate import _best, rows_that_count, one_epoch
+from fastgd.autorate import _best, one_epoch, rows_that_count
 from fastgd.data import ArrayDataset
 
 LAYERS = [gd.Standardize(5), gd.Linear(5, 7), gd.ReLU(), gd.Linear(7, 1)]
