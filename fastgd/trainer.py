@@ -17,7 +17,7 @@ from fastgd import _calling, _check, kernels, losses, optimizers, schedules, sto
 from fastgd._calling import Calling, SavedCallback
 from fastgd._validation import errors_of_validation, split_validation
 from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.autorate import automatic_schedule, chosen_rate, largest_rate
+from fastgd.autorate import automatic_schedule, chosen_rate, largest_rate, most_rows_of_trials
 from fastgd.dataset import Dataset, Reader, read_only
 from fastgd.engine import Engine
 from fastgd.history import EpochRecord, History, Setback
@@ -264,8 +264,10 @@ class Trainer:
     ) -> History:
         """Train for some epochs more.
 
-        Two calls of one epoch each do the same as one call of two. Ctrl-C ends the call between two steps; the model
-        keeps what it has learnt, or gets the best parameters where `callbacks.EarlyStopping` has them.
+        Two calls of one epoch each do the same as one call of two, but that a search for a rate of "auto" on more than
+        10 000 rows may take a tenth of the epochs of the call that makes it, where that is more than one epoch. Ctrl-C
+        ends the call between two steps; the model keeps what it has learnt, or gets the best parameters where
+        `callbacks.EarlyStopping` has them.
 
         Parameters
         ----------
@@ -346,7 +348,7 @@ class Trainer:
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
         self._go_on()
         was_measured = self._measured_rate is not None
-        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
+        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows, epochs)
         if progress and self._measured_rate is not None and not was_measured:
             show_line(f'learning rate "auto": {chosen_rate(self._measured_rate):.4g}')
         calling.take_up(self._loaded_callbacks)
@@ -356,7 +358,7 @@ class Trainer:
                 for _ in range(epochs):
                     if self._current_engine is None:
                         # A callback has assigned another.
-                        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
+                        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows, epochs)
                     record = self._epoch(engine, reader, safeguard, validation_data, bar.advance if progress else None)
                     if calling.after_epoch(self, record):
                         break
@@ -429,12 +431,14 @@ class Trainer:
             engine.rate_factor = self.learning_rate_factor
             return engine.train_epoch(reader, len(self.history) + 1)
 
-    def _ready_for_epochs(self, dataset: Dataset, batch_rows: int) -> tuple[Engine, Reader, Safeguard | None]:
+    def _ready_for_epochs(
+        self, dataset: Dataset, batch_rows: int, epochs: int
+    ) -> tuple[Engine, Reader, Safeguard | None]:
         """What trains on a data set, and what watches over a rate that nobody has chosen."""
         self._learn_features(dataset)
         longest = self._longest_rows(dataset)
         is_fresh = self.n_updates == 0 and self._measured_rate is None
-        engine, reader = self._ready(dataset, batch_rows, longest, self.batch_size is None)
+        engine, reader = self._ready(dataset, batch_rows, longest, self.batch_size is None, epochs)
         if longest is None or self._measured_rate is None:
             return engine, reader, None
         safeguard = Safeguard(engine, self.model, dataset, self.loss, longest)
@@ -468,11 +472,16 @@ class Trainer:
         return longest
 
     def _ready(
-        self, dataset: Dataset, batch_rows: int, longest: LongestRows | None, is_full_batch: bool = False
+        self,
+        dataset: Dataset,
+        batch_rows: int,
+        longest: LongestRows | None,
+        is_full_batch: bool = False,
+        epochs: int = 1,
     ) -> tuple[Engine, Reader]:
         """What trains on a data set, with a rate that is found first where it must be.
 
-        longest : where a rate may have to be found
+        longest : where a rate may have to be found          epochs : that it is found for
         """
         if longest is not None and self._measured_rate is None:
             began = time.perf_counter()
@@ -481,8 +490,9 @@ class Trainer:
             else:
                 rng = np.random.default_rng([self.seed, 0, _TRIALS])
                 most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)
+                most_rows = most_rows_of_trials(dataset.n_samples, epochs)
                 self._measured_rate = automatic_schedule(
-                    self.model, dataset, self.loss, batch_rows, rng, self._engine_of, most
+                    self.model, dataset, self.loss, batch_rows, rng, self._engine_of, most, most_rows
                 )
             self.history.search_seconds += time.perf_counter() - began
         # Where every weight is zero, there is nothing to learn or to measure, and no update to come.

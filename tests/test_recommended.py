@@ -25,6 +25,8 @@ def model_of(layers, **options):
 
 
 RECOMMENDED = {
+    "linear": (LINEAR, 32, gd.Adagrad("auto", bounded=True)),
+    "neuron": ([*LINEAR, gd.ReLU()], 1, gd.Adagrad("auto", bounded=True)),
     "network": (NETWORK, 32, gd.NormalizedSGD("auto")),
     "network, full batch": (NETWORK, None, gd.NormalizedSGD("auto")),
     "linear, full batch": (LINEAR, None, gd.Adam("auto")),
