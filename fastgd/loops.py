@@ -154,7 +154,7 @@ class NetworkLoop:
     def __init__(self, task: Task) -> None:
         self.period, self.unit = task.batch_rows, task.chunk_rows
         self._task = task
-        self._network = task.model.network(task.batch_rows, dropout_seed=task.seed)
+        self._network = task.model.network(task.chunk_rows, dropout_seed=task.seed)
         self._may_turn = _may_turn(task)
         self._objective = kernels.objective(task.loss, task.model.dtype)
         is_cut = task.batch_rows > task.chunk_rows

@@ -194,13 +194,14 @@ class Adagrad(Optimizer):
     and a rate of .3 serves nearly everywhere. That holds for a model of one Linear, alone or with Standardize before
     and activations after it whose slopes are at most 1 (Dropout is not among them), and for losses that have such an h:
     half_squared_error, huber, squared_epsilon_insensitive, log_loss, squared_hinge, modified_huber, cross_entropy. In a
-    batch of more than 1024 rows (of wide models, 32 or more), the mean is over the rows of its last chunk.
+    batch of more than 1024 rows (of wide models, 32 or more), the mean is over the rows of the last of its chunks,
+    which are of one size: where rows are sorted, that may be far from the mean over all.
 
     Parameters
     ----------
     learning_rate : float, Schedule or "auto"
-        At least 0. Where steps are bounded, "auto" is .3, or for losses that take any target .3 of their standard
-        deviation, falling to 0 over each epoch.
+        At least 0. Where steps are bounded, "auto" is .3, falling to 0 over each epoch, or 1 with full batches; for
+        losses that take any target, times the targets' standard deviation.
     lr_decay, weight_decay : float
         At least 0.
     initial_accumulator_value : float

@@ -14,25 +14,29 @@ from fastgd.optimizers import Adagrad, Adam, NormalizedSGD, Optimizer, check_opt
 from fastgd.schedules import Cooldown, Schedule
 from fastgd.subset import Subset
 
+# Of Adagrad with bounded steps. A larger one is better by little, and leaves nothing but the bound, of which the last
+# rows of a batch may know less than they should.
+_RATE_OF_FULL_BATCHES = 1.0
+
 # Rows that the deviation of the targets is taken of.
 _ROWS = 1 << 12
 
 
-def resolved(optimizer: Optimizer | str | None, model: Model, loss: Loss, batch_size: int | None) -> Optimizer:
+def resolved(optimizer: Optimizer | str | None, model: Model, loss: Loss) -> Optimizer:
     """The optimiser that trains a model: of "auto" the recommended one, else what is given.
 
     "auto" is, as `bench/quality.py` has found,
 
     - Adagrad("auto", bounded=True) where its steps can be bounded: see `can_be_bounded`;
     - NormalizedSGD("auto") for any other model that starts with a Linear;
-    - Adam("auto") for the rest, and for full batches of a model that is linear.
+    - Adam("auto") for the rest.
 
     Adagrad with no word on bounds is told whether it has them.
 
     Raises a ValueError or TypeError for one that cannot train the model.
     """
     is_auto = isinstance(optimizer, str) and optimizer == "auto"
-    checked = _recommended(model, loss, batch_size) if is_auto else check_optimizer(optimizer)
+    checked = _recommended(model, loss) if is_auto else check_optimizer(optimizer)
     checked.check_dtype(model.dtype)
     if isinstance(checked, NormalizedSGD) and not model.starts_linear:
         raise ValueError(f"NormalizedSGD with {model!r}; expected Linear as the first layer")
@@ -50,10 +54,10 @@ def resolved(optimizer: Optimizer | str | None, model: Model, loss: Loss, batch_
     return checked
 
 
-def _recommended(model: Model, loss: Loss, batch_size: int | None) -> Optimizer:
-    if not model.starts_linear or (model.is_linear and batch_size is None):
-        return Adam("auto")
-    return Adagrad("auto", bounded=True) if can_be_bounded(model, loss) else NormalizedSGD("auto")
+def _recommended(model: Model, loss: Loss) -> Optimizer:
+    if can_be_bounded(model, loss):
+        return Adagrad("auto", bounded=True)
+    return NormalizedSGD("auto") if model.starts_linear else Adam("auto")
 
 
 def can_be_bounded(model: Model, loss: Loss) -> bool:
@@ -73,19 +77,25 @@ def needs_no_search(optimizer: Optimizer) -> bool:
     return isinstance(optimizer, NormalizedSGD) or (isinstance(optimizer, Adagrad) and bool(optimizer.bounded))
 
 
-def falling_schedule(optimizer: Optimizer, loss: Loss, dataset: Dataset, batch_rows: int) -> Schedule | None:
+def falling_schedule(
+    optimizer: Optimizer, loss: Loss, dataset: Dataset, batch_rows: int, is_full_batch: bool
+) -> Schedule | None:
     """The optimiser's own rate, falling to 0 over each epoch; None where no row has a weight.
 
     What training has come to after each epoch is then free from the noise of its steps, whether or not more follow. An
-    epoch of one update has no fall. Adagrad's rate is in units of the targets: weights move by as much at first.
+    epoch of one update has no fall. Adagrad's rate is in units of the targets: weights move by as much at first. In
+    full batches there is no noise, and its bound alone may say how long a step is.
     """
     counting = rows_that_count(dataset)
     n_counting = dataset.n_samples if counting is None else len(counting)
     if n_counting == 0:
         return None
     n_updates = n_counting if batch_rows == 1 else -(-dataset.n_samples // batch_rows)
-    unit = deviation_of_targets(dataset) if isinstance(optimizer, Adagrad) and takes_every_number(loss) else 1.0
-    return Cooldown(optimizer.default_rate * unit, n_updates, share=1.0)
+    rate = optimizer.default_rate
+    if isinstance(optimizer, Adagrad):
+        rate = _RATE_OF_FULL_BATCHES if is_full_batch else rate
+        rate *= deviation_of_targets(dataset) if takes_every_number(loss) else 1
+    return Cooldown(rate, n_updates, share=1.0)
 
 
 def deviation_of_targets(dataset: Dataset) -> float:

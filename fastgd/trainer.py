@@ -63,7 +63,7 @@ class Trainer:
         See `fastgd.losses`.
     optimizer : optimiser or "auto", optional
         See `fastgd.optimizers`; by default `SGD()`. "auto" is the one that learns best of all without any tuning, for
-        this model, loss and batch size: see `fastgd.recommended.resolved`. With learning_rate="auto", short trials on
+        this model and loss: see `fastgd.recommended.resolved`. With learning_rate="auto", short trials on
         some of the rows choose the rate r when training begins, and then it follows `fastgd.autorate.one_epoch`; see
         `fastgd.autorate.automatic_schedule`. Optimisers that need no trials take their own rate, falling to 0 over each
         epoch, and a model that is as it was drawn starts from the best constant prediction: see `fastgd.recommended`.
@@ -138,8 +138,8 @@ class Trainer:
             raise TypeError(f"model is {model!r}; expected a Model")
         self.model = model
         self.loss = losses.as_loss(loss)
-        self.batch_size = batch_size
         self.optimizer = optimizer
+        self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = _check.integer(seed, "seed", 0)
         self.alpha = _check.non_negative(alpha, "alpha")
@@ -198,7 +198,7 @@ class Trainer:
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer | str | None) -> None:
-        checked = resolved(optimizer, self.model, self.loss, self.batch_size)
+        checked = resolved(optimizer, self.model, self.loss)
         if checked is not getattr(self, "_optimizer", None):
             # "auto" measures for one optimiser.
             self._measured_rate: Schedule | None = None
@@ -486,7 +486,7 @@ class Trainer:
         if longest is not None and self._measured_rate is None:
             began = time.perf_counter()
             if needs_no_search(self.optimizer):
-                self._measured_rate = falling_schedule(self.optimizer, self.loss, dataset, batch_rows)
+                self._measured_rate = falling_schedule(self.optimizer, self.loss, dataset, batch_rows, is_full_batch)
             else:
                 rng = np.random.default_rng([self.seed, 0, _TRIALS])
                 most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)

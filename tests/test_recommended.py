@@ -29,15 +29,16 @@ RECOMMENDED = {
     "neuron": ([*LINEAR, gd.ReLU()], 1, gd.Adagrad("auto", bounded=True)),
     "network": (NETWORK, 32, gd.NormalizedSGD("auto")),
     "network, full batch": (NETWORK, None, gd.NormalizedSGD("auto")),
-    "linear, full batch": (LINEAR, None, gd.Adam("auto")),
+    "linear, full batch": (LINEAR, None, gd.Adagrad("auto", bounded=True)),
+    "linear, no curvature": (LINEAR, 32, gd.NormalizedSGD("auto"), "absolute_error"),
     "activation first": ([gd.Tanh(), gd.Linear(4, 1)], 32, gd.Adam("auto")),
 }
 
 
 @pytest.mark.parametrize("name", RECOMMENDED)
 def test_auto_is_an_optimizer_from_the_start(name, tmp_path):
-    layers, batch_size, expected = RECOMMENDED[name]
-    trainer = gd.Trainer(model_of(layers), optimizer="auto", batch_size=batch_size)
+    layers, batch_size, expected, *loss = RECOMMENDED[name]
+    trainer = gd.Trainer(model_of(layers), *loss, optimizer="auto", batch_size=batch_size)
     assert trainer.optimizer == expected
     assert repr(expected) in repr(trainer)
     X, y = rows(offset=100)
@@ -77,9 +78,10 @@ def test_rows_of_weight_zero_are_no_updates_of_an_epoch():
     assert (trainer.n_updates, trainer.learning_rate) == (N_ROWS // 2, 1)
 
 
-def test_where_no_row_counts_nothing_happens():
+@pytest.mark.parametrize("layers", [NETWORK, NETWORK[1:]], ids=["standardised", "as they are"])
+def test_where_no_row_counts_nothing_happens(layers):
     X, y = rows(offset=10)
-    trainer = gd.Trainer(model_of(NETWORK), optimizer="auto")
+    trainer = gd.Trainer(model_of(layers), optimizer="auto")
     before = trainer.model.parameters.copy()
     trainer.fit(X, y, sample_weight=np.zeros(N_ROWS))
     np.testing.assert_array_equal(trainer.model.parameters, before)
