@@ -14,6 +14,7 @@ from fastgd import kernels, schedules
 from fastgd._collector import collection_paused
 from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
+from fastgd.kernels.bounded import BoundedAdagrad
 from fastgd.kernels.loss import Poisson
 from fastgd.kernels.memory import aligned_zeros
 from fastgd.kernels.normalized import (
@@ -58,7 +59,7 @@ class Engine:
         self.rate_factor = 1.0
         self._model = model
         self._loss = loss
-        self._optimizer = optimizer.record()
+        self._optimizer = optimizer.record_for(loss)
         self._schedule = schedule
         self._regularization = regularization
         self._seed = seed
@@ -144,6 +145,9 @@ class Engine:
         if batch_rows == self._batch_rows:
             return
         chunk_rows = min(self._model.chunk_rows, batch_rows)
+        if isinstance(self._optimizer, BoundedAdagrad):
+            # Chunks of one size, as a batch is bounded by its last one.
+            chunk_rows = -(-batch_rows // -(-batch_rows // chunk_rows))
         spans_chunks = batch_rows > chunk_rows
         n_scratch = self._model.parameters.size if spans_chunks else 0
         vectors = self._vectors._replace(chunk_gradient=aligned_zeros(n_scratch, self._model.dtype))

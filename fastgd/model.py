@@ -137,6 +137,14 @@ class Model:
             )
 
     @property
+    def is_as_drawn(self) -> bool:
+        """Whether all weights are the random ones that the model began with, and all biases zero."""
+        linear = [(k, layer) for k, layer in enumerate(self.layers) if isinstance(layer, Linear)]
+        return all(layer.is_as_drawn(self._rng(k)) for k, layer in linear) and not any(
+            layer.has_bias and layer.bias.any() for _, layer in linear
+        )
+
+    @property
     def parameters(self) -> np.ndarray:
         """Every weight and bias, (n_parameters,), layer by layer; assigning to it writes into the model."""
         return self._parameters
@@ -475,9 +483,9 @@ class Model:
         of_y = (np.zeros(self.out_features),) * 2 if self.standardized_targets in untaught else self.mean_and_scale_of_y
         return Reader(dataset, self.dtype, min_rows, of_X, in_place=in_place, mean_and_scale_of_y=of_y)
 
-    def targets(self, dataset: Dataset) -> Block:
-        """y, as the loss takes it, and the weights of all rows in memory, without X."""
-        return dataset.targets(self.dtype, self.mean_and_scale_of_y)
+    def targets(self, dataset: Dataset, dtype: np.dtype | None = None) -> Block:
+        """y, as the loss takes it, and the weights of all rows in memory, without X; in the model's dtype by default."""
+        return dataset.targets(self.dtype if dtype is None else dtype, self.mean_and_scale_of_y)
 
     def check_fits(self, dataset: Dataset, loss: Loss | None = None) -> None:
         """Raise a ValueError unless the data set has as many features as the model and as many targets as the loss, and

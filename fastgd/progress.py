@@ -40,10 +40,8 @@ class Progress:
         self._last_epoch = 0
         self._numbers: dict[str, str] = {}
 
-    def found_rate(self, learning_rate: Any) -> None:
-        """Say which rate "auto" has found: a number, or the schedule that gives it a warm-up and a cool-down."""
-        while not isinstance(learning_rate, float):
-            learning_rate = learning_rate.learning_rate
+    def found_rate(self, learning_rate: float) -> None:
+        """Say which rate "auto" has found."""
         logger.info('learning rate "auto": %.4g', learning_rate)
         if self._shows_bar or self._shows_lines:
             show_line(f'learning rate "auto": {learning_rate:.4g}')

@@ -77,6 +77,10 @@ class Safeguard:
 
     engine : trains the model          loss : what it learns by
     longest : rows of the data set
+
+    Attributes
+    ----------
+    constant : (n_outputs,), the best constant prediction on the rows that are judged by
     """
 
     def __init__(self, engine: Engine, model: Model, dataset: Dataset, loss: Loss, longest: LongestRows) -> None:
@@ -91,7 +95,7 @@ class Safeguard:
         self._network = model.network(judged.n_samples)
         self._objective = kernels.objective(loss, model.dtype)
         self._rows = _kept_rows(model, judged, loss)
-        self._constant, self._constant_loss = best_constant(self._rows, loss, model.out_features)
+        self.constant, self._constant_loss = best_constant(self._rows, loss, model.out_features)
         # What an epoch began with, as long as it is not found good.
         self._before: tuple[np.ndarray, ...] | None = None
         self._loss_before = math.inf
@@ -156,7 +160,7 @@ class Safeguard:
             # A row that training has refused, or did not come to: nothing can be told from all rows.
             return self._give_constant(self._measured)
         targets = self._model.targets(self._dataset)
-        self._constant, self._constant_loss = best_constant(targets, self._loss, self._model.out_features)
+        self.constant, self._constant_loss = best_constant(targets, self._loss, self._model.out_features)
         return self._give_constant(lambda: self._model.loss(self._dataset, loss=self._loss))
 
     def _is_good(self, allowance: float) -> bool:
@@ -174,7 +178,7 @@ class Safeguard:
             return None
         before = model.parameters.copy()
         stack = [layer for layer in model.stack if not isinstance(layer, Dropout | Identity)]
-        constant = self._constant
+        constant = self.constant
         if isinstance(stack[-1], ReLU):
             stack, constant = stack[:-1], np.maximum(constant, 0)
         if isinstance(stack[-1], Linear):

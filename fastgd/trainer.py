@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,7 +18,7 @@ from fastgd._calling import Calling, SavedCallback
 from fastgd._validation import errors_of_validation, split_validation
 from fastgd._warnings import warn_of_targets
 from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.autorate import automatic_schedule, largest_rate
+from fastgd.autorate import automatic_schedule, chosen_rate, largest_rate, most_rows_of_trials
 from fastgd.dataset import Dataset, Reader, read_only
 from fastgd.engine import Engine
 from fastgd.history import EpochRecord, History, Setback
@@ -29,8 +29,9 @@ from fastgd.metrics import describe as describe_metrics
 from fastgd.metrics import restore as restore_metrics
 from fastgd.model import Model
 from fastgd.monitor import Monitor
-from fastgd.optimizers import Optimizer, check_optimizer
+from fastgd.optimizers import Optimizer
 from fastgd.progress import Progress, ProgressMode, log_setback
+from fastgd.recommended import falling_schedule, needs_no_search, resolved, start_at_constant
 from fastgd.safeguard import LongestRows, Safeguard
 from fastgd.schedules import Constant, Schedule, as_schedule
 from fastgd.shuffle import Shuffle
@@ -65,12 +66,15 @@ class Trainer:
         Trained in place.
     loss : str, or what a function of `fastgd.losses` returns
         See `fastgd.losses`.
-    optimizer : optimiser, optional
-        See `fastgd.optimizers`; by default `SGD()`. With learning_rate="auto", short trials on some of the rows choose
-        the rate r when training begins, and then it follows `fastgd.autorate.one_epoch`; see
-        `fastgd.autorate.automatic_schedule`. `trainer.learning_rate` is r after each epoch. An epoch of `fit` that then
-        diverges, or ends worse than the best constant prediction, is tried again at a quarter of the rate, as
-        `fastgd.safeguard.Safeguard` says; `history.setbacks` has each.
+    optimizer : optimiser or "auto", optional
+        See `fastgd.optimizers`; by default `SGD()`. "auto" is the one that learns best of all without any tuning, for
+        this model and loss: see `fastgd.recommended.resolved`. With learning_rate="auto", short trials on
+        some of the rows choose the rate r when training begins, and then it follows `fastgd.autorate.one_epoch`; see
+        `fastgd.autorate.automatic_schedule`. Optimisers that need no trials take their own rate, falling to 0 over each
+        epoch, and a model that is as it was drawn starts from the best constant prediction: see `fastgd.recommended`.
+        `trainer.learning_rate` is r after each epoch. An epoch of `fit` that then diverges, or ends worse than the best
+        constant prediction, is tried again at a quarter of the rate, as `fastgd.safeguard.Safeguard` says;
+        `history.setbacks` has each.
     batch_size : int or None
         Rows per update: 1 is online, B is mini-batch (the gradient is the mean over the B rows; the last batch of an
         epoch may be smaller), None is full batch.
@@ -139,7 +143,7 @@ class Trainer:
         self,
         model: Model,
         loss: LossName | Loss = "half_squared_error",
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | Literal["auto"] | None = None,
         batch_size: int | None = 1,
         shuffle: bool = False,
         seed: int = 0,
@@ -222,11 +226,8 @@ class Trainer:
         return self._optimizer
 
     @optimizer.setter
-    def optimizer(self, optimizer: Optimizer | None) -> None:
-        checked = check_optimizer(optimizer)
-        if isinstance(checked, optimizers.NormalizedSGD) and not self.model.starts_linear:
-            raise ValueError(f"NormalizedSGD with {self.model!r}; expected Linear as the first layer")
-        checked.check_dtype(self.model.dtype)
+    def optimizer(self, optimizer: Optimizer | Literal["auto"] | None) -> None:
+        checked = resolved(optimizer, self.model, self.loss)
         if checked is not getattr(self, "_optimizer", None):
             # "auto" measures for one optimiser.
             self._measured_rate: Schedule | None = None
@@ -292,8 +293,10 @@ class Trainer:
     ) -> History:
         """Train for some epochs more.
 
-        Two calls of one epoch each do the same as one call of two. Ctrl-C ends the call between two steps; the model
-        keeps what it has learnt, or gets the best parameters where `callbacks.EarlyStopping` has them.
+        Two calls of one epoch each do the same as one call of two, but that a search for a rate of "auto" on more than
+        10 000 rows may take a tenth of the epochs of the call that makes it, where that is more than one epoch. Ctrl-C
+        ends the call between two steps; the model keeps what it has learnt, or gets the best parameters where
+        `callbacks.EarlyStopping` has them.
 
         Parameters
         ----------
@@ -379,9 +382,9 @@ class Trainer:
             warn_of_targets(self.model, self.loss, dataset, batch_rows, self.shuffle)
         self._go_on()
         was_measured = self._measured_rate is not None
-        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
+        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows, epochs)
         if self._measured_rate is not None and not was_measured:
-            shown.found_rate(self._measured_rate)
+            shown.found_rate(chosen_rate(self._measured_rate))
         calling.take_up(self._loaded_callbacks)
         self._monitors, self._loaded_callbacks = calling.monitors, []
         try:
@@ -389,7 +392,7 @@ class Trainer:
                 for _ in range(epochs):
                     if self._current_engine is None:
                         # A callback has assigned another.
-                        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
+                        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows, epochs)
                     record = self._epoch(engine, reader, safeguard, validation_data, shown.on_rows)
                     shown.after_epoch(record)
                     if calling.after_epoch(self, record):
@@ -469,14 +472,20 @@ class Trainer:
             engine.rate_factor = self.learning_rate_factor
             return engine.train_epoch(reader, len(self.history) + 1)
 
-    def _ready_for_epochs(self, dataset: Dataset, batch_rows: int) -> tuple[Engine, Reader, Safeguard | None]:
+    def _ready_for_epochs(
+        self, dataset: Dataset, batch_rows: int, epochs: int
+    ) -> tuple[Engine, Reader, Safeguard | None]:
         """What trains on a data set, and what watches over a rate that nobody has chosen."""
         self._learn_scales(dataset)
         longest = self._longest_rows(dataset)
-        engine, reader = self._ready(dataset, batch_rows, longest, self.batch_size is None)
+        is_fresh = self.n_updates == 0 and self._measured_rate is None
+        engine, reader = self._ready(dataset, batch_rows, longest, self.batch_size is None, epochs)
         if longest is None or self._measured_rate is None:
             return engine, reader, None
-        return engine, reader, Safeguard(engine, self.model, dataset, self.loss, longest)
+        safeguard = Safeguard(engine, self.model, dataset, self.loss, longest)
+        if is_fresh and needs_no_search(self.optimizer):
+            start_at_constant(self.model, safeguard.constant, self.loss, dataset.n_samples)
+        return engine, reader, safeguard
 
     def _learn_scales(self, dataset: Dataset) -> None:
         """Have Standardize and StandardizedTargets learn, where they are to."""
@@ -499,19 +508,30 @@ class Trainer:
         return longest
 
     def _ready(
-        self, dataset: Dataset, batch_rows: int, longest: LongestRows | None, is_full_batch: bool = False
+        self,
+        dataset: Dataset,
+        batch_rows: int,
+        longest: LongestRows | None,
+        is_full_batch: bool = False,
+        epochs: int = 1,
     ) -> tuple[Engine, Reader]:
         """What trains on a data set, with a rate that is found first where it must be.
 
-        longest : where a rate may have to be found
+        longest : where a rate may have to be found          epochs : that it is found for
         """
         if longest is not None and self._measured_rate is None:
             began = time.perf_counter()
-            rng = np.random.default_rng([self.seed, 0, _TRIALS])
-            most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)
-            self._measured_rate = automatic_schedule(
-                self.model, dataset, self.loss, batch_rows, rng, self._engine_of, most
-            )
+            if needs_no_search(self.optimizer):
+                self._measured_rate = falling_schedule(
+                    self.optimizer, self.model, self.loss, dataset, batch_rows, is_full_batch
+                )
+            else:
+                rng = np.random.default_rng([self.seed, 0, _TRIALS])
+                most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)
+                most_rows = most_rows_of_trials(dataset.n_samples, epochs)
+                self._measured_rate = automatic_schedule(
+                    self.model, dataset, self.loss, batch_rows, rng, self._engine_of, most, most_rows
+                )
             self.history.search_seconds += time.perf_counter() - began
         # Where every weight is zero, there is nothing to learn or to measure, and no update to come.
         is_measured = self.optimizer.learning_rate != "auto" or self._measured_rate is not None
