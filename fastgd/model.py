@@ -484,7 +484,7 @@ class Model:
         return Reader(dataset, self.dtype, min_rows, of_X, in_place=in_place, mean_and_scale_of_y=of_y)
 
     def targets(self, dataset: Dataset, dtype: np.dtype | None = None) -> Block:
-        """y, as the loss takes it, and the weights of all rows in memory, without X; in the model's dtype by default."""
+        """y as the loss takes it and the weights of all rows, without X; by default in the model's dtype."""
         return dataset.targets(self.dtype if dtype is None else dtype, self.mean_and_scale_of_y)
 
     def check_fits(self, dataset: Dataset, loss: Loss | None = None) -> None:
