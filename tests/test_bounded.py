@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_team import a_team_for_every_network
 
 import fastgd as gd
 from fastgd import dataset, engine, optimizers
@@ -266,6 +267,19 @@ def test_neither_slices_nor_blocks_nor_files_change_a_bit(name, batch_size, dtyp
     assert trained(name, batch_size, dtype) == whole
     monkeypatch.setattr(dataset, "_BLOCK_BYTES", 500)
     assert trained(name, batch_size, dtype) == whole
+
+
+@pytest.mark.parametrize("kind", [gd.SGD, gd.Adagrad])
+def test_any_number_of_threads_takes_the_same_steps(kind, monkeypatch):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 300), np.float32), rng.standard_normal((40, 129), np.float32)
+    results = []
+    for workers in (1, 3):
+        a_team_for_every_network(monkeypatch, workers)
+        model = gd.Model([gd.Linear(300, 129)])
+        gd.Trainer(model, optimizer=kind(0.3, bounded=True), batch_size=8).fit(X, y, epochs=2)
+        results.append(model.parameters)
+    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize("source", ["uint8", "float16", "int64"])
