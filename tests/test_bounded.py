@@ -317,6 +317,16 @@ def test_with_regularisation(name, kind, limits):
         assert np.isfinite(trainer.averaged_model().parameters).all()
 
 
+@pytest.mark.parametrize("kind", [gd.SGD, gd.Adagrad])
+def test_a_penalty_goes_by_the_step_and_not_by_the_rate(kind):
+    X = np.random.default_rng(0).standard_normal((500, 5))
+    y = X @ [1.0, 2, 0, 0, 3]
+    model = gd.Model([gd.Linear(5, 1)])
+    trainer = gd.Trainer(model, optimizer=kind(100.0, bounded=True), batch_size=None, alpha=0.1, l1_ratio=1.0)
+    trainer.fit(X, y, epochs=50)
+    np.testing.assert_allclose(model.layers[0].weight[0], [0.9, 1.9, 0, 0, 2.9], atol=0.1)
+
+
 CANNOT = {
     "hidden layer": ([gd.Linear(3, 2), gd.ReLU(), gd.Linear(2, 1)], "half_squared_error"),
     "steep": ([gd.Linear(3, 1), gd.LeakyReLU(2)], "half_squared_error"),
