@@ -14,7 +14,7 @@ from fastgd import kernels, schedules
 from fastgd._collector import collection_paused
 from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
-from fastgd.kernels.bounded import BoundedAdagrad
+from fastgd.kernels.bounded import Bounded
 from fastgd.kernels.loss import Poisson
 from fastgd.kernels.memory import aligned_zeros
 from fastgd.kernels.normalized import (
@@ -145,7 +145,7 @@ class Engine:
         if batch_rows == self._batch_rows:
             return
         chunk_rows = min(self._model.chunk_rows, batch_rows)
-        if isinstance(self._optimizer, BoundedAdagrad):
+        if isinstance(self._optimizer, Bounded):
             # Chunks of one size, as a batch is bounded by its last one.
             chunk_rows = -(-batch_rows // -(-batch_rows // chunk_rows))
         spans_chunks = batch_rows > chunk_rows

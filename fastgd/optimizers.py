@@ -15,7 +15,7 @@ import numpy as np
 
 from fastgd import _check, schedules
 from fastgd.kernels import update as kernels
-from fastgd.kernels.bounded import BoundedAdagrad
+from fastgd.kernels.bounded import Bounded
 from fastgd.kernels.memory import aligned_zero_rows
 from fastgd.kernels.normalized import INVERSE_SCALE
 from fastgd.losses import Loss, curvature_of
@@ -85,10 +85,15 @@ class SGD(Optimizer):
     With weight decay, g += weight_decay · w first. With momentum, m = momentum · m + (1 - dampening) g (m = g at first)
     takes the place of g, and with Nesterov's look-ahead g + momentum · m does.
 
+    Bounded, a step is  learning_rate / (1 + learning_rate · c / g·g) · g,  for the same models and losses and with the
+    same c as `Adagrad`'s along g. With a large rate and full batches that is the steepest descent with steps as long as
+    are best for squared errors.
+
     Parameters
     ----------
     learning_rate : float, Schedule or "auto"
-        The step size α, at least 0.
+        The step size α, at least 0. Where steps are bounded, "auto" is .1, falling to 0 over each epoch, or with full
+        batches 100 / h, for the h of the loss.
     momentum : float
         In [0, 1).
     dampening : float
@@ -97,6 +102,8 @@ class SGD(Optimizer):
         At least 0; acts on every parameter, biases too (`Trainer(alpha=...)` spares them).
     nesterov : bool
         Needs a momentum.
+    bounded : bool
+        Whether steps are bounded; not with a momentum.
     """
 
     learning_rate: LearningRate = 0.001
@@ -104,12 +111,16 @@ class SGD(Optimizer):
     dampening: float = 0.0
     weight_decay: float = 0.0
     nesterov: bool = False
+    bounded: bool = False
+    default_rate: ClassVar[float] = 0.1
 
     def _check_settings(self) -> None:
         self._check(_check.below_one, "momentum")
         self._check(lambda value, name: _check.between(value, name, 0, 1), "dampening")
         self._check(_check.non_negative, "weight_decay")
-        self._check(_check.switch, "nesterov")
+        self._check(_check.switch, "nesterov", "bounded")
+        if self.bounded and self.momentum != 0:
+            raise ValueError(f"bounded with momentum={self.momentum}; expected no momentum, or bounded=False")
         if self.nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError(
                 f"nesterov with momentum={self.momentum} and dampening={self.dampening}; "
@@ -119,10 +130,14 @@ class SGD(Optimizer):
     @property
     def n_states(self) -> int:
         """One, the running mean of momentum, or none without."""
-        return 0 if isinstance(self.record(), kernels.PlainSGD) else 1
+        return 0 if self.bounded or isinstance(self.record(), kernels.PlainSGD) else 1
+
+    def record_for(self, loss: Loss) -> tuple:
+        """The settings for the kernels."""
+        return Bounded(False, 0.0, self.weight_decay, 0.0, curvature_of(loss)) if self.bounded else self.record()
 
     def record(self) -> tuple:
-        """PlainSGD, the fastest, where neither momentum nor decay is asked for."""
+        """PlainSGD, the fastest, where neither momentum nor decay is asked for; of steps that are not bounded."""
         if self.momentum == 0 and self.weight_decay == 0:
             return kernels.PlainSGD()
         # Without a momentum there is nothing to dampen.
@@ -242,7 +257,7 @@ class Adagrad(Optimizer):
         """The settings for the kernels."""
         if not self.bounded:
             return self.record()
-        return BoundedAdagrad(self.lr_decay, self.weight_decay, self.eps, curvature_of(loss))
+        return Bounded(True, self.lr_decay, self.weight_decay, self.eps, curvature_of(loss))
 
 
 @dataclass(frozen=True)

@@ -10,24 +10,25 @@ from fastgd.kernels.loss import CrossEntropy, LogLoss
 from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from fastgd.losses import Loss, curvature_of, name_of, takes_every_number
 from fastgd.model import Model
-from fastgd.optimizers import Adagrad, Adam, NormalizedSGD, Optimizer, check_optimizer
+from fastgd.optimizers import SGD, Adagrad, Adam, NormalizedSGD, Optimizer, check_optimizer
 from fastgd.schedules import Cooldown, Schedule
 from fastgd.subset import Subset
 
-# Of Adagrad with bounded steps. A larger one is better by little, and leaves nothing but the bound, of which the last
-# rows of a batch may know less than they should.
-_RATE_OF_FULL_BATCHES = 1.0
+# With these rates it is the bound that says how long a step is, but where the last rows of a batch, of which it is
+# taken, know less than they should: there the safeguard lowers them.
+_ADAGRAD_IN_FULL_BATCHES, _SGD_IN_FULL_BATCHES = 1.0, 100.0
 
 # Rows that the deviation of the targets is taken of.
 _ROWS = 1 << 12
 
 
-def resolved(optimizer: Optimizer | str | None, model: Model, loss: Loss) -> Optimizer:
+def resolved(optimizer: Optimizer | str | None, model: Model, loss: Loss, batch_size: int | None) -> Optimizer:
     """The optimiser that trains a model: of "auto" the recommended one, else what is given.
 
     "auto" is, as `bench/quality.py` has found,
 
-    - Adagrad("auto", bounded=True) where its steps can be bounded: see `can_be_bounded`;
+    - Adagrad("auto", bounded=True) where steps can be bounded: see `can_be_bounded`; SGD("auto", bounded=True) there
+      for full batches;
     - NormalizedSGD("auto") for any other model that starts with a Linear;
     - Adam("auto") for the rest.
 
@@ -36,33 +37,37 @@ def resolved(optimizer: Optimizer | str | None, model: Model, loss: Loss) -> Opt
     Raises a ValueError or TypeError for one that cannot train the model.
     """
     is_auto = isinstance(optimizer, str) and optimizer == "auto"
-    checked = _recommended(model, loss) if is_auto else check_optimizer(optimizer)
+    checked = _recommended(model, loss, batch_size) if is_auto else check_optimizer(optimizer)
     checked.check_dtype(model.dtype)
     if isinstance(checked, NormalizedSGD) and not model.starts_linear:
         raise ValueError(f"NormalizedSGD with {model!r}; expected Linear as the first layer")
-    if not isinstance(checked, Adagrad):
-        return checked
     can_be = can_be_bounded(model, loss)
-    if checked.bounded is None:
+    if isinstance(checked, Adagrad) and checked.bounded is None:
         return replace(checked, bounded=can_be and checked.learning_rate == "auto")
-    if checked.bounded and not can_be:
+    if _is_bounded(checked) and not can_be:
         raise ValueError(
-            f"Adagrad(bounded=True) with loss={name_of(loss)!r} and {model!r}; expected one Linear, with Standardize "
-            f"before it or activations of slopes of at most 1 behind it, and a loss of bounded curvature, as "
-            f"half_squared_error or log_loss; or bounded=False"
+            f"{type(checked).__name__}(bounded=True) with loss={name_of(loss)!r} and {model!r}; expected one Linear, "
+            "with Standardize before it or activations of slopes of at most 1 behind it, and a loss of bounded "
+            "curvature, as half_squared_error or log_loss; or bounded=False"
         )
     return checked
 
 
-def _recommended(model: Model, loss: Loss) -> Optimizer:
+def _recommended(model: Model, loss: Loss, batch_size: int | None) -> Optimizer:
     if can_be_bounded(model, loss):
-        return Adagrad("auto", bounded=True)
+        return SGD("auto", bounded=True) if batch_size is None else Adagrad("auto", bounded=True)
     return NormalizedSGD("auto") if model.starts_linear else Adam("auto")
 
 
+def _is_bounded(optimizer: Optimizer) -> bool:
+    return isinstance(optimizer, SGD | Adagrad) and bool(optimizer.bounded)
+
+
 def can_be_bounded(model: Model, loss: Loss) -> bool:
-    """Whether `Adagrad`'s steps can be bounded: for one Linear, first but for Standardize, with nothing behind it that
-    is steeper than the identity, and a loss of bounded curvature.
+    """Whether steps of `SGD` and `Adagrad` can be bounded.
+
+    They can for one Linear, first but for Standardize, with nothing behind it that is steeper than the identity, and a
+    loss of bounded curvature.
     """
     first, *rest = model.stack
     is_flat = all(
@@ -74,7 +79,7 @@ def can_be_bounded(model: Model, loss: Loss) -> bool:
 
 def needs_no_search(optimizer: Optimizer) -> bool:
     """Whether a rate of "auto" is known beforehand."""
-    return isinstance(optimizer, NormalizedSGD) or (isinstance(optimizer, Adagrad) and bool(optimizer.bounded))
+    return isinstance(optimizer, NormalizedSGD) or _is_bounded(optimizer)
 
 
 def falling_schedule(
@@ -84,7 +89,7 @@ def falling_schedule(
 
     What training has come to after each epoch is then free from the noise of its steps, whether or not more follow. An
     epoch of one update has no fall. Adagrad's rate is in units of the targets: weights move by as much at first. In
-    full batches there is no noise, and its bound alone may say how long a step is.
+    full batches there is no noise, and the bound alone may say how long a step is.
     """
     counting = rows_that_count(dataset)
     n_counting = dataset.n_samples if counting is None else len(counting)
@@ -93,8 +98,10 @@ def falling_schedule(
     n_updates = n_counting if batch_rows == 1 else -(-dataset.n_samples // batch_rows)
     rate = optimizer.default_rate
     if isinstance(optimizer, Adagrad):
-        rate = _RATE_OF_FULL_BATCHES if is_full_batch else rate
+        rate = _ADAGRAD_IN_FULL_BATCHES if is_full_batch else rate
         rate *= deviation_of_targets(model, dataset) if takes_every_number(loss) else 1
+    elif isinstance(optimizer, SGD) and is_full_batch:
+        rate = _SGD_IN_FULL_BATCHES / curvature_of(loss)
     return Cooldown(rate, n_updates, share=1.0)
 
 

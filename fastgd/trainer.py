@@ -68,7 +68,7 @@ class Trainer:
         See `fastgd.losses`.
     optimizer : optimiser or "auto", optional
         See `fastgd.optimizers`; by default `SGD()`. "auto" is the one that learns best of all without any tuning, for
-        this model and loss: see `fastgd.recommended.resolved`. With learning_rate="auto", short trials on
+        this model, loss and batch size: see `fastgd.recommended.resolved`. With learning_rate="auto", short trials on
         some of the rows choose the rate r when training begins, and then it follows `fastgd.autorate.one_epoch`; see
         `fastgd.autorate.automatic_schedule`. Optimisers that need no trials take their own rate, falling to 0 over each
         epoch, and a model that is as it was drawn starts from the best constant prediction: see `fastgd.recommended`.
@@ -160,8 +160,8 @@ class Trainer:
             raise TypeError(f"model is {model!r}; expected a Model")
         self.model = model
         self.loss = losses.as_loss(loss)
-        self.optimizer = optimizer
         self.batch_size = batch_size
+        self.optimizer = optimizer
         self.shuffle = shuffle
         self.seed = _check.integer(seed, "seed", 0)
         self.alpha = _check.non_negative(alpha, "alpha")
@@ -227,7 +227,7 @@ class Trainer:
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer | Literal["auto"] | None) -> None:
-        checked = resolved(optimizer, self.model, self.loss)
+        checked = resolved(optimizer, self.model, self.loss, self.batch_size)
         if checked is not getattr(self, "_optimizer", None):
             # "auto" measures for one optimiser.
             self._measured_rate: Schedule | None = None
@@ -560,7 +560,7 @@ class Trainer:
         if self.alpha == 0 and bounds == (None, None, None, None):
             return kernels.NoRegularization()
         l2, l1 = self.alpha * (1 - self.l1_ratio), self.alpha * self.l1_ratio
-        is_proximal = isinstance(self.optimizer.record(), PlainSGD)
+        is_proximal = isinstance(self.optimizer.record_for(self.loss), PlainSGD)
         return kernels.Regularization(
             l2, l1, is_proximal, *(math.inf if bound is None else float(bound) for bound in bounds)
         )

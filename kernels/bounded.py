@@ -1,6 +1,6 @@
-"""Adagrad for one Linear, with each step bounded by the curvature of its batch's loss along it.
+"""SGD and Adagrad for one Linear, with each step bounded by the curvature of its batch's loss along it.
 
-With s what Adagrad would subtract at rate 1, h the most that the loss's second derivative by an output comes to, and Δz
+With s what they would subtract at rate 1, h the most that the loss's second derivative by an output comes to, and Δz
 what s changes in the outputs of the batch's rows, of weights v,
 
     c = h · mean(v |Δz|²) + l2 Σ s_w²;    f = η / (1 + η c / s·g);    w -= f s
@@ -26,12 +26,16 @@ from .vectors import part_of, update_types, vectors_of
 from .views import read_only_matrix, read_only_span
 
 
-class BoundedAdagrad(NamedTuple):
-    """Adagrad's settings, and h.
+class Bounded(NamedTuple):
+    """Steps that are bounded.
 
-    state : as Adagrad's
+    is_scaled : whether  s = g / (√G + eps), G += g², or  s = g
+    rate_decay, weight_decay, eps : as Adagrad's          curvature : h
+
+    state : as Adagrad's, where g is scaled; else none
     """
 
+    is_scaled: bool
     rate_decay: float
     weight_decay: float
     eps: float
@@ -40,16 +44,29 @@ class BoundedAdagrad(NamedTuple):
 
 # Reordered, the compensation would be zero.
 @addressed_kernel(update_types, exact=True)
-def adagrad_direction(vectors, numbers, rate, t, part):
-    """Leave  s = g / (√G + eps)  in the gradient; arguments as for the kernels of `update.py`."""
-    optimizer = record_of(BoundedAdagrad, numbers)
+def bounded_direction(vectors, numbers, rate, t, part):
+    """Leave s in the gradient; arguments as for the kernels of `update.py`."""
+    optimizer = record_of(Bounded, numbers)
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
-    total, missing = part_of(vectors.state[0], part), part_of(vectors.state[1], part)
     decay, eps = type(rate)(optimizer.weight_decay), type(rate)(optimizer.eps)
+    if not optimizer.is_scaled:
+        for i in range(w.size):
+            gradient[i] += decay * w[i]
+        return
+    total, missing = part_of(vectors.state[0], part), part_of(vectors.state[1], part)
     for i in range(w.size):
         g = gradient[i] + decay * w[i]
         add_square(total, missing, i, g)
         gradient[i] = g / (np.sqrt(total[i]) + eps)
+
+
+@inlined_kernel
+def square_of(direction, end):
+    """Σ s² of the elements before an end, in float64."""
+    squares = 0.0
+    for i in range(end):
+        squares += np.float64(direction[i]) * direction[i]
+    return squares
 
 
 # Where the mean of v |Δz|² stands among the scalars.
@@ -95,26 +112,24 @@ def look_along(vectors, weights, x, sample_weight, change, products):
 def step_along(vectors, optimizer, l2, weights, rate, t):
     """w -= f s, for the s that stands in the gradient and its Δz among the scalars; no step where s·g is zero.
 
-    vectors : Vectors, the parameters are modified in place          optimizer : BoundedAdagrad
+    vectors : Vectors, the parameters are modified in place          optimizer : Bounded
     l2 : float64, of the penalty          weights : (1, 3) int64, as in `Step`
     rate : scalar of the parameters' dtype          t : int, the number of the update, from 1
     """
-    w, direction, total = vectors.parameters, vectors.gradient, vectors.state[0]
-    eps = type(rate)(optimizer.eps)
-    slope, squares = 0.0, 0.0
-    for i in range(w.size):
-        # The gradient itself is gone.
-        slope += np.float64(direction[i]) * direction[i] * np.float64(np.sqrt(total[i]) + eps)
+    w, direction = vectors.parameters, vectors.gradient
+    slope = 0.0
+    if optimizer.is_scaled:
+        total, eps = vectors.state[0], type(rate)(optimizer.eps)
+        for i in range(w.size):
+            # The gradient itself is gone.
+            slope += np.float64(direction[i]) * direction[i] * np.float64(np.sqrt(total[i]) + eps)
+    else:
+        slope = square_of(direction, w.size)
     curvature = optimizer.curvature * vectors.scalars[MEAN_SQUARE]
     if l2 > 0:
-        for i in range(weights[0, 1]):
-            squares += np.float64(direction[i]) * direction[i]
-        curvature += l2 * squares
+        curvature += l2 * square_of(direction, weights[0, 1])
     if optimizer.weight_decay > 0:
-        squares = 0.0
-        for i in range(w.size):
-            squares += np.float64(direction[i]) * direction[i]
-        curvature += optimizer.weight_decay * squares
+        curvature += optimizer.weight_decay * square_of(direction, w.size)
     most = np.float64(rate) / (1 + (t - 1) * optimizer.rate_decay)
     # NaN has to stay one.
     step = type(rate)(most / (1 + most * curvature / slope) if slope != 0 else 0.0)

@@ -7,7 +7,7 @@ from numba import types
 
 from ._jit import inlined_kernel
 from .addressed import addressed_kernel, calls, numbers_of, record_of, vector_of
-from .bounded import BoundedAdagrad, adagrad_direction, look_along, step_along
+from .bounded import Bounded, bounded_direction, look_along, step_along
 from .normalized import (
     NormalizedSGD,
     add_derivatives,
@@ -93,9 +93,9 @@ def update_rule(
     is_regularized, is_normalized = isinstance(regularization, Regularization), isinstance(optimizer, NormalizedSGD)
     averages = is_regularized and regularization.average_from < np.inf
     is_direct = isinstance(optimizer, PlainSGD) and not is_regularized and not keeps_gradient
-    is_bounded = isinstance(optimizer, BoundedAdagrad)
+    is_bounded = isinstance(optimizer, Bounded)
     is_shared = team.size > 0 and not (is_direct or is_normalized or is_bounded)
-    update = adagrad_direction if is_bounded else UPDATES[type(optimizer)]
+    update = bounded_direction if is_bounded else UPDATES[type(optimizer)]
     return UpdateRule(
         is_direct,
         observe_features.address(dtype) if is_normalized else 0,
@@ -172,5 +172,5 @@ def find_direction(vectors, step, rate, t):
 def make_step_along(vectors, step, rate, t):
     """Make the update along it, once its curvature stands among the scalars; arguments as for `apply_gradient`."""
     l2 = record_of(Regularization, step.regularization).l2 if step.limit_gradient != 0 else 0.0
-    step_along(vectors, record_of(BoundedAdagrad, step.optimizer), l2, step.weights, rate, t)
+    step_along(vectors, record_of(Bounded, step.optimizer), l2, step.weights, rate, t)
     finish_update(vectors, step, rate, t)

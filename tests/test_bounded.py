@@ -1,4 +1,4 @@
-"""Adagrad with bounded steps: against its formula in NumPy, and what the bound promises."""
+"""SGD and Adagrad with bounded steps: against their formula in NumPy, and what the bound promises."""
 
 import re
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_team import a_team_for_every_network
 
 import fastgd as gd
 from fastgd import dataset, engine, optimizers
@@ -51,39 +52,44 @@ def bounded_by_formula(model, loss, optimizer, batches, l2=0.0, last_rows=None):
     n_weights = shape[0] * shape[1]
     of_weights = np.arange(w.size) < n_weights
     exact = gd.Model(model.layers, "float64")
-    G, t, path = np.full(w.size, optimizer.initial_accumulator_value), 0, []
+    is_scaled = isinstance(optimizer, gd.Adagrad)
+    G, t, path = np.full(w.size, optimizer.initial_accumulator_value if is_scaled else 0.0), 0, []
     for X, y, v in batches:
         if v.any():
             t += 1
             _, g = exact.loss_and_gradient(X, y, as_loss(loss), v, parameters=w)
             g += l2 * of_weights * w + optimizer.weight_decay * w
             G += g**2
-            s = g / (np.sqrt(G) + optimizer.eps)
+            s = g / (np.sqrt(G) + optimizer.eps) if is_scaled else g
             seen = slice(None) if last_rows is None else slice(last_rows, None)
             change = X[seen] @ s[:n_weights].reshape(shape).T + (s[n_weights:] if linear.has_bias else 0)
             c = curvature_of(as_loss(loss)) * (v[seen] * (change**2).sum(axis=1)).mean()
             c += l2 * (of_weights * s**2).sum() + optimizer.weight_decay * (s**2).sum()
             rate = float(gd.schedules.as_schedule(optimizer.learning_rate)(np.array([float(t)]))[0])
-            rate /= 1 + (t - 1) * optimizer.lr_decay
+            rate /= 1 + (t - 1) * (optimizer.lr_decay if is_scaled else 0)
             if s @ g > 0:
                 w = w - rate / (1 + rate * c / (s @ g)) * s
         path.append(w)
     return path
 
 
-SETTINGS = {"constant": (0.7, {}), "schedule": (SCHEDULE, {}), "all": (0.5, ALL)}
+BOUNDED = {
+    "Adagrad": gd.Adagrad(0.7, bounded=True),
+    "Adagrad, schedule": gd.Adagrad(SCHEDULE, bounded=True),
+    "Adagrad, all": gd.Adagrad(0.5, bounded=True, **ALL),
+    "SGD": gd.SGD(0.7, bounded=True),
+    "SGD, all": gd.SGD(SCHEDULE, weight_decay=0.2, bounded=True),
+}
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", BOUNDED)
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("name", MODELS)
 def test_steps_are_the_formula(name, batch_size, setting, dtype):
     layers, loss = MODELS[name]
-    rate, others = SETTINGS[setting]
-    l2 = 0.05 if setting == "all" else 0.0
+    optimizer, l2 = BOUNDED[setting], 0.05 if "all" in setting else 0.0
     model = gd.Model(layers, dtype, seed=1)
     X, y, v = rows_of(name, 60)
-    optimizer = gd.Adagrad(rate, bounded=True, **others)
     batches = [tuple(array[k : k + batch_size] for array in (X, y, v)) for k in range(0, 60, batch_size)]
     path = bounded_by_formula(model, loss, optimizer, batches, l2)
     trainer = gd.Trainer(model, loss, optimizer, batch_size, alpha=l2)
@@ -92,14 +98,15 @@ def test_steps_are_the_formula(name, batch_size, setting, dtype):
     assert trainer.n_updates == sum(bool(batch[2].any()) for batch in batches)
 
 
+@pytest.mark.parametrize("kind", [gd.SGD, gd.Adagrad])
 @pytest.mark.parametrize("name", ["neuron", "eight classes"])
-def test_a_batch_of_several_chunks_is_bounded_by_its_last(name):
+def test_a_batch_of_several_chunks_is_bounded_by_its_last(name, kind):
     """All are of one size but for a row or two."""
     layers, loss = MODELS[name]
     model = gd.Model(layers, "float64", seed=1)
     n_rows = 2 * model.chunk_rows + 1
     X, y, v = rows_of(name, n_rows)
-    optimizer = gd.Adagrad(0.7, bounded=True)
+    optimizer = kind(0.7, bounded=True)
     path = bounded_by_formula(model, loss, optimizer, 5 * [(X, y, v)], last_rows=2 * -(-n_rows // 3))
     gd.Trainer(model, loss, optimizer, batch_size=None).fit(X, y, epochs=5, sample_weight=v)
     np.testing.assert_allclose(model.parameters, path[-1], rtol=1e-10, atol=1e-10)
@@ -113,13 +120,14 @@ def test_a_batch_of_several_chunks_is_bounded_by_its_last(name):
     rate=st.sampled_from([1e-3, 0.3, 10, 1e6]),
     long=st.sampled_from([1, 100, 1e6]),
     l2=st.sampled_from([0, 0.1]),
+    kind=st.sampled_from([gd.SGD, gd.Adagrad]),
 )
-def test_no_step_raises_the_loss_of_its_batch(name, seed, n_rows, rate, long, l2):
+def test_no_step_raises_the_loss_of_its_batch(name, seed, n_rows, rate, long, l2, kind):
     layers, loss = MODELS[name]
     X, y, _ = rows_of(name, n_rows, seed)
     X[seed % n_rows] *= long
     model = gd.Model(layers, "float64", seed=seed)
-    trainer = gd.Trainer(model, loss, gd.Adagrad(rate, bounded=True), alpha=l2)
+    trainer = gd.Trainer(model, loss, kind(rate, bounded=True), alpha=l2)
 
     def objective():
         return model.loss(X, y, loss) + l2 / 2 * (model.layers[0].weight ** 2).sum()
@@ -138,6 +146,31 @@ def test_a_huge_rate_makes_the_best_step_of_a_row(layers):
     before = model.loss(X, y)
     gd.Trainer(model, optimizer=gd.Adagrad(1e12, bounded=True)).fit(X, y)
     assert model.loss(X, y) < (1e-12 if layers[0].out_features == 1 else 1) * before
+
+
+def test_full_batches_are_the_steepest_descent():
+    X, y, _ = rows_of("neuron", 300)
+    y += X @ np.ones((5, 1))
+    model = gd.Model([gd.Standardize(5), gd.Linear(5, 1)], "float64")
+    trainer = gd.Trainer(model, optimizer="auto", batch_size=None)
+    trainer.fit(X, y)
+    assert trainer.optimizer == gd.SGD("auto", bounded=True)
+    Z, r = (X - X.mean(axis=0)) / X.std(axis=0), y - y.mean()
+    g = -(Z.T @ r)[:, 0] / 300
+    step = g @ g / ((Z @ g) ** 2).mean()
+    np.testing.assert_allclose(model.layers[1].weight[0], -step / (1 + step / 100) * g, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [gd.SGD, gd.Adagrad])
+def test_rows_that_are_sorted_wreck_no_full_batch(kind):
+    """The last chunk, of which the bound is taken, is of rows that are all much shorter than the others."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((4000, 3)) * np.geomspace(100, 0.01, 4000)[:, None]
+    y = X @ np.ones(3)
+    model = gd.Model([gd.Standardize(3), gd.Linear(3, 1)])
+    trainer = gd.Trainer(model, optimizer=kind("auto", bounded=True), batch_size=None)
+    trainer.fit(X, y, epochs=30)
+    assert model.loss(X, y) < 0.5 * y.var() / 2
 
 
 def test_no_row_is_too_long():
@@ -238,6 +271,19 @@ def test_neither_slices_nor_blocks_nor_files_change_a_bit(name, batch_size, dtyp
     assert trained(name, batch_size, dtype) == whole
 
 
+@pytest.mark.parametrize("kind", [gd.SGD, gd.Adagrad])
+def test_any_number_of_threads_takes_the_same_steps(kind, monkeypatch):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40, 300), np.float32), rng.standard_normal((40, 129), np.float32)
+    results = []
+    for workers in (1, 3):
+        a_team_for_every_network(monkeypatch, workers)
+        model = gd.Model([gd.Linear(300, 129)])
+        gd.Trainer(model, optimizer=kind(0.3, bounded=True), batch_size=8).fit(X, y, epochs=2)
+        results.append(model.parameters)
+    np.testing.assert_array_equal(*results)
+
+
 @pytest.mark.parametrize("source", ["uint8", "float16", "int64"])
 def test_rows_in_place_are_as_converted(source, dtype):
     given, _ = trained("neuron", 7, dtype, source)
@@ -254,21 +300,33 @@ LIMITS = [{"alpha": 0.1, "l1_ratio": 1.0}, {"clip_norm": 0.1}, {"clip_value": 0.
 
 
 @pytest.mark.parametrize("limits", [*LIMITS, {"average_from": 3}], ids=str)
+@pytest.mark.parametrize("kind", [gd.SGD, gd.Adagrad])
 @pytest.mark.parametrize("name", ["neuron", "eight classes"])
-def test_with_regularisation(name, limits):
+def test_with_regularisation(name, kind, limits):
     layers, loss = MODELS[name]
     X, y, _ = rows_of(name, 200)
     model = gd.Model([gd.Standardize(5), *layers], seed=1)
-    trainer = gd.Trainer(model, loss, gd.Adagrad(0.3, bounded=True), batch_size=8, **limits)
+    trainer = gd.Trainer(model, loss, kind(0.3, bounded=True), batch_size=8, **limits)
     history = trainer.fit(X, y, epochs=5)
     assert history.loss[-1] < history.loss[0]
     weight = model.layers[1].weight
+    assert (weight != 0).any()
     if "max_norm" in limits:
         assert (np.linalg.norm(weight, axis=1) <= 0.5 + 1e-6).all()
     if "l1_ratio" in limits:
         assert (weight == 0).any()
     if "average_from" in limits:
         assert np.isfinite(trainer.averaged_model().parameters).all()
+
+
+@pytest.mark.parametrize("kind", [gd.SGD, gd.Adagrad])
+def test_a_penalty_goes_by_the_step_and_not_by_the_rate(kind):
+    X = np.random.default_rng(0).standard_normal((500, 5))
+    y = X @ [1.0, 2, 0, 0, 3]
+    model = gd.Model([gd.Linear(5, 1)])
+    trainer = gd.Trainer(model, optimizer=kind(100.0, bounded=True), batch_size=None, alpha=0.1, l1_ratio=1.0)
+    trainer.fit(X, y, epochs=50)
+    np.testing.assert_allclose(model.layers[0].weight[0], [0.9, 1.9, 0, 0, 2.9], atol=0.1)
 
 
 CANNOT = {
@@ -291,6 +349,8 @@ def test_what_cannot_be_bounded(name):
     message = f"Adagrad(bounded=True) with loss={loss!r}"
     with pytest.raises(ValueError, match=re.escape(message) + ".*expected one Linear"):
         gd.Trainer(model, loss, gd.Adagrad("auto", bounded=True))
+    with pytest.raises(ValueError, match=r"SGD\(bounded=True\) with .*expected one Linear"):
+        gd.Trainer(model, loss, gd.SGD(0.1, bounded=True))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -300,8 +360,13 @@ def test_what_can_be_bounded_is_by_default(name):
         model = gd.Model(stack)
         assert can_be_bounded(model, as_loss(loss))
         for optimizer in ("auto", gd.Adagrad("auto"), gd.Adagrad("auto", bounded=True)):
-            assert resolved(optimizer, model, as_loss(loss)) == gd.Adagrad("auto", bounded=True)
-        assert not resolved(gd.Adagrad(0.1), model, as_loss(loss)).bounded
+            assert resolved(optimizer, model, as_loss(loss), 8) == gd.Adagrad("auto", bounded=True)
+        assert not resolved(gd.Adagrad(0.1), model, as_loss(loss), 8).bounded
+
+
+def test_a_bound_has_no_momentum():
+    with pytest.raises(ValueError, match=r"bounded with momentum=0.9; expected no momentum"):
+        gd.SGD(momentum=0.9, bounded=True)
 
 
 def test_a_bound_is_a_switch():

@@ -29,7 +29,7 @@ RECOMMENDED = {
     "neuron": ([*LINEAR, gd.ReLU()], 1, gd.Adagrad("auto", bounded=True)),
     "network": (NETWORK, 32, gd.NormalizedSGD("auto")),
     "network, full batch": (NETWORK, None, gd.NormalizedSGD("auto")),
-    "linear, full batch": (LINEAR, None, gd.Adagrad("auto", bounded=True)),
+    "linear, full batch": (LINEAR, None, gd.SGD("auto", bounded=True)),
     "linear, no curvature": (LINEAR, 32, gd.NormalizedSGD("auto"), "absolute_error"),
     "activation first": ([gd.Tanh(), gd.Linear(4, 1)], 32, gd.Adam("auto")),
 }
