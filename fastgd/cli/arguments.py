@@ -91,6 +91,11 @@ def _add_train(commands: Any) -> None:
         help="bring features to mean 0 and variance 1 first (default: with X)",
     )
     model.add_argument(
+        "--standardize-targets",
+        action=argparse.BooleanOptionalAction,
+        help="bring targets to mean 0 and variance 1 to learn them (default: with X, for losses of any number)",
+    )
+    model.add_argument(
         "--dtype", choices=("float32", "float64"), default="float32", help="of parameters and arithmetic"
     )
     run = command.add_argument_group("training")
@@ -112,7 +117,7 @@ def _add_train(commands: Any) -> None:
         "--learning-rate",
         type=_learning_rate,
         metavar="RATE",
-        help="step size, or 'auto' to measure one (default: auto for SGD without --schedule, else the optimiser's own)",
+        help="step size, or 'auto' (default: auto for SGD without --schedule, else the optimiser's own)",
     )
     run.add_argument(
         "--schedule",
@@ -120,7 +125,11 @@ def _add_train(commands: Any) -> None:
         help="how the learning rate changes, as in Step:step_size=2epochs,gamma=0.5, with counts of updates or of "
         f"epochs; one of {', '.join(settings.classes_in('schedules'))}, see fastgd.schedules",
     )
-    run.add_argument("--alpha", type=float, default=0.0, help="strength of the elastic net on the weights")
+    run.add_argument(
+        "--alpha",
+        type=float,
+        help="strength of the elastic net on the weights (default: 0.001 for hidden layers with X, else 0)",
+    )
     run.add_argument("--l1-ratio", type=float, default=0.0, help="share of L1 in the elastic net")
     run.add_argument("--clip-value", type=float, metavar="BOUND", help="most that an element of the gradient may be")
     run.add_argument("--clip-norm", type=float, metavar="BOUND", help="most that the gradient's norm may be")
@@ -143,7 +152,11 @@ def _add_train(commands: Any) -> None:
     # The last group, as its settings may need the names that others have left.
     kinds = settings.classes_in("optimizers")
     optimizer = command.add_argument_group("optimiser")
-    optimizer.add_argument("--optimizer", metavar="NAME", help=f"one of {', '.join(kinds)} (default: SGD)")
+    optimizer.add_argument(
+        "--optimizer",
+        metavar="NAME",
+        help=f"auto, or one of {', '.join(kinds)} (default: auto with X; SGD without, or with a setting)",
+    )
     settings.add_options(optimizer, "optimizer", kinds)
 
 

@@ -37,7 +37,8 @@ def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows) -
         f"training     {trainer.batch_size or 'all'} rows per update, {rate}, {type(trainer.optimizer).__name__}, "
         f"{losses.name_of(trainer.loss)}"
     )
-    say(f"loss         {history.loss[-1]:.6g}{floor}{held_out} after {len(history)} epochs")
+    of = ", of standardised targets" if model.standardized_targets is not None else ""
+    say(f"loss         {history.loss[-1]:.6g}{floor}{held_out} after {len(history)} epochs{of}")
     if validation is not None:
         name, value = score(model, validation, trainer.loss)
         say(f"{name:13}{value:.4f} on {validation.n_samples} rows that were not learnt from")

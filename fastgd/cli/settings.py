@@ -8,7 +8,7 @@ import ast
 import functools
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from fastgd.losses import Loss
@@ -22,6 +22,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "float": {"type": float, "metavar": "NUMBER"},
     "int": {"type": int, "metavar": "NUMBER"},
     "bool": {"action": argparse.BooleanOptionalAction},
+    "bool | None": {"action": argparse.BooleanOptionalAction},
     "tuple[float, float]": {"type": float, "nargs": 2, "metavar": "NUMBER"},
 }
 
@@ -116,12 +117,20 @@ def loss(options: argparse.Namespace) -> "Loss":
     return getattr(module, name)(**given) if given else module.as_loss(name)
 
 
-def optimizer(options: argparse.Namespace, updates_per_epoch: int) -> "Optimizer":
-    """The optimiser that was asked for, with its rate or schedule."""
+def optimizer(options: argparse.Namespace, updates_per_epoch: int) -> "Optimizer | Literal['auto']":
+    """The optimiser that was asked for, with its rate or schedule; "auto" as it is."""
     from fastgd import _check
     from fastgd.optimizers import OPTIMIZERS
 
-    name = _check.choice(options.optimizer, "--optimizer", OPTIMIZERS)
+    if options.optimizer == "auto":
+        if options.learning_rate not in (None, "auto") or options.schedule is not None:
+            raise ValueError(
+                "--learning-rate or --schedule with --optimizer auto, which has a rate of its own; expected "
+                f"--optimizer {', '.join(OPTIMIZERS)}"
+            )
+        _given(options, "optimizer", "auto", classes_in("optimizers"))
+        return "auto"
+    name = _check.choice(options.optimizer, "--optimizer", ["auto", *OPTIMIZERS])
     given = _given(options, "optimizer", name, classes_in("optimizers"))
     rate = options.learning_rate
     if options.schedule is not None:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from fastgd.losses import Loss
 
 
+# Where nothing is said of these, the optimiser is the recommended one.
+_OF_OPTIMIZERS = ("learning_rate", "schedule")
+# What `bench/quality.py` has found best for networks on tables.
+_ALPHA_OF_NETWORKS = 1e-3
+
+
 def train(options: argparse.Namespace) -> int:
     """Train, save and report."""
     files = () if options.X is None else rows_files(options.X)
@@ -55,6 +61,8 @@ def train(options: argparse.Namespace) -> int:
 
 def _choose_defaults(options: argparse.Namespace, arrays: Arrays | None) -> None:
     """What was not said: what learns well from rows of one's own, and the article's for synthetic ones."""
+    from fastgd.losses import as_loss, takes_every_number
+
     is_own = arrays is not None
     for name, own, synthetic in (("batch_size", 32, 1), ("shuffle", True, False), ("standardize", True, False)):
         if getattr(options, name) is None:
@@ -65,9 +73,15 @@ def _choose_defaults(options: argparse.Namespace, arrays: Arrays | None) -> None
     if options.loss is None:
         options.loss = "cross_entropy" if options.task == "classification" else "half_squared_error"
     if options.optimizer is None:
-        options.optimizer = "SGD"
+        is_told = any(value is not None for name, value in vars(options).items() if name in _OF_OPTIMIZERS)
+        is_told |= any(name.startswith("optimizer.") for name in vars(options))
+        options.optimizer = "auto" if is_own and not is_told else "SGD"
     if options.optimizer == "SGD" and options.learning_rate is None and options.schedule is None:
         options.learning_rate = "auto"
+    if options.alpha is None:
+        options.alpha = _ALPHA_OF_NETWORKS if is_own and options.hidden else 0.0
+    if options.standardize_targets is None:
+        options.standardize_targets = is_own and options.output != "relu" and takes_every_number(as_loss(options.loss))
 
 
 def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer":
@@ -97,6 +111,7 @@ def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer"
         clip_norm=options.clip_norm,
         max_norm=options.max_norm,
         average_from=options.average_from,
+        standardize_targets=options.standardize_targets,
     )
 
 
