@@ -131,6 +131,7 @@ FLOORS = [
     ["cli", "_public"],
     ["baseline", "machine", "warmup", "callbacks", "metrics"],
     ["trainer"],
+    ["recommended"],
     ["autorate", "safeguard"],
     ["engine"],
     ["loops", "_calling", "_validation"],
