@@ -9,7 +9,7 @@ The batch's loss after the step is at most  -f s·g + ½ f² c  above where it w
 it, however long its rows, and a large η makes each step the best along its direction, as far as h tells. With g for s,
 a single row and squared errors that is the implicit update of Toulis and Airoldi, "Asymptotic and finite-sample
 properties of estimators based on stochastic gradients" (Annals of Statistics, 2017). An activation behind the Linear
-changes outputs by no more than Δz where its slope is at most 1.
+changes outputs by no more than Δz where its slope is at most 1; as its own curvature is left out, f is a guide there.
 """
 
 from typing import NamedTuple

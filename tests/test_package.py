@@ -133,6 +133,7 @@ FLOORS = [
     ["cli", "_public"],
     ["baseline", "machine", "warmup", "callbacks"],
     ["trainer"],
+    ["recommended"],
     ["autorate", "safeguard"],
     ["engine"],
     ["loops", "_calling", "_validation", "_warnings"],
