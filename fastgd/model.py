@@ -123,7 +123,7 @@ class Model:
         index, first = next((k, layer) for k, layer in enumerate(self.layers) if isinstance(layer, Linear))
         return first.is_as_drawn(self._rng(index))
 
-    def _warn_if_untrained(self, name: str) -> None:
+    def _warn_if_untrained(self) -> None:
         """Warn, once, where the parameters are the random ones that the model began with."""
         has_features = self.standardize is None or self.standardize.mean is not None
         if not (self.may_be_untrained and has_features):
@@ -132,7 +132,7 @@ class Model:
         linears = [(index, layer) for index, layer in enumerate(self.layers) if isinstance(layer, Linear)]
         if all(layer.is_as_initialized(self._rng(index)) for index, layer in linears):
             warn(
-                f"{name} was called on a model with the random weights that it began with; expected "
+                "predict was called on a model with the random weights that it began with; expected "
                 "Trainer(model, ...).fit(X, y) before, or parameters of your own"
             )
 
@@ -251,7 +251,7 @@ class Model:
         dataset = X if isinstance(X, Dataset) else ArrayDataset(X)
         self.check_fits(dataset)
         dtype = self.dtype if dtype is None else _check.model_dtype(dtype)
-        self._warn_if_untrained("predict")
+        self._warn_if_untrained()
         out = np.empty((dataset.n_samples, self.out_features), dtype)
         targets = self.standardized_targets
         if targets is not None:
@@ -343,7 +343,6 @@ class Model:
         loss = as_loss(loss)
         dataset = as_dataset(X, y, sample_weight)
         self.check_fits(dataset, loss)
-        self._warn_if_untrained("loss")
         network = self.network(dataset.n_samples)
         objective = kernels.objective(loss, self.dtype)
         loss_sum = np.zeros(1)

@@ -14,6 +14,9 @@ from fastgd.losses import as_loss, curvature_of
 from fastgd.recommended import can_be_bounded, deviation_of_targets, resolved
 from fastgd.schedules import Cooldown
 
+# A ReLU behind bounded steps is tried with any targets.
+pytestmark = pytest.mark.filterwarnings("ignore:targets go down to")
+
 SCHEDULE = gd.schedules.Step(0.5, 7, gamma=0.8)
 ALL = {"lr_decay": 0.1, "weight_decay": 0.2, "initial_accumulator_value": 0.3, "eps": 1e-3}
 MODELS = {

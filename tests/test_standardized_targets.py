@@ -256,7 +256,7 @@ def test_predictions_in_another_dtype(rng):
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e8 + 0.1, -1e300, 1e-300])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: type(optimizer).__name__)
 def test_a_target_that_does_not_vary_is_predicted_exactly(constant, optimizer, rng):
-    X, y = rng.standard_normal((50, 3)), np.stack([np.full(50, constant), rng.permutation(50.0)], axis=1)
+    X, y = rng.standard_normal((50, 3)), np.stack([np.full(50, constant), rng.permutation(np.arange(50.0))], axis=1)
     trainer, _ = same_trainers([gd.Linear(3, 2)], optimizer=optimizer)
     trainer.fit(X, y)
     model = trainer.model

@@ -103,9 +103,13 @@ def add_options(group: Any, of: str, kinds: Settings) -> None:
 
 def _shown(owners: dict[str, Setting]) -> str:
     defaults = {setting.default for setting in owners.values()}
+    if defaults == {"None"}:
+        return ", ".join(owners)
     if len(defaults) == 1:
         return f"{', '.join(owners)} (default: {defaults.pop()})"
-    return "; ".join(f"{kind} (default: {setting.default})" for kind, setting in owners.items())
+    return "; ".join(
+        kind if setting.default == "None" else f"{kind} (default: {setting.default})" for kind, setting in owners.items()
+    )
 
 
 def loss(options: argparse.Namespace) -> "Loss":
