@@ -199,6 +199,7 @@ def test_weights_that_are_all_zero_are_reported(capsys, files):
     status, out, _ = run(
         capsys, "train", files / "X.npy", "--target", files / "y.npy", "--sample-weight", files / "w.npy", "--quiet",
         "--validation", files / "X.npy", files / "y.npy", "--no-standardize",
+        "--no-standardize-targets",
     )  # fmt: skip
     assert status == 0
     assert "no learning rate, as all weights are zero" in out

@@ -63,10 +63,10 @@ def test_every_setting_of_an_optimizer_has_an_option(name, made):
         option = "--rmsprop-alpha" if key == "alpha" else f"--{key.replace('_', '-')}"
         if key in ("dampening", "nesterov"):
             continue
-        if key == "bounded":
-            # With a momentum, there is none.
+        if key == "bounded" and name == "SGD":
+            # With a momentum, there are none.
             continue
-        value = {"bool": True, "float": 0.5, "tuple[float, float]": (0.5, 0.25)}[setting.type]
+        value = {"bool": True, "bool | None": True, "float": 0.5, "tuple[float, float]": (0.5, 0.25)}[setting.type]
         assert value != getattr(default, key)
         options += [option] if value is True else [option, *np.ravel(value)]
         expected[key] = value

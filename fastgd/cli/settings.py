@@ -108,7 +108,8 @@ def _shown(owners: dict[str, Setting]) -> str:
     if len(defaults) == 1:
         return f"{', '.join(owners)} (default: {defaults.pop()})"
     return "; ".join(
-        kind if setting.default == "None" else f"{kind} (default: {setting.default})" for kind, setting in owners.items()
+        kind if setting.default == "None" else f"{kind} (default: {setting.default})"
+        for kind, setting in owners.items()
     )
 
 
