@@ -69,7 +69,7 @@ class Setting(NamedTuple):
     options : of the Trainer          standardizes : whether features and targets are standardised beforehand
     """
 
-    optimizer: Callable[[int, int], Optimizer]
+    optimizer: Callable[[int, int], Optimizer | str]
     options: dict[str, Any] = {}  # noqa: RUF012 (never changed)
     standardizes: bool = True
 
@@ -78,8 +78,11 @@ class Setting(NamedTuple):
 SETTINGS: dict[str, Setting] = {
     "SGD auto": Setting(lambda n, epochs: gd.SGD("auto")),
     "SGD auto, clip_norm 1": Setting(lambda n, epochs: gd.SGD("auto"), {"clip_norm": 1.0}),
-    "Adagrad auto": Setting(lambda n, epochs: gd.Adagrad("auto")),
+    "Adagrad auto, unbounded": Setting(lambda n, epochs: gd.Adagrad("auto", bounded=False)),
     "Adam auto": Setting(lambda n, epochs: gd.Adam("auto")),
+    "auto": Setting(lambda n, epochs: "auto"),
+    "auto, alpha 1e-3": Setting(lambda n, epochs: "auto", {"alpha": 1e-3}),
+    "NormalizedSGD auto": Setting(lambda n, epochs: gd.NormalizedSGD("auto")),
     "NormalizedSGD": Setting(lambda n, epochs: gd.NormalizedSGD()),
     "NormalizedSGD, raw": Setting(lambda n, epochs: gd.NormalizedSGD(), standardizes=False),
 }

@@ -59,6 +59,8 @@ class Calling:
     callbacks : sequence of callables
     has_validation : bool
         Whether records will have a validation loss.
+    metrics : sequence of str
+        The names of those that they will have.
     history : History
         Of the run.
 
@@ -70,7 +72,7 @@ class Calling:
         Where one would watch what no record will have, or has watched another run.
     """
 
-    def __init__(self, callbacks: Any, has_validation: bool, history: History) -> None:
+    def __init__(self, callbacks: Any, has_validation: bool, metrics: Sequence[str], history: History) -> None:
         if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
             hint = ", as in callbacks=[callback]" if callable(callbacks) else ""
             raise TypeError(f"callbacks is {callbacks!r}; expected a list of callables{hint}")
@@ -80,7 +82,7 @@ class Calling:
             if not callable(callback):
                 raise TypeError(f"callbacks[{index}] is {callback!r}; expected a callable")
             if isinstance(callback, Monitor):
-                callback.check(has_validation)
+                callback.check(has_validation, metrics)
                 callback.watch(history)
         self._callbacks = list(callbacks)
         #: Those whose state is part of a saved run.

@@ -125,6 +125,8 @@ def real_array(values: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name} is not a rectangular array: {error}") from None
     if array.dtype.kind not in "fiub":
         hint = CLASSES_HINT if name == "y" and array.dtype.kind in "OSU" else ""
+        if name == "X" and array.dtype.kind in "SU":
+            hint = "; where they are numbers in strings, X.astype(float)"
         raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers (floats, integers or booleans){hint}")
     return array
 

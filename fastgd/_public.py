@@ -1,11 +1,11 @@
 """What `fastgd` exports, all imported together: `fastgd.__getattr__` does so when the first of these names is used."""
 
-from fastgd import callbacks, data, losses, schedules
+from fastgd import callbacks, data, labels, losses, schedules
 from fastgd._version import __version__
 from fastgd.dataset import Dataset
-from fastgd.errors import DivergenceError
+from fastgd.errors import DivergenceError, UsageWarning
 from fastgd.history import EpochRecord, History
-from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Standardize, Tanh
+from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Standardize, StandardizedTargets, Tanh
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, RMSprop
 from fastgd.trainer import Trainer
@@ -29,11 +29,14 @@ __all__ = [
     "ReLU",
     "Sigmoid",
     "Standardize",
+    "StandardizedTargets",
     "Tanh",
     "Trainer",
+    "UsageWarning",
     "__version__",
     "callbacks",
     "data",
+    "labels",
     "losses",
     "schedules",
 ]

@@ -6,11 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd import _check, kernels
-from fastgd.dataset import Block, Dataset, read_only, take_rows
+from fastgd.dataset import Block, Dataset, MeanAndScale, read_only, take_rows, take_targets
 from fastgd.maps import Maps, map_of
-
-# y and the weights are converted once where they are so small, and else with every block, for each epoch anew.
-_CONVERTED_BYTES = 64 << 20
 
 
 class ArrayDataset(Dataset):
@@ -51,7 +48,7 @@ class ArrayDataset(Dataset):
         if self.sample_weight is not None:
             take_rows(self.sample_weight, rows, out=out.sample_weight)
 
-    def targets(self, dtype: np.dtype) -> Block:
+    def targets(self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None) -> Block:
         """As `Dataset.targets`, without a look at X."""
         rows = slice(0, self.n_samples)
         out = Block(
@@ -59,13 +56,13 @@ class ArrayDataset(Dataset):
             np.empty((self.n_samples, self.n_outputs), dtype),
             np.empty(self.n_samples if self.has_sample_weight else 0, dtype),
         )
-        take_rows(self.y, rows, out=out.y)
+        take_targets(self.y, rows, mean_and_scale=mean_and_scale, out=out.y)
         if self.sample_weight is not None:
             take_rows(self.sample_weight, rows, out=out.sample_weight)
         return Block(*map(read_only, out[:3]))
 
     def view(self, dtype: np.dtype, any_dtype: bool = False) -> Block | None:
-        """The arrays themselves, where X is a C-contiguous array of this dtype; small y and weights are converted."""
+        """The arrays themselves, where X is a C-contiguous array of this dtype."""
         not_loadable = "g" if kernels.converts_halves() else "ge"
         is_loadable = self.X.dtype == dtype or (
             any_dtype and self.X.dtype.isnative and self.X.dtype.char not in not_loadable
@@ -73,11 +70,7 @@ class ArrayDataset(Dataset):
         if not (is_loadable and self.X.flags.c_contiguous and self.X.flags.aligned):
             return None
         weight = np.empty(0, dtype) if self.sample_weight is None else self.sample_weight
-        columns = [self.y, weight]
-        if (self.y.size + weight.size) * dtype.itemsize <= _CONVERTED_BYTES:
-            with np.errstate(over="ignore", invalid="ignore"):
-                columns = [np.require(array, dtype, ["C", "A"]) for array in columns]
-        return Block(read_only(self.X), *map(read_only, columns))
+        return Block(read_only(self.X), read_only(self.y), read_only(weight))
 
     @property
     def row_bytes(self) -> int:

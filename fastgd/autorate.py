@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd import kernels
-from fastgd.dataset import Block, Dataset, Reader, blocks, require_finite
+from fastgd.dataset import Block, Dataset, blocks, require_finite
 from fastgd.engine import Engine
 from fastgd.errors import DivergenceError
 from fastgd.kernels.loops.network import Layer as NetworkLayer
@@ -40,6 +40,11 @@ _MOST_SLACK_OCTAVES = 3
 _TOLERANCE = 1e-4
 _MOST_OCTAVES = 20
 
+# On data of more rows than this, all trials together take no more rows than one epoch, or this share of a run's.
+_MANY_ROWS, _SHARE_OF_RUN = 10_000, 0.1
+# Where that leaves too few rows for so many trials, each is made smaller, but for its fewest updates.
+_FEWEST_TRIALS = 6
+
 # One Linear alone is soon as good as the noise of its last steps allows, so noise counts for more than curvature; with
 # hidden layers, getting there is what takes time.
 _NOISE_OF_ONE_LINEAR = 20.0
@@ -64,15 +69,35 @@ class Trials(NamedTuple):
     margin: int
     slack: float
 
+    @property
+    def n_rows(self) -> int:
+        """How many rows a trial takes."""
+        return sum(part.n_samples for part in self.parts) + (self.parts[-1].n_samples if self.looks_back else 0)
 
-def trials_of_long_epochs(dataset: Dataset, batch_rows: int, rng: np.random.Generator) -> Trials:
+
+class _BudgetSpent(Exception):
+    """No more trials."""
+
+
+def most_rows_of_trials(n_samples: int, epochs: int) -> float:
+    """How many rows all trials may take together, for a run of so many epochs."""
+    return math.inf if n_samples <= _MANY_ROWS else n_samples * max(1.0, _SHARE_OF_RUN * epochs)
+
+
+def trials_of_long_epochs(
+    dataset: Dataset, batch_rows: int, rng: np.random.Generator, most_rows: float = math.inf
+) -> Trials:
     """A trial is an epoch in small, judged by its cool-down: rows that the copy has not seen, and parameters without
     the noise of the last steps. It takes n / 32 rows, or 4096, or those of 160 updates, whichever is most, and never
     more than an epoch; 6 to 9 trials are the rule.
+
+    most_rows : a trial takes no more, or 32 updates
     """
     n_samples = dataset.n_samples
     n_rows = min(max(n_samples // _PARTS, _ENOUGH_ROWS), _MOST_ROWS, n_samples)
     n_updates = min(max(n_rows // batch_rows, _ENOUGH_UPDATES), n_samples // batch_rows)
+    if n_updates * batch_rows > most_rows:
+        n_updates = max(int(most_rows // batch_rows), _FEWEST_UPDATES)
     rows = rng.permutation(_spread(n_samples, n_updates * batch_rows))
     n_first = (n_updates - n_updates // 4) * batch_rows
     parts: list[Dataset] = [Subset(dataset, part) for part in (rows[:n_first], rows[n_first:])]
@@ -80,17 +105,22 @@ def trials_of_long_epochs(dataset: Dataset, batch_rows: int, rng: np.random.Gene
 
 
 def trials_of_short_epochs(
-    dataset: Dataset, layers: Sequence[Layer], batch_rows: int, rng: np.random.Generator
+    dataset: Dataset, layers: Sequence[Layer], batch_rows: int, rng: np.random.Generator, most_rows: float = math.inf
 ) -> Trials:
     """A trial is as many whole epochs as make up 64 updates, or 128 with hidden layers, with as many rows a batch as
     make up 65536 at most. Its rates are closer: where there is little time, the best is soon one of the last before
     divergence.
+
+    most_rows : of a trial; for fewer it makes 32 updates, of smaller batches
     """
     n_linear = sum(isinstance(layer, Linear) for layer in layers)
     is_linear = n_linear == 1 and all(isinstance(layer, Linear | Standardize) for layer in layers)
     at_least = _SHORT_OF_ONE if n_linear == 1 else _SHORT_OF_SEVERAL
     n_samples, n_updates = dataset.n_samples, -(-dataset.n_samples // batch_rows)
     batch_rows = min(batch_rows, _MOST_ROWS // at_least)
+    if max(at_least, n_updates) * batch_rows > most_rows:
+        at_least = _FEWEST_UPDATES
+        batch_rows = max(min(batch_rows, int(most_rows // at_least)), 1)
     rows = _spread(n_samples, min(n_updates * batch_rows, n_samples))
     parts: list[Dataset] = [Subset(dataset, rng.permutation(rows)) for _ in range(-(-at_least // n_updates))]
     return Trials(
@@ -112,6 +142,7 @@ def automatic_schedule(
     rng: np.random.Generator,
     engine_of: Callable[[Model, Schedule], Engine],
     most: float = math.inf,
+    most_rows: float = math.inf,
 ) -> Schedule | None:
     """`one_epoch` for the updates of an epoch, with the best rate of some trials; None where all weights are zero.
 
@@ -120,8 +151,9 @@ def automatic_schedule(
 
     model : as initialised          rng : draws the order of the trials' rows
     engine_of : makes the engine that trains a model by a schedule          most : no rate is larger
+    most_rows : that all trials together may take; the best of those so far is chosen where another would take more
     """
-    counting = _rows_that_count(dataset)
+    counting = rows_that_count(dataset)
     n_counting = dataset.n_samples if counting is None else len(counting)
     if n_counting == 0:
         return None
@@ -130,27 +162,33 @@ def automatic_schedule(
         dataset, counting = Subset(dataset, counting), None
     n_samples = dataset.n_samples
     n_rows = min(_ROWS, model.chunk_rows, n_counting)
-    reader = Reader(dataset, model.dtype, n_rows, model.mean_and_scale)
+    reader = model.reader(dataset, n_rows)
     chosen = _spread(n_counting, n_rows)
     reader.order = ChosenRows(chosen if counting is None else counting[chosen])
     block = reader.read(0, n_rows)
     require_finite(block, reader.row)
     safe = safe_learning_rate(model, loss, block, n_counting / n_samples, batch_rows, n_samples)
+    most_of_one = most_rows / _FEWEST_TRIALS
     if n_samples // batch_rows < _FEWEST_UPDATES:
-        trials = trials_of_short_epochs(dataset, model.layers, batch_rows, rng)
+        trials = trials_of_short_epochs(dataset, model.stack, batch_rows, rng, most_of_one)
     else:
-        trials = trials_of_long_epochs(dataset, batch_rows, rng)
+        trials = trials_of_long_epochs(dataset, batch_rows, rng, most_of_one)
+    left = most_rows
 
     def rate(k: int) -> float:
         return safe * 2 ** (k / trials.per_octave)
 
     def result(k: int) -> float:
+        nonlocal left
+        left -= trials.n_rows
+        if left < 0:
+            raise _BudgetSpent
         copied = copy.deepcopy(model)
         engine = engine_of(copied, one_epoch(rate(k), trials.n_updates))
         engine.prepare(trials.batch_rows)
         try:
             for part in trials.parts:
-                reader = Reader(part, model.dtype, engine.chunk_rows, model.mean_and_scale)
+                reader = model.reader(part, engine.chunk_rows)
                 last = engine.train_epoch(reader, 1)
         except DivergenceError:
             return math.inf
@@ -179,7 +217,15 @@ def largest_rate(optimizer: Optimizer, loss: Loss, longest: float, batch_rows: i
     return 2 * batch_rows * (1 - optimizer.momentum) / (curvature * longest)
 
 
-def _rows_that_count(dataset: Dataset) -> np.ndarray | None:
+def chosen_rate(schedule: Schedule) -> float:
+    """The rate that a schedule of "auto" was made for."""
+    rate = schedule
+    while isinstance(rate, Schedule):
+        rate = rate.learning_rate
+    return rate
+
+
+def rows_that_count(dataset: Dataset) -> np.ndarray | None:
     """The rows whose weight is not zero, or None where that is every row."""
     if not dataset.has_sample_weight:
         return None
@@ -208,8 +254,23 @@ def _best(result: Callable[[int], float], per_octave: int = 2, margin: int = 1, 
 
     A walk from 0 finds the least result, by steps of two octaves, then half as many, and so on to 1. Then k rises, by
     three octaves at most, while the worst stays within a share, the slack, of that.
+
+    Where there is no budget for another result, it is the k whose neighbours are known for which that worst is least,
+    or one that is below the least by the margin.
     """
-    results = {0: result(0)}
+    results: dict[int, float] = {}
+    try:
+        return _walk(result, results, per_octave, margin, slack)
+    except _BudgetSpent:
+        least = min(results, key=lambda k: (results[k], k), default=0)
+        known = [k for k in results if all(j in results for j in range(k, k + margin + 1))]
+        known = [k for k in known if not _is_better(results[least], max(results[j] for j in range(k, k + margin + 1)))]
+        return max(known, default=least - margin)
+
+
+def _walk(result: Callable[[int], float], results: dict[int, float], per_octave: int, margin: int, slack: float) -> int:
+    """The k that `_best` is to find; results is filled."""
+    results[0] = result(0)
     least, most = 0, _MOST_OCTAVES * per_octave
 
     def at(k: int) -> float:
@@ -263,7 +324,7 @@ def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, bat
     """
     network = model.network(len(block.X))
     rows = block.rows(0, network.chunk_rows)
-    stack = [layer for layer in model.layers if layer is not model.standardize]
+    stack = model.stack
     if any(isinstance(layer, Linear) for layer in stack[1:]):
         # Leaves every layer's output in the network's buffers.
         out = np.empty((len(rows.X), model.out_features), model.dtype)

@@ -19,20 +19,22 @@ their state themselves.
 
 import os
 import string
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from fastgd import _check
 from fastgd.history import EpochRecord
-from fastgd.monitor import Monitor
+from fastgd.metrics import METRICS, Mode
+from fastgd.monitor import Monitor, MonitorName
 
 if TYPE_CHECKING:
     from fastgd.trainer import Trainer
 
 
 class EarlyStopping(Monitor):
-    """Stop when a loss has not become smaller for some epochs, and keep the best parameters.
+    """Stop when a loss or a metric has not become better for some epochs, and keep the best parameters.
 
     They are put back whenever `fit` ends: after its last epoch, stopped by this callback or another, by Ctrl-C or by a
     DivergenceError. Unless it was stopped or ended by an error, a later `fit` with the same callback goes on from where
@@ -43,16 +45,18 @@ class EarlyStopping(Monitor):
     patience : int
         How many epochs without gain end the training, at least 1.
     min_delta : float
-        By how much the loss must fall to count as a gain, at least 0.
+        By how much it must become better to count as a gain, at least 0.
     restore_best : bool
         Whether the model has the parameters of its best epoch when training ends, or the last.
     monitor : str
-        A field of the record: "validation_loss" or "loss".
+        "validation_loss", "loss", or one of the Trainer's metrics.
+    mode : "min" or "max", optional
+        Whether less is better or more; needed for a metric of your own alone.
 
     Attributes
     ----------
     best : float
-        The smallest loss, where only a fall by more than min_delta counts.
+        The best value, where only a gain of more than min_delta counts.
     best_epoch : int
         The epoch that had it, from 1; 0 before there is one.
     """
@@ -61,9 +65,14 @@ class EarlyStopping(Monitor):
     _STATE: ClassVar = (*Monitor._STATE, "_parameters", "_where_training_was", "_has_stopped")
 
     def __init__(
-        self, patience: int = 5, min_delta: float = 0.0, restore_best: bool = True, monitor: str = "validation_loss"
+        self,
+        patience: int = 5,
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+        monitor: MonitorName | str = "validation_loss",
+        mode: Mode | None = None,
     ) -> None:
-        super().__init__(monitor, min_delta)
+        super().__init__(monitor, mode, min_delta)
         self.patience = _check.integer(patience, "patience", 1)
         self.restore_best = _check.switch(restore_best, "restore_best")
         self._parameters: np.ndarray | None = None
@@ -93,7 +102,7 @@ class EarlyStopping(Monitor):
 
 
 class ReduceOnPlateau(Monitor):
-    """Multiply the learning rate by a factor when a loss has not become smaller for some epochs.
+    """Multiply the learning rate by a factor when a loss or a metric has not become better for some epochs.
 
     Parameters
     ----------
@@ -102,11 +111,13 @@ class ReduceOnPlateau(Monitor):
     patience : int
         How many epochs without gain reduce the rate, at least 1.
     min_delta : float
-        By how much the loss must fall to count as a gain, at least 0.
+        By how much it must become better to count as a gain, at least 0.
     min_factor : float
         Bound on the product of all factors, at least 0.
     monitor : str
-        A field of the record: "validation_loss" or "loss".
+        "validation_loss", "loss", or one of the Trainer's metrics.
+    mode : "min" or "max", optional
+        Whether less is better or more; needed for a metric of your own alone.
     """
 
     _SETTINGS: ClassVar = (*Monitor._SETTINGS, "factor", "patience", "min_factor")
@@ -118,9 +129,10 @@ class ReduceOnPlateau(Monitor):
         patience: int = 10,
         min_delta: float = 0.0,
         min_factor: float = 0.0,
-        monitor: str = "validation_loss",
+        monitor: MonitorName | str = "validation_loss",
+        mode: Mode | None = None,
     ) -> None:
-        super().__init__(monitor, min_delta)
+        super().__init__(monitor, mode, min_delta)
         _check.positive(factor, "factor")
         self.factor = _check.below_one(factor, "factor")
         self.patience = _check.integer(patience, "patience", 1)
@@ -143,17 +155,20 @@ class ModelCheckpoint(Monitor):
     Parameters
     ----------
     path : path
-        Where `Trainer.save` writes, into a folder that exists. Fields of the record in braces are filled in as by
-        `str.format`: "runs/{epoch:02d}-{validation_loss:.3f}.safetensors".
+        Where `Trainer.save` writes, into a folder that exists. Numbers of the record in braces are filled in as by
+        `str.format`: "runs/{epoch:02d}-{validation_loss:.3f}.safetensors". Metrics are among them, but of your own
+        no other than `monitor`.
     save_best_only : bool
     monitor : str
-        A field of the record: "validation_loss" or "loss"; read with save_best_only alone.
+        "validation_loss", "loss", or one of the Trainer's metrics; read with save_best_only alone.
+    mode : "min" or "max", optional
+        Whether less is better or more; needed for a metric of your own alone.
 
     Raises
     ------
     ValueError
-        For a path with braces that hold anything else; when `fit` begins, where they need validation data and there is
-        none.
+        For a path with braces that hold anything else; when `fit` begins, where they need validation data or a metric
+        and there is none.
     FileNotFoundError
         When `fit` begins, where the folder (the first one, where braces stand in its name) is missing.
     """
@@ -162,15 +177,23 @@ class ModelCheckpoint(Monitor):
     # Where a run goes on, it may save elsewhere.
     _SETTINGS: ClassVar = (*Monitor._SETTINGS, "save_best_only")
 
-    def __init__(self, path: str | os.PathLike, save_best_only: bool = False, monitor: str = "validation_loss") -> None:
-        super().__init__(monitor, 0.0)
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        save_best_only: bool = False,
+        monitor: MonitorName | str = "validation_loss",
+        mode: Mode | None = None,
+    ) -> None:
+        super().__init__(monitor, mode, 0.0)
         self.path = os.fsdecode(path)
+        metrics = dict.fromkeys([*METRICS, *{self.monitor} - set(EpochRecord._fields)], 0.5)
+        known = EpochRecord(1, 0.5, 0.5, 0.5, 0.5, metrics).by_name()
         try:
             pieces = list(string.Formatter().parse(self.path))
             # Whether the formats suit the fields' types.
-            self.path.format(**EpochRecord(1, 0.5, 0.5, 0.5)._asdict())
+            self.path.format(**known)
         except (LookupError, ValueError, AttributeError) as error:
-            fields = ", ".join(f"{{{field}}}" for field in EpochRecord._fields)
+            fields = ", ".join(f"{{{field}}}" for field in known)
             raise ValueError(
                 f"path is {self.path!r} ({error}); expected none but these in braces: {fields}, with formats as in "
                 "{epoch:02d}, {loss:.3f}"
@@ -179,19 +202,26 @@ class ModelCheckpoint(Monitor):
         self._folder = os.path.dirname(pieces[0][0] if pieces else "") or os.curdir
         self.save_best_only = _check.switch(save_best_only, "save_best_only")
 
-    def check(self, has_validation: bool) -> None:
+    def check(self, has_validation: bool, metrics: Sequence[str]) -> None:
         """Raise an error where there will be nothing to watch, nothing to name files by, or no folder to save in."""
         if self.save_best_only:
-            super().check(has_validation)
+            super().check(has_validation, metrics)
         if "validation_loss" in self._fields and not has_validation:
             raise ValueError(f"path is {self.path!r} and validation is None; expected fit(..., validation=...)")
+        names = [field.partition(".")[0] for field in self._fields]
+        missing = [name for name in names if name not in (*EpochRecord._fields, *metrics)]
+        if missing:
+            raise ValueError(
+                f"path is {self.path!r} and the Trainer's metrics are {list(metrics)}; expected "
+                f"Trainer(..., metrics=[{', '.join(map(repr, missing))}])"
+            )
         if not os.path.isdir(self._folder):
             raise FileNotFoundError(f"path is {self.path!r} and there is no folder {self._folder!r}; expected one")
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
         """Save the run where it is to be kept."""
         if self.improves(record):
-            trainer.save(self.path.format(**record._asdict()))
+            trainer.save(self.path.format(**record.by_name()))
 
     def improves(self, record: EpochRecord) -> bool:
         """Take note of an epoch; whether the run is to be kept as it is after it."""

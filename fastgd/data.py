@@ -35,14 +35,23 @@ def open(
             raise ValueError(f"{path} is a folder and brings its own y.npy; expected no target and no sample_weight")
         weights = path / "sample_weight.npy"
         return open(path / "X.npy", path / "y.npy", weights if weights.exists() else None)
-    arrays = [None if part is None else _map(Path(part)) for part in (path, target, sample_weight)]
-    return ArrayDataset(*arrays)
+    return ArrayDataset(*(None if part is None else map_array(part) for part in (path, target, sample_weight)))
 
 
-def _map(path: Path) -> np.ndarray:
+def map_array(path: str | os.PathLike) -> np.ndarray:
+    """The array in a .npy file, memory-mapped for reading, of numbers or strings.
+
+    Raises ValueError for a suffix other than .npy and for a file that is no array, or one of Python objects.
+    """
+    path = Path(path)
     if path.suffix != ".npy":
-        raise ValueError(f"{path} ends in {path.suffix!r}; expected a .npy file")
+        raise ValueError(f"{path} ends in {path.suffix!r}; expected a .npy file, as numpy.save writes it")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
+        if "Python objects" in str(error):
+            raise ValueError(
+                f"{path} holds Python objects, which loading could run code of; expected numbers, or strings as saved "
+                "by np.save(path, y.astype(str))"
+            ) from None
         raise ValueError(f"{path} cannot be read as a .npy array of numbers: {error}") from None

@@ -22,6 +22,8 @@ MeanAndScale = tuple[np.ndarray, np.ndarray]
 _SAMPLES_PER_ORDER, _MAPPED_BYTES_PER_ORDER = 1 << 18, 128 << 20
 # Gathered blocks should stay in the cache between their writing and their use, and outweigh the call that fills them.
 _BLOCK_BYTES = 4 << 20
+# y and the weights are converted once where they are so small, and else with every block, for each epoch anew.
+_CONVERTED_BYTES = 64 << 20
 # Pages of a memory-mapped file count as the process's memory until they are released.
 _MAPPED_BYTES = 32 << 20
 # Where rows come in any order, they are kept up to this part of the machine's memory: the next rows are as likely to
@@ -32,7 +34,7 @@ _FEW_NUMBERS = 1 << 14
 
 
 class Block(NamedTuple):
-    """Consecutive rows of an epoch: C-contiguous, read-only, in the model's dtype but for X where that is asked for.
+    """Consecutive rows of an epoch: C-contiguous, read-only, in the model's dtype but for X or y where asked otherwise.
 
     X : (n_samples, n_features)          y : (n_samples, n_outputs)
     sample_weight : (n_samples,), or (0,) where every weight is one
@@ -90,7 +92,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
-        """Write rows into the first places of a block, converted to its dtype.
+        """Write rows into the first places of a block, converted to the dtype of each of its arrays.
 
         rows : a slice with start and stop, or (n_rows,) int64 indices in any order
         """
@@ -98,7 +100,7 @@ class Dataset(ABC):
     def view(self, dtype: np.dtype, any_dtype: bool = False) -> Block | None:
         """All rows without copying X, where X lies in memory as the kernels want it; else None.
 
-        y and the weights may be of any dtype and layout: the reader converts those of a block.
+        y and the weights may be of any dtype and layout: the reader converts them.
 
         any_dtype : whether X may be of any dtype that kernels can load
         """
@@ -129,9 +131,13 @@ class Dataset(ABC):
         """What errors call a row."""
         return row
 
-    def targets(self, dtype: np.dtype) -> Block:
-        """y and the weights of all rows in memory, converted to a dtype, without X."""
-        parts = [(block.y.copy(), block.sample_weight.copy()) for _, block in blocks(self, dtype)]
+    def targets(self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None) -> Block:
+        """y and the weights of all rows in memory, converted to a dtype, without X.
+
+        mean_and_scale : what y becomes (y - mean) · scale by, (n_outputs,) float64 each
+        """
+        read = blocks(self, dtype, mean_and_scale_of_y=mean_and_scale)
+        parts = [(block.y.copy(), block.sample_weight.copy()) for _, block in read]
         y, sample_weight = (read_only(np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
         return Block(np.empty((0, self.n_features), dtype), y, sample_weight)
 
@@ -169,11 +175,17 @@ class Dataset(ABC):
             (folder / "sample_weight.npy").unlink(missing_ok=True)
 
 
-def allocate(dataset: Dataset, n_rows: int, dtype: np.dtype, X_dtype: np.dtype | None = None) -> Block:
-    """A writable block for some rows of a data set; X_dtype is that of X, where it differs."""
+def allocate(
+    dataset: Dataset,
+    n_rows: int,
+    dtype: np.dtype,
+    X_dtype: np.dtype | None = None,
+    y_dtype: np.dtype | None = None,
+) -> Block:
+    """A writable block for some rows of a data set; X_dtype and y_dtype are those of X and y, where they differ."""
     return Block(
         np.empty((n_rows, dataset.n_features), X_dtype or dtype),
-        np.empty((n_rows, dataset.n_outputs), dtype),
+        np.empty((n_rows, dataset.n_outputs), y_dtype or dtype),
         np.empty(n_rows if dataset.has_sample_weight else 0, dtype),
     )
 
@@ -214,6 +226,23 @@ def take_rows(
             out[...] = source[rows]
 
 
+def take_targets(
+    source: np.ndarray,
+    rows: slice | np.ndarray,
+    later: np.ndarray | None = None,
+    *,
+    mean_and_scale: MeanAndScale | None,
+    out: np.ndarray,
+) -> None:
+    """As `take_rows`, but (source - mean) · scale, in float64 from the source's own dtype."""
+    if mean_and_scale is None:
+        take_rows(source, rows, later, out=out)
+        return
+    exact = np.empty(out.shape)
+    take_rows(source, rows, later, out=exact)
+    standardize_rows(exact, *mean_and_scale, out)
+
+
 def _is_ready(array: np.ndarray, dtype: np.dtype) -> bool:
     """Whether kernels can read an array where it lies."""
     return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
@@ -235,6 +264,10 @@ class Reader:
         the weights have to be converted.
     in_place : bool
         Whether blocks may have X in the data's own dtype, and its rows where they lie.
+    mean_and_scale_of_y : pair of (n_outputs,) float64 arrays, optional
+        Targets become (y - mean) · scale.
+    y_dtype : numpy dtype, optional
+        That of y, where it differs.
     """
 
     def __init__(
@@ -245,6 +278,8 @@ class Reader:
         mean_and_scale: MeanAndScale | None = None,
         max_bytes: int | None = None,
         in_place: bool = False,
+        mean_and_scale_of_y: MeanAndScale | None = None,
+        y_dtype: np.dtype | None = None,
     ) -> None:
         self.dataset = dataset
         self.order: Shuffle | None = None
@@ -254,8 +289,15 @@ class Reader:
         self._mean_and_scale = mean_and_scale
         # What is standardised is read in the data's own dtype: a float32 may not hold a mean far from zero exactly.
         self._X_dtype = dtype if mean_and_scale is None else dataset.dtype
+        self._mean_and_scale_of_y = mean_and_scale_of_y
+        self._y_dtype = y_dtype or dtype
+        self._arrays: dict[str, np.ndarray] = {}
         self._view = dataset.view(dtype, in_place) if mean_and_scale is None else None
-        self._converts = self._view is not None and not all(_is_ready(array, dtype) for array in self._view[1:3])
+        self._converts = self._view is not None and not self._has_ready_columns
+        if self._converts and (self._view.y.size + self._view.sample_weight.size) * dtype.itemsize <= _CONVERTED_BYTES:
+            n_samples = dataset.n_samples
+            self._view = self._view._replace(**self._convert((slice(0, n_samples),), n_samples))
+            self._converts, self._arrays = False, {}
         row_bytes = dataset.n_features * self._X_dtype.itemsize
         if max_bytes is None:
             is_bounded = dataset.is_mapped or self._converts
@@ -263,8 +305,6 @@ class Reader:
         self._rows_in_place = max(min_rows, max_bytes // row_bytes)
         self._rows_copied = min(max(min_rows, _BLOCK_BYTES // row_bytes), dataset.n_samples)
         self._buffers: Block | None = None
-        self._standardized: np.ndarray | None = None
-        self._converted = [np.empty(0, dtype)] * 2
         if dataset.is_mapped:
             self._growth = Growth()
             # Pages that a shuffled epoch has used are used again by the next, and last as long as the reader does.
@@ -290,11 +330,19 @@ class Reader:
         if self._is_in_place:
             return self._read_in_place(start, stop)
         if self._buffers is None:
-            self._buffers = allocate(self.dataset, self._rows_copied, self._dtype, self._X_dtype)
+            # Targets, too, are standardised as they are: float32 may hold neither their mean nor their scale.
+            y_dtype = self._y_dtype if self._mean_and_scale_of_y is None else np.dtype(np.float64)
+            self._buffers = allocate(self.dataset, self._rows_copied, self._dtype, self._X_dtype, y_dtype)
         out = self._buffers.rows(0, stop - start)
         self.dataset.read(slice(start, stop) if self.order is None else self.order.rows(start, stop), out)
         if self._mean_and_scale is not None:
-            out = out._replace(X=self._standardize(out.X))
+            X = self._buffer("X", self._rows_copied, out.X.shape[1:], self._dtype)[: len(out.X)]
+            standardize_rows(out.X, *self._mean_and_scale, X)
+            out = out._replace(X=X)
+        if self._mean_and_scale_of_y is not None:
+            y = self._buffer("y", self._rows_copied, out.y.shape[1:], self._y_dtype)[: len(out.y)]
+            standardize_rows(out.y, *self._mean_and_scale_of_y, y)
+            out = out._replace(y=y)
         return Block(*map(read_only, out[:3]))
 
     def _read_in_place(self, start: int, stop: int) -> Block:
@@ -308,26 +356,32 @@ class Reader:
         return self._view._replace(order=ShuffledX(*rows_and_later), **converted)
 
     def _convert(self, rows: tuple[slice | np.ndarray, ...], n_rows: int) -> dict[str, np.ndarray]:
-        """y and the weights of some rows, in the model's dtype.
+        """y and the weights of some rows, as blocks have them.
 
         rows : a slice, or rows and later ones
         """
-        names = Block._fields[1:3]
-        for i, name in enumerate(names):
+        converted = {}
+        for name in Block._fields[1:3]:
             source = getattr(self._view, name)
-            if len(source) == 0:
-                continue
-            if len(self._converted[i]) < n_rows:
-                self._converted[i] = np.empty((n_rows, *source.shape[1:]), self._dtype)
-            take_rows(source, *rows, out=self._converted[i][:n_rows])
-        return {name: read_only(array[:n_rows]) for name, array in zip(names, self._converted, strict=True)}
+            n_wanted = n_rows if len(source) else 0
+            out = self._buffer(name, n_wanted, source.shape[1:], self._y_dtype if name == "y" else self._dtype)
+            if n_wanted:
+                take_targets(source, *rows, mean_and_scale=self._mean_and_scale_of_y if name == "y" else None, out=out)
+            converted[name] = read_only(out)
+        return converted
 
-    def _standardize(self, X: np.ndarray) -> np.ndarray:
-        if self._standardized is None:
-            self._standardized = np.empty((self._rows_copied, X.shape[1]), self._dtype)
-        out = self._standardized[: len(X)]
-        standardize_rows(X, *self._mean_and_scale, out)
-        return out
+    @property
+    def _has_ready_columns(self) -> bool:
+        """Whether y and the weights of the view can be used where they lie."""
+        is_ready = _is_ready(self._view.y, self._y_dtype) and _is_ready(self._view.sample_weight, self._dtype)
+        return is_ready and self._mean_and_scale_of_y is None
+
+    def _buffer(self, name: str, n_rows: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Memory for some rows, the same for one name as long as it is large enough."""
+        array = self._arrays.get(name)
+        if array is None or len(array) < n_rows:
+            array = self._arrays[name] = np.empty((n_rows, *shape), dtype)
+        return array[:n_rows]
 
     def release(self, start: int, stop: int) -> None:
         """Say that rows start to stop of the epoch have been used."""
@@ -344,10 +398,21 @@ class Reader:
 
 
 def blocks(
-    dataset: Dataset, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None
+    dataset: Dataset,
+    dtype: np.dtype,
+    mean_and_scale: MeanAndScale | None = None,
+    mean_and_scale_of_y: MeanAndScale | None = None,
+    y_dtype: np.dtype | None = None,
 ) -> Iterator[tuple[int, Block]]:
-    """Every row once, in order, as (first row, block); each block holds until the next."""
-    reader = Reader(dataset, dtype, mean_and_scale=mean_and_scale, max_bytes=_BLOCK_BYTES)
+    """Every row once, in order, as (first row, block); each block holds until the next. Arguments as for `Reader`."""
+    reader = Reader(
+        dataset,
+        dtype,
+        mean_and_scale=mean_and_scale,
+        max_bytes=_BLOCK_BYTES,
+        mean_and_scale_of_y=mean_and_scale_of_y,
+        y_dtype=y_dtype,
+    )
     for start in range(0, dataset.n_samples, reader.max_rows):
         stop = min(start + reader.max_rows, dataset.n_samples)
         yield start, reader.read(start, stop)

@@ -16,6 +16,7 @@ from fastgd.dataset import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
 from fastgd.kernels.codegen.alignment import aligned_zeros
 from fastgd.kernels.nn.loss import Poisson
+from fastgd.kernels.optim.bounded import Bounded
 from fastgd.kernels.optim.normalized_sgd import (
     IS_DRAWN,
     ROWS_OF_UPDATE,
@@ -58,7 +59,7 @@ class Engine:
         self.rate_factor = 1.0
         self._model = model
         self._loss = loss
-        self._optimizer = optimizer.record()
+        self._optimizer = optimizer.record_for(loss)
         self._schedule = schedule
         self._regularization = regularization
         self._seed = seed
@@ -119,15 +120,16 @@ class Engine:
         """Be again what `copied_state` copied."""
         self._copy(state, (self._model.parameters, *self.saved_state().values()))
 
-    def learning_rate(self) -> float:
-        """The rate of the next update."""
-        return float(self._rates(1)[0])
+    def learning_rate(self, update: int | None = None) -> float:
+        """The rate of the update of this number, from 1; of the next by default."""
+        return float(self._rates(1, update)[0])
 
-    def _rates(self, n_updates: int) -> np.ndarray:
-        first = self._progress[1] + 1
-        if self._schedule.is_constant(first, first + n_updates - 1):
+    def _rates(self, n_updates: int, first: int | None = None) -> np.ndarray:
+        """The rates of so many updates, or one for all of them where it is the same; from the next on by default."""
+        done = self._progress[1] if first is None else first - 1.0
+        if self._schedule.is_constant(done + 1, done + n_updates):
             n_updates = 1
-        t = np.arange(1.0, n_updates + 1) + self._progress[1]
+        t = np.arange(1.0, n_updates + 1) + done
         return self.rate_factor * (schedules.rates(self._schedule, t) if self._checks_rates else self._schedule(t))
 
     def prepare(self, batch_rows: int, is_full_batch: bool = False) -> None:
@@ -143,6 +145,9 @@ class Engine:
         if batch_rows == self._batch_rows:
             return
         chunk_rows = min(self._model.chunk_rows, batch_rows)
+        if isinstance(self._optimizer, Bounded):
+            # Chunks of one size, as a batch is bounded by its last one.
+            chunk_rows = -(-batch_rows // -(-batch_rows // chunk_rows))
         spans_chunks = batch_rows > chunk_rows
         n_scratch = self._model.parameters.size if spans_chunks else 0
         vectors = self._vectors._replace(chunk_gradient=aligned_zeros(n_scratch, self._model.dtype))

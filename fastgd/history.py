@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import pandas
@@ -14,13 +14,22 @@ class EpochRecord(NamedTuple):
     epoch : which one, from 1
     loss : mean over the epoch's rows, each taken before the update that the row led to (the online mean)
     validation_loss : mean after the epoch, or None without validation data
-    seconds : how long the epoch's training took, validation and callbacks not counted
+    seconds : how long the epoch's training took, validation, metrics and callbacks not counted
+    learning_rate : of the update in the middle of the epoch, or None where there is none
+    metrics : those of `Trainer(metrics=...)` after the epoch, by name
     """
 
     epoch: int
     loss: float
     validation_loss: float | None
     seconds: float
+    learning_rate: float | None = None
+    metrics: dict[str, float] = {}  # noqa: RUF012 (the field of a tuple)
+
+    def by_name(self) -> dict[str, Any]:
+        """All its numbers by name, each metric as one of them."""
+        named = self._asdict()
+        return named | named.pop("metrics")
 
 
 class Setback(NamedTuple):
@@ -42,6 +51,7 @@ class History:
 
     setbacks : list of Setback, the epochs that "auto" took back
     search_seconds : what "auto" took to find a learning rate, all searches together
+    metrics : the lists of the metrics, by name
     """
 
     loss: list[float] = field(default_factory=list)
@@ -49,18 +59,27 @@ class History:
     seconds: list[float] = field(default_factory=list)
     setbacks: list[Setback] = field(default_factory=list)
     search_seconds: float = 0.0
+    learning_rate: list[float | None] = field(default_factory=list)
+    metrics: dict[str, list[float]] = field(default_factory=dict)
 
     def append(self, record: EpochRecord) -> None:
         """Add an epoch."""
         self.loss.append(record.loss)
         self.validation_loss.append(record.validation_loss)
         self.seconds.append(record.seconds)
+        self.learning_rate.append(record.learning_rate)
+        for name, value in record.metrics.items():
+            self.metrics.setdefault(name, []).append(value)
 
     def to_frame(self) -> "pandas.DataFrame":
-        """The fields of `EpochRecord`, a row for each epoch, as a frame of pandas, which has to be installed."""
+        """The numbers of each epoch's `EpochRecord`, a row for each, as a frame of pandas, which has to be installed.
+
+        Columns are epoch, loss, validation_loss, seconds, learning_rate, and the metrics by their names.
+        """
         import pandas
 
-        return pandas.DataFrame(list(self), columns=EpochRecord._fields)
+        columns = [name for name in EpochRecord._fields if name != "metrics"] + list(self.metrics)
+        return pandas.DataFrame([record.by_name() for record in self], columns=columns)
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -69,10 +88,12 @@ class History:
         if not self.loss:
             return "History(no epochs)"
         epochs = "1 epoch" if len(self) == 1 else f"{len(self)} epochs"
+        metrics = "".join(f", {name} {values[-1]:.6g}" for name, values in self.metrics.items())
         validation = "" if self.validation_loss[-1] is None else f", validation_loss {self.validation_loss[-1]:.6g}"
         setbacks = f", {len(self.setbacks)} setbacks" if self.setbacks else ""
-        return f"History({epochs}, loss {self.loss[-1]:.6g}{validation}, {sum(self.seconds):.3g} s{setbacks})"
+        return f"History({epochs}, loss {self.loss[-1]:.6g}{validation}{metrics}, {sum(self.seconds):.3g} s{setbacks})"
 
     def __iter__(self) -> Iterator[EpochRecord]:
-        rows = zip(self.loss, self.validation_loss, self.seconds, strict=True)
-        return (EpochRecord(epoch, *row) for epoch, row in enumerate(rows, start=1))
+        rows = zip(self.loss, self.validation_loss, self.seconds, self.learning_rate, strict=True)
+        for index, row in enumerate(rows):
+            yield EpochRecord(index + 1, *row, {name: values[index] for name, values in self.metrics.items()})

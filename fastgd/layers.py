@@ -1,17 +1,17 @@
 """The layers of a model. Each describes itself; the arithmetic is in `fastgd.kernels`."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd import _check
-from fastgd.arrays import ArrayDataset
-from fastgd.dataset import Dataset, blocks, require_finite
 from fastgd.kernels.codegen.function_pointer import AddressedKernel
 from fastgd.kernels.nn import activation
+from fastgd.standardize import Standardize, StandardizedTargets
 
-INITS = ("he_normal", "zeros")
+InitName = Literal["he_normal", "zeros"]
 
 
 class Linear:
@@ -29,14 +29,18 @@ class Linear:
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool | ArrayLike = True, init: str | ArrayLike = "he_normal"
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool | ArrayLike = True,
+        init: InitName | ArrayLike = "he_normal",
     ) -> None:
         self.in_features = _check.integer(in_features, "in_features", 1)
         self.out_features = _check.integer(out_features, "out_features", 1)
         self.has_bias = bias if isinstance(bias, bool | np.bool_) else True
         self._initial_bias = None if isinstance(bias, bool | np.bool_) else self._given(bias, "bias", (out_features,))
         if isinstance(init, str):
-            self._init = _check.choice(init, "init", INITS)
+            self._init = _check.choice(init, "init", get_args(InitName))
         else:
             self._init = self._given(init, "init", (out_features, in_features))
         self._weight: np.ndarray | None = None
@@ -102,6 +106,10 @@ class Linear:
         if not isinstance(self._init, str) or self._init != "he_normal":
             return False
         return bool((self._weight == self._drawn(rng).astype(self._weight.dtype)).all())
+
+    def is_as_initialized(self, rng: np.random.Generator) -> bool:
+        """Whether all is as `initialize` leaves it where neither weight nor bias are given."""
+        return self.is_as_drawn(rng) and (self._bias is None or not self._bias.any())
 
     def _drawn(self, rng: np.random.Generator) -> np.ndarray:
         return rng.standard_normal(self._weight.shape) * np.sqrt(2 / self.in_features)
@@ -227,98 +235,65 @@ class Dropout(Activation):
         return {"p": self.p}
 
 
-# Numbers of less than 2^-1000 are subnormal, or soon are, when others are added to them.
-_LEAST_EXPONENT = -1000
-
-
-class Standardize:
-    """out = (x - mean) · scale, feature by feature: as the first layer, it brings features to mean 0 and variance 1.
-
-    It learns mean and scale (one over the standard deviation; one for a feature that does not vary) in one pass over
-    the data, each row by its sample weight, by `fit` or when `Trainer.fit` begins, and applies them in float64 while
-    rows are read. They are no parameters: training does not change them. `Model.fold` builds them into the next Linear.
-
-    Parameters
-    ----------
-    n_features : int
-        At least 1.
-    """
-
-    n_parameters = 0
-
-    def __init__(self, n_features: int) -> None:
-        self.n_features = _check.integer(n_features, "n_features", 1)
-        self.mean: np.ndarray | None = None
-        self.scale: np.ndarray | None = None
-
-    @property
-    def mean_and_scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """What was learnt: two float64 arrays of shape (n_features,)."""
-        if self.mean is None:
-            raise ValueError("the Standardize layer has no mean and scale yet; train the model, or call its fit(X)")
-        return self.mean, self.scale
-
-    def fit(self, dataset: ArrayLike | Dataset) -> "Standardize":
-        """Learn mean and scale from every row of a data set or of an array (n_samples, n_features), in one pass.
-
-        Blocks are joined by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
-        computing sample variances" (1979), in float64. A row counts by its sample weight; where all are
-        zero, nothing is learnt.
-        """
-        dataset = dataset if isinstance(dataset, Dataset) else ArrayDataset(dataset)
-        if dataset.n_features != self.n_features:
-            shape = (dataset.n_samples, dataset.n_features)
-            raise ValueError(f"X has shape {shape}; expected (n_samples, {self.n_features})")
-        total, mean, squares = 0.0, np.zeros(self.n_features), np.zeros(self.n_features)
-        # Everything counts in units of 2^exponent, a power of two above all values so far, from the first row on.
-        origin, exponent = None, np.full(self.n_features, _LEAST_EXPONENT)
-        # A model in float64 takes the weights in float64, too.
-        dtype = np.dtype(np.float64) if dataset.has_sample_weight else dataset.dtype
-        for start, block in blocks(dataset, dtype):
-            require_finite(block, lambda row, start=start: dataset.row_number(start + row))
-            X, v = block.X.astype(np.float64), block.sample_weight.astype(np.float64)
-            if v.size:
-                X, v = X[v > 0], v[v > 0]
-            if not len(X):
-                continue
-            largest = np.abs(X).max(axis=0)
-            needed = np.where(largest > 0, np.frexp(largest)[1], _LEAST_EXPONENT)
-            grown = np.clip(needed, exponent, -_LEAST_EXPONENT)
-            if origin is None:
-                origin = np.ldexp(X[0], -grown)
-            else:
-                # A power of two rounds nothing, and keeps squares from overflow.
-                shrinkage = np.ldexp(1.0, exponent - grown)
-                origin, mean, squares = origin * shrinkage, mean * shrinkage, squares * shrinkage * shrinkage
-            exponent = grown
-            with np.errstate(under="ignore"):
-                # Counted from the first row, a feature that does not vary has a deviation of exactly zero.
-                X *= np.ldexp(1.0, -exponent)
-                X -= origin
-                new, new_mean = (v.sum(), v @ X / v.sum()) if v.size else (len(X), X.mean(axis=0))
-                X -= new_mean
-                shift = new_mean - mean
-                within = np.einsum("i,ij,ij->j", v, X, X) if v.size else np.einsum("ij,ij->j", X, X)
-                squares += within + shift**2 * (total * new / (total + new))
-                mean += shift * (new / (total + new))
-            total += new
-        if origin is not None:
-            deviation = np.ldexp(np.sqrt(squares / total), exponent)
-            # One so small that its inverse is infinite is none.
-            scale = 1 / np.where(deviation >= np.finfo(np.float64).tiny, deviation, 1)
-            # In one call, which no Ctrl-C divides.
-            vars(self).update(mean=np.ldexp(origin + mean, exponent), scale=scale)
-        return self
-
-    def arguments(self) -> dict[str, Any]:
-        """What `Standardize(**arguments)` needs to describe the same layer, all but what it has learnt."""
-        return {"n_features": self.n_features}
-
-    def __repr__(self) -> str:
-        return f"Standardize({self.n_features})"
-
-
 #: Every kind of layer, by the name that a saved model uses.
-LAYERS = {layer.__name__: layer for layer in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Identity, Dropout, Standardize)}
+LAYERS = {
+    layer.__name__: layer
+    for layer in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Identity, Dropout, Standardize, StandardizedTargets)
+}
 
-Layer = Linear | Activation | Standardize
+Layer = Linear | Activation | Standardize | StandardizedTargets
+
+
+def widths_of(layers: Sequence[Layer]) -> list[int]:
+    """The width of the input and of each layer's output, Standardize and StandardizedTargets apart."""
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, tuple(LAYERS.values())):
+            raise TypeError(f"layers[{index}] is {layer!r}; expected one of {', '.join(LAYERS)}")
+    first = next((layer for layer in layers if isinstance(layer, Linear)), None)
+    if first is None:
+        raise ValueError(f"layers is {list(layers)!r}; expected at least one Linear")
+    widths = [first.in_features]
+    for index, layer in enumerate(layers):
+        if isinstance(layer, Standardize):
+            if index > 0 or layer.n_features != widths[0]:
+                raise ValueError(
+                    f"layers[{index}] is {layer!r}; expected it first, with n_features={widths[0]}, or not at all"
+                )
+        elif isinstance(layer, StandardizedTargets):
+            if index < len(layers) - 1 or layer.n_outputs != widths[-1]:
+                raise ValueError(
+                    f"layers[{index}] is {layer!r}; expected it last, with n_outputs={widths[-1]}, or not at all"
+                )
+            before = next((k for k in layers[index - 1 :: -1] if not isinstance(k, Identity | Dropout)), None)
+            if not isinstance(before, Linear):
+                raise ValueError(
+                    f"the model ends in {before!r}, and standardised targets are below 0 for about half of the rows; "
+                    "expected a Linear at its end, Identity and Dropout apart, to standardise targets"
+                )
+        elif isinstance(layer, Linear):
+            if layer.in_features != widths[-1]:
+                raise ValueError(
+                    f"layers[{index}] is {layer!r} and gets {widths[-1]} features; expected in_features={widths[-1]}"
+                )
+            widths.append(layer.out_features)
+        else:
+            widths.append(widths[-1])
+    return widths
+
+
+if TYPE_CHECKING:
+
+    class Layers(tuple[Layer, ...]):
+        """The layers of a model: each that is gone through is a Layer; one that is named by its place may be any.
+
+        A type checker cannot know which layer stands where, and so whether it has a weight.
+        """
+
+        @overload
+        def __getitem__(self, place: SupportsIndex, /) -> Any: ...
+        @overload
+        def __getitem__(self, place: slice, /) -> tuple[Layer, ...]: ...
+        def __getitem__(self, place: Any, /) -> Any: ...
+
+else:
+    Layers = tuple

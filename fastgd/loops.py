@@ -8,6 +8,7 @@ import numpy as np
 
 from fastgd import kernels
 from fastgd.dataset import Block
+from fastgd.kernels import UpdateRule
 from fastgd.kernels.codegen.alignment import aligned_empty
 from fastgd.kernels.loops.network import Layer
 from fastgd.kernels.loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
@@ -44,14 +45,14 @@ class Task(NamedTuple):
     seed: int
     progress: np.ndarray
 
-    def rule(self, keeps_gradient: bool, team: np.ndarray = kernels.ALONE) -> kernels.UpdateRule:
+    def rule(self, keeps_gradient: bool, team: np.ndarray = kernels.ALONE, looks_along: bool = True) -> UpdateRule:
         """The optimiser and the regularisation as the kernels call them.
 
-        team : that of the network's products
+        team : that of the network's products          looks_along : as for `kernels.update_rule`
         """
         model = self.model
         return kernels.update_rule(
-            self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient, team
+            self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient, team, looks_along
         )
 
 
@@ -136,7 +137,7 @@ class NetworkLoop:
     def __init__(self, task: Task) -> None:
         self.period, self.unit = task.batch_rows, task.chunk_rows
         self._task = task
-        self._network = task.model.network(task.batch_rows, dropout_seed=task.seed)
+        self._network = task.model.network(task.chunk_rows, dropout_seed=task.seed)
         self._may_turn = _may_turn(task)
         self._objective = kernels.objective(task.loss, task.model.dtype)
         is_cut = task.batch_rows > task.chunk_rows
@@ -207,7 +208,7 @@ class NeuronLoop:
         self._gradient = _lanes_more(task.model)
         n_whole = -(-task.model.in_features // MOST_LANES) * MOST_LANES
         self._kept = aligned_empty(ROWS_AT_ONCE * n_whole, task.model.dtype)
-        self._rule = task.rule(keeps_gradient=False)
+        self._rule = task.rule(keeps_gradient=False, looks_along=False)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""

@@ -4,12 +4,28 @@ A loss without parameters goes by its name, as in `Trainer(model, loss="log_loss
 function of this module, as in `loss=gd.losses.huber(delta=2.0)`. z stands for the model's output, y for the target.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from fastgd import _check
 from fastgd.kernels.nn import loss as kernels
+
+LossName = Literal[
+    "half_squared_error",
+    "absolute_error",
+    "huber",
+    "quantile",
+    "epsilon_insensitive",
+    "squared_epsilon_insensitive",
+    "poisson",
+    "log_loss",
+    "hinge",
+    "squared_hinge",
+    "modified_huber",
+    "perceptron",
+    "cross_entropy",
+]
 
 
 class Kind(NamedTuple):
@@ -42,6 +58,9 @@ LOSSES = {
     "perceptron": Kind(kernels.Perceptron, "max(0, -y z)", "-1 or +1"),
     "cross_entropy": Kind(kernels.CrossEntropy, "log Σ_k exp(z_k) - Σ_k q_k z_k", "a class", 0.5),
 }
+
+#: The losses of classes.
+OF_CLASSES = [name for name, kind in LOSSES.items() if kind.targets in ("in [0, 1]", "-1 or +1", "a class")]
 
 _NAMES = {kind.record: name for name, kind in LOSSES.items()}
 
@@ -136,6 +155,27 @@ def n_targets(loss: Loss, n_outputs: int) -> int:
 def takes_every_number(loss: Loss) -> bool:
     """Whether any number may be a target."""
     return LOSSES[_NAMES[type(loss)]].targets == "any number"
+
+
+def require_any_number(loss: Loss) -> None:
+    """Raise a ValueError unless any number may be a target."""
+    if not takes_every_number(loss):
+        name = _NAMES[type(loss)]
+        suitable = ", ".join(known for known, kind in LOSSES.items() if kind.targets == "any number")
+        raise ValueError(
+            f"loss is {name!r}, whose targets are {LOSSES[name].targets}, as standardised ones are not; "
+            f"expected a loss of regression with standardised targets, one of {suitable}"
+        )
+
+
+def targets_of(loss: str | Loss) -> str:
+    """Which targets the loss takes; see `Kind`."""
+    return LOSSES[_NAMES[type(as_loss(loss))]].targets
+
+
+def takes_classes(loss: str | Loss) -> bool:
+    """Whether the loss's targets stand for classes."""
+    return name_of(as_loss(loss)) in OF_CLASSES
 
 
 def curvature_of(loss: Loss) -> float | None:

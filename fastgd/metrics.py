@@ -1,37 +1,208 @@
-"""What tells how good predictions are, in numbers that mean the same for every data set."""
+"""How good predictions are, in numbers that mean the same for every data set.
+
+Names and formulas are scikit-learn's. y stands for the targets, p for what the model expects them to be: its outputs z,
+or exp(z) for the Poisson loss. v stands for the rows' weights.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from fastgd.dataset import Dataset
-from fastgd.kernels.nn.loss import CrossEntropy, Hinge, LogLoss, ModifiedHuber, Perceptron, SquaredHinge
-from fastgd.losses import Loss
+from fastgd import _check
+from fastgd.dataset import Dataset, read_only
+from fastgd.history import EpochRecord
+from fastgd.kernels.nn.loss import CrossEntropy, Hinge, LogLoss, ModifiedHuber, Perceptron, Poisson, SquaredHinge
+from fastgd.losses import Loss, name_of
 from fastgd.model import Model
+
+MetricName = Literal["accuracy", "r2", "mae", "mse", "rmse"]
+Mode = Literal["min", "max"]
+Metric = MetricName | Callable[..., float]
+
+
+class Kind(NamedTuple):
+    """What is known of a metric.
+
+    formula : over all rows, and outputs where there are several
+    mode : whether a better model has a larger one, or a smaller
+    of_classes : whether targets must be classes, or else numbers
+    """
+
+    formula: str
+    mode: Mode
+    of_classes: bool = False
+
+
+#: Every metric by name.
+METRICS = {
+    "accuracy": Kind("the share of rows, or of outputs, whose class is right", "max", of_classes=True),
+    "r2": Kind("1 - Σ v (y - p)² / Σ v (y - ȳ)², ȳ the mean of each output; NaN where y does not vary", "max"),
+    "mae": Kind("Σ v |y - p| / Σ v", "min"),
+    "mse": Kind("Σ v (y - p)² / Σ v", "min"),
+    "rmse": Kind("the root of mse", "min"),
+}
+
+# What scikit-learn and Keras call them, or people do.
+_ELSEWHERE = {
+    **dict.fromkeys(("acc", "accuracy_score", "binary_accuracy", "categorical_accuracy"), "accuracy"),
+    **dict.fromkeys(("r2_score", "r²", "r_squared"), "r2"),
+    **dict.fromkeys(("mean_absolute_error", "l1"), "mae"),
+    **dict.fromkeys(("mean_squared_error", "l2"), "mse"),
+    **dict.fromkeys(("root_mean_squared_error",), "rmse"),
+}
+
+_OF_SIGNS = Hinge | SquaredHinge | ModifiedHuber | Perceptron
+
+
+def as_metrics(metrics: Any, loss: Loss) -> tuple[Metric, ...]:
+    """The metrics of a run, checked: names of `METRICS` that suit its loss, and functions of one's own."""
+    if isinstance(metrics, str) or not isinstance(metrics, Sequence):
+        raise TypeError(f"metrics is {metrics!r}; expected a list, as in metrics=['accuracy']")
+    checked: list[Metric] = []
+    for index, metric in enumerate(metrics):
+        place = f"metrics[{index}]"
+        if callable(metric):
+            _require_name(metric, place)
+        else:
+            _require_suited(_check.choice(metric, place, METRICS, _ELSEWHERE), place, loss)
+        if name_of_metric(metric) in map(name_of_metric, checked):
+            raise ValueError(f"{place} is a second {name_of_metric(metric)!r}; expected each name once")
+        checked.append(metric)
+    return tuple(checked)
+
+
+def _require_name(metric: Callable[..., float], place: str) -> None:
+    """Raise a ValueError where a function has no name that can stand in a table, or one that stands for another."""
+    name = getattr(metric, "__name__", None)
+    if name is None or not name.isidentifier():
+        raise ValueError(f"{place} is {metric!r}; expected a function with a name, as def gives it one")
+    if name in METRICS or name in EpochRecord._fields:
+        raise ValueError(f"{place} is a function named {name!r}, as another number is; expected another name")
+
+
+def _require_suited(name: str, place: str, loss: Loss) -> None:
+    if METRICS[name].of_classes != _has_classes(loss):
+        suited = [repr(other) for other, kind in METRICS.items() if kind.of_classes == _has_classes(loss)]
+        targets = "classes" if _has_classes(loss) else "numbers"
+        raise ValueError(
+            f"{place} is {name!r} and the targets of {name_of(loss)} are {targets}; expected {', '.join(suited)}, or "
+            "a function of (y, prediction)"
+        )
+
+
+def _has_classes(loss: Loss) -> bool:
+    return isinstance(loss, CrossEntropy | LogLoss | _OF_SIGNS)
+
+
+def name_of_metric(metric: Metric) -> str:
+    """What a metric is called in the history."""
+    return metric if isinstance(metric, str) else metric.__name__
+
+
+def measure(metrics: Sequence[Metric], model: Model, dataset: Dataset, loss: Loss) -> dict[str, float]:
+    """Each metric of a model on a data set, by its name.
+
+    Predictions and targets of all rows are held in memory meanwhile. Where every weight is zero, all are NaN.
+
+    metrics : as `as_metrics` gives them          dataset : rows with targets
+    loss : what the model is trained by, which says what its outputs are
+    """
+    if not metrics:
+        return {}
+    rows, z = dataset.targets(np.dtype(np.float64)), read_only(model.predict(dataset, dtype="float64"))
+    v = rows.sample_weight if rows.sample_weight.size else np.ones(len(rows.y))
+    if not v.any():
+        return dict.fromkeys(map(name_of_metric, metrics), math.nan)
+    with np.errstate(over="ignore", invalid="ignore"):
+        known = {metric: _known(metric, rows.y, z, v, loss) for metric in metrics if isinstance(metric, str)}
+    weight = rows.sample_weight if dataset.has_sample_weight else None
+    return {
+        name_of_metric(metric): known[metric] if isinstance(metric, str) else _own(metric, rows.y, z, weight)
+        for metric in metrics
+    }
 
 
 def score(model: Model, dataset: Dataset, loss: Loss) -> tuple[str, float]:
-    """The share of rows whose class is right, for a loss of classes, or R² over all outputs, for any other.
-
-    R² = 1 - Σ v (y - z)² / Σ v (y - ȳ)² with ȳ the mean of each output, v the rows' weights. Not a number where targets
-    do not vary.
+    """The accuracy, for a loss of classes, or R² over all outputs, for any other: see `METRICS`.
 
     model : trained          dataset : rows with targets, with a weight above zero among them
-    loss : what the model was trained by, which says what its outputs are
+    loss : what the model was trained by
 
     Returns
     -------
     name : "accuracy" or "R²"
     score : float
     """
-    rows = dataset.targets(np.dtype(np.float64))
-    y, z = rows.y, model.predict(dataset).astype(np.float64)
-    v = rows.sample_weight if rows.sample_weight.size else np.ones(len(y))
+    metric: MetricName = "accuracy" if _has_classes(loss) else "r2"
+    value = measure([metric], model, dataset, loss)[metric]
+    return {"accuracy": "accuracy", "r2": "R²"}[metric], value
+
+
+def _known(name: str, y: np.ndarray, z: np.ndarray, v: np.ndarray, loss: Loss) -> float:
+    if name == "accuracy":
+        return float(np.average(_is_right(y, z, loss), weights=v))
+    error = y - (np.exp(z) if isinstance(loss, Poisson) else z)
+    if name == "mae":
+        return float(np.average(np.abs(error).mean(axis=1), weights=v))
+    if name == "mse":
+        return float(np.average((error**2).mean(axis=1), weights=v))
+    if name == "rmse":
+        return math.sqrt(np.average((error**2).mean(axis=1), weights=v))
+    # A power of two rounds nothing, and keeps squares from overflow at any scale. Counted from the first
+    # row, an output that does not vary has a deviation of exactly zero.
+    exponent = -int(np.frexp(np.abs(y).max())[1])
+    error, y = np.ldexp(error, exponent), np.ldexp(y - y[0], exponent)
+    spread = float((v @ (y - np.average(y, axis=0, weights=v)) ** 2).sum())
+    return 1 - float((v @ error**2).sum()) / spread if spread > 0 else math.nan
+
+
+def _is_right(y: np.ndarray, z: np.ndarray, loss: Loss) -> np.ndarray:
+    """The share of each row's classes that are right, (n_samples,)."""
     if isinstance(loss, CrossEntropy):
-        return "accuracy", float(np.average(z.argmax(axis=1) == y[:, 0], weights=v))
-    if isinstance(loss, LogLoss):
-        # Targets are probabilities, of which most are 0 or 1.
-        return "accuracy", float(np.average(((z > 0) == (y > 0.5)).mean(axis=1), weights=v))
-    if isinstance(loss, Hinge | SquaredHinge | ModifiedHuber | Perceptron):
-        return "accuracy", float(np.average(((z > 0) == (y > 0)).mean(axis=1), weights=v))
-    spread = v @ (y - np.average(y, axis=0, weights=v)) ** 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return "R²", float(1 - (v @ (y - z) ** 2).sum() / spread.sum())
+        return z.argmax(axis=1) == y[:, 0]
+    # The targets of log_loss are probabilities, of which most are 0 or 1.
+    return ((z > 0) == (y > (0.5 if isinstance(loss, LogLoss) else 0))).mean(axis=1)
+
+
+def _own(metric: Callable[..., float], y: np.ndarray, z: np.ndarray, weight: np.ndarray | None) -> float:
+    """A user's function of (y, prediction), and of the weights where there are some and it takes them."""
+    flat = [array[:, 0] if array.shape[1] == 1 else array for array in (y, z)]
+    weights = {} if weight is None or not _takes_weights(metric) else {"sample_weight": weight}
+    try:
+        value = metric(*flat, **weights)
+    except Exception as error:
+        error.add_note(f"In the metric {metric.__name__}.")
+        raise
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"the metric {metric.__name__} gave {value!r}; expected a number") from None
+
+
+def _takes_weights(metric: Callable[..., float]) -> bool:
+    try:
+        return "sample_weight" in inspect.signature(metric).parameters
+    except (TypeError, ValueError):
+        # Some functions that are written in C do not say what they take.
+        return False
+
+
+def describe(metrics: Sequence[Metric]) -> list[str | dict[str, str]]:
+    """The metrics as JSON can hold them; of a user's own, no more than the name."""
+    return [metric if isinstance(metric, str) else {"own": metric.__name__} for metric in metrics]
+
+
+def restore(descriptions: Sequence[str | dict[str, str]], own: Sequence[Callable[..., float]]) -> tuple[Metric, ...]:
+    """The metrics that `describe` described; `own` are the user's of those names."""
+    given = {name_of_metric(metric): metric for metric in own}
+    wanted = [description["own"] for description in descriptions if isinstance(description, dict)]
+    if sorted(given) != sorted(wanted):
+        needed = f", metrics=[{', '.join(wanted)}]" if wanted else ""
+        raise ValueError(
+            f"metrics has {list(given)} and the run's metrics of your own are {wanted}; expected "
+            f"Trainer.load(path{needed})"
+        )
+    return tuple(given[each["own"]] if isinstance(each, dict) else each for each in descriptions)

@@ -1,25 +1,27 @@
 """The optimisers: what training does with the gradient of a batch.
 
 Formulas, argument names and defaults are PyTorch's, but that `lr` is called `learning_rate`. A learning rate is a
-number, a schedule from `fastgd.schedules`, or "auto" for one that short trials on some of the rows choose, and that is
-lowered where an epoch goes wrong (see `Trainer`).
+number, a schedule from `fastgd.schedules`, or "auto" for one that short trials on some of the rows choose, or that is
+known to do without any, and that is lowered where an epoch goes wrong (see `Trainer`).
 
 w stands for the parameters, g for the mean gradient of the batch, t for the number of the update, from 1.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from fastgd import _check, schedules
 from fastgd.kernels.codegen.alignment import aligned_zero_rows
 from fastgd.kernels.optim import optimizers as kernels
+from fastgd.kernels.optim.bounded import Bounded
 from fastgd.kernels.optim.normalized_sgd import INVERSE_SCALE
+from fastgd.losses import Loss, curvature_of
 from fastgd.schedules import Schedule
 
-LearningRate = float | Schedule | str
+LearningRate = float | Schedule | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Optimizer(ABC):
 
     #: Vectors of state, parallel to the parameters.
     n_states: ClassVar[int] = 0
+
+    #: What "auto" begins each epoch with where it needs no search.
+    default_rate: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
         self._check(schedules.check_learning_rate, "learning_rate")
@@ -45,6 +50,10 @@ class Optimizer(ABC):
     @abstractmethod
     def record(self) -> tuple:
         """The settings as the kernels take them, all but the learning rate."""
+
+    def record_for(self, loss: Loss) -> tuple:
+        """The settings as the kernels take them for a loss."""
+        return self.record()
 
     def check_dtype(self, dtype: np.dtype) -> None:
         """Raise a ValueError where eps is zero in a model's dtype: a gradient of zero would be divided by it."""
@@ -76,10 +85,15 @@ class SGD(Optimizer):
     With weight decay, g += weight_decay · w first. With momentum, m = momentum · m + (1 - dampening) g (m = g at first)
     takes the place of g, and with Nesterov's look-ahead g + momentum · m does.
 
+    Bounded, a step is  learning_rate / (1 + learning_rate · c / g·g) · g,  for the same models and losses and with the
+    same c as `Adagrad`'s along g. With a large rate and full batches that is the steepest descent with steps as long as
+    are best for squared errors.
+
     Parameters
     ----------
     learning_rate : float, Schedule or "auto"
-        The step size α, at least 0.
+        The step size α, at least 0. Where steps are bounded, "auto" is .1, falling to 0 over each epoch, or with full
+        batches 100 / h, for the h of the loss.
     momentum : float
         In [0, 1).
     dampening : float
@@ -88,6 +102,8 @@ class SGD(Optimizer):
         At least 0; acts on every parameter, biases too (`Trainer(alpha=...)` spares them).
     nesterov : bool
         Needs a momentum.
+    bounded : bool
+        Whether steps are bounded; not with a momentum.
     """
 
     learning_rate: LearningRate = 0.001
@@ -95,12 +111,16 @@ class SGD(Optimizer):
     dampening: float = 0.0
     weight_decay: float = 0.0
     nesterov: bool = False
+    bounded: bool = False
+    default_rate: ClassVar[float] = 0.1
 
     def _check_settings(self) -> None:
         self._check(_check.below_one, "momentum")
         self._check(lambda value, name: _check.between(value, name, 0, 1), "dampening")
         self._check(_check.non_negative, "weight_decay")
-        self._check(_check.switch, "nesterov")
+        self._check(_check.switch, "nesterov", "bounded")
+        if self.bounded and self.momentum != 0:
+            raise ValueError(f"bounded with momentum={self.momentum}; expected no momentum, or bounded=False")
         if self.nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError(
                 f"nesterov with momentum={self.momentum} and dampening={self.dampening}; "
@@ -110,10 +130,14 @@ class SGD(Optimizer):
     @property
     def n_states(self) -> int:
         """One, the running mean of momentum, or none without."""
-        return 0 if isinstance(self.record(), kernels.PlainSGD) else 1
+        return 0 if self.bounded or isinstance(self.record(), kernels.PlainSGD) else 1
+
+    def record_for(self, loss: Loss) -> tuple:
+        """The settings for the kernels."""
+        return Bounded(False, 0.0, self.weight_decay, 0.0, curvature_of(loss)) if self.bounded else self.record()
 
     def record(self) -> tuple:
-        """PlainSGD, the fastest, where neither momentum nor decay is asked for."""
+        """PlainSGD, the fastest, where neither momentum nor decay is asked for; of steps that are not bounded."""
         if self.momentum == 0 and self.weight_decay == 0:
             return kernels.PlainSGD()
         # Without a momentum there is nothing to dampen.
@@ -176,16 +200,32 @@ class Adagrad(Optimizer):
 
     After Duchi, Hazan and Singer, "Adaptive subgradient methods" (JMLR 2011).
 
+    Bounded, a step is as long as the batch's loss bears along it: with s = g / (√G + eps), Δz the change of a row's
+    outputs along s, h the most that the loss's second derivative comes to, and v the row's weight,
+
+        w -= η / (1 + η c / s·g) · s,  c = h · mean(v |Δz|²),  η = learning_rate / (1 + (t - 1) lr_decay)
+
+    and L2 penalty and weight decay join c with Σ s_i² of what they act on. So no row is too long and no rate too large,
+    and a rate of .3 serves nearly everywhere. That holds for a model of one Linear, alone or with Standardize before
+    and activations after it whose slopes are at most 1 (Dropout is not among them), and for losses that have such an h:
+    half_squared_error, huber, squared_epsilon_insensitive, log_loss, squared_hinge, modified_huber, cross_entropy. In a
+    batch of more than 1024 rows (of wide models, 32 or more), the mean is over the rows of the last of its chunks,
+    which are of one size: where rows are sorted, that may be far from the mean over all.
+
     Parameters
     ----------
     learning_rate : float, Schedule or "auto"
-        At least 0.
+        At least 0. Where steps are bounded, "auto" is .3, falling to 0 over each epoch, or 1 with full batches; for
+        losses that take any target, times the targets' standard deviation.
     lr_decay, weight_decay : float
         At least 0.
     initial_accumulator_value : float
         What G starts from, at least 0.
     eps : float
         More than 0, in the model's dtype too.
+    bounded : bool, optional
+        Whether steps are bounded. By default they are with a rate of "auto" where they can be, and with no other; a
+        Trainer's optimizer has True or False.
     """
 
     learning_rate: LearningRate = 0.01
@@ -193,11 +233,15 @@ class Adagrad(Optimizer):
     weight_decay: float = 0.0
     initial_accumulator_value: float = 0.0
     eps: float = 1e-10
+    bounded: bool | None = None
     n_states: ClassVar[int] = 2
+    default_rate: ClassVar[float] = 0.3
 
     def _check_settings(self) -> None:
         self._check(_check.non_negative, "lr_decay", "weight_decay", "initial_accumulator_value")
         self._check(_check.positive, "eps")
+        if self.bounded is not None:
+            self._check(_check.switch, "bounded")
 
     def initial_state(self, weights: np.ndarray, parameters: np.ndarray) -> np.ndarray:
         """G, which starts from the same everywhere, and zeros."""
@@ -206,8 +250,14 @@ class Adagrad(Optimizer):
         return state
 
     def record(self) -> tuple:
-        """The settings for the kernels."""
+        """The settings for the kernels, of steps that are not bounded."""
         return kernels.Adagrad(self.lr_decay, self.weight_decay, self.eps)
+
+    def record_for(self, loss: Loss) -> tuple:
+        """The settings for the kernels."""
+        if not self.bounded:
+            return self.record()
+        return Bounded(True, self.lr_decay, self.weight_decay, self.eps, curvature_of(loss))
 
 
 @dataclass(frozen=True)
@@ -301,16 +351,13 @@ class NormalizedSGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float or Schedule
-        At least 0; it has no unit and rarely needs tuning.
+    learning_rate : float, Schedule or "auto"
+        At least 0; it has no unit and rarely needs tuning. "auto" is 1, falling to 0 over each epoch.
     """
 
     learning_rate: LearningRate = 1.0
     n_states: ClassVar[int] = 6
-
-    def _check_settings(self) -> None:
-        if self.learning_rate == "auto":
-            raise ValueError("learning_rate is 'auto'; NormalizedSGD adapts to the data by itself: expected a number")
+    default_rate: ClassVar[float] = 1.0
 
     def record(self) -> tuple:
         """The settings for the kernels."""
@@ -364,6 +411,9 @@ def restore(description: dict[str, Any], schedule: Schedule | None = None) -> Op
     """The optimiser that `Optimizer.describe` described, with the user's own schedule where it had one."""
     arguments = dict(description)
     kind = OPTIMIZERS[_check.choice(arguments.pop("type"), "optimizer", OPTIMIZERS)]
+    if kind is Adagrad:
+        # Runs of earlier versions know of no bound.
+        arguments.setdefault("bounded", False)
     if isinstance(arguments["learning_rate"], dict):
         arguments["learning_rate"] = schedules.restore(arguments["learning_rate"], schedule)
     return kind(**arguments)

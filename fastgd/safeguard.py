@@ -47,9 +47,15 @@ class LongestRows:
     largest : float, the largest v (|x|² + 1) with v the row's weight
     """
 
-    def __init__(self, dataset: Dataset, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        dtype: np.dtype,
+        mean_and_scale: MeanAndScale | None = None,
+        mean_and_scale_of_y: MeanAndScale | None = None,
+    ) -> None:
         sizes, self.indices = np.empty(0), np.empty(0, np.int64)
-        for start, block in blocks(dataset, dtype, mean_and_scale):
+        for start, block in blocks(dataset, dtype, mean_and_scale, mean_and_scale_of_y):
             new = np.empty(block.n_samples)
             kernels.row_squares(block.X, new)
             new += 1
@@ -71,6 +77,10 @@ class Safeguard:
 
     engine : trains the model          loss : what it learns by
     longest : rows of the data set
+
+    Attributes
+    ----------
+    constant : (n_outputs,), the best constant prediction on the rows that are judged by
     """
 
     def __init__(self, engine: Engine, model: Model, dataset: Dataset, loss: Loss, longest: LongestRows) -> None:
@@ -85,7 +95,7 @@ class Safeguard:
         self._network = model.network(judged.n_samples)
         self._objective = kernels.objective(loss, model.dtype)
         self._rows = _kept_rows(model, judged, loss)
-        self._constant, self._constant_loss = best_constant(self._rows, loss, model.out_features)
+        self.constant, self._constant_loss = best_constant(self._rows, loss, model.out_features)
         # What an epoch began with, as long as it is not found good.
         self._before: tuple[np.ndarray, ...] | None = None
         self._loss_before = math.inf
@@ -149,8 +159,8 @@ class Safeguard:
         except ValueError:
             # A row that training has refused, or did not come to: nothing can be told from all rows.
             return self._give_constant(self._measured)
-        targets = self._dataset.targets(self._model.dtype)
-        self._constant, self._constant_loss = best_constant(targets, self._loss, self._model.out_features)
+        targets = self._model.targets(self._dataset)
+        self.constant, self._constant_loss = best_constant(targets, self._loss, self._model.out_features)
         return self._give_constant(lambda: self._model.loss(self._dataset, loss=self._loss))
 
     def _is_good(self, allowance: float) -> bool:
@@ -167,8 +177,8 @@ class Safeguard:
         if found <= self._constant_loss + _TOLERANCE * abs(self._constant_loss):
             return None
         before = model.parameters.copy()
-        stack = [layer for layer in model.layers if not isinstance(layer, Dropout | Identity)]
-        constant = self._constant
+        stack = [layer for layer in model.stack if not isinstance(layer, Dropout | Identity)]
+        constant = self.constant
         if isinstance(stack[-1], ReLU):
             stack, constant = stack[:-1], np.maximum(constant, 0)
         if isinstance(stack[-1], Linear):
@@ -193,9 +203,9 @@ class Safeguard:
 def _kept_rows(model: Model, dataset: Dataset, loss: Loss) -> Block:
     """All rows as the first layer takes them; a ValueError names the first that training would refuse."""
     X = np.empty((dataset.n_samples, dataset.n_features), model.dtype)
-    for start, block in blocks(dataset, model.dtype, model.mean_and_scale):
+    for start, block in blocks(dataset, model.dtype, model.mean_and_scale, model.mean_and_scale_of_y):
         X[start : start + block.n_samples] = block.X
-    rows = dataset.targets(model.dtype)._replace(X=read_only(X))
+    rows = model.targets(dataset)._replace(X=read_only(X))
     require_finite(rows, dataset.row_number)
     require_targets(loss, rows.y, model.out_features, dataset.row_number)
     return rows

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,20 +16,26 @@ from numpy.typing import ArrayLike
 from fastgd import _calling, _check, kernels, losses, optimizers, schedules, storage
 from fastgd._calling import Calling, SavedCallback
 from fastgd._validation import errors_of_validation, split_validation
+from fastgd._warnings import warn_of_targets
 from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.autorate import automatic_schedule, largest_rate
+from fastgd.autorate import automatic_schedule, chosen_rate, largest_rate, most_rows_of_trials
 from fastgd.dataset import Dataset, Reader, read_only
 from fastgd.engine import Engine
 from fastgd.history import EpochRecord, History, Setback
 from fastgd.kernels.optim.optimizers import PlainSGD
-from fastgd.losses import Loss
+from fastgd.losses import Loss, LossName
+from fastgd.metrics import Metric, as_metrics, measure, name_of_metric
+from fastgd.metrics import describe as describe_metrics
+from fastgd.metrics import restore as restore_metrics
 from fastgd.model import Model
 from fastgd.monitor import Monitor
-from fastgd.optimizers import Optimizer, check_optimizer
-from fastgd.progress import ProgressBar, show_line
+from fastgd.optimizers import Optimizer
+from fastgd.progress import Progress, ProgressMode, log_setback
+from fastgd.recommended import falling_schedule, needs_no_search, resolved, start_at_constant
 from fastgd.safeguard import LongestRows, Safeguard
 from fastgd.schedules import Constant, Schedule, as_schedule
 from fastgd.shuffle import Shuffle
+from fastgd.standardize import learn_scales
 
 Callback = Callable[["Trainer", EpochRecord], Any]
 
@@ -60,12 +66,15 @@ class Trainer:
         Trained in place.
     loss : str, or what a function of `fastgd.losses` returns
         See `fastgd.losses`.
-    optimizer : optimiser, optional
-        See `fastgd.optimizers`; by default `SGD()`. With learning_rate="auto", short trials on some of the rows choose
-        the rate r when training begins, and then it follows `fastgd.autorate.one_epoch`; see
-        `fastgd.autorate.automatic_schedule`. `trainer.learning_rate` is r after each epoch. An epoch of `fit` that then
-        diverges, or ends worse than the best constant prediction, is tried again at a quarter of the rate, as
-        `fastgd.safeguard.Safeguard` says; `history.setbacks` has each.
+    optimizer : optimiser or "auto", optional
+        See `fastgd.optimizers`; by default `SGD()`. "auto" is the one that learns best of all without any tuning, for
+        this model, loss and batch size: see `fastgd.recommended.resolved`. With learning_rate="auto", short trials on
+        some of the rows choose the rate r when training begins, and then it follows `fastgd.autorate.one_epoch`; see
+        `fastgd.autorate.automatic_schedule`. Optimisers that need no trials take their own rate, falling to 0 over each
+        epoch, and a model that is as it was drawn starts from the best constant prediction: see `fastgd.recommended`.
+        `trainer.learning_rate` is r after each epoch. An epoch of `fit` that then diverges, or ends worse than the best
+        constant prediction, is tried again at a quarter of the rate, as `fastgd.safeguard.Safeguard` says;
+        `history.setbacks` has each.
     batch_size : int or None
         Rows per update: 1 is online, B is mini-batch (the gradient is the mean over the B rows; the last batch of an
         epoch may be smaller), None is full batch.
@@ -85,11 +94,26 @@ class Trainer:
     average_from : int, optional
         The number of the optimiser's update, from 1, from which on the mean of the parameters is kept: Polyak-Ruppert
         averaging, see `averaged_model`.
+    standardize_targets : bool
+        Whether the model learns targets of mean 0 and variance 1, and predicts in the units of y: it gets a last layer
+        `StandardizedTargets`, which learns from the training rows when training first begins. Losses, and parameters
+        of theirs such as Huber's delta, are those of the standardised targets. For losses of regression, and models
+        that end in a Linear. True for any model that has the layer.
+    metrics : sequence of str or of functions
+        What `fit` takes after each epoch on the validation data, or on the rows of training where there are none, at
+        the cost of a pass of prediction over them and of their predictions and targets in memory: "accuracy" for a loss
+        of classes; "r2", "mae", "mse" or "rmse" for any other (see `fastgd.metrics`); or a function of one's own,
+        f(y, prediction) -> float, with the targets in float64 and what `predict` gives, both (n_samples,) where they
+        have one column, and sample_weight=... where there are weights and it takes them, as those of `sklearn.metrics`
+        do. They stand in `history.metrics`, under the function's name, and `callbacks` may monitor them. They are the
+        run's, as in Keras, and no argument of `fit`: each epoch of the history has them, and a saved run goes on with
+        them.
 
     Attributes
     ----------
     history : History
-        One entry per completed epoch of this trainer, over all calls of `fit`.
+        One entry per completed epoch of this trainer, over all calls of `fit`. Losses, those of validation data too,
+        are without the penalty, and of the standardised targets where these are learnt.
     learning_rate_factor : float
         Multiplies the optimiser's rate or schedule, at least 0; `callbacks.ReduceOnPlateau` lowers it.
 
@@ -118,8 +142,8 @@ class Trainer:
     def __init__(
         self,
         model: Model,
-        loss: str | Loss = "half_squared_error",
-        optimizer: Optimizer | None = None,
+        loss: LossName | Loss = "half_squared_error",
+        optimizer: Optimizer | Literal["auto"] | None = None,
         batch_size: int | None = 1,
         shuffle: bool = False,
         seed: int = 0,
@@ -129,13 +153,15 @@ class Trainer:
         clip_norm: float | None = None,
         max_norm: float | None = None,
         average_from: int | None = None,
+        standardize_targets: bool = False,
+        metrics: Sequence[Metric] = (),
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model is {model!r}; expected a Model")
         self.model = model
         self.loss = losses.as_loss(loss)
-        self.optimizer = optimizer
         self.batch_size = batch_size
+        self.optimizer = optimizer
         self.shuffle = shuffle
         self.seed = _check.integer(seed, "seed", 0)
         self.alpha = _check.non_negative(alpha, "alpha")
@@ -144,6 +170,13 @@ class Trainer:
         self.clip_norm = None if clip_norm is None else _check.positive(clip_norm, "clip_norm")
         self.max_norm = None if max_norm is None else _check.positive(max_norm, "max_norm")
         self.average_from = None if average_from is None else _check.integer(average_from, "average_from", 1)
+        self.metrics = as_metrics(metrics, self.loss)
+        self.standardize_targets = _check.switch(standardize_targets, "standardize_targets") or (
+            model.standardized_targets is not None
+        )
+        if self.standardize_targets:
+            losses.require_any_number(self.loss)
+            model.add_standardized_targets()
         self.learning_rate_factor = 1.0
         self.history = History()
         self._monitors: list[Monitor] = []
@@ -193,11 +226,8 @@ class Trainer:
         return self._optimizer
 
     @optimizer.setter
-    def optimizer(self, optimizer: Optimizer | None) -> None:
-        checked = check_optimizer(optimizer)
-        if isinstance(checked, optimizers.NormalizedSGD) and not self.model.starts_linear:
-            raise ValueError(f"NormalizedSGD with {self.model!r}; expected Linear as the first layer")
-        checked.check_dtype(self.model.dtype)
+    def optimizer(self, optimizer: Optimizer | Literal["auto"] | None) -> None:
+        checked = resolved(optimizer, self.model, self.loss, self.batch_size)
         if checked is not getattr(self, "_optimizer", None):
             # "auto" measures for one optimiser.
             self._measured_rate: Schedule | None = None
@@ -259,12 +289,14 @@ class Trainer:
         sample_weight: ArrayLike | None = None,
         validation: Dataset | Sequence[ArrayLike] | float | None = None,
         callbacks: Sequence[Callback] = (),
-        progress: bool = False,
+        progress: ProgressMode = False,
     ) -> History:
         """Train for some epochs more.
 
-        Two calls of one epoch each do the same as one call of two. Ctrl-C ends the call between two steps; the model
-        keeps what it has learnt, or gets the best parameters where `callbacks.EarlyStopping` has them.
+        Two calls of one epoch each do the same as one call of two, but that a search for a rate of "auto" on more than
+        10 000 rows may take a tenth of the epochs of the call that makes it, where that is more than one epoch. Ctrl-C
+        ends the call between two steps; the model keeps what it has learnt, or gets the best parameters where
+        `callbacks.EarlyStopping` has them.
 
         Parameters
         ----------
@@ -284,8 +316,10 @@ class Trainer:
             Each is called as `callback(trainer, record)` after each epoch; one that returns True stops the training.
             Those with `on_begin(trainer)` or `on_end(trainer, error)` hear of the beginning and of the end, also where
             an error or Ctrl-C is the end. See `fastgd.callbacks`.
-        progress : bool
-            Whether to show a progress bar with loss and rows per second, and the learning rate that "auto" chose.
+        progress : bool or "epochs"
+            Whether to show a progress bar with loss, metrics and rows per second, or a line for each epoch, on stderr;
+            both with the learning rate that "auto" chose. The logger "fastgd" of `logging` hears of that rate and of
+            setbacks at INFO, of epochs at DEBUG, whatever is shown.
 
         Returns
         -------
@@ -333,31 +367,34 @@ class Trainer:
         sample_weight: ArrayLike | None,
         validation: Dataset | Sequence[ArrayLike] | float | None,
         callbacks: Sequence[Callback],
-        progress: bool,
+        progress: ProgressMode,
     ) -> History:
         dataset = as_dataset(X, y, sample_weight)
         self.model.check_fits(dataset, self.loss)
         epochs = _check.integer(epochs, "epochs", 1)
-        calling = Calling(callbacks, validation is not None, self.history)
+        calling = Calling(callbacks, validation is not None, list(map(name_of_metric, self.metrics)), self.history)
+        shown = Progress(progress)
         draw = self.seed, 0, _HELD_OUT
         dataset, validation_data = split_validation(dataset, validation, self.model, self.loss, draw)
         n_samples = dataset.n_samples
         batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
+        if not self.history:
+            warn_of_targets(self.model, self.loss, dataset, batch_rows, self.shuffle)
         self._go_on()
         was_measured = self._measured_rate is not None
-        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
-        if progress and self._measured_rate is not None and not was_measured:
-            rate = self._measured_rate.learning_rate.learning_rate
-            show_line(f'learning rate "auto": {rate:.4g}')
+        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows, epochs)
+        if self._measured_rate is not None and not was_measured:
+            shown.found_rate(chosen_rate(self._measured_rate))
         calling.take_up(self._loaded_callbacks)
         self._monitors, self._loaded_callbacks = calling.monitors, []
         try:
-            with calling.of(self), ProgressBar(epochs * n_samples, progress) as bar:
+            with calling.of(self), shown.over(epochs * n_samples, len(self.history) + epochs):
                 for _ in range(epochs):
                     if self._current_engine is None:
                         # A callback has assigned another.
-                        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows)
-                    record = self._epoch(engine, reader, safeguard, validation_data, bar.advance if progress else None)
+                        engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows, epochs)
+                    record = self._epoch(engine, reader, safeguard, validation_data, shown.on_rows)
+                    shown.after_epoch(record)
                     if calling.after_epoch(self, record):
                         break
         finally:
@@ -372,6 +409,7 @@ class Trainer:
 
     def _go_on(self) -> None:
         """Have the model where training was, unless it was given other parameters since."""
+        self.model.may_be_untrained = False
         if self._where_training_was is not None:
             were, given = self._where_training_was
             if np.array_equal(self.model.parameters, given):
@@ -387,7 +425,7 @@ class Trainer:
         on_rows: Callable[[int, float], None] | None,
     ) -> EpochRecord:
         began = time.perf_counter()
-        epoch = len(self.history)
+        epoch, n_updates = len(self.history), engine.n_updates
         n_samples, n_features = reader.dataset.n_samples, reader.dataset.n_features
         reader.order = Shuffle(n_samples, n_features, self.seed, epoch) if self.shuffle else None
         engine.rate_factor = self.learning_rate_factor
@@ -398,7 +436,10 @@ class Trainer:
         seconds = time.perf_counter() - began
         with errors_of_validation():
             validation_loss = None if validation is None else self.model.loss(validation, loss=self.loss)
-        record = EpochRecord(epoch + 1, loss, validation_loss, seconds)
+        measured = measure(self.metrics, self.model, reader.dataset if validation is None else validation, self.loss)
+        middle = n_updates + max((engine.n_updates - n_updates + 1) // 2, 1)
+        rate = engine.learning_rate(middle) if self._current_engine is engine else None
+        record = EpochRecord(epoch + 1, loss, validation_loss, seconds, rate, measured)
         self.history.append(record)
         return record
 
@@ -406,6 +447,7 @@ class Trainer:
         """Lower the rate from here on, as an epoch went wrong, and return what it is multiplied by."""
         self.learning_rate_factor *= _SETBACK
         self.history.setbacks.append(Setback(epoch, reason, self.learning_rate_factor))
+        log_setback(self.history.setbacks[-1])
         return self.learning_rate_factor
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -417,74 +459,85 @@ class Trainer:
         with self._alone("step"):
             dataset = ArrayDataset(X, y, sample_weight)
             self.model.check_fits(dataset, self.loss)
-            if self.model.standardize is not None and self.model.standardize.mean is None:
+            for layer in self.model.untaught_layers:
+                call = "[0].fit(X)" if layer is self.model.standardize else "[-1].fit(y)"
                 raise ValueError(
-                    "the Standardize layer has no mean and scale yet, and one batch is too few rows to learn them "
-                    "from; expected model.layers[0].fit(X) with rows of every kind first"
+                    f"the {type(layer).__name__} layer has no mean and scale yet, and one batch is too few rows to "
+                    f"learn them from; expected model.layers{call} with rows of every kind first"
                 )
             self._go_on()
-            self._learn_features(dataset)
+            self._learn_scales(dataset)
             longest = self._longest_rows(dataset) if self._measured_rate is None else None
             engine, reader = self._ready(dataset, dataset.n_samples, longest)
             engine.rate_factor = self.learning_rate_factor
             return engine.train_epoch(reader, len(self.history) + 1)
 
-    def _ready_for_epochs(self, dataset: Dataset, batch_rows: int) -> tuple[Engine, Reader, Safeguard | None]:
+    def _ready_for_epochs(
+        self, dataset: Dataset, batch_rows: int, epochs: int
+    ) -> tuple[Engine, Reader, Safeguard | None]:
         """What trains on a data set, and what watches over a rate that nobody has chosen."""
-        self._learn_features(dataset)
+        self._learn_scales(dataset)
         longest = self._longest_rows(dataset)
-        engine, reader = self._ready(dataset, batch_rows, longest, self.batch_size is None)
+        is_fresh = self.n_updates == 0 and self._measured_rate is None
+        engine, reader = self._ready(dataset, batch_rows, longest, self.batch_size is None, epochs)
         if longest is None or self._measured_rate is None:
             return engine, reader, None
-        return engine, reader, Safeguard(engine, self.model, dataset, self.loss, longest)
+        safeguard = Safeguard(engine, self.model, dataset, self.loss, longest)
+        if is_fresh and needs_no_search(self.optimizer):
+            start_at_constant(self.model, safeguard.constant, self.loss, dataset.n_samples)
+        return engine, reader, safeguard
 
-    def _learn_features(self, dataset: Dataset) -> None:
-        """Have Standardize learn, where it is to."""
+    def _learn_scales(self, dataset: Dataset) -> None:
+        """Have Standardize and StandardizedTargets learn, where they are to."""
         if not np.isfinite(self.model.parameters).all():
             raise ValueError("the model's parameters hold a NaN or infinity; expected finite numbers to start from")
-        standardize = self.model.standardize
-        if standardize is not None and standardize.mean is None:
+        if self.model.untaught_layers:
             if not losses.takes_every_number(self.loss):
                 # Nothing is to be learnt from data with a target that would end training in its first epoch.
                 self.model.check_rows(dataset, self.loss)
-            standardize.fit(dataset)
-
-    @property
-    def _knows_features(self) -> bool:
-        # Not where every weight is zero.
-        return self.model.standardize is None or self.model.standardize.mean is not None
+            learn_scales(dataset, self.model.untaught_layers)
 
     def _longest_rows(self, dataset: Dataset) -> LongestRows | None:
         """The rows that a rate of "auto" must have in view; None for any other."""
-        if self.optimizer.learning_rate != "auto" or not self._knows_features:
+        if self.optimizer.learning_rate != "auto" or self.model.untaught_layers:
+            # Nothing is learnt where every weight is zero.
             return None
         began = time.perf_counter()
-        longest = LongestRows(dataset, self.model.dtype, self.model.mean_and_scale)
+        longest = LongestRows(dataset, self.model.dtype, self.model.mean_and_scale, self.model.mean_and_scale_of_y)
         self.history.search_seconds += time.perf_counter() - began
         return longest
 
     def _ready(
-        self, dataset: Dataset, batch_rows: int, longest: LongestRows | None, is_full_batch: bool = False
+        self,
+        dataset: Dataset,
+        batch_rows: int,
+        longest: LongestRows | None,
+        is_full_batch: bool = False,
+        epochs: int = 1,
     ) -> tuple[Engine, Reader]:
         """What trains on a data set, with a rate that is found first where it must be.
 
-        longest : where a rate may have to be found
+        longest : where a rate may have to be found          epochs : that it is found for
         """
         if longest is not None and self._measured_rate is None:
             began = time.perf_counter()
-            rng = np.random.default_rng([self.seed, 0, _TRIALS])
-            most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)
-            self._measured_rate = automatic_schedule(
-                self.model, dataset, self.loss, batch_rows, rng, self._engine_of, most
-            )
+            if needs_no_search(self.optimizer):
+                self._measured_rate = falling_schedule(
+                    self.optimizer, self.model, self.loss, dataset, batch_rows, is_full_batch
+                )
+            else:
+                rng = np.random.default_rng([self.seed, 0, _TRIALS])
+                most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)
+                most_rows = most_rows_of_trials(dataset.n_samples, epochs)
+                self._measured_rate = automatic_schedule(
+                    self.model, dataset, self.loss, batch_rows, rng, self._engine_of, most, most_rows
+                )
             self.history.search_seconds += time.perf_counter() - began
         # Where every weight is zero, there is nothing to learn or to measure, and no update to come.
         is_measured = self.optimizer.learning_rate != "auto" or self._measured_rate is not None
         engine = self._prepared_engine() if is_measured else self._engine_of(self.model, Constant(0.0))
-        mean_and_scale = self.model.mean_and_scale if self._knows_features else (np.zeros(self.model.in_features),) * 2
         engine.prepare(batch_rows, is_full_batch)
-        in_place = engine.takes_rows_in_place
-        return engine, Reader(dataset, self.model.dtype, engine.chunk_rows, mean_and_scale, in_place=in_place)
+        return engine, self.model.reader(dataset, engine.chunk_rows, in_place=engine.takes_rows_in_place)
 
     @property
     def _current_engine(self) -> Engine | None:
@@ -507,7 +560,7 @@ class Trainer:
         if self.alpha == 0 and bounds == (None, None, None, None):
             return kernels.NoRegularization()
         l2, l1 = self.alpha * (1 - self.l1_ratio), self.alpha * self.l1_ratio
-        is_proximal = isinstance(self.optimizer.record(), PlainSGD)
+        is_proximal = isinstance(self.optimizer.record_for(self.loss), PlainSGD)
         return kernels.Regularization(
             l2, l1, is_proximal, *(math.inf if bound is None else float(bound) for bound in bounds)
         )
@@ -543,6 +596,7 @@ class Trainer:
             "measured_rate": self._measured_rate and self._measured_rate.describe(),
             "past_updates": self._updates_before_engine(),
             "history": [list(record) for record in self.history],
+            "metrics": describe_metrics(self.metrics),
             "setbacks": [list(setback) for setback in self.history.setbacks],
             "search_seconds": self.history.search_seconds,
         }
@@ -554,7 +608,12 @@ class Trainer:
         storage.write(path, tensors, architecture=self.model.architecture(), run=run)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, schedule: Schedule | None = None) -> "Trainer":
+    def load(
+        cls,
+        path: str | os.PathLike,
+        schedule: Schedule | None = None,
+        metrics: Sequence[Callable[..., float]] = (),
+    ) -> "Trainer":
         """Read a run that `save` wrote.
 
         The callbacks of its next `fit` take up what those of the same class and settings had seen.
@@ -564,17 +623,19 @@ class Trainer:
         path : path
         schedule : Schedule, optional
             The run's, where its class is one of your own: the file has no more than the name of it.
+        metrics : sequence of functions
+            The run's that are your own: the file has no more than their names.
 
         Raises
         ------
         ValueError
             If the file is not one of fastgd's, or was damaged, or holds a model alone, or what another version of
-            fastgd kept; if the run needs another schedule, or none.
+            fastgd kept; if the run needs another schedule, or none; if it has other metrics of your own.
         """
         if schedule is not None and "own" not in as_schedule(schedule).describe():
             raise ValueError(f"schedule is {schedule!r}; expected one of your own, as the file holds all others")
         with storage.opened(path, "architecture", "run") as (tensors, architecture, run):
-            return cls._restore(architecture, run, tensors, schedule)
+            return cls._restore(architecture, run, tensors, schedule, metrics)
 
     @classmethod
     def _restore(
@@ -583,6 +644,7 @@ class Trainer:
         run: dict[str, Any],
         tensors: dict[str, storage.SavedTensor],
         schedule: Schedule | None,
+        metrics: Sequence[Callable[..., float]],
     ) -> "Trainer":
         """The run that a file's descriptions and tensors describe."""
         storage.require_names(run, "run", _RUN, _LATER)
@@ -592,6 +654,7 @@ class Trainer:
             Model.restore(architecture, model_tensors),
             loss=losses.restore(run["loss"]),
             optimizer=optimizers.restore(run["optimizer"], schedule),
+            metrics=restore_metrics(run.get("metrics", []), metrics),
             **{name: run[name] for name in _SETTINGS},
         )
         trainer.learning_rate_factor = run["learning_rate_factor"]
@@ -617,6 +680,7 @@ class Trainer:
         # Those that are not as they are by default.
         defaults = {name: p.default for name, p in inspect.signature(Trainer).parameters.items()}
         settings += [f"{name}={getattr(self, name)!r}" for name in _SETTINGS if getattr(self, name) != defaults[name]]
+        settings += [f"metrics={list(map(name_of_metric, self.metrics))}"] if self.metrics else []
         return f"Trainer({self.model!r}, {', '.join(settings)}): {self.history!r}"
 
     def __getstate__(self) -> tuple[dict[str, Any], dict[str, np.ndarray] | None]:
@@ -663,5 +727,5 @@ _RUN = [*_SETTINGS, "loss", "optimizer", "learning_rate_factor", "measured_rate"
 # The name of the tensor that training goes on from.
 _WERE = "parameters"
 # What runs of earlier versions do not have.
-_LATER = ["callbacks", "tensors", "setbacks", "search_seconds"]
-_FIXED = {"model", "loss", *_SETTINGS} - {"batch_size", "shuffle"}
+_LATER = ["callbacks", "tensors", "setbacks", "search_seconds", "metrics"]
+_FIXED = {"model", "loss", "metrics", "standardize_targets", *_SETTINGS} - {"batch_size", "shuffle"}

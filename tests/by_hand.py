@@ -106,7 +106,9 @@ def problem(seed, n_samples, n_features, dtype, source, loss="half_squared_error
     rng = np.random.default_rng(seed)
     X = features(rng, n_samples, n_features, source)
     size = 1 + (X.astype(np.float64) ** 2).sum(1).max()
-    y = CASES[loss].target(rng.integers(-12, 13, (n_samples, 1)) / 8, 1).astype(dtype)
+    # A ReLU does not reach what is far below zero.
+    least = -12 if relu is None else -4
+    y = CASES[loss].target(rng.integers(least, 13, (n_samples, 1)) / 8, 1).astype(dtype)
     init = rng.standard_normal((1, n_features)) / np.sqrt(size)
     layers: list[Any] = [gd.Linear(n_features, 1, init=init, bias=bool(bias))]
     model = gd.Model(layers if relu is None else [*layers, relu], dtype=dtype)

@@ -43,10 +43,12 @@ def built(layers, dtype="float64", seed=1):
 
 
 def rows_for(model, n_samples, seed=0):
-    """Random rows in the model's dtype, float64 in value, and weights around 1."""
+    """Random rows in the model's dtype, float64 in value, with targets that it can give, and weights around 1."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n_samples, model.in_features)).astype(model.dtype)
     y = rng.standard_normal((n_samples, model.out_features)).astype(model.dtype)
+    if isinstance(model.layers[-1], gd.ReLU):
+        y = np.abs(y)
     return X, y, rng.uniform(0, 2, n_samples).astype(model.dtype)
 
 

@@ -171,8 +171,8 @@ import numpy as np
 import numba
 from fastgd import kernels
 from fastgd.kernels import activation, lanes, views
-from fastgd.kernels.network import Layer
-from fastgd.kernels.addressed import record_at
+from fastgd.kernels.loops.network import Layer
+from fastgd.kernels.codegen.function_pointer import record_at
 
 @numba.njit
 def backward(address, out, mask, d):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd.autorate import _best, _rows_that_count, one_epoch
+from fastgd.autorate import _best, _BudgetSpent, chosen_rate, most_rows_of_trials, one_epoch, rows_that_count
 from fastgd.data import ArrayDataset
+from fastgd.engine import Engine
 
 LAYERS = [gd.Standardize(5), gd.Linear(5, 7), gd.ReLU(), gd.Linear(7, 1)]
 NEURON = [gd.Standardize(5), gd.Linear(5, 1), gd.ReLU()]
@@ -139,10 +140,10 @@ def test_a_row_of_twice_the_weight_is_the_row_twice(layers, loss):
 
 
 def test_rows_are_only_numbered_where_some_do_not_count():
-    assert _rows_that_count(gd.data.synthetic(10**15, 3)) is None
+    assert rows_that_count(gd.data.synthetic(10**15, 3)) is None
     X, y, weights = np.ones((5, 3)), np.ones(5), np.array([1, 2, 0, 1e-300, 0])
-    assert _rows_that_count(ArrayDataset(X, y, np.ones(5))) is None
-    assert _rows_that_count(ArrayDataset(X, y, weights)).tolist() == [0, 1, 3]
+    assert rows_that_count(ArrayDataset(X, y, np.ones(5))) is None
+    assert rows_that_count(ArrayDataset(X, y, weights)).tolist() == [0, 1, 3]
 
 
 @pytest.mark.parametrize("layers", [LAYERS, NEURON], ids=["hidden layer", "neuron"])
@@ -198,6 +199,51 @@ def test_trials_take_a_part_of_an_epoch(n_samples, most_epochs, batch_size):
     assert data.n_read < (2 + most_epochs) * n_samples + 5 * min(n_samples, 1 << 15)
 
 
+def test_most_rows_of_trials():
+    assert [most_rows_of_trials(n, 5) for n in (10_000, 10_001)] == [math.inf, 10_001]
+    assert most_rows_of_trials(20_000, 35) == 70_000
+
+
+@pytest.mark.parametrize("layers", [LAYERS, NEURON[:2]], ids=["hidden layer", "linear"])
+@pytest.mark.parametrize("batch_size", [1, 32, 256, 1000, 8000, None])
+@pytest.mark.parametrize("epochs", [1, 35])
+def test_trials_on_many_rows_have_a_budget(layers, batch_size, epochs, monkeypatch):
+    """The rows of every trial together: no more than an epoch, or a tenth of the run, and not a small part of that."""
+    n_rows, n_trained, engines = 20_000, [], []
+    train = Engine.train_epoch
+
+    def counted(self, reader, epoch, on_rows=None):
+        n_trained.append(reader.dataset.n_samples)
+        engines.append(self)
+        return train(self, reader, epoch, on_rows)
+
+    monkeypatch.setattr(Engine, "train_epoch", counted)
+    trainer = auto(batch_size=batch_size, layers=layers)
+    with trainer._alone("fit"):
+        data = ArrayDataset(*rows(n_rows))
+        trainer._ready_for_epochs(data, batch_size or n_rows, epochs)
+    assert sum(n_trained) <= max(1, 0.1 * epochs) * n_rows
+    assert len(set(engines)) >= 2
+    assert 0 < trainer.learning_rate < math.inf
+
+
+@pytest.mark.parametrize("budget", range(12))
+def test_the_best_so_far_where_the_budget_is_spent(budget):
+    """Losses explode above k = 9: what is chosen is a neighbour's distance below, or known to be safe."""
+    tried = []
+
+    def result(k):
+        if len(tried) == budget:
+            raise _BudgetSpent
+        tried.append(k)
+        return math.inf if k > 9 else (k - 7.0) ** 2
+
+    chosen = _best(result)
+    assert chosen <= 8
+    assert chosen == -1 if budget < 2 else chosen >= 3
+    assert chosen in tried or chosen + 1 in tried or budget == 0
+
+
 @pytest.mark.parametrize("row", [0, 3999])
 @pytest.mark.parametrize(("value", "expected"), [(np.nan, "expected finite"), (-1, "poisson expects")])
 def test_bad_rows_of_a_trial_are_named(value, expected, row):
@@ -211,6 +257,23 @@ def test_bad_rows_of_a_trial_are_named(value, expected, row):
         trainer.fit(X, y)
     np.testing.assert_array_equal(trainer.model.parameters, before)
     assert trainer.learning_rate is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("layers", [LAYERS, NEURON[:2]], ids=["hidden layer", "linear"])
+@pytest.mark.parametrize(("n_samples", "batch_size"), [(300, 32), (3000, 1), (3000, 32), (3000, None)])
+@pytest.mark.parametrize("kind", [gd.SGD, gd.Adam, gd.Adagrad])
+def test_rates_do_not_depend_on_the_dtype(kind, n_samples, batch_size, layers, seed):
+    """A factor of 2 is a step of the search, and what neighbouring rates differ by is often within rounding."""
+    data = gd.data.synthetic(n_samples, 5, hidden=(4,), noise=0.3, seed=seed, dtype="float64")
+    optimizer = gd.Adagrad("auto", bounded=False) if kind is gd.Adagrad else kind("auto")
+    rates = []
+    for dtype in ("float32", "float64"):
+        model = gd.Model(layers, dtype, seed=seed)
+        trainer = gd.Trainer(model, optimizer=optimizer, batch_size=batch_size, seed=seed)
+        trainer._ready_for_epochs(data, batch_size or n_samples, 1)
+        rates.append(chosen_rate(trainer._measured_rate))
+    assert 0.5 <= rates[0] / rates[1] <= 2
 
 
 def test_a_model_that_overflows_is_an_error_and_nothing_else(capfd):

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from cases import model_of, rows_for
+from cases import built, model_of, rows_for
 
 import fastgd as gd
 from fastgd import dataset
@@ -447,7 +447,7 @@ FIRST_LAYERS = {
 @pytest.mark.parametrize("first", FIRST_LAYERS)
 def test_no_layer_hides_a_bad_row_from_predictions(first, value, dtype):
     """Rows are not looked at before a Linear, but what it makes of them; a ReLU makes a zero of minus infinity."""
-    model = gd.Model(FIRST_LAYERS[first], dtype=dtype)
+    model = built(FIRST_LAYERS[first], dtype)
     for row in (3, model.chunk_rows - 1, model.chunk_rows, 2 * model.chunk_rows + 5):
         rows = np.ones((2 * model.chunk_rows + 9, 5), dtype)
         targets, weight, bad_targets = np.zeros(len(rows)), np.ones(len(rows)), np.full(len(rows), np.nan)

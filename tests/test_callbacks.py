@@ -363,7 +363,7 @@ def test_model_checkpoint_names_files_by_the_record(tmp_path):
     trainer, rows, held_out = problem()
     save = ModelCheckpoint(tmp_path / "{{e}}{epoch:02d}-{validation_loss:.3f}-{loss:.2e}")
     history = trainer.fit(*rows, epochs=3, validation=held_out, callbacks=[save])
-    expected = {f"{{e}}{epoch:02d}-{validation:.3f}-{loss:.2e}" for epoch, loss, validation, _ in history}
+    expected = {f"{{e}}{record.epoch:02d}-{record.validation_loss:.3f}-{record.loss:.2e}" for record in history}
     assert {path.name for path in tmp_path.iterdir()} == expected
 
 
@@ -744,7 +744,13 @@ BAD = [
     (lambda: ReduceOnPlateau(patience=0), ValueError, "patience is 0; expected at least 1"),
     (lambda: ReduceOnPlateau(min_delta=math.nan), ValueError, "min_delta is nan; expected"),
     (lambda: ReduceOnPlateau(min_factor=-1), ValueError, "min_factor is -1; expected"),
-    (lambda: ReduceOnPlateau(monitor="accuracy"), ValueError, "monitor is 'accuracy'; expected one of"),
+    (
+        lambda: ReduceOnPlateau(monitor="acuracy"),
+        ValueError,
+        "monitor is 'acuracy'; expected one of .*'accuracy'.*mean 'accuracy'.*for a metric of your own, mode='min'",
+    ),
+    (lambda: EarlyStopping(monitor="epoch", mode="max"), ValueError, "monitor is 'epoch'; expected one of"),
+    (lambda: EarlyStopping(monitor="f1", mode="up"), ValueError, "mode is 'up'; expected one of 'min', 'max'"),
     (lambda: ModelCheckpoint(5), TypeError, "expected str, bytes or os.PathLike object, not int"),
     (
         lambda: ModelCheckpoint("{epoc}"),
@@ -755,7 +761,7 @@ BAD = [
     (lambda: ModelCheckpoint("{epoch"), ValueError, "path is .*; expected none but these in braces"),
     (lambda: ModelCheckpoint("{epoch:.2q}"), ValueError, "path is .*; expected none but these in braces"),
     (lambda: ModelCheckpoint("{loss:d}"), ValueError, "path is .*; expected none but these in braces"),
-    (lambda: ModelCheckpoint("run", monitor="mse"), ValueError, "monitor is 'mse'; expected one of"),
+    (lambda: ModelCheckpoint("{f1}", monitor="f2", mode="max"), ValueError, r"in braces: .*\{rmse\}, \{f2\}, with"),
     (lambda: ModelCheckpoint("run", save_best_only=1), TypeError, "save_best_only is 1; expected True or False"),
 ]
 

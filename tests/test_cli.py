@@ -7,23 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
+from command_line import SMALL, run
 
 import fastgd as gd
-from fastgd.cli import main
-
-SMALL = ["--synthetic", "2000x10", "--quiet"]
-
-
-def run(capsys, *arguments):
-    try:
-        status = main(list(map(str, arguments)))
-    except SystemExit as error:
-        status = error.code
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 @pytest.fixture
@@ -59,6 +49,7 @@ def test_train_is_the_trainer(capsys, files):
     status, text, _ = run(
         capsys, "train", files / "X.npy", "--target", files / "y.npy", "--hidden", "6,5", "--epochs", 2,
         "--batch-size", 32, "--learning-rate", 0.01, "--seed", 7, "--dtype", "float64", "--no-standardize",
+        "--no-standardize-targets", "--alpha", 0,
         "--out", out,
         "--validation", files / "X.npy", files / "y.npy", "--quiet",
     )  # fmt: skip
@@ -80,6 +71,7 @@ def test_predict(capsys, files):
     np.testing.assert_array_equal(np.load(files / "p.npy"), expected)
 
 
+@pytest.mark.filterwarnings("ignore:targets go down to")
 @pytest.mark.parametrize(
     ("output", "ends_in_relu"), [([], False), (["--output", "relu"], True), (["--output", "linear"], False)]
 )
@@ -94,7 +86,7 @@ def test_batch_size_full(capsys):
 
 def test_rows_that_do_not_fit_are_made_anew(capsys, monkeypatch):
     kept = run(capsys, "train", *SMALL)[1]
-    monkeypatch.setattr("fastgd.cli._KEPT_BYTES", 0)
+    monkeypatch.setattr("fastgd.cli.rows._KEPT_BYTES", 0)
     streamed = run(capsys, "train", *SMALL)[1]
     assert "made anew in each epoch" in streamed
     assert re.search("loss .*", streamed)[0] == re.search("loss .*", kept)[0]
@@ -133,7 +125,8 @@ BAD = {
     "predictions over the rows": (["predict", "{model}", "{X}", "--out", "{X}"], "which is read"),
     "predictions over the model": (["predict", "{model}", "{X}", "--out", "{model}"], "which is read"),
     "a folder as model": (["predict", "{folder}", "{X}", "--out", "{folder}/p.npy"], "is a folder"),
-    "unknown option": (["train", "--momentum", "0.9"], "unrecognized arguments"),
+    "unknown option": (["train", "{X}", "--layers", "2"], "--layers 2; see fastgd COMMAND --help"),
+    "targets without their option": (["train", "{X}", "{y}"], "expected targets by --target"),
     "unknown command": (["fit"], "invalid choice"),
     "no command": ([], "required"),
     "no model": (["predict", "{X}", "{X}", "--out", "{folder}/p.npy"], "is not a safetensors file"),
@@ -187,8 +180,14 @@ def test_every_error_has_its_status(error, status, message, capsys, monkeypatch)
     assert ("Traceback" in err) == (status == 3)
 
 
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_a_line(capsys, monkeypatch):
+    monkeypatch.setattr("fastgd.machine.describe", lambda: warnings.warn("one\nand more", stacklevel=1) or {})
+    assert run(capsys, "info") == (0, "", "fastgd: warning: one and more\n")
+
+
 def test_help_imports_no_compiler():
-    for arguments in (["--help"], ["train", "--help"], ["predict"]):
+    for arguments in (["--help"], ["train", "--help"], ["--version"], ["predict"]):
         code = f"import sys; sys.argv = ['fastgd', *{arguments}]\ntry:\n    from fastgd.cli import main; main()\n"
         code += "except SystemExit: pass\nassert 'numba' not in sys.modules; assert 'numpy' not in sys.modules"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -200,22 +199,10 @@ def test_weights_that_are_all_zero_are_reported(capsys, files):
     status, out, _ = run(
         capsys, "train", files / "X.npy", "--target", files / "y.npy", "--sample-weight", files / "w.npy", "--quiet",
         "--validation", files / "X.npy", files / "y.npy", "--no-standardize",
+        "--no-standardize-targets",
     )  # fmt: skip
     assert status == 0
     assert "no learning rate, as all weights are zero" in out
-
-
-def test_classes_are_those_of_all_labels(capsys, files):
-    """A class that is held out alone is one all the same."""
-    labels = np.arange(1000) % 3
-    np.save(files / "train.npy", labels)
-    np.save(files / "held_out.npy", np.where(labels == 2, 4, labels))
-    status, _, err = run(
-        capsys, "train", files / "X.npy", "--target", files / "train.npy", "--loss", "cross_entropy", "--quiet",
-        "--validation", files / "X.npy", files / "held_out.npy", "--out", files / "m",
-    )  # fmt: skip
-    assert (status, err) == (0, "")
-    assert gd.Model.load(files / "m").out_features == 5
 
 
 def test_rows_of_ones_own_are_learnt_well_untold(capsys, files):
@@ -277,6 +264,15 @@ def test_a_comparison_does_not_decide_the_status(capsys, monkeypatch):
 
 def test_rows_of_ones_own_are_not_compared(capsys, files):
     assert "pure Python" not in run(capsys, "train", files, "--quiet")[1]
+
+
+@pytest.mark.parametrize(
+    "options", [["--momentum", 0.9], ["--clip-norm", 1], ["--optimizer", "Adam"], ["--loss", "huber"]], ids=str
+)
+def test_what_the_reference_does_not_know_is_not_compared(options, capsys):
+    status, out, _ = run(capsys, "train", *SMALL, "--learning-rate", 0.001, *options)
+    assert status == 0
+    assert "pure Python" not in out
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell's pipes and redirections")
@@ -369,7 +365,7 @@ def test_a_fault_of_its_own(error, capsys, monkeypatch):
     def fail(_):
         raise error
 
-    monkeypatch.setattr("fastgd.cli._info", fail)
+    monkeypatch.setattr("fastgd.cli.info.info", fail)
     status, _, err = run(capsys, "info")
     assert status == 3
     assert err.startswith("Traceback (most recent call last):\n")

@@ -329,8 +329,8 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_we
 SINGLE = """
 import numpy as np
 from fastgd import kernels
-from fastgd.kernels.addressed import numbers_of
-from fastgd.kernels.update import Adam, PlainSGD
+from fastgd.kernels.codegen.function_pointer import numbers_of
+from fastgd.kernels.optim.optimizers import Adam, PlainSGD
 f, g, h = np.ones(64, np.float32), np.ones(64, np.float32), np.ones((8, 8), np.float32)
 mask, panel = np.ones(64, np.bool_), kernels.products(np.float32, 8, 8).panel
 vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(10), np.empty(0), f)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd import arrays, kernels
+from fastgd import dataset as datasets
+from fastgd import kernels
 
 LOOPS = ("train_neuron_by_fours", "train_neuron_row_by_row", "train_neuron_in_batches", "train_network")
 
@@ -178,7 +179,7 @@ def test_a_neuron_reads_the_data_where_it_lies(source, settings, shuffle, calls)
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("settings", IN_PLACE.values(), ids=IN_PLACE)
 def test_targets_too_large_to_be_converted_are_given_sample_by_sample(settings, shuffle, calls, monkeypatch):
-    monkeypatch.setattr(arrays, "_CONVERTED_BYTES", 0)
+    monkeypatch.setattr(datasets, "_CONVERTED_BYTES", 0)
     X = np.random.default_rng(0).random((9, settings.get("n_features", 5)), np.float32)
     settings = {name: value for name, value in settings.items() if name != "n_features"}
     gd.Trainer(gd.Model([gd.Linear(X.shape[1], 1)]), shuffle=shuffle, seed=3, **settings).fit(

@@ -12,7 +12,7 @@ PROGRAM = """
 import resource, sys
 import numpy as np
 import fastgd as gd
-from fastgd import arrays
+from fastgd import dataset as datasets
 
 def resident(kind):
     for line in open("/proc/self/status"):
@@ -40,11 +40,11 @@ model = gd.Model([gd.Linear(n_features, 1), gd.ReLU()], dtype=dtype)
 small = gd.data.synthetic(100, n_features, dtype="float64" if case.startswith("float64") else "float32").arrays()
 if case.startswith("targets"):
     small = small[0], small[1].astype("float64")
-    converted, arrays._CONVERTED_BYTES = arrays._CONVERTED_BYTES, 0
+    converted, datasets._CONVERTED_BYTES = datasets._CONVERTED_BYTES, 0
 weights = np.ones(100) if case.startswith("targets") else None
 gd.Trainer(model, **options).fit(*small, sample_weight=weights)
 if case.startswith("targets"):
-    arrays._CONVERTED_BYTES, weights = converted, np.ones(len(X))
+    datasets._CONVERTED_BYTES, weights = converted, np.ones(len(X))
 is_peak = not (shuffle and case.startswith("mapped"))
 before, files = peak() if is_peak else resident("Anon"), resident("File")
 gd.Trainer(model, **options).fit(*data, sample_weight=weights)

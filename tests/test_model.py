@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from cases import ARCHITECTURES, model_of, rows_for
+from cases import ARCHITECTURES, built, model_of, rows_for
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from scipy.optimize import minimize
@@ -54,7 +54,7 @@ def test_initialisation():
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_predict(name):
-    model = model_of(name)
+    model = built(ARCHITECTURES[name])
     X, _, _ = rows_for(model, 17)
     expected = X
     for layer in model.layers:
@@ -76,7 +76,7 @@ def test_predict_many_rows():
 @pytest.mark.parametrize("n_outputs", [1, 2, 3, 5])
 @pytest.mark.parametrize("n_features", [1, 16, 63, 64, 65, 200])
 def test_few_outputs_are_the_same_bits_for_any_number_of_rows(n_features, n_outputs, dtype, rng):
-    model = gd.Model([gd.Linear(n_features, n_outputs)], dtype=dtype)
+    model = built([gd.Linear(n_features, n_outputs)], dtype)
     X = rng.standard_normal((40, n_features))
     whole = model.predict(X)
     for n in (1, 2, 4, 6, 39):

@@ -625,7 +625,7 @@ def reloaded(trainer, path):
 
 
 RATES = {"constant": 0.02, "schedule": SCHEDULE, "auto": "auto"}
-RUNS = [(name, rate) for name in EACH for rate in RATES if (name, rate) != ("NormalizedSGD", "auto")]
+RUNS = [(name, rate) for name in EACH for rate in RATES]
 
 
 @pytest.mark.parametrize(("name", "rate"), RUNS)
@@ -712,7 +712,6 @@ BAD = [
     (lambda: gd.RMSprop("fast"), TypeError, "learning_rate is 'fast'; expected a number"),
     (lambda: gd.SGD(True), TypeError, "learning_rate is True; expected a number"),
     (lambda: gd.AdamW(None), TypeError, "learning_rate is None; expected a number"),
-    (lambda: gd.NormalizedSGD("auto"), ValueError, "learning_rate is 'auto'; NormalizedSGD adapts"),
     (lambda: gd.NormalizedSGD(-1), ValueError, "learning_rate is -1; expected"),
     (lambda: gd.SGD(momentum=1), ValueError, "momentum is 1; expected less than 1"),
     (lambda: gd.SGD(momentum=-0.5), ValueError, r"momentum is -0\.5; expected"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fastgd as gd
@@ -47,10 +48,14 @@ def test_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = gd.data.synthetic(2000, 10)
     data.save(tmp_path)
-    assert [command.split()[0] for command in COMMANDS] == ["train", "train", "train", "predict", "warmup", "info"]
+    np.save("species.npy", np.where(np.load("y.npy") > 1, "setosa", "virginica"))
+    kinds = ["train", "train", "predict", "train", "predict", "predict", "train", "warmup", "info"]
+    assert [command.split()[0] for command in COMMANDS] == kinds
     for command in COMMANDS:
         if command == "warmup":
             continue
         command = command.replace("1000000x100", "1000x10")
         assert main(command.split()) == 0, command
-    assert (tmp_path / "predictions.npy").exists()
+    assert np.load("predictions.npy").shape == (2000, 1)
+    assert set(np.load("species_found.npy")) == {"setosa", "virginica"}
+    assert np.load("shares.npy").shape == (2000, 2)

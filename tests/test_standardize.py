@@ -128,7 +128,7 @@ def test_standardize_is_applied_everywhere(name, batch_size, shuffle, source, dt
     X = (1000 * rng.standard_normal((50, 3)) + np.array([1000, -2000, 3000])).astype(source)
     weight = rng.uniform(0, 2, 50)
     model, plain, Z = pair(STANDARDIZED[name], X, dtype, weight)
-    y = rng.standard_normal((50, model.out_features))
+    y = np.abs(rng.standard_normal((50, model.out_features)))
     options = {"optimizer": gd.SGD(0.01), "batch_size": batch_size, "shuffle": shuffle, "seed": 3}
     trainer, plain_trainer = gd.Trainer(model, **options), gd.Trainer(plain, **options)
     # Z is standardised by NumPy's own mean, so nothing is equal to the last bit; two epochs of fifty rows carry it on.
@@ -152,7 +152,7 @@ def test_standardize_is_applied_everywhere(name, batch_size, shuffle, source, dt
 @pytest.mark.parametrize("n_bytes", [1, 200])
 def test_blocks_change_no_standardised_bits(n_bytes, dtype, rng, monkeypatch):
     """What was learnt may differ in the last bit; what is done with it may not."""
-    X, y = 100 * rng.standard_normal((90, 3)) + 1e5, rng.standard_normal(90)
+    X, y = 100 * rng.standard_normal((90, 3)) + 1e5, np.abs(rng.standard_normal(90))
     learnt = gd.Standardize(3).fit(gd.data.ArrayDataset(X))
     results = []
     for size in (4 << 20, n_bytes):
@@ -349,7 +349,7 @@ FOLDED = {
 def test_fold(name, rng, tmp_path):
     X = rng.standard_normal((60, 3)) * [1e-3, 1, 1e3] + [1, -20, 3e4]
     model = built([gd.Standardize(3), *FOLDED[name]])
-    gd.Trainer(model, optimizer=gd.SGD(0.01)).fit(X, rng.standard_normal((60, model.out_features)))
+    gd.Trainer(model, optimizer=gd.SGD(0.01)).fit(X, np.abs(rng.standard_normal((60, model.out_features))))
     before = model.parameters.copy()
     folded = model.fold()
     np.testing.assert_array_equal(model.parameters, before)

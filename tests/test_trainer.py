@@ -534,7 +534,7 @@ def test_progress_counts_every_row_once(monkeypatch):
     """Slices end where blocks do, and the loss shown is the mean over the rows so far."""
     monkeypatch.setattr(dataset, "_BLOCK_BYTES", 1000)
     seen = []
-    monkeypatch.setattr(progress.ProgressBar, "advance", lambda _, n_rows, loss: seen.append((n_rows, loss)))
+    monkeypatch.setattr(progress.Progress, "advance", lambda _, n_rows, loss: seen.append((n_rows, loss)))
     model = gd.Model([gd.Linear(5, 1, init="zeros")])
     rows_of_another_dtype = np.zeros((1000, 5), np.float64)
     gd.Trainer(model, optimizer=gd.SGD(0)).fit(rows_of_another_dtype, np.ones(1000), progress=True)
@@ -594,6 +594,6 @@ def test_a_trainer_shows_what_it_is():
 def test_a_history_is_a_frame_of_its_epochs():
     trainer = gd.Trainer(gd.Model([gd.Linear(2, 1)]))
     frame = trainer.fit(np.ones((9, 2)), np.ones(9), epochs=3).to_frame()
-    assert list(frame.columns) == ["epoch", "loss", "validation_loss", "seconds"]
+    assert list(frame.columns) == ["epoch", "loss", "validation_loss", "seconds", "learning_rate"]
     assert frame.epoch.tolist() == [1, 2, 3]
     assert frame.loss.tolist() == trainer.history.loss

@@ -22,6 +22,7 @@ from ..gemm.prefetch import want
 from ..nn.activation import call_backward, call_forward
 from ..nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
 from ..nn.loss import loss_and_derivative
+from ..optim.bounded import call_look_along
 from ..optim.normalized_sgd import call_add_derivatives, call_observe
 from ..optim.step import call_apply_gradient
 from ..tuning import MOST_WANTED
@@ -240,6 +241,13 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
                 progress[1] = t
                 if not rule.is_direct:
                     call_apply_gradient(rule.apply_gradient, (vectors, rule.step, number(rate), t))
+                if rule.step_along != 0:
+                    last = last_layer(network)
+                    # The derivatives by the outputs have done what they were for.
+                    change = matrix(network.deltas, last.output, end - row, last.n_out)
+                    rows = x, weights, change, network.products
+                    call_look_along(rule.look_along, (vectors, rule.step.weights, *rows))
+                    call_apply_gradient(rule.step_along, (vectors, rule.step, number(rate), t))
             progress[2] = 0
         row = end
     if is_turned:

@@ -20,6 +20,7 @@ import numpy as np
 from ..codegen.jit import by_type, inlined_kernel, kernel
 from ..codegen.simd import lane_count, lanes_for, load, spread, store, total
 from ..codegen.views import element, vector
+from ..optim.bounded import MEAN_SQUARE
 from ..optim.step import call_apply_gradient
 from ..tuning import ROW_SOON_BYTES, ROW_SOON_ROWS
 from .neuron_online import respond, total_weight, weight_of
@@ -350,6 +351,29 @@ def forget(kernel):
     return lambda pattern: kernel(pattern)
 
 
+@inlined_kernel
+def mean_square_along(neuron, direction, rows, first, last):
+    """The mean over samples first to last of v (s·x + s_b)², for the direction s of a step that is to be bounded."""
+    one = direction.dtype.type(1)
+    X, n_features = rows.X, neuron.n_features
+    of_bias = direction[n_features] if direction.size > n_features else direction.dtype.type(0)
+    none = lanes_for(X, direction.dtype.type(0))
+    count = lane_count(none)
+    n_pairs = n_features // (2 * count) * (2 * count)
+    squares = 0.0
+    for i in range(first, last):
+        begin = row(rows.order, i) * n_features
+        even, odd = none, none
+        for j in range(0, n_pairs, 2 * count):
+            even += load(direction, j, count, none) * load(X, begin + j, count, none)
+            odd += load(direction, j + count, count, none) * load(X, begin + j + count, count, none)
+        for j in range(n_pairs, n_features, count):
+            even += load(direction, j, n_features - j, none) * load(X, begin + j, n_features - j, none)
+        change = np.float64(total(even + odd) + of_bias)
+        squares += change * change * weight_of(rows.weights, target_row(rows.order, i), one)
+    return squares / (last - first)
+
+
 @kernel
 def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates, rows, batch, chunk_rows, progress):
     """Train on consecutive samples of an epoch, one update after each batch; a batch of weight zero counts for nothing.
@@ -408,6 +432,9 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
                     parameters[j] -= rate * gradient[j]
             elif counts:
                 call_apply_gradient(rule.apply_gradient, (vectors, rule.step, rate, n_updates))
+                if rule.step_along != 0:
+                    vectors.scalars[MEAN_SQUARE] = mean_square_along(neuron, gradient, rows, start, stop)
+                    call_apply_gradient(rule.step_along, (vectors, rule.step, rate, n_updates))
         done = 0 if ends else done + stop - start
         if ends:
             weight_sum = 0.0

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.function_pointer import addressed_kernel, record_of
+from ..codegen.jit import inlined_kernel
 from .normalized_sgd import NormalizedSGD, normalized_sgd
 from .vectors import part_of, update_types
 
@@ -120,6 +121,15 @@ def adam(vectors, numbers, rate, t, part):
         w[i] = shrink * w[i] - step * m[i] / (np.sqrt(v[i]) / spread + eps)
 
 
+@inlined_kernel
+def add_square(total, missing, i, g):
+    """total[i] += g², and missing[i] is what that has left out."""
+    square = g * g + missing[i]
+    before = total[i]
+    total[i] = before + square
+    missing[i] = square - (total[i] - before)
+
+
 # Reordered, the compensation would be zero.
 @addressed_kernel(update_types, exact=True)
 def adagrad(vectors, numbers, rate, t, part):
@@ -131,10 +141,7 @@ def adagrad(vectors, numbers, rate, t, part):
     step = number(rate / (1 + (t - 1) * optimizer.rate_decay))
     for i in range(w.size):
         g = gradient[i] + decay * w[i]
-        square = g * g + missing[i]
-        before = total[i]
-        total[i] = before + square
-        missing[i] = square - (total[i] - before)
+        add_square(total, missing, i, g)
         w[i] -= step * g / (np.sqrt(total[i]) + eps)
 
 

@@ -5,8 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from ..codegen.function_pointer import addressed_kernel, calls, numbers_of, vector_of
+from ..codegen.function_pointer import addressed_kernel, calls, numbers_of, record_of, vector_of
+from ..codegen.jit import inlined_kernel
 from ..parallel.thread_pool import ALONE
+from .bounded import Bounded, bounded_direction, look_along, step_along
 from .normalized_sgd import (
     NormalizedSGD,
     add_derivatives,
@@ -60,6 +62,8 @@ class UpdateRule(NamedTuple):
 
     is_direct : whether an update is  w -= rate · g  and no more, so that the gradient need not be kept
     observe, add_derivatives, apply_gradient : int
+    look_along, step_along : int, of a step that is bounded: `apply_gradient` has its direction stand in the gradient,
+        the first its curvature among the scalars, where the loop does not do so itself, and the second makes it
     step : Step
     """
 
@@ -67,6 +71,8 @@ class UpdateRule(NamedTuple):
     observe: int
     add_derivatives: int
     apply_gradient: int
+    look_along: int
+    step_along: int
     step: Step
 
 
@@ -77,24 +83,30 @@ def update_rule(
     dtype: np.dtype,
     keeps_gradient: bool,
     team: np.ndarray = ALONE,
+    looks_along: bool = True,
 ) -> UpdateRule:
     """What loops of a dtype call for these records; compiled where it was not.
 
     keeps_gradient : whether the loop cannot make direct updates          team : as `team_memory` makes it
+    looks_along : whether it calls `look_along` for a step that is bounded
     """
     is_regularized, is_normalized = isinstance(regularization, Regularization), isinstance(optimizer, NormalizedSGD)
     averages = is_regularized and regularization.average_from < np.inf
     is_direct = isinstance(optimizer, PlainSGD) and not is_regularized and not keeps_gradient
-    is_shared = team.size > 0 and not is_direct and not is_normalized
+    is_bounded = isinstance(optimizer, Bounded)
+    is_shared = team.size > 0 and not (is_direct or is_normalized or is_bounded)
+    update = bounded_direction if is_bounded else UPDATES[type(optimizer)]
     return UpdateRule(
         is_direct,
         observe_features.address(dtype) if is_normalized else 0,
         add_derivatives.address(dtype) if is_normalized else 0,
-        0 if is_direct else apply_gradient.address(dtype),
+        0 if is_direct else (find_direction if is_bounded else apply_gradient).address(dtype),
+        look_along.address(dtype) if is_bounded and looks_along else 0,
+        make_step_along.address(dtype) if is_bounded else 0,
         Step(
             centre_gradient.address(dtype) if is_normalized else 0,
             limit_gradient.address(dtype) if is_regularized else 0,
-            0 if is_direct else UPDATES[type(optimizer)].address(dtype),
+            0 if is_direct else update.address(dtype),
             limit_parameters.address(dtype) if is_regularized else 0,
             balance_biases.address(dtype) if is_normalized else 0,
             take_average.address(dtype) if averages else 0,
@@ -117,6 +129,17 @@ def _apply_gradient_types(number):
 call_apply_gradient = calls(_apply_gradient_types)
 
 
+@inlined_kernel
+def finish_update(vectors, step, rate, t):
+    """Do what comes after the optimiser's step; arguments as for `apply_gradient`."""
+    if step.limit_parameters != 0:
+        call_limit_parameters(step.limit_parameters, (vectors, step.regularization, step.weights, rate))
+    if step.balance != 0:
+        call_with_vectors(step.balance, (vectors,))
+    if step.average != 0:
+        call_take_average(step.average, (vectors, step.regularization, t))
+
+
 @addressed_kernel(_apply_gradient_types)
 def apply_gradient(vectors, step, rate, t):
     """Make one update  (the article's ŵ = w - α δw)  from the gradient of a whole batch.
@@ -134,9 +157,20 @@ def apply_gradient(vectors, step, rate, t):
         )
     else:
         call_update(step.update, (vectors, step.optimizer, rate, t, (0, vectors.parameters.size)))
-    if step.limit_parameters != 0:
-        call_limit_parameters(step.limit_parameters, (vectors, step.regularization, step.weights, rate))
-    if step.balance != 0:
-        call_with_vectors(step.balance, (vectors,))
-    if step.average != 0:
-        call_take_average(step.average, (vectors, step.regularization, t))
+    finish_update(vectors, step, rate, t)
+
+
+@addressed_kernel(_apply_gradient_types)
+def find_direction(vectors, step, rate, t):
+    """Have the direction of a step of `bounded.py` stand in the gradient; arguments as for `apply_gradient`."""
+    if step.limit_gradient != 0:
+        call_limit_gradient(step.limit_gradient, (vectors, step.regularization, step.weights))
+    call_update(step.update, (vectors, step.optimizer, rate, t, (0, vectors.parameters.size)))
+
+
+@addressed_kernel(_apply_gradient_types)
+def make_step_along(vectors, step, rate, t):
+    """Make the update along it, once its curvature stands among the scalars; arguments as for `apply_gradient`."""
+    l2 = record_of(Regularization, step.regularization).l2 if step.limit_gradient != 0 else 0.0
+    step_along(vectors, record_of(Bounded, step.optimizer), l2, step.weights, rate, t)
+    finish_update(vectors, step, rate, t)

@@ -1,0 +1,68 @@
+"""What a user is warned of, once: a model, or rows, that are hardly what was meant."""
+
+import numpy as np
+
+from fastgd.dataset import Dataset, all_finite
+from fastgd.errors import warn
+from fastgd.layers import Dropout, Identity, ReLU
+from fastgd.losses import Loss, takes_every_number
+from fastgd.model import Model
+from fastgd.subset import Subset
+
+# So many rows are looked at, drawn from all of them: what comes in turns would deceive evenly spaced ones.
+_LOOKED_AT = 128
+# Fewer may be in order, or below zero, by chance, and are an example of a few lines.
+_FEWEST = 32
+# So many rows of other targets than the most frequent one are never all together by chance: 128 rows with 6 of them, in
+# any order, are sorted once in 10^9 times.
+_FEWEST_OTHERS = 6
+# More different targets among the rows looked at are numbers, and fewer are classes.
+_MOST_CLASSES = 32
+# A ReLU at the end is warned of where it leaves so much of the targets' variance: some noise around zero leaves less.
+_UNREACHABLE = 0.2
+
+
+def warn_of_targets(model: Model, loss: Loss, dataset: Dataset, rows_per_update: int, shuffle: bool) -> None:
+    """Warn of rows that are sorted by their targets, and of targets that a ReLU at the end never gives.
+
+    Looks at the targets of 128 rows of a data set that is in memory or mapped, and at those of no other.
+    """
+    ends_in_relu = isinstance(_last_layer(model), ReLU) and takes_every_number(loss)
+    minds_order = not shuffle and dataset.n_samples >= 2 * rows_per_update
+    is_near = dataset.is_in_memory or dataset.is_mapped
+    if not (ends_in_relu or minds_order) or dataset.n_samples < _FEWEST or not is_near:
+        return
+    n_rows = min(dataset.n_samples, _LOOKED_AT)
+    rows = np.sort(np.random.default_rng(0).choice(dataset.n_samples, n_rows, replace=False))
+    y = Subset(dataset, rows).targets(np.dtype(np.float64)).y
+    if not all_finite(y):
+        return
+    if minds_order and any(map(_is_sorted, y.T)):
+        warn(
+            "the rows are sorted by their targets, and each epoch takes them in this order: what is learnt from the "
+            "first is forgotten at the last. Expected Trainer(..., shuffle=True), or rows in random order"
+        )
+    if ends_in_relu:
+        out_of_reach = float((np.minimum(y, 0) ** 2).sum())
+        variation = float(((y - y.mean(axis=0)) ** 2).sum())
+        if out_of_reach > _UNREACHABLE * variation:
+            reachable = max(1 - out_of_reach / variation, 0) if variation > 0 else 0
+            warn(
+                f"targets go down to {y.min():.3g} and the model ends in ReLU, which gives nothing below 0: its R² "
+                f"can be {reachable:.2f} at most. Expected Linear as the last layer, or targets of at least 0"
+            )
+
+
+def _last_layer(model: Model) -> object:
+    return [layer for layer in model.layers if not isinstance(layer, Dropout | Identity)][-1]
+
+
+def _is_sorted(y: np.ndarray) -> bool:
+    """Whether equal targets are all together, where there are few different ones, or else all rise, or all fall."""
+    values, counts = np.unique(y, return_counts=True)
+    if len(y) - counts.max() < _FEWEST_OTHERS:
+        return False
+    if len(values) <= _MOST_CLASSES:
+        return np.count_nonzero(y[1:] != y[:-1]) == len(values) - 1
+    steps = np.diff(y)
+    return bool((steps >= 0).all() or (steps <= 0).all())

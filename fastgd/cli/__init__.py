@@ -1,0 +1,54 @@
+"""The command line: `fastgd train | predict | warmup | info`.
+
+What trains is imported inside the commands: `fastgd --help` should not wait for a compiler.
+"""
+
+import argparse
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+from fastgd.cli.arguments import parser
+from fastgd.cli.output import lost_stdout, one_line, stdout_left_to
+from fastgd.errors import DivergenceError
+from fastgd.progress import show_line
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status, as `fastgd --help` lists them."""
+    try:
+        options = parser().parse_args(arguments)
+        with stdout_left_to(getattr(options, "out", None)):
+            return _run(options)
+    finally:
+        # What is left to the interpreter's end fails there without a word that could be caught.
+        with lost_stdout():
+            if sys.stdout is not None:
+                sys.stdout.flush()
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return options.run(options)
+    except KeyboardInterrupt:
+        show_line("fastgd: interrupted")
+        return 130
+    except DivergenceError as error:
+        show_line(f"fastgd: {one_line(error)}")
+        return 1
+    except MemoryError as error:
+        show_line(f"fastgd: error: not enough memory ({one_line(error) or 'no more is free'})")
+        return 2
+    except (ValueError, TypeError, OSError) as error:
+        show_line(f"fastgd: error: {one_line(error)}")
+        return 2
+    except Exception:
+        show_line(f"{traceback.format_exc()}fastgd: this is a fault of fastgd's own; please report the lines above")
+        return 3
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    show_line(f"fastgd: warning: {one_line(message)}")

@@ -1,0 +1,70 @@
+"""What the commands write: the report on stdout, and the file that --out names."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+from fastgd.progress import show_line
+
+
+def one_line(message: Exception | str) -> str:
+    """The text of an error or a warning without line breaks."""
+    return " ".join(str(message).split())
+
+
+def say(line: str) -> None:
+    """Print a line of the report on stdout; a run goes on where nobody reads it."""
+    with lost_stdout():
+        if sys.stdout is not None:
+            # A path may have bytes that are no text.
+            encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+            line = line.encode(encoding, "backslashreplace").decode(encoding)
+            print(line, flush=True)
+
+
+@contextlib.contextmanager
+def lost_stdout() -> Iterator[None]:
+    """Where stdout takes nothing more, it is put out of the way: the model is worth more than the report of it."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if not isinstance(error, BrokenPipeError):
+            show_line(f"fastgd: nothing more can be written to stdout: {one_line(error)}")
+        # What waits in its buffer would fail again.
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
+            os.close(null)
+
+
+@contextlib.contextmanager
+def stdout_left_to(out: str | None) -> Iterator[None]:
+    """Where the file to write is stdout itself, the report goes to stderr."""
+    try:
+        is_stdout = out is not None and os.path.samestat(os.stat(out), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError, AttributeError):
+        is_stdout = False
+    with contextlib.redirect_stdout(sys.stderr) if is_stdout else contextlib.nullcontext():
+        yield
+
+
+def require_output(path: str | None, *inputs: str | None) -> None:
+    """Raise an error where a file cannot be written, or would take the place of one that is read."""
+    if path is None:
+        return
+    if not path:
+        raise ValueError("--out is empty; expected the name of a file to write")
+    for given in inputs:
+        if given and os.path.exists(path) and os.path.exists(given) and os.path.samefile(path, given):
+            raise ValueError(f"--out is {path}, which is read; expected another file")
+    from fastgd import storage
+
+    storage.require_writable(path)
+
+
+def rows_files(path: str) -> list[str]:
+    """The files that hold rows: this one, or those in this folder."""
+    if not os.path.isdir(path):
+        return [path]
+    return [os.path.join(path, f"{name}.npy") for name in ("X", "y", "sample_weight")]

@@ -1,0 +1,80 @@
+"""What `fastgd train` says of a model that it has trained."""
+
+from typing import TYPE_CHECKING
+
+from fastgd.cli.output import one_line, say
+from fastgd.cli.rows import Rows
+
+if TYPE_CHECKING:
+    from fastgd import Dataset, Model, Trainer
+
+
+def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows) -> None:
+    """Say what the model is, how good, and how fast it was trained.
+
+    model : the trainer's, or the average of it          untrained : the trainer's as it was
+    """
+    from fastgd import labels, losses, machine
+    from fastgd.metrics import score
+
+    history, data, validation = trainer.history, rows.data, rows.validation
+    rows_per_second = len(history) * data.n_samples / sum(history.seconds)
+    bandwidth = machine.read_bandwidth()
+    share = rows_per_second * data.row_bytes / bandwidth
+    rate = trainer.learning_rate
+    rate = "no learning rate, as all weights are zero" if rate is None else f"learning rate {rate:.3g}"
+    floor = "" if rows.noise_loss is None else f" (noise floor {rows.noise_loss:.6g})"
+    held_out = ""
+    if validation is not None:
+        is_average = model is not trainer.model
+        value = model.loss(validation, loss=trainer.loss) if is_average else history.validation_loss[-1]
+        held_out = f", validation {value:.6g}{' of the average' if is_average else ''}"
+    layers = ", ".join(map(str, model.layers))
+    say(f"model        {layers}: {model.parameters.size} parameters, {model.dtype}")
+    if rows.classes is not None:
+        say(f"classes      {len(rows.classes)}: {labels.shown(rows.classes)}")
+    say(
+        f"training     {trainer.batch_size or 'all'} rows per update, {rate}, {type(trainer.optimizer).__name__}, "
+        f"{losses.name_of(trainer.loss)}"
+    )
+    of = ", of standardised targets" if model.standardized_targets is not None else ""
+    say(f"loss         {history.loss[-1]:.6g}{floor}{held_out} after {len(history)} epochs{of}")
+    if validation is not None:
+        name, value = score(model, validation, trainer.loss)
+        say(f"{name:13}{value:.4f} on {validation.n_samples} rows that were not learnt from")
+    say(
+        f"speed        {rows_per_second:,.0f} rows per second, {share:.1%} of the {bandwidth / 1e9:.0f} GB/s "
+        "at which one thread reads memory"
+    )
+    if rows.noise_loss is not None and _is_the_references(trainer):
+        _compare(trainer, untrained, data, rows_per_second)
+
+
+def _compare(trainer: "Trainer", untrained: "Model", data: "Dataset", rows_per_second: float) -> None:
+    """Say how fast pure Python is on rows of this shape, and whether it comes to the same parameters."""
+    from fastgd import baseline
+
+    batch_size = min(trainer.batch_size or data.n_samples, 1024)
+    try:
+        reference = baseline.measure(untrained, data, baseline.safe_rate(untrained, data), batch_size)
+    except Exception as error:
+        # The run is over and well, whatever becomes of this.
+        say(f"pure Python  not compared: {one_line(error)}")
+        return
+    say(
+        f"pure Python  {reference.rows_per_second:,.0f} rows per second on {reference.n_rows} of the rows: "
+        f"fastgd is {rows_per_second / reference.rows_per_second:,.0f} times as fast"
+    )
+    say(f"             (parameters after these rows differ by at most {reference.difference:.1e} of the largest)")
+
+
+def _is_the_references(trainer: "Trainer") -> bool:
+    """Whether the pure-Python reference knows this training."""
+    from fastgd import Linear, ReLU
+    from fastgd.kernels.optim.optimizers import PlainSGD
+    from fastgd.losses import name_of
+
+    bounds = trainer.clip_value, trainer.clip_norm, trainer.max_norm
+    is_plain = isinstance(trainer.optimizer.record(), PlainSGD) and trainer.alpha == 0 and bounds == (None,) * 3
+    is_plain = is_plain and name_of(trainer.loss) == "half_squared_error"
+    return is_plain and all(isinstance(layer, Linear | ReLU) for layer in trainer.model.layers)

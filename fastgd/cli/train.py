@@ -1,0 +1,168 @@
+"""`fastgd train`: a model from rows of .npy files, or from synthetic ones."""
+
+import argparse
+import contextlib
+import copy
+import math
+import warnings
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from fastgd.cli import settings
+from fastgd.cli.output import require_output, rows_files, say
+from fastgd.cli.report import report
+from fastgd.cli.rows import Arrays, Rows, arrays_of, may_be_classes, rows_of_files, synthetic_rows, task_of
+
+if TYPE_CHECKING:
+    from fastgd import Dataset, Model, Trainer
+    from fastgd.losses import Loss
+
+
+# Where nothing is said of these, the optimiser is the recommended one.
+_OF_OPTIMIZERS = ("learning_rate", "schedule")
+# What `bench/quality.py` has found best for networks on tables.
+_ALPHA_OF_NETWORKS = 1e-3
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train, save and report."""
+    files = () if options.X is None else rows_files(options.X)
+    require_output(options.out, *files, options.target, options.sample_weight, *(options.validation or ()))
+    import fastgd as gd
+
+    arrays = arrays_of(options)
+    is_untold = options.task == "auto" and options.loss is None
+    _choose_defaults(options, arrays)
+    loss = settings.loss(options)
+    rows = synthetic_rows(options) if arrays is None else rows_of_files(options, arrays, loss)
+    trainer = _trainer(options, rows, loss)
+    callbacks = [] if options.patience is None else [gd.callbacks.EarlyStopping(options.patience)]
+    if callbacks and rows.validation is None:
+        raise ValueError("--patience without --validation; expected data to see a gain on")
+    if arrays is None:
+        # Synthetic rows are what they were asked to be; `main` puts the filters back.
+        warnings.simplefilter("ignore", gd.UsageWarning)
+    untrained = copy.deepcopy(trainer.model)
+    _compile(trainer, rows.data)
+    try:
+        trainer.fit(
+            rows.data,
+            epochs=options.epochs,
+            validation=rows.validation,
+            callbacks=callbacks,
+            progress=not options.quiet,
+        )
+    except (KeyboardInterrupt, gd.DivergenceError):
+        _save(_result(trainer), options.out)
+        raise
+    model = _result(trainer)
+    _save(model, options.out)
+    report(trainer, model, untrained, rows)
+    if is_untold and options.task == "regression" and arrays is not None and may_be_classes(arrays.y):
+        say("targets      few different integers, taken as numbers; --task classification takes them as classes")
+    return 0
+
+
+def _choose_defaults(options: argparse.Namespace, arrays: Arrays | None) -> None:
+    """What was not said: what learns well from rows of one's own, and the article's for synthetic ones."""
+    from fastgd.losses import as_loss, takes_every_number
+
+    is_own = arrays is not None
+    for name, own, synthetic in (("batch_size", 32, 1), ("shuffle", True, False), ("standardize", True, False)):
+        if getattr(options, name) is None:
+            setattr(options, name, own if is_own else synthetic)
+    if is_own and options.validation is None:
+        options.validation = ["0.2"]
+    options.task = task_of(options, arrays)
+    if options.loss is None:
+        options.loss = "cross_entropy" if options.task == "classification" else "half_squared_error"
+    if options.optimizer is None:
+        is_told = any(value is not None for name, value in vars(options).items() if name in _OF_OPTIMIZERS)
+        is_told |= any(name.startswith("optimizer.") for name in vars(options))
+        options.optimizer = "auto" if is_own and not is_told else "SGD"
+    if options.optimizer == "SGD" and options.learning_rate is None and options.schedule is None:
+        options.learning_rate = "auto"
+    if options.alpha is None:
+        options.alpha = _ALPHA_OF_NETWORKS if is_own and options.hidden else 0.0
+    if options.standardize_targets is None:
+        options.standardize_targets = is_own and options.output != "relu" and takes_every_number(as_loss(options.loss))
+
+
+def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer":
+    import fastgd as gd
+
+    n_samples = rows.data.n_samples
+    batch_size = None if options.batch_size == "full" else options.batch_size
+    updates_per_epoch = math.ceil(n_samples / max(batch_size or n_samples, 1))
+    if options.average_from is not None:
+        if options.patience is not None:
+            raise ValueError(
+                "--average-from with --patience, which brings the best epoch's parameters back; expected one of them"
+            )
+        n_updates = options.epochs * updates_per_epoch
+        if options.average_from > n_updates:
+            raise ValueError(f"--average-from is {options.average_from}; expected one of the {n_updates} updates")
+    return gd.Trainer(
+        _model(options, rows, loss),
+        loss=loss,
+        optimizer=settings.optimizer(options, updates_per_epoch),
+        batch_size=batch_size,
+        shuffle=options.shuffle,
+        seed=options.seed,
+        alpha=options.alpha,
+        l1_ratio=options.l1_ratio,
+        clip_value=options.clip_value,
+        clip_norm=options.clip_norm,
+        max_norm=options.max_norm,
+        average_from=options.average_from,
+        standardize_targets=options.standardize_targets,
+    )
+
+
+def _model(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Model":
+    import fastgd as gd
+
+    n_features = rows.data.n_features
+    n_outputs = rows.data.n_outputs if rows.classes is None else gd.labels.n_outputs(rows.classes, loss)
+    layers: list = [gd.Standardize(n_features)] if options.standardize else []
+    for n_in, n_out in pairwise([n_features, *options.hidden, n_outputs]):
+        layers += [gd.Linear(n_in, n_out), gd.ReLU()]
+    if options.output == "linear" or (options.output is None and (options.hidden or options.X is not None)):
+        layers.pop()
+    model = gd.Model(layers, dtype=options.dtype, seed=options.seed)
+    if rows.classes is not None or options.loss == "log_loss":
+        model.set_classes(rows.classes, loss)
+    return model
+
+
+def _result(trainer: "Trainer") -> "Model":
+    """The model to keep: the average, where one was asked for and has begun."""
+    if trainer.average_from is None or trainer.n_updates < trainer.average_from:
+        return trainer.model
+    return trainer.averaged_model()
+
+
+def _save(model: "Model", path: str | None) -> None:
+    if path is not None:
+        model.save(path)
+        say(f"saved        {path}")
+
+
+def _compile(trainer: "Trainer", data: "Dataset") -> None:
+    """Compile what the run needs before its clock starts, and say so where it takes long."""
+    import time
+
+    from fastgd.arrays import ArrayDataset
+    from fastgd.dataset import first_rows
+
+    began = time.perf_counter()
+    n_rows = min(trainer.batch_size or 2, data.n_samples, 2)
+    rows = first_rows(data, n_rows, data.dtype)
+    batch_size = 1 if trainer.batch_size == 1 else n_rows
+    rehearsal = copy.deepcopy(trainer)
+    rehearsal.batch_size = batch_size
+    with contextlib.suppress(ValueError, ArithmeticError):
+        rehearsal.fit(ArrayDataset(rows.X, rows.y))
+    seconds = time.perf_counter() - began
+    if seconds > 0.5:
+        say(f"compiled     {seconds:.1f} s, once: the next process finds it in the cache (see fastgd info)")

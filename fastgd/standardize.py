@@ -1,0 +1,248 @@
+"""The layers that bring features and targets to mean 0 and variance 1, and how they learn by what."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastgd import _check
+from fastgd.arrays import ArrayDataset, as_dataset
+from fastgd.dataset import Dataset, MeanAndScale, blocks, require_finite
+
+# Numbers of less than 2^-1000 are subnormal, or soon are, when others are added to them.
+_LEAST_EXPONENT = -1000
+
+
+class _Moments:
+    """Mean and deviation of columns whose rows come block by block, in float64.
+
+    Blocks are joined by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+    computing sample variances" (1979).
+    """
+
+    def __init__(self, n_columns: int) -> None:
+        self._total = 0.0
+        self._mean, self._squares = np.zeros(n_columns), np.zeros(n_columns)
+        # Everything counts in units of 2^exponent, a power of two above all values so far, from the first row on.
+        self._origin: np.ndarray | None = None
+        self._exponent = np.full(n_columns, _LEAST_EXPONENT)
+
+    def add(self, values: np.ndarray, sample_weight: np.ndarray) -> None:
+        """Take a block of rows, (n_rows, n_columns), each by its weight; (0,) weights are ones."""
+        X, v = values.astype(np.float64), sample_weight.astype(np.float64)
+        if v.size:
+            X, v = X[v > 0], v[v > 0]
+        if not len(X):
+            return
+        largest = np.abs(X).max(axis=0)
+        needed = np.where(largest > 0, np.frexp(largest)[1], _LEAST_EXPONENT)
+        grown = np.clip(needed, self._exponent, -_LEAST_EXPONENT)
+        if self._origin is None:
+            self._origin = np.ldexp(X[0], -grown)
+        else:
+            # A power of two rounds nothing, and keeps squares from overflow.
+            shrinkage = np.ldexp(1.0, self._exponent - grown)
+            self._origin = self._origin * shrinkage
+            self._mean, self._squares = self._mean * shrinkage, self._squares * shrinkage * shrinkage
+        self._exponent = grown
+        with np.errstate(under="ignore"):
+            # Counted from the first row, a column that does not vary has a deviation of exactly zero.
+            X *= np.ldexp(1.0, -grown)
+            X -= self._origin
+            new, new_mean = (v.sum(), v @ X / v.sum()) if v.size else (len(X), X.mean(axis=0))
+            X -= new_mean
+            shift = new_mean - self._mean
+            within = np.einsum("i,ij,ij->j", v, X, X) if v.size else np.einsum("ij,ij->j", X, X)
+            self._squares += within + shift**2 * (self._total * new / (self._total + new))
+            self._mean += shift * (new / (self._total + new))
+        self._total += new
+
+    def result(self) -> MeanAndScale | None:
+        """Mean and deviation, zero where its inverse would be infinite; None where no row had a weight."""
+        if self._origin is None:
+            return None
+        deviation = np.ldexp(np.sqrt(self._squares / self._total), self._exponent)
+        deviation[deviation < np.finfo(np.float64).tiny] = 0
+        return np.ldexp(self._origin + self._mean, self._exponent), deviation
+
+
+class Standardize:
+    """out = (x - mean) · scale, feature by feature: as the first layer, it brings features to mean 0 and variance 1.
+
+    It learns mean and scale (one over the standard deviation; one for a feature that does not vary) in one pass over
+    the data, each row by its sample weight, by `fit` or when `Trainer.fit` begins, and applies them in float64 while
+    rows are read. They are no parameters: training does not change them. `Model.fold` builds them into the next Linear.
+
+    Parameters
+    ----------
+    n_features : int
+        At least 1.
+    """
+
+    n_parameters = 0
+
+    def __init__(self, n_features: int) -> None:
+        self.n_features = _check.integer(n_features, "n_features", 1)
+        self.mean: np.ndarray | None = None
+        self.scale: np.ndarray | None = None
+
+    @property
+    def mean_and_scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """What was learnt: two float64 arrays of shape (n_features,)."""
+        if self.mean is None:
+            raise ValueError("the Standardize layer has no mean and scale yet; train the model, or call its fit(X)")
+        return self.mean, self.scale
+
+    def fit(self, dataset: ArrayLike | Dataset) -> "Standardize":
+        """Learn mean and scale from every row of a data set or of an array (n_samples, n_features), in one pass.
+
+        Blocks are joined by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+        computing sample variances" (1979), in float64. A row counts by its sample weight; where all are
+        zero, nothing is learnt.
+        """
+        dataset = dataset if isinstance(dataset, Dataset) else ArrayDataset(dataset)
+        if dataset.n_features != self.n_features:
+            shape = (dataset.n_samples, dataset.n_features)
+            raise ValueError(f"X has shape {shape}; expected (n_samples, {self.n_features})")
+        learn_scales(dataset, [self])
+        return self
+
+    def take(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        """Have learnt these."""
+        # In one call, which no Ctrl-C divides.
+        vars(self).update(mean=mean, scale=1 / np.where(deviation > 0, deviation, 1))
+
+    def arguments(self) -> dict[str, Any]:
+        """What `Standardize(**arguments)` needs to describe the same layer, all but what it has learnt."""
+        return {"n_features": self.n_features}
+
+    def __repr__(self) -> str:
+        return f"Standardize({self.n_features})"
+
+
+class StandardizedTargets:
+    """out = z · scale + mean, output by output: as the last layer, it has targets of any scale and mean learnt.
+
+    Training and losses are those of the targets t = (y - mean) / scale, which have mean 0 and variance 1, and of the
+    output z of the layer before; predictions are in the units of y. Mean and scale, the standard deviation, are learnt
+    in one pass over the training rows, each by its sample weight, by `fit` or when training begins. They are no
+    parameters: training does not change them. `Model.fold` builds them into the last Linear.
+    `Trainer(model, standardize_targets=True)` adds the layer.
+
+    A target that does not vary has scale 0, so that its mean is predicted, exactly; t is y - mean then.
+
+    Parameters
+    ----------
+    n_outputs : int
+        At least 1.
+
+    Attributes
+    ----------
+    mean, scale : arrays of shape (n_outputs,), float64; None until learnt
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> targets = gd.StandardizedTargets(1).fit([100_000, 300_000])
+    >>> targets.mean, targets.scale
+    (array([200000.]), array([100000.]))
+    >>> model = gd.Model([gd.Linear(1, 1, init="zeros"), targets])
+    >>> model.predict([[3.0]]), model.loss([[3.0]], [400_000])
+    (array([[200000.]], dtype=float32), 2.0)
+    """
+
+    n_parameters = 0
+
+    def __init__(self, n_outputs: int) -> None:
+        self.n_outputs = _check.integer(n_outputs, "n_outputs", 1)
+        self.mean: np.ndarray | None = None
+        self.scale: np.ndarray | None = None
+
+    @property
+    def mean_and_inverse_scale(self) -> MeanAndScale:
+        """The m and s of t = (y - m) · s: two float64 arrays of shape (n_outputs,)."""
+        mean, scale = self._learnt
+        return mean, 1 / np.where(scale > 0, scale, 1)
+
+    @property
+    def _learnt(self) -> MeanAndScale:
+        if self.mean is None:
+            raise ValueError(
+                "the StandardizedTargets layer has no mean and scale yet; train the model, or call its fit(y)"
+            )
+        return self.mean, self.scale
+
+    def fit(self, y: ArrayLike | Dataset, sample_weight: ArrayLike | None = None) -> "StandardizedTargets":
+        """Learn mean and scale from targets of shape (n_samples, n_outputs), or those of a data set, in one pass.
+
+        A row counts by its sample weight; where all are zero, nothing is learnt. A flat y stands for one output. Raises
+        ValueError and TypeError for other shapes and for what holds a NaN, an infinity or anything but numbers.
+        """
+        if isinstance(y, Dataset):
+            dataset = as_dataset(y, sample_weight=sample_weight)
+        else:
+            y = _check.real_array(y, "y")
+            if y.ndim == 0 or len(y) == 0:
+                raise ValueError(f"y has shape {y.shape}; expected (n_samples, {self.n_outputs}) with at least one row")
+            dataset = ArrayDataset(np.zeros((len(y), 1), np.float32), y, sample_weight)
+        if dataset.n_outputs != self.n_outputs:
+            shape = (dataset.n_samples, dataset.n_outputs)
+            raise ValueError(f"y has shape {shape}; expected (n_samples, {self.n_outputs})")
+        learn_scales(dataset, [self])
+        return self
+
+    def take(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        """Have learnt these."""
+        # In one call, which no Ctrl-C divides.
+        vars(self).update(mean=mean, scale=deviation)
+
+    def require_range(self, dtype: np.dtype) -> None:
+        """Raise a ValueError where predictions would be zero in a dtype for no reason but that it cannot hold them."""
+        mean, scale = self._learnt
+        least = np.finfo(dtype).tiny
+        is_below = (scale > 0) & (scale < least) & (np.abs(mean) < least)
+        if is_below.any():
+            output = int(is_below.argmax())
+            raise ValueError(
+                f"the targets of output {output} have a standard deviation of {scale[output]:.6g}, less than {dtype} "
+                'holds; expected predict(X, dtype="float64"), or, to fold, a model of dtype="float64"'
+            )
+
+    def predictions(self, z: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """z · scale + mean, computed in float64; a ValueError where the dtype cannot hold it."""
+        mean, scale = self._learnt
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            exact = z * scale + mean
+            # Not a number is what an infinite z makes of a scale of zero.
+            np.copyto(exact, mean, where=scale == 0)
+            predictions = exact.astype(dtype)
+        is_beyond = np.isinf(predictions) & np.isfinite(z)
+        if is_beyond.any():
+            hint = 'predict(X, dtype="float64")' if dtype != np.float64 else "targets divided by some large number"
+            raise ValueError(f"a prediction is {exact[is_beyond][0]:.6g}, more than {dtype} holds; expected {hint}")
+        return predictions
+
+    def arguments(self) -> dict[str, Any]:
+        """What `StandardizedTargets(**arguments)` needs to describe the same layer, all but what it has learnt."""
+        return {"n_outputs": self.n_outputs}
+
+    def __repr__(self) -> str:
+        return f"StandardizedTargets({self.n_outputs})"
+
+
+def learn_scales(dataset: Dataset, layers: Sequence[Standardize | StandardizedTargets]) -> None:
+    """Have layers learn mean and scale from every row, in one pass over the data; none where a ValueError is raised."""
+    n_columns = {Standardize: dataset.n_features, StandardizedTargets: dataset.n_outputs}
+    moments = [_Moments(n_columns[type(layer)]) for layer in layers]
+    # A model in float64 takes the weights in float64, too.
+    dtype = np.dtype(np.float64) if dataset.has_sample_weight else dataset.dtype
+    y_dtype = np.dtype(np.float64) if any(isinstance(layer, StandardizedTargets) for layer in layers) else None
+    for start, block in blocks(dataset, dtype, y_dtype=y_dtype):
+        require_finite(block, lambda row, start=start: dataset.row_number(start + row))
+        for layer, of_layer in zip(layers, moments, strict=True):
+            of_layer.add(block.X if isinstance(layer, Standardize) else block.y, block.sample_weight)
+    for layer, of_layer in zip(layers, moments, strict=True):
+        learnt = of_layer.result()
+        if learnt is not None:
+            layer.take(*learnt)
