@@ -29,9 +29,9 @@ CASES = {
     network_cases.evaluate_network: NETWORKS,
     network_cases.loss_and_gradient: [((4, 3, 1), 8, 8), ((100, 64, 1), 32, 32), ((784, 256, 10), 200, 200)],
     network_cases.train_network: NETWORKS,
-    network_cases.train_neuron_by_fours: [(10, 16), (100, 1000), (100, 100_000)],
-    network_cases.train_neuron_row_by_row: [(10, 16), (1000, 100), (1000, 10_000)],
-    network_cases.train_neuron_in_batches: [(10, 8, 16), (100, 32, 960), (100, 32, 96_000)],
+    network_cases.train_neuron_online_by_4: [(10, 16), (100, 1000), (100, 100_000)],
+    network_cases.train_neuron_online: [(10, 16), (1000, 100), (1000, 10_000)],
+    network_cases.train_neuron_batch: [(10, 8, 16), (100, 32, 960), (100, 32, 96_000)],
 }
 LIBRARIES = {
     (make, shape): ["fastgd", "NumPy", "pure Python"] if shape == shapes[0] else ["fastgd", "NumPy"]

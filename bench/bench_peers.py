@@ -27,9 +27,9 @@ WORKLOADS = [
 )
 def test_peer(benchmark, workload, name):
     pytest.importorskip(PEERS[name].package)
-    contest = prepare(workload, [name])
-    assert not contest.excluded
-    run = contest.runs[name]
+    comparison = prepare(workload, [name])
+    assert not comparison.excluded
+    run = comparison.runs[name]
     run.reset()
     benchmark.group = f"peers | {workload.name}"
     benchmark(run.epoch)

@@ -24,12 +24,14 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize(("contest", "name"), [(contest, name) for contest in RUNS for name in RUNS[contest]])
-def test_run(benchmark, contest, name):
-    run = CONTESTS[contest]()[name]
+@pytest.mark.parametrize(
+    ("comparison", "name"), [(comparison, name) for comparison in RUNS for name in RUNS[comparison]]
+)
+def test_run(benchmark, comparison, name):
+    run = CONTESTS[comparison]()[name]
     run.reset()
-    # What repeats itself on other rows, or on none, is not compared with what takes the contest's.
-    benchmark.group = f"roofline | {contest} | {run.n_samples} times"
+    # What repeats itself on other rows, or on none, is not compared with what takes the comparison's.
+    benchmark.group = f"roofline | {comparison} | {run.n_samples} times"
     benchmark(run.epoch)
 
 

@@ -8,10 +8,10 @@ single batch takes it a minute. Untimed, all train on as few rows as `report.py`
 import functools
 
 import pytest
-from runs import PurePython, Run, prepare, yardstick_of
+from runs import PurePython, Run, baseline_of, prepare
 from workloads import WORKLOADS
 
-LIBRARIES = ["fastgd", "NumPy", "pure Python", "yardstick", "unchecked"]
+LIBRARIES = ["fastgd", "NumPy", "pure Python", "baseline", "unchecked"]
 
 
 @functools.cache
@@ -40,7 +40,7 @@ def prepared(name: str, is_timed: bool) -> dict[str, Run]:
 )
 def test_epoch(benchmark, name, library):
     runs = prepared(name, benchmark.enabled)
-    run = runs[yardstick_of(WORKLOADS[name]) if library == "yardstick" else library]
+    run = runs[baseline_of(WORKLOADS[name]) if library == "baseline" else library]
     if benchmark.enabled:
         assert run.n_samples == runs["fastgd"].n_samples
     run.reset()

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numba
 import numpy as np
 
-from fastgd.kernels.codegen.simd import everywhere, lane_count, load, prefetch, prefetch_for_later, total
+from fastgd.kernels.codegen.simd import broadcast, horizontal_sum, lane_count, load, prefetch, prefetch_l2
 from fastgd.kernels.tuning import LINE_BYTES
 from fastgd.shuffle import Shuffle
 
@@ -40,7 +40,7 @@ def multiply_add(x, n):
         s0, s1, s2, s3 = s0 * a + b, s1 * a + b, s2 * a + b, s3 * a + b
         s4, s5, s6, s7 = s4 * a + b, s5 * a + b, s6 * a + b, s7 * a + b
         s8, s9, s10, s11 = s8 * a + b, s9 * a + b, s10 * a + b, s11 * a + b
-    return total(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11)
+    return horizontal_sum(s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7 + s8 + s9 + s10 + s11)
 
 
 # Near enough to stay in the first-level cache.
@@ -52,8 +52,8 @@ _ROWS_UNTIL_AGAIN = 8
 @numba.njit
 def ask_for_rows(x, j, soon, later, again):
     prefetch(x, soon + j)
-    prefetch_for_later(x, later + j)
-    prefetch_for_later(x, again + j)
+    prefetch_l2(x, later + j)
+    prefetch_l2(x, again + j)
 
 
 @numba.njit
@@ -66,7 +66,7 @@ def sum_rows(x, n_features, rows, later):
     lanes, line, last = lane_count(zero), LINE_BYTES // x.itemsize, rows.size - 1
     n_whole = n_features // line * line
     rows_soon = max(_SOON_NUMBERS // n_features, 1)
-    even, odd = everywhere(zero), everywhere(zero)
+    even, odd = broadcast(zero), broadcast(zero)
     for i in range(rows.size):
         begin, soon = rows[i] * n_features, rows[min(i + rows_soon, last)] * n_features
         first, again = later[i] * n_features, later[max(i - _ROWS_UNTIL_AGAIN, 0)] * n_features
@@ -78,7 +78,7 @@ def sum_rows(x, n_features, rows, later):
             ask_for_rows(x, n_features - 1, soon, first, again)
         for k in range(n_whole, n_features, lanes):
             even, odd = odd, even + load(x, begin + k, n_features - k, zero)
-    return total(even + odd)
+    return horizontal_sum(even + odd)
 
 
 class ReadShuffled(Limit):

@@ -13,7 +13,7 @@ from fastgd.dataset import read_only
 from fastgd.kernels.codegen.alignment import aligned_empty
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim.optimizers import PlainSGD
-from fastgd.kernels.tuning import BYTES_ADDED_BY_FOURS, MOST_LANES
+from fastgd.kernels.tuning import BYTES_ADDED_BY_4, MOST_LANES
 
 RATE = 1e-3
 RATES = np.array([RATE])
@@ -160,20 +160,20 @@ def train_neuron(kernel: Callable[..., None], n_features: int, n_samples: int) -
     return Case(fastgd, numpy, python, (subject.X, subject.y), subject.operations)
 
 
-def train_neuron_by_fours(n_features: int, n_samples: int) -> Case:
-    return train_neuron(kernels.train_neuron_by_fours, n_features, n_samples)
+def train_neuron_online_by_4(n_features: int, n_samples: int) -> Case:
+    return train_neuron(kernels.train_neuron_online_by_4, n_features, n_samples)
 
 
-def train_neuron_row_by_row(n_features: int, n_samples: int) -> Case:
-    return train_neuron(kernels.train_neuron_row_by_row, n_features, n_samples)
+def train_neuron_online(n_features: int, n_samples: int) -> Case:
+    return train_neuron(kernels.train_neuron_online, n_features, n_samples)
 
 
-def train_neuron_in_batches(n_features: int, batch_size: int, n_samples: int) -> Case:
+def train_neuron_batch(n_features: int, batch_size: int, n_samples: int) -> Case:
     subject = Subject((n_features, 1), batch_size, n_samples)
     progress, vectors = np.zeros(3), subject.vectors()
     rules = LOSS, subject.rule(keeps_gradient=False), RATES
     neuron, scratch = kernels.LinearNeuron(n_features), aligned_empty(n_features + MOST_LANES, np.float32)
-    pattern = kernels.ByFours() if 4 * n_features <= BYTES_ADDED_BY_FOURS else kernels.RowByRow()
+    pattern = kernels.By4() if 4 * n_features <= BYTES_ADDED_BY_4 else kernels.RowByRow()
     # As the NumPy network: without the ReLU.
     layers = subject.python[:-1]
     rows = kernels.Rows(subject.X, subject.y)
@@ -181,7 +181,7 @@ def train_neuron_in_batches(n_features: int, batch_size: int, n_samples: int) ->
     def fastgd():
         progress[:] = 0
         batch = batch_size, 0, n_samples
-        kernels.train_neuron_in_batches(pattern, neuron, vectors, scratch, *rules, rows, batch, batch_size, progress)
+        kernels.train_neuron_batch(pattern, neuron, vectors, scratch, *rules, rows, batch, batch_size, progress)
         return progress[0] / n_samples, subject.parameters
 
     def numpy():

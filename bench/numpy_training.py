@@ -96,7 +96,7 @@ def train_neuron(parameters: np.ndarray, tolerance: float, X: np.ndarray, y: np.
     return total / len(X)
 
 
-def train_neuron_in_batches(
+def train_neuron_batch(
     parameters: np.ndarray,
     tolerance: float,
     X: np.ndarray,

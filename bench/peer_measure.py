@@ -31,15 +31,15 @@ def main() -> None:
 
 def measure(workload: PeerWorkload, threads: str, seconds: float) -> dict[str, object]:
     """What `peers.py` needs for its tables; seconds are per row."""
-    contest = prepare(workload, installed(), CLOCKS[threads])
+    comparison = prepare(workload, installed(), CLOCKS[threads])
     return {
         "workload": workload.name,
         "threads": threads,
-        "seconds": best_seconds(contest.runs, seconds, CLOCKS[threads], PAUSES[threads]),
-        "difference": contest.difference,
-        "form": contest.form,
-        "excluded": contest.excluded,
-        "cores": {name: cores_of(run) for name, run in contest.runs.items()},
+        "seconds": best_seconds(comparison.runs, seconds, CLOCKS[threads], PAUSES[threads]),
+        "difference": comparison.difference,
+        "form": comparison.form,
+        "excluded": comparison.excluded,
+        "cores": {name: cores_of(run) for name, run in comparison.runs.items()},
     }
 
 

@@ -64,7 +64,7 @@ class Contest:
 def prepare(workload: PeerWorkload, names: list[str], clock: Callable[[], float] = time.process_time) -> Contest:
     """Let every peer train once, from the same weights on the same first rows as a fastgd."""
     X, y = workload.arrays(workload.n_samples)
-    contest = Contest({"fastgd": warm(Fastgd(workload, X, y))})
+    comparison = Contest({"fastgd": warm(Fastgd(workload, X, y))})
     for name in names:
         module = importlib.import_module(PEERS[name].module)
         n_samples = min(len(X), (module.MAX_UPDATES or len(X)) * workload.batch_size)
@@ -77,20 +77,20 @@ def prepare(workload: PeerWorkload, names: list[str], clock: Callable[[], float]
             try:
                 run = warm(make())
             except Exception as error:
-                contest.excluded.setdefault(name, f"{form} fails: {str(error).partition(chr(10))[0]}".strip())
+                comparison.excluded.setdefault(name, f"{form} fails: {str(error).partition(chr(10))[0]}".strip())
                 continue
             difference = largest_difference(run.parameters, expected)
             if not difference <= limit:
-                contest.excluded.setdefault(name, f"{form} differs by {difference:.0e}".strip())
+                comparison.excluded.setdefault(name, f"{form} differs by {difference:.0e}".strip())
                 continue
             seconds = min(seconds_of_epoch(run, clock) for _ in range(3))
             if seconds < best:
                 best = seconds
-                contest.runs[name], contest.form[name], contest.difference[name] = run, form, difference
-    for name in contest.runs:
-        contest.excluded.pop(name, None)
+                comparison.runs[name], comparison.form[name], comparison.difference[name] = run, form, difference
+    for name in comparison.runs:
+        comparison.excluded.pop(name, None)
     gc.collect()
-    return contest
+    return comparison
 
 
 def warm(run: Run) -> Run:

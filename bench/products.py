@@ -1,4 +1,4 @@
-"""A yardstick for a network's epoch: the matrix products that it contains as np.dot calls, and nothing else.
+"""A baseline for a network's epoch: the matrix products that it contains as np.dot calls, and nothing else.
 
 fastgd's own products may be faster; `roofline.py` has the limit.
 """
@@ -8,7 +8,7 @@ import numpy as np
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.kernels.codegen.function_pointer import record_at
+from fastgd.kernels.codegen.function_pointer import settings_at
 from fastgd.kernels.codegen.views import matrix
 from fastgd.kernels.loops.network import Layer
 
@@ -23,18 +23,18 @@ def products(network, parameters, gradient, X):
     network : Network, filled          parameters, gradient : (size,)          X : (n_samples, n_in)
     """
     n_layers = network.layers.shape[0]
-    for begin in range(0, X.shape[0], network.chunk_rows):
-        x = X[begin : begin + network.chunk_rows]
+    for begin in range(0, X.shape[0], network.micro_batch_rows):
+        x = X[begin : begin + network.micro_batch_rows]
         n = x.shape[0]
         for k in range(n_layers):
-            layer = record_at(Layer, network.layers, k)
+            layer = settings_at(Layer, network.layers, k)
             n_in, n_out = layer.n_in, layer.n_out
             if layer.forward == 0:
                 layer_input = matrix(network.outputs, layer.input, n, n_in) if k else x
                 weight = matrix(parameters, layer.weight, n_out, n_in)
                 np.dot(layer_input, weight.T, matrix(network.outputs, layer.output, n, n_out))
         for k in range(n_layers - 1, -1, -1):
-            layer = record_at(Layer, network.layers, k)
+            layer = settings_at(Layer, network.layers, k)
             n_in, n_out = layer.n_in, layer.n_out
             if layer.backward == 0:
                 layer_input = matrix(network.outputs, layer.input, n, n_in) if k else x

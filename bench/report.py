@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from readme import README, markdown, processor, replace_between_markers, rounded
-from runs import prepare, yardstick_of
+from runs import baseline_of, prepare
 from start import FIRST_UPDATES, Ratios, ratios
 from timing import best_seconds
 from workloads import WORKLOADS, Workload
@@ -71,11 +71,11 @@ def epoch_table(epochs: dict[str, dict[str, float]]) -> str:
 
 
 def epoch_cells(workload: Workload, seconds: dict[str, float]) -> list[str]:
-    fastgd, yardstick = seconds["fastgd"], yardstick_of(workload)
+    fastgd, baseline = seconds["fastgd"], baseline_of(workload)
     if workload.is_neuron:
-        share = f"{seconds[yardstick] / fastgd:.0%} of read bandwidth"
+        share = f"{seconds[baseline] / fastgd:.0%} of read bandwidth"
     else:
-        share = f"{fastgd / seconds[yardstick]:.2f} × {yardstick}"
+        share = f"{fastgd / seconds[baseline]:.2f} × {baseline}"
     speed_python, speed_numpy = seconds["pure Python"] / fastgd, seconds["NumPy"] / fastgd
     return [rounded(speed_python), rounded(speed_numpy), share, cost(fastgd / seconds["unchecked"] - 1)]
 

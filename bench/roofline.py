@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import network_cases
 import numpy as np
 from limits import BlasProduct, Chain, Limit, MultiplyAdds, ReadShuffled, flops_per_row
-from numpy_training import train_neuron_in_batches
+from numpy_training import train_neuron_batch
 from readme import README, markdown, replace_between_markers
 from report import machine_line
 from runs import TOLERANCE, Fastgd, Numpy, Read, Run, require_equal
@@ -126,11 +126,11 @@ class FromCache(Limit):
 
     def __init__(self, n_features: int, batch_size: int, n_rows: int) -> None:
         if batch_size > 1:
-            self._case = network_cases.train_neuron_in_batches(n_features, batch_size, n_rows)
+            self._case = network_cases.train_neuron_batch(n_features, batch_size, n_rows)
         elif n_features in NARROW:
-            self._case = network_cases.train_neuron_by_fours(n_features, n_rows)
+            self._case = network_cases.train_neuron_online_by_4(n_features, n_rows)
         else:
-            self._case = network_cases.train_neuron_row_by_row(n_features, n_rows)
+            self._case = network_cases.train_neuron_online(n_features, n_rows)
         self.n_samples = TIMES_CACHED * n_rows
 
     def epoch(self) -> None:
@@ -161,9 +161,7 @@ def checked_neuron(X: np.ndarray, batch_size: int, shuffle: bool = False) -> Fas
     expected = first_rows.parameters.astype(np.float64)
     first_rows.epoch()
     order = Shuffle(n_checked, n_features, 0, 0).rows(0, n_checked) if shuffle else np.arange(n_checked)
-    train_neuron_in_batches(
-        expected, TOLERANCE, X[:n_checked], y[:n_checked], workload.learning_rate, batch_size, order
-    )
+    train_neuron_batch(expected, TOLERANCE, X[:n_checked], y[:n_checked], workload.learning_rate, batch_size, order)
     require_equal(first_rows.parameters, expected, -(-n_checked // batch_size))
     return Fastgd(workload, X, y, shuffle)
 

@@ -142,7 +142,7 @@ class Read:
 YARDSTICKS = {"reading X": Read, "its np.dot calls": Products}
 
 
-def yardstick_of(workload: Workload) -> str:
+def baseline_of(workload: Workload) -> str:
     """What an epoch is measured against: a neuron's has to read its rows, a network's to multiply matrices."""
     return "reading X" if workload.is_neuron else "its np.dot calls"
 
@@ -150,12 +150,12 @@ def yardstick_of(workload: Workload) -> str:
 def prepare(workload: Workload) -> dict[str, Run]:
     """Every library's run, warm, after a check that all of them come to the same parameters."""
     X, y = workload.arrays()
-    yardstick = yardstick_of(workload)
+    baseline = baseline_of(workload)
     kinds = {
         "fastgd": Fastgd,
         "NumPy": Numpy,
         "pure Python": PurePython,
-        yardstick: YARDSTICKS[yardstick],
+        baseline: YARDSTICKS[baseline],
         "unchecked": Unchecked,
     }
     runs = {name: kind(workload, X, y) for name, kind in kinds.items()}

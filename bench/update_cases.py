@@ -4,7 +4,7 @@ import numpy as np
 from case import Case, normal
 
 from fastgd import kernels
-from fastgd.kernels.codegen.function_pointer import numbers_of
+from fastgd.kernels.codegen.function_pointer import settings_vector
 from fastgd.kernels.optim.optimizers import UPDATES, Adam, PlainSGD
 
 RATE = np.float32(1e-6)
@@ -21,7 +21,7 @@ def plain_sgd(size: int) -> Case:
     vectors = vectors_of(size)
     expected, step = vectors.parameters.copy(), np.empty(size, np.float32)
     inputs = vectors.parameters.tolist(), vectors.gradient.tolist()
-    run = UPDATES[PlainSGD].bound(vectors, numbers_of(PlainSGD()), RATE, 1, (0, size))
+    run = UPDATES[PlainSGD].bound(vectors, settings_vector(PlainSGD()), RATE, 1, (0, size))
 
     def fastgd():
         run()
@@ -43,7 +43,7 @@ def adam(size: int) -> Case:
     g, expected = vectors.gradient, vectors.parameters.copy()
     m, v, step, spread = np.zeros((4, size), np.float32)
     inputs = vectors.parameters.tolist(), g.tolist()
-    run = UPDATES[Adam].bound(vectors, numbers_of(Adam(BETA1, BETA2, EPS, 0.0, False)), RATE, 1, (0, size))
+    run = UPDATES[Adam].bound(vectors, settings_vector(Adam(BETA1, BETA2, EPS, 0.0, False)), RATE, 1, (0, size))
 
     def fastgd():
         run()

@@ -51,7 +51,7 @@ def restore(descriptions: list[dict[str, Any]], tensors: dict[str, np.ndarray]) 
     ]
 
 
-class Calling:
+class CallbackList:
     """The callbacks of one call of `fit`.
 
     Parameters
@@ -88,7 +88,7 @@ class Calling:
         #: Those whose state is part of a saved run.
         self.monitors = [callback for callback in callbacks if isinstance(callback, Monitor)]
 
-    def take_up(self, states: list[SavedCallback]) -> None:
+    def load_state(self, states: list[SavedCallback]) -> None:
         """Give what the callbacks of a saved run knew to those here that are new and have the same settings."""
         states = list(states)
         for callback in self.monitors:

@@ -19,7 +19,7 @@ from fastgd.optimizers import SGD, Optimizer
 from fastgd.schedules import Cooldown, LinearWarmup, Schedule
 from fastgd.shuffle import ChosenRows
 from fastgd.subset import Subset
-from fastgd.threads import call_with_team
+from fastgd.threads import call_with_pool
 
 # Rows that the second moments are taken of.
 _ROWS = 1024
@@ -161,7 +161,7 @@ def automatic_schedule(
         # Rows of weight zero make no updates.
         dataset, counting = Subset(dataset, counting), None
     n_samples = dataset.n_samples
-    n_rows = min(_ROWS, model.chunk_rows, n_counting)
+    n_rows = min(_ROWS, model.micro_batch_rows, n_counting)
     reader = model.reader(dataset, n_rows)
     chosen = _spread(n_counting, n_rows)
     reader.order = ChosenRows(chosen if counting is None else counting[chosen])
@@ -188,7 +188,7 @@ def automatic_schedule(
         engine.prepare(trials.batch_rows)
         try:
             for part in trials.parts:
-                reader = model.reader(part, engine.chunk_rows)
+                reader = model.reader(part, engine.micro_batch_rows)
                 last = engine.train_epoch(reader, 1)
         except DivergenceError:
             return math.inf
@@ -323,12 +323,12 @@ def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, bat
     share : of the rows, those whose weight is not zero          batch_rows, n_samples : B and n
     """
     network = model.network(len(block.X))
-    rows = block.rows(0, network.chunk_rows)
+    rows = block.rows(0, network.micro_batch_rows)
     stack = model.stack
     if any(isinstance(layer, Linear) for layer in stack[1:]):
         # Leaves every layer's output in the network's buffers.
         out = np.empty((len(rows.X), model.out_features), model.dtype)
-        call_with_team(kernels.predict_network, network, model.parameters, rows.X, out)
+        call_with_pool(kernels.predict_network, network, model.parameters, rows.X, out)
     curvatures = []
     v = block.sample_weight.astype(np.float64)[: len(rows.X), None] if block.sample_weight.size else 1.0
     noise = 0.0 if batch_rows == n_samples else 1 / batch_rows

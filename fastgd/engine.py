@@ -74,7 +74,7 @@ class Engine:
         self._vectors = kernels.Vectors(
             parameters=parameters,
             gradient=aligned_zeros(parameters.size, model.dtype),
-            chunk_gradient=np.empty(0, model.dtype),
+            micro_batch_gradient=np.empty(0, model.dtype),
             state=optimizer.initial_state(model.weights, parameters),
             scalars=scalars if isinstance(self._optimizer, NormalizedSGD) else np.zeros(10),
             average=aligned_zeros(parameters.size if averages else 0, np.dtype(np.float64)),
@@ -144,15 +144,15 @@ class Engine:
         scalars[ROWS_OF_UPDATE] = rows_of_update(self._model.in_features, is_full_batch)
         if batch_rows == self._batch_rows:
             return
-        chunk_rows = min(self._model.chunk_rows, batch_rows)
+        micro_batch_rows = min(self._model.micro_batch_rows, batch_rows)
         if isinstance(self._optimizer, Bounded):
             # Chunks of one size, as a batch is bounded by its last one.
-            chunk_rows = -(-batch_rows // -(-batch_rows // chunk_rows))
-        spans_chunks = batch_rows > chunk_rows
-        n_scratch = self._model.parameters.size if spans_chunks else 0
-        vectors = self._vectors._replace(chunk_gradient=aligned_zeros(n_scratch, self._model.dtype))
+            micro_batch_rows = -(-batch_rows // -(-batch_rows // micro_batch_rows))
+        spans_micro_batches = batch_rows > micro_batch_rows
+        n_scratch = self._model.parameters.size if spans_micro_batches else 0
+        vectors = self._vectors._replace(micro_batch_gradient=aligned_zeros(n_scratch, self._model.dtype))
         # The gradient lives on from call to call only where a batch may be cut.
-        carried = (vectors.gradient,) if spans_chunks else ()
+        carried = (vectors.gradient,) if spans_micro_batches else ()
         state = (vectors.parameters, vectors.state, vectors.scalars, vectors.average, self._progress, *carried)
         task = Task(
             self._model,
@@ -161,7 +161,7 @@ class Engine:
             self._optimizer,
             self._regularization,
             batch_rows,
-            chunk_rows,
+            micro_batch_rows,
             self._seed,
             self._progress,
         )
@@ -170,7 +170,7 @@ class Engine:
         # All or nothing, whatever interrupts the compiler: no Ctrl-C comes between the items of one call.
         vars(self).update(
             _batch_rows=batch_rows,
-            _chunk_rows=chunk_rows,
+            _micro_batch_rows=micro_batch_rows,
             _vectors=vectors,
             _state=state,
             _snapshot=tuple(map(np.empty_like, state)),
@@ -178,9 +178,9 @@ class Engine:
         )
 
     @property
-    def chunk_rows(self) -> int:
+    def micro_batch_rows(self) -> int:
         """How many rows a block must have room for."""
-        return max(self._chunk_rows, self._loop.unit)
+        return max(self._micro_batch_rows, self._loop.unit)
 
     @property
     def takes_rows_in_place(self) -> bool:
@@ -190,7 +190,7 @@ class Engine:
     def train_epoch(self, reader: Reader, epoch: int, on_rows: Callable[[int, float], None] | None = None) -> float:
         """Train on every row that the reader has, in its order, and return the mean loss.
 
-        reader : its blocks must have room for `chunk_rows`
+        reader : its blocks must have room for `micro_batch_rows`
         epoch : the number that errors name
         on_rows : called after each slice with the rows it took and the mean loss so far
 
@@ -345,7 +345,7 @@ class Engine:
             # Cut where calls may end, the good steps are rounded as without the bad one; steps come last.
             middle = self._call_end(good, (good + bad) // 2, n_epoch)
             if middle >= bad:
-                middle = self._cut(good, (good + bad) // 2, n_epoch, self._batch_rows, self._chunk_rows)
+                middle = self._cut(good, (good + bad) // 2, n_epoch, self._batch_rows, self._micro_batch_rows)
             if middle >= bad:
                 return good, bad
             if self._succeeds(block.rows(good - first, middle - first), good, n_epoch):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd import _check
-from fastgd.kernels.codegen.function_pointer import AddressedKernel
+from fastgd.kernels.codegen.function_pointer import FunctionPointerKernel
 from fastgd.kernels.nn import activation
 from fastgd.standardize import Standardize, StandardizedTargets
 
@@ -126,7 +126,7 @@ class Linear:
 class Activation:
     """A layer without parameters that works element by element."""
 
-    kernels: tuple[AddressedKernel, AddressedKernel]
+    kernels: tuple[FunctionPointerKernel, FunctionPointerKernel]
     n_parameters = 0
 
     def number_in(self, dtype: np.dtype) -> float:

@@ -21,7 +21,7 @@ from fastgd.kernels.tuning import FEW, MOST_LANES
 from fastgd.layers import ReLU
 from fastgd.losses import Loss
 from fastgd.model import Model
-from fastgd.threads import call_with_team
+from fastgd.threads import call_with_pool
 
 Regularization = kernels.NoRegularization | kernels.Regularization
 
@@ -30,7 +30,7 @@ class Task(NamedTuple):
     """What a loop trains, and how; the arrays are changed in place.
 
     loss, optimizer, regularization : records of the kernels
-    batch_rows, chunk_rows : int, rows of an update, and of how many the gradient is computed at once
+    batch_rows, micro_batch_rows : int, rows of an update, and of how many the gradient is computed at once
     seed : int, what Dropout draws from
     progress : (3,) float64, as `train_network` keeps it
     """
@@ -41,18 +41,18 @@ class Task(NamedTuple):
     optimizer: tuple
     regularization: Regularization
     batch_rows: int
-    chunk_rows: int
+    micro_batch_rows: int
     seed: int
     progress: np.ndarray
 
-    def rule(self, keeps_gradient: bool, team: np.ndarray = kernels.ALONE, looks_along: bool = True) -> UpdateRule:
+    def rule(self, keeps_gradient: bool, pool: np.ndarray = kernels.ALONE, looks_along: bool = True) -> UpdateRule:
         """The optimiser and the regularisation as the kernels call them.
 
         team : that of the network's products          looks_along : as for `kernels.update_rule`
         """
         model = self.model
         return kernels.update_rule(
-            self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient, team, looks_along
+            self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient, pool, looks_along
         )
 
 
@@ -91,7 +91,7 @@ def choose_loop(task: Task) -> Loop:
         return NeuronLoop(task)
     has_l1 = isinstance(task.regularization, kernels.Regularization) and task.regularization.l1 > 0
     row_bytes = task.model.in_features * task.model.dtype.itemsize
-    return OnlineNeuronLoop(task, by_fours=row_bytes <= kernels.tuning.BYTES_OF_A_NARROW_ROW and not has_l1)
+    return OnlineNeuronLoop(task, by_4=row_bytes <= kernels.tuning.BYTES_OF_A_NARROW_ROW and not has_l1)
 
 
 def _is_online(task: Task) -> bool:
@@ -116,7 +116,7 @@ def _is_elastic_net(regularization: Regularization) -> bool:
     return all(limit == np.inf for limit in limits)
 
 
-def _may_turn(task: Task) -> bool:
+def _may_be_column_major(task: Task) -> bool:
     """Whether calls of many batches may turn the first layer's weights, so that products need not transpose them.
 
     The step must be the loop's own, from the gradient of a whole batch: other steps take parameters as they lie.
@@ -125,8 +125,8 @@ def _may_turn(task: Task) -> bool:
     if not _is_plain(task) or not model.starts_linear:
         return False
     begin, end, n_in = model.weights[0]
-    is_small = (end - begin) * model.dtype.itemsize <= kernels.tuning.BYTES_TO_TURN
-    return is_small and FEW <= task.batch_rows <= task.chunk_rows and (end - begin) // n_in >= FEW
+    is_small = (end - begin) * model.dtype.itemsize <= kernels.tuning.COLUMN_MAJOR_BYTES
+    return is_small and FEW <= task.batch_rows <= task.micro_batch_rows and (end - begin) // n_in >= FEW
 
 
 class NetworkLoop:
@@ -135,20 +135,20 @@ class NetworkLoop:
     takes_rows_in_place = False
 
     def __init__(self, task: Task) -> None:
-        self.period, self.unit = task.batch_rows, task.chunk_rows
+        self.period, self.unit = task.batch_rows, task.micro_batch_rows
         self._task = task
-        self._network = task.model.network(task.chunk_rows, dropout_seed=task.seed)
-        self._may_turn = _may_turn(task)
+        self._network = task.model.network(task.micro_batch_rows, dropout_seed=task.seed)
+        self._may_be_column_major = _may_be_column_major(task)
         self._objective = kernels.objective(task.loss, task.model.dtype)
-        is_cut = task.batch_rows > task.chunk_rows
-        self._rule = task.rule(keeps_gradient=is_cut, team=self._network.products.team)
+        is_cut = task.batch_rows > task.micro_batch_rows
+        self._rule = task.rule(keeps_gradient=is_cut, pool=self._network.products.pool)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
         task = self._task
-        is_long = block.n_samples >= kernels.tuning.BATCHES_PER_TURN * task.batch_rows
-        network = self._turning_network if self._may_turn and is_long else self._network
-        call_with_team(
+        is_long = block.n_samples >= kernels.tuning.BATCHES_PER_REORDERING * task.batch_rows
+        network = self._column_major_network if self._may_be_column_major and is_long else self._network
+        call_with_pool(
             kernels.train_network,
             network,
             task.vectors,
@@ -161,11 +161,11 @@ class NetworkLoop:
         )
 
     @functools.cached_property
-    def _turning_network(self) -> kernels.Network:
+    def _column_major_network(self) -> kernels.Network:
         dtype, products = self._task.model.dtype, self._network.products
         begin, end, _ = self._task.model.weights[0]
         products = products._replace(panel=aligned_empty(max(products.panel.size, end - begin), dtype))
-        return self._network._replace(turn=kernels.turn.address(dtype), products=products)
+        return self._network._replace(to_column_major=kernels.to_column_major.pointer(dtype), products=products)
 
     def may_hide_bad_rows(self, block: Block) -> bool:
         """As `Loop` says."""
@@ -201,10 +201,10 @@ class NeuronLoop:
     takes_rows_in_place = True
 
     def __init__(self, task: Task) -> None:
-        self.period, self.unit = task.batch_rows, task.chunk_rows
+        self.period, self.unit = task.batch_rows, task.micro_batch_rows
         self._task = task
         self._neuron = _neuron(task)
-        self._is_narrow = task.model.in_features * task.model.dtype.itemsize <= kernels.tuning.BYTES_ADDED_BY_FOURS
+        self._is_narrow = task.model.in_features * task.model.dtype.itemsize <= kernels.tuning.BYTES_ADDED_BY_4
         self._gradient = _lanes_more(task.model)
         n_whole = -(-task.model.in_features // MOST_LANES) * MOST_LANES
         self._kept = aligned_empty(ROWS_AT_ONCE * n_whole, task.model.dtype)
@@ -213,7 +213,7 @@ class NeuronLoop:
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
         task = self._task
-        kernels.train_neuron_in_batches(
+        kernels.train_neuron_batch(
             self._pattern(block),
             self._neuron,
             task.vectors,
@@ -227,12 +227,12 @@ class NeuronLoop:
             task.progress,
         )
 
-    def _pattern(self, block: Block) -> kernels.RowByRow | kernels.ByFours | kernels.Converted:
+    def _pattern(self, block: Block) -> kernels.RowByRow | kernels.By4 | kernels.Converted:
         # Of narrow elements, converting and adding up takes longer than reading, whatever the order.
         is_converted = block.X.dtype.itemsize < self._kept.itemsize
         if is_converted and self._kept.nbytes <= kernels.tuning.BYTES_KEPT:
             return kernels.Converted(self._kept)
-        return kernels.ByFours() if self._is_narrow or is_converted else kernels.RowByRow()
+        return kernels.By4() if self._is_narrow or is_converted else kernels.RowByRow()
 
     def may_hide_bad_rows(self, block: Block) -> bool:
         """As `Loop` says."""
@@ -244,22 +244,22 @@ class OnlineNeuronLoop:
 
     takes_rows_in_place = True
 
-    def __init__(self, task: Task, by_fours: bool) -> None:
-        self.period = self.unit = ROWS_AT_ONCE if by_fours else 1
+    def __init__(self, task: Task, by_4: bool) -> None:
+        self.period = self.unit = ROWS_AT_ONCE if by_4 else 1
         self._task = task
         self._neuron = _neuron(task)
         self._weight = _lanes_more(task.model)
 
     def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
         """As `Loop` says."""
-        n_in_fours = block.n_samples // ROWS_AT_ONCE * ROWS_AT_ONCE if self.unit > 1 else 0
+        n_by_4 = block.n_samples // ROWS_AT_ONCE * ROWS_AT_ONCE if self.unit > 1 else 0
         n_before = self._task.progress[1]
-        if n_in_fours:
-            self._call(kernels.train_neuron_by_fours, block.rows(0, n_in_fours), rates)
-        if n_in_fours < block.n_samples:
+        if n_by_4:
+            self._call(kernels.train_neuron_online_by_4, block.rows(0, n_by_4), rates)
+        if n_by_4 < block.n_samples:
             n_made = int(self._task.progress[1] - n_before)
             rates = rates[n_made:] if len(rates) > 1 else rates
-            self._call(kernels.train_neuron_row_by_row, block.rows(n_in_fours, block.n_samples), rates)
+            self._call(kernels.train_neuron_online, block.rows(n_by_4, block.n_samples), rates)
 
     def _call(self, kernel: Callable[..., None], block: Block, rates: np.ndarray) -> None:
         task = self._task

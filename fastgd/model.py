@@ -21,7 +21,7 @@ from fastgd.labels import Labels, shown
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Layers, Linear, ReLU, widths_of
 from fastgd.losses import Loss, LossName, as_loss, n_targets, require_any_number, require_targets
 from fastgd.standardize import Standardize, StandardizedTargets
-from fastgd.threads import call_with_team, most_threads
+from fastgd.threads import call_with_pool, most_threads
 
 
 class Model:
@@ -167,7 +167,7 @@ class Model:
         return isinstance(self.stack[0], Linear)
 
     @property
-    def chunk_rows(self) -> int:
+    def micro_batch_rows(self) -> int:
         """How many rows the network works on at once; larger batches add up. A matter of the architecture alone."""
         return min(max(2**20 // max(self._widths), 32), 1024)
 
@@ -176,7 +176,7 @@ class Model:
 
         dropout_seed : what Dropout draws from while training; None where nothing is dropped
         """
-        rows = min(self.chunk_rows, max_rows)
+        rows = min(self.micro_batch_rows, max_rows)
         table = []
         numbers = np.zeros(len(self.stack), self.dtype)
         parameter = before = size = 0
@@ -188,7 +188,7 @@ class Model:
                 bias = parameter + n_in * n_out
             else:
                 pair = Identity if isinstance(layer, Dropout) and dropout_seed is None else type(layer)
-                addresses = (kernel.address(self.dtype) for kernel in pair.kernels)
+                addresses = (kernel.pointer(self.dtype) for kernel in pair.kernels)
                 numbers[k] = layer.number_in(self.dtype)
             is_in_place = k > 0 and not isinstance(layer, Linear) and isinstance(self.stack[k - 1], Linear)
             place = before if is_in_place else size
@@ -198,12 +198,12 @@ class Model:
         return kernels.Network(
             layers=np.array(table, np.int64),
             numbers=numbers,
-            chunk_rows=rows,
+            micro_batch_rows=rows,
             outputs=aligned_empty(size, self.dtype),
             deltas=aligned_empty(size, self.dtype),
             masks=np.empty(size, np.bool_),
             products=self._products(rows),
-            turn=0,
+            to_column_major=0,
             seed=0 if dropout_seed is None else _as_int64(dropout_seed % 2**64),
         )
 
@@ -258,7 +258,7 @@ class Model:
         for start, block in self._blocks(dataset, looks_at_X=not self.starts_linear):
             part = out[start : start + len(block.X)]
             z = part if is_direct else np.empty(part.shape, self.dtype)
-            if not call_with_team(kernels.predict_network, network, self.parameters, block.X, z):
+            if not call_with_pool(kernels.predict_network, network, self.parameters, block.X, z):
                 require_finite(block, functools.partial(_row_number, dataset, start))
             if not is_direct:
                 part[...] = z if targets is None else targets.predictions(z, dtype)
@@ -345,7 +345,7 @@ class Model:
         loss_sum = np.zeros(1)
         for start, block in self._blocks(dataset, loss, looks_at_X=not self.starts_linear):
             rows = block[:3]
-            if not call_with_team(kernels.evaluate_network, network, self.parameters, objective, *rows, loss_sum):
+            if not call_with_pool(kernels.evaluate_network, network, self.parameters, objective, *rows, loss_sum):
                 require_finite(block, functools.partial(_row_number, dataset, start))
         return float(loss_sum[0]) / dataset.n_samples
 
@@ -395,15 +395,17 @@ class Model:
                 raise ValueError(f"parameters has shape {at.shape}; expected {self.parameters.shape}")
         network = self.network(dataset.n_samples)
         objective = kernels.objective(loss, self.dtype)
-        gradient, chunk_gradient = np.zeros_like(at), np.empty_like(at)
+        gradient, micro_batch_gradient = np.zeros_like(at), np.empty_like(at)
         scale = self.dtype.type(1 / dataset.n_samples)
         total = 0.0
         for _, block in self._blocks(dataset, loss):
-            for begin in range(0, len(block.X), network.chunk_rows):
-                chunk = block.rows(begin, begin + network.chunk_rows)
-                call_with_team(kernels.loss_and_gradient, network, at, objective, *chunk[:3], scale, chunk_gradient)
+            for begin in range(0, len(block.X), network.micro_batch_rows):
+                chunk = block.rows(begin, begin + network.micro_batch_rows)
+                call_with_pool(
+                    kernels.loss_and_gradient, network, at, objective, *chunk[:3], scale, micro_batch_gradient
+                )
                 total += objective.sums[0]
-                gradient += chunk_gradient
+                gradient += micro_batch_gradient
         return total / dataset.n_samples, gradient
 
     def check_rows(self, dataset: Dataset, loss: Loss) -> None:

@@ -48,12 +48,12 @@ class Optimizer(ABC):
             object.__setattr__(self, name, check(getattr(self, name), name))
 
     @abstractmethod
-    def record(self) -> tuple:
+    def settings(self) -> tuple:
         """The settings as the kernels take them, all but the learning rate."""
 
     def record_for(self, loss: Loss) -> tuple:
         """The settings as the kernels take them for a loss."""
-        return self.record()
+        return self.settings()
 
     def check_dtype(self, dtype: np.dtype) -> None:
         """Raise a ValueError where eps is zero in a model's dtype: a gradient of zero would be divided by it."""
@@ -130,13 +130,13 @@ class SGD(Optimizer):
     @property
     def n_states(self) -> int:
         """One, the running mean of momentum, or none without."""
-        return 0 if self.bounded or isinstance(self.record(), kernels.PlainSGD) else 1
+        return 0 if self.bounded or isinstance(self.settings(), kernels.PlainSGD) else 1
 
     def record_for(self, loss: Loss) -> tuple:
         """The settings for the kernels."""
-        return Bounded(False, 0.0, self.weight_decay, 0.0, curvature_of(loss)) if self.bounded else self.record()
+        return Bounded(False, 0.0, self.weight_decay, 0.0, curvature_of(loss)) if self.bounded else self.settings()
 
-    def record(self) -> tuple:
+    def settings(self) -> tuple:
         """PlainSGD, the fastest, where neither momentum nor decay is asked for; of steps that are not bounded."""
         if self.momentum == 0 and self.weight_decay == 0:
             return kernels.PlainSGD()
@@ -178,7 +178,7 @@ class Adam(Optimizer):
         self._check(_check.positive, "eps")
         self._check(_check.non_negative, "weight_decay")
 
-    def record(self) -> tuple:
+    def settings(self) -> tuple:
         """The settings for the kernels."""
         return kernels.Adam(*self.betas, self.eps, self.weight_decay, self._decoupled)
 
@@ -249,14 +249,14 @@ class Adagrad(Optimizer):
         state[0] += parameters.dtype.type(self.initial_accumulator_value)
         return state
 
-    def record(self) -> tuple:
+    def settings(self) -> tuple:
         """The settings for the kernels, of steps that are not bounded."""
         return kernels.Adagrad(self.lr_decay, self.weight_decay, self.eps)
 
     def record_for(self, loss: Loss) -> tuple:
         """The settings for the kernels."""
         if not self.bounded:
-            return self.record()
+            return self.settings()
         return Bounded(True, self.lr_decay, self.weight_decay, self.eps, curvature_of(loss))
 
 
@@ -297,7 +297,7 @@ class RMSprop(Optimizer):
         self._check(_check.non_negative, "weight_decay")
         self._check(_check.switch, "centered")
 
-    def record(self) -> tuple:
+    def settings(self) -> tuple:
         """The settings for the kernels."""
         return kernels.RMSprop(self.alpha, self.eps, self.weight_decay, self.momentum, self.centered)
 
@@ -359,7 +359,7 @@ class NormalizedSGD(Optimizer):
     n_states: ClassVar[int] = 6
     default_rate: ClassVar[float] = 1.0
 
-    def record(self) -> tuple:
+    def settings(self) -> tuple:
         """The settings for the kernels."""
         return kernels.NormalizedSGD()
 

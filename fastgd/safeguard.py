@@ -15,7 +15,7 @@ from fastgd.layers import Dropout, Identity, Linear, ReLU
 from fastgd.losses import Loss, require_targets, takes_every_number
 from fastgd.model import Model
 from fastgd.subset import Subset
-from fastgd.threads import call_with_team
+from fastgd.threads import call_with_pool
 
 # So many rows are judged by, where there are more, and so many of them are the longest: a model is wrecked by few rows,
 # which no sample would find.
@@ -194,7 +194,7 @@ class Safeguard:
         """The mean loss on the rows that are judged by; not a number, or infinite, where the model overflows."""
         loss_sum = np.zeros(1)
         rows = self._rows[:3]
-        call_with_team(
+        call_with_pool(
             kernels.evaluate_network, self._network, self._model.parameters, self._objective, *rows, loss_sum
         )
         return float(loss_sum[0]) / self._n_judged

@@ -1,4 +1,4 @@
-"""Synthetic data: rows of a planted network plus noise."""
+"""Synthetic data: rows of a teacher network plus noise."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,13 +10,13 @@ from fastgd import _check
 from fastgd.dataset import Block, Dataset, allocate
 from fastgd.kernels import synthetic_rows
 from fastgd.kernels.random import mix
-from fastgd.kernels.rows.synthetic import VARIANCE, planted_weights
+from fastgd.kernels.rows.synthetic import VARIANCE, teacher_weights
 
 
 class SyntheticDataset(Dataset):
     """A data set of any size whose best reachable loss is known, each row made from (seed, row) when it is asked for.
 
-    Features are bell-shaped with mean 0 and variance 1, between -3 and 3. The planted network is Linear and ReLU, or
+    Features are bell-shaped with mean 0 and variance 1, between -3 and 3. The teacher network is Linear and ReLU, or
     with hidden widths Linear, ReLU, ..., Linear; neither has biases. y = network(x) + noise · (a bell-shaped value).
 
     Parameters
@@ -24,7 +24,7 @@ class SyntheticDataset(Dataset):
     n_samples, n_features, n_outputs : int
         Its shape, each at least 1.
     hidden : sequence of int
-        Widths of the planted network's hidden layers; none for a ReLU neuron per output.
+        Widths of the teacher network's hidden layers; none for a ReLU neuron per output.
     noise : float
         Standard deviation of what is added to y, at least 0.
     seed : int
@@ -34,7 +34,7 @@ class SyntheticDataset(Dataset):
     Attributes
     ----------
     noise_loss : float
-        Mean half squared error of the planted network itself: what a perfect model of its kind reaches.
+        Mean half squared error of the teacher network itself: what a perfect model of its kind reaches.
 
     Examples
     --------
@@ -68,11 +68,11 @@ class SyntheticDataset(Dataset):
         self._key = np.uint64(mix(np.uint64(self.seed)))
         self._widths = np.array([self.n_features, *self.hidden, self.n_outputs], np.int64)
         self._flat_weights = np.empty(int((self._widths[:-1] * self._widths[1:]).sum()))
-        planted_weights(self._key, self._flat_weights)
+        teacher_weights(self._key, self._flat_weights)
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """The planted network's weights, each (n_out, n_in)."""
+        """The teacher network's weights, each (n_out, n_in)."""
         weights = []
         end = 0
         for layer, (n_in, n_out) in enumerate(pairwise(self._widths)):

@@ -46,17 +46,17 @@ def standing_by(products: kernels.Products) -> Iterator[None]:
 
     One thread at a time may run kernels with these products.
     """
-    team, panel = products.team, products.panel
-    if not team.size:
+    pool, panel = products.pool, products.panel
+    if not pool.size:
         yield
         return
-    season = kernels.begin_season(team)
+    generation = kernels.begin_generation(pool)
     # Memory of its own for each: one that an interrupted call has left behind may still be at its last unit.
     threads = [
         threading.Thread(
-            target=kernels.assist, args=(team, worker, aligned_empty(panel.size, panel.dtype), season), daemon=True
+            target=kernels.work, args=(pool, worker, aligned_empty(panel.size, panel.dtype), generation), daemon=True
         )
-        for worker in range(1, team[N_WORKERS])
+        for worker in range(1, pool[N_WORKERS])
     ]
     try:
         for thread in threads:
@@ -65,16 +65,16 @@ def standing_by(products: kernels.Products) -> Iterator[None]:
                 thread.start()
         yield
     finally:
-        kernels.begin_season(team)
+        kernels.begin_generation(pool)
         for thread in threads:
             if thread.ident is not None:
                 thread.join()
 
 
-def call_with_team(kernel: Callable[..., Any], network: kernels.Network, *arguments: Any) -> Any:
+def call_with_pool(kernel: Callable[..., Any], network: kernels.Network, *arguments: Any) -> Any:
     """Call a kernel with a network and more, while the other threads of its team wait for work to take part in."""
     key = kernel, network.numbers.dtype
-    if network.products.team.size and key not in _compiled:
+    if network.products.pool.size and key not in _compiled:
         # Or they would wait for the compiler too, a processor each.
         kernel.compile(tuple(map(kernel.typeof_pyval, (network, *arguments))))
         _compiled.add(key)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd import _calling, _check, kernels, losses, optimizers, schedules, storage
-from fastgd._calling import Calling, SavedCallback
+from fastgd._calling import CallbackList, SavedCallback
 from fastgd._validation import errors_of_validation, split_validation
 from fastgd._warnings import warn_of_targets
 from fastgd.arrays import ArrayDataset, as_dataset
@@ -372,7 +372,7 @@ class Trainer:
         dataset = as_dataset(X, y, sample_weight)
         self.model.check_fits(dataset, self.loss)
         epochs = _check.integer(epochs, "epochs", 1)
-        calling = Calling(callbacks, validation is not None, list(map(name_of_metric, self.metrics)), self.history)
+        calling = CallbackList(callbacks, validation is not None, list(map(name_of_metric, self.metrics)), self.history)
         shown = Progress(progress)
         draw = self.seed, 0, _HELD_OUT
         dataset, validation_data = split_validation(dataset, validation, self.model, self.loss, draw)
@@ -385,7 +385,7 @@ class Trainer:
         engine, reader, safeguard = self._ready_for_epochs(dataset, batch_rows, epochs)
         if self._measured_rate is not None and not was_measured:
             shown.found_rate(chosen_rate(self._measured_rate))
-        calling.take_up(self._loaded_callbacks)
+        calling.load_state(self._loaded_callbacks)
         self._monitors, self._loaded_callbacks = calling.monitors, []
         try:
             with calling.of(self), shown.over(epochs * n_samples, len(self.history) + epochs):
@@ -537,7 +537,7 @@ class Trainer:
         is_measured = self.optimizer.learning_rate != "auto" or self._measured_rate is not None
         engine = self._prepared_engine() if is_measured else self._engine_of(self.model, Constant(0.0))
         engine.prepare(batch_rows, is_full_batch)
-        return engine, self.model.reader(dataset, engine.chunk_rows, in_place=engine.takes_rows_in_place)
+        return engine, self.model.reader(dataset, engine.micro_batch_rows, in_place=engine.takes_rows_in_place)
 
     @property
     def _current_engine(self) -> Engine | None:

@@ -30,7 +30,7 @@ def warmup(dtypes: Sequence[str] = ("float32", "float64")) -> float:
         X, y = data.arrays()
         kernels.sum_elements(X.ravel())
         kernels.products(np.dtype(dtype), 2, 2, (1, FEW, FAR_APART), n_workers=2)
-        kernels.turn.address(np.dtype(dtype))
+        kernels.to_column_major.pointer(np.dtype(dtype))
         # As many units as one row at a time needs for a loop of its own.
         network = Model([Linear(2, 8), ReLU(), Linear(8, 1)], dtype)
         neurons = [Model([Linear(2, 1)], dtype), Model([Linear(2, 1), ReLU()], dtype)]

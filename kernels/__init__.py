@@ -18,14 +18,14 @@ from .codegen.interrupts import interrupts_deferred
 from .codegen.jit import cache_directory
 from .codegen.processor import converts_halves
 from .codegen.simd import HalfPrecision
-from .gemm.gemm import Products, multiply, products, share_product, turn
-from .gemm.small import add_outer, multiply_by_row, multiply_few, multiply_rows
-from .gemm.transpose import share_transpose, transpose
+from .gemm.gemm import Products, gemm, parallel_gemm, products, to_column_major
+from .gemm.small import gemm_nt_small, gemm_small, gemv, ger
+from .gemm.transpose import parallel_transpose, transpose
 from .loops.network import Network, evaluate_network, loss_and_gradient, predict_network, train_network
 from .loops.network_online import train_network_online
-from .loops.neuron_batch import ByFours, Converted, RowByRow, train_neuron_in_batches
-from .loops.neuron_online import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_row_by_row
-from .loops.neuron_online_by_4 import train_neuron_by_fours
+from .loops.neuron_batch import By4, Converted, RowByRow, train_neuron_batch
+from .loops.neuron_online import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_online
+from .loops.neuron_online_by_4 import train_neuron_online_by_4
 from .loops.row_order import InOrder, Shuffled, ShuffledX
 from .nn.activation import (
     dropout_backward,
@@ -43,10 +43,10 @@ from .nn.linear import linear_backward_input, linear_backward_parameters, linear
 from .nn.loss import loss_and_derivative, objective
 from .optim.normalized_sgd import observe_features
 from .optim.optimizers import UPDATES
-from .optim.regularization import NoRegularization, Regularization, limit_gradient, limit_parameters
+from .optim.regularization import NoRegularization, Regularization, prox_and_project, transform_gradient
 from .optim.step import UpdateRule, update_rule
 from .optim.vectors import Vectors
-from .parallel.thread_pool import ALONE, assist, begin_season
+from .parallel.thread_pool import ALONE, begin_generation, work
 from .rows.gather import gather_rows, gather_rows_ahead, row_squares, standardize_rows
 from .rows.shuffle import Layout, shuffle_windows
 from .rows.synthetic import synthetic_rows
@@ -54,7 +54,7 @@ from .rows.synthetic import synthetic_rows
 __all__ = [
     "ALONE",
     "UPDATES",
-    "ByFours",
+    "By4",
     "Converted",
     "Equal",
     "HalfPrecision",
@@ -73,9 +73,7 @@ __all__ = [
     "UpdateRule",
     "Vectors",
     "Weighted",
-    "add_outer",
-    "assist",
-    "begin_season",
+    "begin_generation",
     "cache_directory",
     "converts_halves",
     "dropout_backward",
@@ -83,29 +81,29 @@ __all__ = [
     "evaluate_network",
     "gather_rows",
     "gather_rows_ahead",
+    "gemm",
+    "gemm_nt_small",
+    "gemm_small",
+    "gemv",
+    "ger",
     "interrupts_deferred",
     "leaky_relu_backward",
     "leaky_relu_forward",
-    "limit_gradient",
-    "limit_parameters",
     "linear_backward_input",
     "linear_backward_parameters",
     "linear_forward",
     "loss_and_derivative",
     "loss_and_gradient",
-    "multiply",
-    "multiply_by_row",
-    "multiply_few",
-    "multiply_rows",
     "objective",
     "observe_features",
+    "parallel_gemm",
+    "parallel_transpose",
     "predict_network",
     "products",
+    "prox_and_project",
     "relu_backward",
     "relu_forward",
     "row_squares",
-    "share_product",
-    "share_transpose",
     "shuffle_windows",
     "sigmoid_backward",
     "sigmoid_forward",
@@ -114,13 +112,15 @@ __all__ = [
     "synthetic_rows",
     "tanh_backward",
     "tanh_forward",
+    "to_column_major",
     "train_network",
     "train_network_online",
-    "train_neuron_by_fours",
-    "train_neuron_in_batches",
-    "train_neuron_row_by_row",
+    "train_neuron_batch",
+    "train_neuron_online",
+    "train_neuron_online_by_4",
+    "transform_gradient",
     "transpose",
     "tuning",
-    "turn",
     "update_rule",
+    "work",
 ]

@@ -51,41 +51,41 @@ FEWEST_BLOCK_ROWS = 32
 # -- prefetching
 
 # How many bytes behind what is loaded rows are asked for, in the first-level cache and in the second.
-PRODUCT_SOON_BYTES, PRODUCT_LATER_BYTES = 1 << 12, 1 << 15
+GEMM_L1_BYTES, GEMM_L2_BYTES = 1 << 12, 1 << 15
 
 # So many lines come while the products of a tile or two are added up, where these are few.
 LINES_AT_ONCE = 16
 
-# So many numbers of the next chunk are asked for at most while this one is worked on.
-MOST_WANTED = 1 << 15
+# So many numbers of the next micro-batch are asked for at most while this one is worked on.
+MOST_PREFETCHED = 1 << 15
 
 # How many bytes ahead rows are asked for in the second-level cache that come in order: far enough for memory to answer.
 # Asked for in the first level alone, they came up to three times slower on some processors.
-ROW_LATER_BYTES = 1 << 15
+ROW_L2_BYTES = 1 << 15
 
 # How many bytes ahead rows are needed soon that come in order, and how many rows ahead others.
-ROW_SOON_BYTES = 1 << 13
-ROW_SOON_ROWS = 3
+ROW_L1_BYTES = 1 << 13
+ROW_L1_ROWS = 3
 
 # The same of a loop that takes four rows at a time.
-FOURS_SOON_BYTES = 1 << 12
-FOURS_SOON_ROWS = 12
+ROWS_BY_4_L1_BYTES = 1 << 12
+ROWS_BY_4_L1_ROWS = 12
 
 # -- threads
 
 # So many multiplications and additions of a network's largest product are worth a thread that waits for them.
 WORTH_A_THREAD = 2_000_000
 
-# From so many multiplications and additions in one product on, a team takes less time than one thread.
+# From so many multiplications and additions in one product on, a thread pool takes less time than one thread.
 WORTH_SHARING_OPERATIONS = 1_000_000
 
-# So many blocks for each thread of a team: the last ones are small enough for all threads to end at about one time.
+# So many blocks for each thread of a pool: the last ones are small enough for all threads to end at about one time.
 BLOCKS_PER_WORKER = 4
 
 # To transpose a number takes as long as so many multiplications and additions.
 OPERATIONS_A_NUMBER = 64
 
-# So many blocks of columns for each thread of a team: one is done before the other thread would have to wait long.
+# So many blocks of columns for each thread of a pool: one is done before the other thread would have to wait long.
 COLUMN_BLOCKS_PER_WORKER = 2
 
 # So many elements of an update are a block: enough for a job to cost little beside them, and a multiple of what loops
@@ -102,15 +102,15 @@ WAITS = 200
 BYTES_OF_A_NARROW_ROW = 640
 
 # In batches nothing waits, and of longer rows the scalar work after each is small.
-BYTES_ADDED_BY_FOURS = 240
+BYTES_ADDED_BY_4 = 240
 
 # Four rows that are kept converted: larger ones leave the first-level cache beside the weights and the gradient.
 BYTES_KEPT = 1 << 14
 
 # A first layer of more weights leaves the first cache, and lying column by column it is slower there.
-BYTES_TO_TURN = 1 << 16
+COLUMN_MAJOR_BYTES = 1 << 16
 # Turning them and turning them back costs what their being turned saves in a few batches.
-BATCHES_PER_TURN = 16
+BATCHES_PER_REORDERING = 16
 
 # Fewer units leave most of a register empty; more weights take too long to turn into columns and back in each call.
 FEW_UNITS = 8

@@ -10,7 +10,7 @@ import pytest
 from numba.core.errors import TypingError
 
 from fastgd import kernels
-from fastgd.kernels.codegen.function_pointer import numbers_of, record_at, record_of
+from fastgd.kernels.codegen.function_pointer import settings_at, settings_of, settings_vector
 from fastgd.kernels.gemm import small as small_product
 from fastgd.kernels.nn import activation
 from fastgd.kernels.nn.loss import HalfSquaredError, Hinge, sum_over_outputs
@@ -25,18 +25,18 @@ def caller(call_kernel):
     return call
 
 
-call_add_outer = caller(small_product.call_add_outer)
+call_ger = caller(small_product.call_ger)
 call_backward = caller(activation.call_backward)
 
 
 @numba.njit
 def regularization_of(numbers):
-    return record_of(Regularization, numbers)
+    return settings_of(Regularization, numbers)
 
 
 @numba.njit
 def regularization_at(numbers, i):
-    return record_at(Regularization, numbers, i)
+    return settings_at(Regularization, numbers, i)
 
 
 def read_only(array):
@@ -44,15 +44,15 @@ def read_only(array):
     return array
 
 
-def arguments_of_add_outer(dtype):
+def arguments_of_ger(dtype):
     a, b = read_only(np.array([1, 2], dtype)), read_only(np.array([3, 4, 5], dtype))
     return a, b, False, np.full((2, 3), np.nan, dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_call_by_address(dtype):
-    arguments = arguments_of_add_outer(dtype)
-    call_add_outer(kernels.add_outer.address(dtype), arguments)
+    arguments = arguments_of_ger(dtype)
+    call_ger(kernels.ger.pointer(dtype), arguments)
     np.testing.assert_array_equal(arguments[-1], [[3, 4, 5], [6, 8, 10]])
 
 
@@ -61,24 +61,24 @@ def arguments_of_relu_backward(dtype):
     return out, mask, dtype(0.5), np.ones(2, dtype)
 
 
-ADD_OUTER = kernels.add_outer, call_add_outer, arguments_of_add_outer
+ADD_OUTER = kernels.ger, call_ger, arguments_of_ger
 RELU_BACKWARD = kernels.relu_backward, call_backward, arguments_of_relu_backward
 # Kernels, their arguments as they are, and as they may not be.
 REFUSED = {
-    "too few": (*ADD_OUTER, lambda a, b, adds, c: (a, b, adds)),
-    "another order": (*ADD_OUTER, lambda a, b, adds, c: (adds, a, b, c)),
-    "a number for a bool": (*ADD_OUTER, lambda a, b, adds, c: (a, b, 1.0, c)),
-    "an array of another dtype": (*ADD_OUTER, lambda a, b, adds, c: (a, b, adds, c.astype(np.float32))),
-    "an array that may be written to": (*ADD_OUTER, lambda a, b, adds, c: (a.copy(), b, adds, c)),
-    "an array that may not": (*ADD_OUTER, lambda a, b, adds, c: (a, b, adds, read_only(c))),
-    "an array of another layout": (*ADD_OUTER, lambda a, b, adds, c: (a, b, adds, np.asfortranarray(c))),
-    "an array of another dimension": (*ADD_OUTER, lambda a, b, adds, c: (a, b, adds, c.ravel())),
+    "too few": (*ADD_OUTER, lambda a, b, accumulate, c: (a, b, accumulate)),
+    "another order": (*ADD_OUTER, lambda a, b, accumulate, c: (accumulate, a, b, c)),
+    "a number for a bool": (*ADD_OUTER, lambda a, b, accumulate, c: (a, b, 1.0, c)),
+    "an array of another dtype": (*ADD_OUTER, lambda a, b, accumulate, c: (a, b, accumulate, c.astype(np.float32))),
+    "an array that may be written to": (*ADD_OUTER, lambda a, b, accumulate, c: (a.copy(), b, accumulate, c)),
+    "an array that may not": (*ADD_OUTER, lambda a, b, accumulate, c: (a, b, accumulate, read_only(c))),
+    "an array of another layout": (*ADD_OUTER, lambda a, b, accumulate, c: (a, b, accumulate, np.asfortranarray(c))),
+    "an array of another dimension": (*ADD_OUTER, lambda a, b, accumulate, c: (a, b, accumulate, c.ravel())),
     "a number of another dtype": (
         *RELU_BACKWARD,
         lambda out, mask, number, d: (out, mask, np.float32(number), d),
     ),
     "an integer": (*RELU_BACKWARD, lambda out, mask, number, d: (out, mask, 1, d)),
-    "those of another kernel": (*ADD_OUTER, lambda a, b, adds, c: arguments_of_relu_backward(np.float64)),
+    "those of another kernel": (*ADD_OUTER, lambda a, b, accumulate, c: arguments_of_relu_backward(np.float64)),
 }
 
 
@@ -87,30 +87,30 @@ def test_a_call_refuses_what_the_kernel_is_not_compiled_for(change):
     """The machine code would take the bytes of these for something else."""
     kernel, call, arguments_of, changed = REFUSED[change]
     arguments = arguments_of(np.float64)
-    call(kernel.address(np.float64), arguments)
+    call(kernel.pointer(np.float64), arguments)
     with pytest.raises(TypingError, match="has no arguments"):
-        call(kernel.address(np.float64), changed(*arguments))
+        call(kernel.pointer(np.float64), changed(*arguments))
 
 
 def test_a_call_from_python_takes_numbers_and_read_only_arrays_for_their_types():
-    a, b, _, c = arguments_of_add_outer(np.float32)
+    a, b, _, c = arguments_of_ger(np.float32)
     writable = a.copy()
-    kernels.add_outer(writable, b, False, c)
+    kernels.ger(writable, b, False, c)
     np.testing.assert_array_equal(c, [[3, 4, 5], [6, 8, 10]])
     assert writable.flags.writeable
     kernels.leaky_relu_backward(writable, np.array([True, False]), 2, row := c[0, :2].copy())
     np.testing.assert_array_equal(row, [6, 4])
     for wrong in (c.astype(np.float64), c[0].copy(), np.asfortranarray(c), read_only(c)):
-        with pytest.raises(TypeError, match=r"add_outer was called with .*; expected"):
-            kernels.add_outer(a, b, False, wrong)
+        with pytest.raises(TypeError, match=r"ger was called with .*; expected"):
+            kernels.ger(a, b, False, wrong)
     with pytest.raises(ValueError, match="zip"):
-        kernels.add_outer(a, b, False)
+        kernels.ger(a, b, False)
 
 
 def test_bound_kernels_may_be_called_again_and_again():
-    a, b, _, c = arguments_of_add_outer(np.float64)
+    a, b, _, c = arguments_of_ger(np.float64)
     c[:] = 0
-    add = kernels.add_outer.bound(a, b, True, c)
+    add = kernels.ger.bound(a, b, True, c)
     for n in (1, 2, 3):
         add()
         np.testing.assert_array_equal(c, [[3 * n, 4 * n, 5 * n], [6 * n, 8 * n, 10 * n]])
@@ -118,30 +118,30 @@ def test_bound_kernels_may_be_called_again_and_again():
 
 def test_one_address_for_each_dtype_and_kind():
     addresses = [
-        *(kernels.add_outer.address(dtype) for dtype in (np.float32, np.float64)),
-        *(sum_over_outputs.address(np.float32, kind) for kind in (HalfSquaredError, Hinge)),
+        *(kernels.ger.pointer(dtype) for dtype in (np.float32, np.float64)),
+        *(sum_over_outputs.pointer(np.float32, kind) for kind in (HalfSquaredError, Hinge)),
     ]
     assert len(set(addresses)) == 4
     assert 0 not in addresses
-    again = [kernels.add_outer.address(name) for name in ("float32", "float64")]
-    again += [sum_over_outputs.address(np.dtype("float32"), kind) for kind in (HalfSquaredError, Hinge)]
+    again = [kernels.ger.pointer(name) for name in ("float32", "float64")]
+    again += [sum_over_outputs.pointer(np.dtype("float32"), kind) for kind in (HalfSquaredError, Hinge)]
     assert again == addresses
-    assert len(kernels.add_outer._dispatcher.signatures) == 2
+    assert len(kernels.ger._dispatcher.signatures) == 2
 
 
 def test_records_pass_through_their_numbers():
     record = Regularization(0.25, 1e-300, True, np.inf, 2.0, np.inf, 7.0)
-    passed = regularization_of(numbers_of(record))
+    passed = regularization_of(settings_vector(record))
     assert type(passed) is Regularization
     assert passed == record
-    rows = np.stack([numbers_of(record) + row for row in range(3)])
+    rows = np.stack([settings_vector(record) + row for row in range(3)])
     for row in range(3):
         assert regularization_at(rows, row) == Regularization(*rows[row])
 
 
 @numba.njit
 def write_outer_product(address, a, b, c):
-    small_product.call_add_outer(address, (a, b, False, c))
+    small_product.call_ger(address, (a, b, False, c))
 
 
 @numba.njit
@@ -151,18 +151,18 @@ def halve_where_masked(address, out, mask, d):
 
 @numba.njit
 def multiply_rows_of_three(address, a, b, bias, c):
-    small_product.call_multiply_rows(address, (a, 3, b, bias, c, False))
+    small_product.call_gemm_nt_small(address, (a, 3, b, bias, c, False))
 
 
 def test_a_constant_counts_as_a_number():
     a = read_only(np.arange(6.0))
     c = np.full((2, 2), np.nan)
-    multiply_rows_of_three(kernels.multiply_rows.address(np.float64), a, a, a[:0], c)
+    multiply_rows_of_three(kernels.gemm_nt_small.pointer(np.float64), a, a, a[:0], c)
     np.testing.assert_array_equal(c, a.reshape(2, 3) @ a.reshape(2, 3).T)
-    write_outer_product(kernels.add_outer.address(np.float64), a[:2], a[2:4], c)
+    write_outer_product(kernels.ger.pointer(np.float64), a[:2], a[2:4], c)
     np.testing.assert_array_equal(c, np.outer(a[:2], a[2:4]))
     d = np.ones(2)
-    halve_where_masked(kernels.leaky_relu_backward.address(np.float64), a[:2], read_only(np.array([True, False])), d)
+    halve_where_masked(kernels.leaky_relu_backward.pointer(np.float64), a[:2], read_only(np.array([True, False])), d)
     np.testing.assert_array_equal(d, [0.5, 1])
 
 
@@ -172,7 +172,7 @@ import numba
 from fastgd import kernels
 from fastgd.kernels import activation, lanes, views
 from fastgd.kernels.loops.network import Layer
-from fastgd.kernels.codegen.function_pointer import record_at
+from fastgd.kernels.codegen.function_pointer import settings_at
 
 @numba.njit
 def backward(address, out, mask, d):
@@ -204,18 +204,18 @@ def stored(x, i, n):
 
 @numba.njit
 def layer(table, i):
-    return record_at(Layer, table, i).n_in
+    return settings_at(Layer, table, i).n_in
 
 x, table = np.arange(20.0), np.zeros((2, len(Layer._fields)), np.int64)
 out, mask = np.ones(5), np.ones(5, np.bool_)
 for array in (out, mask):
     array.flags.writeable = False
-right = kernels.relu_backward.address("float64")
+right = kernels.relu_backward.pointer("float64")
 CALLS = [
     (None, backward, right, out, mask, np.ones(5)),
     (IndexError, backward, right, out, mask[:3], np.ones(5)),
-    (TypeError, backward, kernels.relu_backward.address("float32"), out, mask, np.ones(5)),
-    (TypeError, backward, kernels.add_outer.address("float64"), out, mask, np.ones(5)),
+    (TypeError, backward, kernels.relu_backward.pointer("float32"), out, mask, np.ones(5)),
+    (TypeError, backward, kernels.ger.pointer("float64"), out, mask, np.ones(5)),
     (IndexError, kernels.relu_backward, out, mask[:3], 0.0, np.ones(5)),
     (None, element, x, 19), (IndexError, element, x, 20), (IndexError, element, x, -1),
     (None, span, x, 18, 2), (None, span, x, 99, 0), (IndexError, span, x, 18, 3), (IndexError, span, x, -1, 2),

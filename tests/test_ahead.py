@@ -6,24 +6,24 @@ import pytest
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.kernels.gemm.prefetch import ask_for_some, want
-from fastgd.kernels.loops.network import want_rows
-from fastgd.kernels.tuning import FEW, LINE_BYTES, LINES_AT_ONCE, MOST_WANTED
+from fastgd.kernels.gemm.prefetch import prefetch_some, set_prefetch_range
+from fastgd.kernels.loops.network import set_prefetched_rows
+from fastgd.kernels.tuning import FEW, LINE_BYTES, LINES_AT_ONCE, MOST_PREFETCHED
 
 
 @numba.njit
 def note(wanted, array, begin, end):
-    want(wanted, array, begin, end)
+    set_prefetch_range(wanted, array, begin, end)
 
 
 @numba.njit
 def go_on(wanted):
-    ask_for_some(wanted)
+    prefetch_some(wanted)
 
 
 @numba.njit
 def note_rows(network, X, row, end):
-    want_rows(network, X, row, end)
+    set_prefetched_rows(network, X, row, end)
 
 
 @pytest.mark.parametrize("n_lines", [0, 1, LINES_AT_ONCE - 0.5, LINES_AT_ONCE, 3 * LINES_AT_ONCE + 0.25])
@@ -48,13 +48,13 @@ def test_where_nothing_is_wanted():
 @pytest.mark.parametrize(("end", "n_wanted"), [(2, 0), (5, 3), (32, 30), (33, 30), (200, 30)])
 def test_a_large_chunk_is_not_wanted_whole(end, n_wanted):
     """It would drive out of the second-level cache what is worked on."""
-    n_in = MOST_WANTED // 30 + 1
+    n_in = MOST_PREFETCHED // 30 + 1
     network = gd.Model([gd.Linear(n_in, 1)], dtype="float32").network(8)
     X = np.zeros((200, n_in), np.float32)
     note_rows(network, X, 2, end)
-    n_bytes = min(n_wanted * n_in, MOST_WANTED) * X.itemsize
+    n_bytes = min(n_wanted * n_in, MOST_PREFETCHED) * X.itemsize
     begin = X.ctypes.data + 2 * n_in * X.itemsize
-    assert list(network.products.wanted) == [begin, begin + n_bytes]
+    assert list(network.products.prefetch_range) == [begin, begin + n_bytes]
 
 
 @pytest.mark.parametrize("name", ["predict_network", "evaluate_network"])
@@ -63,10 +63,10 @@ def test_predictions_ask_for_the_next_chunk(name, monkeypatch):
     call = getattr(kernels, name)
     monkeypatch.setattr(kernels, name, lambda network, *rest: begun.append(network) or call(network, *rest))
     model = gd.Model([gd.Linear(5, FEW)], dtype="float32")
-    X = np.ones((3 * model.chunk_rows + 1, 5), np.float32)
+    X = np.ones((3 * model.micro_batch_rows + 1, 5), np.float32)
     model.predict(X) if name == "predict_network" else model.loss(X, np.ones((len(X), FEW), np.float32))
     (network,) = begun
-    assert list(network.products.wanted) == [X.ctypes.data + X.nbytes] * 2
+    assert list(network.products.prefetch_range) == [X.ctypes.data + X.nbytes] * 2
 
 
 @pytest.mark.parametrize("n_rows", [3 * FEW, 3 * FEW + 1])
@@ -79,4 +79,4 @@ def test_products_ask_for_the_next_chunk(n_rows, monkeypatch):
     X = np.ones((n_rows, 5), np.float32)
     gd.Trainer(model, optimizer=gd.SGD(0), batch_size=FEW).fit(X, np.ones(n_rows))
     (network,) = begun
-    assert list(network.products.wanted) == [X.ctypes.data + X.nbytes] * 2
+    assert list(network.products.prefetch_range) == [X.ctypes.data + X.nbytes] * 2

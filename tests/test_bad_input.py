@@ -448,8 +448,8 @@ FIRST_LAYERS = {
 def test_no_layer_hides_a_bad_row_from_predictions(first, value, dtype):
     """Rows are not looked at before a Linear, but what it makes of them; a ReLU makes a zero of minus infinity."""
     model = built(FIRST_LAYERS[first], dtype)
-    for row in (3, model.chunk_rows - 1, model.chunk_rows, 2 * model.chunk_rows + 5):
-        rows = np.ones((2 * model.chunk_rows + 9, 5), dtype)
+    for row in (3, model.micro_batch_rows - 1, model.micro_batch_rows, 2 * model.micro_batch_rows + 5):
+        rows = np.ones((2 * model.micro_batch_rows + 9, 5), dtype)
         targets, weight, bad_targets = np.zeros(len(rows)), np.ones(len(rows)), np.full(len(rows), np.nan)
         rows[row, 4], weight[row] = value, 0
         for call in (

@@ -107,7 +107,7 @@ def test_a_batch_of_several_chunks_is_bounded_by_its_last(name, kind):
     """All are of one size but for a row or two."""
     layers, loss = MODELS[name]
     model = gd.Model(layers, "float64", seed=1)
-    n_rows = 2 * model.chunk_rows + 1
+    n_rows = 2 * model.micro_batch_rows + 1
     X, y, v = rows_of(name, n_rows)
     optimizer = kind(0.7, bounded=True)
     path = bounded_by_formula(model, loss, optimizer, 5 * [(X, y, v)], last_rows=2 * -(-n_rows // 3))

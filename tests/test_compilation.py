@@ -101,7 +101,7 @@ def test_one_specialisation_per_dtype_serves_every_network():
 
 @pytest.mark.parametrize("widths", [(1, 7, 30), (61, 200, 300)], ids=["narrow", "wide"])
 def test_one_specialisation_serves_every_neuron_in_an_order(widths, dtype):
-    loops = kernels.train_neuron_by_fours, kernels.train_neuron_row_by_row, kernels.train_neuron_in_batches
+    loops = kernels.train_neuron_online_by_4, kernels.train_neuron_online, kernels.train_neuron_batch
     counts = []
     for n_features, n_samples in zip(widths, (6, 40, 9), strict=True):
         X, y = np.ones((n_samples, n_features), dtype), np.ones(n_samples)
@@ -125,7 +125,7 @@ def test_one_specialisation_serves_every_optimiser_and_regularisation_of_a_neuro
                 gd.Model([gd.Linear(3, 1)], dtype=dtype), optimizer=optimizer, batch_size=4, **settings
             )
             trainer.fit(X, y)
-            counts.add(len(kernels.train_neuron_in_batches.signatures))
+            counts.add(len(kernels.train_neuron_batch.signatures))
     assert len(counts) == 1
 
 
@@ -141,8 +141,8 @@ def test_a_second_process_loads_what_the_first_compiled(tmp_path):
 
 EDITS = {
     "nn/loss.py": ("* error, error", "* error, error + error"),
-    "gemm/small.py": ("everywhere(element(a, i))", "everywhere(2 * element(a, i))"),
-    "nn/linear.py": ("a, n_samples, adds, matrix(d_bias", "a, n_samples - 1, adds, matrix(d_bias"),
+    "gemm/small.py": ("broadcast(element(a, i))", "broadcast(2 * element(a, i))"),
+    "nn/linear.py": ("a, n_samples, accumulate, matrix(d_bias", "a, n_samples - 1, accumulate, matrix(d_bias"),
     "nn/activation.py": ("else x[i]", "else x[i] + x[i]"),
 }
 
@@ -291,13 +291,13 @@ def test_eight_processes_start_at_once_on_an_empty_cache(tmp_path):
 def patterns(dtype):
     """How batches of one feature are taken, with what a call that was not finite may leave in the scratch."""
     return {
-        "in batches by fours": kernels.ByFours(),
+        "in batches by fours": kernels.By4(),
         "in batches row by row": kernels.RowByRow(),
         "in batches, converted": kernels.Converted(np.full(4 * MOST_LANES, np.nan, dtype)),
     }
 
 
-@pytest.mark.parametrize("loop", ["by_fours", "row_by_row", *patterns("float32")])
+@pytest.mark.parametrize("loop", ["online_by_4", "online", *patterns("float32")])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1])
 @pytest.mark.parametrize("n_samples", [4, 8])
 @pytest.mark.parametrize("is_weighted", [False, True])
@@ -318,7 +318,7 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_we
         rule = kernels.update_rule(PlainSGD(), regularization, np.array([[0, 1, 1]]), X.dtype, keeps_gradient=True)
         batch = (2, 0, n_samples)
         scratch = np.full(1 + MOST_LANES, np.nan, dtype)
-        kernels.train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates, rows, batch, 4, progress)
+        kernels.train_neuron_batch(pattern, neuron, vectors, scratch, loss, rule, rates, rows, batch, 4, progress)
     else:
         kernel = getattr(kernels, f"train_neuron_{loop}")
         weight = np.full(1 + MOST_LANES, np.nan, dtype)
@@ -329,23 +329,23 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_we
 SINGLE = """
 import numpy as np
 from fastgd import kernels
-from fastgd.kernels.codegen.function_pointer import numbers_of
+from fastgd.kernels.codegen.function_pointer import settings_vector
 from fastgd.kernels.optim.optimizers import Adam, PlainSGD
 f, g, h = np.ones(64, np.float32), np.ones(64, np.float32), np.ones((8, 8), np.float32)
 mask, panel = np.ones(64, np.bool_), kernels.products(np.float32, 8, 8).panel
 vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(10), np.empty(0), f)
 adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
 CALLS = {
-    kernels.multiply: (f, (8, 1), f, (8, 1), 8, h, f[:8], False, panel, (0, 8, 0, 8), kernels.ALONE, 0),
-    kernels.multiply_by_row: (f, 8, f[:8], f[:1], f.copy().reshape(64, 1)[:8], True),
-    kernels.multiply_rows: (f, 8, f, f[:8], h, False),
-    kernels.multiply_few: (f, (8, 1), f, 8, True, h),
-    kernels.add_outer: (f[:8], f[:8], True, h),
+    kernels.gemm: (f, (8, 1), f, (8, 1), 8, h, f[:8], False, panel, (0, 8, 0, 8), kernels.ALONE, 0),
+    kernels.gemv: (f, 8, f[:8], f[:1], f.copy().reshape(64, 1)[:8], True),
+    kernels.gemm_nt_small: (f, 8, f, f[:8], h, False),
+    kernels.gemm_small: (f, (8, 1), f, 8, True, h),
+    kernels.ger: (f[:8], f[:8], True, h),
     kernels.transpose: (f, 8, 8, np.ones((16, 16), np.float32), True, g[:8], (0, 8), kernels.ALONE, panel),
     kernels.relu_forward: (g, 0, (0, 0, 0, 0), mask),
     kernels.relu_backward: (f, mask, 0, g),
-    kernels.UPDATES[PlainSGD]: (vectors, numbers_of(nothing), 0.1, 1, (0, 64)),
-    kernels.UPDATES[Adam]: (vectors, numbers_of(adam), 0.1, 1, (0, 64)),
+    kernels.UPDATES[PlainSGD]: (vectors, settings_vector(nothing), 0.1, 1, (0, 64)),
+    kernels.UPDATES[Adam]: (vectors, settings_vector(adam), 0.1, 1, (0, 64)),
 }
 for kernel, arguments in CALLS.items():
     kernel(*arguments)
@@ -375,7 +375,7 @@ for name, (n_features, batch_size) in rows.items():
     X = np.ones((16, n_features), "uint8" if name == "uint8" else "float32")
     model = gd.Model([gd.Linear(n_features, 1), gd.ReLU()], dtype="float32")
     gd.Trainer(model, batch_size=batch_size).fit(X, np.ones(16))
-for loop in (kernels.train_neuron_in_batches, kernels.train_neuron_by_fours, kernels.train_neuron_row_by_row):
+for loop in (kernels.train_neuron_batch, kernels.train_neuron_online_by_4, kernels.train_neuron_online):
     own = loop.py_func.__name__
     for code in loop.inspect_asm().values():
         print("LOOP", own, *{name for name in re.findall(r"_ZN6fastgd\\w+", code) if own not in name})

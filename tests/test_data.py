@@ -78,7 +78,7 @@ def test_synthetic_bits(n_features, seed):
 
 
 def planted(data):
-    """The planted network as a model."""
+    """The teacher network as a model."""
     layers = []
     for weight in data.weights:
         layers += [gd.Linear(weight.shape[1], weight.shape[0], bias=False, init=weight), gd.ReLU()]

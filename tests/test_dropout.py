@@ -165,15 +165,15 @@ def test_dropout_goes_on_with_the_same_bits(tmp_path):
 def test_a_batch_larger_than_a_chunk_draws_as_one(monkeypatch):
     whole = dropped(60, 40, 0.5)
     for rows in (1, 7, 59):
-        monkeypatch.setattr(gd.Model, "chunk_rows", property(lambda _, rows=rows: rows))
+        monkeypatch.setattr(gd.Model, "micro_batch_rows", property(lambda _, rows=rows: rows))
         np.testing.assert_array_equal(dropped(60, 40, 0.5) == 0, whole == 0)
 
 
 def test_chunks_of_a_large_batch_draw_apart():
     """More rows than a chunk holds by itself."""
     model = gd.Model([gd.Linear(1100, 16), gd.Dropout(0.5)])
-    assert 500 < model.chunk_rows < 1100
+    assert 500 < model.micro_batch_rows < 1100
     factors = dropped(1100, 16, 0.5)[0]
-    n_rows = 1100 - model.chunk_rows
-    assert_independent(factors[:n_rows], factors[model.chunk_rows :], 0.5)
+    n_rows = 1100 - model.micro_batch_rows
+    assert_independent(factors[:n_rows], factors[model.micro_batch_rows :], 0.5)
     assert np.mean(factors == 0) == pytest.approx(0.5, abs=5 * np.sqrt(0.25 / factors.size))

@@ -63,7 +63,7 @@ def _is_near_a_kink(model, X):
 def test_gradient_of_a_large_batch_adds_up_its_chunks():
     """More rows than a chunk holds, and not a multiple of it."""
     model = model_of("hidden layer")
-    X, y, sample_weight = rows_for(model, 2 * model.chunk_rows + 77)
+    X, y, sample_weight = rows_for(model, 2 * model.micro_batch_rows + 77)
     loss, gradient = model.loss_and_gradient(X, y, sample_weight=sample_weight)
     expected, expected_loss = train_reference(model, X, y, sample_weight, learning_rate=1.0, batch_size=len(X))
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from fastgd import kernels
 from fastgd.dataset import read_only
-from fastgd.kernels.codegen.function_pointer import numbers_of
+from fastgd.kernels.codegen.function_pointer import settings_vector
 from fastgd.kernels.nn import activation
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim import optimizers as update
@@ -163,7 +163,7 @@ def test_plain_sgd(dtype, size, seed):
     parameters, gradient = arrays(seed, dtype, size, size)
     updated, none = parameters.copy(), np.empty(0, dtype)
     vectors = kernels.Vectors(updated, gradient.copy(), none, np.empty((1, 0), dtype), np.zeros(10), np.empty(0), none)
-    UPDATES[PlainSGD](vectors, numbers_of(PlainSGD()), 0.1, 1, (0, size))
+    UPDATES[PlainSGD](vectors, settings_vector(PlainSGD()), 0.1, 1, (0, size))
     exact = parameters - np.float64(dtype(0.1)) * gradient
     np.testing.assert_allclose(updated, exact, rtol=0, atol=rounding(dtype, 2))
     np.testing.assert_array_equal(vectors.gradient, gradient)

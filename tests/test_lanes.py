@@ -8,7 +8,16 @@ import pytest
 from protected import run_with_protected_memory
 
 from fastgd.kernels import HalfPrecision, converts_halves
-from fastgd.kernels.codegen.simd import clipped, everywhere, lane_count, lanes_for, load, spread, store, total
+from fastgd.kernels.codegen.simd import (
+    broadcast,
+    broadcast_like,
+    clipped,
+    horizontal_sum,
+    lane_count,
+    load,
+    simd_vector_for,
+    store,
+)
 
 SOURCES = ["float16", "float32", "float64", "bool"]
 SOURCES += [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
@@ -21,7 +30,7 @@ def copy_lanes(array, begin, n, out, at, m):
     zero = out.dtype.type(0)
     lanes = load(array, begin, n, zero)
     store(out, at, m, lanes)
-    return lane_count(zero), total(lanes)
+    return lane_count(zero), horizontal_sum(lanes)
 
 
 @numba.njit
@@ -37,8 +46,8 @@ def combine(a, b, limit, out):
     store(out, 0, count, x + y)
     store(out, count, count, x - y)
     store(out, 2 * count, count, x * y)
-    store(out, 3 * count, count, clipped(x, everywhere(limit)))
-    store(out, 4 * count, count, everywhere(limit))
+    store(out, 3 * count, count, clipped(x, broadcast(limit)))
+    store(out, 4 * count, count, broadcast(limit))
     store(out, 5 * count, count, added)
     store(out, 6 * count, count, less)
     store(out, 7 * count, count, times)
@@ -143,12 +152,12 @@ def test_arithmetic(dtype, rng):
 @numba.njit
 def lanes_for_rows(a, out):
     """Write twice the first lanes of a, plus one; return how many there are, and the sum of all but the last."""
-    zero = lanes_for(a, out.dtype.type(0))
+    zero = simd_vector_for(a, out.dtype.type(0))
     count = lane_count(zero)
     lanes = load(a, 1, count, zero)
-    lanes += lanes + spread(zero, out.dtype.type(1))
+    lanes += lanes + broadcast_like(zero, out.dtype.type(1))
     store(out, 1, count, lanes)
-    return count, total(load(a, 1, count - 1, zero))
+    return count, horizontal_sum(load(a, 1, count - 1, zero))
 
 
 @pytest.mark.parametrize("source", ["float32", "float64", "uint8", "int16", "int64"])

@@ -7,7 +7,7 @@ import fastgd as gd
 from fastgd import dataset as datasets
 from fastgd import kernels
 
-LOOPS = ("train_neuron_by_fours", "train_neuron_row_by_row", "train_neuron_in_batches", "train_network")
+LOOPS = ("train_neuron_online_by_4", "train_neuron_online", "train_neuron_batch", "train_network")
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_choice(rule, shuffle, calls):
     assert fit(calls, shuffle=shuffle, **settings)[0] == loop
 
 
-FOURS_ADDED, CONVERTED, ROWS_ADDED = kernels.ByFours, kernels.Converted, kernels.RowByRow
+FOURS_ADDED, CONVERTED, ROWS_ADDED = kernels.By4, kernels.Converted, kernels.RowByRow
 PATTERNS = {
     ("float32", "float32"): {1: FOURS_ADDED, 60: FOURS_ADDED, 61: ROWS_ADDED, 1025: ROWS_ADDED},
     ("float64", "float64"): {1: FOURS_ADDED, 30: FOURS_ADDED, 31: ROWS_ADDED, 513: ROWS_ADDED},

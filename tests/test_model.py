@@ -67,7 +67,7 @@ def test_predict(name):
 
 def test_predict_many_rows():
     model = model_of("hidden layer")
-    X, _, _ = rows_for(model, 3 * model.chunk_rows + 5)
+    X, _, _ = rows_for(model, 3 * model.micro_batch_rows + 5)
     whole = model.predict(X)
     np.testing.assert_allclose(whole[-7:], model.predict(X[-7:]), rtol=1e-12, atol=1e-14)
     assert whole.shape == (len(X), 2)

@@ -84,11 +84,11 @@ LAYOUTS = {
 @st.composite
 def cases(draw, loop, types):
     """Numbers for a loop: arguments of `problem` and of `check`."""
-    is_in_batches, by_fours = loop.startswith("in batches"), loop.endswith("by fours")
+    is_in_batches, by_4 = loop.startswith("in batches"), loop.endswith("by fours")
     most = MOST_FEATURES["in batches by fours" if is_in_batches else "by fours"][types.dtype]
     n_samples = draw(st.integers(1, 100))
     has_l1 = types.is_penalized and loop != "by fours" and draw(st.booleans())
-    least = 1 if by_fours or (has_l1 and not is_in_batches) else most + 1
+    least = 1 if by_4 or (has_l1 and not is_in_batches) else most + 1
     tolerance = draw(st.sampled_from([None, 0.25]))
     # Any other layout is copied into the model's dtype, row by row: another specialisation but for this one.
     is_copied = types.source == types.dtype and not types.shuffle
@@ -97,7 +97,7 @@ def cases(draw, loop, types):
     arguments = {
         "seed": draw(st.integers(0, 2**32 - 1)),
         "n_samples": n_samples,
-        "n_features": draw(st.integers(least, most if by_fours else 300)),
+        "n_features": draw(st.integers(least, most if by_4 else 300)),
         "bias": draw(st.booleans()),
         "relu": gd.ReLU(*[tolerance] * (tolerance is not None)) if types.ends_in_relu else None,
     }

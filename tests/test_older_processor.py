@@ -36,7 +36,7 @@ model = gd.Model([gd.Linear(50, 40), gd.ReLU(), gd.Linear(40, 50)], dtype="float
 first, _, last = model.layers
 hidden = np.maximum(X @ first.weight.T + first.bias, 0)
 np.testing.assert_allclose(model.predict(X), hidden @ last.weight.T + last.bias, rtol=0, atol=1e-13)
-(code,) = kernels.multiply._dispatcher.inspect_llvm().values()
+(code,) = kernels.gemm._dispatcher.inspect_llvm().values()
 assert "llvm.fmuladd" in code
 assert "llvm.fma." not in code
 """

@@ -696,8 +696,8 @@ def test_block_size_changes_nothing(name, batch_size, dtype, n_bytes, monkeypatc
 def test_batches_of_several_chunks_may_be_cut_anywhere(name, monkeypatch):
     def run():
         model = model_of("hidden layer", "float32")
-        X, y, _ = rows_for(model, 2 * model.chunk_rows + 500)
-        gd.Trainer(model, optimizer=EACH[name](SCHEDULE), batch_size=model.chunk_rows + 300).fit(X, y, epochs=3)
+        X, y, _ = rows_for(model, 2 * model.micro_batch_rows + 500)
+        gd.Trainer(model, optimizer=EACH[name](SCHEDULE), batch_size=model.micro_batch_rows + 300).fit(X, y, epochs=3)
         return model.parameters.tobytes()
 
     whole = run()

@@ -15,7 +15,7 @@ from protected import run_with_protected_memory
 
 from fastgd import kernels
 from fastgd.kernels.gemm.gemm import panel_size
-from fastgd.kernels.parallel.thread_pool import _N_UNITS, WORTH_SHARING
+from fastgd.kernels.parallel.thread_pool import _N_BLOCKS, WORTH_SHARING
 from fastgd.kernels.tuning import FAR_APART, FEW, MOST_LANES, PANEL_ROWS, TILE_ROWS, TILE_VECTORS
 from fastgd.threads import standing_by
 
@@ -55,14 +55,14 @@ class Case(NamedTuple):
     b: np.ndarray
     before: np.ndarray
     bias: np.ndarray
-    adds: bool
+    accumulate: bool
     a_by_columns: bool
     b_by_columns: bool
 
     def result_of(self, kernel, *rest):
         """What the kernel makes of it; around the operands stand numbers that would spoil it."""
         (m, n_products), n = self.a.shape, self.b.shape[1]
-        c = guarded(self.before if self.adds else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
+        c = guarded(self.before if self.accumulate else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
         kernel(
             guarded(self.a.T if self.a_by_columns else self.a),
             (1, m) if self.a_by_columns else (n_products, 1),
@@ -71,7 +71,7 @@ class Case(NamedTuple):
             n_products,
             c,
             guarded(self.bias),
-            self.adds,
+            self.accumulate,
             *rest,
         )
         assert_untouched_around(c)
@@ -82,28 +82,28 @@ class Case(NamedTuple):
         m, n = self.before.shape
         return 0, m, 0, n
 
-    def by_multiply(self):
+    def by_gemm(self):
         panel = guarded(np.full(panel_size(self.a.shape[1]), np.nan, self.a.dtype), SENTINEL)
-        result = self.result_of(kernels.multiply, panel, self.whole, kernels.ALONE, 0)
+        result = self.result_of(kernels.gemm, panel, self.whole, kernels.ALONE, 0)
         assert_untouched_around(panel)
         return result
 
-    def by_multiply_few(self):
+    def by_gemm_small(self):
         (m, n_products), n = self.a.shape, self.b.shape[1]
-        c = guarded(self.before if self.adds else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
+        c = guarded(self.before if self.accumulate else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
         a, strides = (self.a.T, (1, m)) if self.a_by_columns else (self.a, (n_products, 1))
-        kernels.multiply_few(guarded(a), strides, guarded(self.b), n_products, self.adds, c)
+        kernels.gemm_small(guarded(a), strides, guarded(self.b), n_products, self.accumulate, c)
         assert_untouched_around(c)
         return c
 
     def by_a_team(self, n_workers):
         made = kernels.products(self.a.dtype, 1, self.a.shape[1], n_workers=n_workers)
-        made.team[WORTH_SHARING] = 0
+        made.pool[WORTH_SHARING] = 0
         with standing_by(made):
-            return self.result_of(kernels.share_product, made.panel, self.whole, made.team, 0)
+            return self.result_of(kernels.parallel_gemm, made.panel, self.whole, made.pool, 0)
 
     def exact(self):
-        before = self.before if self.adds else self.bias if self.bias.size else 0
+        before = self.before if self.accumulate else self.bias if self.bias.size else 0
         return before + self.a.astype(float) @ self.b.astype(float)
 
 
@@ -121,47 +121,47 @@ def operands_of(dtype, m, n_products, n, has_bias, seed):
 @example(np.float64, 9, PANEL_ROWS, 160, True, True, False, False, 0)
 @example(np.float32, 9, PANEL_ROWS, 256, True, True, False, False, 0)
 @example(np.float32, 9, PANEL_ROWS, 320, True, True, False, False, 0)
-def test_multiply(dtype, m, n_products, n, adds, has_bias, a_by_columns, b_by_columns, seed):
-    case = Case(*operands_of(dtype, m, n_products, n, has_bias, seed), adds, a_by_columns, b_by_columns)
-    np.testing.assert_allclose(case.by_multiply(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))
+def test_multiply(dtype, m, n_products, n, accumulate, has_bias, a_by_columns, b_by_columns, seed):
+    case = Case(*operands_of(dtype, m, n_products, n, has_bias, seed), accumulate, a_by_columns, b_by_columns)
+    np.testing.assert_allclose(case.by_gemm(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))
 
 
-def transposed(kernel, a, before, adds, n_more_rows=0, n_more_columns=0, team=kernels.ALONE):
+def transposed(kernel, a, before, accumulate, n_more_rows=0, n_more_columns=0, pool=kernels.ALONE):
     """Transpose in one block; return the result with the rows and columns beyond it, and the sums."""
     m, n = a.shape
     n_rows, n_columns = (-(-size // MOST_LANES) * MOST_LANES for size in (n, m))
     n_rows, n_columns = n_rows + n_more_rows, n_columns + n_more_columns
     c = guarded(np.full((n_rows, n_columns), SENTINEL, a.dtype), SENTINEL)
-    sums = guarded(before if adds else np.full_like(before, np.nan), SENTINEL)
+    sums = guarded(before if accumulate else np.full_like(before, np.nan), SENTINEL)
     scratch = np.empty(0, a.dtype)
-    kernel(guarded(a), m, n, c.reshape(n_rows, n_columns), adds, sums, (0, n), team, scratch)
+    kernel(guarded(a), m, n, c.reshape(n_rows, n_columns), accumulate, sums, (0, n), pool, scratch)
     assert_untouched_around(c)
     assert_untouched_around(sums)
     return c.reshape(n_rows, n_columns), sums
 
 
 @given(DTYPES, st.integers(1, 40), st.integers(1, 70), st.integers(0, 2), st.integers(0, 2), ADDS, st.booleans(), SEEDS)
-def test_transpose(dtype, m, n, n_more_rows, n_more_columns, adds, has_sums, seed):
+def test_transpose(dtype, m, n, n_more_rows, n_more_columns, accumulate, has_sums, seed):
     a, before = normal(seed, dtype, (m, n), n if has_sums else 0)
-    c, sums = transposed(kernels.transpose, a, before, adds, n_more_rows, n_more_columns)
+    c, sums = transposed(kernels.transpose, a, before, accumulate, n_more_rows, n_more_columns)
     np.testing.assert_array_equal(c[:n, :m], a.T)
     np.testing.assert_array_equal(c[len(c) - n_more_rows :], SENTINEL)
     np.testing.assert_array_equal(c[:, c.shape[1] - n_more_columns :], SENTINEL)
     if has_sums:
-        exact = a.astype(float).sum(axis=0) + (before if adds else 0)
+        exact = a.astype(float).sum(axis=0) + (before if accumulate else 0)
         np.testing.assert_allclose(sums, exact, rtol=0, atol=4 * rounding(dtype, m))
 
 
 @pytest.mark.parametrize("n_workers", [2, 3, 5])
 @given(DTYPES, st.integers(1, 40), st.integers(1, 300), ADDS, SEEDS)
-def test_a_team_transposes_to_the_same_bits(n_workers, dtype, m, n, adds, seed):
+def test_a_team_transposes_to_the_same_bits(n_workers, dtype, m, n, accumulate, seed):
     a, before = normal(seed, dtype, (m, n), n)
     made = kernels.products(dtype, m + 1, m + 1, (FAR_APART,), n_workers)
-    made.team[WORTH_SHARING] = 0
+    made.pool[WORTH_SHARING] = 0
     with standing_by(made):
-        shared = transposed(kernels.share_transpose, a, before, adds, team=made.team)
-    assert (made.team[_N_UNITS] > 1) == (n > MOST_LANES)
-    for mine, ours in zip(transposed(kernels.transpose, a, before, adds), shared, strict=True):
+        shared = transposed(kernels.parallel_transpose, a, before, accumulate, pool=made.pool)
+    assert (made.pool[_N_BLOCKS] > 1) == (n > MOST_LANES)
+    for mine, ours in zip(transposed(kernels.transpose, a, before, accumulate), shared, strict=True):
         np.testing.assert_array_equal(mine, ours)
 
 
@@ -184,9 +184,9 @@ def test_rows_that_lie_far_apart(dtype, n_samples, n_out):
 
 @pytest.mark.parametrize("n_workers", [2, 3, 5])
 @given(DTYPES, st.integers(1, 150), st.integers(1, 40), st.integers(1, 300), ADDS, st.booleans(), SEEDS)
-def test_a_team_multiplies_to_the_same_bits(n_workers, dtype, m, n_products, n, adds, a_by_columns, seed):
-    case = Case(*operands_of(dtype, m, n_products, n, True, seed), adds, a_by_columns, False)
-    np.testing.assert_array_equal(case.by_a_team(n_workers), case.by_multiply())
+def test_a_team_multiplies_to_the_same_bits(n_workers, dtype, m, n_products, n, accumulate, a_by_columns, seed):
+    case = Case(*operands_of(dtype, m, n_products, n, True, seed), accumulate, a_by_columns, False)
+    np.testing.assert_array_equal(case.by_a_team(n_workers), case.by_gemm())
 
 
 @pytest.mark.parametrize("m", range(1, 18))
@@ -197,11 +197,11 @@ def test_every_number_of_remaining_rows(m, n, dtype):
     rng = np.random.default_rng(m)
     shapes = (m, 5), (5, n), (m, n), n
     operands = [rng.integers(-9, 10, shape).astype(dtype) for shape in shapes]
-    for adds in (False, True):
+    for accumulate in (False, True):
         for a_by_columns in (False, True):
             for b_by_columns in (False, True):
-                case = Case(*operands, adds, a_by_columns, b_by_columns)
-                np.testing.assert_array_equal(case.by_multiply(), case.exact())
+                case = Case(*operands, accumulate, a_by_columns, b_by_columns)
+                np.testing.assert_array_equal(case.by_gemm(), case.exact())
 
 
 AT_THE_END = """
@@ -228,25 +228,25 @@ for dtype in (np.float32, np.float64):
                     for adds in (False, True):
                         c[:] = 2
                         rest = bias, adds, panel, (0, m, 0, n), kernels.ALONE, 0
-                        kernels.multiply(a, a_strides, b, b_strides, 5, c, *rest)
+                        kernels.gemm(a, a_strides, b, b_strides, 5, c, *rest)
                         np.testing.assert_array_equal(c, 6 + adds)
-            kernels.multiply_rows(a, 5, b, bias, c, True)
+            kernels.gemm_nt_small(a, 5, b, bias, c, True)
             np.testing.assert_array_equal(c, 6)
             for n_products in (29, 61, 64, 67, 127, 133):
                 rows, row = (at_the_end(np.ones(size, dtype)) for size in (m * n_products, n_products))
                 out = at_the_end(np.ones((m, 1), dtype))
-                kernels.multiply_by_row(rows, n_products, row, bias[-1:], out, True)
+                kernels.gemv(rows, n_products, row, bias[-1:], out, True)
                 np.testing.assert_array_equal(out, n_products + 1)
             for adds in (False, True):
                 c[:] = 1
-                kernels.add_outer(a[-m:], b[-n:], adds, c)
+                kernels.ger(a[-m:], b[-n:], adds, c)
                 np.testing.assert_array_equal(c, 1 + adds)
             for adds in (False, True):
                 c[:] = 1
-                kernels.multiply_few(a, (1, m), b, 5, adds, c)
+                kernels.gemm_small(a, (1, m), b, 5, adds, c)
                 np.testing.assert_array_equal(c, 5 + adds)
             c[:] = 1
-            kernels.multiply_few(a[-m:], (m, 1), c.ravel(), m, False, bias.reshape(1, n))
+            kernels.gemm_small(a[-m:], (m, 1), c.ravel(), m, False, bias.reshape(1, n))
             np.testing.assert_array_equal(bias, m)
 """
 
@@ -291,7 +291,7 @@ def test_multiply_rows(dtype, m, n_products, n, has_bias, asks, seed):
     a, b, bias = normal(seed, dtype, (m, n_products), (n, n_products), n if has_bias else 0)
     c = guarded(np.full((m, n), np.nan, dtype), SENTINEL).reshape(m, n)
     exact = a.astype(float) @ b.T.astype(float) + (bias if has_bias else 0)
-    for kernel in (kernels.multiply_rows, *[kernels.multiply_by_row] * (n == 1)):
+    for kernel in (kernels.gemm_nt_small, *[kernels.gemv] * (n == 1)):
         c[:] = np.nan
         kernel(guarded(a), n_products, guarded(b), guarded(bias), c, asks)
         np.testing.assert_allclose(c, exact, rtol=0, atol=4 * rounding(dtype, n_products))
@@ -299,38 +299,38 @@ def test_multiply_rows(dtype, m, n_products, n, has_bias, asks, seed):
 
 
 @given(DTYPES, ROWS, COLUMNS, ADDS, SEEDS)
-def test_add_outer(dtype, m, n, adds, seed):
+def test_add_outer(dtype, m, n, accumulate, seed):
     a, b, before = normal(seed, dtype, m, n, (m, n))
-    c = guarded(before if adds else np.full_like(before, np.nan), SENTINEL).reshape(m, n)
-    kernels.add_outer(guarded(a), guarded(b), adds, c)
-    exact = np.outer(a, b).astype(float) + (before if adds else 0)
+    c = guarded(before if accumulate else np.full_like(before, np.nan), SENTINEL).reshape(m, n)
+    kernels.ger(guarded(a), guarded(b), accumulate, c)
+    exact = np.outer(a, b).astype(float) + (before if accumulate else 0)
     np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, 1))
     assert_untouched_around(c)
 
 
 @given(DTYPES, ROWS, st.integers(1, 200), ADDS, SEEDS)
-def test_multiply_few_by_ones(dtype, m, n, adds, seed):
+def test_multiply_few_by_ones(dtype, m, n, accumulate, seed):
     """The sum of rows, from a single one."""
     a, before = normal(seed, dtype, (m, n), n)
-    c = guarded(before if adds else np.full_like(before, np.nan), SENTINEL)
+    c = guarded(before if accumulate else np.full_like(before, np.nan), SENTINEL)
     one = guarded(np.ones(1, dtype))
-    kernels.multiply_few(one, (0, 0), guarded(a), m, adds, c.reshape(1, n))
-    exact = a.sum(axis=0, dtype=float) + (before.astype(float) if adds else 0)
+    kernels.gemm_small(one, (0, 0), guarded(a), m, accumulate, c.reshape(1, n))
+    exact = a.sum(axis=0, dtype=float) + (before.astype(float) if accumulate else 0)
     np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, m))
     assert_untouched_around(c)
 
 
 @given(DTYPES, ROWS, ROWS, st.integers(1, 200), ADDS, st.booleans(), SEEDS)
-def test_multiply_few(dtype, m, n_products, n, adds, a_by_columns, seed):
-    case = Case(*operands_of(dtype, m, n_products, n, False, seed), adds, a_by_columns, False)
-    np.testing.assert_allclose(case.by_multiply_few(), case.exact(), rtol=0, atol=4 * rounding(dtype, n_products))
+def test_multiply_few(dtype, m, n_products, n, accumulate, a_by_columns, seed):
+    case = Case(*operands_of(dtype, m, n_products, n, False, seed), accumulate, a_by_columns, False)
+    np.testing.assert_allclose(case.by_gemm_small(), case.exact(), rtol=0, atol=4 * rounding(dtype, n_products))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_which_kernels_serve_small_products(dtype):
     """Two are always needed, one for the sums of biases; others are compiled where products are small enough."""
-    small = kernels.multiply_by_row, kernels.multiply_rows, kernels.add_outer
-    row, rows, outer = (kernel.address(dtype) for kernel in small)
+    small = kernels.gemv, kernels.gemm_nt_small, kernels.ger
+    row, rows, outer = (kernel.pointer(dtype) for kernel in small)
     cases = {
         (1, FEW): (0, rows, outer),
         (2, FEW): (0, rows, 0),
@@ -344,6 +344,6 @@ def test_which_kernels_serve_small_products(dtype):
     }
     for (n_rows, n_outputs), expected in cases.items():
         made = kernels.products(dtype, n_rows, 3, (1000, n_outputs, 1000))
-        assert made.multiply == kernels.multiply.address(dtype)
-        assert made.multiply_few == kernels.multiply_few.address(dtype)
-        assert (made.multiply_by_row, made.multiply_rows, made.add_outer) == expected
+        assert made.gemm == kernels.gemm.pointer(dtype)
+        assert made.gemm_small == kernels.gemm_small.pointer(dtype)
+        assert (made.gemv, made.gemm_nt_small, made.ger) == expected

@@ -14,7 +14,7 @@ LAYERS = {
 
 
 def problem(name, seed=3):
-    """Rows of a planted network of the same kind, with features of scale 1, and the scales to give them."""
+    """Rows of a teacher network of the same kind, with features of scale 1, and the scales to give them."""
     rng = np.random.default_rng(0)
     hidden = (8,) if name == "hidden layer" else ()
     X, y = gd.data.synthetic(20_000, N_FEATURES, hidden=hidden, seed=seed, dtype="float64").arrays()

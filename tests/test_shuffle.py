@@ -40,12 +40,12 @@ def windows_in_order(n_samples, n_features, seed, epoch):
     rng = np.random.default_rng([seed, epoch])
     n_features = max(n_features, 16)
     features = 4096 if n_features <= 64 else 8192 if n_features <= 512 else 16384
-    chunk_rows = power_of_two_up_to(features / n_features, 1)
+    micro_batch_rows = power_of_two_up_to(features / n_features, 1)
     window_rows = power_of_two_up_to(65536 / n_features, 2)
-    n_windows, n_parts = -(-n_samples // window_rows), window_rows // chunk_rows
+    n_windows, n_parts = -(-n_samples // window_rows), window_rows // micro_batch_rows
     chunks = rng.permuted(np.arange(n_parts * n_windows).reshape(n_parts, n_windows), axis=1)
     windows = [
-        [row for c in mine for row in range(c * chunk_rows, min((c + 1) * chunk_rows, n_samples))]
+        [row for c in mine for row in range(c * micro_batch_rows, min((c + 1) * micro_batch_rows, n_samples))]
         for mine in chunks.T.tolist()
     ]
     return windows, window_rows, int(rng.integers(2**64, dtype=np.uint64))

@@ -12,13 +12,13 @@ from fastgd import kernels, model, threads
 from fastgd.kernels.gemm import gemm
 from fastgd.kernels.optim.normalized_sgd import NormalizedSGD
 from fastgd.kernels.optim.optimizers import UPDATES, PlainSGD
-from fastgd.kernels.parallel.thread_pool import _N_UNITS, N_WORKERS, WORTH_SHARING, team_memory
+from fastgd.kernels.parallel.thread_pool import _N_BLOCKS, N_WORKERS, WORTH_SHARING, pool_memory
 from fastgd.kernels.tuning import FAR_APART, FEW, PART
 from fastgd.threads import standing_by
 
 
 def n_workers(network):
-    return int(network.products.team[N_WORKERS]) if network.products.team.size else 1
+    return int(network.products.pool[N_WORKERS]) if network.products.pool.size else 1
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_which_networks_get_a_team(most, n_samples, expected, monkeypatch):
     monkeypatch.setattr(model, "most_threads", lambda: most)
     network = gd.Model([gd.Linear(1000, 1000), gd.ReLU(), gd.Linear(1000, 1)]).network(n_samples)
     assert n_workers(network) == expected
-    kernel = kernels.share_product if expected > 1 else kernels.multiply
-    assert network.products.multiply == kernel.address(np.float32)
+    kernel = kernels.parallel_gemm if expected > 1 else kernels.gemm
+    assert network.products.gemm == kernel.pointer(np.float32)
 
 
 @pytest.mark.parametrize(("n_outputs", "expected"), [(FEW - 1, 1), (FEW, 2)])
@@ -86,7 +86,7 @@ def a_team_for_every_network(monkeypatch, workers):
 @pytest.mark.parametrize("activation", [gd.ReLU(), gd.Tanh()])
 def test_any_number_of_threads_trains_to_the_same_bits(activation, batch_size, dtype, monkeypatch):
     """Chunks smaller than the batch too, where gradients add up."""
-    monkeypatch.setattr(gd.Model, "chunk_rows", 20)
+    monkeypatch.setattr(gd.Model, "micro_batch_rows", 20)
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((70, 320)).astype(dtype), rng.standard_normal((70, 2)).astype(dtype)
     results = []
@@ -135,14 +135,14 @@ def test_any_number_of_threads_makes_the_same_updates(name, monkeypatch):
 def test_which_updates_are_shared(optimizer):
     """All but those that are made in one, or by the product itself; and none where there is no team."""
     record = optimizer(*[0] * len(optimizer._fields))
-    for team in (kernels.ALONE, team_memory(2)):
+    for pool in (kernels.ALONE, pool_memory(2)):
         for keeps_gradient in (False, True):
             rule = kernels.update_rule(
-                record, kernels.NoRegularization(), np.array([[0, 1, 1]]), np.dtype("float32"), keeps_gradient, team
+                record, kernels.NoRegularization(), np.array([[0, 1, 1]]), np.dtype("float32"), keeps_gradient, pool
             )
             is_direct = optimizer is PlainSGD and not keeps_gradient
-            expected = team.size > 0 and not is_direct and optimizer is not NormalizedSGD
-            assert (rule.step.share_update != 0, rule.step.update_part != 0) == (expected, expected)
+            expected = pool.size > 0 and not is_direct and optimizer is not NormalizedSGD
+            assert (rule.step.parallel_update != 0, rule.step.update_block != 0) == (expected, expected)
 
 
 def product_and_operands(workers):
@@ -151,9 +151,9 @@ def product_and_operands(workers):
     # Small integers: every order of adding them up is exact.
     a, b = (rng.integers(-9, 10, shape).astype(float) for shape in ((100, 30), (30, 90)))
     c = np.empty((100, 90))
-    made.team[WORTH_SHARING] = 0
-    rest = np.empty(0), False, made.panel, (0, 100, 0, 90), made.team, 0
-    share = kernels.share_product.bound(a.ravel(), (30, 1), b.ravel(), (90, 1), 30, c, *rest)
+    made.pool[WORTH_SHARING] = 0
+    rest = np.empty(0), False, made.panel, (0, 100, 0, 90), made.pool, 0
+    share = kernels.parallel_gemm.bound(a.ravel(), (30, 1), b.ravel(), (90, 1), 30, c, *rest)
     return made, share, c, a @ b
 
 
@@ -213,8 +213,8 @@ def test_a_thread_that_cannot_start_is_done_without(monkeypatch):
 def test_who_is_left_behind_goes_at_the_next_season():
     """As an interrupted call may leave a thread; until then it is one more that does units."""
     made, share, c, expected = product_and_operands(2)
-    season = kernels.begin_season(made.team)
-    left = threading.Thread(target=kernels.assist, args=(made.team, 1, made.panel.copy(), season), daemon=True)
+    generation = kernels.begin_generation(made.pool)
+    left = threading.Thread(target=kernels.work, args=(made.pool, 1, made.panel.copy(), generation), daemon=True)
     left.start()
     share()
     np.testing.assert_array_equal(c, expected)
@@ -290,10 +290,10 @@ def test_small_products_are_not_shared(n_columns, is_shared):
     """From a million multiplications and additions on they are; the team's memory tells into how many units."""
     made = kernels.products(np.dtype("float64"), 100, 100, n_workers=2)
     a, b, c = np.ones(100 * 100), np.ones(100 * n_columns), np.empty((100, n_columns))
-    rest = np.empty(0), False, made.panel, (0, 100, 0, n_columns), made.team, 0
-    kernels.share_product(a, (100, 1), b, (n_columns, 1), 100, c, *rest)
+    rest = np.empty(0), False, made.panel, (0, 100, 0, n_columns), made.pool, 0
+    kernels.parallel_gemm(a, (100, 1), b, (n_columns, 1), 100, c, *rest)
     np.testing.assert_array_equal(c, 100)
-    assert (made.team[_N_UNITS] > 0) == is_shared
+    assert (made.pool[_N_BLOCKS] > 0) == is_shared
 
 
 @pytest.mark.parametrize(("n_columns", "is_shared"), [(156, False), (157, True)])
@@ -301,7 +301,7 @@ def test_small_layers_are_not_transposed_together(n_columns, is_shared):
     """As products, at sixty-four multiplications and additions a number."""
     made = kernels.products(np.dtype("float64"), 100, 100, (FAR_APART,), n_workers=2)
     a, c, sums = np.ones(100 * n_columns), np.zeros((n_columns + 16, 112)), np.ones(n_columns)
-    kernels.share_transpose(a, 100, n_columns, c, True, sums, (0, n_columns), made.team, made.panel)
+    kernels.parallel_transpose(a, 100, n_columns, c, True, sums, (0, n_columns), made.pool, made.panel)
     np.testing.assert_array_equal(c[:n_columns, :100], 1)
     np.testing.assert_array_equal(sums, 101)
-    assert (made.team[_N_UNITS] > 0) == is_shared
+    assert (made.pool[_N_BLOCKS] > 0) == is_shared

@@ -514,7 +514,7 @@ def test_an_update_that_overflows_at_the_end_of_an_epoch(n_rows):
 @pytest.mark.parametrize("bad_row", range(0, 120, 3))
 def test_bad_row_in_batches_of_several_chunks(bad_row, monkeypatch):
     """Behind a ReLU that is off, minus infinity shows in the chunk's gradient alone, updates later."""
-    monkeypatch.setattr(gd.Model, "chunk_rows", 4)
+    monkeypatch.setattr(gd.Model, "micro_batch_rows", 4)
     monkeypatch.setattr(engine, "_SLICE_SECONDS", 1e9)
     model, twin = model_of("hidden layer"), model_of("hidden layer")
     model.layers[0].weight[:, 2] = twin.layers[0].weight[:, 2] = 1

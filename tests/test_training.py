@@ -111,9 +111,9 @@ def test_any_number_of_features(dtype, n_features, batch_size):
 
 def test_batches_larger_than_a_chunk():
     model = model_of("hidden layer")
-    n_samples = 5 * model.chunk_rows // 2
+    n_samples = 5 * model.micro_batch_rows // 2
     X, y, sample_weight = rows_for(model, n_samples)
-    for batch_size in (model.chunk_rows + 1, 2 * model.chunk_rows, None):
+    for batch_size in (model.micro_batch_rows + 1, 2 * model.micro_batch_rows, None):
         trained = model_of("hidden layer")
         expected, _ = train_reference(model, X, y, sample_weight, learning_rate=0.1, batch_size=batch_size or n_samples)
         gd.Trainer(trained, optimizer=gd.SGD(0.1), batch_size=batch_size).fit(X, y, sample_weight=sample_weight)

@@ -22,17 +22,17 @@ STACKS = {
 
 def turned(trainer):
     """Whether a call has turned weights."""
-    return "_turning_network" in vars(trainer._prepared_engine()._loop)
+    return "_column_major_network" in vars(trainer._prepared_engine()._loop)
 
 
-def trained(monkeypatch, stack, dtype, batch_size, bytes_to_turn, n_in=13):
-    monkeypatch.setattr(tuning, "BYTES_TO_TURN", bytes_to_turn)
+def trained(monkeypatch, stack, dtype, batch_size, column_major_bytes, n_in=13):
+    monkeypatch.setattr(tuning, "COLUMN_MAJOR_BYTES", column_major_bytes)
     rng = np.random.default_rng(0)
     X, y, weight = rng.standard_normal((701, n_in)), rng.standard_normal((701, 7)), rng.integers(0, 3, 701)
     model = gd.Model(STACKS[stack](n_in), dtype=dtype)
     trainer = gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=batch_size, shuffle=True, seed=3)
     history = trainer.fit(X, y, epochs=2, sample_weight=weight)
-    assert turned(trainer) == (bytes_to_turn > 0)
+    assert turned(trainer) == (column_major_bytes > 0)
     return model.parameters, history.loss
 
 
@@ -43,14 +43,14 @@ def test_turned_weights_change_nothing(stack, batch_size, dtype, monkeypatch):
     assert 701 % batch_size in (5, 19)
     expected, losses = trained(monkeypatch, stack, dtype, batch_size, 0)
     for n_batches in (16, 2, 1):
-        monkeypatch.setattr(tuning, "BATCHES_PER_TURN", n_batches)
+        monkeypatch.setattr(tuning, "BATCHES_PER_REORDERING", n_batches)
         parameters, turned_losses = trained(monkeypatch, stack, dtype, batch_size, 1 << 16)
         np.testing.assert_array_equal(parameters, expected)
         assert turned_losses == losses
 
 
 def test_a_bad_row_leaves_the_weights_as_they_lay(rng):
-    n_good, batch_size = 40 * tuning.BATCHES_PER_TURN, 8
+    n_good, batch_size = 40 * tuning.BATCHES_PER_REORDERING, 8
     X, y = rng.standard_normal((2 * n_good, 5)), rng.standard_normal((2 * n_good, 1))
     X[n_good, 3] = np.nan
     model, twin = (gd.Model([gd.Linear(5, 9), gd.ReLU(), gd.Linear(9, 1)]) for _ in range(2))
@@ -77,8 +77,8 @@ RULES = {
 @pytest.mark.parametrize("rule", RULES)
 def test_whose_weights_may_be_turned(rule, monkeypatch):
     settings, layers, expected = RULES[rule]
-    monkeypatch.setattr(gd.Model, "chunk_rows", 16)
-    monkeypatch.setattr(tuning, "BATCHES_PER_TURN", 0)
+    monkeypatch.setattr(gd.Model, "micro_batch_rows", 16)
+    monkeypatch.setattr(tuning, "BATCHES_PER_REORDERING", 0)
     model = gd.Model(layers, dtype="float64")
     settings = {"optimizer": gd.SGD(0), "batch_size": 8} | settings
     trainer = gd.Trainer(model, **settings)

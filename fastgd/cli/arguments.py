@@ -75,7 +75,7 @@ def _add_train(commands: Any) -> None:
         type=_shape,
         default="1000000x100",
         metavar="ROWSxFEATURES[xOUTPUTS]",
-        help="rows of a planted network plus noise, where no X is given",
+        help="rows of a teacher network plus noise, where no X is given",
     )
     data.add_argument("--noise", type=float, default=0.1, help="standard deviation of the synthetic targets' noise")
     model = command.add_argument_group("model")

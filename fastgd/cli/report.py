@@ -75,6 +75,6 @@ def _is_the_references(trainer: "Trainer") -> bool:
     from fastgd.losses import name_of
 
     bounds = trainer.clip_value, trainer.clip_norm, trainer.max_norm
-    is_plain = isinstance(trainer.optimizer.record(), PlainSGD) and trainer.alpha == 0 and bounds == (None,) * 3
+    is_plain = isinstance(trainer.optimizer.settings(), PlainSGD) and trainer.alpha == 0 and bounds == (None,) * 3
     is_plain = is_plain and name_of(trainer.loss) == "half_squared_error"
     return is_plain and all(isinstance(layer, Linear | ReLU) for layer in trainer.model.layers)

@@ -47,7 +47,7 @@ def matrix_of(number: types.Type) -> types.Array:
     return types.Array(number, 2, "C")
 
 
-class AddressedKernel:
+class FunctionPointerKernel:
     """A kernel that returns nothing, compiled for one signature a dtype.
 
     function : the kernel; its first parameter is `kind` where one kernel serves several kinds of records
@@ -63,7 +63,7 @@ class AddressedKernel:
         self._addresses: dict[tuple, int] = {}
         self._checked: dict[tuple, np.ndarray] = {}
 
-    def address(self, dtype: np.dtype, kind: type | None = None) -> int:
+    def pointer(self, dtype: np.dtype, kind: type | None = None) -> int:
         """Where the machine code begins; compiled where it was not. Under NUMBA_BOUNDSCHECK, where `calls` finds that.
 
         kind : the class of the records whose numbers the kernel will get
@@ -101,7 +101,7 @@ class AddressedKernel:
         found = tuple(map(numba.typeof, given))
         if found != kinds:
             raise TypeError(f"{self.py_func.__name__} was called with {found}; expected {kinds}")
-        return functools.partial(_caller(self._signature), self.address(first.dtype, kind), given)
+        return functools.partial(_caller(self._signature), self.pointer(first.dtype, kind), given)
 
 
 def _as_type(argument: Any, kind: types.Type) -> Any:
@@ -118,15 +118,15 @@ def _as_type(argument: Any, kind: types.Type) -> Any:
     return view
 
 
-def addressed_kernel(signature: Signature, exact: bool = False) -> Callable[[Callable[..., None]], AddressedKernel]:
+def pointer_kernel(signature: Signature, exact: bool = False) -> Callable[[Callable[..., None]], FunctionPointerKernel]:
     """Compile a kernel on first use, to be called by its address with arguments of these types.
 
     exact : whether every rounding stays as written
     """
-    return lambda function: AddressedKernel(function, signature, exact)
+    return lambda function: FunctionPointerKernel(function, signature, exact)
 
 
-def calls(signature: Signature) -> Callable[[int, tuple], None]:
+def call_through(signature: Signature) -> Callable[[int, tuple], None]:
     """The intrinsic that calls the kernel of this signature at an address: call(address, arguments).
 
     The machine code would take arguments of other types for something else, so they are refused when the caller is
@@ -167,7 +167,7 @@ def calls(signature: Signature) -> Callable[[int, tuple], None]:
 @functools.cache
 def _caller(signature: Signature) -> Callable[[int, tuple], None]:
     """What calls kernels of a signature from Python."""
-    call_kernel = calls(signature)
+    call_kernel = call_through(signature)
 
     @kernel
     def call(address, arguments):
@@ -194,20 +194,20 @@ def _record(kind, numbers, first):
 
 
 @intrinsic
-def record_of(typing_context, kind, numbers):
+def settings_of(typing_context, kind, numbers):
     """The record of a kind that has these numbers, (n_fields,), in their dtype."""
     record, code = _record(kind, numbers, lambda builder, arguments: ir.Constant(INDEX, 0))
     return record(kind, numbers), code
 
 
 @intrinsic
-def record_at(typing_context, kind, numbers, i):
+def settings_at(typing_context, kind, numbers, i):
     """The record of a kind that has the numbers of row i, (n_records, n_fields)."""
     n_fields = ir.Constant(INDEX, len(kind.instance_class._fields))
     record, code = _record(kind, numbers, lambda builder, arguments: builder.mul(arguments[2], n_fields))
     return record(kind, numbers, types.intp), code
 
 
-def numbers_of(record: Any) -> np.ndarray:
-    """A record's values for `record_of`, (n_fields,) float64."""
+def settings_vector(record: Any) -> np.ndarray:
+    """A record's values for `settings_of`, (n_fields,) float64."""
     return np.array(record, np.float64)

@@ -52,7 +52,7 @@ def require_lanes_inside(context, builder, array_type, arguments, count):
     require_inside(context, builder, begin, n, context.make_array(array_type)(context, builder, array).nitems)
 
 
-def everywhere_in(builder, scalar, count):
+def broadcast_in(builder, scalar, count):
     """A vector with a scalar in each of `count` lanes."""
     undefined = ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(_LANE, 0))
@@ -62,7 +62,7 @@ def everywhere_in(builder, scalar, count):
 def first_lanes(builder, n, count):
     """The mask that is true for the first n of `count` lanes."""
     places = ir.Constant(ir.VectorType(_LANE, count), list(range(count)))
-    return builder.icmp_signed(">", everywhere_in(builder, builder.trunc(n, _LANE), count), places)
+    return builder.icmp_signed(">", broadcast_in(builder, builder.trunc(n, _LANE), count), places)
 
 
 def permuted(builder, first, second, lanes):

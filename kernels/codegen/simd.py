@@ -12,7 +12,8 @@ kernel says it with lanes:
 n is `lane_count(zero)`, or fewer at the end of a row: the lanes beyond are zero and are never read or written. An array
 is one flat sequence here, whatever its shape, and may hold any real dtype: it is converted in registers.
 
-The lanes are those of a whole register, or as many as others that stand in zero's place, such as `lanes_for(x, zero)`.
+The lanes are those of a whole register, or as many as others that stand in zero's place, such as
+`simd_vector_for(x, zero)`.
 """
 
 import operator
@@ -35,7 +36,7 @@ from .llvm import (
     BYTES,
     Locality,
     address_of,
-    everywhere_in,
+    broadcast_in,
     first_lanes,
     masked_load,
     masked_store,
@@ -55,7 +56,7 @@ class HalfPrecision(NamedTuple):
     bits: np.ndarray
 
 
-class Lanes(types.Type):
+class SIMDVector(types.Type):
     """Numba's type of lanes of a dtype, as many as fit so many bytes."""
 
     def __init__(self, dtype: types.Float, n_bytes: int | None = None) -> None:
@@ -65,13 +66,13 @@ class Lanes(types.Type):
         self.count = n_bytes * 8 // dtype.bitwidth
 
 
-def _lanes_like(number):
+def _vector_like(number):
     """The type of lanes of a number's dtype, or of the lanes themselves."""
-    return number if isinstance(number, Lanes) else Lanes(number)
+    return number if isinstance(number, SIMDVector) else SIMDVector(number)
 
 
-@register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):
+@register_model(SIMDVector)
+class _SIMDVectorModel(models.PrimitiveModel):
     def __init__(self, manager, lanes):
         element = manager.lookup(lanes.dtype).get_value_type()
         super().__init__(manager, lanes, ir.VectorType(element, lanes.count))
@@ -88,9 +89,9 @@ _FLAGS = ("contract", "nsz")
 def _define(operation, instruction):
     @type_callable(operation)
     def typer(context):
-        return lambda left, right: left if isinstance(left, Lanes) and left == right else None
+        return lambda left, right: left if isinstance(left, SIMDVector) and left == right else None
 
-    @lower_builtin(operation, Lanes, Lanes)
+    @lower_builtin(operation, SIMDVector, SIMDVector)
     def code(context, builder, signature, arguments):
         return getattr(builder, instruction)(*arguments, flags=_FLAGS)
 
@@ -117,43 +118,43 @@ def _converted(builder, lanes, array_type, result):
 @intrinsic
 def lane_count(typing_context, number):
     """How many lanes a number's dtype has, or how many these are: a constant of the compiled code."""
-    count = _lanes_like(number).count
+    count = _vector_like(number).count
     return types.intp(number), lambda context, *_: context.get_constant(types.intp, count)
 
 
 @intrinsic
-def everywhere(typing_context, number):
+def broadcast(typing_context, number):
     """The number in every lane."""
-    lanes = Lanes(number)
+    lanes = SIMDVector(number)
 
     def code(context, builder, signature, arguments):
-        return everywhere_in(builder, arguments[0], lanes.count)
+        return broadcast_in(builder, arguments[0], lanes.count)
 
     return lanes(number), code
 
 
 @intrinsic
-def lanes_for(typing_context, array, number):
+def simd_vector_for(typing_context, array, number):
     """The number in every lane of the registers that are fastest with rows of an array.
 
     A load of them takes at most `LOADED_BYTES`, so the registers may be short ones, whose sums are a step shorter; they
     are longer where elements are narrower than the number, for half the work of converting them.
     """
     n_bytes = LOADED_BYTES * number.bitwidth // _dtype_of(array).bitwidth
-    lanes = Lanes(number, min(n_bytes, register_bytes()))
+    lanes = SIMDVector(number, min(n_bytes, register_bytes()))
 
     def code(context, builder, signature, arguments):
-        return everywhere_in(builder, arguments[1], lanes.count)
+        return broadcast_in(builder, arguments[1], lanes.count)
 
     return lanes(array, number), code
 
 
 @intrinsic
-def spread(typing_context, lanes, number):
+def broadcast_like(typing_context, lanes, number):
     """The number in every lane, of as many as these."""
 
     def code(context, builder, signature, arguments):
-        return everywhere_in(builder, arguments[1], lanes.count)
+        return broadcast_in(builder, arguments[1], lanes.count)
 
     return lanes(lanes, lanes.dtype), code
 
@@ -166,7 +167,7 @@ def load(typing_context, array, begin, n, number):
     n : int; below one it stands for none, above the count of lanes for all
     number : a number, or lanes of which there shall be as many
     """
-    lanes = _lanes_like(number)
+    lanes = _vector_like(number)
 
     def code(context, builder, signature, arguments):
         require_lanes_inside(context, builder, array, arguments, lanes.count)
@@ -193,7 +194,7 @@ def store(typing_context, array, begin, n, lanes):
 
 
 @intrinsic
-def total(typing_context, lanes):
+def horizontal_sum(typing_context, lanes):
     """The sum of all lanes."""
 
     def code(context, builder, signature, arguments):
@@ -235,7 +236,7 @@ def prefetch(typing_context, array, begin):
 
 
 @intrinsic
-def prefetch_for_later(typing_context, array, begin):
+def prefetch_l2(typing_context, array, begin):
     """The same, in the second-level cache."""
     return _prefetch(array, Locality.SECOND_CACHE)
 

@@ -10,10 +10,10 @@ from .llvm import (
     POINTER,
     Locality,
     address_of,
+    broadcast_in,
     bytes_of,
     call,
     element_at,
-    everywhere_in,
     first_lanes,
     forbid_unrolling,
     masked_load,
@@ -23,14 +23,14 @@ from .llvm import (
     suffix,
 )
 from .processor import fuses
-from .simd import Lanes
+from .simd import SIMDVector
 
 
 def _index(number):
     return ir.Constant(INDEX, number)
 
 
-def _sums_of_products(builder, vector, shape, a, panel, n_products):
+def _sums_of_products(builder, vector, shape, a, panel, k):
     """LLVM code for Σ_k of a tile, by rows and vectors; what follows it goes behind the loop.
 
     shape : rows, and registers across
@@ -44,11 +44,11 @@ def _sums_of_products(builder, vector, shape, a, panel, n_products):
     loop, after = builder.append_basic_block("products"), builder.append_basic_block("sums")
     builder.branch(loop)
     builder.position_at_end(loop)
-    k = builder.phi(INDEX)
-    k.add_incoming(_index(0), before)
+    p = builder.phi(INDEX)
+    p.add_incoming(_index(0), before)
     sums = [[builder.phi(vector) for _ in range(n_vectors)] for _ in range(n_rows)]
-    column = element_at(builder, a_address, builder.mul(k, a_step), element)
-    line = element_at(builder, panel_address, builder.mul(k, panel_step), element)
+    column = element_at(builder, a_address, builder.mul(p, a_step), element)
+    line = element_at(builder, panel_address, builder.mul(p, panel_step), element)
     lanes = [
         builder.load(element_at(builder, line, _index(v * count), element), align=bytes_of(element), typ=vector)
         for v in range(n_vectors)
@@ -56,20 +56,20 @@ def _sums_of_products(builder, vector, shape, a, panel, n_products):
     results = []
     for i in range(n_rows):
         place = element_at(builder, column, a_places[i], element)
-        numbers = everywhere_in(builder, builder.load(place, typ=element), count)
+        numbers = broadcast_in(builder, builder.load(place, typ=element), count)
         results.append([call(builder, plus_product, vector, numbers, lanes[v], sums[i][v]) for v in range(n_vectors)])
         for v in range(n_vectors):
             sums[i][v].add_incoming(zeros, before)
             sums[i][v].add_incoming(results[i][v], loop)
-    following = builder.add(k, _index(1))
-    k.add_incoming(following, loop)
+    following = builder.add(p, _index(1))
+    p.add_incoming(following, loop)
     # Twice as long, the loop would have more addresses than registers for them.
-    forbid_unrolling(builder.cbranch(builder.icmp_signed("<", following, n_products), loop, after))
+    forbid_unrolling(builder.cbranch(builder.icmp_signed("<", following, k), loop, after))
     builder.position_at_end(after)
     return results
 
 
-def tile_product(most_rows, n_vectors):
+def micro_kernel_of(most_rows, n_vectors):
     """The intrinsic for the product of a tile of so many rows by n_vectors of lanes.
 
     c[c_begin + i · c_row + j] = before + Σ_k a[a_begin + i · a_row + k · a_step] panel[k · panel_step + j]
@@ -79,14 +79,14 @@ def tile_product(most_rows, n_vectors):
 
     a_place : (a_begin, a_row, a_step)          c_place : (c_begin, c_row)
     panel_place : (its address, panel_step); its rows fill the lanes
-    shape : (n_rows, n_columns), 1 or more          adds : bool
+    shape : (n_rows, n_columns), 1 or more          accumulate : bool
     """
 
-    def multiply(typing_context, a, a_place, panel_place, n_products, c, c_place, shape, bias, bias_begin, adds):
-        count = Lanes(c.dtype).count
+    def gemm(typing_context, a, a_place, panel_place, k, c, c_place, shape, bias, bias_begin, accumulate):
+        count = SIMDVector(c.dtype).count
 
         def code(context, builder, signature, arguments):
-            a_value, a_place, panel_place, n_products, c_value, c_place, shape, bias_value, bias_begin, adds = arguments
+            a_value, a_place, panel_place, k, c_value, c_place, shape, bias_value, bias_begin, accumulate = arguments
             a_begin, a_row, a_step = (builder.extract_value(a_place, i) for i in range(3))
             c_begin, c_row = (builder.extract_value(c_place, i) for i in range(2))
             n_rows, n_columns = (builder.extract_value(shape, i) for i in range(2))
@@ -110,7 +110,7 @@ def tile_product(most_rows, n_vectors):
 
             columns = [first_lanes(builder, builder.sub(n_columns, _index(v * count)), count) for v in range(n_vectors)]
             bias_size = context.make_array(bias)(context, builder, bias_value).nitems
-            has_bias = everywhere_in(builder, builder.icmp_signed(">", bias_size, _index(0)), count)
+            has_bias = broadcast_in(builder, builder.icmp_signed(">", bias_size, _index(0)), count)
             bias_address, _ = address_of(context, builder, bias, bias_value, bias_begin)
             shift_address = builder.bitcast(alloca_once(builder, vector, n_vectors), POINTER)
 
@@ -121,10 +121,10 @@ def tile_product(most_rows, n_vectors):
                 shift = masked_load(builder, pointer(bias_address, v), vector, builder.and_(columns[v], has_bias))
                 builder.store(shift, pointer(shift_address, v), align=bytes_of(element))
             # The multipliers wait for a tile's end: it is short where it loads from one address, whatever stands there.
-            before_places = [builder.select(adds, place, shift_address) for place in c_places]
+            before_places = [builder.select(accumulate, place, shift_address) for place in c_places]
 
             form = most_rows, n_vectors
-            sums = _sums_of_products(builder, vector, form, (a_address, a_places, a_step), panel, n_products)
+            sums = _sums_of_products(builder, vector, form, (a_address, a_places, a_step), panel, k)
 
             def write(is_whole):
                 for v in range(n_vectors):
@@ -154,7 +154,7 @@ def tile_product(most_rows, n_vectors):
         integer = types.intp
         return types.void(a, three, two, integer, c, two, two, bias, integer, types.boolean), code
 
-    return intrinsic(multiply)
+    return intrinsic(gemm)
 
 
 @intrinsic
@@ -164,7 +164,7 @@ def transpose_tile(typing_context, source, begin, row_length, n_rows, n_columns,
     target[target_begin + j · target_row + i] = source[begin + i · row_length + j], for as many i and j as there are
     lanes: those from n_columns on write zeros, and those from n_rows on what the last row has.
     """
-    count = Lanes(target.dtype).count
+    count = SIMDVector(target.dtype).count
 
     def code(context, builder, signature, arguments):
         source_value, begin, row_length, n_rows, n_columns, target_value, target_begin, target_row = arguments

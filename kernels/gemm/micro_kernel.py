@@ -1,7 +1,7 @@
 """The micro-kernels: tiles of a product whose sums stay in registers."""
 
-from ..codegen.tile import tile_product
+from ..codegen.tile import micro_kernel_of
 from ..tuning import NARROW_TILE_ROWS, TILE_ROWS, TILE_VECTORS
 
-multiply_tile = tile_product(TILE_ROWS, TILE_VECTORS)
-multiply_narrow_tile = tile_product(NARROW_TILE_ROWS, 1)
+micro_kernel = micro_kernel_of(TILE_ROWS, TILE_VECTORS)
+narrow_micro_kernel = micro_kernel_of(NARROW_TILE_ROWS, 1)

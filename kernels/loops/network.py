@@ -4,28 +4,28 @@ A stack is described by numbers, never by functions, so one compiled loop per dt
 optimiser. All the layers' weights and biases lie in one flat vector; everything else that training keeps is parallel
 to it.
 
-Rows are worked on in chunks of at most `network.chunk_rows`. A batch that is larger than a chunk adds up the gradients
-of its chunks, so memory stays bounded for any batch size. Chunks are cut from the start of each batch: their bounds,
-and so every rounding, depend on the epoch and the batch size alone, never on how many rows one call is given.
+Rows are worked on in micro-batches of at most `network.micro_batch_rows`. A batch that is larger adds up the gradients
+of its micro-batches, so memory stays bounded for any batch size. They are cut from the start of each batch: their
+bounds, and so every rounding, depend on the epoch and the batch size alone, never on how many rows one call is given.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from ..codegen.function_pointer import record_at
+from ..codegen.function_pointer import settings_at
 from ..codegen.jit import inlined_kernel, kernel
-from ..codegen.simd import everywhere, lane_count, load, total
+from ..codegen.simd import broadcast, horizontal_sum, lane_count, load
 from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
-from ..gemm.gemm import Products, call_turn
-from ..gemm.prefetch import want
+from ..gemm.gemm import Products, call_to_column_major
+from ..gemm.prefetch import set_prefetch_range
 from ..nn.activation import call_backward, call_forward
 from ..nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
 from ..nn.loss import loss_and_derivative
 from ..optim.bounded import call_look_along
 from ..optim.normalized_sgd import call_add_derivatives, call_observe
 from ..optim.step import call_apply_gradient
-from ..tuning import MOST_WANTED
+from ..tuning import MOST_PREFETCHED
 
 
 class Layer(NamedTuple):
@@ -50,50 +50,50 @@ class Layer(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A stack of layers as numbers, with the buffers that one chunk of rows needs.
+    """A stack of layers as numbers, with the buffers that one micro-batch of rows needs.
 
     layers : (n_layers, fields of a Layer) int64
     numbers : (n_layers,), each activation's setting
-    chunk_rows : int
-    outputs, deltas : (chunk_rows · sum of all n_out and more,), the layers' outputs and the loss's derivatives by them,
-        times the scale that `evaluate` is given
+    micro_batch_rows : int
+    outputs, deltas : (micro_batch_rows · sum of all n_out and more,), the layers' outputs and the loss's derivatives by
+        them, times the scale that `evaluate` is given
     masks : the same size, bool
     products : Products
-    turn : int, the address of `product.turn` where `train_network` is to turn the first layer's weights; the panel has
-        room for them then
+    to_column_major : int, the kernel's pointer where `train_network` is to keep the first layer's weights column by
+        column; the panel has room for them then
     seed : int64, what random layers draw from
     """
 
     layers: np.ndarray
     numbers: np.ndarray
-    chunk_rows: int
+    micro_batch_rows: int
     outputs: np.ndarray
     deltas: np.ndarray
     masks: np.ndarray
     products: Products
-    turn: int
+    to_column_major: int
     seed: int
 
 
 @inlined_kernel
-def forward(network, parameters, x, is_turned, update, first, begin, end):
-    """Run the layers from number `begin` to before `end` on one chunk of rows; their outputs stand in network.outputs.
+def forward(network, parameters, x, is_column_major, update, first, begin, end):
+    """Run the layers from number `begin` to before `end` on one micro-batch; their outputs stand in network.outputs.
 
-    x : (n_samples, n_in of the first layer), read-only, n_samples <= network.chunk_rows
-    is_turned : whether the first layer's weights lie column by column
-    update, first : int, the number of updates made and the chunk's first row in the batch, for random layers
+    x : (n_samples, n_in of the first layer), read-only, n_samples <= network.micro_batch_rows
+    is_column_major : whether the first layer's weights lie column by column
+    update, first : int, the number of updates made and the micro-batch's first row in the batch, for random layers
     begin : int, 0, or 1 where the first layer's output stands in the buffers          end : int
     """
     n_samples = x.shape[0]
     for k in range(begin, end):
-        layer = record_at(Layer, network.layers, k)
+        layer = settings_at(Layer, network.layers, k)
         n_in, n_out = layer.n_in, layer.n_out
         layer_input = read_only_matrix(network.outputs, layer.input, n_samples, n_in) if k else x
         if layer.forward == 0:
             weight = read_only_matrix(parameters, layer.weight, n_out, n_in)
             bias = read_only_span(parameters, layer.bias, layer.bias_end - layer.bias)
             out = matrix(network.outputs, layer.output, n_samples, n_out)
-            linear_forward(layer_input, weight, is_turned and k == 0, bias, out, network.products, k == 0)
+            linear_forward(layer_input, weight, is_column_major and k == 0, bias, out, network.products, k == 0)
         else:
             size, draw = n_samples * n_out, (network.seed, update, k, first * n_out)
             out, mask = span(network.outputs, layer.output, size), span(network.masks, layer.output, size)
@@ -103,19 +103,19 @@ def forward(network, parameters, x, is_turned, update, first, begin, end):
 
 
 @inlined_kernel
-def backward(network, parameters, x, is_turned, adds, gradient, begin):
-    """Run the layers in reverse on the chunk that `forward` has just seen: gradient = ∂loss/∂w, or += if it adds.
+def backward(network, parameters, x, is_column_major, accumulate, gradient, begin):
+    """Run the layers in reverse on the micro-batch that `forward` has just seen: gradient = ∂loss/∂w, or +=.
 
     The derivative by the last layer's output must stand in network.deltas; what that is multiplied by, the gradient is.
     `gradient` may be the parameters: a layer's are changed after all that depends on them.
 
-    x, is_turned : as given to `forward`          adds : bool
+    x, is_column_major : as given to `forward`          accumulate : bool
     gradient : like parameters, modified in place, not read unless it adds
     begin : int, 0, or 1 to leave the first layer out, with the derivative by its output in network.deltas
     """
     n_samples = x.shape[0]
     for k in range(network.layers.shape[0] - 1, begin - 1, -1):
-        layer = record_at(Layer, network.layers, k)
+        layer = settings_at(Layer, network.layers, k)
         n_in, n_out, place, previous = layer.n_in, layer.n_out, layer.output, layer.input
         if layer.backward == 0:
             d_out = read_only_matrix(network.deltas, place, n_samples, n_out)
@@ -127,8 +127,10 @@ def backward(network, parameters, x, is_turned, adds, gradient, begin):
             layer_input = read_only_matrix(network.outputs, previous, n_samples, n_in) if k else x
             d_weight = matrix(gradient, layer.weight, n_out, n_in)
             d_bias = span(gradient, layer.bias, layer.bias_end - layer.bias)
-            is_by_columns = is_turned and k == 0
-            linear_backward_parameters(d_out, layer_input, is_by_columns, adds, d_weight, d_bias, network.products)
+            is_by_columns = is_column_major and k == 0
+            linear_backward_parameters(
+                d_out, layer_input, is_by_columns, accumulate, d_weight, d_bias, network.products
+            )
         elif k:
             size = n_samples * n_out
             out, mask = read_only_span(network.outputs, place, size), read_only_span(network.masks, place, size)
@@ -141,12 +143,12 @@ def backward(network, parameters, x, is_turned, adds, gradient, begin):
 @inlined_kernel
 def last_layer(network):
     """The Layer whose output is the network's."""
-    return record_at(Layer, network.layers, network.layers.shape[0] - 1)
+    return settings_at(Layer, network.layers, network.layers.shape[0] - 1)
 
 
 @inlined_kernel
 def evaluate(network, objective, y, sample_weight, scale):
-    """The loss on the chunk that `forward` has just seen: its derivative in network.deltas, sums in objective.sums.
+    """The loss on what `forward` has just seen: its derivative in network.deltas, sums in objective.sums.
 
     y, sample_weight, scale : as for `loss_and_derivative`
     """
@@ -165,7 +167,7 @@ def weights_of(sample_weight, row, end):
 
 @kernel
 def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale, gradient):
-    """Forward pass, loss and backward pass on one chunk of rows; the sums are left in objective.sums.
+    """Forward pass, loss and backward pass on one micro-batch of rows; the sums are left in objective.sums.
 
     network : Network          parameters : (size,)          objective : Objective
     x : (n_samples, n_in)          y : (n_samples, n_targets)
@@ -180,10 +182,10 @@ def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale
 
 
 @inlined_kernel
-def want_rows(network, X, row, end):
-    """Have the memory of rows, or of the first of them, asked for while the chunk before them is worked on."""
+def set_prefetched_rows(network, X, row, end):
+    """Have the memory of rows, or of the first of them, asked for while the micro-batch before them is worked on."""
     n_in = X.shape[1]
-    want(network.products.wanted, X, row * n_in, min(end * n_in, row * n_in + MOST_WANTED))
+    set_prefetch_range(network.products.prefetch_range, X, row * n_in, min(end * n_in, row * n_in + MOST_PREFETCHED))
 
 
 @kernel
@@ -191,7 +193,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
     """Train on consecutive rows of an epoch, one update after each batch; a batch of weight zero counts for nothing.
 
     network : Network          vectors : Vectors, modified in place
-    objective : Objective          rule : UpdateRule; if direct, no batch is larger than a chunk
+    objective : Objective          rule : UpdateRule; if direct, no batch is larger than a micro-batch
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
     batch : (size of a batch, position of X[0] in the epoch, rows of the epoch); X ends at the end of a chunk
@@ -201,22 +203,22 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
     parameters = vectors.parameters
     number = parameters.dtype.type
     n_before = progress[1]
-    is_turned = network.turn != 0
+    is_column_major = network.to_column_major != 0
     n_in, n_out = X.shape[1], network.layers[0, 1]
-    first_weight = span(parameters, 0, n_in * n_out if is_turned else 0)
-    if is_turned:
-        call_turn(network.turn, (first_weight, n_in, network.products.panel))
+    first_weight = span(parameters, 0, n_in * n_out if is_column_major else 0)
+    if is_column_major:
+        call_to_column_major(network.to_column_major, (first_weight, n_in, network.products.panel))
     row = 0
     while row < X.shape[0]:
         done = (first + row) % batch_size
         batch_rows = min(batch_size, n_epoch - (first + row - done))
-        end = min(row + min(network.chunk_rows, batch_rows - done), X.shape[0])
+        end = min(row + min(network.micro_batch_rows, batch_rows - done), X.shape[0])
         x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
-        want_rows(network, X, end, min(end + end - row, X.shape[0]))
+        set_prefetched_rows(network, X, end, min(end + end - row, X.shape[0]))
         n_updates = np.int64(progress[1])
         if rule.observe != 0:
             call_observe(rule.observe, (vectors, x, weights))
-        forward(network, parameters, x, is_turned, n_updates, done, 0, network.layers.shape[0])
+        forward(network, parameters, x, is_column_major, n_updates, done, 0, network.layers.shape[0])
         t = n_updates + 1
         rate = rates[min(t - np.int64(n_before), rates.size) - 1]
         # All of backward is linear in the loss's derivatives. Where these are times -rate, the gradient is the update,
@@ -225,16 +227,16 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         evaluate(network, objective, read_only_rows(y, row, end), weights, number(scale))
         progress[0] += objective.sums[0]
         progress[2] += objective.sums[1]
-        target, adds = parameters if rule.is_direct else vectors.gradient, rule.is_direct or done > 0
+        target, accumulate = parameters if rule.is_direct else vectors.gradient, rule.is_direct or done > 0
         if objective.sums[1] > 0 or not rule.is_direct:
-            backward(network, parameters, x, is_turned, adds, target, 0)
+            backward(network, parameters, x, is_column_major, accumulate, target, 0)
         if rule.add_derivatives != 0:
             unit = 0
             for k in range(network.layers.shape[0]):
-                layer = record_at(Layer, network.layers, k)
+                layer = settings_at(Layer, network.layers, k)
                 if layer.forward == 0:
                     d_out = read_only_matrix(network.deltas, layer.output, end - row, layer.n_out)
-                    call_add_derivatives(rule.add_derivatives, (vectors, d_out, unit, adds))
+                    call_add_derivatives(rule.add_derivatives, (vectors, d_out, unit, accumulate))
                     unit += layer.n_out
         if done + end - row == batch_rows:
             if progress[2] > 0:
@@ -250,8 +252,8 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
                     call_apply_gradient(rule.step_along, (vectors, rule.step, number(rate), t))
             progress[2] = 0
         row = end
-    if is_turned:
-        call_turn(network.turn, (first_weight, n_out, network.products.panel))
+    if is_column_major:
+        call_to_column_major(network.to_column_major, (first_weight, n_out, network.products.panel))
 
 
 @inlined_kernel
@@ -259,28 +261,28 @@ def has_finite_sum(x):
     """Whether Σ x_i is finite, as it is not where any x_i is NaN or infinite."""
     zero = x.dtype.type(0)
     count = lane_count(zero)
-    s0 = s1 = everywhere(zero)
+    s0 = s1 = broadcast(zero)
     for i in range(0, x.size, 2 * count):
         s0 += load(x, i, x.size - i, zero)
         s1 += load(x, i + count, x.size - i - count, zero)
-    return np.isfinite(total(s0 + s1))
+    return np.isfinite(horizontal_sum(s0 + s1))
 
 
 @inlined_kernel
 def forward_at(network, parameters, X, row):
-    """Run the forward pass on the chunk that begins at a row. Return its end, and what the first layer tells of it.
+    """Run the forward pass on the micro-batch from a row on. Return its end, and what the first layer tells of it.
 
     That is whether a Linear's outputs have a finite sum; True of an activation. Each of them depends on all of a row:
     where they are finite, so are the rows, and need not be looked at.
     """
-    end = min(row + network.chunk_rows, X.shape[0])
-    want_rows(network, X, end, min(end + network.chunk_rows, X.shape[0]))
+    end = min(row + network.micro_batch_rows, X.shape[0])
+    set_prefetched_rows(network, X, end, min(end + network.micro_batch_rows, X.shape[0]))
     x = read_only_rows(X, row, end)
     is_finite = True
     # A loop, as the compiler takes its time for each place that a forward pass stands in.
     for begin in range(2):
         forward(network, parameters, x, False, 0, 0, begin, network.layers.shape[0] if begin else 1)
-        first = record_at(Layer, network.layers, 0)
+        first = settings_at(Layer, network.layers, 0)
         if begin == 0 and first.forward == 0:
             is_finite = has_finite_sum(read_only_span(network.outputs, first.output, (end - row) * first.n_out))
     return end, is_finite
@@ -298,8 +300,8 @@ def evaluate_network(network, parameters, objective, X, y, sample_weight, loss_s
     """
     row, is_finite = 0, True
     while row < X.shape[0]:
-        end, is_chunk_finite = forward_at(network, parameters, X, row)
-        is_finite = is_finite and is_chunk_finite
+        end, is_micro_batch_finite = forward_at(network, parameters, X, row)
+        is_finite = is_finite and is_micro_batch_finite
         weights = weights_of(sample_weight, row, end)
         evaluate(network, objective, read_only_rows(y, row, end), weights, parameters.dtype.type(0))
         loss_sum[0] += objective.sums[0]
@@ -319,8 +321,8 @@ def predict_network(network, parameters, X, out):
     begin, n_out = last_layer(network).output, out.shape[1]
     row, is_finite = 0, True
     while row < X.shape[0]:
-        end, is_chunk_finite = forward_at(network, parameters, X, row)
-        is_finite = is_finite and is_chunk_finite
+        end, is_micro_batch_finite = forward_at(network, parameters, X, row)
+        is_finite = is_finite and is_micro_batch_finite
         size = (end - row) * n_out
         copy(read_only_span(network.outputs, begin, size), span(vector(out), row * n_out, size))
         row = end

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.alignment import aligned_empty
-from ..codegen.function_pointer import record_at
+from ..codegen.function_pointer import settings_at
 from ..codegen.jit import inlined_kernel, kernel
-from ..codegen.simd import everywhere, lane_count, load, store, total
+from ..codegen.simd import broadcast, horizontal_sum, lane_count, load, store
 from ..codegen.views import element, read_only_rows, span, vector
 from ..tuning import MOST_LANES
 from .network import Layer, backward, evaluate, forward, weights_of
@@ -62,7 +62,7 @@ def copy_from_columns(columns, width, weight, n_in, n_out):
 
 
 @inlined_kernel
-def pass_of_lanes(columns, place, x, step0, step1, z0, z1):
+def pass_of_vectors(columns, place, x, step0, step1, z0, z1):
     """Make the steps of two rows in one register's worth of weights, and add their products with two rows to come.
 
     x : the number in every lane of each of the four rows
@@ -77,15 +77,15 @@ def pass_of_lanes(columns, place, x, step0, step1, z0, z1):
 def column_of(X, places, k):
     """The number k of each of four rows, in every lane."""
     return (
-        everywhere(element(X, places[0] + k)),
-        everywhere(element(X, places[1] + k)),
-        everywhere(element(X, places[2] + k)),
-        everywhere(element(X, places[3] + k)),
+        broadcast(element(X, places[0] + k)),
+        broadcast(element(X, places[1] + k)),
+        broadcast(element(X, places[2] + k)),
+        broadcast(element(X, places[3] + k)),
     )
 
 
 @inlined_kernel
-def multiply_columns(first, width, X, places, n_in, bias):
+def gemv_columns(first, width, X, places, n_in, bias):
     """first.outputs = x Wᵀ + bias for two rows,  after  W += Σ step xᵀ over two rows before.
 
     first : FirstLayer, its columns modified in place          bias : (n_out,), or (0,)
@@ -103,8 +103,8 @@ def multiply_columns(first, width, X, places, n_in, bias):
         z01 = z11 = load(bias, right, bias.size - right, zero)
         for k in range(n_in):
             x = column_of(X, places, k)
-            z00, z10 = pass_of_lanes(columns, k * width + left, x, step00, step10, z00, z10)
-            z01, z11 = pass_of_lanes(columns, k * width + right, x, step01, step11, z01, z11)
+            z00, z10 = pass_of_vectors(columns, k * width + left, x, step00, step10, z00, z10)
+            z01, z11 = pass_of_vectors(columns, k * width + right, x, step01, step11, z01, z11)
         store(outputs, left, count, z00)
         store(outputs, right, count, z01)
         store(outputs, width + left, count, z10)
@@ -113,7 +113,7 @@ def multiply_columns(first, width, X, places, n_in, bias):
         step0, step1 = load(steps, j, count, zero), load(steps, width + j, count, zero)
         z0 = z1 = load(bias, j, bias.size - j, zero)
         for k in range(n_in):
-            z0, z1 = pass_of_lanes(columns, k * width + j, column_of(X, places, k), step0, step1, z0, z1)
+            z0, z1 = pass_of_vectors(columns, k * width + j, column_of(X, places, k), step0, step1, z0, z1)
         store(outputs, j, count, z0)
         store(outputs, width + j, count, z1)
 
@@ -126,7 +126,7 @@ def complete_outputs(first, width, r, lacks, n_out, out):
     """
     zero = out.dtype.type(0)
     count = lane_count(zero)
-    factors = everywhere(lacks)
+    factors = broadcast(lacks)
     for j in range(0, n_out, count):
         z = load(first.outputs, r * width + j, count, zero) + factors * load(first.steps, j, count, zero)
         store(out, j, min(n_out - j, count), z)
@@ -152,10 +152,10 @@ def dot(X, left, right, n):
     """Σ_k X[left + k] X[right + k]."""
     zero = X.dtype.type(0)
     count = lane_count(zero)
-    sums = everywhere(zero)
+    sums = broadcast(zero)
     for k in range(0, n, count):
         sums += load(X, left + k, n - k, zero) * load(X, right + k, n - k, zero)
-    return total(sums)
+    return horizontal_sum(sums)
 
 
 @kernel
@@ -170,7 +170,7 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
     """
     parameters = vectors.parameters
     number = parameters.dtype.type
-    layer = record_at(Layer, network.layers, 0)
+    layer = settings_at(Layer, network.layers, 0)
     n_in, n_out = layer.n_in, layer.n_out
     weight = span(parameters, layer.weight, n_in * n_out)
     bias = span(parameters, layer.bias, layer.bias_end - layer.bias)
@@ -185,7 +185,7 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
     for i in range(0, X.shape[0], 2):
         n_rows = min(2, X.shape[0] - i)
         place0, place1 = i * n_in, (i + n_rows - 1) * n_in
-        multiply_columns(first, width, rows, (before0, before1, place0, place1), n_in, bias)
+        gemv_columns(first, width, rows, (before0, before1, place0, place1), n_in, bias)
         # As x · x_second, and 1 for the bias.
         lacks = dot(rows, place0, place1, n_in) + (one if bias.size else none)
         for r in range(2):
@@ -206,5 +206,5 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
             keep_step(first, width, r, delta_of_first, n_steps, bias)
         before0, before1 = place0, place1
     # A last pass for its steps alone.
-    multiply_columns(first, width, rows, (before0, before1, before0, before1), n_in, bias)
+    gemv_columns(first, width, rows, (before0, before1, before0, before1), n_in, bias)
     copy_from_columns(first.columns, width, weight, n_in, n_out)

@@ -18,21 +18,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..codegen.jit import by_type, inlined_kernel, kernel
-from ..codegen.simd import lane_count, lanes_for, load, spread, store, total
+from ..codegen.simd import broadcast_like, horizontal_sum, lane_count, load, simd_vector_for, store
 from ..codegen.views import element, vector
 from ..optim.bounded import MEAN_SQUARE
 from ..optim.step import call_apply_gradient
-from ..tuning import ROW_SOON_BYTES, ROW_SOON_ROWS
-from .neuron_online import respond, total_weight, weight_of
-from .neuron_online_by_4 import ROWS_AT_ONCE, four_ahead
-from .row_order import ask_for, look_ahead, n_samples_of, row, target_row
+from ..tuning import ROW_L1_BYTES, ROW_L1_ROWS
+from .neuron_online import loss_and_grad, total_weight, weight_of
+from .neuron_online_by_4 import ROWS_AT_ONCE, prefetch_places_of_4
+from .row_order import n_samples_of, prefetch_places, prefetch_row, row, target_row
 
 
 class RowByRow(NamedTuple):
     """One row in a pass."""
 
 
-class ByFours(NamedTuple):
+class By4(NamedTuple):
     """Four rows in a pass."""
 
 
@@ -80,7 +80,7 @@ def plus_kept(pattern, gradient, X, j, n, shares, places):
     return g
 
 
-@by_type({RowByRow: plus_row, ByFours: plus_rows, Converted: plus_kept})
+@by_type({RowByRow: plus_row, By4: plus_rows, Converted: plus_kept})
 def plus_left(kernel):
     """Lanes j to j + n of the gradient, and the rows that are left, times their shares."""
     return lambda pattern, gradient, X, j, n, left: kernel(pattern, gradient, X, j, n, left[0], left[1])
@@ -110,7 +110,7 @@ def update(step, weight, gradient, j, n, g):
     w = load(weight, j, n, g)
     w -= step.rates * g
     store(weight, j, n, w)
-    store(gradient, j, lane_count(g), spread(g, gradient.dtype.type(0)))
+    store(gradient, j, lane_count(g), broadcast_like(g, gradient.dtype.type(0)))
     return w
 
 
@@ -123,7 +123,7 @@ def weight_after(kernel):
 @inlined_kernel
 def pass_over_left(pattern, step, weight, gradient, X, n_features, left):
     """Add the rows that are left, with no others to multiply the weights with."""
-    count = lane_count(lanes_for(X, gradient.dtype.type(0)))
+    count = lane_count(simd_vector_for(X, gradient.dtype.type(0)))
     for j in range(0, n_features, count):
         n = n_features - j
         weight_after(step, weight, gradient, j, n, plus_left(pattern, gradient, X, j, n, left))
@@ -142,53 +142,53 @@ def pass_over_row(pattern, step, weight, gradient, X, n_features, left, begin, a
 
     step : Adding or Updating
     left : the share, in lanes, and where the row begins          begin : where the other begins
-    gradient : (n_features and at least the lanes more,)          ahead : as `look_ahead` returns it
+    gradient : (n_features and at least the lanes more,)          ahead : as `prefetch_places` returns it
     """
-    none = lanes_for(X, weight.dtype.type(0))
+    none = simd_vector_for(X, weight.dtype.type(0))
     count = lane_count(none)
     n_pairs = n_features // (2 * count) * (2 * count)
     # Two sums side by side, as each has to wait for itself.
     even, odd = none, none
     for j in range(0, n_pairs, 2 * count):
         even = pass_of_one(pattern, step, weight, gradient, X, j, count, left, begin, even)
-        ask_for(ahead, X, j)
+        prefetch_row(ahead, X, j)
         odd = pass_of_one(pattern, step, weight, gradient, X, j + count, count, left, begin, odd)
     for j in range(n_pairs, n_features, count):
         even = pass_of_one(pattern, step, weight, gradient, X, j, n_features - j, left, begin, even)
-        ask_for(ahead, X, j)
+        prefetch_row(ahead, X, j)
     # A line that no pass has asked for, as rows begin anywhere in one.
-    ask_for(ahead, X, n_features - 1)
-    return total(even + odd)
+    prefetch_row(ahead, X, n_features - 1)
+    return horizontal_sum(even + odd)
 
 
 @inlined_kernel
-def add_chunk_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradient, left, rate):
-    """As `add_chunk`, for wide rows."""
+def add_micro_batch_row_by_row(pattern, neuron, parameters, loss, rows, samples, gradient, left, rate):
+    """As `add_micro_batch`, for wide rows."""
     number = parameters.dtype.type
     zero = number(0)
     X, targets, weights, order = rows.X, vector(rows.y), rows.weights, rows.order
     n_features = neuron.n_features
     weight, bias_size = parameters[:n_features], parameters.size - n_features
     bias = parameters[n_features] if bias_size else zero
-    none = lanes_for(X, zero)
-    loss_sum, trace, d_bias = 0.0, zero, zero
+    none = simd_vector_for(X, zero)
+    loss_sum, nan_sentinel, d_bias = 0.0, zero, zero
     first, last, scale = samples
     for i in range(first, last):
         r, t = row(order, i), target_row(order, i)
-        begin, ahead = r * n_features, look_ahead(order, i, ROW_SOON_ROWS, n_features, X, targets, ROW_SOON_BYTES)
+        begin, ahead = r * n_features, prefetch_places(order, i, ROW_L1_ROWS, n_features, X, targets, ROW_L1_BYTES)
         if i == first:
-            step = Updating(spread(none, rate))
+            step = Updating(broadcast_like(none, rate))
             z = pass_over_row(pattern, step, weight, gradient, X, n_features, left, begin, ahead) + bias
         else:
             z = pass_over_row(pattern, Adding(), weight, gradient, X, n_features, left, begin, ahead) + bias
-        value, d = respond(neuron, loss, z, element(targets, t), weight_of(weights, t, number(1)))
+        value, d = loss_and_grad(neuron, loss, z, element(targets, t), weight_of(weights, t, number(1)))
         loss_sum += value
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
-        trace += z * zero
+        nan_sentinel += z * zero
         d *= scale
         d_bias += d
-        left = spread(none, d), begin
-    return loss_sum + trace, d_bias, left
+        left = broadcast_like(none, d), begin
+    return loss_sum + nan_sentinel, d_bias, left
 
 
 @inlined_kernel
@@ -203,7 +203,7 @@ def load_and_keep_row(pattern, i, X, begin, j, n, like):
     return x
 
 
-@by_type({ByFours: load_row, Converted: load_and_keep_row})
+@by_type({By4: load_row, Converted: load_and_keep_row})
 def take_row(kernel):
     """Lanes j to j + n of the i-th of four rows, which begins at a place in X."""
     return lambda pattern, i, X, begin, j, n, like: kernel(pattern, i, X, begin, j, n, like)
@@ -214,14 +214,14 @@ def pass_of_fours(pattern, step, weight, gradient, X, j, n, left, places, ahead,
     """Add four rows times their shares to lanes j to j + n of the gradient, and the products of the weights with four
     others to the sums.
 
-    ahead : two of what `four_ahead` returns
+    ahead : two of what `prefetch_places_of_4` returns
     """
     a0, a1, a2, a3 = places
     z0, z1, z2, z3 = sums
     w = weight_after(step, weight, gradient, j, n, plus_left(pattern, gradient, X, j, n, left))
     h0, h1 = ahead
-    ask_for(h0, X, j)
-    ask_for(h1, X, j)
+    prefetch_row(h0, X, j)
+    prefetch_row(h1, X, j)
     return (
         z0 + w * take_row(pattern, 0, X, a0, j, n, z0),
         z1 + w * take_row(pattern, 1, X, a1, j, n, z0),
@@ -234,10 +234,10 @@ def pass_of_fours(pattern, step, weight, gradient, X, j, n, left, places, ahead,
 def pass_over_fours(pattern, step, weight, gradient, X, n_features, left, places, ahead):
     """Add four rows times their shares to the gradient and return the weights' products with four others.
 
-    step, gradient : as for `pass_over_row`          ahead : as `four_ahead` returns it
+    step, gradient : as for `pass_over_row`          ahead : as `prefetch_places_of_4` returns it
     left : the shares, in lanes, and where the rows begin          places : where the others begin
     """
-    none = lanes_for(X, weight.dtype.type(0))
+    none = simd_vector_for(X, weight.dtype.type(0))
     count = lane_count(none)
     n_full = n_features // count * count
     h0, h1, h2, h3 = ahead
@@ -251,22 +251,22 @@ def pass_over_fours(pattern, step, weight, gradient, X, n_features, left, places
         sums = pass_of_fours(pattern, step, weight, gradient, X, n_full, n_rest, left, places, (h0, h1), sums)
         h0, h1 = h2, h3
     # The two rows that the last pass did not ask for, which may have been the only one.
-    ask_for(h0, X, n_features - 1)
-    ask_for(h1, X, n_features - 1)
-    return total(sums[0]), total(sums[1]), total(sums[2]), total(sums[3])
+    prefetch_row(h0, X, n_features - 1)
+    prefetch_row(h1, X, n_features - 1)
+    return horizontal_sum(sums[0]), horizontal_sum(sums[1]), horizontal_sum(sums[2]), horizontal_sum(sums[3])
 
 
 @inlined_kernel
-def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, samples, gradient, left, rate):
-    """As `add_chunk`, for narrow rows."""
+def add_micro_batch_by_4(pattern, neuron, parameters, loss, rows, samples, gradient, left, rate):
+    """As `add_micro_batch`, for narrow rows."""
     number = parameters.dtype.type
     zero, one = number(0), number(1)
     X, targets, weights, order = rows.X, vector(rows.y), rows.weights, rows.order
     n_features = neuron.n_features
     weight, bias_size = parameters[:n_features], parameters.size - n_features
     bias = parameters[n_features] if bias_size else zero
-    none = lanes_for(X, zero)
-    loss_sum, trace, d_bias = 0.0, zero, zero
+    none = simd_vector_for(X, zero)
+    loss_sum, nan_sentinel, d_bias = 0.0, zero, zero
     first, last, scale = samples
     for i in range(first, last, ROWS_AT_ONCE):
         # Where the samples do not fill the four, the last one is repeated and counts for nothing.
@@ -274,9 +274,9 @@ def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, samples, gradien
         r0, r1, r2, r3 = row(order, i), row(order, i1), row(order, i2), row(order, i3)
         places = (r0 * n_features, r1 * n_features, r2 * n_features, r3 * n_features)
         t0, t1, t2, t3 = target_row(order, i), target_row(order, i1), target_row(order, i2), target_row(order, i3)
-        ahead = four_ahead(order, (i, i1, i2, i3), n_features, X, targets)
+        ahead = prefetch_places_of_4(order, (i, i1, i2, i3), n_features, X, targets)
         if i == first:
-            step = Updating(spread(none, rate))
+            step = Updating(broadcast_like(none, rate))
             sums = pass_over_fours(pattern, step, weight, gradient, X, n_features, left, places, ahead)
         else:
             sums = pass_over_fours(pattern, Adding(), weight, gradient, X, n_features, left, places, ahead)
@@ -284,10 +284,10 @@ def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, samples, gradien
         z0, z1, z2, z3 = z0 + bias, z1 + bias, z2 + bias, z3 + bias
         v0, v1 = weight_of(weights, t0, one), weight_of(weights, t1, one)
         v2, v3 = weight_of(weights, t2, one), weight_of(weights, t3, one)
-        value0, d0 = respond(neuron, loss, z0, element(targets, t0), v0)
-        value1, d1 = respond(neuron, loss, z1, element(targets, t1), v1)
-        value2, d2 = respond(neuron, loss, z2, element(targets, t2), v2)
-        value3, d3 = respond(neuron, loss, z3, element(targets, t3), v3)
+        value0, d0 = loss_and_grad(neuron, loss, z0, element(targets, t0), v0)
+        value1, d1 = loss_and_grad(neuron, loss, z1, element(targets, t1), v1)
+        value2, d2 = loss_and_grad(neuron, loss, z2, element(targets, t2), v2)
+        value3, d3 = loss_and_grad(neuron, loss, z3, element(targets, t3), v3)
         if i3 < i + 3:
             value1, d1 = (value1, d1) if i1 > i else (0.0, zero)
             value2, d2 = (value2, d2) if i2 > i1 else (0.0, zero)
@@ -295,21 +295,24 @@ def add_chunk_by_fours(pattern, neuron, parameters, loss, rows, samples, gradien
         loss_sum += value0 + value1 + value2 + value3
         d0, d1, d2, d3 = scale * d0, scale * d1, scale * d2, scale * d3
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
-        trace += (z0 + z1 + z2 + z3) * zero
+        nan_sentinel += (z0 + z1 + z2 + z3) * zero
         d_bias += d0 + d1 + d2 + d3
-        left = (spread(none, d0), spread(none, d1), spread(none, d2), spread(none, d3)), places
-    return loss_sum + trace, d_bias, left
+        left = (
+            (broadcast_like(none, d0), broadcast_like(none, d1), broadcast_like(none, d2), broadcast_like(none, d3)),
+            places,
+        )
+    return loss_sum + nan_sentinel, d_bias, left
 
 
-@by_type({RowByRow: add_chunk_row_by_row, ByFours: add_chunk_by_fours, Converted: add_chunk_by_fours})
-def add_chunk(kernel):
-    """Make the update that is due, then add the gradient of a chunk, but for its last rows; the bias has no part in it.
+@by_type({RowByRow: add_micro_batch_row_by_row, By4: add_micro_batch_by_4, Converted: add_micro_batch_by_4})
+def add_micro_batch(kernel):
+    """Make the update that is due, then add the gradient of a micro-batch, but for its last rows; without the bias.
 
     Return the sum of losses, the bias' gradient, and what is left: shares, and rows' places.
 
     samples : the first, the one after the last, and what gradients are multiplied by
     gradient : (n_features and at least the lanes more,), what the chunk before has added up
-    left : what that chunk has left          rate : of the update that is due; none is where all this is zero
+    left : what that micro-batch has left          rate : of the update that is due; none is where all this is zero
     """
     return lambda pattern, neuron, parameters, loss, rows, samples, gradient, left, rate: kernel(
         pattern, neuron, parameters, loss, rows, samples, gradient, left, rate
@@ -326,7 +329,7 @@ def no_rows(pattern, none, begin):
     return (none, none, none, none), (begin, begin, begin, begin)
 
 
-@by_type({RowByRow: no_row, ByFours: no_rows, Converted: no_rows})
+@by_type({RowByRow: no_row, By4: no_rows, Converted: no_rows})
 def nothing_left(kernel):
     """What is left where all is added: shares of zero, of any row that is seen anyway, as a bad one leaves its trace.
 
@@ -345,7 +348,7 @@ def forget_rows(pattern):
     pattern.kept[:] = 0
 
 
-@by_type({RowByRow: forget_nothing, ByFours: forget_nothing, Converted: forget_rows})
+@by_type({RowByRow: forget_nothing, By4: forget_nothing, Converted: forget_rows})
 def forget(kernel):
     """Clear the rows that are kept, which a call that was not finite may have left as NaN."""
     return lambda pattern: kernel(pattern)
@@ -357,7 +360,7 @@ def mean_square_along(neuron, direction, rows, first, last):
     one = direction.dtype.type(1)
     X, n_features = rows.X, neuron.n_features
     of_bias = direction[n_features] if direction.size > n_features else direction.dtype.type(0)
-    none = lanes_for(X, direction.dtype.type(0))
+    none = simd_vector_for(X, direction.dtype.type(0))
     count = lane_count(none)
     n_pairs = n_features // (2 * count) * (2 * count)
     squares = 0.0
@@ -369,16 +372,16 @@ def mean_square_along(neuron, direction, rows, first, last):
             odd += load(direction, j + count, count, none) * load(X, begin + j + count, count, none)
         for j in range(n_pairs, n_features, count):
             even += load(direction, j, n_features - j, none) * load(X, begin + j, n_features - j, none)
-        change = np.float64(total(even + odd) + of_bias)
+        change = np.float64(horizontal_sum(even + odd) + of_bias)
         squares += change * change * weight_of(rows.weights, target_row(rows.order, i), one)
     return squares / (last - first)
 
 
 @kernel
-def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates, rows, batch, chunk_rows, progress):
+def train_neuron_batch(pattern, neuron, vectors, scratch, loss, rule, rates, rows, batch, micro_batch_rows, progress):
     """Train on consecutive samples of an epoch, one update after each batch; a batch of weight zero counts for nothing.
 
-    pattern : RowByRow or ByFours
+    pattern : RowByRow or By4
     neuron : LinearNeuron or ReLUNeuron          vectors : Vectors, modified in place
     scratch : (n_features and at least the lanes more,): a load from where fewer lanes than all were just stored would
         have to wait for them
@@ -386,7 +389,7 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
     rule : UpdateRule, of an optimiser that observes nothing
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     rows : Rows
-    batch, progress : as for `train_network`          chunk_rows : int, the chunks' length; samples end where one ends
+    batch, progress : as for `train_network`          micro_batch_rows : int; samples end where a micro-batch ends
     """
     batch_size, first, n_epoch = batch
     parameters, gradient, n_features = vectors.parameters, vectors.gradient, neuron.n_features
@@ -394,18 +397,18 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
     n_before = n_updates = np.int64(progress[1])
     loss_sum, weight_sum = progress[0], progress[2]
     n_samples = n_samples_of(rows.order, rows.y)
-    weight, none = parameters[:n_features], lanes_for(rows.X, number(0))
+    weight, none = parameters[:n_features], simd_vector_for(rows.X, number(0))
     rate, is_due = number(0), False
     scratch[:] = 0
     forget(pattern)
     start, done = 0, first % batch_size
     while start < n_samples:
         batch_rows = min(batch_size, n_epoch - (first + start - done))
-        stop = min(start + min(chunk_rows, batch_rows - done), n_samples)
+        stop = min(start + min(micro_batch_rows, batch_rows - done), n_samples)
         samples = (start, stop, number(1.0 / batch_rows))
         if not is_due:
             left = nothing_left(pattern, none, row(rows.order, start) * n_features)
-        losses, d_bias, left = add_chunk(pattern, neuron, parameters, loss, rows, samples, scratch, left, rate)
+        losses, d_bias, left = add_micro_batch(pattern, neuron, parameters, loss, rows, samples, scratch, left, rate)
         loss_sum += losses
         weight_sum += total_weight(rows.weights, rows.order, start, stop)
         is_first, ends = done == 0, done + stop - start == batch_rows
@@ -440,5 +443,5 @@ def train_neuron_in_batches(pattern, neuron, vectors, scratch, loss, rule, rates
             weight_sum = 0.0
         start = stop
     if is_due:
-        pass_over_left(pattern, Updating(spread(none, rate)), weight, scratch, rows.X, n_features, left)
+        pass_over_left(pattern, Updating(broadcast_like(none, rate)), weight, scratch, rows.X, n_features, left)
     progress[0], progress[1], progress[2] = loss_sum, n_updates, weight_sum

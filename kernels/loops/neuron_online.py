@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.jit import by_type, inlined_kernel, kernel
-from ..codegen.simd import clipped, lane_count, lanes_for, load, spread, store, total
+from ..codegen.simd import broadcast_like, clipped, horizontal_sum, lane_count, load, simd_vector_for, store
 from ..codegen.views import element, vector
 from ..nn.loss import pointwise
 from ..optim.regularization import NoRegularization, Regularization
-from ..tuning import ROW_SOON_BYTES, ROW_SOON_ROWS
-from .row_order import InOrder, ask_for, look_ahead, n_samples_of, row, target_row
+from ..tuning import ROW_L1_BYTES, ROW_L1_ROWS
+from .row_order import InOrder, n_samples_of, prefetch_places, prefetch_row, row, target_row
 
 
 class LinearNeuron(NamedTuple):
@@ -106,33 +106,33 @@ def total_weight(kernel):
 
 
 @inlined_kernel
-def respond_linear(neuron, loss, z, target):
+def loss_and_grad_linear(neuron, loss, z, target):
     return pointwise(loss, z, target)
 
 
 @inlined_kernel
-def respond_relu(neuron, loss, z, target):
+def loss_and_grad_relu(neuron, loss, z, target):
     zero = type(z)(0)
     value, derivative = pointwise(loss, zero if z < zero else z, target)
     return value, zero if z < -neuron.tolerance else derivative
 
 
-@by_type({LinearNeuron: respond_linear, ReLUNeuron: respond_relu})
-def respond_with(kernel):
+@by_type({LinearNeuron: loss_and_grad_linear, ReLUNeuron: loss_and_grad_relu})
+def loss_and_grad_of(kernel):
     """Return the loss of one sample and its derivative by z."""
     return lambda neuron, loss, z, target: kernel(neuron, loss, z, target)
 
 
 @inlined_kernel
-def respond(neuron, loss, z, target, weight):
+def loss_and_grad(neuron, loss, z, target, weight):
     """Return the loss of one sample and its derivative by z, times its weight."""
     # Where nothing counts, nothing may overflow: zero times infinity is NaN.
-    value, derivative = respond_with(neuron, loss, type(z)(0) if weight == 0 else z, target)
+    value, derivative = loss_and_grad_of(neuron, loss, type(z)(0) if weight == 0 else z, target)
     return weight * value, weight * derivative
 
 
 @inlined_kernel
-def pace(rates, n_updates, weight):
+def learning_rate_at(rates, n_updates, weight):
     """Return the rate of a sample's update, zero for a row of weight zero, and how many updates were made with it."""
     # A constant rate is an array of one element.
     rate = type(weight)(element(rates, n_updates * min(rates.size - 1, 1)))
@@ -162,7 +162,7 @@ def thresholded_nothing(regularization, w, rate):
 
 @inlined_kernel
 def thresholded_l1(regularization, w, rate):
-    return w - clipped(w, spread(w, rate * type(rate)(regularization.l1)))
+    return w - clipped(w, broadcast_like(w, rate * type(rate)(regularization.l1)))
 
 
 @by_type({NoRegularization: thresholded_nothing, Regularization: thresholded_l1})
@@ -189,20 +189,20 @@ def pad_weights(parameters, weight, n_features):
 @inlined_kernel
 def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, ahead, z):
     """Update lanes j to j + n of the weights with one row and add their product with another to z."""
-    zero = lanes_for(X, weight.dtype.type(0))
+    zero = simd_vector_for(X, weight.dtype.type(0))
     count = lane_count(zero)
-    w = spread(zero, shrinkage(regularization, rate)) * load(weight, j, count, zero)
-    w -= spread(zero, step) * load(X, before + j, n, zero)
+    w = broadcast_like(zero, shrinkage(regularization, rate)) * load(weight, j, count, zero)
+    w -= broadcast_like(zero, step) * load(X, before + j, n, zero)
     w = thresholded(regularization, w, rate)
     store(weight, j, count, w)
-    ask_for(ahead, X, j)
+    prefetch_row(ahead, X, j)
     return z + w * load(X, begin + j, n, zero)
 
 
 @inlined_kernel
 def pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead):
     """Update the weights with one row and return lanes that sum up to their product with another."""
-    none = lanes_for(X, weight.dtype.type(0))
+    none = simd_vector_for(X, weight.dtype.type(0))
     count = lane_count(none)
     n_pairs = n_features // (2 * count) * (2 * count)
     # Two sums side by side, as each has to wait for itself.
@@ -216,7 +216,7 @@ def pass_over_row(weight, X, n_features, regularization, step, rate, before, beg
 
 
 @kernel
-def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, rates, rows, progress):
+def train_neuron_online(neuron, parameters, weight, loss, regularization, rates, rows, progress):
     """One update after each row:  z = w·x + b;  w = (1 - rate l2) w - rate v loss'(ReLU(z) or z) mask x.
 
     Then, with an L1 penalty,  w = sign(w) max(0, |w| - rate l1).  A row of weight zero counts for nothing.
@@ -239,18 +239,18 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
     bias = parameters[n_features] if bias_size else zero
     has_bias = number(bias_size)
     before = row(order, 0) * n_features
-    step = rate = trace = zero
+    step = rate = nan_sentinel = zero
     loss_sum, n_updates = progress[0], 0
     for i in range(n_samples_of(order, rows.y)):
         r, t = row(order, i), target_row(order, i)
-        begin, ahead = r * n_features, look_ahead(order, i, ROW_SOON_ROWS, n_features, X, targets, ROW_SOON_BYTES)
+        begin, ahead = r * n_features, prefetch_places(order, i, ROW_L1_ROWS, n_features, X, targets, ROW_L1_BYTES)
         sums = pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead)
         v = weight_of(rows.weights, t, number(1))
-        rate, n_updates = pace(rates, n_updates, v)
-        z = total(sums) + bias
-        value, derivative = respond(neuron, loss, z, element(targets, t), v)
+        rate, n_updates = learning_rate_at(rates, n_updates, v)
+        z = horizontal_sum(sums) + bias
+        value, derivative = loss_and_grad(neuron, loss, z, element(targets, t), v)
         loss_sum += value
-        trace += z * zero
+        nan_sentinel += z * zero
         step = rate * derivative
         bias -= has_bias * step
         before = begin
@@ -259,5 +259,5 @@ def train_neuron_row_by_row(neuron, parameters, weight, loss, regularization, ra
     copy_weights(weight, parameters, n_features)
     if bias_size:
         parameters[n_features] = bias
-    progress[0] = loss_sum + trace
+    progress[0] = loss_sum + nan_sentinel
     progress[1] += n_updates

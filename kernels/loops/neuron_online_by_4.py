@@ -19,24 +19,24 @@ multiplied with all before it.
 """
 
 from ..codegen.jit import inlined_kernel, kernel
-from ..codegen.simd import lane_count, lanes_for, load, minus_product, spread, store, total
+from ..codegen.simd import broadcast_like, horizontal_sum, lane_count, load, minus_product, simd_vector_for, store
 from ..codegen.views import element, vector
-from ..tuning import FOURS_SOON_BYTES, FOURS_SOON_ROWS
-from .neuron_online import copy_weights, pace, pad_weights, respond, shrinkage, weight_of
-from .row_order import ask_for, look_ahead, n_samples_of, row, target_row
+from ..tuning import ROWS_BY_4_L1_BYTES, ROWS_BY_4_L1_ROWS
+from .neuron_online import copy_weights, learning_rate_at, loss_and_grad, pad_weights, shrinkage, weight_of
+from .row_order import n_samples_of, prefetch_places, prefetch_row, row, target_row
 
 ROWS_AT_ONCE = 4
 
 
 @inlined_kernel
-def four_ahead(order, samples, n_features, X, targets):
+def prefetch_places_of_4(order, samples, n_features, X, targets):
     """Return which rows to ask for while four samples are worked on, and ask for targets."""
     i0, i1, i2, i3 = samples
     return (
-        look_ahead(order, i0, FOURS_SOON_ROWS, n_features, X, targets, FOURS_SOON_BYTES),
-        look_ahead(order, i1, FOURS_SOON_ROWS, n_features, X, targets, FOURS_SOON_BYTES),
-        look_ahead(order, i2, FOURS_SOON_ROWS, n_features, X, targets, FOURS_SOON_BYTES),
-        look_ahead(order, i3, FOURS_SOON_ROWS, n_features, X, targets, FOURS_SOON_BYTES),
+        prefetch_places(order, i0, ROWS_BY_4_L1_ROWS, n_features, X, targets, ROWS_BY_4_L1_BYTES),
+        prefetch_places(order, i1, ROWS_BY_4_L1_ROWS, n_features, X, targets, ROWS_BY_4_L1_BYTES),
+        prefetch_places(order, i2, ROWS_BY_4_L1_ROWS, n_features, X, targets, ROWS_BY_4_L1_BYTES),
+        prefetch_places(order, i3, ROWS_BY_4_L1_ROWS, n_features, X, targets, ROWS_BY_4_L1_BYTES),
     )
 
 
@@ -44,9 +44,9 @@ def four_ahead(order, samples, n_features, X, targets):
 def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
     """Update lanes j to j + n of the weights with four rows and add their products with four others to the sums.
 
-    ahead : two of what `four_ahead` returns
+    ahead : two of what `prefetch_places_of_4` returns
     """
-    zero = lanes_for(X, weight.dtype.type(0))
+    zero = simd_vector_for(X, weight.dtype.type(0))
     s0, s1, s2, s3 = steps
     p0, p1, p2, p3 = before
     a0, a1, a2, a3 = places
@@ -59,8 +59,8 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
     w -= s3 * load(X, p3 + j, n, zero)
     store(weight, j, count, w)
     h0, h1 = ahead
-    ask_for(h0, X, j)
-    ask_for(h1, X, j)
+    prefetch_row(h0, X, j)
+    prefetch_row(h1, X, j)
     x0, x1 = load(X, a0 + j, n, zero), load(X, a1 + j, n, zero)
     x2, x3 = load(X, a2 + j, n, zero), load(X, a3 + j, n, zero)
     return (
@@ -78,7 +78,7 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
 
 
 @inlined_kernel
-def settle_fours(neuron, loss, z, g, targets, places, v, rates):
+def forward_substitution(neuron, loss, z, g, targets, places, v, rates):
     """Return the sum of the losses of four samples, one after the other, their z, and their derivatives by z.
 
     z : before any of the four steps          g : of one with another, as `pass_of_fours` orders them, bias included
@@ -90,24 +90,24 @@ def settle_fours(neuron, loss, z, g, targets, places, v, rates):
     v0, v1, v2, v3 = v
     rate0, rate1, rate2, _ = rates
     # What a row waits for is the derivative of the row before: all else is multiplied and subtracted beforehand.
-    value0, d0 = respond(neuron, loss, z0, element(targets, t0), v0)
+    value0, d0 = loss_and_grad(neuron, loss, z0, element(targets, t0), v0)
     z1 = minus_product(z1, rate0 * g10, d0)
     z2 = minus_product(z2, rate0 * g20, d0)
     z3 = minus_product(z3, rate0 * g30, d0)
-    value1, d1 = respond(neuron, loss, z1, element(targets, t1), v1)
+    value1, d1 = loss_and_grad(neuron, loss, z1, element(targets, t1), v1)
     z2 = minus_product(z2, rate1 * g21, d1)
     z3 = minus_product(z3, rate1 * g31, d1)
-    value2, d2 = respond(neuron, loss, z2, element(targets, t2), v2)
+    value2, d2 = loss_and_grad(neuron, loss, z2, element(targets, t2), v2)
     z3 = minus_product(z3, rate2 * g32, d2)
-    value3, d3 = respond(neuron, loss, z3, element(targets, t3), v3)
+    value3, d3 = loss_and_grad(neuron, loss, z3, element(targets, t3), v3)
     return value0 + value1 + value2 + value3, (z0, z1, z2, z3), (d0, d1, d2, d3)
 
 
 @kernel
-def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rates, rows, progress):
-    """The updates of `train_neuron_row_by_row`, four rows at a time by look-ahead; without an L1 penalty.
+def train_neuron_online_by_4(neuron, parameters, weight, loss, regularization, rates, rows, progress):
+    """The updates of `train_neuron_online`, four rows at a time by look-ahead; without an L1 penalty.
 
-    neuron, loss, regularization, rates : as for `train_neuron_row_by_row`
+    neuron, loss, regularization, rates : as for `train_neuron_online`
     parameters, weight, progress : the same, modified in place          rows : Rows, a multiple of four samples
     """
     number = parameters.dtype.type
@@ -118,21 +118,21 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
     pad_weights(parameters, weight, n_features)
     bias = parameters[n_features] if bias_size else zero
     has_bias = number(bias_size)
-    none = lanes_for(X, zero)
+    none = simd_vector_for(X, zero)
     count = lane_count(none)
     n_full = n_features // count * count
     n_rest = n_features - n_full
-    steps, shrunk = (none, none, none, none), spread(none, one)
+    steps, shrunk = (none, none, none, none), broadcast_like(none, one)
     first = row(order, 0) * n_features
     before = (first, first, first, first)
-    loss_sum, trace = progress[0], zero
+    loss_sum, nan_sentinel = progress[0], zero
     n_updates = 0
     for i in range(0, n_samples_of(order, rows.y), ROWS_AT_ONCE):
         r0, r1, r2, r3 = row(order, i), row(order, i + 1), row(order, i + 2), row(order, i + 3)
         begins = (r0 * n_features, r1 * n_features, r2 * n_features, r3 * n_features)
         t0, t1 = target_row(order, i), target_row(order, i + 1)
         t2, t3 = target_row(order, i + 2), target_row(order, i + 3)
-        h0, h1, h2, h3 = four_ahead(order, (i, i + 1, i + 2, i + 3), n_features, X, targets)
+        h0, h1, h2, h3 = prefetch_places_of_4(order, (i, i + 1, i + 2, i + 3), n_features, X, targets)
         sums = (none, none, none, none, none, none, none, none, none, none)
         for j in range(0, n_full, count):
             sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, begins, (h0, h1), sums)
@@ -142,33 +142,37 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
             sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, begins, (h0, h1), sums)
             h0, h1 = h2, h3
         # The two rows that the last pass did not ask for, which may have been the only one.
-        ask_for(h0, X, n_features - 1)
-        ask_for(h1, X, n_features - 1)
+        prefetch_row(h0, X, n_features - 1)
+        prefetch_row(h1, X, n_features - 1)
         v0, v1 = weight_of(weights, t0, one), weight_of(weights, t1, one)
         v2, v3 = weight_of(weights, t2, one), weight_of(weights, t3, one)
-        rate0, n_updates = pace(rates, n_updates, v0)
-        rate1, n_updates = pace(rates, n_updates, v1)
-        rate2, n_updates = pace(rates, n_updates, v2)
-        rate3, n_updates = pace(rates, n_updates, v3)
+        rate0, n_updates = learning_rate_at(rates, n_updates, v0)
+        rate1, n_updates = learning_rate_at(rates, n_updates, v1)
+        rate2, n_updates = learning_rate_at(rates, n_updates, v2)
+        rate3, n_updates = learning_rate_at(rates, n_updates, v3)
         c0, c1 = shrinkage(regularization, rate0), shrinkage(regularization, rate1)
         c2, c3 = shrinkage(regularization, rate2), shrinkage(regularization, rate3)
         # All that does not wait for a step is computed before the first of them.
-        z0, z1 = total(sums[0]) + bias, c0 * total(sums[1]) + bias
-        z2, z3 = c1 * c0 * total(sums[2]) + bias, c2 * c1 * c0 * total(sums[3]) + bias
-        g10, g20, g21 = total(sums[4]) + has_bias, c1 * total(sums[5]) + has_bias, total(sums[6]) + has_bias
-        g30, g31 = c2 * c1 * total(sums[7]) + has_bias, c2 * total(sums[8]) + has_bias
-        g32 = total(sums[9]) + has_bias
+        z0, z1 = horizontal_sum(sums[0]) + bias, c0 * horizontal_sum(sums[1]) + bias
+        z2, z3 = c1 * c0 * horizontal_sum(sums[2]) + bias, c2 * c1 * c0 * horizontal_sum(sums[3]) + bias
+        g10, g20, g21 = (
+            horizontal_sum(sums[4]) + has_bias,
+            c1 * horizontal_sum(sums[5]) + has_bias,
+            horizontal_sum(sums[6]) + has_bias,
+        )
+        g30, g31 = c2 * c1 * horizontal_sum(sums[7]) + has_bias, c2 * horizontal_sum(sums[8]) + has_bias
+        g32 = horizontal_sum(sums[9]) + has_bias
         z, g = (z0, z1, z2, z3), (g10, g20, g21, g30, g31, g32)
         v, step_rates = (v0, v1, v2, v3), (rate0, rate1, rate2, rate3)
-        losses, z, d = settle_fours(neuron, loss, z, g, targets, (t0, t1, t2, t3), v, step_rates)
+        losses, z, d = forward_substitution(neuron, loss, z, g, targets, (t0, t1, t2, t3), v, step_rates)
         s0, s1, s2, s3 = rate0 * d[0], rate1 * d[1], rate2 * d[2], rate3 * d[3]
         bias -= has_bias * (s0 + s1 + s2 + s3)
         loss_sum += losses
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
-        trace += (z[0] + z[1] + z[2] + z[3]) * zero
+        nan_sentinel += (z[0] + z[1] + z[2] + z[3]) * zero
         s0, s1, s2 = c1 * c2 * c3 * s0, c2 * c3 * s1, c3 * s2
-        steps = (spread(none, s0), spread(none, s1), spread(none, s2), spread(none, s3))
-        shrunk = spread(none, c0 * c1 * c2 * c3)
+        steps = (broadcast_like(none, s0), broadcast_like(none, s1), broadcast_like(none, s2), broadcast_like(none, s3))
+        shrunk = broadcast_like(none, c0 * c1 * c2 * c3)
         before = begins
     # A last pass for its updates alone.
     sums = (none, none, none, none, none, none, none, none, none, none)
@@ -179,5 +183,5 @@ def train_neuron_by_fours(neuron, parameters, weight, loss, regularization, rate
     copy_weights(weight, parameters, n_features)
     if bias_size:
         parameters[n_features] = bias
-    progress[0] = loss_sum + trace
+    progress[0] = loss_sum + nan_sentinel
     progress[1] += n_updates

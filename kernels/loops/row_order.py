@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.jit import by_type, inlined_kernel
-from ..codegen.simd import elements_in, prefetch, prefetch_for_later
+from ..codegen.simd import elements_in, prefetch, prefetch_l2
 from ..codegen.views import element
-from ..tuning import ROW_LATER_BYTES
+from ..tuning import ROW_L2_BYTES
 
 
 class InOrder(NamedTuple):
@@ -73,47 +73,47 @@ def target_row(kernel):
     return lambda order, i: kernel(order, i)
 
 
-class Ahead(NamedTuple):
+class PrefetchPlaces(NamedTuple):
     """Where rows begin in X: one that is needed soon, and one that is needed long after."""
 
-    soon: int
+    l1: int
     later: int
 
 
 @inlined_kernel
-def look_ahead_in_order(order, i, soon_rows, n_features, X, targets, soon_bytes):
+def prefetch_places_in_order(order, i, l1_rows, n_features, X, targets, l1_bytes):
     # Targets in order come anyway.
     begin = i * n_features
-    return Ahead(begin + elements_in(X, soon_bytes), begin + elements_in(X, ROW_LATER_BYTES))
+    return PrefetchPlaces(begin + elements_in(X, l1_bytes), begin + elements_in(X, ROW_L2_BYTES))
 
 
 @inlined_kernel
-def look_ahead_shuffled_x(order, i, soon_rows, n_features, X, targets, soon_bytes):
-    soon = element(order.rows, min(i + soon_rows, order.rows.size - 1))
-    return Ahead(soon * n_features, element(order.later, i) * n_features)
+def prefetch_places_shuffled_x(order, i, l1_rows, n_features, X, targets, l1_bytes):
+    l1 = element(order.rows, min(i + l1_rows, order.rows.size - 1))
+    return PrefetchPlaces(l1 * n_features, element(order.later, i) * n_features)
 
 
 @inlined_kernel
-def look_ahead_shuffled(order, i, soon_rows, n_features, X, targets, soon_bytes):
+def prefetch_places_shuffled(order, i, l1_rows, n_features, X, targets, l1_bytes):
     prefetch(targets, element(order.later, i))
-    return look_ahead_shuffled_x(order, i, soon_rows, n_features, X, targets, soon_bytes)
+    return prefetch_places_shuffled_x(order, i, l1_rows, n_features, X, targets, l1_bytes)
 
 
-@by_type({InOrder: look_ahead_in_order, Shuffled: look_ahead_shuffled, ShuffledX: look_ahead_shuffled_x})
-def look_ahead(kernel):
+@by_type({InOrder: prefetch_places_in_order, Shuffled: prefetch_places_shuffled, ShuffledX: prefetch_places_shuffled_x})
+def prefetch_places(kernel):
     """Return which rows to ask for while the i-th sample is worked on, and ask for a target.
 
-    soon_rows, soon_bytes : how far ahead rows are needed soon, those in any order and those that come in order: so near
+    l1_rows, l1_bytes : how far ahead rows are needed soon, those in any order and those that come in order: so near
         that they stay in the first-level cache beside what is worked on, and far enough for memory to answer where an
         earlier request was lost
     """
-    return lambda order, i, soon_rows, n_features, X, targets, soon_bytes: kernel(
-        order, i, soon_rows, n_features, X, targets, soon_bytes
+    return lambda order, i, l1_rows, n_features, X, targets, l1_bytes: kernel(
+        order, i, l1_rows, n_features, X, targets, l1_bytes
     )
 
 
 @inlined_kernel
-def ask_for(ahead, X, j):
-    """Ask for the memory of element j of the rows that `look_ahead` has chosen."""
-    prefetch(X, ahead.soon + j)
-    prefetch_for_later(X, ahead.later + j)
+def prefetch_row(places, X, j):
+    """Ask for the memory of element j of the rows that `prefetch_places` has chosen."""
+    prefetch(X, places.l1 + j)
+    prefetch_l2(X, places.later + j)

@@ -15,7 +15,7 @@ out : (size,), the layer's output          d : (size,), the derivative of the lo
 import numpy as np
 from numba import types
 
-from ..codegen.function_pointer import addressed_kernel, calls, read_only_vector_of, vector_of
+from ..codegen.function_pointer import call_through, pointer_kernel, read_only_vector_of, vector_of
 from ..random import subkey
 
 
@@ -28,10 +28,10 @@ def _backward(number):
     return read_only_vector_of(number), read_only_vector_of(types.boolean), number, vector_of(number)
 
 
-call_forward, call_backward = calls(_forward), calls(_backward)
+call_forward, call_backward = call_through(_forward), call_through(_backward)
 
 
-@addressed_kernel(_forward)
+@pointer_kernel(_forward)
 def relu_forward(x, tolerance, draw, mask):
     """out = z if z >= 0 else 0;  mask = z >= -tolerance  (the article's o3).
 
@@ -44,7 +44,7 @@ def relu_forward(x, tolerance, draw, mask):
         x[i] = zero if x[i] < zero else x[i]
 
 
-@addressed_kernel(_backward)
+@pointer_kernel(_backward)
 def relu_backward(out, mask, tolerance, d):
     """d_z = d_out where the mask is set, else 0  (the article's δ3)."""
     zero = d.dtype.type(0)
@@ -52,7 +52,7 @@ def relu_backward(out, mask, tolerance, d):
         d[i] = d[i] if mask[i] else zero
 
 
-@addressed_kernel(_forward)
+@pointer_kernel(_forward)
 def leaky_relu_forward(x, slope, draw, mask):
     """out = slope · z if z < 0 else z;  mask = z < 0."""
     for i in range(x.size):
@@ -60,28 +60,28 @@ def leaky_relu_forward(x, slope, draw, mask):
         x[i] = slope * x[i] if x[i] < 0 else x[i]
 
 
-@addressed_kernel(_backward)
+@pointer_kernel(_backward)
 def leaky_relu_backward(out, mask, slope, d):
     """d_z = slope · d_out where the mask is set, else d_out."""
     for i in range(d.size):
         d[i] = slope * d[i] if mask[i] else d[i]
 
 
-@addressed_kernel(_forward)
+@pointer_kernel(_forward)
 def tanh_forward(x, number, draw, mask):
     """out = tanh(z)."""
     for i in range(x.size):
         x[i] = np.tanh(x[i])
 
 
-@addressed_kernel(_backward)
+@pointer_kernel(_backward)
 def tanh_backward(out, mask, number, d):
     """d_z = d_out (1 - out²)."""
     for i in range(d.size):
         d[i] *= 1 - out[i] * out[i]
 
 
-@addressed_kernel(_forward)
+@pointer_kernel(_forward)
 def sigmoid_forward(x, number, draw, mask):
     """out = 1 / (1 + exp(-z))."""
     one = x.dtype.type(1)
@@ -91,14 +91,14 @@ def sigmoid_forward(x, number, draw, mask):
         x[i] = (small if x[i] < 0 else one) / (one + small)
 
 
-@addressed_kernel(_backward)
+@pointer_kernel(_backward)
 def sigmoid_backward(out, mask, number, d):
     """d_z = d_out · out (1 - out)."""
     for i in range(d.size):
         d[i] *= out[i] * (1 - out[i])
 
 
-@addressed_kernel(_forward)
+@pointer_kernel(_forward)
 def dropout_forward(x, probability, draw, mask):
     """out = z / (1 - probability) or, with that probability in [0, 1), 0;  mask = whether it passed.
 
@@ -114,7 +114,7 @@ def dropout_forward(x, probability, draw, mask):
         x[i] = scale * x[i] if mask[i] else zero
 
 
-@addressed_kernel(_backward)
+@pointer_kernel(_backward)
 def dropout_backward(out, mask, probability, d):
     """d_z = d_out / (1 - probability) where the mask is set, else 0."""
     scale = d.dtype.type(1 / (1 - probability))
@@ -123,11 +123,11 @@ def dropout_backward(out, mask, probability, d):
         d[i] = scale * d[i] if mask[i] else zero
 
 
-@addressed_kernel(_forward)
+@pointer_kernel(_forward)
 def identity_forward(x, number, draw, mask):
     """out = z."""
 
 
-@addressed_kernel(_backward)
+@pointer_kernel(_backward)
 def identity_backward(out, mask, number, d):
     """d_z = d_out."""

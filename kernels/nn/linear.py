@@ -5,8 +5,8 @@ See `fastgd.kernels` for the conventions.
 
 from ..codegen.jit import inlined_kernel
 from ..codegen.views import address, matrix, read_only_span, read_only_vector
-from ..gemm.gemm import call_multiply
-from ..gemm.small import call_add_outer, call_multiply_few, call_multiply_rows
+from ..gemm.gemm import call_gemm
+from ..gemm.small import call_gemm_nt_small, call_gemm_small, call_ger
 from ..gemm.transpose import call_transpose
 from ..tuning import FAR_APART, FEW
 
@@ -14,40 +14,40 @@ from ..tuning import FAR_APART, FEW
 @inlined_kernel
 def has_few(products, n_out):
     """Whether a layer's products are of few rows or few outputs, and go row by row."""
-    # Not by a chunk's own rows: a last one of few would be rounded otherwise where the weights are turned.
+    # Not by a micro-batch's own rows: a last one of few would be rounded otherwise where the weights are turned.
     return min(products.n_rows, n_out) < FEW
 
 
 @inlined_kernel
-def multiply_all(products, operands, n_products, c, bias, adds):
-    """Call `multiply` for all of c.
+def multiply_all(products, operands, k, c, bias, accumulate):
+    """Call `gemm` for all of c.
 
     operands : (a, a_strides, b, b_strides), and the others as there          products : Products
     """
     block = 0, c.shape[0], 0, c.shape[1]
-    scratch = products.panel, block, products.team, address(products.wanted, 0)
-    call_multiply(products.multiply, (*operands, n_products, c, bias, adds, *scratch))
+    scratch = products.panel, block, products.pool, address(products.prefetch_range, 0)
+    call_gemm(products.gemm, (*operands, k, c, bias, accumulate, *scratch))
 
 
 @inlined_kernel
-def linear_forward(x, weight, is_turned, bias, out, products, asks):
+def linear_forward(x, weight, is_column_major, bias, out, products, prefetches):
     """out = x Wᵀ + b  (the article's o2).
 
     x : (n_samples, n_in)          weight : (n_out, n_in)
-    is_turned : whether the weight's memory has it column by column; not where rows or outputs are few
+    is_column_major : whether the weight's memory has it column by column; not where rows or outputs are few
     bias : (n_out,), or (0,) for a layer without bias
     out : (n_samples, n_out), overwritten          products : Products
-    asks : bool, whether x comes from memory, and more rows behind it: where products go row by row, they ask for these,
-        others for what `products` wants
+    prefetches : bool, whether x comes from memory, and more rows behind it: where products go row by row, they prefetch
+        these, others the range of `products`
     """
     n_out, n_in = weight.shape
     a, b, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)
     if n_out == 1:
-        call_multiply_rows(products.multiply_by_row, (a, n_in, b, shift, out, asks))
+        call_gemm_nt_small(products.gemv, (a, n_in, b, shift, out, prefetches))
     elif has_few(products, n_out):
-        call_multiply_rows(products.multiply_rows, (a, n_in, b, shift, out, asks))
+        call_gemm_nt_small(products.gemm_nt_small, (a, n_in, b, shift, out, prefetches))
     else:
-        b_place = (n_out, 1) if is_turned else (1, n_in)
+        b_place = (n_out, 1) if is_column_major else (1, n_in)
         multiply_all(products, (a, (n_in, 1), b, b_place), n_in, out, shift, False)
 
 
@@ -61,20 +61,20 @@ def linear_backward_input(d_out, weight, d_x, products):
     n_out, n_in = weight.shape
     a, b, none = read_only_vector(d_out), read_only_vector(weight), read_only_span(d_out, 0, 0)
     if has_few(products, n_out):
-        call_multiply_few(products.multiply_few, (a, (n_out, 1), b, n_out, False, d_x))
+        call_gemm_small(products.gemm_small, (a, (n_out, 1), b, n_out, False, d_x))
     else:
         multiply_all(products, (a, (n_out, 1), b, (n_in, 1)), n_out, d_x, none, False)
 
 
 @inlined_kernel
-def linear_backward_parameters(d_out, x, is_turned, adds, d_weight, d_bias, products):
+def linear_backward_parameters(d_out, x, is_column_major, accumulate, d_weight, d_bias, products):
     """d_weight = d_outᵀ x,  d_bias = the sum of d_out over the samples,  or += where it adds.
 
     These are the gradients (the article's δw). Where d_out is -rate times the derivatives, and they are added to the
     weight and bias themselves, they are the update (ŵ).
 
-    d_out : (n_samples, n_out)     x : (n_samples, n_in)          adds : bool
-    is_turned : whether d_weight's memory has it column by column, as d_weightᵀ = xᵀ d_out
+    d_out : (n_samples, n_out)     x : (n_samples, n_in)          accumulate : bool
+    is_column_major : whether d_weight's memory has it column by column, as d_weightᵀ = xᵀ d_out
     d_weight : (n_out, n_in), modified in place, not read unless it adds
     d_bias : (n_out,), the same, or (0,) for a layer without bias          products : Products
     """
@@ -82,24 +82,24 @@ def linear_backward_parameters(d_out, x, is_turned, adds, d_weight, d_bias, prod
     m, n = n_out, x.shape[1]
     a, b, none = read_only_vector(d_out), read_only_vector(x), read_only_span(d_out, 0, 0)
     is_few = has_few(products, n_out)
-    transposes = products.transpose != 0 and not is_turned and not is_few and n_out >= FAR_APART
+    transposes = products.transpose != 0 and not is_column_major and not is_few and n_out >= FAR_APART
     if transposes:
-        rest = (0, n_out), products.team, products.panel
-        call_transpose(products.transpose, (a, n_samples, n_out, products.transposed, adds, d_bias, *rest))
+        rest = (0, n_out), products.pool, products.panel
+        call_transpose(products.transpose, (a, n_samples, n_out, products.transposed, accumulate, d_bias, *rest))
     elif d_bias.size:
         # The sum of all rows, each times the same one.
-        call_multiply_few(
-            products.multiply_few, (products.one, (0, 0), a, n_samples, adds, matrix(d_bias, 0, 1, n_out))
+        call_gemm_small(
+            products.gemm_small, (products.one, (0, 0), a, n_samples, accumulate, matrix(d_bias, 0, 1, n_out))
         )
-    if is_turned:
+    if is_column_major:
         a, b, m, n = b, a, n, m
     result = matrix(d_weight, 0, m, n)
-    if n_samples == 1 and products.add_outer != 0:
-        call_add_outer(products.add_outer, (a, b, adds, result))
+    if n_samples == 1 and products.ger != 0:
+        call_ger(products.ger, (a, b, accumulate, result))
     elif is_few:
-        call_multiply_few(products.multiply_few, (a, (1, m), b, n_samples, adds, result))
+        call_gemm_small(products.gemm_small, (a, (1, m), b, n_samples, accumulate, result))
     else:
         source, place = a, (1, m)
         if transposes:
             source, place = read_only_vector(products.transposed), (products.transposed.shape[1], 1)
-        multiply_all(products, (source, place, b, (n, 1)), n_samples, result, none, adds)
+        multiply_all(products, (source, place, b, (n, 1)), n_samples, result, none, accumulate)

@@ -13,12 +13,12 @@ import numpy as np
 from numba import types
 
 from ..codegen.function_pointer import (
-    addressed_kernel,
-    calls,
+    call_through,
     matrix_of,
-    numbers_of,
+    pointer_kernel,
     read_only_vector_of,
-    record_of,
+    settings_of,
+    settings_vector,
     vector_of,
 )
 from ..codegen.jit import by_type, inlined_kernel
@@ -218,13 +218,13 @@ def _loss_types(number):
     return given, given, read_only_vector_of(number), number, matrix_of(number), doubles, doubles
 
 
-_call_loss = calls(_loss_types)
+_call_loss = call_through(_loss_types)
 
 
-@addressed_kernel(_loss_types)
+@pointer_kernel(_loss_types)
 def sum_over_outputs(kind, out, target, sample_weight, scale, d_out, numbers, sums):
     """Every loss but the cross-entropy: each output has its own target."""
-    loss = record_of(kind, numbers)
+    loss = settings_of(kind, numbers)
     total, weights = 0.0, 0.0
     weight = out.dtype.type(1)
     for i in range(out.shape[0]):
@@ -246,14 +246,14 @@ def sum_over_outputs(kind, out, target, sample_weight, scale, d_out, numbers, su
     sums[0], sums[1] = total, weights
 
 
-@addressed_kernel(_loss_types)
+@pointer_kernel(_loss_types)
 def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums):
     """One target a row, its class."""
-    loss = record_of(kind, numbers)
+    loss = settings_of(kind, numbers)
     total, weights = 0.0, 0.0
     weight = out.dtype.type(1)
     n_classes = out.shape[1]
-    everywhere = out.dtype.type(loss.label_smoothing / n_classes)
+    broadcast = out.dtype.type(loss.label_smoothing / n_classes)
     at_class = out.dtype.type(1.0 - loss.label_smoothing)
     for i in range(out.shape[0]):
         if sample_weight.size:
@@ -275,9 +275,9 @@ def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums)
         label = int(target[i, 0])
         row = np.float64(np.log(exponentials)) - at_class * distance(out[i, label], largest)
         for j in range(n_classes):
-            if everywhere > 0:
-                row -= everywhere * distance(out[i, j], largest)
-            share = everywhere + at_class if j == label else everywhere
+            if broadcast > 0:
+                row -= broadcast * distance(out[i, j], largest)
+            share = broadcast + at_class if j == label else broadcast
             d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - share)
         total += weight * row
         weights += abs(weight)
@@ -299,7 +299,7 @@ class Objective(NamedTuple):
 def objective(loss: NamedTuple, dtype: np.dtype) -> Objective:
     """What loops of a dtype call for a record of this file; compiled where it was not."""
     kernel = cross_entropy if isinstance(loss, CrossEntropy) else sum_over_outputs
-    return Objective(kernel.address(dtype, type(loss)), numbers_of(loss), np.zeros(2))
+    return Objective(kernel.pointer(dtype, type(loss)), settings_vector(loss), np.zeros(2))
 
 
 @inlined_kernel

@@ -17,7 +17,14 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from ..codegen.function_pointer import addressed_kernel, calls, matrix_of, read_only_vector_of, record_of, vector_of
+from ..codegen.function_pointer import (
+    call_through,
+    matrix_of,
+    pointer_kernel,
+    read_only_vector_of,
+    settings_of,
+    vector_of,
+)
 from ..codegen.jit import inlined_kernel
 from ..codegen.views import read_only_matrix, read_only_span
 from ..gemm.gemm import Products
@@ -43,10 +50,10 @@ class Bounded(NamedTuple):
 
 
 # Reordered, the compensation would be zero.
-@addressed_kernel(update_types, exact=True)
+@pointer_kernel(update_types, exact=True)
 def bounded_direction(vectors, numbers, rate, t, part):
     """Leave s in the gradient; arguments as for the kernels of `update.py`."""
-    optimizer = record_of(Bounded, numbers)
+    optimizer = settings_of(Bounded, numbers)
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
     decay, eps = type(rate)(optimizer.weight_decay), type(rate)(optimizer.eps)
     if not optimizer.is_scaled:
@@ -84,10 +91,10 @@ def _look_types(number):
     return vectors_of(number), types.Array(types.int64, 2, "C"), rows, given, matrix_of(number), _products_type(number)
 
 
-call_look_along = calls(_look_types)
+call_look_along = call_through(_look_types)
 
 
-@addressed_kernel(_look_types)
+@pointer_kernel(_look_types)
 def look_along(vectors, weights, x, sample_weight, change, products):
     """Have the mean over some rows of v |Δz|² among the scalars, for the s that stands in the gradient.
 

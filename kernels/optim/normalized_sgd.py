@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from ..codegen.function_pointer import addressed_kernel, calls, read_only_vector_of
+from ..codegen.function_pointer import call_through, pointer_kernel, read_only_vector_of
 from ..codegen.jit import inlined_kernel
 from ..codegen.views import span
 from .vectors import update_types, vectors_of
@@ -29,8 +29,8 @@ _TINY = np.finfo(np.float32).tiny
 _ROOM = 4
 
 
-# By so many roundings may a sum be off: those within a chunk, and those of adding up chunks, were found to be three. A
-# bias has those of the derivatives, too, which all rows may share: where classes are rare, sixty were found.
+# By so many roundings may a sum be off: those within a micro-batch and of adding them up were found to be three. A bias
+# has those of the derivatives, too, which all rows may share: where classes are rare, sixty were found.
 _ROUNDINGS, _ROUNDINGS_OF_BIASES = 8, 64
 
 
@@ -150,26 +150,26 @@ def _vectors_alone(number):
     return (vectors_of(number),)
 
 
-call_with_vectors = calls(_vectors_alone)
+call_with_vectors = call_through(_vectors_alone)
 
 
 def _derivative_types(number):
     return vectors_of(number), types.Array(number, 2, "C", readonly=True), types.int64, types.boolean
 
 
-call_add_derivatives = calls(_derivative_types)
+call_add_derivatives = call_through(_derivative_types)
 
 
-@addressed_kernel(_derivative_types)
-def add_derivatives(vectors, d_out, first_unit, adds):
+@pointer_kernel(_derivative_types)
+def add_derivatives(vectors, d_out, first_unit, accumulate):
     """Take Σ |δ| of a Linear's units into the scalars.
 
     vectors : Vectors          d_out : (n_samples, n_units)          first_unit : int, its first among all Linears'
-    adds : bool, whether the sums already hold those of other rows of the batch
+    accumulate : bool, whether the sums already hold those of other rows of the batch
     """
     n_in, _, _ = first_layer_of(vectors)
     sums = span(vectors.scalars, _MEANS + n_in + first_unit, d_out.shape[1])
-    if not adds:
+    if not accumulate:
         for unit in range(sums.size):
             sums[unit] = 0
     for row in range(d_out.shape[0]):
@@ -187,10 +187,10 @@ def _centre_types(number):
     return vectors_of(number), types.Array(types.int64, 2, "C")
 
 
-call_centre = calls(_centre_types)
+call_centre = call_through(_centre_types)
 
 
-@addressed_kernel(_centre_types)
+@pointer_kernel(_centre_types)
 def centre_gradient(vectors, weights):
     """Turn the gradient of the first layer's weights into that for centred features,  a_i = g_i - m_i g_b.
 
@@ -223,7 +223,7 @@ def centre_gradient(vectors, weights):
 
 
 # Reordered, the compensation would be zero.
-@addressed_kernel(update_types, exact=True)
+@pointer_kernel(update_types, exact=True)
 def normalized_sgd(vectors, numbers, rate, t, part):
     """Make an update by the formulas of NormalizedSGD, from the gradient for centred features, all but for b's balance.
 
@@ -260,7 +260,7 @@ def normalized_sgd(vectors, numbers, rate, t, part):
         vectors.scalars[i] = 0
 
 
-@addressed_kernel(_vectors_alone)
+@pointer_kernel(_vectors_alone)
 def balance_biases(vectors):
     """Add to each bias of the first layer what its unit has lost at x = m,  b += Σ_i m_i (w_i before - w_i).
 
@@ -307,14 +307,14 @@ def _observe_types(number):
     return vectors_of(number), types.Array(number, 2, "C", readonly=True), read_only_vector_of(number)
 
 
-call_observe = calls(_observe_types)
+call_observe = call_through(_observe_types)
 
 
-@addressed_kernel(_observe_types)
+@pointer_kernel(_observe_types)
 def observe_features(vectors, x, sample_weight):
     """Show NormalizedSGD the features of some rows before their forward pass. Rows of weight zero do not count.
 
-    vectors : Vectors, modified in place; the chunk_gradient, or the gradient where there is none, is scratch
+    vectors : Vectors, modified in place; the micro_batch_gradient, or the gradient where there is none, is scratch
     x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
     """
     w, scale, mean, scalars = vectors.parameters, vectors.state[1], vectors.state[2], vectors.scalars
@@ -323,8 +323,8 @@ def observe_features(vectors, x, sample_weight):
     n_in, n_out, has_bias = first_layer_of(vectors)
     exact_mean = span(scalars, _MEANS, n_in)
     is_drawn, least = scalars[IS_DRAWN] > 0, least_scale(vectors)
-    # Between batches the gradient holds nothing, and within one of several chunks the other vector does not.
-    mean_before = vectors.chunk_gradient if vectors.chunk_gradient.size else vectors.gradient
+    # Between batches the gradient holds nothing, and within one of several micro-batches the other vector does not.
+    mean_before = vectors.micro_batch_gradient if vectors.micro_batch_gradient.size else vectors.gradient
     for i in range(n_in):
         mean_before[i] = mean[i]
     weight = np.float64(1)

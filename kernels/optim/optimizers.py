@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..codegen.function_pointer import addressed_kernel, record_of
+from ..codegen.function_pointer import pointer_kernel, settings_of
 from ..codegen.jit import inlined_kernel
 from .normalized_sgd import NormalizedSGD, normalized_sgd
 from .vectors import part_of, update_types
@@ -81,16 +81,16 @@ class RMSprop(NamedTuple):
     centered: bool
 
 
-@addressed_kernel(update_types)
+@pointer_kernel(update_types)
 def plain_sgd(vectors, numbers, rate, t, part):
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
     for i in range(w.size):
         w[i] -= rate * gradient[i]
 
 
-@addressed_kernel(update_types)
+@pointer_kernel(update_types)
 def momentum_sgd(vectors, numbers, rate, t, part):
-    optimizer = record_of(MomentumSGD, numbers)
+    optimizer = settings_of(MomentumSGD, numbers)
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
     m = part_of(vectors.state[0], part)
     number = type(rate)
@@ -102,9 +102,9 @@ def momentum_sgd(vectors, numbers, rate, t, part):
         w[i] -= rate * (g + momentum * m[i] if optimizer.nesterov else m[i])
 
 
-@addressed_kernel(update_types)
+@pointer_kernel(update_types)
 def adam(vectors, numbers, rate, t, part):
-    optimizer = record_of(Adam, numbers)
+    optimizer = settings_of(Adam, numbers)
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
     m, v = part_of(vectors.state[0], part), part_of(vectors.state[1], part)
     number = type(rate)
@@ -131,9 +131,9 @@ def add_square(total, missing, i, g):
 
 
 # Reordered, the compensation would be zero.
-@addressed_kernel(update_types, exact=True)
+@pointer_kernel(update_types, exact=True)
 def adagrad(vectors, numbers, rate, t, part):
-    optimizer = record_of(Adagrad, numbers)
+    optimizer = settings_of(Adagrad, numbers)
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
     total, missing = part_of(vectors.state[0], part), part_of(vectors.state[1], part)
     number = type(rate)
@@ -145,9 +145,9 @@ def adagrad(vectors, numbers, rate, t, part):
         w[i] -= step * g / (np.sqrt(total[i]) + eps)
 
 
-@addressed_kernel(update_types)
+@pointer_kernel(update_types)
 def rmsprop(vectors, numbers, rate, t, part):
-    optimizer = record_of(RMSprop, numbers)
+    optimizer = settings_of(RMSprop, numbers)
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
     v, a = part_of(vectors.state[0], part), part_of(vectors.state[1], part)
     m = part_of(vectors.state[2], part)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from ..codegen.function_pointer import addressed_kernel, calls, record_of, vector_of
+from ..codegen.function_pointer import call_through, pointer_kernel, settings_of, vector_of
 from ..codegen.jit import inlined_kernel
 from .vectors import vectors_of
 
@@ -105,21 +105,21 @@ def limit_norm(values, begin, end, bound):
             values[i] *= factor
 
 
-def _limit_gradient_types(number):
+def _transform_gradient_types(number):
     return vectors_of(number), vector_of(types.float64), types.Array(types.int64, 2, "C")
 
 
-call_limit_gradient = calls(_limit_gradient_types)
+call_transform_gradient = call_through(_transform_gradient_types)
 
 
-@addressed_kernel(_limit_gradient_types)
-def limit_gradient(vectors, numbers, weights):
+@pointer_kernel(_transform_gradient_types)
+def transform_gradient(vectors, numbers, weights):
     """Change the gradient as a regularisation says.
 
     vectors : Vectors, the gradient is modified in place          numbers : (n_fields,) float64, of the Regularization
     weights : (n_linear_layers, 3) int64, where each layer's weight begins and ends in the parameters, and its n_in
     """
-    regularization = record_of(Regularization, numbers)
+    regularization = settings_of(Regularization, numbers)
     parameters, gradient = vectors.parameters, vectors.gradient
     number = parameters.dtype.type
     l2 = number(regularization.l2)
@@ -141,21 +141,21 @@ def limit_gradient(vectors, numbers, weights):
         limit_norm(gradient, 0, gradient.size, regularization.clip_norm)
 
 
-def _limit_parameters_types(number):
-    return *_limit_gradient_types(number), number
+def _prox_and_project_types(number):
+    return *_transform_gradient_types(number), number
 
 
-call_limit_parameters = calls(_limit_parameters_types)
+call_prox_and_project = call_through(_prox_and_project_types)
 
 
-@addressed_kernel(_limit_parameters_types)
-def limit_parameters(vectors, numbers, weights, rate):
+@pointer_kernel(_prox_and_project_types)
+def prox_and_project(vectors, numbers, weights, rate):
     """Change the parameters as a regularisation says.
 
-    vectors : Vectors, modified in place          numbers, weights : as for `limit_gradient`
+    vectors : Vectors, modified in place          numbers, weights : as for `transform_gradient`
     rate : scalar of the parameters' dtype, the learning rate
     """
-    regularization = record_of(Regularization, numbers)
+    regularization = settings_of(Regularization, numbers)
     parameters = vectors.parameters
     number = parameters.dtype.type
     if regularization.l1 > 0:
@@ -174,17 +174,17 @@ def _take_average_types(number):
     return vectors_of(number), vector_of(types.float64), types.int64
 
 
-call_take_average = calls(_take_average_types)
+call_take_average = call_through(_take_average_types)
 
 
-@addressed_kernel(_take_average_types)
+@pointer_kernel(_take_average_types)
 def take_average(vectors, numbers, t):
     """Take the parameters into their running mean.
 
     vectors : Vectors, modified in place          numbers : (n_fields,) float64, of the Regularization
     t : int, the number of the update, from 1
     """
-    regularization = record_of(Regularization, numbers)
+    regularization = settings_of(Regularization, numbers)
     parameters, average = vectors.parameters, vectors.average
     if t >= regularization.average_from:
         share = 1 / (t - regularization.average_from + 1)

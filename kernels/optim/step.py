@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from ..codegen.function_pointer import addressed_kernel, calls, numbers_of, record_of, vector_of
+from ..codegen.function_pointer import call_through, pointer_kernel, settings_of, settings_vector, vector_of
 from ..codegen.jit import inlined_kernel
 from ..parallel.thread_pool import ALONE
 from .bounded import Bounded, bounded_direction, look_along, step_along
@@ -19,42 +19,42 @@ from .normalized_sgd import (
     observe_features,
 )
 from .optimizers import UPDATES, PlainSGD
+from .parallel_update import call_parallel_update, parallel_update, update_block
 from .regularization import (
     NoRegularization,
     Regularization,
-    call_limit_gradient,
-    call_limit_parameters,
+    call_prox_and_project,
     call_take_average,
-    limit_gradient,
-    limit_parameters,
+    call_transform_gradient,
+    prox_and_project,
     take_average,
+    transform_gradient,
 )
-from .shared_update import call_share_update, share_update, update_part
 from .vectors import call_update, vectors_of
 
 
 class Step(NamedTuple):
     """What `apply_gradient` calls, by address, and what that needs.
 
-    centre, limit_gradient, update, limit_parameters, balance, average : int, zero where nothing is to do
-    share_update, update_part : int, zero where one thread makes the update
+    centre, transform_gradient, update, prox_and_project, balance, average : int, zero where nothing is to do
+    parallel_update, update_block : int, zero where one thread makes the update
     optimizer, regularization : the records' numbers, (n,) float64
     weights : (n_linear_layers, 3) int64, where each Linear's weight begins and ends in the parameters, and its n_in
-    team : as `team_memory` makes it
+    pool : as `pool_memory` makes it
     """
 
     centre: int
-    limit_gradient: int
+    transform_gradient: int
     update: int
-    limit_parameters: int
+    prox_and_project: int
     balance: int
     average: int
-    share_update: int
-    update_part: int
+    parallel_update: int
+    update_block: int
     optimizer: np.ndarray
     regularization: np.ndarray
     weights: np.ndarray
-    team: np.ndarray
+    pool: np.ndarray
 
 
 class UpdateRule(NamedTuple):
@@ -82,40 +82,40 @@ def update_rule(
     weights: np.ndarray,
     dtype: np.dtype,
     keeps_gradient: bool,
-    team: np.ndarray = ALONE,
+    pool: np.ndarray = ALONE,
     looks_along: bool = True,
 ) -> UpdateRule:
     """What loops of a dtype call for these records; compiled where it was not.
 
-    keeps_gradient : whether the loop cannot make direct updates          team : as `team_memory` makes it
+    keeps_gradient : whether the loop cannot make direct updates          pool : as `pool_memory` makes it
     looks_along : whether it calls `look_along` for a step that is bounded
     """
     is_regularized, is_normalized = isinstance(regularization, Regularization), isinstance(optimizer, NormalizedSGD)
     averages = is_regularized and regularization.average_from < np.inf
     is_direct = isinstance(optimizer, PlainSGD) and not is_regularized and not keeps_gradient
     is_bounded = isinstance(optimizer, Bounded)
-    is_shared = team.size > 0 and not (is_direct or is_normalized or is_bounded)
+    is_shared = pool.size > 0 and not (is_direct or is_normalized or is_bounded)
     update = bounded_direction if is_bounded else UPDATES[type(optimizer)]
     return UpdateRule(
         is_direct,
-        observe_features.address(dtype) if is_normalized else 0,
-        add_derivatives.address(dtype) if is_normalized else 0,
-        0 if is_direct else (find_direction if is_bounded else apply_gradient).address(dtype),
-        look_along.address(dtype) if is_bounded and looks_along else 0,
-        make_step_along.address(dtype) if is_bounded else 0,
+        observe_features.pointer(dtype) if is_normalized else 0,
+        add_derivatives.pointer(dtype) if is_normalized else 0,
+        0 if is_direct else (find_direction if is_bounded else apply_gradient).pointer(dtype),
+        look_along.pointer(dtype) if is_bounded and looks_along else 0,
+        make_step_along.pointer(dtype) if is_bounded else 0,
         Step(
-            centre_gradient.address(dtype) if is_normalized else 0,
-            limit_gradient.address(dtype) if is_regularized else 0,
-            0 if is_direct else update.address(dtype),
-            limit_parameters.address(dtype) if is_regularized else 0,
-            balance_biases.address(dtype) if is_normalized else 0,
-            take_average.address(dtype) if averages else 0,
-            share_update.address(dtype) if is_shared else 0,
-            update_part.address(dtype) if is_shared else 0,
-            numbers_of(optimizer),
-            numbers_of(regularization),
+            centre_gradient.pointer(dtype) if is_normalized else 0,
+            transform_gradient.pointer(dtype) if is_regularized else 0,
+            0 if is_direct else update.pointer(dtype),
+            prox_and_project.pointer(dtype) if is_regularized else 0,
+            balance_biases.pointer(dtype) if is_normalized else 0,
+            take_average.pointer(dtype) if averages else 0,
+            parallel_update.pointer(dtype) if is_shared else 0,
+            update_block.pointer(dtype) if is_shared else 0,
+            settings_vector(optimizer),
+            settings_vector(regularization),
             weights,
-            team,
+            pool,
         ),
     )
 
@@ -126,21 +126,21 @@ def _apply_gradient_types(number):
     return vectors_of(number), step, number, types.int64
 
 
-call_apply_gradient = calls(_apply_gradient_types)
+call_apply_gradient = call_through(_apply_gradient_types)
 
 
 @inlined_kernel
 def finish_update(vectors, step, rate, t):
     """Do what comes after the optimiser's step; arguments as for `apply_gradient`."""
-    if step.limit_parameters != 0:
-        call_limit_parameters(step.limit_parameters, (vectors, step.regularization, step.weights, rate))
+    if step.prox_and_project != 0:
+        call_prox_and_project(step.prox_and_project, (vectors, step.regularization, step.weights, rate))
     if step.balance != 0:
         call_with_vectors(step.balance, (vectors,))
     if step.average != 0:
         call_take_average(step.average, (vectors, step.regularization, t))
 
 
-@addressed_kernel(_apply_gradient_types)
+@pointer_kernel(_apply_gradient_types)
 def apply_gradient(vectors, step, rate, t):
     """Make one update  (the article's ŵ = w - α δw)  from the gradient of a whole batch.
 
@@ -149,28 +149,28 @@ def apply_gradient(vectors, step, rate, t):
     """
     if step.centre != 0:
         call_centre(step.centre, (vectors, step.weights))
-    if step.limit_gradient != 0:
-        call_limit_gradient(step.limit_gradient, (vectors, step.regularization, step.weights))
-    if step.share_update != 0:
-        call_share_update(
-            step.share_update, (vectors, step.optimizer, rate, t, step.update, step.team, step.update_part)
+    if step.transform_gradient != 0:
+        call_transform_gradient(step.transform_gradient, (vectors, step.regularization, step.weights))
+    if step.parallel_update != 0:
+        call_parallel_update(
+            step.parallel_update, (vectors, step.optimizer, rate, t, step.update, step.pool, step.update_block)
         )
     else:
         call_update(step.update, (vectors, step.optimizer, rate, t, (0, vectors.parameters.size)))
     finish_update(vectors, step, rate, t)
 
 
-@addressed_kernel(_apply_gradient_types)
+@pointer_kernel(_apply_gradient_types)
 def find_direction(vectors, step, rate, t):
     """Have the direction of a step of `bounded.py` stand in the gradient; arguments as for `apply_gradient`."""
-    if step.limit_gradient != 0:
-        call_limit_gradient(step.limit_gradient, (vectors, step.regularization, step.weights))
+    if step.transform_gradient != 0:
+        call_transform_gradient(step.transform_gradient, (vectors, step.regularization, step.weights))
     call_update(step.update, (vectors, step.optimizer, rate, t, (0, vectors.parameters.size)))
 
 
-@addressed_kernel(_apply_gradient_types)
+@pointer_kernel(_apply_gradient_types)
 def make_step_along(vectors, step, rate, t):
     """Make the update along it, once its curvature stands among the scalars; arguments as for `apply_gradient`."""
-    l2 = record_of(Regularization, step.regularization).l2 if step.limit_gradient != 0 else 0.0
-    step_along(vectors, record_of(Bounded, step.optimizer), l2, step.weights, rate, t)
+    l2 = settings_of(Regularization, step.regularization).l2 if step.transform_gradient != 0 else 0.0
+    step_along(vectors, settings_of(Bounded, step.optimizer), l2, step.weights, rate, t)
     finish_update(vectors, step, rate, t)

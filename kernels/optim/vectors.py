@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from ..codegen.function_pointer import calls, matrix_of, vector_of
+from ..codegen.function_pointer import call_through, matrix_of, vector_of
 from ..codegen.jit import inlined_kernel
 from ..codegen.views import span
 
@@ -14,7 +14,7 @@ class Vectors(NamedTuple):
     """What training changes: flat vectors, parallel to one another, of one dtype where none is named.
 
     parameters, gradient : (size,)
-    chunk_gradient : (size,), scratch; (0,) where no batch is larger than a chunk
+    micro_batch_gradient : (size,), scratch; (0,) where no batch is larger than a chunk
     state : (n_states, size and more), the optimiser's; each begins with a line of the cache, as what lies across two
         takes twice as long to store
     scalars : (10 or more,) float64, the optimiser's
@@ -25,7 +25,7 @@ class Vectors(NamedTuple):
 
     parameters: np.ndarray
     gradient: np.ndarray
-    chunk_gradient: np.ndarray
+    micro_batch_gradient: np.ndarray
     state: np.ndarray
     scalars: np.ndarray
     average: np.ndarray
@@ -51,4 +51,4 @@ def update_types(number):
     return vectors_of(number), vector_of(types.float64), number, types.int64, types.UniTuple(types.int64, 2)
 
 
-call_update = calls(update_types)
+call_update = call_through(update_types)

@@ -1,10 +1,10 @@
 """A team of threads that share one piece of work after another.
 
-The thread that trains, worker 0, puts a job into the team's memory and says of how many units it consists. Every worker
+The thread that trains, worker 0, puts a job into the pool's memory and says of how many units it consists. Every worker
 first does units of its own share, so that what they write stays in the caches of its processor from job to job; then
 what is left of the others'. The units of a job must be such that it makes no difference who does them.
 
-A job costs about a microsecond, as the others wait for it with their eyes open; they do so only while a kernel is
+A job costs about a microsecond, as the others wait for it busy-waiting; they do so only while a kernel is
 running that may have work for them. One that the system has put to sleep holds up no more than the unit that it is at.
 """
 
@@ -15,24 +15,24 @@ from numba import from_dtype, types
 
 from ..codegen.alignment import aligned_zeros
 from ..codegen.atomic import add_and_fetch, give_way, load_acquire, pause, store_release
-from ..codegen.function_pointer import calls, vector_of
+from ..codegen.function_pointer import call_through, vector_of
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.tuples import tuple_load, tuple_store
 from ..tuning import LINE_BYTES, WAITS
 
-# Places in the team's memory. What is written by several threads has lines of the cache to itself: two, as processors
+# Places in the pool's memory. What is written by several threads has lines of the cache to itself: two, as processors
 # fetch them in pairs, or have lines twice as long.
 _LINE = 2 * LINE_BYTES // 8
-_FINISHED, _SEASON = 0, _LINE
-_WORK, _N_UNITS, N_WORKERS = 2 * _LINE, 2 * _LINE + 1, 2 * _LINE + 2
+_FINISHED, _GENERATION = 0, _LINE
+_WORK, _N_BLOCKS, N_WORKERS = 2 * _LINE, 2 * _LINE + 1, 2 * _LINE + 2
 # What products need: the addresses of kernels, and from how many multiplications and additions on they are shared.
-MULTIPLY, MULTIPLY_BLOCK, TRANSPOSE, TRANSPOSE_COLUMNS, WORTH_SHARING = range(2 * _LINE + 3, 2 * _LINE + 8)
+GEMM, GEMM_BLOCK, TRANSPOSE, TRANSPOSE_COLUMNS, WORTH_SHARING = range(2 * _LINE + 3, 2 * _LINE + 8)
 _JOB, _JOB_SIZE = 3 * _LINE, 6 * _LINE
 _REMAINING = _JOB + _JOB_SIZE
 
 
-def team_memory(n_workers: int) -> np.ndarray:
-    """The memory of a team of so many threads, the one that trains among them; (0,) for that one alone."""
+def pool_memory(n_workers: int) -> np.ndarray:
+    """The memory of a thread pool of so many threads, the one that trains among them; (0,) for that one alone."""
     if n_workers < 2:
         return np.zeros(0, np.int64)
     memory = aligned_zeros(_REMAINING + n_workers * _LINE, np.int64)
@@ -40,27 +40,27 @@ def team_memory(n_workers: int) -> np.ndarray:
     return memory
 
 
-ALONE = team_memory(1)
+ALONE = pool_memory(1)
 
 
 @functools.cache
 def compile_for(dtype: np.dtype) -> None:
     """Compile `assist`, so that no thread has to while others wait for it."""
-    assist.compile((vector_of(types.int64), types.int64, vector_of(from_dtype(dtype)), types.int64))
+    work.compile((vector_of(types.int64), types.int64, vector_of(from_dtype(dtype)), types.int64))
 
 
-def begin_season(team: np.ndarray) -> int:
-    """Have `assist` return in every thread that runs it; return the season that others may assist in from now on."""
-    team[_SEASON] += 1
-    return int(team[_SEASON])
+def begin_generation(pool: np.ndarray) -> int:
+    """Have `assist` return in every thread that runs it; return the season that others may work in from now on."""
+    pool[_GENERATION] += 1
+    return int(pool[_GENERATION])
 
 
-def work_types(number):
-    """The arguments of a kernel that does a unit of a job: the team, which unit, and memory of the worker's own."""
+def block_types(number):
+    """The arguments of a kernel that does a unit of a job: the pool, which unit, and memory of the worker's own."""
     return vector_of(types.int64), types.int64, vector_of(number)
 
 
-_call_work = calls(work_types)
+_call_work = call_through(block_types)
 
 
 put_job = tuple_store(_JOB, _JOB_SIZE)
@@ -75,9 +75,9 @@ def job_of(job_types):
 
 
 @inlined_kernel
-def rounded_up(n, unit):
+def rounded_up(n, block_number):
     """The least multiple of the unit that is at least n."""
-    return (n + unit - 1) // unit * unit
+    return (n + block_number - 1) // block_number * block_number
 
 
 @inlined_kernel
@@ -92,47 +92,47 @@ def wait(n_waits):
 
 
 @inlined_kernel
-def _work(team, worker, scratch):
+def _work(pool, worker, scratch):
     """Do units of the job until there are none left: a worker's own, then the next worker's, and so on."""
-    n_workers = team[N_WORKERS]
+    n_workers = pool[N_WORKERS]
     for i in range(n_workers):
         owner = (worker + i) % n_workers
         counter = _REMAINING + owner * _LINE
-        while load_acquire(team, counter) > 0:
-            left = add_and_fetch(team, counter, -1)
+        while load_acquire(pool, counter) > 0:
+            left = add_and_fetch(pool, counter, -1)
             if left >= 0:
-                _call_work(team[_WORK], (team, owner * team[_N_UNITS] // n_workers + left, scratch))
-                add_and_fetch(team, _FINISHED, 1)
+                _call_work(pool[_WORK], (pool, owner * pool[_N_BLOCKS] // n_workers + left, scratch))
+                add_and_fetch(pool, _FINISHED, 1)
 
 
 @inlined_kernel
-def work_together(team, work, n_units, scratch):
-    """Do all units of the job that was put into the team's memory; returns when the last one is done.
+def parallel_for(pool, work, n_blocks, scratch):
+    """Do all units of the job that was put into the pool's memory; returns when the last one is done.
 
-    work : int, the address of a kernel with `work_types`          scratch : of this thread
+    work : int, the address of a kernel with `block_types`          scratch : of this thread
     """
-    n_workers = team[N_WORKERS]
-    team[_WORK] = work
-    store_release(team, _FINISHED, 0)
-    store_release(team, _N_UNITS, n_units)
+    n_workers = pool[N_WORKERS]
+    pool[_WORK] = work
+    store_release(pool, _FINISHED, 0)
+    store_release(pool, _N_BLOCKS, n_blocks)
     for i in range(n_workers - 1, -1, -1):
-        n_own = (i + 1) * n_units // n_workers - i * n_units // n_workers
-        store_release(team, _REMAINING + i * _LINE, n_own)
-    _work(team, 0, scratch)
+        n_own = (i + 1) * n_blocks // n_workers - i * n_blocks // n_workers
+        store_release(pool, _REMAINING + i * _LINE, n_own)
+    _work(pool, 0, scratch)
     n_waits = 0
-    while load_acquire(team, _FINISHED) < n_units:
+    while load_acquire(pool, _FINISHED) < n_blocks:
         n_waits = wait(n_waits)
 
 
 @kernel
-def assist(team, worker, scratch, season):
-    """Take part in every job of a team until the next season begins.
+def work(pool, worker, scratch, generation):
+    """Take part in every job of a thread pool until the next season begins.
 
-    team : as `team_memory` makes it          worker : int, from 1 to below N_WORKERS
-    scratch : memory of this thread's own          season : int, as `begin_season` returned it
+    pool : as `pool_memory` makes it          worker : int, from 1 to below N_WORKERS
+    scratch : memory of this thread's own          season : int, as `begin_generation` returned it
     """
     n_waits = 0
-    while load_acquire(team, _SEASON) == season:
-        if load_acquire(team, _FINISHED) < load_acquire(team, _N_UNITS):
-            _work(team, worker, scratch)
+    while load_acquire(pool, _GENERATION) == generation:
+        if load_acquire(pool, _FINISHED) < load_acquire(pool, _N_BLOCKS):
+            _work(pool, worker, scratch)
         n_waits = wait(n_waits)

@@ -1,4 +1,4 @@
-"""Rows of a planted network: any range of them, in any order, from (seed, row) alone.
+"""Rows of a teacher network: any range of them, in any order, from (seed, row) alone.
 
 The bits are the same on any machine: random integers are a function of seed and row, features are small multiples of
 1/1024, and no sum depends on how a compiler orders it, as either every partial sum is exact or the order is fixed.
@@ -39,8 +39,8 @@ def fill_bell(key, out):
 
 
 @exact_kernel
-def planted_weights(key, out):
-    """Fill `out` with the weights of the data set's planted network.
+def teacher_weights(key, out):
+    """Fill `out` with the weights of the data set's teacher network.
 
     key : uint64          out : (size,), overwritten
     """
@@ -61,7 +61,7 @@ def exact_dot(x, weight):
 
 @exact_kernel
 def synthetic_rows(key, rows, widths, weights, noise, scratch, X, y):
-    """Write the given rows of the planted network's data set.
+    """Write the given rows of the teacher network's data set.
 
     The network is Linear, ReLU, Linear, ReLU, ..., Linear over `widths`; without hidden layers a ReLU follows the only
     Linear. Its first layer's weights are bell values times 1/√n_features, the later ones' √(2 / n_in).
