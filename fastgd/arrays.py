@@ -48,13 +48,16 @@ class ArrayDataset(Dataset):
         if self.sample_weight is not None:
             take_rows(self.sample_weight, rows, out=out.sample_weight)
 
-    def targets(self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None) -> Block:
-        """As `Dataset.targets`, without a look at X."""
-        rows = slice(0, self.n_samples)
+    def targets(
+        self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None, indices: np.ndarray | None = None
+    ) -> Block:
+        """As `Dataset.targets`, of all rows or of those of some indices, without a look at X."""
+        rows = slice(0, self.n_samples) if indices is None else indices
+        n_rows = self.n_samples if indices is None else len(indices)
         out = Block(
             np.empty((0, self.n_features), dtype),
-            np.empty((self.n_samples, self.n_outputs), dtype),
-            np.empty(self.n_samples if self.has_sample_weight else 0, dtype),
+            np.empty((n_rows, self.n_outputs), dtype),
+            np.empty(n_rows if self.has_sample_weight else 0, dtype),
         )
         take_targets(self.y, rows, mean_and_scale=mean_and_scale, out=out.y)
         if self.sample_weight is not None:

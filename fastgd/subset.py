@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fastgd.dataset import Block, Dataset
+from fastgd.arrays import ArrayDataset
+from fastgd.dataset import Block, Dataset, MeanAndScale
 
 
 class Subset(Dataset):
@@ -18,6 +19,14 @@ class Subset(Dataset):
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
         """Read the rows where they are."""
         self._dataset.read(self._indices[rows], out)
+
+    def targets(self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None) -> Block:
+        """As `Dataset.targets`; where X is an array, without a look at it: a few rows may lie on all pages of a map."""
+        if isinstance(self._dataset, Subset):
+            return Subset(self._dataset._dataset, self._dataset._indices[self._indices]).targets(dtype, mean_and_scale)
+        if isinstance(self._dataset, ArrayDataset):
+            return self._dataset.targets(dtype, mean_and_scale, self._indices)
+        return super().targets(dtype, mean_and_scale)
 
     def release(self, start: int, stop: int) -> None:
         """The rows may lie anywhere between the first and the last of them."""

@@ -1,4 +1,4 @@
-"""How many threads there are, and the team of them that shares the work of wide layers."""
+"""How many threads there are, and the pool of them that shares the work of wide layers."""
 
 import os
 import threading
@@ -19,7 +19,7 @@ LIMITS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"
 # Microseconds of processor time that a container may use, and in how many: "200000 100000", or "max 100000".
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
-# The kernels that teams have been called for, with the networks' dtypes.
+# The kernels that pools have been called for, with the networks' dtypes.
 _compiled: set[tuple[Callable[..., None], np.dtype]] = set()
 
 
@@ -42,7 +42,7 @@ def most_threads() -> int:
 
 @contextmanager
 def standing_by(products: kernels.Products) -> Iterator[None]:
-    """Inside, the other threads of a team wait for work to take part in, if there is a team.
+    """Inside, the other threads of a pool wait for work to take part in, if there is a pool.
 
     One thread at a time may run kernels with these products.
     """
@@ -72,7 +72,7 @@ def standing_by(products: kernels.Products) -> Iterator[None]:
 
 
 def call_with_pool(kernel: Callable[..., Any], network: kernels.Network, *arguments: Any) -> Any:
-    """Call a kernel with a network and more, while the other threads of its team wait for work to take part in."""
+    """Call a kernel with a network and more, while the other threads of its pool wait for work to take part in."""
     key = kernel, network.numbers.dtype
     if network.products.pool.size and key not in _compiled:
         # Or they would wait for the compiler too, a processor each.

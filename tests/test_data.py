@@ -11,7 +11,12 @@ import fastgd as gd
 from fastgd import dataset as datasets
 from fastgd import shuffle as shuffles
 from fastgd.dataset import allocate
+<<<<<<< HEAD
 from fastgd.kernels.rows.synthetic import VARIANCE
+=======
+from fastgd.kernels.synthetic import VARIANCE
+from fastgd.subset import Subset
+>>>>>>> main
 
 
 def read(data, rows, dtype="float64"):
@@ -266,3 +271,20 @@ def test_noise_is_independent_of_the_features_and_between_outputs():
     X, y = gd.data.synthetic(50_000, 3, noise=0.5, **options).arrays()
     clean = gd.data.synthetic(50_000, 3, noise=0, **options).arrays()[1]
     np.testing.assert_allclose(np.cov(X.T, (y - clean).T), np.diag([1, 1, 1, 0.25, 0.25, 0.25]), atol=0.02)
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+@pytest.mark.parametrize("mean_and_scale", [None, (np.array([1.0, -2.0]), np.array([0.5, 4.0]))])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_targets_of_some_rows_are_taken_without_a_look_at_features(is_nested, mean_and_scale, weighted, rng):
+    y, weight = rng.standard_normal((50, 2)), rng.uniform(0, 2, 50) if weighted else None
+    data, rows = gd.data.ArrayDataset(np.ones((50, 3)), y, weight), rng.permutation(50)[:20]
+    data.X = None
+    part = Subset(data, rows)
+    if is_nested:
+        part, rows = Subset(part, np.array([3, 1, 7])), rows[[3, 1, 7]]
+    found = part.targets(np.dtype(np.float32), mean_and_scale)
+    mean, scale = (0, 1) if mean_and_scale is None else mean_and_scale
+    np.testing.assert_array_equal(found.y, ((y[rows] - mean) * scale).astype(np.float32))
+    np.testing.assert_array_equal(found.sample_weight, weight[rows].astype(np.float32) if weighted else [])
+    assert found.X.shape == (0, 3)

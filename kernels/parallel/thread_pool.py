@@ -1,11 +1,11 @@
-"""A team of threads that share one piece of work after another.
+"""A pool of threads that share one piece of work after another.
 
-The thread that trains, worker 0, puts a job into the pool's memory and says of how many units it consists. Every worker
-first does units of its own share, so that what they write stays in the caches of its processor from job to job; then
-what is left of the others'. The units of a job must be such that it makes no difference who does them.
+The thread that trains, worker 0, puts a job into the pool's memory and says of how many blocks it consists. Every worker
+first does blocks of its own share, so that what they write stays in the caches of its processor from job to job; then
+what is left of the others'. The blocks of a job must be such that it makes no difference who does them.
 
-A job costs about a microsecond, as the others wait for it busy-waiting; they do so only while a kernel is
-running that may have work for them. One that the system has put to sleep holds up no more than the unit that it is at.
+A job costs about a microsecond, as the others wait for it busily; they do so only while a kernel is running that may
+have work for them. One that the system has put to sleep holds up no more than the block that it is at.
 """
 
 import functools
@@ -50,13 +50,13 @@ def compile_for(dtype: np.dtype) -> None:
 
 
 def begin_generation(pool: np.ndarray) -> int:
-    """Have `assist` return in every thread that runs it; return the season that others may work in from now on."""
+    """Have `assist` return in every thread that runs it; return the generation that others may work in from now on."""
     pool[_GENERATION] += 1
     return int(pool[_GENERATION])
 
 
 def block_types(number):
-    """The arguments of a kernel that does a unit of a job: the pool, which unit, and memory of the worker's own."""
+    """The arguments of a kernel that does a block of a job: the pool, which block, and memory of the worker's own."""
     return vector_of(types.int64), types.int64, vector_of(number)
 
 
@@ -76,7 +76,7 @@ def job_of(job_types):
 
 @inlined_kernel
 def rounded_up(n, block_number):
-    """The least multiple of the unit that is at least n."""
+    """The least multiple of the block that is at least n."""
     return (n + block_number - 1) // block_number * block_number
 
 
@@ -93,7 +93,7 @@ def wait(n_waits):
 
 @inlined_kernel
 def _work(pool, worker, scratch):
-    """Do units of the job until there are none left: a worker's own, then the next worker's, and so on."""
+    """Do blocks of the job until there are none left: a worker's own, then the next worker's, and so on."""
     n_workers = pool[N_WORKERS]
     for i in range(n_workers):
         owner = (worker + i) % n_workers
@@ -107,7 +107,7 @@ def _work(pool, worker, scratch):
 
 @inlined_kernel
 def parallel_for(pool, work, n_blocks, scratch):
-    """Do all units of the job that was put into the pool's memory; returns when the last one is done.
+    """Do all blocks of the job that was put into the pool's memory; returns when the last one is done.
 
     work : int, the address of a kernel with `block_types`          scratch : of this thread
     """
@@ -126,10 +126,10 @@ def parallel_for(pool, work, n_blocks, scratch):
 
 @kernel
 def work(pool, worker, scratch, generation):
-    """Take part in every job of a thread pool until the next season begins.
+    """Take part in every job of a thread pool until the next generation begins.
 
     pool : as `pool_memory` makes it          worker : int, from 1 to below N_WORKERS
-    scratch : memory of this thread's own          season : int, as `begin_generation` returned it
+    scratch : memory of this thread's own          generation : int, as `begin_generation` returned it
     """
     n_waits = 0
     while load_acquire(pool, _GENERATION) == generation:
