@@ -48,7 +48,7 @@ class Task(NamedTuple):
     def rule(self, keeps_gradient: bool, pool: np.ndarray = kernels.ALONE, looks_along: bool = True) -> UpdateRule:
         """The optimiser and the regularisation as the kernels call them.
 
-        team : that of the network's products          looks_along : as for `kernels.update_rule`
+        pool : that of the network's products          looks_along : as for `kernels.update_rule`
         """
         model = self.model
         return kernels.update_rule(

@@ -11,12 +11,8 @@ import fastgd as gd
 from fastgd import dataset as datasets
 from fastgd import shuffle as shuffles
 from fastgd.dataset import allocate
-<<<<<<< HEAD
 from fastgd.kernels.rows.synthetic import VARIANCE
-=======
-from fastgd.kernels.synthetic import VARIANCE
 from fastgd.subset import Subset
->>>>>>> main
 
 
 def read(data, rows, dtype="float64"):

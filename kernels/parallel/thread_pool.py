@@ -1,8 +1,8 @@
 """A pool of threads that share one piece of work after another.
 
-The thread that trains, worker 0, puts a job into the pool's memory and says of how many blocks it consists. Every worker
-first does blocks of its own share, so that what they write stays in the caches of its processor from job to job; then
-what is left of the others'. The blocks of a job must be such that it makes no difference who does them.
+The thread that trains, worker 0, puts a job into the pool's memory and says of how many blocks it consists. Every
+worker first does blocks of its own share, so that what they write stays in the caches of its processor from job to job;
+then what is left of the others'. The blocks of a job must be such that it makes no difference who does them.
 
 A job costs about a microsecond, as the others wait for it busily; they do so only while a kernel is running that may
 have work for them. One that the system has put to sleep holds up no more than the block that it is at.
@@ -67,7 +67,7 @@ put_job = tuple_store(_JOB, _JOB_SIZE)
 
 
 def job_of(job_types):
-    """The intrinsic job(team, scratch) for what `put_job` has put there.
+    """The intrinsic job(pool, scratch) for what `put_job` has put there.
 
     job_types : from Numba's type of the scratch memory's numbers to the types of the tuple
     """
