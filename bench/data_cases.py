@@ -5,7 +5,7 @@ from case import Case
 from numpy_rows import numpy_rows, python_rows
 
 from fastgd import kernels
-from fastgd.dataset import read_only
+from fastgd.data.base import read_only
 from fastgd.kernels.random import mix
 from fastgd.kernels.rows.synthetic import teacher_weights
 

@@ -10,7 +10,7 @@ import numpy as np
 from case import Case, normal
 
 from fastgd import kernels
-from fastgd.dataset import read_only
+from fastgd.data.base import read_only
 from fastgd.kernels.nn.loss import HalfSquaredError
 
 TOLERANCE = np.float32(8 * np.finfo(np.float32).eps)

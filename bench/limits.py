@@ -8,9 +8,9 @@ from itertools import pairwise
 import numba
 import numpy as np
 
+from fastgd.data.shuffle import Shuffle
 from fastgd.kernels.codegen.simd import broadcast, horizontal_sum, lane_count, load, prefetch, prefetch_l2
 from fastgd.kernels.tuning import LINE_BYTES
-from fastgd.shuffle import Shuffle
 
 _REPEATS = 100_000
 _SUMS = 12
@@ -60,7 +60,7 @@ def ask_for_rows(x, j, soon, later, again):
 def sum_rows(x, n_features, rows, later):
     """Return the sum of rows in an order; each is asked for long before it is added up, once more, and soon before.
 
-    x : (n_rows * n_features,)          rows, later : (n_rows,) int64, as `fastgd.shuffle.Shuffle` gives them
+    x : (n_rows * n_features,)          rows, later : (n_rows,) int64, as `fastgd.data.shuffle.Shuffle` gives them
     """
     zero = x.dtype.type(0)
     lanes, line, last = lane_count(zero), LINE_BYTES // x.itemsize, rows.size - 1

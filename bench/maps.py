@@ -15,7 +15,7 @@ import numpy as np
 from readme import markdown
 
 import fastgd as gd
-from fastgd import dataset as datasets
+from fastgd.data import base as datasets
 
 N_FEATURES = 100
 MODELS = {

@@ -8,12 +8,14 @@ from numpy_training import NumpyNetwork
 from numpy_training import train_neuron as numpy_train_neuron
 from workloads import Workload
 
-from fastgd import baseline, kernels, reference
-from fastgd.dataset import read_only
+from fastgd import kernels
+from fastgd.data.base import read_only
 from fastgd.kernels.codegen.alignment import aligned_empty
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim.optimizers import PlainSGD
 from fastgd.kernels.tuning import BYTES_ADDED_BY_4, MOST_LANES
+from fastgd.reference import algorithm as reference
+from fastgd.reference import comparison as baseline
 
 RATE = 1e-3
 RATES = np.array([RATE])

@@ -16,7 +16,7 @@ from start import FIRST_UPDATES, Ratios, ratios
 from timing import best_seconds
 from workloads import WORKLOADS, Workload
 
-from fastgd import machine
+from fastgd.cli import machine
 
 MARKERS = "benchmarks"
 METHOD = (

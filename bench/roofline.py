@@ -22,8 +22,8 @@ from runs import TOLERANCE, Fastgd, Numpy, Read, Run, require_equal
 from timing import best_seconds
 from workloads import Workload
 
+from fastgd.data.shuffle import Shuffle
 from fastgd.kernels.loops.neuron_online_by_4 import ROWS_AT_ONCE
-from fastgd.shuffle import Shuffle
 
 MARKERS = "roofline"
 # Many times the last-level cache, and enough for what an epoch costs beside its rows not to count.
@@ -49,7 +49,7 @@ NETWORKS = (
 PIXELS = 784
 FMA, BLAS = "multiply-adds", "BLAS"
 # On few rows, as a rounding error that moves z across a ReLU's kink would move the parameters by much more. Shuffled,
-# rows of 100 features and more are enough for windows of chunks; see `fastgd.shuffle`.
+# rows of 100 features and more are enough for windows of chunks; see `fastgd.data.shuffle`.
 CHECKED_ROWS, CHECKED_SHUFFLED_ROWS = 512, 11_000
 NEURONS = (
     "Neurons with a ReLU, float32. At the limit: reading X takes as long as a plain sum over it; for an update after "

@@ -8,8 +8,10 @@ from products import filled_network, products
 from workloads import Workload
 
 import fastgd as gd
-from fastgd import baseline, kernels, reference
-from fastgd.dataset import read_only
+from fastgd import kernels
+from fastgd.data.base import read_only
+from fastgd.reference import algorithm as reference
+from fastgd.reference import comparison as baseline
 
 TOLERANCE = 8 * float(np.finfo(np.float32).eps)
 # One hidden unit of 64 may be further apart than rounding, by a row's step.
@@ -89,7 +91,7 @@ class Numpy:
 
 
 class PurePython:
-    """`fastgd.reference` on the workload's first rows."""
+    """`fastgd.reference.algorithm` on the workload's first rows."""
 
     def __init__(self, workload: Workload, X: np.ndarray, y: np.ndarray) -> None:
         self.n_samples = workload.n_python

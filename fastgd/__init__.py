@@ -6,7 +6,7 @@ from pathlib import Path as _Path
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from fastgd._collector import collection_paused as _collection_paused
+from fastgd._engine.garbage_collection import collection_paused as _collection_paused
 from fastgd._version import __version__  # noqa: F401 (part of what is exported)
 
 # The kernels stand beside this folder in a checkout and inside it in an installation. Without this line, a checkout

@@ -2,7 +2,7 @@
 
 from fastgd import callbacks, data, labels, losses, schedules
 from fastgd._version import __version__
-from fastgd.dataset import Dataset
+from fastgd.data.base import Dataset
 from fastgd.errors import DivergenceError, UsageWarning
 from fastgd.history import EpochRecord, History
 from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Standardize, StandardizedTargets, Tanh

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from fastgd import _check
+from fastgd._engine.monitor import Monitor, MonitorName
+from fastgd.data import checks
 from fastgd.history import EpochRecord
 from fastgd.metrics import METRICS, Mode
-from fastgd.monitor import Monitor, MonitorName
 
 if TYPE_CHECKING:
     from fastgd.trainer import Trainer
@@ -73,8 +73,8 @@ class EarlyStopping(Monitor):
         mode: Mode | None = None,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.patience = _check.integer(patience, "patience", 1)
-        self.restore_best = _check.switch(restore_best, "restore_best")
+        self.patience = checks.integer(patience, "patience", 1)
+        self.restore_best = checks.switch(restore_best, "restore_best")
         self._parameters: np.ndarray | None = None
         self._where_training_was: np.ndarray | None = None
         self._has_stopped = False
@@ -133,10 +133,10 @@ class ReduceOnPlateau(Monitor):
         mode: Mode | None = None,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        _check.positive(factor, "factor")
-        self.factor = _check.below_one(factor, "factor")
-        self.patience = _check.integer(patience, "patience", 1)
-        self.min_factor = _check.non_negative(min_factor, "min_factor")
+        checks.positive(factor, "factor")
+        self.factor = checks.below_one(factor, "factor")
+        self.patience = checks.integer(patience, "patience", 1)
+        self.min_factor = checks.non_negative(min_factor, "min_factor")
         self._last_change = 0
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
@@ -200,7 +200,7 @@ class ModelCheckpoint(Monitor):
             ) from None
         self._fields = [field for _, field, _, _ in pieces if field is not None]
         self._folder = os.path.dirname(pieces[0][0] if pieces else "") or os.curdir
-        self.save_best_only = _check.switch(save_best_only, "save_best_only")
+        self.save_best_only = checks.switch(save_best_only, "save_best_only")
 
     def check(self, has_validation: bool, metrics: Sequence[str]) -> None:
         """Raise an error where there will be nothing to watch, nothing to name files by, or no folder to save in."""

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgd import _check, losses, storage
+from fastgd import losses, storage
+from fastgd.data import checks
 from fastgd.losses import Loss
 
 # Labels may be a memory map of more than fits in memory.
@@ -225,7 +226,7 @@ class Labels:
         storage.require_names(description, "labels", ("loss",), ("dtype", "classes"))
         if "classes" not in description:
             return cls.of(None, description["loss"], out_features)
-        dtype = _check.choice(description["dtype"], "dtype of the classes", ("str", "bytes", *_NUMBERS))
+        dtype = checks.choice(description["dtype"], "dtype of the classes", ("str", "bytes", *_NUMBERS))
         values = description["classes"]
         if dtype == "bytes":
             values = [value.encode("latin-1") for value in values]

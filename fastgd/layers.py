@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args, overloa
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgd import _check
+from fastgd.data import checks
 from fastgd.kernels.codegen.function_pointer import FunctionPointerKernel
 from fastgd.kernels.nn import activation
 from fastgd.standardize import Standardize, StandardizedTargets
@@ -35,12 +35,12 @@ class Linear:
         bias: bool | ArrayLike = True,
         init: InitName | ArrayLike = "he_normal",
     ) -> None:
-        self.in_features = _check.integer(in_features, "in_features", 1)
-        self.out_features = _check.integer(out_features, "out_features", 1)
+        self.in_features = checks.integer(in_features, "in_features", 1)
+        self.out_features = checks.integer(out_features, "out_features", 1)
         self.has_bias = bias if isinstance(bias, bool | np.bool_) else True
         self._initial_bias = None if isinstance(bias, bool | np.bool_) else self._given(bias, "bias", (out_features,))
         if isinstance(init, str):
-            self._init = _check.choice(init, "init", get_args(InitName))
+            self._init = checks.choice(init, "init", get_args(InitName))
         else:
             self._init = self._given(init, "init", (out_features, in_features))
         self._weight: np.ndarray | None = None
@@ -48,7 +48,7 @@ class Linear:
 
     @staticmethod
     def _given(values: ArrayLike, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        array = _check.real_array(values, name)
+        array = checks.real_array(values, name)
         if array.shape != shape:
             raise ValueError(f"{name} has shape {array.shape}; expected {shape}")
         if not np.isfinite(array).all():
@@ -157,7 +157,7 @@ class ReLU(Activation):
     kernels = activation.relu_forward, activation.relu_backward
 
     def __init__(self, tolerance: float | None = None) -> None:
-        self.tolerance = None if tolerance is None else _check.non_negative(tolerance, "tolerance")
+        self.tolerance = None if tolerance is None else checks.non_negative(tolerance, "tolerance")
 
     def number_in(self, dtype: np.dtype) -> float:
         """The tolerance."""
@@ -180,7 +180,7 @@ class LeakyReLU(Activation):
     kernels = activation.leaky_relu_forward, activation.leaky_relu_backward
 
     def __init__(self, slope: float = 0.01) -> None:
-        self.slope = _check.non_negative(slope, "slope")
+        self.slope = checks.non_negative(slope, "slope")
 
     def number_in(self, dtype: np.dtype) -> float:
         """The slope."""
@@ -224,7 +224,7 @@ class Dropout(Activation):
     kernels = activation.dropout_forward, activation.dropout_backward
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = _check.below_one(p, "p")
+        self.p = checks.below_one(p, "p")
 
     def number_in(self, dtype: np.dtype) -> float:
         """The probability."""

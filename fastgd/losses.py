@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from fastgd import _check
+from fastgd.data import checks
 from fastgd.kernels.nn import loss as kernels
 
 LossName = Literal[
@@ -70,22 +70,22 @@ Loss = tuple
 
 def huber(delta: float = 1.35) -> Loss:
     """½ e² where |e| <= delta, else delta (|e| - ½ delta), with e = z - y; delta > 0. As PyTorch's HuberLoss."""
-    return kernels.Huber(_check.positive(delta, "delta"))
+    return kernels.Huber(checks.positive(delta, "delta"))
 
 
 def quantile(quantile: float = 0.5) -> Loss:
     """The pinball loss: quantile (y - z) where z <= y, else (1 - quantile) (z - y); quantile in [0, 1]."""
-    return kernels.Quantile(_check.between(quantile, "quantile", 0, 1))
+    return kernels.Quantile(checks.between(quantile, "quantile", 0, 1))
 
 
 def epsilon_insensitive(epsilon: float = 0.1) -> Loss:
     """max(0, |z - y| - epsilon); epsilon >= 0. As scikit-learn's SGDRegressor."""
-    return kernels.EpsilonInsensitive(_check.non_negative(epsilon, "epsilon"))
+    return kernels.EpsilonInsensitive(checks.non_negative(epsilon, "epsilon"))
 
 
 def squared_epsilon_insensitive(epsilon: float = 0.1) -> Loss:
     """max(0, |z - y| - epsilon)²; epsilon >= 0. As scikit-learn's SGDRegressor."""
-    return kernels.SquaredEpsilonInsensitive(_check.non_negative(epsilon, "epsilon"))
+    return kernels.SquaredEpsilonInsensitive(checks.non_negative(epsilon, "epsilon"))
 
 
 def cross_entropy(label_smoothing: float = 0.0) -> Loss:
@@ -94,7 +94,7 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
     q is 1 - label_smoothing at the class, plus label_smoothing / n_outputs everywhere; label_smoothing in [0, 1]. As
     PyTorch's CrossEntropyLoss.
     """
-    return kernels.CrossEntropy(_check.between(label_smoothing, "label_smoothing", 0, 1))
+    return kernels.CrossEntropy(checks.between(label_smoothing, "label_smoothing", 0, 1))
 
 
 _WITH_PARAMETERS = {
@@ -127,7 +127,7 @@ def as_loss(loss: Any) -> Loss:
         return loss
     if callable(loss) and getattr(loss, "__name__", None) in _WITH_PARAMETERS:
         raise TypeError(f"loss is the function {loss.__name__}; expected a call of it, as in {loss.__name__}()")
-    name = _check.choice(loss, "loss", LOSSES, _ELSEWHERE)
+    name = checks.choice(loss, "loss", LOSSES, _ELSEWHERE)
     return _WITH_PARAMETERS.get(name, LOSSES[name].record)()
 
 
@@ -144,7 +144,7 @@ def describe(loss: Loss) -> dict[str, Any]:
 def restore(description: dict[str, Any]) -> Loss:
     """The loss that `describe` described."""
     arguments = dict(description)
-    return LOSSES[_check.choice(arguments.pop("type"), "loss", LOSSES)].record(**arguments)
+    return LOSSES[checks.choice(arguments.pop("type"), "loss", LOSSES)].record(**arguments)
 
 
 def n_targets(loss: Loss, n_outputs: int) -> int:

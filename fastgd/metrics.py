@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from fastgd import _check
-from fastgd.dataset import Dataset, read_only
+from fastgd.data import checks
+from fastgd.data.base import Dataset, read_only
 from fastgd.history import EpochRecord
 from fastgd.kernels.nn.loss import CrossEntropy, Hinge, LogLoss, ModifiedHuber, Perceptron, Poisson, SquaredHinge
 from fastgd.losses import Loss, name_of
@@ -67,7 +67,7 @@ def as_metrics(metrics: Any, loss: Loss) -> tuple[Metric, ...]:
         if callable(metric):
             _require_name(metric, place)
         else:
-            _require_suited(_check.choice(metric, place, METRICS, _ELSEWHERE), place, loss)
+            _require_suited(checks.choice(metric, place, METRICS, _ELSEWHERE), place, loss)
         if name_of_metric(metric) in map(name_of_metric, checked):
             raise ValueError(f"{place} is a second {name_of_metric(metric)!r}; expected each name once")
         checked.append(metric)

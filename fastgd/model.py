@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastgd import _check, kernels, storage
-from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.dataset import Block, Dataset, MeanAndScale, Reader, blocks, require_finite
+from fastgd import kernels, storage
+from fastgd.data import checks
+from fastgd.data.arrays import ArrayDataset, as_dataset
+from fastgd.data.base import Block, Dataset, MeanAndScale, Reader, blocks, require_finite
 from fastgd.errors import warn
 from fastgd.folding import folded
 from fastgd.kernels.codegen.alignment import aligned_empty, whole_lines
@@ -71,8 +72,8 @@ class Model:
         """Set everything but the values of the parameters."""
         if not isinstance(layers, Iterable):
             raise TypeError(f"layers is {layers!r}; expected a list of layers")
-        self.dtype = _check.model_dtype(dtype)
-        self._seed = _check.integer(seed, "seed", 0)
+        self.dtype = checks.model_dtype(dtype)
+        self._seed = checks.integer(seed, "seed", 0)
         self.layers = Layers(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
         self._labels: Labels | None = None
@@ -247,7 +248,7 @@ class Model:
         """
         dataset = X if isinstance(X, Dataset) else ArrayDataset(X)
         self.check_fits(dataset)
-        dtype = self.dtype if dtype is None else _check.model_dtype(dtype)
+        dtype = self.dtype if dtype is None else checks.model_dtype(dtype)
         self._warn_if_untrained()
         out = np.empty((dataset.n_samples, self.out_features), dtype)
         targets = self.standardized_targets
@@ -390,7 +391,7 @@ class Model:
         if parameters is None:
             at = self.parameters
         else:
-            at = np.require(_check.real_array(parameters, "parameters"), self.dtype, ["C", "A", "W"])
+            at = np.require(checks.real_array(parameters, "parameters"), self.dtype, ["C", "A", "W"])
             if at.shape != self.parameters.shape:
                 raise ValueError(f"parameters has shape {at.shape}; expected {self.parameters.shape}")
         network = self.network(dataset.n_samples)
@@ -561,9 +562,9 @@ class Model:
         layers = []
         for description in architecture["layers"]:
             arguments = dict(description)
-            layer = LAYERS[_check.choice(arguments.pop("type"), "layer type", LAYERS)]
+            layer = LAYERS[checks.choice(arguments.pop("type"), "layer type", LAYERS)]
             layers.append(layer(**arguments))
-        dtype = _check.model_dtype(architecture["dtype"])
+        dtype = checks.model_dtype(architecture["dtype"])
         # Before there is memory for as many parameters as a damaged file may ask for.
         _require_tensors(tensors, _expected_tensors(layers, dtype, tensors))
         model = cls.__new__(cls)

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from fastgd import _check, schedules
+from fastgd import schedules
+from fastgd.data import checks
 from fastgd.kernels.codegen.alignment import aligned_zero_rows
 from fastgd.kernels.optim import optimizers as kernels
 from fastgd.kernels.optim.bounded import Bounded
@@ -37,13 +38,13 @@ class Optimizer(ABC):
     default_rate: ClassVar[float | None] = None
 
     def __post_init__(self) -> None:
-        self._check(schedules.check_learning_rate, "learning_rate")
+        self._set_checked(schedules.check_learning_rate, "learning_rate")
         self._check_settings()
 
     def _check_settings(self) -> None:  # noqa: B027 (an optimiser may have no settings)
         """Raise a ValueError or TypeError for settings out of range."""
 
-    def _check(self, check: Any, *names: str) -> None:
+    def _set_checked(self, check: Any, *names: str) -> None:
         for name in names:
             object.__setattr__(self, name, check(getattr(self, name), name))
 
@@ -115,10 +116,10 @@ class SGD(Optimizer):
     default_rate: ClassVar[float] = 0.1
 
     def _check_settings(self) -> None:
-        self._check(_check.below_one, "momentum")
-        self._check(lambda value, name: _check.between(value, name, 0, 1), "dampening")
-        self._check(_check.non_negative, "weight_decay")
-        self._check(_check.switch, "nesterov", "bounded")
+        self._set_checked(checks.below_one, "momentum")
+        self._set_checked(lambda value, name: checks.between(value, name, 0, 1), "dampening")
+        self._set_checked(checks.non_negative, "weight_decay")
+        self._set_checked(checks.switch, "nesterov", "bounded")
         if self.bounded and self.momentum != 0:
             raise ValueError(f"bounded with momentum={self.momentum}; expected no momentum, or bounded=False")
         if self.nesterov and (self.momentum == 0 or self.dampening != 0):
@@ -174,9 +175,9 @@ class Adam(Optimizer):
     def _check_settings(self) -> None:
         if not isinstance(self.betas, tuple | list) or len(self.betas) != 2:
             raise TypeError(f"betas is {self.betas!r}; expected a pair of numbers")
-        object.__setattr__(self, "betas", tuple(_check.below_one(beta, "betas") for beta in self.betas))
-        self._check(_check.positive, "eps")
-        self._check(_check.non_negative, "weight_decay")
+        object.__setattr__(self, "betas", tuple(checks.below_one(beta, "betas") for beta in self.betas))
+        self._set_checked(checks.positive, "eps")
+        self._set_checked(checks.non_negative, "weight_decay")
 
     def settings(self) -> tuple:
         """The settings for the kernels."""
@@ -238,10 +239,10 @@ class Adagrad(Optimizer):
     default_rate: ClassVar[float] = 0.3
 
     def _check_settings(self) -> None:
-        self._check(_check.non_negative, "lr_decay", "weight_decay", "initial_accumulator_value")
-        self._check(_check.positive, "eps")
+        self._set_checked(checks.non_negative, "lr_decay", "weight_decay", "initial_accumulator_value")
+        self._set_checked(checks.positive, "eps")
         if self.bounded is not None:
-            self._check(_check.switch, "bounded")
+            self._set_checked(checks.switch, "bounded")
 
     def initial_state(self, weights: np.ndarray, parameters: np.ndarray) -> np.ndarray:
         """G, which starts from the same everywhere, and zeros."""
@@ -292,10 +293,10 @@ class RMSprop(Optimizer):
     n_states: ClassVar[int] = 3
 
     def _check_settings(self) -> None:
-        self._check(_check.below_one, "alpha", "momentum")
-        self._check(_check.positive, "eps")
-        self._check(_check.non_negative, "weight_decay")
-        self._check(_check.switch, "centered")
+        self._set_checked(checks.below_one, "alpha", "momentum")
+        self._set_checked(checks.positive, "eps")
+        self._set_checked(checks.non_negative, "weight_decay")
+        self._set_checked(checks.switch, "centered")
 
     def settings(self) -> tuple:
         """The settings for the kernels."""
@@ -410,7 +411,7 @@ def check_optimizer(optimizer: Any) -> Optimizer:
 def restore(description: dict[str, Any], schedule: Schedule | None = None) -> Optimizer:
     """The optimiser that `Optimizer.describe` described, with the user's own schedule where it had one."""
     arguments = dict(description)
-    kind = OPTIMIZERS[_check.choice(arguments.pop("type"), "optimizer", OPTIMIZERS)]
+    kind = OPTIMIZERS[checks.choice(arguments.pop("type"), "optimizer", OPTIMIZERS)]
     if kind is Adagrad:
         # Runs of earlier versions know of no bound.
         arguments.setdefault("bounded", False)

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastgd.autorate import rows_that_count
-from fastgd.dataset import Dataset
+from fastgd._engine.learning_rate_search import rows_that_count
+from fastgd.data.base import Dataset
+from fastgd.data.subset import Subset
 from fastgd.kernels.nn.loss import CrossEntropy, LogLoss
 from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from fastgd.losses import Loss, curvature_of, name_of, takes_every_number
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Adagrad, Adam, NormalizedSGD, Optimizer, check_optimizer
 from fastgd.schedules import Cooldown, Schedule
-from fastgd.subset import Subset
 
 # With these rates it is the bound that says how long a step is, but where the last rows of a batch, of which it is
 # taken, know less than they should: there the safeguard lowers them.

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastgd import _check
+from fastgd.data import checks
 
 
 class Schedule(ABC):
@@ -46,7 +46,7 @@ def _checked(schedule: Schedule, **checks: Any) -> None:
 
 
 def _count(value: Any, name: str) -> int:
-    return _check.integer(value, name, 1)
+    return checks.integer(value, name, 1)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Constant(Schedule):
     learning_rate: float
 
     def __post_init__(self) -> None:
-        _checked(self, learning_rate=_check.non_negative)
+        _checked(self, learning_rate=checks.non_negative)
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
         return np.full(np.shape(t), self.learning_rate)[()]
@@ -73,7 +73,7 @@ class InverseScaling(Schedule):
     power_t: float = 0.25
 
     def __post_init__(self) -> None:
-        _checked(self, learning_rate=_check.non_negative, power_t=_check.non_negative)
+        _checked(self, learning_rate=checks.non_negative, power_t=checks.non_negative)
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
         return self.learning_rate / t**self.power_t
@@ -89,7 +89,7 @@ class Optimal(Schedule):
     alpha: float = 0.0001
 
     def __post_init__(self) -> None:
-        _checked(self, alpha=_check.positive)
+        _checked(self, alpha=checks.positive)
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
         # The first rate is the typical weight √(1 / √alpha).
@@ -106,7 +106,7 @@ class Step(Schedule):
     gamma: float = 0.1
 
     def __post_init__(self) -> None:
-        _checked(self, learning_rate=_check.non_negative, step_size=_count, gamma=_check.non_negative)
+        _checked(self, learning_rate=checks.non_negative, step_size=_count, gamma=checks.non_negative)
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
         return self.learning_rate * self.gamma ** ((t - 1) // self.step_size)
@@ -120,7 +120,7 @@ class Exponential(Schedule):
     gamma: float
 
     def __post_init__(self) -> None:
-        _checked(self, learning_rate=_check.non_negative, gamma=_check.non_negative)
+        _checked(self, learning_rate=checks.non_negative, gamma=checks.non_negative)
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
         return self.learning_rate * self.gamma ** (t - 1)
@@ -139,7 +139,7 @@ class CosineWarmRestarts(Schedule):
     eta_min: float = 0.0
 
     def __post_init__(self) -> None:
-        _checked(self, learning_rate=_check.non_negative, T_0=_count, T_mult=_count, eta_min=_check.non_negative)
+        _checked(self, learning_rate=checks.non_negative, T_0=_count, T_mult=_count, eta_min=checks.non_negative)
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
         done, length = np.subtract(t, 1.0), np.full(np.shape(t), float(self.T_0))
@@ -167,9 +167,9 @@ class Cooldown(Schedule):
     share: float = 0.25
 
     def __post_init__(self) -> None:
-        _checked(self, learning_rate=_check.non_negative, period=_count)
-        _checked(self, share=_check.positive)
-        _checked(self, share=lambda value, name: _check.between(value, name, 0, 1))
+        _checked(self, learning_rate=checks.non_negative, period=_count)
+        _checked(self, share=checks.positive)
+        _checked(self, share=lambda value, name: checks.between(value, name, 0, 1))
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
         # In place: memory that is new for each of these steps would cost more than all of them.
@@ -198,7 +198,7 @@ class LinearWarmup(Schedule):
 
     def __post_init__(self) -> None:
         _checked(
-            self, n_updates=_count, start_factor=_check.non_negative, learning_rate=lambda rate, _: as_schedule(rate)
+            self, n_updates=_count, start_factor=checks.non_negative, learning_rate=lambda rate, _: as_schedule(rate)
         )
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
@@ -223,8 +223,8 @@ class OneCycle(Schedule):
     final_div_factor: float = 1e4
 
     def __post_init__(self) -> None:
-        _checked(self, max_lr=_check.non_negative, total_steps=_count, div_factor=_check.positive)
-        _checked(self, final_div_factor=_check.positive, pct_start=lambda v, n: _check.between(v, n, 0, 1))
+        _checked(self, max_lr=checks.non_negative, total_steps=_count, div_factor=checks.positive)
+        _checked(self, final_div_factor=checks.positive, pct_start=lambda v, n: checks.between(v, n, 0, 1))
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
         first, last = self.max_lr / self.div_factor, self.max_lr / self.div_factor / self.final_div_factor
@@ -252,7 +252,7 @@ def check_learning_rate(learning_rate: Any, name: str) -> "float | Schedule | st
     if isinstance(learning_rate, Schedule) or (isinstance(learning_rate, str) and learning_rate == "auto"):
         return learning_rate
     try:
-        return _check.non_negative(learning_rate, name)
+        return checks.non_negative(learning_rate, name)
     except TypeError:
         raise TypeError(
             f"{name} is {learning_rate!r}; expected a number, 'auto' or a schedule: one of gd.schedules, or an "
@@ -312,4 +312,4 @@ def restore(description: dict[str, Any], own: Schedule | None = None) -> Schedul
             )
         return own
     arguments = {name: restore(v, own) if isinstance(v, dict) else v for name, v in description.items()}
-    return SCHEDULES[_check.choice(arguments.pop("type"), "schedule", SCHEDULES)](**arguments)
+    return SCHEDULES[checks.choice(arguments.pop("type"), "schedule", SCHEDULES)](**arguments)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgd import _check
-from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.dataset import Dataset, MeanAndScale, blocks, require_finite
+from fastgd.data import checks
+from fastgd.data.arrays import ArrayDataset, as_dataset
+from fastgd.data.base import Dataset, MeanAndScale, blocks, require_finite
 
 # Numbers of less than 2^-1000 are subnormal, or soon are, when others are added to them.
 _LEAST_EXPONENT = -1000
@@ -83,7 +83,7 @@ class Standardize:
     n_parameters = 0
 
     def __init__(self, n_features: int) -> None:
-        self.n_features = _check.integer(n_features, "n_features", 1)
+        self.n_features = checks.integer(n_features, "n_features", 1)
         self.mean: np.ndarray | None = None
         self.scale: np.ndarray | None = None
 
@@ -155,7 +155,7 @@ class StandardizedTargets:
     n_parameters = 0
 
     def __init__(self, n_outputs: int) -> None:
-        self.n_outputs = _check.integer(n_outputs, "n_outputs", 1)
+        self.n_outputs = checks.integer(n_outputs, "n_outputs", 1)
         self.mean: np.ndarray | None = None
         self.scale: np.ndarray | None = None
 
@@ -182,7 +182,7 @@ class StandardizedTargets:
         if isinstance(y, Dataset):
             dataset = as_dataset(y, sample_weight=sample_weight)
         else:
-            y = _check.real_array(y, "y")
+            y = checks.real_array(y, "y")
             if y.ndim == 0 or len(y) == 0:
                 raise ValueError(f"y has shape {y.shape}; expected (n_samples, {self.n_outputs}) with at least one row")
             dataset = ArrayDataset(np.zeros((len(y), 1), np.float32), y, sample_weight)

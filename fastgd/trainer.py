@@ -13,14 +13,20 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgd import _calling, _check, kernels, losses, optimizers, schedules, storage
-from fastgd._calling import CallbackList, SavedCallback
-from fastgd._validation import errors_of_validation, split_validation
-from fastgd._warnings import warn_of_targets
-from fastgd.arrays import ArrayDataset, as_dataset
-from fastgd.autorate import automatic_schedule, chosen_rate, largest_rate, most_rows_of_trials
-from fastgd.dataset import Dataset, Reader, read_only
-from fastgd.engine import Engine
+from fastgd import kernels, losses, optimizers, schedules, storage
+from fastgd._engine import callback_list as _calling
+from fastgd._engine.callback_list import CallbackList, SavedCallback
+from fastgd._engine.data_warnings import warn_of_targets
+from fastgd._engine.learning_rate_search import automatic_schedule, chosen_rate, largest_rate, most_rows_of_trials
+from fastgd._engine.monitor import Monitor
+from fastgd._engine.progress import Progress, ProgressMode, log_setback
+from fastgd._engine.safeguard import LongestRows, Safeguard
+from fastgd._engine.slices import Engine
+from fastgd._engine.validation import errors_of_validation, split_validation
+from fastgd.data import checks
+from fastgd.data.arrays import ArrayDataset, as_dataset
+from fastgd.data.base import Dataset, Reader, read_only
+from fastgd.data.shuffle import Shuffle
 from fastgd.history import EpochRecord, History, Setback
 from fastgd.kernels.optim.optimizers import PlainSGD
 from fastgd.losses import Loss, LossName
@@ -28,13 +34,9 @@ from fastgd.metrics import Metric, as_metrics, measure, name_of_metric
 from fastgd.metrics import describe as describe_metrics
 from fastgd.metrics import restore as restore_metrics
 from fastgd.model import Model
-from fastgd.monitor import Monitor
 from fastgd.optimizers import Optimizer
-from fastgd.progress import Progress, ProgressMode, log_setback
 from fastgd.recommended import falling_schedule, needs_no_search, resolved, start_at_constant
-from fastgd.safeguard import LongestRows, Safeguard
 from fastgd.schedules import Constant, Schedule, as_schedule
-from fastgd.shuffle import Shuffle
 from fastgd.standardize import learn_scales
 
 Callback = Callable[["Trainer", EpochRecord], Any]
@@ -69,18 +71,18 @@ class Trainer:
     optimizer : optimiser or "auto", optional
         See `fastgd.optimizers`; by default `SGD()`. "auto" is the one that learns best of all without any tuning, for
         this model, loss and batch size: see `fastgd.recommended.resolved`. With learning_rate="auto", short trials on
-        some of the rows choose the rate r when training begins, and then it follows `fastgd.autorate.one_epoch`; see
-        `fastgd.autorate.automatic_schedule`. Optimisers that need no trials take their own rate, falling to 0 over each
-        epoch, and a model that is as it was drawn starts from the best constant prediction: see `fastgd.recommended`.
-        `trainer.learning_rate` is r after each epoch. An epoch of `fit` that then diverges, or ends worse than the best
-        constant prediction, is tried again at a quarter of the rate, as `fastgd.safeguard.Safeguard` says;
-        `history.setbacks` has each.
+        some of the rows choose the rate r when training begins, and then it follows
+        `fastgd._engine.learning_rate_search.one_epoch`; see `fastgd._engine.learning_rate_search.automatic_schedule`.
+        Optimisers that need no trials take their own rate, falling to 0 over each epoch, and a model that is as it was
+        drawn starts from the best constant prediction: see `fastgd.recommended`. `trainer.learning_rate` is r after
+        each epoch. An epoch of `fit` that then diverges, or ends worse than the best constant prediction, is tried
+        again at a quarter of the rate, as `fastgd._engine.safeguard.Safeguard` says; `history.setbacks` has each.
     batch_size : int or None
         Rows per update: 1 is online, B is mini-batch (the gradient is the mean over the B rows; the last batch of an
         epoch may be smaller), None is full batch.
     shuffle : bool
-        Whether each epoch takes the rows in an order of its own, see `fastgd.shuffle.Shuffle`, or all in the data's
-        order.
+        Whether each epoch takes the rows in an order of its own, see `fastgd.data.shuffle.Shuffle`, or all in the
+        data's order.
     seed : int
         Of the orders, of Dropout and of held-out rows, at least 0.
     alpha, l1_ratio : float
@@ -163,15 +165,15 @@ class Trainer:
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.shuffle = shuffle
-        self.seed = _check.integer(seed, "seed", 0)
-        self.alpha = _check.non_negative(alpha, "alpha")
-        self.l1_ratio = _check.between(l1_ratio, "l1_ratio", 0, 1)
-        self.clip_value = None if clip_value is None else _check.positive(clip_value, "clip_value")
-        self.clip_norm = None if clip_norm is None else _check.positive(clip_norm, "clip_norm")
-        self.max_norm = None if max_norm is None else _check.positive(max_norm, "max_norm")
-        self.average_from = None if average_from is None else _check.integer(average_from, "average_from", 1)
+        self.seed = checks.integer(seed, "seed", 0)
+        self.alpha = checks.non_negative(alpha, "alpha")
+        self.l1_ratio = checks.between(l1_ratio, "l1_ratio", 0, 1)
+        self.clip_value = None if clip_value is None else checks.positive(clip_value, "clip_value")
+        self.clip_norm = None if clip_norm is None else checks.positive(clip_norm, "clip_norm")
+        self.max_norm = None if max_norm is None else checks.positive(max_norm, "max_norm")
+        self.average_from = None if average_from is None else checks.integer(average_from, "average_from", 1)
         self.metrics = as_metrics(metrics, self.loss)
-        self.standardize_targets = _check.switch(standardize_targets, "standardize_targets") or (
+        self.standardize_targets = checks.switch(standardize_targets, "standardize_targets") or (
             model.standardized_targets is not None
         )
         if self.standardize_targets:
@@ -200,7 +202,7 @@ class Trainer:
 
     @batch_size.setter
     def batch_size(self, batch_size: int | None) -> None:
-        self._batch_size = None if batch_size is None else _check.integer(batch_size, "batch_size", 1)
+        self._batch_size = None if batch_size is None else checks.integer(batch_size, "batch_size", 1)
 
     @property
     def shuffle(self) -> bool:
@@ -209,7 +211,7 @@ class Trainer:
 
     @shuffle.setter
     def shuffle(self, shuffle: bool) -> None:
-        self._shuffle = _check.switch(shuffle, "shuffle")
+        self._shuffle = checks.switch(shuffle, "shuffle")
 
     @property
     def learning_rate_factor(self) -> float:
@@ -218,7 +220,7 @@ class Trainer:
 
     @learning_rate_factor.setter
     def learning_rate_factor(self, factor: float) -> None:
-        self._learning_rate_factor = _check.non_negative(factor, "learning_rate_factor")
+        self._learning_rate_factor = checks.non_negative(factor, "learning_rate_factor")
 
     @property
     def optimizer(self) -> Optimizer:
@@ -371,7 +373,7 @@ class Trainer:
     ) -> History:
         dataset = as_dataset(X, y, sample_weight)
         self.model.check_fits(dataset, self.loss)
-        epochs = _check.integer(epochs, "epochs", 1)
+        epochs = checks.integer(epochs, "epochs", 1)
         calling = CallbackList(callbacks, validation is not None, list(map(name_of_metric, self.metrics)), self.history)
         shown = Progress(progress)
         draw = self.seed, 0, _HELD_OUT
@@ -659,7 +661,7 @@ class Trainer:
         )
         trainer.learning_rate_factor = run["learning_rate_factor"]
         trainer._measured_rate = run["measured_rate"] and schedules.restore(run["measured_rate"])
-        trainer._past_updates = _check.integer(run["past_updates"], "past_updates", 0)
+        trainer._past_updates = checks.integer(run["past_updates"], "past_updates", 0)
         for record in run["history"]:
             trainer.history.append(EpochRecord(*record))
         trainer.history.setbacks = [Setback(*setback) for setback in run.get("setbacks", [])]

@@ -3,7 +3,8 @@
 import numpy as np
 
 import fastgd as gd
-from fastgd import baseline, reference
+from fastgd.reference import algorithm as reference
+from fastgd.reference import comparison as baseline
 
 ARCHITECTURES = {
     "neuron": [gd.Linear(5, 1), gd.ReLU()],

@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd.autorate import _best, _BudgetSpent, chosen_rate, most_rows_of_trials, one_epoch, rows_that_count
+from fastgd._engine.learning_rate_search import (
+    _best,
+    _BudgetSpent,
+    chosen_rate,
+    most_rows_of_trials,
+    one_epoch,
+    rows_that_count,
+)
+from fastgd._engine.slices import Engine
 from fastgd.data import ArrayDataset
-from fastgd.engine import Engine
 
 LAYERS = [gd.Standardize(5), gd.Linear(5, 7), gd.ReLU(), gd.Linear(7, 1)]
 NEURON = [gd.Standardize(5), gd.Linear(5, 1), gd.ReLU()]

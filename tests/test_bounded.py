@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from test_team import a_team_for_every_network
 
 import fastgd as gd
-from fastgd import dataset, engine, optimizers
+from fastgd import optimizers
+from fastgd._engine import slices as engine
+from fastgd.data import base as dataset
 from fastgd.losses import as_loss, curvature_of
 from fastgd.recommended import can_be_bounded, deviation_of_targets, resolved
 from fastgd.schedules import Cooldown

@@ -182,7 +182,7 @@ def test_every_error_has_its_status(error, status, message, capsys, monkeypatch)
 
 @pytest.mark.filterwarnings("always")
 def test_a_warning_is_a_line(capsys, monkeypatch):
-    monkeypatch.setattr("fastgd.machine.describe", lambda: warnings.warn("one\nand more", stacklevel=1) or {})
+    monkeypatch.setattr("fastgd.cli.machine.describe", lambda: warnings.warn("one\nand more", stacklevel=1) or {})
     assert run(capsys, "info") == (0, "", "fastgd: warning: one and more\n")
 
 
@@ -256,7 +256,7 @@ def test_a_comparison_does_not_decide_the_status(capsys, monkeypatch):
     def overflow(*_, **__):
         raise OverflowError("too large")
 
-    monkeypatch.setattr("fastgd.reference.train", overflow)
+    monkeypatch.setattr("fastgd.reference.algorithm.train", overflow)
     status, out, _ = run(capsys, "train", *SMALL)
     assert status == 0
     assert "pure Python  not compared: too large" in out

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from fastgd._collector import collection_paused
+from fastgd._engine.garbage_collection import collection_paused
 
 
 class Knot:

@@ -8,11 +8,11 @@ from cases import model_of
 from numba.core import config
 
 import fastgd as gd
-from fastgd import dataset as datasets
-from fastgd import shuffle as shuffles
-from fastgd.dataset import allocate
+from fastgd.data import base as datasets
+from fastgd.data import shuffle as shuffles
+from fastgd.data.base import allocate
+from fastgd.data.subset import Subset
 from fastgd.kernels.rows.synthetic import VARIANCE
-from fastgd.subset import Subset
 
 
 def read(data, rows, dtype="float64"):

@@ -6,7 +6,9 @@ from cases import built, rounding
 from test_layers import STACKS, frozen, passes, rows_for
 
 import fastgd as gd
-from fastgd import dataset, engine, kernels
+from fastgd import kernels
+from fastgd._engine import slices as engine
+from fastgd.data import base as dataset
 from fastgd.kernels.random import subkey
 
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 
 import fastgd as gd
-from fastgd import _check
+from fastgd.data import checks
 
 NUMBERS = {"a": [1.5, 2.5, -3.0], "b": [True, False, True], "c": [1, 2, 3]}
 EXPECTED = np.array([[1.5, 1, 1], [2.5, 0, 2], [-3, 1, 3]])
@@ -30,7 +30,7 @@ FRAMES = {
 
 @pytest.mark.parametrize("library", FRAMES)
 def test_numbers_are_taken_column_by_column(library):
-    array = _check.features(FRAMES[library](NUMBERS))
+    array = checks.features(FRAMES[library](NUMBERS))
     assert array.dtype == np.float64
     np.testing.assert_array_equal(array, EXPECTED)
 
@@ -47,19 +47,19 @@ def test_a_frame_trains_as_its_array(library):
 
 def test_narrow_columns_stay_narrow():
     frame = pd.DataFrame({"a": np.ones(3, np.float32), "b": [True, False, True], "c": np.ones(3, np.int16)})
-    assert _check.features(frame).dtype == np.float32
-    assert _check.features(pl.DataFrame({"a": [True], "b": [False]})).dtype == np.bool_
+    assert checks.features(frame).dtype == np.float32
+    assert checks.features(pl.DataFrame({"a": [True], "b": [False]})).dtype == np.bool_
 
 
 def test_a_frame_of_one_dtype_is_not_copied():
     values = np.ones((5, 2))
-    assert np.shares_memory(_check.features(pd.DataFrame(values, copy=False)), values)
+    assert np.shares_memory(checks.features(pd.DataFrame(values, copy=False)), values)
 
 
 def test_decimals_are_numbers():
     table = pa.table({"a": pa.array([1, 2]).cast(pa.decimal128(25, 3))})
     for frame in (table, pl.from_arrow(table)):
-        np.testing.assert_array_equal(_check.features(frame), [[1.0], [2.0]])
+        np.testing.assert_array_equal(checks.features(frame), [[1.0], [2.0]])
 
 
 TARGETS = {
@@ -74,7 +74,7 @@ TARGETS = {
 @pytest.mark.parametrize("library", TARGETS)
 @pytest.mark.parametrize("y", [[1.0, 2.0, 3.0], [True, False, True], [0, 1, 2]], ids=["floats", "bools", "integers"])
 def test_targets(library, y):
-    np.testing.assert_array_equal(_check.targets(TARGETS[library](y), 3), np.reshape(y, (3, 1)))
+    np.testing.assert_array_equal(checks.targets(TARGETS[library](y), 3), np.reshape(y, (3, 1)))
 
 
 WORDS = {"a": [1.0, 2.0], "city": ["Oslo", "Rome"]}
@@ -84,17 +84,17 @@ NULLS = {"a": [1.0, 2.0], "age": [30, None]}
 @pytest.mark.parametrize("library", [name for name in FRAMES if "sparse" not in name])
 def test_words_are_named(library):
     with pytest.raises(TypeError, match=r"column 'city' of X holds .*, as 'Oslo'; expected numbers: leave the column"):
-        _check.features(FRAMES[library](WORDS))
+        checks.features(FRAMES[library](WORDS))
 
 
 def test_categories_and_dates_are_named():
     frame = pd.DataFrame({"a": pd.Categorical([1, 2]), "day": pd.to_datetime(["2020-01-01", "2020-01-02"])})
     with pytest.raises(TypeError, match="column 'a' of X holds category"):
-        _check.features(frame)
+        checks.features(frame)
     with pytest.raises(TypeError, match="column 'day' of X holds datetime64"):
-        _check.features(frame[["day"]])
+        checks.features(frame[["day"]])
     with pytest.raises(TypeError, match="column 'day' of X holds Date"):
-        _check.features(pl.from_pandas(frame[["day"]]).with_columns(pl.col("day").cast(pl.Date)))
+        checks.features(pl.from_pandas(frame[["day"]]).with_columns(pl.col("day").cast(pl.Date)))
 
 
 @pytest.mark.parametrize(
@@ -102,17 +102,17 @@ def test_categories_and_dates_are_named():
 )
 def test_nulls_are_named(library):
     with pytest.raises(ValueError, match="column 'age' of X has a null in row 1"):
-        _check.features(FRAMES[library](NULLS))
+        checks.features(FRAMES[library](NULLS))
 
 
 def test_words_as_targets_get_a_remedy_of_their_own():
     with pytest.raises(TypeError, match=r"y has dtype <U3; .*; where these are classes, numpy.unique"):
-        _check.targets(["yes", "no"], 2)
+        checks.targets(["yes", "no"], 2)
     for y in (pd.Series(["yes", "no"]), pl.Series(["yes", "no"]), pa.array(["yes", "no"])):
         with pytest.raises(
             TypeError, match=r"y holds .*, as 'yes'; expected numbers; where these are classes, numpy.unique"
         ):
-            _check.targets(y, 2)
+            checks.targets(y, 2)
 
 
 OTHERS = {
@@ -129,7 +129,7 @@ OTHERS = {
 def test_what_holds_no_rows_has_a_sentence_of_its_own(kind):
     values, message = OTHERS[kind]
     with pytest.raises(TypeError, match=message):
-        _check.features(values)
+        checks.features(values)
 
 
 class Tensor:
@@ -154,11 +154,11 @@ class Tensor:
 
 def test_tensors_that_need_gradients_are_arrays():
     values = np.ones((2, 3))
-    assert _check.features(Tensor(values)) is values
+    assert checks.features(Tensor(values)) is values
     with pytest.raises(TypeError, match=r"as X\.cpu\(\) returns it"):
-        _check.features(Tensor(values, device="cuda"))
+        checks.features(Tensor(values, device="cuda"))
     with pytest.raises(TypeError, match="X is a sparse tensor"):
-        _check.features(Tensor(values, layout="torch.sparse_coo"))
+        checks.features(Tensor(values, layout="torch.sparse_coo"))
 
 
 def test_no_library_of_frames_is_imported():

@@ -15,7 +15,8 @@ from numba.core.caching import NullCache
 from numba.extending import overload
 
 import fastgd as gd
-from fastgd import engine, loops
+from fastgd._engine import loops
+from fastgd._engine import slices as engine
 from fastgd.kernels import interrupts_deferred
 from fastgd.kernels.codegen import jit as _jit
 

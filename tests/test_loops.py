@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd import dataset as datasets
 from fastgd import kernels
+from fastgd.data import base as datasets
 
 LOOPS = ("train_neuron_online_by_4", "train_neuron_online", "train_neuron_batch", "train_network")
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd import dataset as datasets
-from fastgd import maps
-from fastgd.dataset import Reader, blocks
-from fastgd.shuffle import Shuffle
-from fastgd.subset import Subset
+from fastgd.data import base as datasets
+from fastgd.data import maps
+from fastgd.data.base import Reader, blocks
+from fastgd.data.shuffle import Shuffle
+from fastgd.data.subset import Subset
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads what is resident as Linux reports it")
 

@@ -11,7 +11,7 @@ from protected import run_with_protected_memory
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.dataset import read_only
+from fastgd.data.base import read_only
 from fastgd.kernels.loops.network import Layer
 from fastgd.kernels.loops.network_online import first_layer
 from fastgd.kernels.nn.loss import HalfSquaredError
@@ -110,7 +110,7 @@ def test_slices_change_nothing(monkeypatch, rng):
     X, y = rng.standard_normal((200, 7)), rng.standard_normal((200, 1))
     results = []
     for seconds in (0.05, 0):
-        monkeypatch.setattr("fastgd.engine._SLICE_SECONDS", seconds)
+        monkeypatch.setattr("fastgd._engine.slices._SLICE_SECONDS", seconds)
         model = gd.Model([gd.Linear(7, 33), gd.ReLU(), gd.Linear(33, 1)])
         gd.Trainer(model, optimizer=gd.SGD(0.01), shuffle=True).fit(X, y, epochs=2)
         results.append(model.parameters)

@@ -9,8 +9,11 @@ import pytest
 from cases import model_of, rows_for
 
 import fastgd as gd
-from fastgd import baseline, dataset, engine, reference
+from fastgd._engine import slices as engine
+from fastgd.data import base as dataset
 from fastgd.kernels.codegen.alignment import aligned_zeros
+from fastgd.reference import algorithm as reference
+from fastgd.reference import comparison as baseline
 
 OPTIMIZERS = {
     "SGD": gd.SGD(0.05),
@@ -457,7 +460,7 @@ def test_vectors_begin_with_a_line_of_the_cache_and_end_with_the_parameters(opti
         return array[:size]
 
     # What is read beyond a vector's end leaves its trace in the state.
-    monkeypatch.setattr("fastgd.engine.aligned_zeros", zeros_before_ones)
+    monkeypatch.setattr("fastgd._engine.slices.aligned_zeros", zeros_before_ones)
     model = model_of("hidden layer", dtype)
     X, y, _ = rows_for(model, 12)
     trainer = gd.Trainer(model, optimizer=optimizer, alpha=1e-3, l1_ratio=0.5, average_from=1)

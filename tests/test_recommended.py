@@ -122,7 +122,7 @@ def test_a_drawn_model_starts_from_the_best_constant(layers, monkeypatch):
     model = model_of(layers, dtype="float64")
     drawn, seen = model.layers[1].weight.copy(), []
     monkeypatch.setattr(
-        "fastgd.engine.Engine.train_epoch",
+        "fastgd._engine.slices.Engine.train_epoch",
         lambda self, *_: seen.append((model.predict(X), model.layers[1].weight.copy())) or 0.0,
     )
     gd.Trainer(model, optimizer="auto", batch_size=8).fit(X, y)
@@ -176,7 +176,7 @@ def test_rates_with_trials_start_from_what_was_drawn(monkeypatch):
     model = model_of(NETWORK)
     before, seen = model.parameters.copy(), []
     monkeypatch.setattr(
-        "fastgd.engine.Engine.train_epoch", lambda self, *_: seen.append(model.parameters.copy()) or 0.0
+        "fastgd._engine.slices.Engine.train_epoch", lambda self, *_: seen.append(model.parameters.copy()) or 0.0
     )
     gd.Trainer(model, optimizer=gd.SGD("auto"), batch_size=8).fit(X, y)
     np.testing.assert_array_equal(seen[-1], before)

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from fastgd import reference
+from fastgd.reference import algorithm as reference
 
 
 def test_docstring_example():

@@ -7,7 +7,8 @@ import pytest
 from cases import model_of, rows_for
 
 import fastgd as gd
-from fastgd import baseline, reference
+from fastgd.reference import algorithm as reference
+from fastgd.reference import comparison as baseline
 
 RATE = 0.05
 # What some dozens of updates leave of rounding errors of a few eps each.

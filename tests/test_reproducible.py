@@ -9,7 +9,8 @@ import pytest
 from cases import model_of, rows_for
 
 import fastgd as gd
-from fastgd import dataset, engine
+from fastgd._engine import slices as engine
+from fastgd.data import base as dataset
 
 CASES = [
     (name, batch_size, shuffle)

@@ -10,11 +10,11 @@ from test_losses import CASES, made
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.autorate import largest_rate
+from fastgd._engine.learning_rate_search import largest_rate
+from fastgd._engine.safeguard import LongestRows, best_constant
 from fastgd.data import ArrayDataset
 from fastgd.history import Setback
 from fastgd.losses import as_loss
-from fastgd.safeguard import LongestRows, best_constant
 
 
 def test_longest_rows(rng):

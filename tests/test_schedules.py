@@ -257,7 +257,7 @@ def test_rates_beyond_those_of_one_call(monkeypatch):
     model, twin = model_of("neuron"), model_of("neuron")
     X, y, _ = rows_for(model, 5000)
     gd.Trainer(model, optimizer=gd.SGD(EACH["inverse scaling"])).fit(X, y)
-    monkeypatch.setattr("fastgd.engine._RATES_PER_CALL", 64)
+    monkeypatch.setattr("fastgd._engine.slices._RATES_PER_CALL", 64)
     gd.Trainer(twin, optimizer=gd.SGD(EACH["inverse scaling"])).fit(X, y)
     np.testing.assert_array_equal(model.parameters, twin.parameters)
 

@@ -9,9 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import fastgd as gd
-from fastgd import dataset, shuffle
+from fastgd.data import base as dataset
+from fastgd.data import shuffle
+from fastgd.data.shuffle import Shuffle
 from fastgd.kernels import Layout, shuffle_windows
-from fastgd.shuffle import Shuffle
 
 BITS = 2**64 - 1
 AT_RANDOM = 2**20

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import fastgd as gd
-from fastgd import dataset as datasets
+from fastgd.data import base as datasets
 from fastgd.metrics import score
 
 LAYERS = {
@@ -382,8 +382,8 @@ def explosive(rate):
 def test_an_epoch_that_goes_wrong_is_taken_back(n_judged, rng, monkeypatch):
     """As with targets standardised by hand, whether all rows are judged by or some."""
     monkeypatch.setattr("fastgd.trainer.automatic_schedule", explosive(30.0))
-    monkeypatch.setattr("fastgd.safeguard._JUDGED", n_judged)
-    monkeypatch.setattr("fastgd.safeguard._LONGEST", 50)
+    monkeypatch.setattr("fastgd._engine.safeguard._JUDGED", n_judged)
+    monkeypatch.setattr("fastgd._engine.safeguard._LONGEST", 50)
     X, weight = rng.standard_normal((400, 3)), rng.uniform(0, 2, 400)
     y = 1e9 * (X @ [1.0, -2.0, 0.5] + 50)
     trainer, plain = same_trainers(LAYERS["neuron"], "float32", optimizer=gd.SGD("auto"), batch_size=8)
@@ -409,8 +409,8 @@ def test_where_nothing_can_be_learnt_the_mean_is_predicted(rng, monkeypatch):
 def test_all_rows_are_judged_at_last(unit, rng, monkeypatch):
     """A model that is worse than the mean, and stays so, is not what fit leaves behind."""
     monkeypatch.setattr("fastgd.trainer.automatic_schedule", explosive(0.0))
-    monkeypatch.setattr("fastgd.safeguard._JUDGED", 100)
-    monkeypatch.setattr("fastgd.safeguard._LONGEST", 50)
+    monkeypatch.setattr("fastgd._engine.safeguard._JUDGED", 100)
+    monkeypatch.setattr("fastgd._engine.safeguard._LONGEST", 50)
     X, y = rng.standard_normal((400, 3)), unit * rng.standard_normal(400)
     trainer, _ = same_trainers(LAYERS["neuron"], optimizer=gd.SGD("auto"), batch_size=8)
     trainer.model.parameters = 100

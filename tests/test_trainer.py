@@ -20,7 +20,9 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import fastgd as gd
-from fastgd import dataset, engine, progress
+from fastgd._engine import progress
+from fastgd._engine import slices as engine
+from fastgd.data import base as dataset
 
 
 def test_history_and_validation(dtype):

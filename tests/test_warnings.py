@@ -9,7 +9,7 @@ from cases import WORKED_X, WORKED_Y, worked_example
 from sklearn import datasets
 
 import fastgd as gd
-from fastgd._warnings import warn_of_targets
+from fastgd._engine.data_warnings import warn_of_targets
 
 # Everywhere else, models that have learnt nothing are predicted with.
 pytestmark = pytest.mark.filterwarnings("error")

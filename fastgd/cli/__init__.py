@@ -9,10 +9,10 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
+from fastgd._engine.progress import show_line
 from fastgd.cli.arguments import parser
 from fastgd.cli.output import lost_stdout, one_line, stdout_left_to
 from fastgd.errors import DivergenceError
-from fastgd.progress import show_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ from fastgd.cli.output import say
 def warmup(_: argparse.Namespace) -> int:
     """Compile the kernels."""
     from fastgd import kernels
-    from fastgd.warmup import warmup
+    from fastgd.cli.warmup import warmup
 
     say(f"compiled in {warmup():.1f} s; kept in {kernels.cache_directory()}")
     return 0
@@ -16,7 +16,7 @@ def warmup(_: argparse.Namespace) -> int:
 
 def info(_: argparse.Namespace) -> int:
     """Show what there is."""
-    from fastgd import machine
+    from fastgd.cli import machine
 
     for name, value in machine.describe().items():
         say(f"{name:15}{value}")

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from fastgd.progress import show_line
+from fastgd._engine.progress import show_line
 
 
 def one_line(message: Exception | str) -> str:

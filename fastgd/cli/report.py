@@ -14,7 +14,8 @@ def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows) -
 
     model : the trainer's, or the average of it          untrained : the trainer's as it was
     """
-    from fastgd import labels, losses, machine
+    from fastgd import labels, losses
+    from fastgd.cli import machine
     from fastgd.metrics import score
 
     history, data, validation = trainer.history, rows.data, rows.validation
@@ -52,7 +53,7 @@ def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows) -
 
 def _compare(trainer: "Trainer", untrained: "Model", data: "Dataset", rows_per_second: float) -> None:
     """Say how fast pure Python is on rows of this shape, and whether it comes to the same parameters."""
-    from fastgd import baseline
+    from fastgd.reference import comparison as baseline
 
     batch_size = min(trainer.batch_size or data.n_samples, 1024)
     try:

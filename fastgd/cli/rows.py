@@ -111,7 +111,7 @@ def synthetic_rows(options: argparse.Namespace) -> Rows:
 def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> Rows:
     """The rows of files, with labels as the loss wants them, and those to judge by."""
     from fastgd import labels
-    from fastgd.arrays import ArrayDataset
+    from fastgd.data.arrays import ArrayDataset
 
     y, classes = arrays.y, None
     if options.task == "classification" and not _are_as_wanted(y, loss):
@@ -141,7 +141,7 @@ def _with_validation(
     import numpy as np
 
     from fastgd import data, labels
-    from fastgd.subset import split
+    from fastgd.data.subset import split
 
     given = options.validation
     if given is None:

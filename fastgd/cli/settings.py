@@ -124,7 +124,7 @@ def loss(options: argparse.Namespace) -> "Loss":
 
 def optimizer(options: argparse.Namespace, updates_per_epoch: int) -> "Optimizer | Literal['auto']":
     """The optimiser that was asked for, with its rate or schedule; "auto" as it is."""
-    from fastgd import _check
+    from fastgd.data import checks
     from fastgd.optimizers import OPTIMIZERS
 
     if options.optimizer == "auto":
@@ -135,7 +135,7 @@ def optimizer(options: argparse.Namespace, updates_per_epoch: int) -> "Optimizer
             )
         _given(options, "optimizer", "auto", classes_in("optimizers"))
         return "auto"
-    name = _check.choice(options.optimizer, "--optimizer", ["auto", *OPTIMIZERS])
+    name = checks.choice(options.optimizer, "--optimizer", ["auto", *OPTIMIZERS])
     given = _given(options, "optimizer", name, classes_in("optimizers"))
     rate = options.learning_rate
     if options.schedule is not None:
@@ -172,7 +172,7 @@ def schedule(text: str, rate: float | str | None, default_rate: Any, updates_per
         What it is where nothing was said.
     updates_per_epoch : int
     """
-    from fastgd import _check
+    from fastgd.data import checks
     from fastgd.schedules import SCHEDULES
 
     if rate == "auto":
@@ -181,7 +181,7 @@ def schedule(text: str, rate: float | str | None, default_rate: Any, updates_per
         )
     name, _, rest = text.partition(":")
     known = classes_in("schedules")
-    name = _check.choice(name, "--schedule", known)
+    name = checks.choice(name, "--schedule", known)
     settings = {key: setting for key, setting in known[name].items() if key != "max_lr"}
     arguments = {}
     for part in filter(None, rest.split(",")):

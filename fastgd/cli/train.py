@@ -152,8 +152,8 @@ def _compile(trainer: "Trainer", data: "Dataset") -> None:
     """Compile what the run needs before its clock starts, and say so where it takes long."""
     import time
 
-    from fastgd.arrays import ArrayDataset
-    from fastgd.dataset import first_rows
+    from fastgd.data.arrays import ArrayDataset
+    from fastgd.data.base import first_rows
 
     began = time.perf_counter()
     n_rows = min(trainer.batch_size or 2, data.n_samples, 2)

@@ -21,7 +21,7 @@ from .interrupts import interrupts_deferred
 if numba.config.DISABLE_JIT:
     raise ImportError(
         "NUMBA_DISABLE_JIT is set, and fastgd's kernels run only when they are compiled; expected it unset or 0 "
-        "(fastgd/reference.py is the algorithm in plain Python)"
+        "(fastgd/reference/algorithm.py is the algorithm in plain Python)"
     )
 
 # A set, never True: "nnan" and "ninf" would let LLVM delete the tests that find NaN and infinity.

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd import kernels
-from fastgd.dataset import Block, Dataset, blocks, require_finite
-from fastgd.engine import Engine
+from fastgd._engine.slices import Engine
+from fastgd.data.base import Block, Dataset, blocks, require_finite
+from fastgd.data.shuffle import ChosenRows
+from fastgd.data.subset import Subset
 from fastgd.errors import DivergenceError
 from fastgd.kernels.loops.network import Layer as NetworkLayer
 from fastgd.layers import Layer, Linear, Standardize
@@ -17,8 +19,6 @@ from fastgd.losses import Loss, curvature_of
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Optimizer
 from fastgd.schedules import Cooldown, LinearWarmup, Schedule
-from fastgd.shuffle import ChosenRows
-from fastgd.subset import Subset
 from fastgd.threads import call_with_pool
 
 # Rows that the second moments are taken of.

@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastgd import _check
-from fastgd.dataset import Block, Dataset, allocate
+from fastgd.data import checks
+from fastgd.data.base import Block, Dataset, allocate
 from fastgd.kernels import synthetic_rows
 from fastgd.kernels.random import mix
 from fastgd.kernels.rows.synthetic import VARIANCE, teacher_weights
@@ -55,15 +55,15 @@ class SyntheticDataset(Dataset):
         seed: int = 0,
         dtype: DTypeLike = "float32",
     ) -> None:
-        self.n_samples = _check.integer(n_samples, "n_samples", 1)
-        self.n_features = _check.integer(n_features, "n_features", 1)
-        self.n_outputs = _check.integer(n_outputs, "n_outputs", 1)
-        self.hidden = tuple(_check.integer(width, "hidden", 1) for width in hidden)
-        self.noise = _check.non_negative(noise, "noise")
-        self.seed = _check.integer(seed, "seed", 0)
+        self.n_samples = checks.integer(n_samples, "n_samples", 1)
+        self.n_features = checks.integer(n_features, "n_features", 1)
+        self.n_outputs = checks.integer(n_outputs, "n_outputs", 1)
+        self.hidden = tuple(checks.integer(width, "hidden", 1) for width in hidden)
+        self.noise = checks.non_negative(noise, "noise")
+        self.seed = checks.integer(seed, "seed", 0)
         if self.seed >= 2**64:
             raise ValueError(f"seed is {seed}; expected less than 2**64")
-        self.dtype = _check.model_dtype(dtype)
+        self.dtype = checks.model_dtype(dtype)
         self.noise_loss = 0.5 * self.noise**2 * VARIANCE * self.n_outputs
         self._key = np.uint64(mix(np.uint64(self.seed)))
         self._widths = np.array([self.n_features, *self.hidden, self.n_outputs], np.int64)

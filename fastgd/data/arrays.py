@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgd import _check, kernels
-from fastgd.dataset import Block, Dataset, MeanAndScale, read_only, take_rows, take_targets
-from fastgd.maps import Maps, map_of
+from fastgd import kernels
+from fastgd.data import checks
+from fastgd.data.base import Block, Dataset, MeanAndScale, read_only, take_rows, take_targets
+from fastgd.data.maps import Maps, map_of
 
 
 class ArrayDataset(Dataset):
@@ -29,11 +30,11 @@ class ArrayDataset(Dataset):
     """
 
     def __init__(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> None:
-        self.X = _check.features(X)
+        self.X = checks.features(X)
         self.n_samples, self.n_features = self.X.shape
-        self.y = np.empty((self.n_samples, 0), self.X.dtype) if y is None else _check.targets(y, self.n_samples)
+        self.y = np.empty((self.n_samples, 0), self.X.dtype) if y is None else checks.targets(y, self.n_samples)
         self.n_outputs = self.y.shape[1]
-        self.sample_weight = _check.sample_weights(sample_weight, self.n_samples)
+        self.sample_weight = checks.sample_weights(sample_weight, self.n_samples)
         self.has_sample_weight = self.sample_weight is not None
         self.dtype = np.dtype(np.float32 if self.X.dtype.itemsize <= 4 and self.X.dtype.kind == "f" else np.float64)
         self._is_mapped = map_of(self.X) is not None

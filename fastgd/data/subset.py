@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fastgd.arrays import ArrayDataset
-from fastgd.dataset import Block, Dataset, MeanAndScale
+from fastgd.data.arrays import ArrayDataset
+from fastgd.data.base import Block, Dataset, MeanAndScale
 
 
 class Subset(Dataset):

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fastgd._engine.monitor import Monitor
 from fastgd.history import EpochRecord, History
-from fastgd.monitor import Monitor
 
 
 @dataclass(eq=False)

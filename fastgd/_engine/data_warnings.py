@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from fastgd.dataset import Dataset, all_finite
+from fastgd.data.base import Dataset, all_finite
+from fastgd.data.subset import Subset
 from fastgd.errors import warn
 from fastgd.layers import Dropout, Identity, ReLU
 from fastgd.losses import Loss, takes_every_number
 from fastgd.model import Model
-from fastgd.subset import Subset
 
 # So many rows are looked at, drawn from all of them: what comes in turns would deceive evenly spaced ones.
 _LOOKED_AT = 128

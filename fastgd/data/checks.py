@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastgd.frames import CLASSES_HINT, to_array
+from fastgd.data.frames import CLASSES_HINT, to_array
 
 DTYPES = ("float32", "float64")
 

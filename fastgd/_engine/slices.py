@@ -11,8 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from fastgd import kernels, schedules
-from fastgd._collector import collection_paused
-from fastgd.dataset import Block, Reader, all_finite, require_finite
+from fastgd._engine.garbage_collection import collection_paused
+from fastgd._engine.loops import Loop, Regularization, Task, choose_loop
+from fastgd.data.base import Block, Reader, all_finite, require_finite
 from fastgd.errors import DivergenceError
 from fastgd.kernels.codegen.alignment import aligned_zeros
 from fastgd.kernels.nn.loss import Poisson
@@ -27,7 +28,6 @@ from fastgd.kernels.optim.normalized_sgd import (
     rows_of_update,
 )
 from fastgd.layers import Linear
-from fastgd.loops import Loop, Regularization, Task, choose_loop
 from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer

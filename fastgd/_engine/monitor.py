@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, get_args
 
-from fastgd import _check
+from fastgd.data import checks
 from fastgd.history import EpochRecord, History
 from fastgd.metrics import METRICS, MetricName, Mode
 
@@ -24,7 +24,7 @@ class Monitor:
 
     def __init__(self, monitor: MonitorName | str, mode: Mode | None, min_delta: float) -> None:
         self.monitor, self.mode = _monitor_and_mode(monitor, mode)
-        self.min_delta = _check.non_negative(min_delta, "min_delta")
+        self.min_delta = checks.non_negative(min_delta, "min_delta")
         self.best = math.inf if self.mode == "min" else -math.inf
         self.best_epoch = 0
         self._last_gain: int | None = None
@@ -110,10 +110,10 @@ def _mode_of(monitor: str) -> Mode | None:
 def _monitor_and_mode(monitor: str, mode: Mode | None) -> tuple[str, Mode]:
     """Both, checked: the name of a metric of one's own needs a mode."""
     if mode is not None:
-        _check.choice(mode, "mode", get_args(Mode))
+        checks.choice(mode, "mode", get_args(Mode))
     if mode is None or not isinstance(monitor, str) or monitor in EpochRecord._fields:
         try:
-            _check.choice(monitor, "monitor", (*_LOSSES, *METRICS))
+            checks.choice(monitor, "monitor", (*_LOSSES, *METRICS))
         except ValueError as error:
             raise ValueError(f"{error}; for a metric of your own, mode='min' or mode='max' too") from None
     return monitor, mode or _mode_of(monitor)

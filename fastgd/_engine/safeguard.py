@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 
 from fastgd import kernels
-from fastgd.dataset import Block, Dataset, MeanAndScale, Reader, blocks, read_only, require_finite
-from fastgd.engine import Engine
+from fastgd._engine.slices import Engine
+from fastgd.data.base import Block, Dataset, MeanAndScale, Reader, blocks, read_only, require_finite
+from fastgd.data.subset import Subset
 from fastgd.errors import DivergenceError
 from fastgd.kernels.nn.loss import CrossEntropy
 from fastgd.layers import Dropout, Identity, Linear, ReLU
 from fastgd.losses import Loss, require_targets, takes_every_number
 from fastgd.model import Model
-from fastgd.subset import Subset
 from fastgd.threads import call_with_pool
 
 # So many rows are judged by, where there are more, and so many of them are the longest: a model is wrecked by few rows,

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgd import reference
-from fastgd.arrays import ArrayDataset
-from fastgd.dataset import Dataset, first_rows
+from fastgd.data.arrays import ArrayDataset
+from fastgd.data.base import Dataset, first_rows
 from fastgd.layers import Linear
 from fastgd.model import Model
 from fastgd.optimizers import SGD
+from fastgd.reference import algorithm as reference
 from fastgd.trainer import Trainer
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastgd import kernels
+from fastgd.data.synthetic import SyntheticDataset
 from fastgd.kernels.tuning import FAR_APART, FEW
 from fastgd.layers import Linear, ReLU
 from fastgd.model import Model
 from fastgd.optimizers import SGD
-from fastgd.synthetic import SyntheticDataset
 from fastgd.trainer import Trainer
 
 

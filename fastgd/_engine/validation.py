@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from fastgd.arrays import as_dataset
-from fastgd.dataset import Dataset, blocks
+from fastgd.data.arrays import as_dataset
+from fastgd.data.base import Dataset, blocks
+from fastgd.data.subset import split
 from fastgd.losses import Loss
 from fastgd.model import Model
-from fastgd.subset import split
 
 
 @contextlib.contextmanager

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd import storage
+from fastgd.data.maps import Growth, memory_bytes
+from fastgd.data.shuffle import Shuffle
 from fastgd.kernels import InOrder, Shuffled, ShuffledX, gather_rows, gather_rows_ahead, standardize_rows
-from fastgd.maps import Growth, memory_bytes
-from fastgd.shuffle import Shuffle
 
 MeanAndScale = tuple[np.ndarray, np.ndarray]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fastgd.arrays import ArrayDataset
-from fastgd.dataset import Dataset
-from fastgd.synthetic import SyntheticDataset as synthetic
+from fastgd.data.arrays import ArrayDataset
+from fastgd.data.base import Dataset
+from fastgd.data.synthetic import SyntheticDataset as synthetic
 
 __all__ = ["ArrayDataset", "Dataset", "open", "synthetic"]
 
