@@ -147,10 +147,9 @@ EDITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "files",
-    [("nn/linear.py", "gemm/small.py"), pytest.param(("nn/loss.py", "nn/activation.py"), marks=pytest.mark.slow)],
-    ids=" and ".join,
+    "files", [("nn/linear.py", "gemm/small.py"), ("nn/loss.py", "nn/activation.py")], ids=" and ".join
 )
 def test_an_edited_kernel_file_is_noticed_by_every_kernel_that_uses_it(tmp_path, files):
     """Numba's own stamp is of the caller's file alone."""
@@ -187,7 +186,8 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("suffix", ["nbc", pytest.param("nbi", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["nbc", "nbi"])
 def test_a_damaged_cache_is_compiled_over(suffix, tmp_path):
     """One damage a file, by turns; every later process would end with it, or run damaged machine code."""
     environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1"}

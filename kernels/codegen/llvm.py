@@ -1,4 +1,4 @@
-"""Pieces of LLVM code that the intrinsics of `lanes.py`, `tiles.py` and `ahead.py` are put together from."""
+"""Pieces of LLVM code that the intrinsics of this folder are put together from."""
 
 import enum
 

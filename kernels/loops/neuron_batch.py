@@ -1,9 +1,9 @@
 """The training loop of a single output neuron on batches of rows, for every optimiser and regularisation.
 
-As in `neuron.py`, the rows stay where they are. One pass adds rows to the gradient and multiplies the weights with the
-next ones, so that memory is read without a pause, and each row is needed twice within a short while. Wide rows come one
-by one: that is how memory is read fastest. Narrow ones come in fours, for fewer loads and stores, and so do those of
-narrow numbers, which are converted once and kept for the next pass.
+As in `neuron_online.py`, the rows stay where they are. One pass adds rows to the gradient and multiplies the weights
+with the next ones, so that memory is read without a pause, and each row is needed twice within a short while. Wide rows
+come one by one: that is how memory is read fastest. Narrow ones come in fours, for fewer loads and stores, and so do
+those of narrow numbers, which are converted once and kept for the next pass.
 
 Where an update is no more than  w -= rate · g,  the first pass of a batch makes it on its way: it adds the last rows
 of the batch before, takes the step, clears the gradient, and multiplies the new weights with the batch's first rows.

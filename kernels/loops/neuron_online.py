@@ -8,7 +8,7 @@ this loop is the memory, as long as the processor waits for nothing else:
 - Rows are asked for long before they are needed.
 
 z of a row needs the weights that the row before leaves. For narrow rows that wait is longer than the work: they have
-the loop of `neuron_by_fours.py`.
+the loop of `neuron_online_by_4.py`.
 """
 
 from typing import NamedTuple
@@ -61,7 +61,7 @@ class Rows(NamedTuple):
 
     X : (n_rows, n_features), C-contiguous, of any real dtype, or a HalfPrecision
     y : (n_rows, 1)          weights : Equal or Weighted
-    order : a record of `order.py`
+    order : a record of `row_order.py`
     """
 
     X: np.ndarray

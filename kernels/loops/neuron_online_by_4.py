@@ -5,8 +5,8 @@ this loop looks ahead: it multiplies four rows with the weights before them, and
 in scalars,  z_j = w·x_j - Σ_{i<j} s_i x_i·x_j.  These are the updates of the online algorithm, one after the other, up
 to rounding.
 
-As in `neuron.py`, one pass updates the weights with the rows before and multiplies them with the rows to come. Rows are
-asked for long before they are needed: the processor's own prefetching does not follow four rows at once.
+As in `neuron_online.py`, one pass updates the weights with the rows before and multiplies them with the rows to come.
+Rows are asked for long before they are needed: the processor's own prefetching does not follow four rows at once.
 
 What is left to wait for, with latencies of a Zen 4: the last of four steps is spread over a register (3 cycles),
 subtracted from the weights (4), and these are multiplied with the next four rows (4 for each register of a row) and

@@ -52,7 +52,7 @@ class Bounded(NamedTuple):
 # Reordered, the compensation would be zero.
 @pointer_kernel(update_types, exact=True)
 def bounded_direction(vectors, numbers, rate, t, part):
-    """Leave s in the gradient; arguments as for the kernels of `update.py`."""
+    """Leave s in the gradient; arguments as for the kernels of `optimizers.py`."""
     optimizer = settings_of(Bounded, numbers)
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
     decay, eps = type(rate)(optimizer.weight_decay), type(rate)(optimizer.eps)

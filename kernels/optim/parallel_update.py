@@ -38,7 +38,7 @@ call_parallel_update = call_through(_share_types)
 def parallel_update(vectors, numbers, rate, t, update, pool, work):
     """Make an update by all threads of a pool.
 
-    vectors, numbers, rate, t : as for the kernels of `update.py`          update : int, the address of one of them
+    vectors, numbers, rate, t : as for the kernels of `optimizers.py`          update : int, the address of one of them
     pool : as `pool_memory` makes it          work : int, the address of `update_block`
     """
     put_job(pool, (vectors, numbers, rate, t, update))
