@@ -5,7 +5,18 @@ from fastgd._version import __version__
 from fastgd.data.base import Dataset
 from fastgd.errors import DivergenceError, UsageWarning
 from fastgd.history import EpochRecord, History
-from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Standardize, StandardizedTargets, Tanh
+from fastgd.layers import (
+    Dropout,
+    Identity,
+    LeakyReLU,
+    Linear,
+    ReLU,
+    RobustStandardize,
+    Sigmoid,
+    Standardize,
+    StandardizedTargets,
+    Tanh,
+)
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, RMSprop
 from fastgd.trainer import Trainer
@@ -27,6 +38,7 @@ __all__ = [
     "NormalizedSGD",
     "RMSprop",
     "ReLU",
+    "RobustStandardize",
     "Sigmoid",
     "Standardize",
     "StandardizedTargets",

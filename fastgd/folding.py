@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastgd.layers import Layer, Linear
-from fastgd.standardize import Standardize, StandardizedTargets
+from fastgd.standardize import RobustStandardize, Standardize, StandardizedTargets
 
 
 def folded(layers: Sequence[Layer], dtype: np.dtype) -> tuple[list[Layer], np.ndarray]:
@@ -32,6 +32,8 @@ def folded(layers: Sequence[Layer], dtype: np.dtype) -> tuple[list[Layer], np.nd
         for k, layer in enumerate(stack)
         if isinstance(layer, Linear)
     }
+    if isinstance(standardize, RobustStandardize):
+        raise ValueError(f"{standardize!r} clips, which no Linear does; expected Standardize, to fold")
     if standardize is not None:
         mean, scale = standardize.mean_and_scale
         weight = values[0][0] * scale

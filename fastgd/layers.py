@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from fastgd.data import checks
 from fastgd.kernels.codegen.function_pointer import FunctionPointerKernel
 from fastgd.kernels.nn import activation
-from fastgd.standardize import Standardize, StandardizedTargets
+from fastgd.standardize import RobustStandardize, Standardize, StandardizedTargets
 
 InitName = Literal["he_normal", "zeros"]
 
@@ -238,7 +238,18 @@ class Dropout(Activation):
 #: Every kind of layer, by the name that a saved model uses.
 LAYERS = {
     layer.__name__: layer
-    for layer in (Linear, ReLU, LeakyReLU, Tanh, Sigmoid, Identity, Dropout, Standardize, StandardizedTargets)
+    for layer in (
+        Linear,
+        ReLU,
+        LeakyReLU,
+        Tanh,
+        Sigmoid,
+        Identity,
+        Dropout,
+        Standardize,
+        RobustStandardize,
+        StandardizedTargets,
+    )
 }
 
 Layer = Linear | Activation | Standardize | StandardizedTargets

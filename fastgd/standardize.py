@@ -1,4 +1,4 @@
-"""The layers that bring features and targets to mean 0 and variance 1, and how they learn by what."""
+"""The layers that bring features and targets to a common scale, and how they learn by what."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -67,6 +67,46 @@ class _Moments:
         return np.ldexp(self._origin + self._mean, self._exponent), deviation
 
 
+# So many numbers are kept at most to take quartiles of, and so many rows at least.
+_KEPT_NUMBERS, _FEWEST_KEPT = 1 << 23, 1 << 12
+
+
+class _Quartiles:
+    """Median and scale of columns whose rows come block by block: those of all rows, or of as many as are kept, evenly
+    spread over them.
+    """
+
+    def __init__(self, n_columns: int, n_samples: int) -> None:
+        self._step = -(-n_samples // max(_KEPT_NUMBERS // n_columns, _FEWEST_KEPT))
+        self._seen = 0
+        self._kept: list[tuple[np.ndarray, np.ndarray]] = []
+        self._least, self._most = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
+
+    def add(self, values: np.ndarray, sample_weight: np.ndarray) -> None:
+        """Take a block of rows, as `_Moments.add`."""
+        first = -self._seen % self._step
+        self._seen += len(values)
+        v = sample_weight.astype(np.float64) if sample_weight.size else np.ones(len(values))
+        X = values[v > 0]
+        if len(X):
+            self._least, self._most = np.minimum(self._least, X.min(axis=0)), np.maximum(self._most, X.max(axis=0))
+        X, v = values[first :: self._step].astype(np.float64), v[first :: self._step]
+        if v.any():
+            self._kept.append((X[v > 0], v[v > 0]))
+
+    def result(self) -> MeanAndScale | None:
+        """Median and scale, as `RobustStandardize` says; None where no row had a weight."""
+        if not self._kept:
+            return None
+        X, v = (np.concatenate(parts) for parts in zip(*self._kept, strict=True))
+        weights = np.broadcast_to(v[:, None], X.shape)
+        low, median, high = np.quantile(X, [0.25, 0.5, 0.75], axis=0, weights=weights, method="inverted_cdf")
+        with np.errstate(divide="ignore", over="ignore"):
+            by_range, by_ends = 1 / (high - low), 2 / (self._most - self._least)
+        scale = np.where(np.isfinite(by_range), by_range, np.where(np.isfinite(by_ends), by_ends, 0))
+        return median, scale
+
+
 class Standardize:
     """out = (x - mean) · scale, feature by feature: as the first layer, it brings features to mean 0 and variance 1.
 
@@ -88,10 +128,11 @@ class Standardize:
         self.scale: np.ndarray | None = None
 
     @property
-    def mean_and_scale(self) -> tuple[np.ndarray, np.ndarray]:
+    def mean_and_scale(self) -> MeanAndScale:
         """What was learnt: two float64 arrays of shape (n_features,)."""
         if self.mean is None:
-            raise ValueError("the Standardize layer has no mean and scale yet; train the model, or call its fit(X)")
+            kind = type(self).__name__
+            raise ValueError(f"the {kind} layer has no mean and scale yet; train the model, or call its fit(X)")
         return self.mean, self.scale
 
     def fit(self, dataset: ArrayLike | Dataset) -> "Standardize":
@@ -113,12 +154,59 @@ class Standardize:
         # In one call, which no Ctrl-C divides.
         vars(self).update(mean=mean, scale=1 / np.where(deviation > 0, deviation, 1))
 
+    def _learner(self, n_samples: int) -> _Moments | _Quartiles:
+        """What learns from so many rows."""
+        return _Moments(self.n_features)
+
     def arguments(self) -> dict[str, Any]:
         """What `Standardize(**arguments)` needs to describe the same layer, all but what it has learnt."""
         return {"n_features": self.n_features}
 
     def __repr__(self) -> str:
-        return f"Standardize({self.n_features})"
+        return f"{type(self).__name__}({self.n_features})"
+
+
+class RobustStandardize(Standardize):
+    """t = (x - median) · scale,  out = t / √(1 + (t / 3)²): as the first layer, for features with heavy tails.
+
+    The scale is one over the range between the quartiles; where that is zero, two over the range of all values; zero
+    for a feature that does not vary. Values far out come ever nearer to ±3, which no outlier passes. From Holzmüller,
+    Grinsztajn and Steinwart, "Better by default" (2024), where it serves networks on tables better than `Standardize`.
+
+    It learns as `Standardize` does, in one pass, each row by its sample weight; of more than some millions of numbers,
+    the quartiles are those of rows that are evenly spread over all. It cannot be folded into a Linear.
+
+    Parameters
+    ----------
+    n_features : int
+        At least 1.
+
+    Attributes
+    ----------
+    mean, scale : arrays of shape (n_features,), float64; None until learnt
+        The median, and what the distance from it is multiplied by.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> layer = gd.RobustStandardize(1).fit([[1.0], [2.0], [3.0], [4.0], [1e9]])
+    >>> layer.mean, layer.scale
+    (array([3.]), array([0.5]))
+    """
+
+    limit = 3.0
+
+    @property
+    def mean_and_scale(self) -> MeanAndScale:
+        """What was learnt, and the limit."""
+        return *super().mean_and_scale, self.limit
+
+    def take(self, median: np.ndarray, scale: np.ndarray) -> None:
+        """Have learnt these."""
+        vars(self).update(mean=median, scale=scale)
+
+    def _learner(self, n_samples: int) -> _Moments | _Quartiles:
+        return _Quartiles(self.n_features, n_samples)
 
 
 class StandardizedTargets:
@@ -197,6 +285,10 @@ class StandardizedTargets:
         # In one call, which no Ctrl-C divides.
         vars(self).update(mean=mean, scale=deviation)
 
+    def _learner(self, n_samples: int) -> _Moments:
+        """What learns from so many rows."""
+        return _Moments(self.n_outputs)
+
     def require_range(self, dtype: np.dtype) -> None:
         """Raise a ValueError where predictions would be zero in a dtype for no reason but that it cannot hold them."""
         mean, scale = self._learnt
@@ -233,16 +325,15 @@ class StandardizedTargets:
 
 def learn_scales(dataset: Dataset, layers: Sequence[Standardize | StandardizedTargets]) -> None:
     """Have layers learn mean and scale from every row, in one pass over the data; none where a ValueError is raised."""
-    n_columns = {Standardize: dataset.n_features, StandardizedTargets: dataset.n_outputs}
-    moments = [_Moments(n_columns[type(layer)]) for layer in layers]
+    learners = [layer._learner(dataset.n_samples) for layer in layers]
     # A model in float64 takes the weights in float64, too.
     dtype = np.dtype(np.float64) if dataset.has_sample_weight else dataset.dtype
     y_dtype = np.dtype(np.float64) if any(isinstance(layer, StandardizedTargets) for layer in layers) else None
     for start, block in blocks(dataset, dtype, y_dtype=y_dtype):
         require_finite(block, lambda row, start=start: dataset.row_number(start + row))
-        for layer, of_layer in zip(layers, moments, strict=True):
-            of_layer.add(block.X if isinstance(layer, Standardize) else block.y, block.sample_weight)
-    for layer, of_layer in zip(layers, moments, strict=True):
-        learnt = of_layer.result()
+        for layer, learner in zip(layers, learners, strict=True):
+            learner.add(block.X if isinstance(layer, Standardize) else block.y, block.sample_weight)
+    for layer, learner in zip(layers, learners, strict=True):
+        learnt = learner.result()
         if learnt is not None:
             layer.take(*learnt)

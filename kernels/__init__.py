@@ -47,7 +47,13 @@ from .optim.regularization import NoRegularization, Regularization, prox_and_pro
 from .optim.step import UpdateRule, update_rule
 from .optim.vectors import Vectors
 from .parallel.thread_pool import ALONE, begin_generation, work
-from .rows.gather import gather_rows, gather_rows_ahead, row_squares, standardize_rows
+from .rows.gather import (
+    gather_rows,
+    gather_rows_ahead,
+    row_squares,
+    standardize_rows,
+    standardize_rows_robustly,
+)
 from .rows.shuffle import Layout, shuffle_windows
 from .rows.synthetic import synthetic_rows
 
@@ -108,6 +114,7 @@ __all__ = [
     "sigmoid_backward",
     "sigmoid_forward",
     "standardize_rows",
+    "standardize_rows_robustly",
     "sum_elements",
     "synthetic_rows",
     "tanh_backward",

@@ -13,9 +13,18 @@ import numpy as np
 from fastgd import storage
 from fastgd.data.maps import Growth, memory_bytes
 from fastgd.data.shuffle import Shuffle
-from fastgd.kernels import InOrder, Shuffled, ShuffledX, gather_rows, gather_rows_ahead, standardize_rows
+from fastgd.kernels import (
+    InOrder,
+    Shuffled,
+    ShuffledX,
+    gather_rows,
+    gather_rows_ahead,
+    standardize_rows,
+    standardize_rows_robustly,
+)
 
-MeanAndScale = tuple[np.ndarray, np.ndarray]
+# With a limit, what is standardised is clipped smoothly.
+MeanAndScale = tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, float]
 
 # An order of rows is made for so many samples at a time, which is long enough to outweigh the call; for fewer where the
 # rows of a map are longer.
@@ -257,7 +266,7 @@ class Reader:
     dtype : numpy dtype
     min_rows : int
         How many rows one block must be able to hold.
-    mean_and_scale : pair of (n_features,) float64 arrays, optional
+    mean_and_scale : pair of (n_features,) float64 arrays, and perhaps a limit, optional
         Features become (x - mean) · scale.
     max_bytes : int, optional
         Bound on a block of rows that needs no copy; by default none, unless the rows are a memory-mapped file, or y or
@@ -337,7 +346,11 @@ class Reader:
         self.dataset.read(slice(start, stop) if self.order is None else self.order.rows(start, stop), out)
         if self._mean_and_scale is not None:
             X = self._buffer("X", self._rows_copied, out.X.shape[1:], self._dtype)[: len(out.X)]
-            standardize_rows(out.X, *self._mean_and_scale, X)
+            mean, scale, *limit = self._mean_and_scale
+            if limit:
+                standardize_rows_robustly(out.X, mean, scale, limit[0], X)
+            else:
+                standardize_rows(out.X, mean, scale, X)
             out = out._replace(X=X)
         if self._mean_and_scale_of_y is not None:
             y = self._buffer("y", self._rows_copied, out.y.shape[1:], self._y_dtype)[: len(out.y)]

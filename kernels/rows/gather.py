@@ -1,9 +1,14 @@
 """Rows of the data, picked in any order and converted to the model's dtype in the same pass."""
 
+import math
+
 import numpy as np
 
 from ..codegen.jit import kernel
 from ..codegen.simd import prefetch
+
+# Beyond, a value is the limit to the last digit, and its square may overflow.
+_FAR_OUT = 1e8
 
 
 @kernel
@@ -56,3 +61,21 @@ def standardize_rows(X, mean, scale, out):
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
             out[i, j] = (X[i, j] - mean[j]) * scale[j]
+
+
+@kernel
+def standardize_rows_robustly(X, mean, scale, limit, out):
+    """out = t / √(1 + (t / limit)²)  with  t = (x - mean) · scale,  feature by feature, computed in float64.
+
+    X : (n_samples, n_features)          mean, scale : (n_features,) float64          limit : float64, more than 0
+    out : (n_samples, n_features), overwritten; its dtype may differ from X's; not finite where t is not
+    """
+    for i in range(X.shape[0]):
+        for j in range(X.shape[1]):
+            t = (X[i, j] - mean[j]) * scale[j]
+            share = t / limit
+            if abs(share) < _FAR_OUT:
+                t /= np.sqrt(1 + share * share)
+            elif np.isfinite(t):
+                t = math.copysign(limit, t)
+            out[i, j] = t
