@@ -1,0 +1,106 @@
+"""The README's table of how good models are: `python bench/report.py quality` measures and writes it."""
+
+import json
+import sys
+from pathlib import Path
+
+import quality_sets
+import sklearn
+from quality import NETWORK_GAP, SEEDS, Kept, Record, Scores, Tally, measure, tally
+from quality_models import SETTINGS
+from quality_peers import PEERS, Peer
+from readme import markdown
+
+import fastgd as gd
+
+MARKERS = "quality"
+#: The README's lines of fastgd: all are given raw features and raw targets.
+LINES = {
+    '`SGD("auto")`': SETTINGS["SGD auto"]._replace(targets="by trainer"),
+    "`NormalizedSGD()`": SETTINGS["NormalizedSGD"]._replace(targets="by trainer"),
+    "the default": SETTINGS["default"],
+}
+_DEFAULT, _TREES, _SLOW_SIZES = "the default", "HistGradientBoosting", PEERS["PyTorch, Adam"].batch_sizes
+# Baselines that no line shows.
+_WITHOUT = ("SGD*", "MLP*")
+
+
+def measured(path: Path | None) -> str:
+    """The table of all sets, with what is to know about it.
+
+    path : a JSON file for every score, written after each set
+    """
+    peers = {label: peer for label, peer in PEERS.items() if peer.version}
+    kept, records = Kept(quality_sets.cache_folder() / "baselines.json"), []
+    for name in quality_sets.NAMES:
+        records += measure(name, SEEDS, LINES, kept, _WITHOUT, peers)
+        print(name, file=sys.stderr, flush=True)
+        if path:
+            path.write_text(json.dumps(records), encoding="utf-8")
+    return table(records, peers)
+
+
+def table(records: list[Record], peers: dict[str, Peer]) -> str:
+    scores = Scores(records)
+    found = {label: tally(scores, label) for label in [*LINES, *peers]}
+    header = [
+        "three seeds",
+        "runs",
+        "diverged",
+        "worse than the best constant on the rows learnt from",
+        "linear: more than .005 R² or .01 accuracy below Ridge or LogisticRegression",
+        f"hidden layer of 64: more than {three(NETWORK_GAP).rstrip('0')} below the best of eleven constant rates",
+        "mean score, linear and hidden",
+    ]
+    rows = [[label, *cells(of_label)] for label, of_label in found.items()]
+    trees = [max(scores.mean(name, _TREES), 0.0) for name in scores.sets]
+    rows.append([_TREES, str(len(trees) * len(SEEDS)), "", "", "", "", three(sum(trees) / len(trees))])
+    return "\n\n".join([method(scores, peers), markdown(header, rows), comparison(scores)])
+
+
+def cells(found: Tally) -> list[str]:
+    short = [f"{found.n_short(model)} of {len(gaps)}" if gaps else "" for model, gaps in found.gaps.items()]
+    means = ", ".join(three(found.mean(model)) if of_model else "–" for model, of_model in found.scores.items())
+    return [*map(str, (found.n_runs, found.n_diverged, found.n_wrecked)), *short, means]
+
+
+def three(score: float) -> str:
+    """Three decimals and no zero before them."""
+    return f"{score:.3f}".removeprefix("0")
+
+
+def method(scores: Scores, peers: dict[str, Peer]) -> str:
+    versions = {"fastgd": gd.__version__, "scikit-learn": sklearn.__version__}
+    versions |= {peer.distribution: peer.version for peer in peers.values()}
+    absent = ", ".join(label for label in PEERS if label not in peers)
+    line = ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
+    sizes = " and ".join(map(str, _SLOW_SIZES))
+    return (
+        f"{line}{f' Not installed: {absent}.' if absent else ''}\n"
+        f"{len(scores.sets)} tables, 10 to 100 epochs, no rate chosen. fastgd is given raw features and raw targets, "
+        "in batches of 1, 32 and 256 rows, and has a Standardize layer and, for numbers, `standardize_targets=True`; "
+        'the default is `optimizer="auto"`, with `alpha=1e-3` for networks. The others are at their own defaults, on '
+        "features that a StandardScaler made, PyTorch on standardised targets too: SGD* takes single rows and as many "
+        f"epochs as it likes; MLP* and PyTorch, which are slow, have fastgd's epochs and batches of {sizes} rows only. "
+        "HistGradientBoosting, on raw features, shows how far there is to go. Shortfalls are of means over the seeds; "
+        "scores below zero count as zero."
+    )
+
+
+def comparison(scores: Scores) -> str:
+    """The default where lines of fewer runs can be compared with it, and the sets where trees are better."""
+    some = tally(scores, _DEFAULT, _SLOW_SIZES)
+    n_better = 0
+    for name in scores.sets:
+        of_fastgd = [
+            scores.mean(name, label, model, size)
+            for label in LINES
+            for model in some.scores
+            for size in (1, *_SLOW_SIZES)
+        ]
+        n_better += scores.mean(name, _TREES) > max(of_fastgd)
+    sizes, means = (" and ".join(parts) for parts in (map(str, _SLOW_SIZES), map(three, map(some.mean, some.scores))))
+    return (
+        f"In batches of {sizes} rows alone the default's means are {means}. On {n_better} of the {len(scores.sets)} "
+        "tables the trees are better than all of fastgd's models."
+    )
