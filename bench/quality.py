@@ -5,7 +5,7 @@ python bench/quality.py [--quick] [--sets bikeshare wine] [--settings "SGD auto"
 On each set of `quality_sets.py`: seeds 0 to 2 split the rows (a quarter is for judging) and draw the weights; batches
 of 1, 32 and 256 rows; a linear model, and one with a hidden layer of 64. An epoch count for all: 300 000 rows' worth,
 from 10 to 100. A score is R² or the accuracy on the rows for judging. Baselines and the grid are kept in the cache
-folder's `baselines.json` and fitted once; `--fresh` fits them again.
+folder's `baselines.json` and fitted once; `--fresh` fits them again. `report.py quality` measures the README's lines.
 
 What is counted, of a setting's runs: those that diverged; those that are worse than the best constant prediction on
 the rows they learnt from, which is a wreck, or on the others; and, of means over the seeds, linear models more than
@@ -119,7 +119,8 @@ def measure(
                 add(label, model, seed, batch_size, result)
             for label, peer in (peers or {}).items():
                 if model in peer.models and batch_size in peer.batch_sizes:
-                    key = ["peer", name, X.shape, seed, label, peer.version, model, batch_size, n_epochs]
+                    same = (peer.on_classes if split.is_classes else None) or label
+                    key = ["peer", name, X.shape, seed, same, peer.version, model, batch_size, n_epochs]
                     add(label, model, seed, batch_size, kept.get(key, partial(peer.fit, split, case)))
             for label, setting in settings.items():
                 add(label, model, seed, batch_size, fit_fastgd(split, setting, case))

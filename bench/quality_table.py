@@ -6,8 +6,8 @@ from pathlib import Path
 
 import quality_sets
 import sklearn
-from quality import NETWORK_GAP, SEEDS, Kept, Record, Scores, Tally, measure, tally
-from quality_models import SETTINGS
+from quality import LINEAR_GAP, NETWORK_GAP, SEEDS, Kept, Record, Scores, Tally, measure, tally
+from quality_models import GRID, MODELS, SETTINGS
 from quality_peers import PEERS, Peer
 from readme import markdown
 
@@ -20,7 +20,7 @@ LINES = {
     "`NormalizedSGD()`": SETTINGS["NormalizedSGD"]._replace(targets="by trainer"),
     "the default": SETTINGS["default"],
 }
-_DEFAULT, _TREES, _SLOW_SIZES = "the default", "HistGradientBoosting", PEERS["PyTorch, Adam"].batch_sizes
+_DEFAULT, _TREES, _SLOW_SIZES = "the default", "HistGradientBoosting", PEERS["MLP*"].batch_sizes
 # Baselines that no line shows.
 _WITHOUT = ("SGD*", "MLP*")
 
@@ -43,13 +43,14 @@ def measured(path: Path | None) -> str:
 def table(records: list[Record], peers: dict[str, Peer]) -> str:
     scores = Scores(records)
     found = {label: tally(scores, label) for label in [*LINES, *peers]}
+    of_numbers, of_classes, of_networks = (f"{gap:g}".removeprefix("0") for gap in (*LINEAR_GAP.values(), NETWORK_GAP))
     header = [
-        "three seeds",
+        f"{len(SEEDS)} seeds",
         "runs",
         "diverged",
         "worse than the best constant on the rows learnt from",
-        "linear: more than .005 R² or .01 accuracy below Ridge or LogisticRegression",
-        f"hidden layer of 64: more than {three(NETWORK_GAP).rstrip('0')} below the best of eleven constant rates",
+        f"linear: more than {of_numbers} R² or {of_classes} accuracy below Ridge or LogisticRegression",
+        f"hidden layer of {MODELS['network'][0]}: more than {of_networks} below the best of {len(GRID)} constant rates",
         "mean score, linear and hidden",
     ]
     rows = [[label, *cells(of_label)] for label, of_label in found.items()]
@@ -80,10 +81,9 @@ def method(scores: Scores, peers: dict[str, Peer]) -> str:
         f"{len(scores.sets)} tables, 10 to 100 epochs, no rate chosen. fastgd is given raw features and raw targets, "
         "in batches of 1, 32 and 256 rows, and has a Standardize layer and, for numbers, `standardize_targets=True`; "
         'the default is `optimizer="auto"`, with `alpha=1e-3` for networks. The others are at their own defaults, on '
-        "features that a StandardScaler made, PyTorch on standardised targets too: SGD* takes single rows and as many "
-        f"epochs as it likes; MLP* and PyTorch, which are slow, have fastgd's epochs and batches of {sizes} rows only. "
-        "HistGradientBoosting, on raw features, shows how far there is to go. Shortfalls are of means over the seeds; "
-        "scores below zero count as zero."
+        "standardised features: SGD* takes single rows and as many epochs as it likes; MLP* and PyTorch have fastgd's "
+        f"epochs and, as they are slow, batches of {sizes} rows only. HistGradientBoosting, on raw features, shows how "
+        "far there is to go. Shortfalls are of means over the seeds; scores below zero count as zero."
     )
 
 

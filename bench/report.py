@@ -31,7 +31,7 @@ VERSIONS = {"Python": "python", "Numba": "numba", "NumPy": "numpy"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure what the README's table of benchmarks says.")
+    parser = argparse.ArgumentParser(description="Measure what the README's tables of speed or of quality say.")
     parser.add_argument(
         "what",
         nargs="?",
