@@ -2,11 +2,13 @@
 
 import json
 import sys
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
 import quality_sets
 import sklearn
-from quality import LINEAR_GAP, NETWORK_GAP, SEEDS, Kept, Record, Scores, Tally, measure, tally
+from quality import BATCH_SIZES, LINEAR_GAP, NETWORK_GAP, SEEDS, Kept, Record, Scores, Tally, measure, tally
 from quality_models import GRID, MODELS, SETTINGS
 from quality_peers import PEERS, Peer
 from readme import markdown
@@ -48,7 +50,7 @@ def table(records: list[Record], peers: dict[str, Peer]) -> str:
         f"{len(SEEDS)} seeds",
         "runs",
         "diverged",
-        "worse than the best constant on the rows learnt from",
+        "worse than the best constant: rows learnt from, rows for judging",
         f"linear: more than {of_numbers} R² or {of_classes} accuracy below Ridge or LogisticRegression",
         f"hidden layer of {MODELS['network'][0]}: more than {of_networks} below the best of {len(GRID)} constant rates",
         "mean score, linear and hidden",
@@ -62,7 +64,8 @@ def table(records: list[Record], peers: dict[str, Peer]) -> str:
 def cells(found: Tally) -> list[str]:
     short = [f"{found.n_short(model)} of {len(gaps)}" if gaps else "" for model, gaps in found.gaps.items()]
     means = ", ".join(three(found.mean(model)) if of_model else "–" for model, of_model in found.scores.items())
-    return [*map(str, (found.n_runs, found.n_diverged, found.n_wrecked)), *short, means]
+    worse = f"{found.n_wrecked}, {found.n_below}"
+    return [str(found.n_runs), str(found.n_diverged), worse, *short, means]
 
 
 def three(score: float) -> str:
@@ -70,20 +73,26 @@ def three(score: float) -> str:
     return f"{score:.3f}".removeprefix("0")
 
 
+def listed(parts: Iterable[object]) -> str:
+    *first, last = map(str, parts)
+    return f"{', '.join(first)} and {last}"
+
+
 def method(scores: Scores, peers: dict[str, Peer]) -> str:
     versions = {"fastgd": gd.__version__, "scikit-learn": sklearn.__version__}
     versions |= {peer.distribution: peer.version for peer in peers.values()}
     absent = ", ".join(label for label in PEERS if label not in peers)
     line = ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
-    sizes = " and ".join(map(str, _SLOW_SIZES))
     return (
         f"{line}{f' Not installed: {absent}.' if absent else ''}\n"
         f"{len(scores.sets)} tables, 10 to 100 epochs, no rate chosen. fastgd is given raw features and raw targets, "
-        "in batches of 1, 32 and 256 rows, and has a Standardize layer and, for numbers, `standardize_targets=True`; "
-        'the default is `optimizer="auto"`, with `alpha=1e-3` for networks. The others are at their own defaults, on '
-        "standardised features: SGD* takes single rows and as many epochs as it likes; MLP* and PyTorch have fastgd's "
-        f"epochs and, as they are slow, batches of {sizes} rows only. HistGradientBoosting, on raw features, shows how "
-        "far there is to go. Shortfalls are of means over the seeds; scores below zero count as zero."
+        f"in batches of {listed(BATCH_SIZES)} rows, and has a Standardize layer and, for numbers, "
+        '`standardize_targets=True`; the default is `optimizer="auto"`, with `alpha=1e-3` for networks. The others are '
+        "at their own defaults, on standardised features: SGD* takes single rows and as many epochs as it likes; MLP* "
+        f"and PyTorch have fastgd's epochs and, as they are slow, batches of {listed(_SLOW_SIZES)} rows only. "
+        f"{_TREES}, on raw features, shows how far there is to go. Worse than the constant is a larger loss, of the "
+        "kind that was learnt by, on the rows learnt from, and a lower score on those for judging; shortfalls are of "
+        "means over the seeds; scores below zero count as zero."
     )
 
 
@@ -92,15 +101,10 @@ def comparison(scores: Scores) -> str:
     some = tally(scores, _DEFAULT, _SLOW_SIZES)
     n_better = 0
     for name in scores.sets:
-        of_fastgd = [
-            scores.mean(name, label, model, size)
-            for label in LINES
-            for model in some.scores
-            for size in (1, *_SLOW_SIZES)
-        ]
+        of_fastgd = [scores.mean(name, *key) for key in product(LINES, MODELS, BATCH_SIZES)]
         n_better += scores.mean(name, _TREES) > max(of_fastgd)
-    sizes, means = (" and ".join(parts) for parts in (map(str, _SLOW_SIZES), map(three, map(some.mean, some.scores))))
+    means = listed(three(some.mean(model)) for model in MODELS)
     return (
-        f"In batches of {sizes} rows alone the default's means are {means}. On {n_better} of the {len(scores.sets)} "
-        "tables the trees are better than all of fastgd's models."
+        f"In batches of {listed(_SLOW_SIZES)} rows alone the default's means are {means}. On {n_better} of the "
+        f"{len(scores.sets)} tables the trees are better than all of fastgd's models."
     )
