@@ -220,6 +220,11 @@ class Tally:
         return float(np.mean(self.scores[model])) if self.scores[model] else np.nan
 
 
+def is_below(record: Record, constant: Record) -> bool:
+    """Whether a score on the rows for judging is lower than the constant's."""
+    return record["test"] < constant["test"] - _ROUNDING
+
+
 def tally(scores: Scores, label: str, sizes: Sequence[int] = BATCH_SIZES) -> Tally:
     """Of all runs that there are with these batch sizes."""
     found = Tally()
@@ -236,7 +241,7 @@ def tally(scores: Scores, label: str, sizes: Sequence[int] = BATCH_SIZES) -> Tal
                     found.n_diverged += 1
                     continue
                 found.n_wrecked += record["loss"] > 1 + _ROUNDING
-                found.n_below += record["test"] < constant["test"] - _ROUNDING
+                found.n_below += is_below(record, constant)
             score = scores.mean(name, label, model, size)
             found.gaps[model].append(allowed(model, task) - (target_of(scores, name, model, size) - score))
             found.scores[model].append(max(score, 0.0))

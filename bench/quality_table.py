@@ -6,9 +6,23 @@ from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import quality_sets
 import sklearn
-from quality import BATCH_SIZES, LINEAR_GAP, NETWORK_GAP, SEEDS, Kept, Record, Scores, Tally, measure, tally
+from quality import (
+    BATCH_SIZES,
+    LINEAR_GAP,
+    NETWORK_GAP,
+    REFERENCE,
+    SEEDS,
+    Kept,
+    Record,
+    Scores,
+    Tally,
+    is_below,
+    measure,
+    tally,
+)
 from quality_models import GRID, MODELS, SETTINGS
 from quality_peers import PEERS, Peer
 from readme import markdown
@@ -56,8 +70,7 @@ def table(records: list[Record], peers: dict[str, Peer]) -> str:
         "mean score, linear and hidden",
     ]
     rows = [[label, *cells(of_label)] for label, of_label in found.items()]
-    trees = [max(scores.mean(name, _TREES), 0.0) for name in scores.sets]
-    rows.append([_TREES, str(len(trees) * len(SEEDS)), "", "", "", "", three(sum(trees) / len(trees))])
+    rows += [[label, *cells_of_baseline(scores, label)] for label in (REFERENCE, _TREES)]
     return "\n\n".join([method(scores, peers), markdown(header, rows), comparison(scores)])
 
 
@@ -66,6 +79,18 @@ def cells(found: Tally) -> list[str]:
     means = ", ".join(three(found.mean(model)) if of_model else "–" for model, of_model in found.scores.items())
     worse = f"{found.n_wrecked}, {found.n_below}"
     return [str(found.n_runs), str(found.n_diverged), worse, *short, means]
+
+
+def cells_of_baseline(scores: Scores, label: str) -> list[str]:
+    """Of one that is fitted once a seed."""
+    pairs = [
+        pair
+        for name in scores.sets
+        for pair in zip(scores.runs(name, label), scores.runs(name, "constant"), strict=True)
+    ]
+    n_below = sum(is_below(record, constant) for record, constant in pairs)
+    mean = three(float(np.mean([max(scores.mean(name, label), 0.0) for name in scores.sets])))
+    return [str(len(pairs)), "", f"–, {n_below}", "", "", f"{mean}, –" if label == REFERENCE else mean]
 
 
 def three(score: float) -> str:
