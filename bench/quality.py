@@ -220,6 +220,13 @@ class Tally:
         return float(np.mean(self.scores[model])) if self.scores[model] else np.nan
 
 
+def is_wrecked(record: Record, constant: Record) -> bool:
+    """Whether it is worse than the constant on the rows learnt from: by its loss, if any, else by its score."""
+    if record["loss"] is None:
+        return record["train"] < constant["train"] - _ROUNDING
+    return record["loss"] > 1 + _ROUNDING
+
+
 def is_below(record: Record, constant: Record) -> bool:
     """Whether a score on the rows for judging is lower than the constant's."""
     return record["test"] < constant["test"] - _ROUNDING
@@ -240,7 +247,7 @@ def tally(scores: Scores, label: str, sizes: Sequence[int] = BATCH_SIZES) -> Tal
                 if record["train"] is None:
                     found.n_diverged += 1
                     continue
-                found.n_wrecked += record["loss"] > 1 + _ROUNDING
+                found.n_wrecked += is_wrecked(record, constant)
                 found.n_below += is_below(record, constant)
             score = scores.mean(name, label, model, size)
             found.gaps[model].append(allowed(model, task) - (target_of(scores, name, model, size) - score))

@@ -34,7 +34,8 @@ class Split(NamedTuple):
 class Result(NamedTuple):
     """R² or accuracy on both kinds of rows, None where training diverged.
 
-    loss : the one that was learnt by, on the rows learnt from, in units of the best constant prediction's
+    loss : the one that was learnt by, on the rows learnt from, in units of the best constant prediction's; None for
+        classifiers without probabilities
     """
 
     train: float | None
@@ -152,16 +153,6 @@ def relative_log_loss(logits: np.ndarray, y: np.ndarray) -> float:
     shares = counts[counts > 0] / len(y)
     losses = np.logaddexp.reduce(logits, axis=1) - np.take_along_axis(logits, y[:, None], axis=1)[:, 0]
     return float(losses.mean() / max(-(shares * np.log(shares)).sum(), 1e-6))
-
-
-def relative_hinge(decisions: np.ndarray, y: np.ndarray) -> float:
-    """The mean hinge loss in units of the best constant decision's: (n,) for two classes, else (n, classes), one
-    against the rest.
-    """
-    is_class = (y == 1)[:, None] if decisions.ndim == 1 else np.eye(decisions.shape[1], dtype=bool)[y]
-    losses = np.maximum(0, 1 - np.where(is_class, 1, -1) * decisions.reshape(is_class.shape))
-    shares = is_class.mean(axis=0)
-    return float(losses.mean() / max((2 * np.minimum(shares, 1 - shares)).mean(), 1e-6))
 
 
 def judged(split: Split, predict: Callable[[np.ndarray], np.ndarray], seconds: float) -> Result:

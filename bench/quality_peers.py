@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from quality_models import MODELS, Case, Result, Split, judged, relative_hinge, relative_log_loss, relative_squares
+from quality_models import MODELS, Case, Result, Split, judged, relative_log_loss, relative_squares
 from sklearn.base import BaseEstimator
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -89,17 +89,16 @@ def fit_sklearn(split: Split, estimator: BaseEstimator, is_scaled: bool, scales_
     return result if result.train is None else result._replace(loss=_loss_of(split, estimator))
 
 
-def _loss_of(split: Split, estimator: BaseEstimator) -> float:
+def _loss_of(split: Split, estimator: BaseEstimator) -> float | None:
     X, y = split.X_train, split.y_train
     if not split.is_classes:
         return relative_squares(estimator.predict(X).reshape(y.shape), y)
+    if not hasattr(estimator, "predict_proba"):
+        return None
+    # scikit-learn's log loss, too, takes no less than eps for a probability.
+    shares = np.maximum(estimator.predict_proba(X), np.finfo(np.float64).eps)
     # A class that no row of the training has has no column.
-    places = np.unique(y, return_inverse=True)[1]
-    if hasattr(estimator, "predict_proba"):
-        # scikit-learn's log loss, too, takes no less than eps for a probability.
-        shares = np.maximum(estimator.predict_proba(X), np.finfo(np.float64).eps)
-        return relative_log_loss(np.log(shares), places)
-    return relative_hinge(estimator.decision_function(X), places)
+    return relative_log_loss(np.log(shares), np.unique(y, return_inverse=True)[1])
 
 
 def fit_sgd(split: Split, case: Case, scales_targets: bool = False) -> Result:
