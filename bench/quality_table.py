@@ -108,7 +108,7 @@ def method(scores: Scores, peers: dict[str, Peer]) -> str:
     versions = {"fastgd": gd.__version__, "scikit-learn": sklearn.__version__}
     versions |= {peer.distribution: peer.version for peer in peers.values()}
     absent = ", ".join(label for label in PEERS if label not in peers)
-    line = ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
+    line = "Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
     return (
         f"{line}{f' Not installed: {absent}.' if absent else ''}\n"
         f"{len(scores.sets)} tables, 10 to 100 epochs, no rate chosen. fastgd is given raw features and raw targets, "
