@@ -5,7 +5,7 @@ python bench/quality.py [--quick] [--sets bikeshare wine] [--settings "SGD auto"
 On each set of `quality_sets.py`: seeds 0 to 2 split the rows (a quarter is for judging) and draw the weights; batches
 of 1, 32 and 256 rows; a linear model, and one with a hidden layer of 64. An epoch count for all: 300 000 rows' worth,
 from 10 to 100. A score is R² or the accuracy on the rows for judging. Baselines and the grid are kept in the cache
-folder's `baselines.json` and fitted once; `--fresh` fits them again.
+folder's `baselines.json` and fitted once; `--fresh` fits them again. `report.py quality` measures the README's lines.
 
 What is counted, of a setting's runs: those that diverged; those that are worse than the best constant prediction on
 the rows they learnt from, which is a wreck, or on the others; and, of means over the seeds, linear models more than
@@ -17,15 +17,18 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import quality_sets
 import sklearn
-from quality_models import GRID, MODELS, SETTINGS, Case, Result, Setting, Split, baselines, fit_fastgd
+from quality_models import GRID, MODELS, SETTINGS, Case, Result, Setting, Split, fit_fastgd
+from quality_peers import Peer, baselines
 from readme import markdown
 
 import fastgd as gd
@@ -82,9 +85,17 @@ class Kept:
 
 
 def measure(
-    name: str, seeds: tuple[int, ...], settings: dict[str, Setting], kept: Kept, without: list[str] | None = None
+    name: str,
+    seeds: tuple[int, ...],
+    settings: dict[str, Setting],
+    kept: Kept,
+    without: Sequence[str] = (),
+    peers: dict[str, Peer] | None = None,
 ) -> list[Record]:
-    """Every result on one set."""
+    """Every result on one set.
+
+    without : parts of the names of baselines that are not fitted
+    """
     X, y, task = quality_sets.load(name)
     records = []
 
@@ -98,14 +109,19 @@ def measure(
         split = split_of(X, y, task, seed)
         n_epochs = epochs_of(len(split.X_train))
         for label, fit in baselines(split.is_classes).items():
-            if not any(part in label for part in without or []):
+            if not any(part in label for part in without):
                 key = [name, X.shape, seed, label]
-                add(label, None, seed, None, kept.get(key, partial(fit, split, n_epochs, seed)))
+                add(label, None, seed, None, kept.get(key, partial(fit, split, seed)))
         for model, batch_size, case in cases(n_epochs, seed):
             for label, setting in GRID.items():
                 key = [name, X.shape, seed, label, model, batch_size, n_epochs]
                 result = kept.get(key, partial(fit_fastgd, split, setting, case))
                 add(label, model, seed, batch_size, result)
+            for label, peer in (peers or {}).items():
+                if model in peer.models and batch_size in peer.batch_sizes:
+                    same = (peer.on_classes if split.is_classes else None) or label
+                    key = ["peer", name, X.shape, seed, same, peer.version, model, batch_size, n_epochs]
+                    add(label, model, seed, batch_size, kept.get(key, partial(peer.fit, split, case)))
             for label, setting in settings.items():
                 add(label, model, seed, batch_size, fit_fastgd(split, setting, case))
         kept.save()
@@ -164,39 +180,79 @@ def report(records: list[Record], settings: list[str]) -> str:
 
 
 def summary(scores: Scores, settings: list[str]) -> str:
-    """One line a setting, with all counts."""
+    """One line for a setting with all batch sizes, and one for each of them."""
     header = ["setting", "batch", "runs", "diverged", "below constant: learnt", "below constant: judged"]
     header += ["linear short of Ridge / LR", "mean", "networks short of the grid", "mean", "seconds"]
-    return markdown(header, [counts(scores, label, size) for label in settings for size in (None, *BATCH_SIZES)], 2)
+    rows = []
+    for label in settings:
+        for sizes in (BATCH_SIZES, *((size,) for size in BATCH_SIZES)):
+            found = tally(scores, label, sizes)
+            cells = [label, "all" if len(sizes) > 1 else str(*sizes)]
+            cells += [str(count) for count in (found.n_runs, found.n_diverged, found.n_wrecked, found.n_below)]
+            for model in MODELS:
+                cells += [f"{found.n_short(model)} of {len(found.gaps[model])}", f"{found.mean(model):.4f}"]
+            rows.append([*cells, f"{found.seconds:.0f}"])
+    return markdown(header, rows, 2)
 
 
-def counts(scores: Scores, label: str, only: int | None) -> list[str]:
-    sizes = BATCH_SIZES if only is None else (only,)
-    n_runs = n_diverged = n_wrecked = n_below = 0
-    seconds, gaps = 0.0, {model: [] for model in MODELS}
-    short = dict.fromkeys(MODELS, 0)
-    means = {model: [] for model in MODELS}
+@dataclass
+class Tally:
+    """What is counted of a setting's or a peer's runs.
+
+    n_wrecked, n_below : worse than the best constant on the rows learnt from, and on those for judging
+    gaps, scores : by model, of means over seeds, one for each set and batch size: how much more is allowed to be
+        missing than is, negative where it falls short; and the score, 0 where it is less
+    """
+
+    n_runs: int = 0
+    n_diverged: int = 0
+    n_wrecked: int = 0
+    n_below: int = 0
+    seconds: float = 0.0
+    gaps: dict[str, list[float]] = field(default_factory=lambda: {model: [] for model in MODELS})
+    scores: dict[str, list[float]] = field(default_factory=lambda: {model: [] for model in MODELS})
+
+    def n_short(self, model: str) -> int:
+        return sum(gap < 0 for gap in self.gaps[model])
+
+    def mean(self, model: str) -> float:
+        """The mean score; not a number where there are no runs."""
+        return float(np.mean(self.scores[model])) if self.scores[model] else np.nan
+
+
+def is_wrecked(record: Record, constant: Record) -> bool:
+    """Whether it is worse than the constant on the rows learnt from: by its loss, if any, else by its score."""
+    if record["loss"] is None:
+        return record["train"] < constant["train"] - _ROUNDING
+    return record["loss"] > 1 + _ROUNDING
+
+
+def is_below(record: Record, constant: Record) -> bool:
+    """Whether a score on the rows for judging is lower than the constant's."""
+    return record["test"] < constant["test"] - _ROUNDING
+
+
+def tally(scores: Scores, label: str, sizes: Sequence[int] = BATCH_SIZES) -> Tally:
+    """Of all runs that there are with these batch sizes."""
+    found = Tally()
     for name, task in scores.sets.items():
         constants = scores.runs(name, "constant")
-        for model in MODELS:
-            for size in sizes:
-                for record, constant in zip(scores.runs(name, label, model, size), constants, strict=True):
-                    n_runs += 1
-                    seconds += record["seconds"]
-                    if record["train"] is None:
-                        n_diverged += 1
-                        continue
-                    n_wrecked += record["loss"] > 1 + _ROUNDING
-                    n_below += record["test"] < constant["test"] - _ROUNDING
-                score = scores.mean(name, label, model, size)
-                gap = target_of(scores, name, model, size) - score
-                gaps[model].append(gap)
-                short[model] += gap > allowed(model, task)
-                means[model].append(max(score, 0.0))
-    cells = [label, "all" if only is None else str(only), *map(str, (n_runs, n_diverged, n_wrecked, n_below))]
-    for model in MODELS:
-        cells += [f"{short[model]} of {len(gaps[model])}", f"{np.mean(means[model]):.4f}"]
-    return [*cells, f"{seconds:.0f}"]
+        for model, size in product(MODELS, sizes):
+            runs = scores.runs(name, label, model, size)
+            if not runs:
+                continue
+            for record, constant in zip(runs, constants, strict=True):
+                found.n_runs += 1
+                found.seconds += record["seconds"]
+                if record["train"] is None:
+                    found.n_diverged += 1
+                    continue
+                found.n_wrecked += is_wrecked(record, constant)
+                found.n_below += is_below(record, constant)
+            score = scores.mean(name, label, model, size)
+            found.gaps[model].append(allowed(model, task) - (target_of(scores, name, model, size) - score))
+            found.scores[model].append(max(score, 0.0))
+    return found
 
 
 def target_of(scores: Scores, name: str, model: str, batch_size: int) -> float:

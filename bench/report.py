@@ -1,10 +1,12 @@
-"""Measure everything that the README's table says and write it there.
+"""Measure everything that the README's tables of speed and of quality say and write it there.
 
 python bench/report.py [--dry-run] [--picture bench/speed.svg]
+python bench/report.py quality [--dry-run] [--json FILE]
 """
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -29,27 +31,52 @@ VERSIONS = {"Python": "python", "Numba": "numba", "NumPy": "numpy"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure what the README's table of benchmarks says.")
+    parser = argparse.ArgumentParser(description="Measure what the README's tables of speed or of quality say.")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=["speed", "quality"],
+        default="speed",
+        help="of epochs and first updates, the default; or of models on real tables, which are downloaded",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the table and leave the README as it is")
     parser.add_argument("--readme", type=Path, default=README, help="where to write the table between its markers")
-    parser.add_argument("--picture", type=Path, help="draw the speeds, as .svg or .png")
-    parser.add_argument("--seconds", type=float, default=10, help="time to spend on each workload")
-    parser.add_argument("--starts", type=int, default=7, help="how many fresh processes of each kind to start")
+    speed = parser.add_argument_group("speed")
+    speed.add_argument("--picture", type=Path, help="draw the speeds, as .svg or .png")
+    speed.add_argument("--seconds", type=float, default=10, help="time to spend on each workload")
+    speed.add_argument("--starts", type=int, default=7, help="how many fresh processes of each kind to start")
+    quality = parser.add_argument_group("quality")
+    quality.add_argument("--json", type=Path, help="where to write every score")
     options = parser.parse_args()
+    if options.what == "quality":
+        import quality_table
+
+        write(options, quality_table.MARKERS, lambda: quality_table.measured(options.json))
+    else:
+        write(options, MARKERS, lambda: speed_table(options))
+
+
+def write(options: argparse.Namespace, markers: str, measured: Callable[[], str]) -> None:
+    """Have a table measured, and print it or put it into the README."""
     if not options.dry_run:
-        replace_between_markers(MARKERS, "", options.readme.read_text(encoding="utf-8"))
-    epochs = {name: best_seconds(prepare(workload), options.seconds) for name, workload in WORKLOADS.items()}
-    starts = {name: ratios(code, options.starts) for name, code in FIRST_UPDATES.items()}
-    table = f"{machine_line()}\n{METHOD}\n\n{epoch_table(epochs)}\n\n{start_table(starts)}"
+        replace_between_markers(markers, "", options.readme.read_text(encoding="utf-8"))
+    table = measured()
     if options.dry_run:
         print(table)
     else:
-        text = replace_between_markers(MARKERS, table, options.readme.read_text(encoding="utf-8"))
+        text = replace_between_markers(markers, table, options.readme.read_text(encoding="utf-8"))
         options.readme.write_text(text, encoding="utf-8")
+
+
+def speed_table(options: argparse.Namespace) -> str:
+    """Measured; with a picture where one is asked for."""
+    epochs = {name: best_seconds(prepare(workload), options.seconds) for name, workload in WORKLOADS.items()}
+    starts = {name: ratios(code, options.starts) for name, code in FIRST_UPDATES.items()}
     if options.picture:
         from picture import draw
 
         draw({name: speeds(seconds) for name, seconds in epochs.items()}, options.picture)
+    return f"{machine_line()}\n{METHOD}\n\n{epoch_table(epochs)}\n\n{start_table(starts)}"
 
 
 def speeds(seconds: dict[str, float]) -> dict[str, float]:
