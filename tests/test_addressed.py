@@ -170,7 +170,8 @@ CHECKED = """
 import numpy as np
 import numba
 from fastgd import kernels
-from fastgd.kernels import activation, lanes, views
+from fastgd.kernels.codegen import simd, views
+from fastgd.kernels.nn import activation
 from fastgd.kernels.loops.network import Layer
 from fastgd.kernels.codegen.function_pointer import settings_at
 
@@ -196,11 +197,11 @@ def copied(x, y):
 
 @numba.njit
 def loaded(x, i, n):
-    return lanes.total(lanes.load(x, i, n, 0.0))
+    return simd.horizontal_sum(simd.load(x, i, n, 0.0))
 
 @numba.njit
 def stored(x, i, n):
-    lanes.store(x, i, n, lanes.everywhere(1.0))
+    simd.store(x, i, n, simd.broadcast(1.0))
 
 @numba.njit
 def layer(table, i):
