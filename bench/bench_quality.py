@@ -8,7 +8,7 @@ import random_sets
 from quality_models import SETTINGS
 
 
-@pytest.mark.parametrize("name", ["SGD auto", "Adam auto"])
+@pytest.mark.parametrize("name", ["default", "SGD auto", "Adam auto"])
 @pytest.mark.parametrize("first", range(0, 50, 10))
 def test_no_model_is_wrecked(benchmark, name, first):
     def losses():
