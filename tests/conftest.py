@@ -26,6 +26,8 @@ COMPILING_MUCH = {
     "test_dropout",
     "test_standardize",
     "test_bounded",
+    "test_compilation",
+    "test_team",
     "test_standardized_targets",
 }
 
