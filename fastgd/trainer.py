@@ -104,12 +104,11 @@ class Trainer:
     metrics : sequence of str or of functions
         What `fit` takes after each epoch on the validation data, or on the rows of training where there are none, at
         the cost of a pass of prediction over them and of their predictions and targets in memory: "accuracy" for a loss
-        of classes; "r2", "mae", "mse" or "rmse" for any other (see `fastgd.metrics`); or a function of one's own,
-        f(y, prediction) -> float, with the targets in float64 and what `predict` gives, both (n_samples,) where they
-        have one column, and sample_weight=... where there are weights and it takes them, as those of `sklearn.metrics`
-        do. They stand in `history.metrics`, under the function's name, and `callbacks` may monitor them. They are the
-        run's, as in Keras, and no argument of `fit`: each epoch of the history has them, and a saved run goes on with
-        them.
+        of classes; "r2", "mae", "mse" or "rmse" for any other (see `fastgd.metrics`); or a function of one's own, f(y,
+        prediction) -> float, with targets and predictions in float64, both (n_samples,) where they have one column, and
+        sample_weight=... where there are weights and it takes them, as those of `sklearn.metrics` do. They stand in
+        `history.metrics`, under the function's name, and `callbacks` may monitor them. They are the run's, as in Keras,
+        and no argument of `fit`: each epoch of the history has them, and a saved run goes on with them.
 
     Attributes
     ----------
