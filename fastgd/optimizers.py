@@ -402,7 +402,7 @@ def check_optimizer(optimizer: Any) -> Optimizer:
         wanted = optimizer.__name__ if isinstance(optimizer, type) else optimizer
         known = names.get(wanted.lower()) if isinstance(wanted, str) else None
         raise TypeError(
-            f"optimizer is {optimizer!r}; expected an instance of {', '.join(OPTIMIZERS)}, as in "
+            f"optimizer is {optimizer!r}; expected 'auto' or an instance of {', '.join(OPTIMIZERS)}, as in "
             f"gd.{known or 'SGD'}({'' if known else '0.01'})"
         )
     return optimizer

@@ -736,8 +736,16 @@ BAD = [
     (lambda: gd.RMSprop(alpha=1), ValueError, "alpha is 1; expected less than 1"),
     (lambda: gd.RMSprop(momentum=2), ValueError, "momentum is 2; expected"),
     (lambda: gd.RMSprop(centered="yes"), TypeError, "centered is 'yes'; expected True or False"),
-    (lambda: gd.Trainer(model_of("neuron"), optimizer="SGD"), TypeError, "optimizer is 'SGD'; expected an instance"),
-    (lambda: gd.Trainer(model_of("neuron"), optimizer=gd.SGD), TypeError, "expected an instance of SGD, Adam"),
+    (
+        lambda: gd.Trainer(model_of("neuron"), optimizer="SGD"),
+        TypeError,
+        "optimizer is 'SGD'; expected 'auto' or an instance",
+    ),
+    (
+        lambda: gd.Trainer(model_of("neuron"), optimizer=gd.SGD),
+        TypeError,
+        "expected 'auto' or an instance of SGD, Adam",
+    ),
 ]
 
 
@@ -819,7 +827,7 @@ def test_another_optimizer_is_checked():
     trainer.fit(X, y)
     for optimizer, error, message in (
         (gd.NormalizedSGD(), ValueError, "expected Linear as the first layer"),
-        ("Adam", TypeError, "optimizer is 'Adam'; expected an instance"),
+        ("Adam", TypeError, "optimizer is 'Adam'; expected 'auto' or an instance"),
     ):
         with pytest.raises(error, match=message):
             fit_with(trainer, optimizer, X, y)

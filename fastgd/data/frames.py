@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 #: What to do about targets that are words.
-CLASSES_HINT = "; where these are classes, numpy.unique(y, return_inverse=True)[1], with loss='cross_entropy'"
+CLASSES_HINT = "; where these are classes, gd.labels.encode(y, gd.labels.classes_of(y), loss) with loss='cross_entropy'"
 
 # What pyarrow calls numbers.
 _ARROW_NUMBERS = {
