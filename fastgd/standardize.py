@@ -84,15 +84,15 @@ class _Quartiles:
 
     def add(self, values: np.ndarray, sample_weight: np.ndarray) -> None:
         """Take a block of rows, as `_Moments.add`."""
-        first = -self._seen % self._step
-        self._seen += len(values)
         v = sample_weight.astype(np.float64) if sample_weight.size else np.ones(len(values))
-        X = values[v > 0]
-        if len(X):
-            self._least, self._most = np.minimum(self._least, X.min(axis=0)), np.maximum(self._most, X.max(axis=0))
-        X, v = values[first :: self._step].astype(np.float64), v[first :: self._step]
-        if v.any():
-            self._kept.append((X[v > 0], v[v > 0]))
+        X, v = values[v > 0], v[v > 0]
+        if not len(X):
+            return
+        self._least, self._most = np.minimum(self._least, X.min(axis=0)), np.maximum(self._most, X.max(axis=0))
+        # Rows without weight do not count, so that the first that has some is kept.
+        first = -self._seen % self._step
+        self._seen += len(X)
+        self._kept.append((X[first :: self._step].astype(np.float64), v[first :: self._step]))
 
     def result(self) -> MeanAndScale | None:
         """Median and scale, as `RobustStandardize` says; None where no row had a weight."""
@@ -170,8 +170,9 @@ class RobustStandardize(Standardize):
     """t = (x - median) · scale,  out = t / √(1 + (t / 3)²): as the first layer, for features with heavy tails.
 
     The scale is one over the range between the quartiles; where that is zero, two over the range of all values; zero
-    for a feature that does not vary. Values far out come ever nearer to ±3, which no outlier passes. From Holzmüller,
-    Grinsztajn and Steinwart, "Better by default" (2024), where it serves networks on tables better than `Standardize`.
+    for a feature that does not vary. Values far out come ever nearer to ±3, which no outlier passes. After
+    Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data"
+    (2024).
 
     It learns as `Standardize` does, in one pass, each row by its sample weight; of more than some millions of numbers,
     the quartiles are those of rows that are evenly spread over all. It cannot be folded into a Linear.

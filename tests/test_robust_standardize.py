@@ -43,6 +43,16 @@ def test_a_weight_is_as_many_rows(rng):
     np.testing.assert_array_equal(layer.scale, twin.scale)
 
 
+def test_the_only_rows_that_count_are_kept(monkeypatch):
+    monkeypatch.setattr(standardize, "_KEPT_NUMBERS", 1)
+    monkeypatch.setattr(standardize, "_FEWEST_KEPT", 10)
+    X, v = np.arange(1000.0)[:, None], np.zeros(1000)
+    v[[333, 501, 777]] = 1
+    layer = gd.RobustStandardize(1).fit(gd.data.ArrayDataset(X, sample_weight=v))
+    assert layer.mean == 333
+    assert layer.scale == 2 / (777 - 333)
+
+
 def test_nothing_is_learnt_where_no_row_counts():
     layer = gd.RobustStandardize(1).fit(gd.data.ArrayDataset([[1.0], [2.0]], sample_weight=[0, 0]))
     assert layer.mean is None
