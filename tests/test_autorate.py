@@ -266,7 +266,7 @@ def test_bad_rows_of_a_trial_are_named(value, expected, row):
     assert trainer.learning_rate is None
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 @pytest.mark.parametrize("layers", [LAYERS, NEURON[:2]], ids=["hidden layer", "linear"])
 @pytest.mark.parametrize(("n_samples", "batch_size"), [(300, 32), (3000, 1), (3000, 32), (3000, None)])
 @pytest.mark.parametrize("kind", [gd.SGD, gd.Adam, gd.Adagrad])

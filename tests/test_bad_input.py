@@ -226,6 +226,7 @@ def test_negative_weights_elsewhere():
     assert standardized.standardize.mean is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("value", BAD_VALUES)

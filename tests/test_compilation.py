@@ -165,6 +165,7 @@ def test_an_edited_kernel_file_is_noticed_by_every_kernel_that_uses_it(tmp_path,
         assert results[-1][1] != results[-2][1], helper
 
 
+@pytest.mark.slow
 def test_read_only_installation_without_a_home(tmp_path):
     """No directory to cache in, root or not: one warning, and the same numbers."""
     environment = copy_of_the_package(tmp_path)
@@ -299,8 +300,8 @@ def patterns(dtype):
 
 @pytest.mark.parametrize("loop", ["online_by_4", "online", *patterns("float32")])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1])
-@pytest.mark.parametrize("n_samples", [4, 8])
-@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("n_samples", [4, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("is_weighted", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_weighted, dtype):
     """Flags that let the compiler assume there is no NaN would make these silent; so would a ReLU at minus infinity."""
     X = np.ones((n_samples, 1), dtype)
@@ -354,6 +355,7 @@ for kernel, arguments in CALLS.items():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(config.BOUNDSCHECK), reason="no vectors are made where every index is checked")
 def test_float32_loops_stay_float32(tmp_path):
     """float32 × int64 is float64 in Numba: a stray integer would halve the speed of a float32 loop."""

@@ -71,12 +71,12 @@ def folder(tmp_path_factory):
         ("mapped", 100),
         ("mapped, shuffled", 100),
         ("mapped, Fortran", 400),
-        ("mapped, Fortran, shuffled", 100),
+        pytest.param("mapped, Fortran, shuffled", 100, marks=pytest.mark.slow),
         ("mapped, columns", 150),
         ("float64 into float32", 100),
-        ("float64 into float32, shuffled", 100),
+        pytest.param("float64 into float32, shuffled", 100, marks=pytest.mark.slow),
         ("targets from float64", 50),
-        ("targets from float64, shuffled", 50),
+        pytest.param("targets from float64, shuffled", 50, marks=pytest.mark.slow),
     ],
 )
 def test_peak_memory(case, most, folder):
