@@ -34,7 +34,6 @@ class Types(NamedTuple):
 TYPES = [
     Types("float32", "float32", True, False, False),
     Types("float64", "uint8", True, False, True),
-    Types("float64", "float64", True, True, False),
 ]
 SOURCES = ["float16", "float32", "float64", "bool"]
 SOURCES += [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]

@@ -105,6 +105,7 @@ def test_wheel(wheel, python, tmp_path):
     assert "fastgd" in run(python, "-m", "fastgd", "info", cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_use_leaves_nothing_in_an_installation(wheel, python, tmp_path):
     """A folder that pip does not know of would outlive it, and Python would take it for fastgd."""
     pip(python, "install", "--no-deps", "--force-reinstall", str(wheel), cwd=tmp_path)
@@ -116,6 +117,7 @@ def test_use_leaves_nothing_in_an_installation(wheel, python, tmp_path):
     assert list(tmp_path.rglob("*.nbc"))
 
 
+@pytest.mark.slow
 def test_plain_install_run_from_the_checkout(wheel, python, checkout):
     """Python finds ./fastgd before the installed one, and must find ./kernels with it."""
     pip(python, "install", "--no-deps", "--force-reinstall", str(wheel), cwd=checkout)
@@ -132,6 +134,7 @@ def test_editable(checkout, python, tmp_path):
     assert str(checkout / "kernels") in run(python, "-c", CHECK, cwd=checkout)
 
 
+@pytest.mark.slow
 def test_python_path_alone(checkout, python, tmp_path):
     pip(python, "uninstall", "-y", "fastgd", cwd=tmp_path)
     assert str(checkout / "kernels") in run(python, "-c", CHECK, cwd=tmp_path, PYTHONPATH=str(checkout))
