@@ -14,6 +14,7 @@ from fastgd.kernels.codegen.alignment import aligned_empty
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim.optimizers import PlainSGD
 from fastgd.kernels.tuning import BYTES_ADDED_BY_4, MOST_LANES
+from fastgd.network import network_of
 from fastgd.reference import algorithm as reference
 from fastgd.reference import comparison as baseline
 
@@ -31,7 +32,7 @@ class Subject:
         self.X, self.y = map(read_only, workload.arrays())
         self.model = workload.model()
         self.parameters = self.model.parameters
-        self.layers = self.model.network(batch_size)
+        self.layers = network_of(self.model, batch_size)
         self.objective = kernels.objective(LOSS, self.model.dtype)
         self.tolerance = self.model.dtype.type(8 * np.finfo(np.float32).eps)
         self.numpy = NumpyNetwork(self.parameters, widths, batch_size, self.tolerance)
@@ -121,14 +122,14 @@ def loss_and_gradient(widths: tuple[int, ...], batch_size: int, n_samples: int) 
 
 def train_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
     subject = Subject(widths, batch_size, n_samples)
-    progress, vectors = np.zeros(3), subject.vectors()
+    progress, vectors = kernels.Progress.zeros(), subject.vectors()
     rules = subject.objective, subject.rule(keeps_gradient=False), RATES
     rows = subject.X, subject.y, NO_WEIGHTS
 
     def fastgd():
-        progress[:] = 0
-        kernels.train_network(subject.layers, vectors, *rules, *rows, (batch_size, 0, n_samples), progress)
-        return progress[0] / n_samples, subject.parameters
+        progress.begin_epoch(n_samples)
+        kernels.train_network(subject.layers, vectors, *rules, *rows, batch_size, progress)
+        return progress.loss_sum[0] / n_samples, subject.parameters
 
     def numpy():
         return subject.numpy.train(subject.X, subject.y, RATE), subject.numpy.parameters
@@ -142,15 +143,15 @@ def train_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> C
 
 def train_neuron(kernel: Callable[..., None], n_features: int, n_samples: int) -> Case:
     subject = Subject((n_features, 1), 1, n_samples)
-    progress, expected = np.zeros(3), subject.parameters.copy()
+    progress, expected = kernels.Progress.zeros(), subject.parameters.copy()
     neuron = kernels.ReLUNeuron(n_features, subject.tolerance)
     rows = kernels.Rows(subject.X, subject.y)
     weight = aligned_empty(n_features + MOST_LANES, np.float32)
 
     def fastgd():
-        progress[:] = 0
+        progress.begin_epoch(n_samples)
         kernel(neuron, subject.parameters, weight, LOSS, kernels.NoRegularization(), RATES, rows, progress)
-        return progress[0] / n_samples, subject.parameters
+        return progress.loss_sum[0] / n_samples, subject.parameters
 
     def numpy():
         return numpy_train_neuron(expected, float(subject.tolerance), subject.X, subject.y, RATE), expected
@@ -172,7 +173,7 @@ def train_neuron_online(n_features: int, n_samples: int) -> Case:
 
 def train_neuron_batch(n_features: int, batch_size: int, n_samples: int) -> Case:
     subject = Subject((n_features, 1), batch_size, n_samples)
-    progress, vectors = np.zeros(3), subject.vectors()
+    progress, vectors = kernels.Progress.zeros(), subject.vectors()
     rules = LOSS, subject.rule(keeps_gradient=False), RATES
     neuron, scratch = kernels.LinearNeuron(n_features), aligned_empty(n_features + MOST_LANES, np.float32)
     pattern = kernels.By4() if 4 * n_features <= BYTES_ADDED_BY_4 else kernels.RowByRow()
@@ -181,10 +182,9 @@ def train_neuron_batch(n_features: int, batch_size: int, n_samples: int) -> Case
     rows = kernels.Rows(subject.X, subject.y)
 
     def fastgd():
-        progress[:] = 0
-        batch = batch_size, 0, n_samples
-        kernels.train_neuron_batch(pattern, neuron, vectors, scratch, *rules, rows, batch, batch_size, progress)
-        return progress[0] / n_samples, subject.parameters
+        progress.begin_epoch(n_samples)
+        kernels.train_neuron_batch(pattern, neuron, vectors, scratch, *rules, rows, batch_size, batch_size, progress)
+        return progress.loss_sum[0] / n_samples, subject.parameters
 
     def numpy():
         return subject.numpy.train(subject.X, subject.y, RATE), subject.numpy.parameters

@@ -11,6 +11,7 @@ from fastgd import kernels
 from fastgd.kernels.codegen.function_pointer import settings_at
 from fastgd.kernels.codegen.views import matrix
 from fastgd.kernels.loops.network import Layer
+from fastgd.network import network_of
 
 
 @numba.njit
@@ -47,7 +48,7 @@ def products(network, parameters, gradient, X):
 
 def filled_network(model: gd.Model, batch_size: int) -> kernels.Network:
     """The model's network with numbers of common size in its buffers."""
-    network = model.network(batch_size)
+    network = network_of(model, batch_size)
     rng = np.random.default_rng(0)
     network.outputs[:] = rng.standard_normal(network.outputs.size)
     network.deltas[:] = rng.standard_normal(network.deltas.size)

@@ -102,7 +102,9 @@ def name_of_metric(metric: Metric) -> str:
     return metric if isinstance(metric, str) else metric.__name__
 
 
-def measure(metrics: Sequence[Metric], model: Model, dataset: Dataset, loss: Loss) -> dict[str, float]:
+def measure(
+    metrics: Sequence[Metric], model: Model, dataset: Dataset, loss: Loss, n_threads: int | None = None
+) -> dict[str, float]:
     """Each metric of a model on a data set, by its name.
 
     Predictions and targets of all rows are held in memory meanwhile. Where every weight is zero, all are NaN.
@@ -112,7 +114,7 @@ def measure(metrics: Sequence[Metric], model: Model, dataset: Dataset, loss: Los
     """
     if not metrics:
         return {}
-    rows, z = dataset.targets(np.dtype(np.float64)), read_only(model.predict(dataset, dtype="float64"))
+    rows, z = dataset.targets(np.dtype(np.float64)), read_only(model.predict(dataset, "float64", n_threads))
     v = rows.sample_weight if rows.sample_weight.size else np.ones(len(rows.y))
     if not v.any():
         return dict.fromkeys(map(name_of_metric, metrics), math.nan)

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastgd._engine.learning_rate_search import rows_that_count
 from fastgd.data.base import Dataset
-from fastgd.data.subset import Subset
+from fastgd.data.subset import Subset, rows_that_count
 from fastgd.kernels.nn.loss import CrossEntropy, LogLoss
 from fastgd.layers import Dropout, Identity, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from fastgd.losses import Loss, curvature_of, name_of, takes_every_number
 from fastgd.model import Model
+from fastgd.model_data import rows_without_X
 from fastgd.optimizers import SGD, Adagrad, Adam, NormalizedSGD, Optimizer, check_optimizer
 from fastgd.schedules import Cooldown, Schedule
 
@@ -111,7 +111,7 @@ def deviation_of_targets(model: Model, dataset: Dataset) -> float:
     """
     n_rows = dataset.n_samples
     rows = np.linspace(0, n_rows - 1, min(n_rows, _ROWS)).astype(np.int64)
-    targets = model.targets(Subset(dataset, rows), np.dtype(np.float64))
+    targets = rows_without_X(model, Subset(dataset, rows), np.dtype(np.float64))
     v = targets.sample_weight if targets.sample_weight.size else np.ones(len(rows))
     with np.errstate(all="ignore"):
         mean = v @ targets.y / v.sum()

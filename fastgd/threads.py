@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,8 +20,8 @@ LIMITS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"
 # Microseconds of processor time that a container may use, and in how many: "200000 100000", or "max 100000".
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
-# The kernels that pools have been called for, with the networks' dtypes.
-_compiled: set[tuple[Callable[..., None], np.dtype]] = set()
+# The kernels that thread pools have been used for, with the networks' dtypes.
+_compiled: set[tuple[Callable[..., Any], np.dtype]] = set()
 
 
 def usable_processors() -> int:
@@ -40,43 +41,80 @@ def most_threads() -> int:
     return min([usable_processors(), *(int(n) for n in allowed if n.isdecimal() and int(n) > 0)])
 
 
-@contextmanager
-def standing_by(products: kernels.Products) -> Iterator[None]:
-    """Inside, the other threads of a pool wait for work to take part in, if there is a pool.
+class ThreadPool:
+    """The other threads of a kernel's thread pool; inside `with`, they sleep between the calls that they share.
 
-    One thread at a time may run kernels with these products.
+    products : of the network that kernels are called with. One thread at a time may run kernels with them.
     """
-    pool, panel = products.pool, products.panel
-    if not pool.size:
-        yield
-        return
-    generation = kernels.begin_generation(pool)
-    # Memory of its own for each: one that an interrupted call has left behind may still be at its last unit.
-    threads = [
-        threading.Thread(
-            target=kernels.work, args=(pool, worker, aligned_empty(panel.size, panel.dtype), generation), daemon=True
-        )
-        for worker in range(1, pool[N_WORKERS])
-    ]
-    try:
-        for thread in threads:
+
+    def __init__(self, products: kernels.Products) -> None:
+        self._memory, self._panel = products.pool, products.panel
+        self._depth = 0
+        self._threads: list[threading.Thread] = []
+        # Of each thread: the generations to work in, and None at the end.
+        self._inboxes: list[SimpleQueue[int | None]] = []
+
+    def __enter__(self) -> Self:
+        self._depth += 1
+        try:
+            if self._depth == 1 and self._memory.size:
+                self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._depth -= 1
+        if self._depth == 0 and self._memory.size:
+            self._end()
+
+    def call(self, kernel: Callable[..., Any], network: kernels.Network, *arguments: Any) -> Any:
+        """Call a kernel with a network and more, with the other threads at its side."""
+        if not self._memory.size:
+            return kernel(network, *arguments)
+        key = kernel, network.numbers.dtype
+        if key not in _compiled:
+            # Or they would wait for the compiler too, a processor each.
+            kernel.compile(tuple(map(kernel.typeof_pyval, (network, *arguments))))
+            _compiled.add(key)
+        with self.working():
+            return kernel(network, *arguments)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Inside, the other threads wait busily for work to take part in."""
+        with self:
+            try:
+                generation = kernels.begin_generation(self._memory)
+                for inbox in self._inboxes:
+                    inbox.put(generation)
+                yield
+            finally:
+                kernels.begin_generation(self._memory)
+
+    def _start(self) -> None:
+        for worker in range(1, self._memory[N_WORKERS]):
+            inbox: SimpleQueue[int | None] = SimpleQueue()
+            # Memory of its own for each: one that an interrupted call has left behind may still be at its last block.
+            scratch = aligned_empty(self._panel.size, self._panel.dtype)
+            thread = threading.Thread(target=_work, args=(self._memory, worker, scratch, inbox), daemon=True)
             # Where the system gives no more threads, those that there are do the work.
             with suppress(RuntimeError):
                 thread.start()
-        yield
-    finally:
-        kernels.begin_generation(pool)
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
+                self._inboxes.append(inbox)
+                self._threads.append(thread)
+
+    def _end(self) -> None:
+        kernels.begin_generation(self._memory)
+        for inbox in self._inboxes:
+            inbox.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._inboxes, self._threads = [], []
 
 
-def call_with_pool(kernel: Callable[..., Any], network: kernels.Network, *arguments: Any) -> Any:
-    """Call a kernel with a network and more, while the other threads of its pool wait for work to take part in."""
-    key = kernel, network.numbers.dtype
-    if network.products.pool.size and key not in _compiled:
-        # Or they would wait for the compiler too, a processor each.
-        kernel.compile(tuple(map(kernel.typeof_pyval, (network, *arguments))))
-        _compiled.add(key)
-    with standing_by(network.products):
-        return kernel(network, *arguments)
+def _work(memory: np.ndarray, worker: int, scratch: np.ndarray, inbox: "SimpleQueue[int | None]") -> None:
+    """What a thread of a pool does: work in each generation that it is told of, until there are no more."""
+    while (generation := inbox.get()) is not None:
+        kernels.work(memory, worker, scratch, generation)

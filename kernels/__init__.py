@@ -26,6 +26,7 @@ from .loops.network_online import train_network_online
 from .loops.neuron_batch import By4, Converted, RowByRow, train_neuron_batch
 from .loops.neuron_online import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_online
 from .loops.neuron_online_by_4 import train_neuron_online_by_4
+from .loops.progress import Progress
 from .loops.row_order import InOrder, Shuffled, ShuffledX
 from .nn.activation import (
     dropout_backward,
@@ -70,6 +71,7 @@ __all__ = [
     "Network",
     "NoRegularization",
     "Products",
+    "Progress",
     "ReLUNeuron",
     "Regularization",
     "RowByRow",

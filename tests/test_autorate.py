@@ -12,10 +12,10 @@ from fastgd._engine.learning_rate_search import (
     chosen_rate,
     most_rows_of_trials,
     one_epoch,
-    rows_that_count,
 )
 from fastgd._engine.slices import Engine
 from fastgd.data import ArrayDataset
+from fastgd.data.subset import rows_that_count
 
 LAYERS = [gd.Standardize(5), gd.Linear(5, 7), gd.ReLU(), gd.Linear(7, 1)]
 NEURON = [gd.Standardize(5), gd.Linear(5, 1), gd.ReLU()]
@@ -226,9 +226,9 @@ def test_trials_on_many_rows_have_a_budget(layers, batch_size, epochs, monkeypat
 
     monkeypatch.setattr(Engine, "train_epoch", counted)
     trainer = auto(batch_size=batch_size, layers=layers)
-    with trainer._alone("fit"):
+    with trainer._calls.call("fit"):
         data = ArrayDataset(*rows(n_rows))
-        trainer._ready_for_epochs(data, batch_size or n_rows, epochs)
+        trainer._run.prepare_epochs(data, batch_size or n_rows, epochs)
     assert sum(n_trained) <= max(1, 0.1 * epochs) * n_rows
     assert len(set(engines)) >= 2
     assert 0 < trainer.learning_rate < math.inf
@@ -278,8 +278,8 @@ def test_rates_do_not_depend_on_the_dtype(kind, n_samples, batch_size, layers, s
     for dtype in ("float32", "float64"):
         model = gd.Model(layers, dtype, seed=seed)
         trainer = gd.Trainer(model, optimizer=optimizer, batch_size=batch_size, seed=seed)
-        trainer._ready_for_epochs(data, batch_size or n_samples, 1)
-        rates.append(chosen_rate(trainer._measured_rate))
+        trainer._run.prepare_epochs(data, batch_size or n_samples, 1)
+        rates.append(chosen_rate(trainer._run.measured_rate))
     assert 0.5 <= rates[0] / rates[1] <= 2
 
 

@@ -311,20 +311,20 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_we
     loss, regularization, rates = HalfSquaredError(), kernels.NoRegularization(), np.zeros(1)
     weights = kernels.Weighted(read_only(np.ones(n_samples, dtype))) if is_weighted else kernels.Equal()
     rows = kernels.Rows(read_only(X), read_only(y), weights)
-    parameters, progress = np.array([-1], dtype), np.zeros(3)
+    parameters, progress = np.array([-1], dtype), kernels.Progress.zeros()
     if loop.startswith("in batches"):
         pattern = patterns(dtype)[loop]
         states = np.empty((0, 1), dtype)
         vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, np.zeros(10), np.empty(0), none)
         rule = kernels.update_rule(PlainSGD(), regularization, np.array([[0, 1, 1]]), X.dtype, keeps_gradient=True)
-        batch = (2, 0, n_samples)
+        progress.begin_epoch(n_samples)
         scratch = np.full(1 + MOST_LANES, np.nan, dtype)
-        kernels.train_neuron_batch(pattern, neuron, vectors, scratch, loss, rule, rates, rows, batch, 4, progress)
+        kernels.train_neuron_batch(pattern, neuron, vectors, scratch, loss, rule, rates, rows, 2, 4, progress)
     else:
         kernel = getattr(kernels, f"train_neuron_{loop}")
         weight = np.full(1 + MOST_LANES, np.nan, dtype)
         kernel(neuron, parameters, weight, loss, regularization, rates, rows, progress)
-    assert np.isfinite(progress[0]) == np.isfinite(value)
+    assert np.isfinite(progress.loss_sum[0]) == np.isfinite(value)
 
 
 SINGLE = """

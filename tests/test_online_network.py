@@ -15,6 +15,7 @@ from fastgd.data.base import read_only
 from fastgd.kernels.loops.network import Layer
 from fastgd.kernels.loops.network_online import first_layer
 from fastgd.kernels.nn.loss import HalfSquaredError
+from fastgd.network import network_of
 
 HIDDEN = [gd.Linear(5, 8), gd.ReLU(), gd.Linear(8, 1)]
 RULES = {
@@ -141,19 +142,19 @@ def test_divergence_is_an_error_and_leaves_a_finite_model(rng):
 def test_memory_beyond_the_weights_is_not_touched(n_samples, dtype):
     """Lanes without a unit stay zero, whatever the scratch memory held, and are not written to the buffers."""
     model = gd.Model([gd.Linear(3, 9), gd.ReLU(), gd.Linear(9, 1)], dtype=dtype)
-    network = model.network(1)
+    network = network_of(model, 1)
     first = first_layer(Layer(*network.layers[0]), model.dtype)
     for scratch in (network.outputs, network.deltas, *first):
         scratch[:] = np.nan
     none = np.empty(0, dtype)
     vectors = kernels.Vectors(model.parameters, none, none, np.empty((0, 0), dtype), np.zeros(10), np.empty(0), none)
-    objective, progress = kernels.objective(HalfSquaredError(), model.dtype), np.zeros(3)
+    objective, progress = kernels.objective(HalfSquaredError(), model.dtype), kernels.Progress.zeros()
     X, y = np.ones((n_samples, 3), dtype), np.ones((n_samples, 1), dtype)
     # As training hands them over: other types would be compiled for, too.
     rows = map(read_only, (X, y, none))
     kernels.train_network_online(network, first, vectors, objective, np.array([0.1]), *rows, progress)
     assert np.isfinite(model.parameters).all()
-    assert np.isfinite(progress).all()
+    assert np.isfinite(progress.loss_sum).all()
     assert np.isnan(network.outputs[9:16]).all()
     for scratch in first:
         np.testing.assert_array_equal(scratch.reshape(-1, 16)[:, 9:], 0)

@@ -346,7 +346,7 @@ def test_the_root_of_a_sum_of_squares_goes_on_growing(scale):
     model, X, y = constant_gradients(1 << 12, scale)
     trainer = gd.Trainer(model, "hinge", gd.NormalizedSGD(0.0))
     trainer.step(X[:1], y[:1])
-    trainer._engine._vectors.state[0, 0] = scale * 2.0**13
+    trainer._run.engine._vectors.state[0, 0] = scale * 2.0**13
     trainer.fit(X, y)
     expected = math.sqrt(2.0**26 + len(X))
     assert trainer.optimizer_state["sqrt_G"][0] / scale == pytest.approx(expected, rel=2e-7)
@@ -465,7 +465,7 @@ def test_vectors_begin_with_a_line_of_the_cache_and_end_with_the_parameters(opti
     X, y, _ = rows_for(model, 12)
     trainer = gd.Trainer(model, optimizer=optimizer, alpha=1e-3, l1_ratio=0.5, average_from=1)
     trainer.step(X[:1], y[:1])
-    vectors = trainer._engine._vectors
+    vectors = trainer._run.engine._vectors
     beyond = vectors.state[:, model.parameters.size :]
     before = beyond.copy()
     trainer.fit(X, y, epochs=3)
@@ -1044,7 +1044,7 @@ def test_normalized_sgd_shrinks_what_it_has_added_alone(part):
     trainer.step(X, np.zeros(3))
     learnt, bias = model.layers[0].weight - start, model.layers[0].bias.copy()
     before, m = trainer.optimizer_state["s"][:2].copy(), X.mean(axis=0)
-    trainer._engine._schedule = gd.schedules.Constant(0.0)
+    trainer._run.engine.rates._schedule = gd.schedules.Constant(0.0)
     row = np.array([[41.0, -7.0]])
     trainer.step(row, [0.0])
     after, m_after = trainer.optimizer_state["s"][:2], np.vstack([X, row]).mean(axis=0)

@@ -17,7 +17,7 @@ from fastgd import kernels
 from fastgd.kernels.gemm.gemm import panel_size
 from fastgd.kernels.parallel.thread_pool import _N_BLOCKS, WORTH_SHARING
 from fastgd.kernels.tuning import FAR_APART, FEW, MOST_LANES, PANEL_ROWS, TILE_ROWS, TILE_VECTORS
-from fastgd.threads import standing_by
+from fastgd.threads import ThreadPool
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 # Tiles have up to 8 rows and 64 columns.
@@ -99,7 +99,7 @@ class Case(NamedTuple):
     def by_a_team(self, n_workers):
         made = kernels.products(self.a.dtype, 1, self.a.shape[1], n_workers=n_workers)
         made.pool[WORTH_SHARING] = 0
-        with standing_by(made):
+        with ThreadPool(made).working():
             return self.result_of(kernels.parallel_gemm, made.panel, self.whole, made.pool, 0)
 
     def exact(self):
@@ -158,7 +158,7 @@ def test_a_team_transposes_to_the_same_bits(n_workers, dtype, m, n, accumulate, 
     a, before = normal(seed, dtype, (m, n), n)
     made = kernels.products(dtype, m + 1, m + 1, (FAR_APART,), n_workers)
     made.pool[WORTH_SHARING] = 0
-    with standing_by(made):
+    with ThreadPool(made).working():
         shared = transposed(kernels.parallel_transpose, a, before, accumulate, pool=made.pool)
     assert (made.pool[_N_BLOCKS] > 1) == (n > MOST_LANES)
     for mine, ours in zip(transposed(kernels.transpose, a, before, accumulate), shared, strict=True):

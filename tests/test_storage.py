@@ -318,7 +318,7 @@ def content(loaded):
     tensors = {name: tensor.tobytes() for name, tensor in model.tensors().items()}
     if model is loaded:
         return model.architecture(), tensors
-    state = {name: array.tobytes() for name, array in loaded._prepared_engine().saved_state().items()}
+    state = {name: array.tobytes() for name, array in loaded._run.prepared_engine().state.between_epochs().items()}
     callbacks = [pickle.dumps((each.settings, each.state)) for each in loaded._loaded_callbacks]
     settings = (loaded.optimizer, loaded.loss, loaded.batch_size, loaded.shuffle, loaded.seed, loaded.history)
     return model.architecture(), tensors, state, callbacks, settings, loaded.n_updates, loaded.learning_rate_factor
@@ -456,15 +456,18 @@ EDITED = {
         lambda tensors, described, metadata: metadata.pop("format"),
         "metadata: 'format' is missing",
     ),
-    "renamed progress": (
+    "renamed count": (
         gd.Trainer,
-        rename("run.progress", "run.progres"),
-        "tensors of the run: 'progress' is missing, 'progres' is not expected",
+        rename("run.n_updates", "run.n_update"),
+        "tensors of the run: 'n_updates' is missing, 'n_update' is not expected",
     ),
-    "renamed progress in an older version": (
+    "renamed count in an older version": (
         gd.Trainer,
-        lambda tensors, described, _: (rename("run.progress", "run.q")(tensors, 0, 0), described["run"].pop("tensors")),
-        "state of the run: 'progress' is missing, 'q' is not expected",
+        lambda tensors, described, _: (
+            rename("run.n_updates", "run.q")(tensors, 0, 0),
+            described["run"].pop("tensors"),
+        ),
+        "state of the run: 'n_updates' is missing, 'q' is not expected",
     ),
     "a missing vector of a callback": (
         gd.Trainer,
@@ -473,8 +476,8 @@ EDITED = {
     ),
     "state in another dtype": (
         gd.Trainer,
-        retype("run.optimizer.state", np.float64),
-        r"optimizer\.state has dtype float64; expected float32, as this version",
+        retype("run.optimizer_state", np.float64),
+        "optimizer_state has dtype float64; expected float32, as this version",
     ),
     "more in the run": (gd.Trainer, describe("run", momentum=1), "run: 'momentum' is not expected"),
     "a history of nothing": (gd.Trainer, describe("run", history=[[]]), "TypeError"),

@@ -1,5 +1,6 @@
 """Teams of threads: who gets one, that they come and go, and that their number changes no bit."""
 
+import contextlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,13 +9,14 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd import kernels, model, threads
+from fastgd import kernels, threads
 from fastgd.kernels.gemm import gemm
 from fastgd.kernels.optim.normalized_sgd import NormalizedSGD
 from fastgd.kernels.optim.optimizers import UPDATES, PlainSGD
 from fastgd.kernels.parallel.thread_pool import _N_BLOCKS, N_WORKERS, WORTH_SHARING, pool_memory
 from fastgd.kernels.tuning import FAR_APART, FEW, PART
-from fastgd.threads import standing_by
+from fastgd.network import network_of
+from fastgd.threads import ThreadPool
 
 
 def n_workers(network):
@@ -27,8 +29,8 @@ def n_workers(network):
 )
 def test_which_networks_get_a_team(most, n_samples, expected, monkeypatch):
     """A thread for every two million multiplications and additions: a row of a thousand features to as many units."""
-    monkeypatch.setattr(model, "most_threads", lambda: most)
-    network = gd.Model([gd.Linear(1000, 1000), gd.ReLU(), gd.Linear(1000, 1)]).network(n_samples)
+    monkeypatch.setattr("fastgd.network.most_threads", lambda: most)
+    network = network_of(gd.Model([gd.Linear(1000, 1000), gd.ReLU(), gd.Linear(1000, 1)]), n_samples)
     assert n_workers(network) == expected
     kernel = kernels.parallel_gemm if expected > 1 else kernels.gemm
     assert network.products.gemm == kernel.pointer(np.float32)
@@ -36,8 +38,8 @@ def test_which_networks_get_a_team(most, n_samples, expected, monkeypatch):
 
 @pytest.mark.parametrize(("n_outputs", "expected"), [(FEW - 1, 1), (FEW, 2)])
 def test_few_outputs_get_no_team(n_outputs, expected, monkeypatch):
-    monkeypatch.setattr(model, "most_threads", lambda: 2)
-    assert n_workers(gd.Model([gd.Linear(1000, n_outputs)]).network(1000)) == expected
+    monkeypatch.setattr("fastgd.network.most_threads", lambda: 2)
+    assert n_workers(network_of(gd.Model([gd.Linear(1000, n_outputs)]), 1000)) == expected
 
 
 @pytest.mark.parametrize("name", threads.LIMITS)
@@ -79,7 +81,7 @@ def a_team_for_every_network(monkeypatch, workers):
     """All that can be shared is shared by so many threads from now on."""
     monkeypatch.setattr(gemm, "WORTH_SHARING_OPERATIONS", 0)
     monkeypatch.setattr(kernels.tuning, "WORTH_A_THREAD", 1)
-    monkeypatch.setattr(model, "most_threads", lambda: workers)
+    monkeypatch.setattr("fastgd.network.most_threads", lambda: workers)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 30, None])
@@ -93,7 +95,7 @@ def test_any_number_of_threads_trains_to_the_same_bits(activation, batch_size, d
     for workers in (1, 2, 3):
         a_team_for_every_network(monkeypatch, workers)
         twin = gd.Model([gd.Linear(320, 262), activation, gd.Linear(262, 2, bias=False)], dtype=dtype)
-        assert n_workers(twin.network(8)) == workers
+        assert n_workers(network_of(twin, 8)) == workers
         momentum = 0.5 if batch_size == 7 else 0
         trainer = gd.Trainer(twin, optimizer=gd.SGD(1e-3, momentum=momentum), batch_size=batch_size)
         history = trainer.fit(X, y, epochs=2)
@@ -166,7 +168,7 @@ def test_a_team_whose_others_sleep_gets_its_work_done():
 def test_one_job_after_another():
     """Thousands of small jobs: one that a worker took twice, or not at all, or before it was ready would show."""
     made, share, c, expected = product_and_operands(3)
-    with standing_by(made):
+    with ThreadPool(made).working():
         for _ in range(3000):
             c[:] = np.nan
             share()
@@ -178,7 +180,7 @@ def test_threads_go_when_the_work_ends():
     before = threading.active_count()
 
     def interrupted():
-        with standing_by(made):
+        with ThreadPool(made).working():
             assert threading.active_count() == before + 2
             share()
             raise KeyboardInterrupt
@@ -186,7 +188,7 @@ def test_threads_go_when_the_work_ends():
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert threading.active_count() == before
-    with standing_by(made):
+    with ThreadPool(made).working():
         assert threading.active_count() == before + 2
     assert threading.active_count() == before
 
@@ -203,7 +205,7 @@ def test_a_thread_that_cannot_start_is_done_without(monkeypatch):
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_or_not)
-    with standing_by(made):
+    with ThreadPool(made).working():
         assert threading.active_count() == before + 1
         share()
     np.testing.assert_array_equal(c, expected)
@@ -218,7 +220,7 @@ def test_who_is_left_behind_goes_at_the_next_season():
     left.start()
     share()
     np.testing.assert_array_equal(c, expected)
-    with standing_by(made):
+    with ThreadPool(made).working():
         left.join(60)
         assert not left.is_alive()
         share()
@@ -226,19 +228,19 @@ def test_who_is_left_behind_goes_at_the_next_season():
 
 
 class Watched:
-    """A kernel, with the number of threads at each of its compilations and calls."""
+    """A kernel, with the number of threads that wait for work at each of its compilations and calls."""
 
-    def __init__(self, kernel):
-        self.compiled, self.called, self._kernel = [], [], kernel
+    def __init__(self, kernel, n_busy):
+        self.compiled, self.called, self._kernel, self._n_busy = [], [], kernel, n_busy
         self.typeof_pyval = kernel.typeof_pyval
 
     def compile(self, signature):
-        self.compiled.append(threading.active_count())
+        self.compiled.append(self._n_busy())
         # That of the call before.
         assert signature in self._kernel.overloads
 
     def __call__(self, *arguments):
-        self.called.append(threading.active_count())
+        self.called.append(self._n_busy())
         self._kernel(*arguments)
 
 
@@ -254,15 +256,24 @@ def test_no_thread_waits_for_the_compiler(n_workers, n_compiled, dtype, monkeypa
         "evaluate_network": lambda: wide.loss(X, y),
         "loss_and_gradient": lambda: wide.loss_and_gradient(X, y),
     }
-    before = threading.active_count()
+    busy, working = [], ThreadPool.working
+
+    @contextlib.contextmanager
+    def counted(pool):
+        with working(pool):
+            busy.extend(pool._threads)
+            yield
+            busy.clear()
+
+    monkeypatch.setattr(ThreadPool, "working", counted)
     for name, call in calls.items():
         call()
-        watched = Watched(getattr(kernels, name))
+        watched = Watched(getattr(kernels, name), lambda: len(busy))
         monkeypatch.setattr(kernels, name, watched)
         call()
         call()
-        assert watched.compiled == [before] * n_compiled
-        assert set(watched.called) == {before + n_workers - 1}
+        assert watched.compiled == [0] * n_compiled
+        assert set(watched.called) == {n_workers - 1}
 
 
 def test_several_models_at_once_and_one_of_them_twice(monkeypatch):

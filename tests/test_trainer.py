@@ -22,6 +22,7 @@ from safetensors.numpy import load_file, save_file
 import fastgd as gd
 from fastgd._engine import progress
 from fastgd._engine import slices as engine
+from fastgd._engine.finiteness import FiniteLoop
 from fastgd.data import base as dataset
 
 
@@ -164,9 +165,9 @@ def test_a_run_of_another_version_says_what_differs(tmp_path):
     with safe_open(path, "np") as file:
         metadata = file.metadata()
     tensors = load_file(path)
-    tensors["run.optimizer.state"] = tensors["run.optimizer.state"][:1]
+    tensors["run.optimizer_state"] = tensors["run.optimizer_state"][:1]
     save_file(tensors, path, metadata)
-    with pytest.raises(ValueError, match=r"optimizer\.state has shape \(1, 6\); expected \(2, 6\), as this version"):
+    with pytest.raises(ValueError, match=r"optimizer_state has shape \(1, 6\); expected \(2, 6\), as this version"):
         gd.Trainer.load(path)
 
 
@@ -492,9 +493,8 @@ def test_python_has_control_between_slices(monkeypatch):
     clock.start()
     slices = []
     trainer = gd.Trainer(model, optimizer=gd.SGD(1e-4))
-    machine = trainer._prepared_engine()
-    call = machine._call
-    machine._call = lambda block, *rest: (slices.append(len(block.X)), call(block, *rest))
+    call = FiniteLoop._call
+    monkeypatch.setattr(FiniteLoop, "_call", lambda loop, block: (slices.append(len(block.X)), call(loop, block)))
     trainer.fit(X, y, epochs=3)
     done.set()
     clock.join()
@@ -546,7 +546,7 @@ def test_progress_counts_every_row_once(monkeypatch):
 
 def test_slices_follow_the_time_they_take():
     """Ctrl-C and other threads wait for a slice at most."""
-    machine = gd.Trainer(model_of("neuron"))._prepared_engine()
+    machine = gd.Trainer(model_of("neuron"))._run.prepared_engine()
     machine._slice_rows = 1
     for n_rows, seconds, wanted in (
         (1, 0, 256),  # the next slice takes 256 times as many rows at most,
@@ -562,23 +562,25 @@ def test_slices_follow_the_time_they_take():
 
 @pytest.mark.parametrize(("widths", "n_rows"), [((4, 1), 9852), ((100, 64), 490), ((2000, 2000), 1)])
 def test_the_first_slice_has_the_rows_that_any_processor_takes_in_time(widths, n_rows):
-    machine = gd.Trainer(gd.Model([gd.Linear(*widths, init="zeros")]))._prepared_engine()
+    machine = gd.Trainer(gd.Model([gd.Linear(*widths, init="zeros")]))._run.prepared_engine()
     assert machine._slice_rows == n_rows
 
 
-def test_a_step_that_succeeds_alone_moves_no_cut():
+def test_a_step_that_succeeds_alone_moves_no_cut(monkeypatch):
     """Rows that overflow only when multiplied with one another: what follows ends where calls end without them."""
     trainer = gd.Trainer(gd.Model([gd.Linear(3, 1)]), optimizer=gd.SGD(0.0))
     X, y = np.zeros((24, 3), np.float32), np.zeros((24, 1), np.float32)
     trainer.fit(X, y)
-    machine, succeeded = trainer._prepared_engine(), []
+    X[:, 0] = range(24)
+    succeeded = []
 
-    def succeeds(block, first, n_epoch):
+    def succeeds(loop, block):
+        first = int(block.X[0, 0])
         is_good = block.n_samples == 1 or not first <= 5 < first + block.n_samples
         succeeded.extend([(first, first + block.n_samples)] * is_good)
         return is_good
 
-    machine._succeeds = succeeds
+    monkeypatch.setattr(FiniteLoop, "_succeeds", succeeds)
     trainer.fit(X, y)
     assert (5, 6) in succeeded
     assert succeeded[-2:] == [(6, 8), (8, 24)]

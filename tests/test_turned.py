@@ -22,7 +22,7 @@ STACKS = {
 
 def turned(trainer):
     """Whether a call has turned weights."""
-    return "_column_major_network" in vars(trainer._prepared_engine()._loop)
+    return "_column_major_network" in vars(trainer._run.prepared_engine()._loop)
 
 
 def trained(monkeypatch, stack, dtype, batch_size, column_major_bytes, n_in=13):

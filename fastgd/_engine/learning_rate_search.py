@@ -7,19 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastgd import kernels
 from fastgd._engine.slices import Engine
-from fastgd.data.base import Block, Dataset, blocks, require_finite
+from fastgd.data.base import Block, Dataset, require_finite
 from fastgd.data.shuffle import ChosenRows
-from fastgd.data.subset import Subset
+from fastgd.data.subset import Subset, rows_that_count
 from fastgd.errors import DivergenceError
-from fastgd.kernels.loops.network import Layer as NetworkLayer
 from fastgd.layers import Layer, Linear, Standardize
 from fastgd.losses import Loss, curvature_of
 from fastgd.model import Model
+from fastgd.model_data import reader_of
+from fastgd.network import inputs_of_linears
 from fastgd.optimizers import SGD, Optimizer
 from fastgd.schedules import Cooldown, LinearWarmup, Schedule
-from fastgd.threads import call_with_pool
 
 # Rows that the second moments are taken of.
 _ROWS = 1024
@@ -162,7 +161,7 @@ def automatic_schedule(
         dataset, counting = Subset(dataset, counting), None
     n_samples = dataset.n_samples
     n_rows = min(_ROWS, model.micro_batch_rows, n_counting)
-    reader = model.reader(dataset, n_rows)
+    reader = reader_of(model, dataset, n_rows)
     chosen = _spread(n_counting, n_rows)
     reader.order = ChosenRows(chosen if counting is None else counting[chosen])
     block = reader.read(0, n_rows)
@@ -188,7 +187,7 @@ def automatic_schedule(
         engine.prepare(trials.batch_rows)
         try:
             for part in trials.parts:
-                reader = model.reader(part, engine.micro_batch_rows)
+                reader = reader_of(model, part, engine.micro_batch_rows)
                 last = engine.train_epoch(reader, 1)
         except DivergenceError:
             return math.inf
@@ -223,16 +222,6 @@ def chosen_rate(schedule: Schedule) -> float:
     while isinstance(rate, Schedule):
         rate = rate.learning_rate
     return rate
-
-
-def rows_that_count(dataset: Dataset) -> np.ndarray | None:
-    """The rows whose weight is not zero, or None where that is every row."""
-    if not dataset.has_sample_weight:
-        return None
-    counts = np.empty(dataset.n_samples, np.bool_)
-    for start, block in blocks(dataset, np.dtype(np.float64)):
-        np.not_equal(block.sample_weight, 0, out=counts[start : start + block.n_samples])
-    return None if counts.all() else np.flatnonzero(counts)
 
 
 def _spread(n: int, n_chosen: int) -> np.ndarray:
@@ -322,30 +311,20 @@ def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, bat
     model : as initialised          block : rows as the first layer takes them, those of weight zero left out
     share : of the rows, those whose weight is not zero          batch_rows, n_samples : B and n
     """
-    network = model.network(len(block.X))
-    rows = block.rows(0, network.micro_batch_rows)
-    stack = model.stack
-    if any(isinstance(layer, Linear) for layer in stack[1:]):
-        # Leaves every layer's output in the network's buffers.
-        out = np.empty((len(rows.X), model.out_features), model.dtype)
-        call_with_pool(kernels.predict_network, network, model.parameters, rows.X, out)
     curvatures = []
-    v = block.sample_weight.astype(np.float64)[: len(rows.X), None] if block.sample_weight.size else 1.0
+    n_rows = min(len(block.X), model.micro_batch_rows)
+    rows = block.rows(0, n_rows)
+    v = rows.sample_weight.astype(np.float64)[:, None] if rows.sample_weight.size else 1.0
     noise = 0.0 if batch_rows == n_samples else 1 / batch_rows
-    is_one = sum(isinstance(layer, Linear) for layer in stack) == 1
-    inputs = rows.X
-    for layer, row in zip(stack, network.layers, strict=True):
-        if isinstance(layer, Linear):
-            if not np.isfinite(inputs).all():
-                return 0.0
-            x = inputs.astype(np.float64)
-            if layer.bias is not None:
-                x = np.hstack([x, np.ones((len(x), 1))])
-            x *= np.sqrt(share * v / len(x))
-            spread = noise * (x**2).sum()
-            curvatures.append(np.linalg.norm(x, ord=2) ** 2 + (_NOISE_OF_ONE_LINEAR if is_one else 1) * spread)
-        numbers = NetworkLayer(*row)
-        end = numbers.output + len(rows.X) * numbers.n_out
-        inputs = network.outputs[numbers.output : end].reshape(len(rows.X), numbers.n_out)
+    is_one = sum(isinstance(layer, Linear) for layer in model.stack) == 1
+    for layer, inputs in inputs_of_linears(model, rows.X):
+        if not np.isfinite(inputs).all():
+            return 0.0
+        x = inputs.astype(np.float64)
+        if layer.bias is not None:
+            x = np.hstack([x, np.ones((n_rows, 1))])
+        x *= np.sqrt(share * v / n_rows)
+        spread = noise * (x**2).sum()
+        curvatures.append(np.linalg.norm(x, ord=2) ** 2 + (_NOISE_OF_ONE_LINEAR if is_one else 1) * spread)
     largest = (curvature_of(loss) or 1.0) * max(curvatures)
     return (1.0 if is_one else _SHARE_OF_SEVERAL) / max(largest, np.finfo(np.float64).tiny)

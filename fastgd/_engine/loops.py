@@ -21,7 +21,8 @@ from fastgd.kernels.tuning import FEW, MOST_LANES
 from fastgd.layers import ReLU
 from fastgd.losses import Loss
 from fastgd.model import Model
-from fastgd.threads import call_with_pool
+from fastgd.network import network_of
+from fastgd.threads import ThreadPool
 
 Regularization = kernels.NoRegularization | kernels.Regularization
 
@@ -31,8 +32,7 @@ class Task(NamedTuple):
 
     loss, optimizer, regularization : records of the kernels
     batch_rows, micro_batch_rows : int, rows of an update, and of how many the gradient is computed at once
-    seed : int, what Dropout draws from
-    progress : (3,) float64, as `train_network` keeps it
+    seed : int, what Dropout draws from          n_threads : int or None, that may share products
     """
 
     model: Model
@@ -43,7 +43,8 @@ class Task(NamedTuple):
     batch_rows: int
     micro_batch_rows: int
     seed: int
-    progress: np.ndarray
+    n_threads: int | None
+    progress: kernels.Progress
 
     def rule(self, keeps_gradient: bool, pool: np.ndarray = kernels.ALONE, looks_along: bool = True) -> UpdateRule:
         """The optimiser and the regularisation as the kernels call them.
@@ -61,20 +62,41 @@ class Loop(Protocol):
 
     takes_rows_in_place : whether it reads X in the data's dtype, wherever its rows lie
     period, unit : calls may end after each period of samples, and within one after each unit
+    pool : the threads that share its products, or None
     """
 
     takes_rows_in_place: bool
     period: int
     unit: int
+    pool: ThreadPool | None
 
-    def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
-        """Train on the samples, of which the first has position `first` in an epoch of n_epoch.
+    def run(self, block: Block, rates: np.ndarray) -> None:
+        """Train on the samples, of which the first has the position in the epoch that the progress is at.
 
         rates : (n,) float64, the learning rates of the call's updates and more, or (1,), that of all
         """
 
     def may_hide_bad_rows(self, block: Block) -> bool:
         """Whether a NaN or infinity in X might leave no trace in the parameters and losses."""
+
+
+def cut(start: int, target: int, n_epoch: int, period: int, unit: int) -> int:
+    """The last place in (start, target] where a call may end, or the first after start where there is none.
+
+    period, unit : as for `Loop`
+    """
+    if target >= n_epoch:
+        return n_epoch
+    begun = target // period * period
+    end = begun + (target - begun) // unit * unit
+    if end > start:
+        return end
+    return min(start + unit, (start // period + 1) * period, n_epoch)
+
+
+def call_end(loop: Loop, start: int, target: int, n_epoch: int) -> int:
+    """The end of a call of a loop, as `cut` finds it."""
+    return cut(start, target, n_epoch, loop.period, loop.unit)
 
 
 def is_for_neurons(model: Model, loss: Loss, optimizer: tuple) -> bool:
@@ -137,18 +159,20 @@ class NetworkLoop:
     def __init__(self, task: Task) -> None:
         self.period, self.unit = task.batch_rows, task.micro_batch_rows
         self._task = task
-        self._network = task.model.network(task.micro_batch_rows, dropout_seed=task.seed)
+        self._network = network_of(task.model, task.micro_batch_rows, task.seed, task.n_threads)
         self._may_be_column_major = _may_be_column_major(task)
         self._objective = kernels.objective(task.loss, task.model.dtype)
         is_cut = task.batch_rows > task.micro_batch_rows
         self._rule = task.rule(keeps_gradient=is_cut, pool=self._network.products.pool)
+        products = self._column_major_network.products if self._may_be_column_major else self._network.products
+        self.pool = ThreadPool(products)
 
-    def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
+    def run(self, block: Block, rates: np.ndarray) -> None:
         """As `Loop` says."""
         task = self._task
         is_long = block.n_samples >= kernels.tuning.BATCHES_PER_REORDERING * task.batch_rows
         network = self._column_major_network if self._may_be_column_major and is_long else self._network
-        call_with_pool(
+        self.pool.call(
             kernels.train_network,
             network,
             task.vectors,
@@ -156,7 +180,7 @@ class NetworkLoop:
             self._rule,
             rates,
             *block[:3],
-            (task.batch_rows, first, n_epoch),
+            task.batch_rows,
             task.progress,
         )
 
@@ -183,13 +207,13 @@ class OnlineNetworkLoop(NetworkLoop):
         self.period = self.unit = NETWORK_ROWS_AT_ONCE
         self._first = first_layer(Layer(*self._network.layers[0]), task.model.dtype)
 
-    def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
+    def run(self, block: Block, rates: np.ndarray) -> None:
         """As `Loop` says."""
-        if n_epoch == 1:
-            # There is no row to look ahead to.
-            super().run(block, rates, first, n_epoch)
-            return
         task = self._task
+        if task.progress.n_rows[0] == 1:
+            # There is no row to look ahead to.
+            super().run(block, rates)
+            return
         kernels.train_network_online(
             self._network, self._first, task.vectors, self._objective, rates, *block[:3], task.progress
         )
@@ -199,6 +223,7 @@ class NeuronLoop:
     """One neuron, in batches."""
 
     takes_rows_in_place = True
+    pool = None
 
     def __init__(self, task: Task) -> None:
         self.period, self.unit = task.batch_rows, task.micro_batch_rows
@@ -210,7 +235,7 @@ class NeuronLoop:
         self._kept = aligned_empty(ROWS_AT_ONCE * n_whole, task.model.dtype)
         self._rule = task.rule(keeps_gradient=False, looks_along=False)
 
-    def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
+    def run(self, block: Block, rates: np.ndarray) -> None:
         """As `Loop` says."""
         task = self._task
         kernels.train_neuron_batch(
@@ -222,7 +247,7 @@ class NeuronLoop:
             self._rule,
             rates,
             _rows(block),
-            (task.batch_rows, first, n_epoch),
+            task.batch_rows,
             self.unit,
             task.progress,
         )
@@ -243,6 +268,7 @@ class OnlineNeuronLoop:
     """One neuron, an update after each row, by plain SGD."""
 
     takes_rows_in_place = True
+    pool = None
 
     def __init__(self, task: Task, by_4: bool) -> None:
         self.period = self.unit = ROWS_AT_ONCE if by_4 else 1
@@ -250,14 +276,14 @@ class OnlineNeuronLoop:
         self._neuron = _neuron(task)
         self._weight = _lanes_more(task.model)
 
-    def run(self, block: Block, rates: np.ndarray, first: int, n_epoch: int) -> None:
+    def run(self, block: Block, rates: np.ndarray) -> None:
         """As `Loop` says."""
         n_by_4 = block.n_samples // ROWS_AT_ONCE * ROWS_AT_ONCE if self.unit > 1 else 0
-        n_before = self._task.progress[1]
+        n_before = self._task.progress.n_updates[0]
         if n_by_4:
             self._call(kernels.train_neuron_online_by_4, block.rows(0, n_by_4), rates)
         if n_by_4 < block.n_samples:
-            n_made = int(self._task.progress[1] - n_before)
+            n_made = self._task.progress.n_updates[0] - n_before
             rates = rates[n_made:] if len(rates) > 1 else rates
             self._call(kernels.train_neuron_online, block.rows(n_by_4, block.n_samples), rates)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastgd import kernels
+from fastgd._engine.run_state import RunState
 from fastgd._engine.slices import Engine
 from fastgd.data.base import Block, Dataset, MeanAndScale, Reader, blocks, read_only, require_finite
 from fastgd.data.subset import Subset
@@ -15,7 +16,9 @@ from fastgd.kernels.nn.loss import CrossEntropy
 from fastgd.layers import Dropout, Identity, Linear, ReLU
 from fastgd.losses import Loss, require_targets, takes_every_number
 from fastgd.model import Model
-from fastgd.threads import call_with_pool
+from fastgd.model_data import check_rows, rows_without_X
+from fastgd.network import network_of
+from fastgd.threads import ThreadPool
 
 # So many rows are judged by, where there are more, and so many of them are the longest: a model is wrecked by few rows,
 # which no sample would find.
@@ -92,12 +95,13 @@ class Safeguard:
             spread = np.linspace(0, dataset.n_samples - 1, n_rows - _LONGEST).astype(np.int64)
             judged = Subset(dataset, np.union1d(spread, longest.indices))
         self._n_judged = judged.n_samples
-        self._network = model.network(judged.n_samples)
+        self._network = network_of(model, judged.n_samples, n_threads=engine.n_threads)
+        self._pool = ThreadPool(self._network.products)
         self._objective = kernels.objective(loss, model.dtype)
         self._rows = _kept_rows(model, judged, loss)
         self.constant, self._constant_loss = best_constant(self._rows, loss, model.out_features)
         # What an epoch began with, as long as it is not found good.
-        self._before: tuple[np.ndarray, ...] | None = None
+        self._before: RunState | None = None
         self._loss_before = math.inf
 
     def train_epoch(
@@ -115,7 +119,7 @@ class Safeguard:
         reader, epoch, on_rows : as for `Engine.train_epoch`
         slow_down : called with the epoch and what went wrong, returns the new factor of the rate
         """
-        self._before, self._loss_before = self._engine.copied_state(), self._measured()
+        self._before, self._loss_before = self._engine.state.copy(), self._measured()
         for _ in range(_MOST_SETBACKS):
             reason = "its loss was more than that of the best constant prediction"
             n_updates = self._engine.n_updates
@@ -127,10 +131,10 @@ class Safeguard:
                     return mean_loss
             except DivergenceError:
                 reason = "it diverged"
-            self._engine.go_back(self._before)
-            self._engine.rate_factor = slow_down(epoch, reason)
+            self._engine.state.assign(self._before)
+            self._engine.rates.factor = slow_down(epoch, reason)
         self._before = None
-        rates = f"at any learning rate down to {self._engine.learning_rate():.2g}"
+        rates = f"at any learning rate down to {self._engine.rates.at():.2g}"
         if not math.isfinite(self._loss_before):
             raise DivergenceError(
                 f"epoch {epoch} diverged {rates}: the model overflows as it was. Scale features and targets to about "
@@ -151,15 +155,15 @@ class Safeguard:
         returned, for training to go on from.
         """
         if self._before is not None and not self._is_good(_TOLERANCE):
-            self._engine.go_back(self._before)
+            self._engine.state.assign(self._before)
         if not self._n_judged < self._dataset.n_samples <= _JUDGED_AT_LAST:
             return self._give_constant(self._measured)
         try:
-            self._model.check_rows(self._dataset, self._loss)
+            check_rows(self._model, self._dataset, self._loss)
         except ValueError:
             # A row that training has refused, or did not come to: nothing can be told from all rows.
             return self._give_constant(self._measured)
-        targets = self._model.targets(self._dataset)
+        targets = rows_without_X(self._model, self._dataset)
         self.constant, self._constant_loss = best_constant(targets, self._loss, self._model.out_features)
         return self._give_constant(lambda: self._model.loss(self._dataset, loss=self._loss))
 
@@ -194,7 +198,7 @@ class Safeguard:
         """The mean loss on the rows that are judged by; not a number, or infinite, where the model overflows."""
         loss_sum = np.zeros(1)
         rows = self._rows[:3]
-        call_with_pool(
+        self._pool.call(
             kernels.evaluate_network, self._network, self._model.parameters, self._objective, *rows, loss_sum
         )
         return float(loss_sum[0]) / self._n_judged
@@ -205,7 +209,7 @@ def _kept_rows(model: Model, dataset: Dataset, loss: Loss) -> Block:
     X = np.empty((dataset.n_samples, dataset.n_features), model.dtype)
     for start, block in blocks(dataset, model.dtype, model.mean_and_scale, model.mean_and_scale_of_y):
         X[start : start + block.n_samples] = block.X
-    rows = model.targets(dataset)._replace(X=read_only(X))
+    rows = rows_without_X(model, dataset)._replace(X=read_only(X))
     require_finite(rows, dataset.row_number)
     require_targets(loss, rows.y, model.out_features, dataset.row_number)
     return rows

@@ -12,6 +12,7 @@ from fastgd.data.base import Dataset, blocks
 from fastgd.data.subset import split
 from fastgd.losses import Loss
 from fastgd.model import Model
+from fastgd.model_data import check_fits, check_rows
 
 
 @contextlib.contextmanager
@@ -46,9 +47,9 @@ def split_validation(
             "fraction"
         )
     with errors_of_validation():
-        model.check_fits(held_out, loss)
+        check_fits(model, held_out, loss)
         if held_out.is_in_memory:
-            model.check_rows(held_out, loss)
+            check_rows(model, held_out, loss)
         if not _counts(held_out):
             raise ValueError("every sample_weight is 0, which says nothing of a model; expected some above 0")
     return dataset, held_out

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastgd.data.arrays import ArrayDataset
-from fastgd.data.base import Block, Dataset, MeanAndScale
+from fastgd.data.base import Block, Dataset, MeanAndScale, blocks
 
 
 class Subset(Dataset):
@@ -64,3 +64,13 @@ def split(dataset: Dataset, fraction: float, rng: np.random.Generator) -> tuple[
     held_out = np.zeros(dataset.n_samples, np.bool_)
     held_out[rng.permutation(dataset.n_samples)[:n_held_out]] = True
     return Subset(dataset, np.flatnonzero(~held_out)), Subset(dataset, np.flatnonzero(held_out))
+
+
+def rows_that_count(dataset: Dataset) -> np.ndarray | None:
+    """The rows whose weight is not zero, or None where that is every row."""
+    if not dataset.has_sample_weight:
+        return None
+    counts = np.empty(dataset.n_samples, np.bool_)
+    for start, block in blocks(dataset, np.dtype(np.float64)):
+        np.not_equal(block.sample_weight, 0, out=counts[start : start + block.n_samples])
+    return None if counts.all() else np.flatnonzero(counts)

@@ -189,20 +189,18 @@ def set_prefetched_rows(network, X, row, end):
 
 
 @kernel
-def train_network(network, vectors, objective, rule, rates, X, y, sample_weight, batch, progress):
+def train_network(network, vectors, objective, rule, rates, X, y, sample_weight, batch_size, progress):
     """Train on consecutive rows of an epoch, one update after each batch; a batch of weight zero counts for nothing.
 
     network : Network          vectors : Vectors, modified in place
     objective : Objective          rule : UpdateRule; if direct, no batch is larger than a micro-batch
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
-    batch : (size of a batch, position of X[0] in the epoch, rows of the epoch); X ends at the end of a chunk
-    progress : (3,) float64: the sum of losses, the number of updates, and the weight of an unfinished batch; carried on
+    batch_size : int; X ends where a micro-batch ends          progress : Progress, where X begins; modified in place
     """
-    batch_size, first, n_epoch = batch
     parameters = vectors.parameters
     number = parameters.dtype.type
-    n_before = progress[1]
+    first, n_epoch, n_before = progress.position[0], progress.n_rows[0], progress.n_updates[0]
     is_column_major = network.to_column_major != 0
     n_in, n_out = X.shape[1], network.layers[0, 1]
     first_weight = span(parameters, 0, n_in * n_out if is_column_major else 0)
@@ -215,7 +213,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         end = min(row + min(network.micro_batch_rows, batch_rows - done), X.shape[0])
         x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
         set_prefetched_rows(network, X, end, min(end + end - row, X.shape[0]))
-        n_updates = np.int64(progress[1])
+        n_updates = progress.n_updates[0]
         if rule.observe != 0:
             call_observe(rule.observe, (vectors, x, weights))
         forward(network, parameters, x, is_column_major, n_updates, done, 0, network.layers.shape[0])
@@ -225,8 +223,8 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         # and goes from the registers into the parameters.
         scale = (-rate if rule.is_direct else 1.0) / batch_rows
         evaluate(network, objective, read_only_rows(y, row, end), weights, number(scale))
-        progress[0] += objective.sums[0]
-        progress[2] += objective.sums[1]
+        progress.loss_sum[0] += objective.sums[0]
+        progress.batch_weight[0] += objective.sums[1]
         target, accumulate = parameters if rule.is_direct else vectors.gradient, rule.is_direct or done > 0
         if objective.sums[1] > 0 or not rule.is_direct:
             backward(network, parameters, x, is_column_major, accumulate, target, 0)
@@ -239,8 +237,8 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
                     call_add_derivatives(rule.add_derivatives, (vectors, d_out, unit, accumulate))
                     unit += layer.n_out
         if done + end - row == batch_rows:
-            if progress[2] > 0:
-                progress[1] = t
+            if progress.batch_weight[0] > 0:
+                progress.n_updates[0] = t
                 if not rule.is_direct:
                     call_apply_gradient(rule.apply_gradient, (vectors, rule.step, number(rate), t))
                 if rule.step_along != 0:
@@ -250,8 +248,9 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
                     rows = x, weights, change, network.products
                     call_look_along(rule.look_along, (vectors, rule.step.weights, *rows))
                     call_apply_gradient(rule.step_along, (vectors, rule.step, number(rate), t))
-            progress[2] = 0
+            progress.batch_weight[0] = 0
         row = end
+    progress.position[0] = first + X.shape[0]
     if is_column_major:
         call_to_column_major(network.to_column_major, (first_weight, n_out, network.products.panel))
 

@@ -166,7 +166,7 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
     first : FirstLayer, scratch
     objective : Objective          rates : (n,) float64, the learning rates of this call's updates, or (1,), that of all
     X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
-    progress : (3,) float64, as for `train_network`
+    progress : Progress, modified in place
     """
     parameters = vectors.parameters
     number = parameters.dtype.type
@@ -193,18 +193,19 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
             if r < n_rows:
                 complete_outputs(first, width, r, lacks if r else none, n_out, out_of_first)
                 x, weights = read_only_rows(X, row, row + 1), weights_of(sample_weight, row, row + 1)
-                forward(network, parameters, x, False, int(progress[1]), 0, 1, network.layers.shape[0])
+                forward(network, parameters, x, False, progress.n_updates[0], 0, 1, network.layers.shape[0])
                 # All of backward is linear in the loss's derivatives: times -rate, they end in the update.
                 scale = number(-rates[min(n_made, rates.size - 1)])
                 evaluate(network, objective, read_only_rows(y, row, row + 1), weights, scale)
-                progress[0] += objective.sums[0]
+                progress.loss_sum[0] += objective.sums[0]
                 if objective.sums[1] > 0:
                     n_steps = n_out
                     n_made += 1
-                    progress[1] += 1
+                    progress.n_updates[0] += 1
                     backward(network, parameters, x, False, True, parameters, 1)
             keep_step(first, width, r, delta_of_first, n_steps, bias)
         before0, before1 = place0, place1
     # A last pass for its steps alone.
     gemv_columns(first, width, rows, (before0, before1, before0, before1), n_in, bias)
     copy_from_columns(first.columns, width, weight, n_in, n_out)
+    progress.position[0] += X.shape[0]

@@ -378,7 +378,9 @@ def mean_square_along(neuron, direction, rows, first, last):
 
 
 @kernel
-def train_neuron_batch(pattern, neuron, vectors, scratch, loss, rule, rates, rows, batch, micro_batch_rows, progress):
+def train_neuron_batch(
+    pattern, neuron, vectors, scratch, loss, rule, rates, rows, batch_size, micro_batch_rows, progress
+):
     """Train on consecutive samples of an epoch, one update after each batch; a batch of weight zero counts for nothing.
 
     pattern : RowByRow or By4
@@ -389,13 +391,14 @@ def train_neuron_batch(pattern, neuron, vectors, scratch, loss, rule, rates, row
     rule : UpdateRule, of an optimiser that observes nothing
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     rows : Rows
-    batch, progress : as for `train_network`          micro_batch_rows : int; samples end where a micro-batch ends
+    batch_size, micro_batch_rows : int; samples end where a micro-batch ends
+    progress : Progress, modified in place
     """
-    batch_size, first, n_epoch = batch
     parameters, gradient, n_features = vectors.parameters, vectors.gradient, neuron.n_features
     number = parameters.dtype.type
-    n_before = n_updates = np.int64(progress[1])
-    loss_sum, weight_sum = progress[0], progress[2]
+    n_before = n_updates = progress.n_updates[0]
+    first, n_epoch = progress.position[0], progress.n_rows[0]
+    loss_sum, weight_sum = progress.loss_sum[0], progress.batch_weight[0]
     n_samples = n_samples_of(rows.order, rows.y)
     weight, none = parameters[:n_features], simd_vector_for(rows.X, number(0))
     rate, is_due = number(0), False
@@ -444,4 +447,5 @@ def train_neuron_batch(pattern, neuron, vectors, scratch, loss, rule, rates, row
         start = stop
     if is_due:
         pass_over_left(pattern, Updating(broadcast_like(none, rate)), weight, scratch, rows.X, n_features, left)
-    progress[0], progress[1], progress[2] = loss_sum, n_updates, weight_sum
+    progress.n_updates[0], progress.position[0] = n_updates, first + n_samples
+    progress.loss_sum[0], progress.batch_weight[0] = loss_sum, weight_sum

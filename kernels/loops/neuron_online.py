@@ -228,7 +228,7 @@ def train_neuron_online(neuron, parameters, weight, loss, regularization, rates,
     loss : a record of `loss.py` that is summed over outputs          regularization : a record of `regularization.py`
     rates : (n,) float64, the learning rates of this call's updates, or (1,), that of all
     rows : Rows, of at least one sample
-    progress : (3,) float64: the sum of losses and the number of updates; added to
+    progress : Progress, modified in place
     """
     number = parameters.dtype.type
     zero = number(0)
@@ -240,8 +240,8 @@ def train_neuron_online(neuron, parameters, weight, loss, regularization, rates,
     has_bias = number(bias_size)
     before = row(order, 0) * n_features
     step = rate = nan_sentinel = zero
-    loss_sum, n_updates = progress[0], 0
-    for i in range(n_samples_of(order, rows.y)):
+    loss_sum, n_updates, n_samples = progress.loss_sum[0], 0, n_samples_of(order, rows.y)
+    for i in range(n_samples):
         r, t = row(order, i), target_row(order, i)
         begin, ahead = r * n_features, prefetch_places(order, i, ROW_L1_ROWS, n_features, X, targets, ROW_L1_BYTES)
         sums = pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead)
@@ -259,5 +259,6 @@ def train_neuron_online(neuron, parameters, weight, loss, regularization, rates,
     copy_weights(weight, parameters, n_features)
     if bias_size:
         parameters[n_features] = bias
-    progress[0] = loss_sum + nan_sentinel
-    progress[1] += n_updates
+    progress.loss_sum[0] = loss_sum + nan_sentinel
+    progress.n_updates[0] += n_updates
+    progress.position[0] += n_samples

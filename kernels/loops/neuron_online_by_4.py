@@ -125,9 +125,9 @@ def train_neuron_online_by_4(neuron, parameters, weight, loss, regularization, r
     steps, shrunk = (none, none, none, none), broadcast_like(none, one)
     first = row(order, 0) * n_features
     before = (first, first, first, first)
-    loss_sum, nan_sentinel = progress[0], zero
-    n_updates = 0
-    for i in range(0, n_samples_of(order, rows.y), ROWS_AT_ONCE):
+    loss_sum, nan_sentinel = progress.loss_sum[0], zero
+    n_updates, n_samples = 0, n_samples_of(order, rows.y)
+    for i in range(0, n_samples, ROWS_AT_ONCE):
         r0, r1, r2, r3 = row(order, i), row(order, i + 1), row(order, i + 2), row(order, i + 3)
         begins = (r0 * n_features, r1 * n_features, r2 * n_features, r3 * n_features)
         t0, t1 = target_row(order, i), target_row(order, i + 1)
@@ -183,5 +183,6 @@ def train_neuron_online_by_4(neuron, parameters, weight, loss, regularization, r
     copy_weights(weight, parameters, n_features)
     if bias_size:
         parameters[n_features] = bias
-    progress[0] = loss_sum + nan_sentinel
-    progress[1] += n_updates
+    progress.loss_sum[0] = loss_sum + nan_sentinel
+    progress.n_updates[0] += n_updates
+    progress.position[0] += n_samples

@@ -1,0 +1,86 @@
+"""A run as a file holds it: descriptions in JSON, and tensors."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fastgd import losses, schedules, storage
+from fastgd._engine import callback_list
+from fastgd._engine.callback_list import SavedCallback
+from fastgd._engine.run import Run
+from fastgd.data import checks
+from fastgd.history import EpochRecord, Setback
+from fastgd.metrics import describe as describe_metrics
+
+#: The settings of a Trainer that a file holds as they are.
+SETTINGS = ["batch_size", "shuffle", "seed", "alpha", "l1_ratio", "clip_value", "clip_norm", "max_norm", "average_from"]
+# What describes a run, in every version.
+_RUN = [*SETTINGS, "loss", "optimizer", "learning_rate_factor", "measured_rate", "past_updates", "history"]
+# What runs of earlier versions do not have.
+_LATER = ["callbacks", "tensors", "setbacks", "search_seconds", "metrics"]
+# The name of the tensor that training goes on from.
+_REPLACED = "parameters"
+# What the names of a run's tensors begin with, beside those of its model.
+_PREFIX = "run."
+
+
+def write(path: str | os.PathLike, run: Run, settings: dict[str, Any], callbacks: list[SavedCallback]) -> None:
+    """Write a run.
+
+    settings : those of SETTINGS, by name          callbacks : what the latest ones knew
+    """
+    descriptions, callback_tensors = callback_list.describe(callbacks)
+    description = settings | {
+        "callbacks": descriptions,
+        "loss": losses.describe(run.loss),
+        "optimizer": run.optimizer.describe(),
+        "learning_rate_factor": run.learning_rate_factor,
+        "measured_rate": run.measured_rate and run.measured_rate.describe(),
+        "past_updates": run.updates_before_engine,
+        "history": [list(record) for record in run.history],
+        "metrics": describe_metrics(run.metrics),
+        "setbacks": [list(setback) for setback in run.history.setbacks],
+        "search_seconds": run.history.search_seconds,
+    }
+    state = ({} if run.engine is None else run.engine.state.between_epochs()) | callback_tensors
+    if run.replaced is not None:
+        state[_REPLACED] = run.replaced[0]
+    description["tensors"] = sorted(state)
+    tensors = run.model.tensors() | {f"{_PREFIX}{name}": tensor for name, tensor in state.items()}
+    storage.write(path, tensors, architecture=run.model.architecture(), run=description)
+
+
+def split_tensors(
+    tensors: dict[str, storage.SavedTensor],
+) -> tuple[dict[str, storage.SavedTensor], dict[str, storage.SavedTensor]]:
+    """The tensors of the model, and those of the run by their own names."""
+    of_model = {name: tensor for name, tensor in tensors.items() if not name.startswith(_PREFIX)}
+    of_run = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items() if name not in of_model}
+    return of_model, of_run
+
+
+def require_description(description: Iterable[str]) -> None:
+    """Raise a ValueError unless a description has what `write` writes."""
+    storage.require_names(description, "run", _RUN, _LATER)
+
+
+def restore(run: Run, description: dict[str, Any], tensors: dict[str, storage.SavedTensor]) -> list[SavedCallback]:
+    """Have a new run of the same settings go on from where the written one was; return what its callbacks knew."""
+    run.learning_rate_factor = checks.non_negative(description["learning_rate_factor"], "learning_rate_factor")
+    run.measured_rate = description["measured_rate"] and schedules.restore(description["measured_rate"])
+    run.updates_before_engine = checks.integer(description["past_updates"], "past_updates", 0)
+    for record in description["history"]:
+        run.history.append(EpochRecord(*record))
+    run.history.setbacks = [Setback(*setback) for setback in description.get("setbacks", [])]
+    run.history.search_seconds = description.get("search_seconds", 0.0)
+    descriptions = description.get("callbacks", [])
+    of_callbacks = set(callback_list.tensor_names(descriptions))
+    storage.require_names(tensors, "tensors of the run", description.get("tensors", tensors))
+    of_engine = {name: tensor for name, tensor in tensors.items() if name not in of_callbacks and name != _REPLACED}
+    if _REPLACED in tensors:
+        run.replaced = np.array(tensors[_REPLACED]), run.model.parameters.copy()
+    if of_engine:
+        run.prepared_engine().state.load(of_engine)
+    return callback_list.restore(descriptions, {name: np.array(tensors[name]) for name in of_callbacks})

@@ -1,0 +1,52 @@
+"""The learning rates of a run's updates."""
+
+import numpy as np
+
+from fastgd import schedules
+from fastgd.schedules import Constant, Schedule
+
+
+class LearningRates:
+    """What a schedule gives for each update, times a factor.
+
+    schedule : Schedule          n_updates : (1,) int64, those that are made, which counts on
+
+    Attributes
+    ----------
+    factor : float
+    is_constant : bool, whether the schedule is
+    used : (n,) float64, those of the last call where the schedule is a user's own, whose rates may be anything
+    """
+
+    def __init__(self, schedule: Schedule, n_updates: np.ndarray) -> None:
+        self.factor = 1.0
+        self.is_constant = isinstance(schedule, Constant)
+        self.used = np.empty(0)
+        self._schedule = schedule
+        self._n_updates = n_updates
+        self._is_known = schedules.is_known(schedule)
+        self._first = 0
+
+    def at(self, update: int | None = None) -> float:
+        """The rate of the update of this number, from 1; of the next by default."""
+        return float(self._of(int(self._n_updates[0]) + 1 if update is None else update, 1)[0])
+
+    def next(self, n: int) -> np.ndarray:
+        """The rates of the next n updates, (n,) float64, or (1,) where it is the same for all of them."""
+        self._first = int(self._n_updates[0])
+        return self._of(self._first + 1, n)
+
+    def note_used(self, rates: np.ndarray) -> None:
+        """Keep those of the rates that `next` gave last that updates were made with."""
+        if not self._is_known:
+            self.used = rates[: self._n_updates[0] - self._first]
+
+    def require_next(self) -> None:
+        """Raise a ValueError where the next rate is none."""
+        schedules.require_rate(self._schedule, float(self._n_updates[0] + 1))
+
+    def _of(self, first: int, n: int) -> np.ndarray:
+        if self._schedule.is_constant(float(first), first + n - 1.0):
+            n = 1
+        t = np.arange(1.0, n + 1) + (first - 1.0)
+        return self.factor * (self._schedule(t) if self._is_known else schedules.rates(self._schedule, t))

@@ -1,0 +1,264 @@
+"""A run of training: its settings, and what training has made of them between one epoch and the next."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgd._engine.learning_rate_search import automatic_schedule, largest_rate, most_rows_of_trials
+from fastgd._engine.progress import log_setback
+from fastgd._engine.safeguard import LongestRows, Safeguard
+from fastgd._engine.slices import Engine
+from fastgd._engine.validation import errors_of_validation
+from fastgd.data.base import Dataset, Reader
+from fastgd.data.shuffle import Shuffle
+from fastgd.history import EpochRecord, History, Setback
+from fastgd.losses import Loss, takes_every_number
+from fastgd.metrics import Metric, measure
+from fastgd.model import Model
+from fastgd.model_data import check_rows, reader_of
+from fastgd.optimizers import Optimizer
+from fastgd.recommended import falling_schedule, needs_no_search, start_at_constant
+from fastgd.regularization import Regularization
+from fastgd.schedules import Constant, Schedule, as_schedule
+from fastgd.standardize import learn_scales
+
+# What multiplies a rate of "auto" each time that an epoch is taken back.
+_SETBACK = 0.25
+
+# What tells the draws of the trials of "auto" from those of the epochs' orders and of held-out rows.
+_TRIALS = 2
+
+
+class Prepared(NamedTuple):
+    """What trains on a data set: an engine, a reader, and a watch over a rate that nobody has chosen."""
+
+    engine: Engine
+    reader: Reader
+    safeguard: Safeguard | None = None
+
+
+class Run:
+    """Settings and state of a run.
+
+    Attributes
+    ----------
+    model, loss, regularization, metrics, seed, n_threads
+        As `Trainer` has them.
+    optimizer, batch_size, shuffle, learning_rate_factor
+        The same; they may be assigned.
+    history : History
+    measured_rate : Schedule or None
+        What "auto" has found for the optimiser.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        loss: Loss,
+        regularization: Regularization,
+        metrics: list[Metric],
+        seed: int,
+        n_threads: int | None,
+    ) -> None:
+        self.model, self.loss, self.regularization = model, loss, regularization
+        self.metrics, self.seed, self.n_threads = metrics, seed, n_threads
+        self.batch_size: int | None = 1
+        self.shuffle = False
+        self.learning_rate_factor = 1.0
+        self.history = History()
+        self.measured_rate: Schedule | None = None
+        # What "auto" has put in the place of a model that was worse than a constant, after what that was.
+        self.replaced: tuple[np.ndarray, np.ndarray] | None = None
+        self._optimizer: Optimizer | None = None
+        self._updates_before = 0
+        self._engine: Engine | None = None
+        self._engine_optimizer: Optimizer | None = None
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimiser; one that is assigned starts afresh with the next update."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer) -> None:
+        if optimizer is not self._optimizer:
+            # "auto" measures for one optimiser.
+            self.measured_rate = None
+        self._optimizer = optimizer
+
+    # -- the engine
+
+    @property
+    def engine(self) -> Engine | None:
+        """What has trained, unless another optimiser is to begin afresh."""
+        return self._engine if self._engine_optimizer is self.optimizer else None
+
+    @property
+    def n_updates(self) -> int:
+        """Updates so far."""
+        return self._updates_before + (0 if self._engine is None else self._engine.n_updates)
+
+    @property
+    def updates_before_engine(self) -> int:
+        """How many updates were made before those that the state of `engine` counts."""
+        return self.n_updates if self.engine is None else self._updates_before
+
+    @updates_before_engine.setter
+    def updates_before_engine(self, n_updates: int) -> None:
+        self._updates_before = n_updates
+
+    def prepared_engine(self) -> Engine:
+        """The engine, made where there is none yet."""
+        if self.engine is None:
+            rate = self.measured_rate if self.optimizer.learning_rate == "auto" else self.optimizer.learning_rate
+            engine = self.engine_of(self.model, as_schedule(rate))
+            # A new optimiser starts afresh, and so does its count of updates; in one call, which no Ctrl-C divides.
+            vars(self).update(_updates_before=self.n_updates, _engine=engine, _engine_optimizer=self.optimizer)
+        return self._engine
+
+    def engine_of(self, model: Model, schedule: Schedule) -> Engine:
+        """A new engine that trains a model as this run is set."""
+        return Engine(model, self.loss, self.optimizer, schedule, self.regularization, self.seed, self.n_threads)
+
+    # -- from a data set to what trains on it
+
+    def go_on(self) -> None:
+        """Have the model where training was, unless it was given other parameters since."""
+        self.model.may_be_untrained = False
+        if self.replaced is not None:
+            were, given = self.replaced
+            if np.array_equal(self.model.parameters, given):
+                self.model.parameters = were
+            self.replaced = None
+
+    def prepare_step(self, dataset: Dataset) -> Prepared:
+        """What makes one update from all rows of a data set."""
+        self._learn_scales(dataset)
+        longest = self._longest_rows(dataset) if self.measured_rate is None else None
+        return self._prepared(dataset, dataset.n_samples, longest)
+
+    def prepare_epochs(self, dataset: Dataset, batch_rows: int, epochs: int) -> Prepared:
+        """What trains for epochs on a data set.
+
+        batch_rows : of an update          epochs : that a rate is found for, where one has to be
+        """
+        self._learn_scales(dataset)
+        longest = self._longest_rows(dataset)
+        is_fresh = self.n_updates == 0 and self.measured_rate is None
+        prepared = self._prepared(dataset, batch_rows, longest, self.batch_size is None, epochs)
+        if longest is None or self.measured_rate is None:
+            return prepared
+        safeguard = Safeguard(prepared.engine, self.model, dataset, self.loss, longest)
+        if is_fresh and needs_no_search(self.optimizer):
+            start_at_constant(self.model, safeguard.constant, self.loss, dataset.n_samples)
+        return prepared._replace(safeguard=safeguard)
+
+    def _learn_scales(self, dataset: Dataset) -> None:
+        """Have Standardize and StandardizedTargets learn, where they are to."""
+        if not np.isfinite(self.model.parameters).all():
+            raise ValueError("the model's parameters hold a NaN or infinity; expected finite numbers to start from")
+        if self.model.untaught_layers:
+            if not takes_every_number(self.loss):
+                # Nothing is to be learnt from data with a target that would end training in its first epoch.
+                check_rows(self.model, dataset, self.loss)
+            learn_scales(dataset, self.model.untaught_layers)
+
+    def _longest_rows(self, dataset: Dataset) -> LongestRows | None:
+        """The rows that a rate of "auto" must have in view; None for any other."""
+        if self.optimizer.learning_rate != "auto" or self.model.untaught_layers:
+            # Nothing is learnt where every weight is zero.
+            return None
+        began = time.perf_counter()
+        longest = LongestRows(dataset, self.model.dtype, self.model.mean_and_scale, self.model.mean_and_scale_of_y)
+        self.history.search_seconds += time.perf_counter() - began
+        return longest
+
+    def _prepared(
+        self,
+        dataset: Dataset,
+        batch_rows: int,
+        longest: LongestRows | None,
+        is_full_batch: bool = False,
+        epochs: int = 1,
+    ) -> Prepared:
+        """What trains on a data set, with a rate that is found first where it must be."""
+        if longest is not None and self.measured_rate is None:
+            self._find_rate(dataset, batch_rows, longest, is_full_batch, epochs)
+        # Where every weight is zero, there is nothing to learn or to measure, and no update to come.
+        is_measured = self.optimizer.learning_rate != "auto" or self.measured_rate is not None
+        engine = self.prepared_engine() if is_measured else self.engine_of(self.model, Constant(0.0))
+        engine.prepare(batch_rows, is_full_batch)
+        reader = reader_of(self.model, dataset, engine.micro_batch_rows, in_place=engine.takes_rows_in_place)
+        return Prepared(engine, reader)
+
+    def _find_rate(
+        self, dataset: Dataset, batch_rows: int, longest: LongestRows, is_full_batch: bool, epochs: int
+    ) -> None:
+        began = time.perf_counter()
+        if needs_no_search(self.optimizer):
+            rate = falling_schedule(self.optimizer, self.model, self.loss, dataset, batch_rows, is_full_batch)
+        else:
+            rng = np.random.default_rng([self.seed, 0, _TRIALS])
+            most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)
+            most_rows = most_rows_of_trials(dataset.n_samples, epochs)
+            rate = automatic_schedule(self.model, dataset, self.loss, batch_rows, rng, self.engine_of, most, most_rows)
+        self.measured_rate = rate
+        self.history.search_seconds += time.perf_counter() - began
+
+    # -- an epoch
+
+    def train_epoch(
+        self, prepared: Prepared, validation: Dataset | None, on_rows: Callable[[int, float], None] | None
+    ) -> EpochRecord:
+        """Train for an epoch, and add what came of it to the history."""
+        engine, reader, safeguard = prepared
+        began = time.perf_counter()
+        epoch, n_updates = len(self.history), engine.n_updates
+        n_samples, n_features = reader.dataset.n_samples, reader.dataset.n_features
+        reader.order = Shuffle(n_samples, n_features, self.seed, epoch) if self.shuffle else None
+        engine.rates.factor = self.learning_rate_factor
+        if safeguard is None:
+            loss = engine.train_epoch(reader, epoch + 1, on_rows)
+        else:
+            loss = safeguard.train_epoch(reader, epoch + 1, on_rows, self._slow_down)
+        seconds = time.perf_counter() - began
+        with errors_of_validation():
+            validation_loss = None
+            if validation is not None:
+                validation_loss = self.model.loss(validation, loss=self.loss, n_threads=self.n_threads)
+        judged = reader.dataset if validation is None else validation
+        measured = measure(self.metrics, self.model, judged, self.loss, self.n_threads)
+        middle = n_updates + max((engine.n_updates - n_updates + 1) // 2, 1)
+        rate = engine.rates.at(middle) if self.engine is engine else None
+        record = EpochRecord(epoch + 1, loss, validation_loss, seconds, rate, measured)
+        self.history.append(record)
+        return record
+
+    def _slow_down(self, epoch: int, reason: str) -> float:
+        """Lower the rate from here on, as an epoch went wrong, and return what it is multiplied by."""
+        self.learning_rate_factor *= _SETBACK
+        self.history.setbacks.append(Setback(epoch, reason, self.learning_rate_factor))
+        log_setback(self.history.setbacks[-1])
+        return self.learning_rate_factor
+
+    def end(self, safeguard: Safeguard | None) -> None:
+        """Leave a good model behind, and remember where training was if that is another."""
+        if safeguard is not None:
+            were = safeguard.end()
+            self.replaced = None if were is None else (were, self.model.parameters.copy())
+
+    # -- copies
+
+    def __getstate__(self) -> tuple[dict[str, Any], dict[str, np.ndarray] | None]:
+        # A copied engine would train vectors that are no longer those of the copied model.
+        engine = self.engine
+        attributes = {"_updates_before": self.updates_before_engine, "_engine": None, "_engine_optimizer": None}
+        return vars(self) | attributes, None if engine is None else engine.state.between_epochs()
+
+    def __setstate__(self, state: tuple[dict[str, Any], dict[str, np.ndarray] | None]) -> None:
+        attributes, arrays = state
+        vars(self).update(attributes)
+        if arrays is not None:
+            self.prepared_engine().state.load(arrays)

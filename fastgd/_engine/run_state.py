@@ -1,0 +1,63 @@
+"""What training changes, as one record of named arrays."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from fastgd import storage
+
+# What means nothing between two epochs, or is the model's own.
+_OF_AN_EPOCH = "parameters", "batch_gradient", "n_rows", "position", "loss_sum", "batch_weight"
+
+
+class RunState(NamedTuple):
+    """All that training goes on from, at any place of an epoch; kernels change it in place.
+
+    parameters : (n_parameters,), those of the model
+    optimizer_state : (n_states, n_parameters)          optimizer_scalars : (n,) float64
+    average : (n_parameters,) float64, the mean of the parameters; (0,) where none is kept
+    batch_gradient : (n_parameters,), of the rows that are done of a batch that is not; (0,) where no batch is cut
+    n_updates, n_rows, position, loss_sum, batch_weight : those of `kernels.Progress`
+    """
+
+    parameters: np.ndarray
+    optimizer_state: np.ndarray
+    optimizer_scalars: np.ndarray
+    average: np.ndarray
+    batch_gradient: np.ndarray
+    n_updates: np.ndarray
+    n_rows: np.ndarray
+    position: np.ndarray
+    loss_sum: np.ndarray
+    batch_weight: np.ndarray
+
+    def copy(self) -> "RunState":
+        """The same numbers in memory of their own."""
+        return RunState(*(array.copy() for array in self))
+
+    def assign(self, other: "RunState") -> None:
+        """Become equal to a copy of this state."""
+        for array, copy in zip(self, other, strict=True):
+            np.copyto(array, copy)
+
+    def between_epochs(self) -> dict[str, np.ndarray]:
+        """What a run goes on from between two epochs, besides the model's parameters, by name."""
+        return {name: array for name, array in self._asdict().items() if name not in _OF_AN_EPOCH}
+
+    def load(self, saved: Mapping[str, np.ndarray | storage.SavedTensor]) -> None:
+        """Go on from what another run's `between_epochs` held; a ValueError says what does not fit."""
+        expected = self.between_epochs()
+        storage.require_names(saved, "state of the run", expected)
+        for name, array in expected.items():
+            found = saved[name]
+            if tuple(found.shape) != array.shape:
+                raise ValueError(
+                    f"{name} has shape {tuple(found.shape)}; expected {array.shape}, as this version of fastgd saves it"
+                )
+            # A vector that is not kept has no elements, and none of any dtype.
+            if array.size and str(found.dtype) != array.dtype.name:
+                raise ValueError(
+                    f"{name} has dtype {found.dtype}; expected {array.dtype}, as this version of fastgd saves it"
+                )
+            array[...] = found

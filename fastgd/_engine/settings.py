@@ -1,0 +1,127 @@
+"""The settings of a run, as `Trainer` takes them and lets them be assigned."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from fastgd import losses
+from fastgd._engine.callback_list import SavedCallback
+from fastgd._engine.checkpoint import SETTINGS
+from fastgd._engine.exclusive import Exclusive
+from fastgd._engine.monitor import Monitor
+from fastgd._engine.run import Run
+from fastgd.data import checks
+from fastgd.history import History
+from fastgd.losses import Loss, LossName
+from fastgd.metrics import Metric, as_metrics
+from fastgd.model import Model
+from fastgd.optimizers import Optimizer
+from fastgd.recommended import resolved
+from fastgd.regularization import Regularization
+
+# What the engine has compiled in, or a mean over updates counts from, cannot change under it.
+_FIXED = {"model", "loss", "metrics", "standardize_targets", "n_threads", *SETTINGS} - {"batch_size", "shuffle"}
+
+
+class Settings:
+    """Checks the settings and makes the run; `Trainer` describes them."""
+
+    def __init__(
+        self,
+        model: Model,
+        loss: LossName | Loss = "half_squared_error",
+        optimizer: Optimizer | Literal["auto"] | None = None,
+        batch_size: int | None = 1,
+        shuffle: bool = False,
+        seed: int = 0,
+        alpha: float = 0.0,
+        l1_ratio: float = 0.0,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
+        max_norm: float | None = None,
+        average_from: int | None = None,
+        standardize_targets: bool = False,
+        metrics: Sequence[Metric] = (),
+        n_threads: int | None = None,
+    ) -> None:
+        if not isinstance(model, Model):
+            raise TypeError(f"model is {model!r}; expected a Model")
+        self.model = model
+        self.loss = losses.as_loss(loss)
+        self.seed = checks.integer(seed, "seed", 0)
+        regularization = Regularization(alpha, l1_ratio, clip_value, clip_norm, max_norm, average_from).checked()
+        self.alpha, self.l1_ratio, self.clip_value, self.clip_norm, self.max_norm, self.average_from = regularization
+        self.metrics = as_metrics(metrics, self.loss)
+        self.standardize_targets = checks.switch(standardize_targets, "standardize_targets") or (
+            model.standardized_targets is not None
+        )
+        if self.standardize_targets:
+            losses.require_any_number(self.loss)
+            model.add_standardized_targets()
+        self.n_threads = None if n_threads is None else checks.integer(n_threads, "n_threads", 1)
+        self._run = Run(model, self.loss, regularization, self.metrics, self.seed, self.n_threads)
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.shuffle = shuffle
+        self._calls = Exclusive()
+        self._monitors: list[Monitor] = []
+        self._loaded_callbacks: list[SavedCallback] = []
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and name in vars(self):
+            raise AttributeError(f"{name} is fixed when a Trainer is made; expected a new Trainer")
+        super().__setattr__(name, value)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows per update; one that is assigned counts from the next call of `fit` on."""
+        return self._run.batch_size
+
+    @batch_size.setter
+    def batch_size(self, batch_size: int | None) -> None:
+        self._run.batch_size = None if batch_size is None else checks.integer(batch_size, "batch_size", 1)
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether epochs have orders of their own; what is assigned counts from the next epoch on."""
+        return self._run.shuffle
+
+    @shuffle.setter
+    def shuffle(self, shuffle: bool) -> None:
+        self._run.shuffle = checks.switch(shuffle, "shuffle")
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What multiplies the rate; one that is assigned counts from the next epoch or step on."""
+        return self._run.learning_rate_factor
+
+    @learning_rate_factor.setter
+    def learning_rate_factor(self, factor: float) -> None:
+        self._run.learning_rate_factor = checks.non_negative(factor, "learning_rate_factor")
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimiser; one that is assigned starts afresh with the next update."""
+        return self._run.optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer | Literal["auto"] | None) -> None:
+        self._run.optimizer = resolved(optimizer, self.model, self.loss, self.batch_size)
+
+    @property
+    def history(self) -> History:
+        """One entry per completed epoch, over all calls of `fit`."""
+        return self._run.history
+
+    @property
+    def n_updates(self) -> int:
+        """Updates so far; batches of weight zero make none."""
+        return self._run.n_updates
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The learning rate of the next update; None where it is still to be measured."""
+        if self.optimizer.learning_rate == "auto" and self._run.measured_rate is None:
+            return None
+        engine = self._run.prepared_engine()
+        engine.rates.factor = self.learning_rate_factor
+        return engine.rates.at()

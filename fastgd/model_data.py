@@ -1,0 +1,105 @@
+"""The rows of a data set as a model takes them."""
+
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastgd.data.base import Block, Dataset, Reader, blocks, require_finite
+from fastgd.layer_stack import LayerStack
+from fastgd.losses import Loss, n_targets, require_any_number, require_targets
+
+
+def check_rows(model: LayerStack, dataset: Dataset, loss: Loss) -> None:
+    """Raise a ValueError that names the first row with a value that training would refuse."""
+    # What is standardised is looked at as it is given.
+    dtype = model.dtype if model.standardize is None else dataset.dtype
+    for _ in _checked(model, dataset, loss, blocks(dataset, dtype, y_dtype=_y_dtype(model))):
+        pass
+
+
+def _y_dtype(model: LayerStack) -> np.dtype:
+    """What holds targets as they are given, if they are any that the model can learn."""
+    return model.dtype if model.standardized_targets is None else np.dtype(np.float64)
+
+
+def checked_blocks(
+    model: LayerStack, dataset: Dataset, loss: Loss | None = None, looks_at_X: bool = True
+) -> Iterator[tuple[int, Block]]:
+    """Every row once, as (first row, block), checked; as the first layer after Standardize takes them.
+
+    looks_at_X : whether X is checked too; if not, the kernels tell from what a Linear first makes of it
+    """
+    if loss is None:
+        # Targets are not used, and need not be there.
+        read = blocks(dataset, model.dtype, model.mean_and_scale, y_dtype=_y_dtype(model))
+    else:
+        read = blocks(dataset, model.dtype, model.mean_and_scale, model.mean_and_scale_of_y)
+    return _checked(model, dataset, loss, read, looks_at_X)
+
+
+def _checked(
+    model: LayerStack,
+    dataset: Dataset,
+    loss: Loss | None,
+    read: Iterator[tuple[int, Block]],
+    looks_at_X: bool = True,
+) -> Iterator[tuple[int, Block]]:
+    for start, block in read:
+        row_of = functools.partial(row_number, dataset, start)
+        try:
+            require_finite(block if looks_at_X else block._replace(X=block.X[:0]), row_of)
+            if loss is not None:
+                require_targets(loss, block.y, model.out_features, row_of)
+        except ValueError:
+            # A bad X is named before a bad y, looked at beforehand or not.
+            require_finite(block, row_of)
+            raise
+        yield start, block
+
+
+def reader_of(model: LayerStack, dataset: Dataset, min_rows: int = 1, in_place: bool = False) -> Reader:
+    """What reads rows as the first layer takes them after Standardize, and targets as the loss does.
+
+    They are zeros where mean and scale are not known, as of rows whose weights are all zero.
+
+    dataset, min_rows, in_place : as for `Reader`
+    """
+    untaught = model.untaught_layers
+    of_X = (np.zeros(model.in_features),) * 2 if model.standardize in untaught else model.mean_and_scale
+    of_y = (np.zeros(model.out_features),) * 2 if model.standardized_targets in untaught else model.mean_and_scale_of_y
+    return Reader(dataset, model.dtype, min_rows, of_X, in_place=in_place, mean_and_scale_of_y=of_y)
+
+
+def rows_without_X(model: LayerStack, dataset: Dataset, dtype: np.dtype | None = None) -> Block:
+    """y as the loss takes it and the weights of all rows, without X; by default in the model's dtype."""
+    return dataset.targets(model.dtype if dtype is None else dtype, model.mean_and_scale_of_y)
+
+
+def check_fits(model: LayerStack, dataset: Dataset, loss: Loss | None = None) -> None:
+    """Raise a ValueError unless the data set has as many features as the model and as many targets as the loss, and
+    the loss takes standardised ones where the model has them.
+    """
+    if dataset.n_features != model.in_features:
+        shape = (dataset.n_samples, dataset.n_features)
+        raise ValueError(f"X has shape {shape}; expected (n_samples, {model.in_features}) for this model")
+    if loss is None:
+        return
+    if model.standardized_targets is not None:
+        require_any_number(loss)
+    expected = n_targets(loss, model.out_features)
+    if dataset.n_outputs == 0:
+        raise ValueError("the data set has no targets; expected y, or gd.data.open(..., target=...)")
+    if dataset.n_outputs != expected:
+        shape = (dataset.n_samples, dataset.n_outputs)
+        flat = " or (n_samples,)" if expected == 1 else ""
+        classes = ", classes as in y.argmax(axis=1)," if expected < dataset.n_outputs == model.out_features else ""
+        hint = ". Where y holds classes from 0, loss='cross_entropy' takes them" if dataset.n_outputs == 1 else ""
+        raise ValueError(
+            f"y has shape {shape}; expected (n_samples, {expected}){flat}{classes} for this model and loss{hint}"
+        )
+
+
+def row_number(dataset: Dataset, start: int, row: int) -> int:
+    """What errors call a row of a block that begins at row `start`."""
+    return dataset.row_number(start + row)

@@ -1,0 +1,87 @@
+"""A stack of layers as the kernels see it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastgd import kernels
+from fastgd.data import checks
+from fastgd.kernels.codegen.alignment import aligned_empty, whole_lines
+from fastgd.kernels.loops.network import Layer
+from fastgd.kernels.tuning import FEW
+from fastgd.layer_stack import LayerStack
+from fastgd.layers import Dropout, Identity, Linear
+from fastgd.threads import ThreadPool, most_threads
+
+
+def network_of(
+    model: LayerStack, max_rows: int, dropout_seed: int | None = None, n_threads: int | None = None
+) -> kernels.Network:
+    """The stack as the kernels see it, with buffers for micro-batches of at most `max_rows`.
+
+    dropout_seed : what Dropout draws from while training; None where nothing is dropped
+    n_threads : int, at most so many share a product; by default `most_threads`
+    """
+    rows = min(model.micro_batch_rows, max_rows)
+    layers, table = model.stack, []
+    numbers = np.zeros(len(layers), model.dtype)
+    parameter = before = size = 0
+    for k, layer in enumerate(layers):
+        n_in, n_out = model.widths[k], model.widths[k + 1]
+        end = parameter + layer.n_parameters
+        bias, addresses = end, (0, 0)
+        if isinstance(layer, Linear):
+            bias = parameter + n_in * n_out
+        else:
+            pair = Identity if isinstance(layer, Dropout) and dropout_seed is None else type(layer)
+            addresses = (kernel.pointer(model.dtype) for kernel in pair.kernels)
+            numbers[k] = layer.number_in(model.dtype)
+        is_in_place = k > 0 and not isinstance(layer, Linear) and isinstance(layers[k - 1], Linear)
+        place = before if is_in_place else size
+        size += 0 if is_in_place else whole_lines(rows * n_out)
+        table.append(Layer(n_in, n_out, parameter, bias, end, before, place, *addresses))
+        parameter, before = end, place
+    return kernels.Network(
+        layers=np.array(table, np.int64),
+        numbers=numbers,
+        micro_batch_rows=rows,
+        outputs=aligned_empty(size, model.dtype),
+        deltas=aligned_empty(size, model.dtype),
+        masks=np.empty(size, np.bool_),
+        products=_products(model, rows, n_threads),
+        to_column_major=0,
+        seed=0 if dropout_seed is None else _as_int64(dropout_seed % 2**64),
+    )
+
+
+def inputs_of_linears(model: LayerStack, X: np.ndarray) -> Iterator[tuple[Linear, np.ndarray]]:
+    """Each Linear with what it is given for some rows, (n_rows, in_features), a view that holds until the next.
+
+    X : (n_rows, in_features), read-only, at most `model.micro_batch_rows`, as the first layer takes them
+    """
+    network = network_of(model, len(X))
+    if any(isinstance(layer, Linear) for layer in model.stack[1:]):
+        # Leaves every layer's output in the network's buffers.
+        out = np.empty((len(X), model.out_features), model.dtype)
+        ThreadPool(network.products).call(kernels.predict_network, network, model.parameters, X, out)
+    inputs = X
+    for layer, row in zip(model.stack, network.layers, strict=True):
+        if isinstance(layer, Linear):
+            yield layer, inputs
+        place = Layer(*row)
+        inputs = network.outputs[place.output : place.output + len(X) * place.n_out].reshape(len(X), place.n_out)
+
+
+def _products(model: LayerStack, rows: int, n_threads: int | None) -> kernels.Products:
+    widths = model.widths[1:]
+    # Products of few rows or outputs are not shared.
+    sizes = [end - begin for begin, end, n_in in model.weights if min(rows, (end - begin) // n_in) >= FEW]
+    n_wanted = 2 * rows * max(sizes, default=0) // kernels.tuning.WORTH_A_THREAD
+    most = most_threads() if n_threads is None else checks.integer(n_threads, "n_threads", 1)
+    n_workers = min(most, n_wanted) if n_wanted > 1 else 1
+    return kernels.products(model.dtype, rows, max(rows, *model.widths), widths, n_workers)
+
+
+def _as_int64(number: int) -> int:
+    """The signed number of the same 64 bits."""
+    return int(np.uint64(number).astype(np.int64))
