@@ -54,12 +54,14 @@ def network_of(
     )
 
 
-def inputs_of_linears(model: LayerStack, X: np.ndarray) -> Iterator[tuple[Linear, np.ndarray]]:
+def inputs_of_linears(
+    model: LayerStack, X: np.ndarray, n_threads: int | None = None
+) -> Iterator[tuple[Linear, np.ndarray]]:
     """Each Linear with what it is given for some rows, (n_rows, in_features), a view that holds until the next.
 
     X : (n_rows, in_features), read-only, at most `model.micro_batch_rows`, as the first layer takes them
     """
-    network = network_of(model, len(X))
+    network = network_of(model, len(X), n_threads=n_threads)
     if any(isinstance(layer, Linear) for layer in model.stack[1:]):
         # Leaves every layer's output in the network's buffers.
         out = np.empty((len(X), model.out_features), model.dtype)

@@ -51,6 +51,7 @@ class FiniteLoop:
         self._batch_rows, self._micro_batch_rows = batch_rows, micro_batch_rows
         self._state = [array for array in state if array.size]
         self._snapshot = list(map(np.empty_like, self._state))
+        self._floats = [array for array in self._state if array.dtype.kind == "f"]
         self._has_run = False
 
     def run(self, block: Block, first: int, epoch: Epoch) -> None:
@@ -117,7 +118,7 @@ class FiniteLoop:
 
     def _is_finite_after(self, block: Block) -> bool:
         """Whether all is finite that training on these rows has changed, or may have hidden."""
-        inspected = (*self._state, self._rates.used)
+        inspected = (*self._floats, self._rates.used)
         if self._loop.may_hide_bad_rows(block):
             inspected = (*inspected, block.X)
         if self._has_zero_weights(block):

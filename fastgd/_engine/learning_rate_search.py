@@ -142,6 +142,7 @@ def automatic_schedule(
     engine_of: Callable[[Model, Schedule], Engine],
     most: float = math.inf,
     most_rows: float = math.inf,
+    n_threads: int | None = None,
 ) -> Schedule | None:
     """`one_epoch` for the updates of an epoch, with the best rate of some trials; None where all weights are zero.
 
@@ -166,7 +167,7 @@ def automatic_schedule(
     reader.order = ChosenRows(chosen if counting is None else counting[chosen])
     block = reader.read(0, n_rows)
     require_finite(block, reader.row)
-    safe = safe_learning_rate(model, loss, block, n_counting / n_samples, batch_rows, n_samples)
+    safe = safe_learning_rate(model, loss, block, n_counting / n_samples, batch_rows, n_samples, n_threads)
     most_of_one = most_rows / _FEWEST_TRIALS
     if n_samples // batch_rows < _FEWEST_UPDATES:
         trials = trials_of_short_epochs(dataset, model.stack, batch_rows, rng, most_of_one)
@@ -192,7 +193,7 @@ def automatic_schedule(
         except DivergenceError:
             return math.inf
         if trials.looks_back:
-            last = copied.loss(trials.parts[-1], loss=loss)
+            last = copied.loss(trials.parts[-1], loss=loss, n_threads=n_threads)
         return last if math.isfinite(last) else math.inf
 
     safe = min(safe, most / 2)
@@ -299,7 +300,15 @@ def _is_better(one: float, other: float) -> bool:
     return one < other - _TOLERANCE * abs(other) if math.isfinite(other) else one < other
 
 
-def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, batch_rows: int, n_samples: int) -> float:
+def safe_learning_rate(
+    model: Model,
+    loss: Loss,
+    block: Block,
+    share: float,
+    batch_rows: int,
+    n_samples: int,
+    n_threads: int | None = None,
+) -> float:
     """For one Linear, 1 / (h (λ + 20 s));  for several, 1/2 / (h max over them of (λ + s)).
 
     h is the most that the loss's second derivative comes to. For a layer's inputs x over the rows, biases included as
@@ -317,7 +326,7 @@ def safe_learning_rate(model: Model, loss: Loss, block: Block, share: float, bat
     v = rows.sample_weight.astype(np.float64)[:, None] if rows.sample_weight.size else 1.0
     noise = 0.0 if batch_rows == n_samples else 1 / batch_rows
     is_one = sum(isinstance(layer, Linear) for layer in model.stack) == 1
-    for layer, inputs in inputs_of_linears(model, rows.X):
+    for layer, inputs in inputs_of_linears(model, rows.X, n_threads):
         if not np.isfinite(inputs).all():
             return 0.0
         x = inputs.astype(np.float64)

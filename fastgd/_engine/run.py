@@ -203,7 +203,9 @@ class Run:
             rng = np.random.default_rng([self.seed, 0, _TRIALS])
             most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)
             most_rows = most_rows_of_trials(dataset.n_samples, epochs)
-            rate = automatic_schedule(self.model, dataset, self.loss, batch_rows, rng, self.engine_of, most, most_rows)
+            rate = automatic_schedule(
+                self.model, dataset, self.loss, batch_rows, rng, self.engine_of, most, most_rows, self.n_threads
+            )
         self.measured_rate = rate
         self.history.search_seconds += time.perf_counter() - began
 

@@ -165,7 +165,9 @@ class Safeguard:
             return self._give_constant(self._measured)
         targets = rows_without_X(self._model, self._dataset)
         self.constant, self._constant_loss = best_constant(targets, self._loss, self._model.out_features)
-        return self._give_constant(lambda: self._model.loss(self._dataset, loss=self._loss))
+        return self._give_constant(
+            lambda: self._model.loss(self._dataset, loss=self._loss, n_threads=self._engine.n_threads)
+        )
 
     def _is_good(self, allowance: float) -> bool:
         """Whether the model is as good as the best constant prediction, but for an allowance, or as it was before."""
