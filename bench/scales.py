@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import numpy as np
-from test_scales import LAYERS, SHORT, loss_after, problem, ratio_of_short_epochs, ratios_of_hidden_layers, tuned
+from scaled_problems import LAYERS, SHORT, loss_after, problem, ratio_of_short_epochs, ratios_of_hidden_layers, tuned
 
 import fastgd as gd
 

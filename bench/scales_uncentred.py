@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from test_scales import LOSSES, ratios_for_any_means
+from scaled_problems import LOSSES, ratios_for_any_means
 
 # Beside the default, which neither of them beats on every line.
 RATES = (0.5, 2)

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from test_losses import CASES
+from loss_cases import CASES
 
 import fastgd as gd
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_team import a_team_for_every_network
+from shared_products import share_every_product
 
 import fastgd as gd
 from fastgd import optimizers
@@ -282,7 +282,7 @@ def test_any_number_of_threads_takes_the_same_steps(kind, monkeypatch):
     X, y = rng.standard_normal((40, 300), np.float32), rng.standard_normal((40, 129), np.float32)
     results = []
     for workers in (1, 3):
-        a_team_for_every_network(monkeypatch, workers)
+        share_every_product(monkeypatch, workers)
         model = gd.Model([gd.Linear(300, 129)])
         gd.Trainer(model, optimizer=kind(0.3, bounded=True), batch_size=8).fit(X, y, epochs=2)
         results.append(model.parameters)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from cases import built, rounding
-from test_layers import STACKS, frozen, passes, rows_for
+from cases import built, rounding, rows_for
+from stacks import STACKS, frozen, passes
 
 import fastgd as gd
 from fastgd import kernels

@@ -4,16 +4,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from cases import assert_gradient_is_the_difference, built, rounding
+from cases import assert_gradient_is_the_difference, built, rounding, rows_for
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import expit
+from stacks import SLOPE, STACKS, frozen, passes
 
 import fastgd as gd
 from fastgd.kernels.random import subkey
-
-SLOPE = 0.125
 
 
 class Activation(NamedTuple):
@@ -33,12 +32,6 @@ ACTIVATIONS = {
     "Identity": Activation(gd.Identity(), lambda z: z, np.ones_like),
 }
 NAMES = {type(activation.layer): name for name, activation in ACTIVATIONS.items()}
-
-
-def frozen(values, dtype):
-    array = np.array(values, dtype)
-    array.flags.writeable = False
-    return array
 
 
 def forward(layer, z):
@@ -109,44 +102,6 @@ def test_nan_shows(name, dtype):
     out, mask = forward(ACTIVATIONS[name].layer, nan)
     assert np.isnan(out).all()
     assert np.isnan(backward(ACTIVATIONS[name].layer, nan, one, mask)).all()
-
-
-STACKS = {
-    "every activation": [
-        *(gd.Linear(5, 7), gd.LeakyReLU(SLOPE), gd.Linear(7, 6), gd.Tanh(), gd.Linear(6, 4), gd.Sigmoid()),
-        *(gd.Linear(4, 3), gd.ReLU(), gd.Linear(3, 2), gd.Identity()),
-    ],
-    "activation first": [gd.Tanh(), gd.Linear(5, 2)],
-    "LeakyReLU first": [gd.LeakyReLU(SLOPE), gd.Linear(5, 2), gd.LeakyReLU(SLOPE)],
-    "ending in Sigmoid": [gd.Linear(5, 3), gd.Sigmoid()],
-    "neuron with Tanh": [gd.Linear(5, 1), gd.Tanh()],
-    "neuron with LeakyReLU": [gd.Linear(5, 1), gd.LeakyReLU(SLOPE)],
-    "neuron with Identity": [gd.Linear(5, 1), gd.Identity()],
-    "activations in a row": [gd.Linear(5, 4), gd.Tanh(), gd.LeakyReLU(SLOPE), gd.Sigmoid(), gd.Linear(4, 1)],
-    "Dropout": [
-        gd.Linear(5, 8),
-        gd.LeakyReLU(SLOPE),
-        gd.Dropout(0.25),
-        gd.Linear(8, 8),
-        gd.Dropout(0.5),
-        gd.Linear(8, 2),
-    ],
-    "Dropout first": [gd.Dropout(0.25), gd.Linear(5, 6), gd.ReLU(), gd.Linear(6, 1)],
-    "Dropout last": [gd.Linear(5, 6), gd.Dropout(0.25)],
-    "two Dropouts in a row": [gd.Linear(5, 6), gd.Dropout(0.25), gd.Dropout(0.25), gd.Linear(6, 1)],
-}
-
-
-def rows_for(model, n_rows, seed=0):
-    rng = np.random.default_rng(seed)
-    X, y = rng.standard_normal((n_rows, model.in_features)), rng.standard_normal((n_rows, model.out_features))
-    return X.astype(model.dtype), y.astype(model.dtype), rng.uniform(0, 2, n_rows).astype(model.dtype)
-
-
-def passes(mask_key, n_rows, n_units, p):
-    """Which elements of a batch a Dropout lets pass."""
-    bits = [int(subkey(np.uint64(mask_key), position)) for position in range(n_rows * n_units)]
-    return np.array([number >= int(p * 2**64) for number in bits]).reshape(n_rows, n_units)
 
 
 def numpy_update(layers, weights, X, y, weight, learning_rate, dropout=None):

@@ -7,7 +7,7 @@ import pytest
 from by_hand import is_sure, problem, responder, train_by_hand
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from test_losses import CASES as LOSSES
+from loss_cases import CASES as LOSSES
 
 import fastgd as gd
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from test_losses import CASES, made
+from loss_cases import CASES, made
 
 import fastgd as gd
 from fastgd import kernels

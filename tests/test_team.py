@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from shared_products import share_every_product
 
 import fastgd as gd
 from fastgd import kernels, threads
-from fastgd.kernels.gemm import gemm
 from fastgd.kernels.optim.normalized_sgd import NormalizedSGD
 from fastgd.kernels.optim.optimizers import UPDATES, PlainSGD
 from fastgd.kernels.parallel.thread_pool import _N_BLOCKS, N_WORKERS, WORTH_SHARING, pool_memory
@@ -77,13 +77,6 @@ def test_a_container_s_quota_counts(text, expected, monkeypatch, tmp_path):
     assert threads.usable_processors() == expected
 
 
-def a_team_for_every_network(monkeypatch, workers):
-    """All that can be shared is shared by so many threads from now on."""
-    monkeypatch.setattr(gemm, "WORTH_SHARING_OPERATIONS", 0)
-    monkeypatch.setattr(kernels.tuning, "WORTH_A_THREAD", 1)
-    monkeypatch.setattr("fastgd.network.most_threads", lambda: workers)
-
-
 @pytest.mark.parametrize("batch_size", [1, 7, 30, None])
 @pytest.mark.parametrize("activation", [gd.ReLU(), gd.Tanh()])
 def test_any_number_of_threads_trains_to_the_same_bits(activation, batch_size, dtype, monkeypatch):
@@ -93,7 +86,7 @@ def test_any_number_of_threads_trains_to_the_same_bits(activation, batch_size, d
     X, y = rng.standard_normal((70, 320)).astype(dtype), rng.standard_normal((70, 2)).astype(dtype)
     results = []
     for workers in (1, 2, 3):
-        a_team_for_every_network(monkeypatch, workers)
+        share_every_product(monkeypatch, workers)
         twin = gd.Model([gd.Linear(320, 262), activation, gd.Linear(262, 2, bias=False)], dtype=dtype)
         assert n_workers(network_of(twin, 8)) == workers
         momentum = 0.5 if batch_size == 7 else 0
@@ -124,7 +117,7 @@ def test_any_number_of_threads_makes_the_same_updates(name, monkeypatch):
     limits = {"clip_norm": 0.5, "alpha": 0.01, "max_norm": 3.0, "average_from": 2} if "limits" in name else {}
     results = []
     for workers in (1, 2, 3):
-        a_team_for_every_network(monkeypatch, workers)
+        share_every_product(monkeypatch, workers)
         twin = gd.Model([gd.Linear(300, 129), gd.ReLU(), gd.Linear(129, 3, bias=True)])
         gd.Trainer(twin, optimizer=OPTIMIZERS[name], batch_size=8, **limits).fit(X, y, epochs=3)
         assert len(twin.parameters) > 4 * PART
@@ -247,7 +240,7 @@ class Watched:
 @pytest.mark.parametrize(("n_workers", "n_compiled"), [(1, 0), (3, 1)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_no_thread_waits_for_the_compiler(n_workers, n_compiled, dtype, monkeypatch):
-    a_team_for_every_network(monkeypatch, n_workers)
+    share_every_product(monkeypatch, n_workers)
     wide = gd.Model([gd.Linear(20, 30)], dtype=dtype)
     X, y = np.ones((50, 20), dtype), np.ones((50, 30), dtype)
     calls = {
@@ -277,7 +270,7 @@ def test_no_thread_waits_for_the_compiler(n_workers, n_compiled, dtype, monkeypa
 
 
 def test_several_models_at_once_and_one_of_them_twice(monkeypatch):
-    a_team_for_every_network(monkeypatch, 2)
+    share_every_product(monkeypatch, 2)
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((60, 320), np.float32), rng.standard_normal((60, 250), np.float32)
 
@@ -319,7 +312,7 @@ def test_small_layers_are_not_transposed_together(n_columns, is_shared):
 
 
 def test_the_threads_of_a_fit_stay_for_all_of_its_calls(monkeypatch):
-    a_team_for_every_network(monkeypatch, 2)
+    share_every_product(monkeypatch, 2)
     monkeypatch.setattr("fastgd._engine.slices._SLICE_SECONDS", 1e-9)
     monkeypatch.setattr("fastgd._engine.slices._MOST_GROWTH", 1)
     starts, calls = [], []
@@ -337,7 +330,7 @@ def test_the_threads_of_a_fit_stay_for_all_of_its_calls(monkeypatch):
 
 
 def test_a_run_uses_as_many_threads_as_it_is_given(monkeypatch):
-    a_team_for_every_network(monkeypatch, 8)
+    share_every_product(monkeypatch, 8)
     given = []
     make = kernels.products
     monkeypatch.setattr(kernels, "products", lambda *sizes: (given.append(sizes[-1]), make(*sizes))[1])
