@@ -8,7 +8,7 @@ how "auto" does on thirty data sets for a hidden layer, and on ten where an epoc
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 import numpy as np
 from scaled_problems import LAYERS, SHORT, loss_after, problem, ratio_of_short_epochs, ratios_of_hidden_layers, tuned

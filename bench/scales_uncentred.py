@@ -8,7 +8,7 @@ SGD("auto"), over the tuned step's: after five epochs of many rows and of fewer,
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from scaled_problems import LOSSES, ratios_for_any_means
 

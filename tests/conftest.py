@@ -27,7 +27,7 @@ COMPILING_MUCH = {
     "test_standardize",
     "test_bounded",
     "test_compilation",
-    "test_team",
+    "test_thread_pool",
     "test_standardized_targets",
 }
 
@@ -36,5 +36,5 @@ COMPILING_MUCH = {
 def pytest_collection_modifyitems(items):
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if item.module.__name__ in COMPILING_MUCH and "float32" in parameters.values():
+        if item.path.stem in COMPILING_MUCH and "float32" in parameters.values():
             item.add_marker("slow")

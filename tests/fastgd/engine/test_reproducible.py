@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cases
 import numpy as np
 import pytest
 from cases import model_of, rows_for
@@ -143,11 +144,11 @@ def test_a_neuron_s_rows_cut_anywhere_are_one_pass_up_to_rounding(dtype):
 
 def test_another_process_gives_the_same_bits():
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
         "from test_reproducible import train\n"
         "print(train('hidden layer', 7, True, 'float32')[0].tobytes().hex())"
     )
-    run = [sys.executable, "-c", program, str(Path(__file__).parent)]
+    run = [sys.executable, "-c", program, str(Path(__file__).parent), str(Path(cases.__file__).parent)]
     outputs = {subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip() for _ in range(2)}
     assert outputs == {train("hidden layer", 7, True, "float32")[0].tobytes().hex()}
 

@@ -11,7 +11,7 @@ import pytest
 
 import fastgd as gd
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 COMMANDS = re.findall(r"^fastgd (.*?)(?:  +#.*)?$", README, re.MULTILINE)
 

@@ -15,7 +15,7 @@ import pytest
 
 import fastgd as gd
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CHECK = """
 import importlib.metadata, sys
 import fastgd, fastgd.kernels
