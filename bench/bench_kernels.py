@@ -1,10 +1,8 @@
 """Every public kernel against NumPy, and against plain Python on the small shape."""
 
-import data_cases
-import layer_cases
-import network_cases
 import pytest
-import update_cases
+
+from bench.cases import data_cases, layer_cases, network_cases, update_cases
 
 # The kernel's case and its shapes: a small one, one that stays in the cache, and a large one.
 PRODUCTS = [(8, 10, 4), (32, 100, 64), (256, 1024, 1024)]

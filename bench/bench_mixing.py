@@ -1,8 +1,9 @@
 """The problems of `mixing.py`, small."""
 
-import mixing
 import numpy as np
 import pytest
+
+from bench.studies import mixing
 
 # That they are sorted is what is measured.
 pytestmark = pytest.mark.filterwarnings("ignore:the rows are sorted by their targets")

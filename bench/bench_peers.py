@@ -4,10 +4,10 @@ The other peers take part in `peers.py` alone.
 """
 
 import pytest
-from peer_runs import PEERS, prepare
-from peer_workloads import ADAM, MOMENTUM, PeerWorkload
 
 import fastgd as gd
+from bench.peers.runs import PEERS, prepare
+from bench.peers.workloads import ADAM, MOMENTUM, PeerWorkload
 
 WORKLOADS = [
     PeerWorkload("neuron", (8, 1), 1, 64, gd.SGD(0.01)),

@@ -4,8 +4,8 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-import random_sets
-from quality_models import SETTINGS
+from bench.studies import random_sets
+from bench.studies.quality_models import SETTINGS
 
 
 @pytest.mark.parametrize("name", ["default", "SGD auto", "Adam auto"])

@@ -4,7 +4,8 @@ Each time here includes the interpreter's own start; `report.py` takes the ratio
 """
 
 import pytest
-from start import FIRST_UPDATES, IMPORT_NUMBA, seconds_of
+
+from bench.cases.start import FIRST_UPDATES, IMPORT_NUMBA, seconds_of
 
 
 @pytest.mark.parametrize("name", FIRST_UPDATES)

@@ -8,8 +8,9 @@ single batch takes it a minute. Untimed, all train on as few rows as `report.py`
 import functools
 
 import pytest
-from runs import PurePython, Run, baseline_of, prepare
-from workloads import WORKLOADS
+
+from bench.cases.runs import PurePython, Run, baseline_of, prepare
+from bench.cases.workloads import WORKLOADS
 
 LIBRARIES = ["fastgd", "NumPy", "pure Python", "baseline", "unchecked"]
 

@@ -6,18 +6,21 @@ python bench/report.py quality [--dry-run] [--json FILE]
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As a script, Python looks for modules beside it.
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from readme import README, markdown, processor, replace_between_markers, rounded
-from runs import baseline_of, prepare
-from start import FIRST_UPDATES, Ratios, ratios
-from timing import best_seconds
-from workloads import WORKLOADS, Workload
 
+from bench.cases.runs import baseline_of, prepare
+from bench.cases.start import FIRST_UPDATES, Ratios, ratios
+from bench.cases.timing import best_seconds
+from bench.cases.workloads import WORKLOADS, Workload
+from bench.readme import README, markdown, processor, replace_between_markers, rounded
 from fastgd.cli import machine
 
 MARKERS = "benchmarks"
@@ -49,7 +52,7 @@ def main() -> None:
     quality.add_argument("--json", type=Path, help="where to write every score")
     options = parser.parse_args()
     if options.what == "quality":
-        import quality_table
+        from bench.studies import quality_table
 
         write(options, quality_table.MARKERS, lambda: quality_table.measured(options.json))
     else:
@@ -73,7 +76,7 @@ def speed_table(options: argparse.Namespace) -> str:
     epochs = {name: best_seconds(prepare(workload), options.seconds) for name, workload in WORKLOADS.items()}
     starts = {name: ratios(code, options.starts) for name, code in FIRST_UPDATES.items()}
     if options.picture:
-        from picture import draw
+        from bench.cases.picture import draw
 
         draw({name: speeds(seconds) for name, seconds in epochs.items()}, options.picture)
     return f"{machine_line()}\n{METHOD}\n\n{epoch_table(epochs)}\n\n{start_table(starts)}"

@@ -342,8 +342,8 @@ class NormalizedSGD(Optimizer):
     biases than its last.
 
     The targets' unit does make a difference: regression wants targets of a scale between 0.1 and 10. For a single
-    Linear of 20 features, `bench/scales_uncentred.py` prints losses of at most 1.01 times those of a tuned step on
-    standardised features after five epochs of 2000 rows or more, and 0.9 to 1.4 times after a single one of 500. It
+    Linear of 20 features, `bench/studies/scales_uncentred.py` prints losses of at most 1.01 times those of a tuned step
+    on standardised features after five epochs of 2000 rows or more, and 0.9 to 1.4 times after a single one of 500. It
     finds features with a long tail hard in few rows. And it takes its time: where all epochs together have fewer rows
     than r_0, `Standardize` before the first Linear and `SGD("auto")` reach lower losses.
 

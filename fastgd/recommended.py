@@ -25,7 +25,7 @@ _ROWS = 1 << 12
 def resolved(optimizer: Optimizer | str | None, model: Model, loss: Loss, batch_size: int | None) -> Optimizer:
     """The optimiser that trains a model: of "auto" the recommended one, else what is given.
 
-    "auto" is, as `bench/quality.py` has found,
+    "auto" is, as `bench/studies/quality.py` has found,
 
     - Adagrad("auto", bounded=True) where steps can be bounded: see `can_be_bounded`; SGD("auto", bounded=True) there
       for full batches;

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Where nothing is said of these, the optimiser is the recommended one.
 _OF_OPTIMIZERS = ("learning_rate", "schedule")
-# What `bench/quality.py` has found best for networks on tables.
+# What `bench/studies/quality.py` has found best for networks on tables.
 _ALPHA_OF_NETWORKS = 1e-3
 
 

@@ -1,6 +1,6 @@
 """Products of matrices.
 
-As fast as the processor multiplies, where a BLAS loses time on the call or to threads: see `bench/roofline.py`. One
+As fast as the processor multiplies, where a BLAS loses time on the call or to threads: see `bench/limits`. One
 operand is copied, panel by panel, so that the inner loop of `micro_kernel.py` reads it in order, unless it lies so
 already; the other is read number by number where it lies. Large products are cut into blocks for a thread pool; every
 sum is added up in the same order whatever the blocks, so their number changes no bit.

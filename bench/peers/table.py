@@ -1,0 +1,139 @@
+"""fastgd side by side with the libraries that could be used in its place; writes the README's tables of them.
+
+python -m bench.peers.table [--dry-run] [--threads one|all|both] [--seconds 10] [--workloads neuron Adam]
+
+Whatever is installed takes part: `pip install scikit-learn torch jax vowpalwabbit river`, or some of them. PyTorch
+compiles with the C++ compiler that it finds. On the same rows in the same order, from the same weights and by the same
+updates, each peer must first come to fastgd's parameters; then all are timed by turns in one process, each in the form
+(dtype, implementation, layout) that was fastest. Processes with one thread are held to one core.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.peers.runs import PEERS, installed
+from bench.peers.workloads import WORKLOADS
+from bench.readme import README, markdown, processor, replace_between_markers, rounded
+
+MARKERS = "peers"
+METHOD = (
+    "Each number is a peer's time for a row divided by fastgd's, above 1 where fastgd is faster; in brackets the "
+    "largest difference between their parameters after an epoch, in the largest parameter. Best epochs, by turns in "
+    "one process: processor time with one thread on one core, wall time with all; compilation not counted. The slower "
+    "peers train on the first rows only."
+)
+THREADS = ("one", "all")
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure fastgd against its peers.")
+    parser.add_argument("--dry-run", action="store_true", help="print the tables and leave the README as it is")
+    parser.add_argument("--readme", type=Path, default=README, help="where to write the tables between their markers")
+    parser.add_argument("--seconds", type=float, default=10, help="time to spend on each workload")
+    parser.add_argument("--threads", choices=[*THREADS, "both"], default="both", help="how many each library may use")
+    parser.add_argument("--workloads", nargs="+", default=[""], help="only those whose names contain one of these")
+    options = parser.parse_args()
+    if not options.dry_run:
+        replace_between_markers(MARKERS, "", options.readme.read_text(encoding="utf-8"))
+    names = [name for name in WORKLOADS if any(part in name for part in options.workloads)]
+    if not names:
+        parser.error(f"no workload of that name; there are {'; '.join(WORKLOADS)}")
+    results = []
+    for threads in THREADS if options.threads == "both" else [options.threads]:
+        for result in measure(threads, options.seconds, names):
+            print(progress(result), file=sys.stderr, flush=True)
+            results.append(result)
+    text = "\n\n".join([f"{machine_line()}\n{METHOD}", *tables(results)])
+    if options.dry_run:
+        print(text)
+    else:
+        text = replace_between_markers(MARKERS, text, options.readme.read_text(encoding="utf-8"))
+        options.readme.write_text(text, encoding="utf-8")
+
+
+def measure(threads: str, seconds: float, names: list[str]) -> Iterator[dict]:
+    """The results of `bench.peers.measure` in a process with so many threads."""
+    environment = {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
+    command = [sys.executable, "-m", "bench.peers.measure", threads, str(seconds), *names]
+    one_core = None
+    if threads == "one":
+        environment |= ONE_THREAD
+        # The variables do not hold back all of JAX's threads.
+        if hasattr(os, "sched_setaffinity"):
+            one_core = hold_to_one_core
+    with subprocess.Popen(
+        command, cwd=README.parent, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=one_core
+    ) as process:
+        for line in process.stdout:
+            yield json.loads(line)
+    if process.returncode:
+        raise SystemExit(f"the measurement with {threads} thread(s) ended with status {process.returncode}")
+
+
+def hold_to_one_core() -> None:
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def progress(result: dict) -> str:
+    """A result with all that the tables leave out."""
+    lines = [f"{result['workload']}, threads: {result['threads']}"]
+    for name, seconds in result["seconds"].items():
+        form, cores = result["form"].get(name, ""), result["cores"][name]
+        lines.append(f"  {name:14} {seconds * 1e6:11.4f} us a row, {cores:.2f} cores  {form}")
+    return "\n".join([*lines, *(f"  {name:14} {reason}" for name, reason in result["excluded"].items())])
+
+
+def tables(results: list[dict]) -> list[str]:
+    """One of the neurons and one of the networks, each with the peers that have such a model."""
+    order = list(WORKLOADS)
+    results = sorted(results, key=lambda result: (order.index(result["workload"]), THREADS.index(result["threads"])))
+    kinds = {True: "epoch of a neuron", False: "epoch of a network"}
+    return [
+        table(title, chosen)
+        for is_neuron, title in kinds.items()
+        if (chosen := [result for result in results if WORKLOADS[result["workload"]].is_neuron is is_neuron])
+    ]
+
+
+def table(title: str, results: list[dict]) -> str:
+    names = [name for name in PEERS if any(name in result["seconds"] | result["excluded"] for result in results)]
+    rows = [
+        [result["workload"].removeprefix("neuron, "), result["threads"], *(cell(result, name) for name in names)]
+        for result in results
+    ]
+    return markdown([title, "threads", *names], rows, n_left=2)
+
+
+def cell(result: dict, name: str) -> str:
+    if name in result["seconds"]:
+        ratio = result["seconds"][name] / result["seconds"]["fastgd"]
+        return f"{rounded(ratio)} ({result['difference'][name]:.0e})"
+    return result["excluded"].get(name, "").partition(":")[0]
+
+
+def machine_line() -> str:
+    """Where the figures come from, who took part and who did not."""
+    present = installed()
+    distributions = dict.fromkeys(["fastgd", "numba", *(PEERS[name].distribution for name in present)])
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in distributions)
+    absent = ", ".join(name for name in PEERS if name not in present)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    line = f"{processor()}, {cores} usable cores; Python {platform.python_version()}, {versions}."
+    return f"{line} Not installed: {absent}." if absent else line
+
+
+if __name__ == "__main__":
+    main()
