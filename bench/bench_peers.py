@@ -1,6 +1,6 @@
 """An epoch of NumPy and of scikit-learn beside fastgd's, small: the updates are the same.
 
-The other peers take part in `peers.py` alone.
+The other peers take part in `report.py peers` alone.
 """
 
 import pytest

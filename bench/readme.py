@@ -1,9 +1,15 @@
-"""What `report.py` and `peers.py` share: tables in Markdown, between markers in the README."""
+"""What the README's tables share: Markdown, markers, and the machine that the figures are of."""
 
 import platform
 from pathlib import Path
 
+import numpy as np
+
+from fastgd.cli import machine
+
 README = Path(__file__).parents[1] / "README.md"
+# As they read in the README, and as `machine.describe` names them.
+VERSIONS = {"Python": "python", "Numba": "numba", "NumPy": "numpy"}
 
 
 def markdown(header: list[str], rows: list[list[str]], n_left: int = 1) -> str:
@@ -25,6 +31,15 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def machine_line() -> str:
+    """Where the figures come from."""
+    facts = machine.describe()
+    versions = ", ".join(f"{name} {facts[key]}" for name, key in VERSIONS.items())
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    versions += f" with {blas['name']} {blas['version']}"
+    return f"{processor()}, {facts['processors']} usable cores; {versions}; threads: {facts['threads']}."
 
 
 def replace_between_markers(name: str, table: str, text: str) -> str:

@@ -1,6 +1,6 @@
 """A baseline for a network's epoch: the matrix products that it contains as np.dot calls, and nothing else.
 
-fastgd's own products may be faster; `roofline.py` has the limit.
+fastgd's own products may be faster; `machine.py` has the limit.
 """
 
 import numba

@@ -1,16 +1,10 @@
-"""How near each training loop comes to what this machine can do at most; writes the README's tables of it.
-
-python -m bench.limits.roofline [--dry-run] [--seconds 5]
+"""How near each training loop comes to what this machine can do at most: the README's tables of it.
 
 A neuron's loop has to read its rows, and a network's has to multiply. How fast one thread reads the same rows, and how
 fast it multiplies and adds, are measured by turns with the loops, after these have come to NumPy's parameters.
 """
 
 import argparse
-import os
-from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
@@ -20,8 +14,7 @@ from bench.cases.runs import TOLERANCE, Fastgd, Numpy, Read, Run, require_equal
 from bench.cases.timing import best_seconds
 from bench.cases.workloads import Workload
 from bench.limits.machine import BlasProduct, Chain, Limit, MultiplyAdds, ReadShuffled, flops_per_row
-from bench.readme import README, markdown, replace_between_markers
-from bench.report import machine_line
+from bench.readme import machine_line, markdown
 from fastgd.data.shuffle import Shuffle
 from fastgd.kernels.loops.neuron_online_by_4 import ROWS_AT_ONCE
 
@@ -68,24 +61,16 @@ PRODUCTS = (
 )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the training loops against the machine's limits.")
-    parser.add_argument("--dry-run", action="store_true", help="print the tables and leave the README as it is")
-    parser.add_argument("--readme", type=Path, default=README, help="where to write the tables between their markers")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=5, help="time to spend on each group of loops")
-    options = parser.parse_args()
-    if not options.dry_run:
-        replace_between_markers(MARKERS, "", options.readme.read_text(encoding="utf-8"))
+
+
+def report(options: argparse.Namespace) -> str:
     numbers = random_numbers(N_BYTES)
     neurons = {n: best_seconds(neuron_runs(numbers, n), options.seconds) for n in FEATURES}
     pixels = best_seconds(pixel_runs(numbers), options.seconds)
     networks = {case: best_seconds(network_runs(*case, N_FLOPS), options.seconds) for case in NETWORKS}
-    text = "\n\n".join([machine_line(), neuron_table(neurons), variants(neurons, pixels), network_table(networks)])
-    if options.dry_run:
-        print(text)
-    else:
-        text = replace_between_markers(MARKERS, text, options.readme.read_text(encoding="utf-8"))
-        options.readme.write_text(text, encoding="utf-8")
+    return "\n\n".join([machine_line(), neuron_table(neurons), variants(neurons, pixels), network_table(networks)])
 
 
 def random_numbers(n_bytes: int) -> np.ndarray:
@@ -252,7 +237,3 @@ def network_table(networks: dict[tuple[tuple[int, ...], int], dict[str, float]])
 
 def ns(seconds: float) -> str:
     return f"{seconds * 1e9:,.1f}" if seconds < 1e-6 else f"{seconds * 1e9:,.0f}"
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,4 @@
-"""fastgd side by side with the libraries that could be used in its place; writes the README's tables of them.
-
-python -m bench.peers.table [--dry-run] [--threads one|all|both] [--seconds 10] [--workloads neuron Adam]
+"""fastgd side by side with the libraries that could be used in its place: the README's tables of them.
 
 Whatever is installed takes part: `pip install scikit-learn torch jax vowpalwabbit river`, or some of them. PyTorch
 compiles with the C++ compiler that it finds. On the same rows in the same order, from the same weights and by the same
@@ -16,11 +14,10 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from bench.peers.runs import PEERS, installed
 from bench.peers.workloads import WORKLOADS
-from bench.readme import README, markdown, processor, replace_between_markers, rounded
+from bench.readme import README, markdown, processor, rounded
 
 MARKERS = "peers"
 METHOD = (
@@ -38,30 +35,22 @@ ONE_THREAD = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure fastgd against its peers.")
-    parser.add_argument("--dry-run", action="store_true", help="print the tables and leave the README as it is")
-    parser.add_argument("--readme", type=Path, default=README, help="where to write the tables between their markers")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=10, help="time to spend on each workload")
     parser.add_argument("--threads", choices=[*THREADS, "both"], default="both", help="how many each library may use")
     parser.add_argument("--workloads", nargs="+", default=[""], help="only those whose names contain one of these")
-    options = parser.parse_args()
-    if not options.dry_run:
-        replace_between_markers(MARKERS, "", options.readme.read_text(encoding="utf-8"))
+
+
+def report(options: argparse.Namespace) -> str:
     names = [name for name in WORKLOADS if any(part in name for part in options.workloads)]
     if not names:
-        parser.error(f"no workload of that name; there are {'; '.join(WORKLOADS)}")
+        raise SystemExit(f"no workload of that name; there are {'; '.join(WORKLOADS)}")
     results = []
     for threads in THREADS if options.threads == "both" else [options.threads]:
         for result in measure(threads, options.seconds, names):
             print(progress(result), file=sys.stderr, flush=True)
             results.append(result)
-    text = "\n\n".join([f"{machine_line()}\n{METHOD}", *tables(results)])
-    if options.dry_run:
-        print(text)
-    else:
-        text = replace_between_markers(MARKERS, text, options.readme.read_text(encoding="utf-8"))
-        options.readme.write_text(text, encoding="utf-8")
+    return "\n\n".join([f"{machine_line()}\n{METHOD}", *tables(results)])
 
 
 def measure(threads: str, seconds: float, names: list[str]) -> Iterator[dict]:
@@ -133,7 +122,3 @@ def machine_line() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     line = f"{processor()}, {cores} usable cores; Python {platform.python_version()}, {versions}."
     return f"{line} Not installed: {absent}." if absent else line
-
-
-if __name__ == "__main__":
-    main()

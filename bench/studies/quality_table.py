@@ -1,5 +1,6 @@
-"""The README's table of how good models are: `python bench/report.py quality` measures and writes it."""
+"""The README's table of how good models are on real tables, which are downloaded."""
 
+import argparse
 import json
 import sys
 from collections.abc import Iterable
@@ -42,18 +43,19 @@ _RECOMMENDED_SIZE = 32
 _WITHOUT = ("SGD*", "MLP*")
 
 
-def measured(path: Path | None) -> str:
-    """The table of all sets, with what is to know about it.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", type=Path, help="where to write every score, after each set")
 
-    path : a JSON file for every score, written after each set
-    """
+
+def report(options: argparse.Namespace) -> str:
+    """The table of all sets, with what is to know about it."""
     peers = {label: peer for label, peer in PEERS.items() if peer.version}
     kept, records = Kept(quality_sets.cache_folder() / "baselines.json"), []
     for name in quality_sets.NAMES:
         records += measure(name, SEEDS, LINES, kept, _WITHOUT, peers)
         print(name, file=sys.stderr, flush=True)
-        if path:
-            path.write_text(json.dumps(records), encoding="utf-8")
+        if options.json:
+            options.json.write_text(json.dumps(records), encoding="utf-8")
     return table(records, peers)
 
 
