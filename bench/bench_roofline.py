@@ -8,7 +8,7 @@ import pytest
 from bench.limits import machine, roofline
 
 numbers = roofline.random_numbers(1 << 16)
-CONTESTS = {
+COMPARISONS = {
     "16 inputs": functools.cache(lambda: roofline.neuron_runs(numbers, 16)),
     "pixels": functools.cache(lambda: roofline.pixel_runs(numbers)),
     "8-4-2": functools.cache(lambda: roofline.network_runs((8, 4, 2), 4, 1 << 14)),
@@ -28,7 +28,7 @@ RUNS = {
     ("comparison", "name"), [(comparison, name) for comparison in RUNS for name in RUNS[comparison]]
 )
 def test_run(benchmark, comparison, name):
-    run = CONTESTS[comparison]()[name]
+    run = COMPARISONS[comparison]()[name]
     run.reset()
     # What repeats itself on other rows, or on none, is not compared with what takes the comparison's.
     benchmark.group = f"roofline | {comparison} | {run.n_samples} times"

@@ -85,5 +85,5 @@ def sum_elements(size: int) -> Case:
     def python(x):
         return (sum(x),)
 
-    # Summed in lanes, whose errors are as often up as down.
+    # Summed in SIMD vectors, whose errors are as often up as down.
     return Case(fastgd, numpy, python, (x,), int(np.sqrt(size)))

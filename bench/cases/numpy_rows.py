@@ -1,4 +1,4 @@
-"""The rows of `kernels.synthetic_rows` in NumPy and in plain Python, for a planted neuron without hidden layers.
+"""The rows of `kernels.synthetic_rows` in NumPy and in plain Python, for a teacher neuron without hidden layers.
 
 An even number of features and one output: see the kernel for the formulas.
 """

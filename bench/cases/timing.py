@@ -1,4 +1,4 @@
-"""How ratios are taken: the contenders by turns in one process, the best time of each."""
+"""How ratios are taken: the runs by turns in one process, the best time of each."""
 
 import time
 from collections.abc import Callable, Mapping

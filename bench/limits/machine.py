@@ -28,13 +28,13 @@ class Limit:
 
 @numba.njit
 def multiply_add(x, n):
-    """Return what n fused multiply-adds come to, in each lane of twelve sums that wait for none but themselves.
+    """Return what n fused multiply-adds come to, in each element of twelve vectors that wait for none but themselves.
 
-    x : (2, lanes)
+    x : (2, width)
     """
     zero = x.dtype.type(0)
-    lanes = lane_count(zero)
-    a, b = load(x, 0, lanes, zero), load(x, lanes, lanes, zero)
+    width = lane_count(zero)
+    a, b = load(x, 0, width, zero), load(x, width, width, zero)
     s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11 = a, b, a, b, a, b, a, b, a, b, a, b
     for _ in range(n):
         s0, s1, s2, s3 = s0 * a + b, s1 * a + b, s2 * a + b, s3 * a + b
@@ -44,39 +44,39 @@ def multiply_add(x, n):
 
 
 # Near enough to stay in the first-level cache.
-_SOON_NUMBERS = 1024
-# Processors lose requests for the second-level cache while too many others are under way, but not so many rows later.
+_L1_NUMBERS = 1024
+# Processors lose requests for the second-level cache while too many others are under way, but not so many rows on.
 _ROWS_UNTIL_AGAIN = 8
 
 
 @numba.njit
-def ask_for_rows(x, j, soon, later, again):
-    prefetch(x, soon + j)
-    prefetch_l2(x, later + j)
+def prefetch_rows(x, j, l1, l2, again):
+    prefetch(x, l1 + j)
+    prefetch_l2(x, l2 + j)
     prefetch_l2(x, again + j)
 
 
 @numba.njit
-def sum_rows(x, n_features, rows, later):
-    """Return the sum of rows in an order; each is asked for long before it is added up, once more, and soon before.
+def sum_rows(x, n_features, rows, l2):
+    """Return the sum of rows in an order; each is prefetched to L2 twice, long before its turn, and then to L1.
 
-    x : (n_rows * n_features,)          rows, later : (n_rows,) int64, as `fastgd.data.shuffle.Shuffle` gives them
+    x : (n_rows * n_features,)          rows, l2 : (n_rows,) int64, as `fastgd.data.shuffle.Shuffle` gives them
     """
     zero = x.dtype.type(0)
-    lanes, line, last = lane_count(zero), LINE_BYTES // x.itemsize, rows.size - 1
+    width, line, last = lane_count(zero), LINE_BYTES // x.itemsize, rows.size - 1
     n_whole = n_features // line * line
-    rows_soon = max(_SOON_NUMBERS // n_features, 1)
+    rows_to_l1 = max(_L1_NUMBERS // n_features, 1)
     even, odd = broadcast(zero), broadcast(zero)
     for i in range(rows.size):
-        begin, soon = rows[i] * n_features, rows[min(i + rows_soon, last)] * n_features
-        first, again = later[i] * n_features, later[max(i - _ROWS_UNTIL_AGAIN, 0)] * n_features
+        begin, l1 = rows[i] * n_features, rows[min(i + rows_to_l1, last)] * n_features
+        first, again = l2[i] * n_features, l2[max(i - _ROWS_UNTIL_AGAIN, 0)] * n_features
         for j in range(0, n_whole, line):
-            ask_for_rows(x, j, soon, first, again)
-            for k in range(j, j + line, lanes):
-                even, odd = odd, even + load(x, begin + k, lanes, zero)
+            prefetch_rows(x, j, l1, first, again)
+            for k in range(j, j + line, width):
+                even, odd = odd, even + load(x, begin + k, width, zero)
         if n_whole < n_features:
-            ask_for_rows(x, n_features - 1, soon, first, again)
-        for k in range(n_whole, n_features, lanes):
+            prefetch_rows(x, n_features - 1, l1, first, again)
+        for k in range(n_whole, n_features, width):
             even, odd = odd, even + load(x, begin + k, n_features - k, zero)
     return horizontal_sum(even + odd)
 
@@ -97,17 +97,17 @@ class MultiplyAdds(Limit):
     """Fused multiply-adds of float32 from registers alone, two operations each."""
 
     def __init__(self) -> None:
-        n_lanes = count_lanes(np.float32(0))
-        self.n_samples = 2 * _SUMS * n_lanes * _REPEATS
+        width = vector_width(np.float32(0))
+        self.n_samples = 2 * _SUMS * width * _REPEATS
         # s = s / 2 + 1/2 stays near 1: no number is so small that the processor slows down.
-        self._x = np.full((2, n_lanes), 0.5, np.float32)
+        self._x = np.full((2, width), 0.5, np.float32)
 
     def epoch(self) -> None:
         multiply_add(self._x, _REPEATS)
 
 
 @numba.njit
-def count_lanes(number):
+def vector_width(number):
     return lane_count(number)
 
 

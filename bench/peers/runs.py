@@ -47,7 +47,7 @@ def installed() -> list[str]:
 
 
 @dataclass
-class Contest:
+class Comparison:
     """One workload's runs, warm and compared.
 
     runs : fastgd's and those of the peers that came to its parameters
@@ -62,10 +62,10 @@ class Contest:
     excluded: dict[str, str] = field(default_factory=dict)
 
 
-def prepare(workload: PeerWorkload, names: list[str], clock: Callable[[], float] = time.process_time) -> Contest:
+def prepare(workload: PeerWorkload, names: list[str], clock: Callable[[], float] = time.process_time) -> Comparison:
     """Let every peer train once, from the same weights on the same first rows as a fastgd."""
     X, y = workload.arrays(workload.n_samples)
-    comparison = Contest({"fastgd": warm(Fastgd(workload, X, y))})
+    comparison = Comparison({"fastgd": warm(Fastgd(workload, X, y))})
     for name in names:
         module = importlib.import_module(f"{__package__}.{PEERS[name].module}")
         n_samples = min(len(X), (module.MAX_UPDATES or len(X)) * workload.batch_size)

@@ -417,7 +417,7 @@ def test_every_real_array_works(layout, shuffle, source, dtype, rng):
         gd.Trainer(model, optimizer=gd.SGD(0.01), shuffle=shuffle).fit(features, targets)
         results.append(model.parameters)
         np.testing.assert_array_equal(model.predict(features), model.predict(values.astype(dtype)))
-    # How many lanes there are, and with them the order of sums, depends on how long the elements of the rows are.
+    # How wide a SIMD vector is, and with it the order of sums, depends on the size of the rows' elements.
     rounding = 0 if np.asarray(given).itemsize == np.dtype(dtype).itemsize else 16 * np.finfo(dtype).eps
     np.testing.assert_allclose(*results, rtol=0, atol=rounding)
     np.testing.assert_array_equal(np.array(given), kept)

@@ -164,15 +164,15 @@ def test_dropout_goes_on_with_the_same_bits(tmp_path):
     np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
 
 
-def test_a_batch_larger_than_a_chunk_draws_as_one(monkeypatch):
+def test_a_batch_larger_than_a_micro_batch_draws_as_one(monkeypatch):
     whole = dropped(60, 40, 0.5)
     for rows in (1, 7, 59):
         monkeypatch.setattr(gd.Model, "micro_batch_rows", property(lambda _, rows=rows: rows))
         np.testing.assert_array_equal(dropped(60, 40, 0.5) == 0, whole == 0)
 
 
-def test_chunks_of_a_large_batch_draw_apart():
-    """More rows than a chunk holds by itself."""
+def test_micro_batches_of_a_large_batch_draw_apart():
+    """More rows than a micro-batch holds."""
     model = gd.Model([gd.Linear(1100, 16), gd.Dropout(0.5)])
     assert 500 < model.micro_batch_rows < 1100
     factors = dropped(1100, 16, 0.5)[0]

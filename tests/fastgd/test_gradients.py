@@ -60,8 +60,8 @@ def _is_near_a_kink(model, X):
     return False
 
 
-def test_gradient_of_a_large_batch_adds_up_its_chunks():
-    """More rows than a chunk holds, and not a multiple of it."""
+def test_gradient_of_a_large_batch_is_that_of_its_micro_batches():
+    """More rows than a micro-batch holds, and not a multiple of it."""
     model = model_of("hidden layer")
     X, y, sample_weight = rows_for(model, 2 * model.micro_batch_rows + 77)
     loss, gradient = model.loss_and_gradient(X, y, sample_weight=sample_weight)

@@ -636,20 +636,20 @@ REGRESSION = {
     "epsilon_insensitive": ("epsilon_insensitive", 0.02),
     "squared_epsilon_insensitive": ("squared_epsilon_insensitive", 0.02),
 }
-PLANTED = np.array([[1.0, -2.0, 0.5], [0.0, 1.0, 3.0]])
+TEACHER = np.array([[1.0, -2.0, 0.5], [0.0, 1.0, 3.0]])
 
 
 @pytest.mark.parametrize("name", REGRESSION)
 def test_recovers_planted_weights(name, rng):
-    """Symmetric noise: every loss here has the planted plane as its minimum."""
+    """Symmetric noise: every loss here has the teacher's plane as its minimum."""
     loss, learning_rate = REGRESSION[name]
     X = rng.standard_normal((4000, 3))
-    y = X @ PLANTED.T + [1, -1] + 0.1 * rng.standard_normal((4000, 2))
+    y = X @ TEACHER.T + [1, -1] + 0.1 * rng.standard_normal((4000, 2))
     model = gd.Model([gd.Linear(3, 2, init="zeros")])
     before = model.loss(X, y, loss)
     gd.Trainer(model, loss, gd.SGD(learning_rate), batch_size=16, shuffle=True).fit(X, y, epochs=20)
     # The last step leaves about learning_rate behind, and the noise 0.1 / sqrt(4000).
-    np.testing.assert_allclose(model.layers[0].weight, PLANTED, atol=0.03)
+    np.testing.assert_allclose(model.layers[0].weight, TEACHER, atol=0.03)
     np.testing.assert_allclose(model.layers[0].bias, [1, -1], atol=0.03)
     assert model.loss(X, y, loss) < 0.1 * before
 

@@ -168,7 +168,7 @@ def test_scipy_can_minimise_the_loss():
 
 @pytest.mark.parametrize("n_samples", [50, 3 * 1024 + 5])
 def test_loss_is_the_weighted_mean(n_samples):
-    """In one chunk and in several, the last one smaller."""
+    """In one micro-batch and in several, the last one smaller."""
     model = model_of("several outputs")
     X, y, sample_weight = rows_for(model, n_samples)
     expected = (sample_weight[:, None] * (model.predict(X) - y) ** 2 / 2).sum() / n_samples

@@ -372,7 +372,7 @@ def test_means_of_normalized_sgd_go_on_moving(batch_size, copied, tmp_path):
 @pytest.mark.parametrize("n_more", [2, 3000])
 @pytest.mark.parametrize("name", ["linear neuron", "hidden layer"])
 def test_rows_of_no_weight_are_not_there_in_a_full_batch_of_normalized_sgd(name, n_more):
-    """However many chunks they fill."""
+    """However many micro-batches they fill."""
     model, twin = model_of(name), model_of(name)
     X, y, _ = rows_for(model, 50)
     sample_weight = np.append(np.ones(50), np.zeros(n_more))
@@ -696,7 +696,7 @@ def test_block_size_changes_nothing(name, batch_size, dtype, n_bytes, monkeypatc
 
 
 @pytest.mark.parametrize("name", EACH)
-def test_batches_of_several_chunks_may_be_cut_anywhere(name, monkeypatch):
+def test_batches_of_several_micro_batches_may_be_cut_anywhere(name, monkeypatch):
     def run():
         model = model_of("hidden layer", "float32")
         X, y, _ = rows_for(model, 2 * model.micro_batch_rows + 500)
@@ -857,8 +857,8 @@ def test_normalized_sgd_sees_no_scales(layers, batch_size, dtype):
     np.testing.assert_array_equal(twin.layers[0].weight * scales, model.layers[0].weight)
 
 
-def test_normalized_sgd_in_a_batch_of_several_chunks():
-    """It sees a chunk's rows before that chunk's forward pass; the second one has rows to make every weight shrink."""
+def test_normalized_sgd_in_a_batch_of_several_micro_batches():
+    """It sees a micro-batch's rows before its forward pass; the second one has rows to make every weight shrink."""
     model = model_of("hidden layer")
     X, y, _ = rows_for(model, 1500)
     X[1024:] = 3 * X[1024:] + 2

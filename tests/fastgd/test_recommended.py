@@ -171,7 +171,7 @@ def test_a_class_without_rows_is_not_given_up():
     np.testing.assert_allclose(model.layers[0].bias, [-0.7, -0.7, -np.log(200)], rtol=1e-6)
 
 
-def test_rates_with_trials_start_from_what_was_drawn(monkeypatch):
+def test_a_learning_rate_search_starts_from_what_was_drawn(monkeypatch):
     X, y = rows(offset=1000)
     model = model_of(NETWORK)
     before, seen = model.parameters.copy(), []

@@ -19,7 +19,7 @@ from scaled_problems import (
 
 import fastgd as gd
 
-CONTENDERS = [
+OPTIMIZERS = [
     ("linear", gd.NormalizedSGD(), False),
     ("linear", gd.SGD("auto"), True),
     ("neuron", gd.NormalizedSGD(), False),
@@ -29,7 +29,7 @@ CONTENDERS = [
 
 
 @pytest.mark.parametrize("batch_size", [1, 32])
-@pytest.mark.parametrize(("name", "optimizer", "standardize"), CONTENDERS)
+@pytest.mark.parametrize(("name", "optimizer", "standardize"), OPTIMIZERS)
 def test_within_five_percent_of_a_tuned_step(name, optimizer, standardize, batch_size):
     X, y, scales = problem(name)
     loss = loss_after(name, optimizer, batch_size, X * scales, y, standardize)

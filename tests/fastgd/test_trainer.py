@@ -514,8 +514,8 @@ def test_an_update_that_overflows_at_the_end_of_an_epoch(n_rows):
 
 
 @pytest.mark.parametrize("bad_row", range(0, 120, 3))
-def test_bad_row_in_batches_of_several_chunks(bad_row, monkeypatch):
-    """Behind a ReLU that is off, minus infinity shows in the chunk's gradient alone, updates later."""
+def test_bad_row_in_batches_of_several_micro_batches(bad_row, monkeypatch):
+    """Behind a ReLU that is off, minus infinity shows in the micro-batch's gradient alone, updates later."""
     monkeypatch.setattr(gd.Model, "micro_batch_rows", 4)
     monkeypatch.setattr(engine, "_SLICE_SECONDS", 1e9)
     model, twin = model_of("hidden layer"), model_of("hidden layer")
@@ -548,7 +548,7 @@ def test_slices_follow_the_time_they_take():
     """Ctrl-C and other threads wait for a slice at most."""
     machine = gd.Trainer(model_of("neuron"))._run.prepared_engine()
     machine._slice_rows = 1
-    for n_rows, seconds, wanted in (
+    for n_rows, seconds, expected in (
         (1, 0, 256),  # the next slice takes 256 times as many rows at most,
         (256, 1.6, 12),  # and else what is expected to take three quarters of the limit
         (12, 0.05, 18),
@@ -557,7 +557,7 @@ def test_slices_follow_the_time_they_take():
         (3, 0.3, 1),  # or that even these were too many
     ):
         machine._adapt(n_rows, seconds)
-        assert machine._slice_rows == wanted
+        assert machine._slice_rows == expected
 
 
 @pytest.mark.parametrize(("widths", "n_rows"), [((4, 1), 9852), ((100, 64), 490), ((2000, 2000), 1)])

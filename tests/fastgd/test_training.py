@@ -109,7 +109,7 @@ def test_any_number_of_features(dtype, n_features, batch_size):
     np.testing.assert_allclose(model.parameters, expected, rtol=tolerance, atol=tolerance / 10)
 
 
-def test_batches_larger_than_a_chunk():
+def test_batches_larger_than_a_micro_batch():
     model = model_of("hidden layer")
     n_samples = 5 * model.micro_batch_rows // 2
     X, y, sample_weight = rows_for(model, n_samples)

@@ -168,7 +168,7 @@ def test_full_batches_are_the_steepest_descent():
 
 @pytest.mark.parametrize("kind", [gd.SGD, gd.Adagrad])
 def test_rows_that_are_sorted_wreck_no_full_batch(kind):
-    """The last chunk, of which the bound is taken, is of rows that are all much shorter than the others."""
+    """The last micro-batch, of which the bound is taken, is of rows that are all much shorter than the others."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((4000, 3)) * np.geomspace(100, 0.01, 4000)[:, None]
     y = X @ np.ones(3)

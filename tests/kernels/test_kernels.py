@@ -22,7 +22,7 @@ from fastgd.kernels.tuning import FEW
 
 DTYPES = st.sampled_from([np.float32, np.float64])
 SIZES = st.integers(1, 40)
-# How many rows a batch's last chunk has fewer than the others.
+# How many rows a batch's last micro-batch has fewer than the others.
 MISSING = st.integers(0, 8)
 SEEDS = st.integers(0, 2**32 - 1)
 # What random layers draw from; others do not read it.
@@ -42,14 +42,14 @@ def unset(shape, dtype):
     return np.full(shape, True if dtype is np.bool_ else np.nan, dtype)
 
 
-def products(dtype, n_rows, n_products, n_outputs=(FEW, FEW)):
+def products(dtype, n_rows, k, n_outputs=(FEW, FEW)):
     """With scratch memory that spoils every result it gets into."""
-    made = kernels.products(dtype, n_rows, n_products, n_outputs)
+    made = kernels.products(dtype, n_rows, k, n_outputs)
     made.panel[:] = np.nan
     return made
 
 
-def turned(weight):
+def column_major(weight):
     """The same numbers column by column, under the same shape."""
     return np.ascontiguousarray(weight.T).reshape(weight.shape)
 
@@ -64,7 +64,7 @@ def test_linear_forward(dtype, n_samples, n_missing, n_in, n_out, n_fewest, has_
     np.testing.assert_allclose(out, exact, rtol=0, atol=rounding(dtype, n_in + 1) * 4)
     if min(n_samples + n_missing, n_out) >= FEW:
         again = unset((n_samples, n_out), dtype)
-        kernels.linear_forward(x, turned(weight), True, bias, again, made, False)
+        kernels.linear_forward(x, column_major(weight), True, bias, again, made, False)
         np.testing.assert_array_equal(again, out)
 
 
@@ -96,7 +96,7 @@ def test_linear_backward_parameters(dtype, n_samples, n_missing, n_in, n_out, ha
         kernels.linear_backward_parameters(-2 * d_out, x, True, True, again, bias_again, scratch)
         expected = np.ones((n_out, n_in), dtype)
         kernels.linear_backward_parameters(-2 * d_out, x, False, True, expected, bias_again, scratch)
-        np.testing.assert_array_equal(again, turned(expected))
+        np.testing.assert_array_equal(again, column_major(expected))
     if has_bias:
         np.testing.assert_allclose(d_bias, -exact_bias, rtol=0, atol=4 * tolerance)
 

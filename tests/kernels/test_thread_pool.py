@@ -1,4 +1,4 @@
-"""Teams of threads: who gets one, that they come and go, and that their number changes no bit."""
+"""The thread pool: which networks get one, that workers come and go, and that their number changes no bit."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ def n_workers(network):
     ("most", "n_samples", "expected"),
     [(1, 1024, 1), (2, 1024, 2), (64, 8, 8), (64, FEW - 1, 1), (64, FEW, FEW), (64, 1024, 64)],
 )
-def test_which_networks_get_a_team(most, n_samples, expected, monkeypatch):
+def test_which_networks_get_a_pool(most, n_samples, expected, monkeypatch):
     """A thread for every two million multiplications and additions: a row of a thousand features to as many units."""
     monkeypatch.setattr("fastgd.network.most_threads", lambda: most)
     network = network_of(gd.Model([gd.Linear(1000, 1000), gd.ReLU(), gd.Linear(1000, 1)]), n_samples)
@@ -37,7 +37,7 @@ def test_which_networks_get_a_team(most, n_samples, expected, monkeypatch):
 
 
 @pytest.mark.parametrize(("n_outputs", "expected"), [(FEW - 1, 1), (FEW, 2)])
-def test_few_outputs_get_no_team(n_outputs, expected, monkeypatch):
+def test_few_outputs_get_no_pool(n_outputs, expected, monkeypatch):
     monkeypatch.setattr("fastgd.network.most_threads", lambda: 2)
     assert n_workers(network_of(gd.Model([gd.Linear(1000, n_outputs)]), 1000)) == expected
 
@@ -80,7 +80,7 @@ def test_a_container_s_quota_counts(text, expected, monkeypatch, tmp_path):
 @pytest.mark.parametrize("batch_size", [1, 7, 30, None])
 @pytest.mark.parametrize("activation", [gd.ReLU(), gd.Tanh()])
 def test_any_number_of_threads_trains_to_the_same_bits(activation, batch_size, dtype, monkeypatch):
-    """Chunks smaller than the batch too, where gradients add up."""
+    """Micro-batches smaller than the batch too, where gradients add up."""
     monkeypatch.setattr(gd.Model, "micro_batch_rows", 20)
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((70, 320)).astype(dtype), rng.standard_normal((70, 2)).astype(dtype)
@@ -128,12 +128,12 @@ def test_any_number_of_threads_makes_the_same_updates(name, monkeypatch):
 
 @pytest.mark.parametrize("optimizer", UPDATES, ids=lambda kind: kind.__name__)
 def test_which_updates_are_shared(optimizer):
-    """All but those that are made in one, or by the product itself; and none where there is no team."""
-    record = optimizer(*[0] * len(optimizer._fields))
+    """All but those that are made in one, or by the product itself; and none without a pool."""
+    settings = optimizer(*[0] * len(optimizer._fields))
     for pool in (kernels.ALONE, pool_memory(2)):
         for keeps_gradient in (False, True):
             rule = kernels.update_rule(
-                record, kernels.NoRegularization(), np.array([[0, 1, 1]]), np.dtype("float32"), keeps_gradient, pool
+                settings, kernels.NoRegularization(), np.array([[0, 1, 1]]), np.dtype("float32"), keeps_gradient, pool
             )
             is_direct = optimizer is PlainSGD and not keeps_gradient
             expected = pool.size > 0 and not is_direct and optimizer is not NormalizedSGD
@@ -152,7 +152,7 @@ def product_and_operands(workers):
     return made, share, c, a @ b
 
 
-def test_a_team_whose_others_sleep_gets_its_work_done():
+def test_a_pool_whose_workers_sleep_gets_its_work_done():
     _, share, c, expected = product_and_operands(3)
     share()
     np.testing.assert_array_equal(c, expected)
@@ -205,8 +205,8 @@ def test_a_thread_that_cannot_start_is_done_without(monkeypatch):
     assert threading.active_count() == before
 
 
-def test_who_is_left_behind_goes_at_the_next_season():
-    """As an interrupted call may leave a thread; until then it is one more that does units."""
+def test_a_worker_left_behind_ends_with_the_next_generation():
+    """As an interrupted call may leave a thread; until then it is one more that takes blocks."""
     made, share, c, expected = product_and_operands(2)
     generation = kernels.begin_generation(made.pool)
     left = threading.Thread(target=kernels.work, args=(made.pool, 1, made.panel.copy(), generation), daemon=True)
@@ -291,7 +291,7 @@ def test_several_models_at_once_and_one_of_them_twice(monkeypatch):
 
 @pytest.mark.parametrize(("n_columns", "is_shared"), [(49, False), (50, True)])
 def test_small_products_are_not_shared(n_columns, is_shared):
-    """From a million multiplications and additions on they are; the team's memory tells into how many units."""
+    """From a million multiplications and additions on they are; the pool's memory says into how many blocks."""
     made = kernels.products(np.dtype("float64"), 100, 100, n_workers=2)
     a, b, c = np.ones(100 * 100), np.ones(100 * n_columns), np.empty((100, n_columns))
     rest = np.empty(0), False, made.panel, (0, 100, 0, n_columns), made.pool, 0

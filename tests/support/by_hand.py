@@ -22,20 +22,22 @@ class Run(NamedTuple):
     targets: np.ndarray
 
 
-def responder(loss, tolerance):
+def loss_and_grad_of(loss, tolerance):
     """(z, target) to a row's loss and its derivative by z; tolerance is the ReLU's, None without one."""
     formula = CASES[loss].formula
 
-    def respond(z, target):
+    def loss_and_grad(z, target):
         if tolerance is None:
             return formula(z, target)
         value, derivative = formula(np.maximum(z, 0), target)
         return value, np.where(z >= -tolerance, derivative, 0)
 
-    return respond
+    return loss_and_grad
 
 
-def train_by_hand(parameters, X, y, respond, rate_of, batch_size=1, sample_weight=None, l2=0.0, l1=0.0, orders=None):
+def train_by_hand(
+    parameters, X, y, loss_and_grad, rate_of, batch_size=1, sample_weight=None, l2=0.0, l1=0.0, orders=None
+):
     """Epochs in the given orders, else one in the data's order; rate_of is the rate of update t, from 1."""
     X, y = np.asarray(X, np.float64), np.asarray(y, np.float64).ravel()
     v = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)
@@ -46,7 +48,7 @@ def train_by_hand(parameters, X, y, respond, rate_of, batch_size=1, sample_weigh
         for start in range(0, len(X), batch_size):
             rows = order[start : start + batch_size]
             z = X[rows] @ w + bias.sum()
-            value, derivative = respond(z, y[rows])
+            value, derivative = loss_and_grad(z, y[rows])
             total += (v[rows] * value).sum()
             outputs.append(z)
             targets.append(y[rows])
@@ -61,9 +63,9 @@ def train_by_hand(parameters, X, y, respond, rate_of, batch_size=1, sample_weigh
     return Run(np.concatenate([w, bias]), t, losses, np.concatenate(outputs), np.concatenate(targets))
 
 
-def is_sure(run, respond, distance):
+def is_sure(run, loss_and_grad, distance):
     """Whether no row came so close to a kink that rounding may decide on which side of it."""
-    below, above = (respond(run.z + shift, run.targets)[1] for shift in (-distance, distance))
+    below, above = (loss_and_grad(run.z + shift, run.targets)[1] for shift in (-distance, distance))
     return np.abs(above - below).max() <= 1000 * distance
 
 

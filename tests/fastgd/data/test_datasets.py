@@ -78,7 +78,7 @@ def test_synthetic_bits(n_features, seed):
         assert y[row, 0] == out * math.sqrt(2 / 2) + 0.5 * noise
 
 
-def planted(data):
+def teacher(data):
     """The teacher network as a model."""
     layers = []
     for weight in data.weights:
@@ -91,10 +91,10 @@ def planted(data):
 def test_noise_loss_is_the_planted_networks_loss(hidden, n_outputs):
     data = gd.data.synthetic(40_000, 10, n_outputs, hidden, noise=0.3, seed=2, dtype="float64")
     assert data.noise_loss == pytest.approx(0.5 * 0.09 * n_outputs, rel=1e-5)
-    assert planted(data).loss(data) == pytest.approx(data.noise_loss, rel=0.03)
+    assert teacher(data).loss(data) == pytest.approx(data.noise_loss, rel=0.03)
     clean = gd.data.synthetic(1000, 10, n_outputs, hidden, noise=0, seed=2, dtype="float64")
     assert clean.noise_loss == 0
-    assert planted(clean).loss(clean) < 1e-28
+    assert teacher(clean).loss(clean) < 1e-28
     assert clean.arrays()[1].std() > 0.3
 
 

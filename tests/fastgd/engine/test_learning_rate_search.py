@@ -1,4 +1,4 @@
-"""learning_rate="auto": the rate that short trials choose, and what they leave alone."""
+"""learning_rate="auto": the rate that the learning-rate search chooses, and what it leaves alone."""
 
 import math
 
@@ -56,7 +56,7 @@ def test_the_walk_ends():
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("layers", [LAYERS, NEURON], ids=["hidden layer", "neuron"])
-def test_trials_leave_nothing_behind(layers, batch_size):
+def test_the_search_leaves_nothing_behind(layers, batch_size):
     """Training is that of the schedule that the rate belongs to."""
     X, y = rows()
     trainer = auto(layers=layers, batch_size=batch_size)
@@ -107,7 +107,7 @@ class Counted(ArrayDataset):
 
 @pytest.mark.parametrize("batch_size", [None, 400, 100])
 def test_short_epochs_are_tried_again_and_again(batch_size):
-    """One to ten updates an epoch; a trial reads 128 updates' worth of rows and the rows of its result.
+    """One to ten updates an epoch; a candidate rate reads 128 updates' worth of rows and the rows of its result.
 
     Besides, the longest rows are found in a pass, and what is judged by is read once an epoch and twice before.
     """
@@ -155,7 +155,7 @@ def test_rows_are_only_numbered_where_some_do_not_count():
 
 @pytest.mark.parametrize("layers", [LAYERS, NEURON], ids=["hidden layer", "neuron"])
 def test_rows_of_weight_zero_are_absent_rows(layers):
-    """One row at a time: neither the moments, nor the trials, nor the period of the cool-downs know of them."""
+    """One row at a time: neither the moments, nor the search, nor the period of the cool-downs know of them."""
     X, y = rows(300)
     weight = np.random.default_rng(0).integers(0, 2, 300)
     X[weight == 0] *= 1e3
@@ -199,14 +199,14 @@ def test_progress_says_which_rate(capsys):
 
 @pytest.mark.parametrize("batch_size", [1, 8])
 @pytest.mark.parametrize(("n_samples", "most_epochs"), [(4000, 10), (20_000, 3), (200_000, 0.35)])
-def test_trials_take_a_part_of_an_epoch(n_samples, most_epochs, batch_size):
+def test_the_search_takes_a_part_of_an_epoch(n_samples, most_epochs, batch_size):
     """Beside the epoch, a pass for the longest rows, and those to judge by: before, after, and for the constant."""
     data = Counted(*rows(n_samples))
     auto(batch_size=batch_size, layers=LAYERS[1:]).fit(data, epochs=1)
     assert data.n_read < (2 + most_epochs) * n_samples + 5 * min(n_samples, 1 << 15)
 
 
-def test_most_rows_of_trials():
+def test_most_rows_of_a_search():
     assert [most_rows_of_trials(n, 5) for n in (10_000, 10_001)] == [math.inf, 10_001]
     assert most_rows_of_trials(20_000, 35) == 70_000
 
@@ -214,8 +214,8 @@ def test_most_rows_of_trials():
 @pytest.mark.parametrize("layers", [LAYERS, NEURON[:2]], ids=["hidden layer", "linear"])
 @pytest.mark.parametrize("batch_size", [1, 32, 256, 1000, 8000, None])
 @pytest.mark.parametrize("epochs", [1, 35])
-def test_trials_on_many_rows_have_a_budget(layers, batch_size, epochs, monkeypatch):
-    """The rows of every trial together: no more than an epoch, or a tenth of the run, and not a small part of that."""
+def test_a_search_on_many_rows_has_a_budget(layers, batch_size, epochs, monkeypatch):
+    """The rows of all rates together: no more than an epoch, or a tenth of the run, and not a small part of that."""
     n_rows, n_trained, engines = 20_000, [], []
     train = Engine.train_epoch
 
@@ -253,8 +253,8 @@ def test_the_best_so_far_where_the_budget_is_spent(budget):
 
 @pytest.mark.parametrize("row", [0, 3999])
 @pytest.mark.parametrize(("value", "expected"), [(np.nan, "expected finite"), (-1, "poisson expects")])
-def test_bad_rows_of_a_trial_are_named(value, expected, row):
-    """The first row and the last are always among those of the trials."""
+def test_bad_rows_of_a_search_are_named(value, expected, row):
+    """The first row and the last are always among those of the search."""
     X, y = rows(4000)
     y = np.abs(y)
     y[row] = value

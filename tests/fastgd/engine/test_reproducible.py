@@ -79,8 +79,8 @@ def test_orders_may_be_cut_anywhere(batch_size, n_samples, monkeypatch):
 
 @pytest.mark.parametrize("name", ["neuron", "hidden layer"])
 @pytest.mark.parametrize("batch_size", [1500, 2047, None])
-def test_batches_of_several_chunks_may_be_cut_anywhere(name, batch_size, monkeypatch):
-    """Batch and chunk share no factor, and blocks end inside batches; calls grow to the whole epoch, or never do."""
+def test_batches_of_several_micro_batches_may_be_cut_anywhere(name, batch_size, monkeypatch):
+    """Batch and micro-batch share no factor, blocks end inside batches; calls grow to the whole epoch, or never do."""
     monkeypatch.setattr(engine, "_SLICE_SECONDS", 1e9)
     whole = train(name, batch_size, False, "float32", 5000, calls=(5,), arrange=np.asfortranarray)
     monkeypatch.setattr(dataset, "_BLOCK_BYTES", 1)
@@ -120,7 +120,7 @@ def test_a_saved_run_goes_on_with_the_same_bits(name, batch_size, shuffle, tmp_p
 
 
 @pytest.mark.parametrize("name", ["neuron", "hidden layer"])
-def test_rows_given_in_chunks_are_one_pass(name, dtype):
+def test_rows_given_in_parts_are_one_pass(name, dtype):
     """Online, without shuffling: rows cut at fours over calls of fit give the bits of one call."""
     model, twin = model_of(name, dtype), model_of(name, dtype)
     X, y, _ = rows_for(model, 101)

@@ -1,4 +1,4 @@
-"""Kernels that are called by the address of their machine code."""
+"""Kernels that are called through function pointers."""
 
 import os
 import subprocess
@@ -19,8 +19,8 @@ from fastgd.kernels.optim.regularization import Regularization
 
 def caller(call_kernel):
     @numba.njit
-    def call(address, arguments):
-        call_kernel(address, arguments)
+    def call(pointer, arguments):
+        call_kernel(pointer, arguments)
 
     return call
 
@@ -30,13 +30,13 @@ call_backward = caller(activation.call_backward)
 
 
 @numba.njit
-def regularization_of(numbers):
-    return settings_of(Regularization, numbers)
+def regularization_of(vector):
+    return settings_of(Regularization, vector)
 
 
 @numba.njit
-def regularization_at(numbers, i):
-    return settings_at(Regularization, numbers, i)
+def regularization_at(vectors, i):
+    return settings_at(Regularization, vectors, i)
 
 
 def read_only(array):
@@ -50,7 +50,7 @@ def arguments_of_ger(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_call_by_address(dtype):
+def test_a_call_through_a_pointer(dtype):
     arguments = arguments_of_ger(dtype)
     call_ger(kernels.ger.pointer(dtype), arguments)
     np.testing.assert_array_equal(arguments[-1], [[3, 4, 5], [6, 8, 10]])
@@ -61,24 +61,24 @@ def arguments_of_relu_backward(dtype):
     return out, mask, dtype(0.5), np.ones(2, dtype)
 
 
-ADD_OUTER = kernels.ger, call_ger, arguments_of_ger
+GER = kernels.ger, call_ger, arguments_of_ger
 RELU_BACKWARD = kernels.relu_backward, call_backward, arguments_of_relu_backward
 # Kernels, their arguments as they are, and as they may not be.
 REFUSED = {
-    "too few": (*ADD_OUTER, lambda a, b, accumulate, c: (a, b, accumulate)),
-    "another order": (*ADD_OUTER, lambda a, b, accumulate, c: (accumulate, a, b, c)),
-    "a number for a bool": (*ADD_OUTER, lambda a, b, accumulate, c: (a, b, 1.0, c)),
-    "an array of another dtype": (*ADD_OUTER, lambda a, b, accumulate, c: (a, b, accumulate, c.astype(np.float32))),
-    "an array that may be written to": (*ADD_OUTER, lambda a, b, accumulate, c: (a.copy(), b, accumulate, c)),
-    "an array that may not": (*ADD_OUTER, lambda a, b, accumulate, c: (a, b, accumulate, read_only(c))),
-    "an array of another layout": (*ADD_OUTER, lambda a, b, accumulate, c: (a, b, accumulate, np.asfortranarray(c))),
-    "an array of another dimension": (*ADD_OUTER, lambda a, b, accumulate, c: (a, b, accumulate, c.ravel())),
+    "too few": (*GER, lambda a, b, accumulate, c: (a, b, accumulate)),
+    "another order": (*GER, lambda a, b, accumulate, c: (accumulate, a, b, c)),
+    "a number for a bool": (*GER, lambda a, b, accumulate, c: (a, b, 1.0, c)),
+    "an array of another dtype": (*GER, lambda a, b, accumulate, c: (a, b, accumulate, c.astype(np.float32))),
+    "an array that may be written to": (*GER, lambda a, b, accumulate, c: (a.copy(), b, accumulate, c)),
+    "an array that may not": (*GER, lambda a, b, accumulate, c: (a, b, accumulate, read_only(c))),
+    "an array of another layout": (*GER, lambda a, b, accumulate, c: (a, b, accumulate, np.asfortranarray(c))),
+    "an array of another dimension": (*GER, lambda a, b, accumulate, c: (a, b, accumulate, c.ravel())),
     "a number of another dtype": (
         *RELU_BACKWARD,
         lambda out, mask, number, d: (out, mask, np.float32(number), d),
     ),
     "an integer": (*RELU_BACKWARD, lambda out, mask, number, d: (out, mask, 1, d)),
-    "those of another kernel": (*ADD_OUTER, lambda a, b, accumulate, c: arguments_of_relu_backward(np.float64)),
+    "those of another kernel": (*GER, lambda a, b, accumulate, c: arguments_of_relu_backward(np.float64)),
 }
 
 
@@ -116,48 +116,48 @@ def test_bound_kernels_may_be_called_again_and_again():
         np.testing.assert_array_equal(c, [[3 * n, 4 * n, 5 * n], [6 * n, 8 * n, 10 * n]])
 
 
-def test_one_address_for_each_dtype_and_kind():
-    addresses = [
+def test_one_pointer_for_each_dtype_and_kind():
+    pointers = [
         *(kernels.ger.pointer(dtype) for dtype in (np.float32, np.float64)),
         *(sum_over_outputs.pointer(np.float32, kind) for kind in (HalfSquaredError, Hinge)),
     ]
-    assert len(set(addresses)) == 4
-    assert 0 not in addresses
+    assert len(set(pointers)) == 4
+    assert 0 not in pointers
     again = [kernels.ger.pointer(name) for name in ("float32", "float64")]
     again += [sum_over_outputs.pointer(np.dtype("float32"), kind) for kind in (HalfSquaredError, Hinge)]
-    assert again == addresses
+    assert again == pointers
     assert len(kernels.ger._dispatcher.signatures) == 2
 
 
-def test_records_pass_through_their_numbers():
-    record = Regularization(0.25, 1e-300, True, np.inf, 2.0, np.inf, 7.0)
-    passed = regularization_of(settings_vector(record))
+def test_settings_pass_through_their_vector():
+    settings = Regularization(0.25, 1e-300, True, np.inf, 2.0, np.inf, 7.0)
+    passed = regularization_of(settings_vector(settings))
     assert type(passed) is Regularization
-    assert passed == record
-    rows = np.stack([settings_vector(record) + row for row in range(3)])
+    assert passed == settings
+    rows = np.stack([settings_vector(settings) + row for row in range(3)])
     for row in range(3):
         assert regularization_at(rows, row) == Regularization(*rows[row])
 
 
 @numba.njit
-def write_outer_product(address, a, b, c):
-    small_product.call_ger(address, (a, b, False, c))
+def write_outer_product(pointer, a, b, c):
+    small_product.call_ger(pointer, (a, b, False, c))
 
 
 @numba.njit
-def halve_where_masked(address, out, mask, d):
-    activation.call_backward(address, (out, mask, 0.5, d))
+def halve_where_masked(pointer, out, mask, d):
+    activation.call_backward(pointer, (out, mask, 0.5, d))
 
 
 @numba.njit
-def multiply_rows_of_three(address, a, b, bias, c):
-    small_product.call_gemm_nt_small(address, (a, 3, b, bias, c, False))
+def gemm_of_rows_of_three(pointer, a, b, bias, c):
+    small_product.call_gemm_nt_small(pointer, (a, 3, b, bias, c, False))
 
 
 def test_a_constant_counts_as_a_number():
     a = read_only(np.arange(6.0))
     c = np.full((2, 2), np.nan)
-    multiply_rows_of_three(kernels.gemm_nt_small.pointer(np.float64), a, a, a[:0], c)
+    gemm_of_rows_of_three(kernels.gemm_nt_small.pointer(np.float64), a, a, a[:0], c)
     np.testing.assert_array_equal(c, a.reshape(2, 3) @ a.reshape(2, 3).T)
     write_outer_product(kernels.ger.pointer(np.float64), a[:2], a[2:4], c)
     np.testing.assert_array_equal(c, np.outer(a[:2], a[2:4]))
@@ -176,8 +176,8 @@ from fastgd.kernels.loops.network import Layer
 from fastgd.kernels.codegen.function_pointer import settings_at
 
 @numba.njit
-def backward(address, out, mask, d):
-    activation.call_backward(address, (out, mask, 1.0, d))
+def backward(pointer, out, mask, d):
+    activation.call_backward(pointer, (out, mask, 1.0, d))
 
 @numba.njit
 def element(x, i):
@@ -238,7 +238,7 @@ print("all checked")
 """
 
 
-def test_bounds_and_addresses_are_checked_where_that_is_asked_for(tmp_path):
+def test_bounds_and_pointers_are_checked_where_the_environment_says_so(tmp_path):
     environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", CHECKED], env=environment, capture_output=True, text=True)
     assert done.stdout == "all checked\n", done.stderr

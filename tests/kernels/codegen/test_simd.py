@@ -1,4 +1,4 @@
-"""Lanes: loading, converting, storing and adding up, for every number of them, within the memory they are given."""
+"""SIMD vectors: load, convert, store and horizontal sum, for any number of elements, within the memory given."""
 
 import sys
 
@@ -25,17 +25,17 @@ USUAL = {("float32", "float16"), ("float32", "uint8"), ("float32", "float32"), (
 
 
 @numba.njit
-def copy_lanes(array, begin, n, out, at, m):
-    """Load n lanes and store m of them; also the count of lanes and the sum of those loaded."""
+def copy_vector(array, begin, n, out, at, m):
+    """Load n elements and store m of them; also the vector's width and the sum of those loaded."""
     zero = out.dtype.type(0)
-    lanes = load(array, begin, n, zero)
-    store(out, at, m, lanes)
-    return lane_count(zero), horizontal_sum(lanes)
+    vector = load(array, begin, n, zero)
+    store(out, at, m, vector)
+    return lane_count(zero), horizontal_sum(vector)
 
 
 @numba.njit
 def combine(a, b, limit, out):
-    """Rows of out: a + b, a - b, a b, a limited, a number everywhere; whole registers of lanes."""
+    """Rows of out: a + b, a - b, a b, a limited, a number broadcast; whole registers."""
     zero = out.dtype.type(0)
     count = lane_count(zero)
     x, y = load(a, 0, count, zero), load(b, 0, count, zero)
@@ -61,7 +61,7 @@ def loadable(array):
 
 
 def count_of(dtype):
-    return copy_lanes(np.zeros(64, dtype), 0, 0, np.zeros(64, dtype), 0, 0)[0]
+    return copy_vector(np.zeros(64, dtype), 0, 0, np.zeros(64, dtype), 0, 0)[0]
 
 
 def extremes(source):
@@ -95,15 +95,15 @@ def test_load_converts_as_numpy_does(dtype, source):
         expected = array.astype(dtype)
     for begin in range(len(values)):
         out = np.zeros(count, dtype)
-        copy_lanes(loadable(array), begin, count, out, 0, count)
+        copy_vector(loadable(array), begin, count, out, 0, count)
         np.testing.assert_array_equal(out, expected[begin : begin + count])
         np.testing.assert_array_equal(np.signbit(out), np.signbit(expected[begin : begin + count]))
 
 
 @pytest.mark.parametrize(("dtype", "source"), list(types()))
-def test_only_n_lanes_are_loaded_stored_and_added(dtype, source, rng):
+def test_only_n_elements_are_loaded_stored_and_added(dtype, source, rng):
     count = count_of(dtype)
-    # All lanes, from the last place where they begin.
+    # A whole vector, from the last place where one begins.
     size = count + 3 + count
     values = np.arange(1, size + 1).astype(source)
     sentinel = np.dtype(dtype).type(-77)
@@ -114,14 +114,14 @@ def test_only_n_lanes_are_loaded_stored_and_added(dtype, source, rng):
             array[beyond] = np.nan if array.dtype.kind == "f" else extremes(source)[1]
             # What is loaded, whole: zeros beyond n.
             out = np.full(size, sentinel)
-            _, added = copy_lanes(loadable(array), begin, n, out, 1, count)
+            _, added = copy_vector(loadable(array), begin, n, out, 1, count)
             np.testing.assert_array_equal(out[1 : n + 1], values[begin : begin + n].astype(dtype))
             np.testing.assert_array_equal(out[n + 1 : count + 1], 0)
             assert (out[[0, *range(count + 1, size)]] == sentinel).all()
             assert added == values[begin : begin + n].astype(dtype).sum()
-            # What is stored of whole lanes: n of them.
+            # What is stored of a whole vector: n elements.
             out[:] = sentinel
-            copy_lanes(loadable(values), begin, count, out, begin, n)
+            copy_vector(loadable(values), begin, count, out, begin, n)
             np.testing.assert_array_equal(out[begin : begin + n], values[begin : begin + n].astype(dtype))
             assert (np.delete(out, range(begin, begin + n)) == sentinel).all()
 
@@ -129,7 +129,7 @@ def test_only_n_lanes_are_loaded_stored_and_added(dtype, source, rng):
 def test_a_matrix_is_one_flat_sequence():
     matrix = np.arange(120, dtype=np.float32).reshape(8, 15)
     out = np.zeros(16, np.float32)
-    copy_lanes(matrix, 14, 3, out, 0, 3)
+    copy_vector(matrix, 14, 3, out, 0, 3)
     np.testing.assert_array_equal(out[:3], [14, 15, 16])
 
 
@@ -150,13 +150,13 @@ def test_arithmetic(dtype, rng):
 
 
 @numba.njit
-def lanes_for_rows(a, out):
-    """Write twice the first lanes of a, plus one; return how many there are, and the sum of all but the last."""
+def vector_for_rows(a, out):
+    """Write twice the first elements of a, plus one; return how many there are, and the sum of all but the last."""
     zero = simd_vector_for(a, out.dtype.type(0))
     count = lane_count(zero)
-    lanes = load(a, 1, count, zero)
-    lanes += lanes + broadcast_like(zero, out.dtype.type(1))
-    store(out, 1, count, lanes)
+    vector = load(a, 1, count, zero)
+    vector += vector + broadcast_like(zero, out.dtype.type(1))
+    store(out, 1, count, vector)
     return count, horizontal_sum(load(a, 1, count - 1, zero))
 
 
@@ -164,7 +164,7 @@ def lanes_for_rows(a, out):
 def test_loads_for_rows_are_of_at_most_32_bytes(source, dtype, rng):
     a = rng.integers(0, 9, 32).astype(source)
     out = np.zeros(32, dtype)
-    count, added = lanes_for_rows(a, out)
+    count, added = vector_for_rows(a, out)
     assert count == min(count_of(dtype), 32 // a.itemsize)
     assert added == a[1:count].sum()
     np.testing.assert_array_equal(out, np.where((np.arange(32) >= 1) & (np.arange(32) <= count), 2.0 * a + 1, 0))
@@ -184,12 +184,12 @@ def test_clipped_limits_every_number(dtype):
 
 
 @pytest.mark.parametrize("spoilt", [np.nan, np.inf, -np.inf])
-def test_total_shows_what_is_not_finite(spoilt, dtype):
+def test_horizontal_sum_shows_what_is_not_finite(spoilt, dtype):
     count = count_of(dtype)
     for place in range(count):
         array = np.ones(count, dtype)
         array[place] = spoilt
-        _, added = copy_lanes(array, 0, count, np.empty(count, dtype), 0, count)
+        _, added = copy_vector(array, 0, count, np.empty(count, dtype), 0, count)
         np.testing.assert_equal(added, np.dtype(dtype).type(spoilt))
 
 

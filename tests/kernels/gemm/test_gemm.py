@@ -1,4 +1,4 @@
-"""Products of matrices: every tile, panel, block and remainder."""
+"""gemm, gemv and ger: every micro-kernel, panel, block and remainder."""
 
 import os
 import subprocess
@@ -20,9 +20,9 @@ from fastgd.kernels.tuning import FAR_APART, FEW, MOST_LANES, PANEL_ROWS, TILE_R
 from fastgd.threads import ThreadPool
 
 DTYPES = st.sampled_from([np.float32, np.float64])
-# Tiles have up to 8 rows and 64 columns.
+# Micro-kernels have up to 8 rows and 64 columns.
 ROWS, COLUMNS = st.integers(1, 20), st.integers(1, 140)
-ADDS = st.booleans()
+ACCUMULATE = st.booleans()
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -33,7 +33,7 @@ def normal(seed, dtype, *shapes):
 
 # What stands around an output: a NaN could not be told from what a spoilt operand would leave there.
 SENTINEL = -77
-# The rows of a tile that a matrix does not have would fit into it.
+# The rows of a micro-kernel that a matrix does not have would fit into it.
 EDGE = 2304
 
 
@@ -61,14 +61,14 @@ class Case(NamedTuple):
 
     def result_of(self, kernel, *rest):
         """What the kernel makes of it; around the operands stand numbers that would spoil it."""
-        (m, n_products), n = self.a.shape, self.b.shape[1]
+        (m, k), n = self.a.shape, self.b.shape[1]
         c = guarded(self.before if self.accumulate else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
         kernel(
             guarded(self.a.T if self.a_by_columns else self.a),
-            (1, m) if self.a_by_columns else (n_products, 1),
+            (1, m) if self.a_by_columns else (k, 1),
             guarded(self.b.T if self.b_by_columns else self.b),
-            (1, n_products) if self.b_by_columns else (n, 1),
-            n_products,
+            (1, k) if self.b_by_columns else (n, 1),
+            k,
             c,
             guarded(self.bias),
             self.accumulate,
@@ -89,14 +89,14 @@ class Case(NamedTuple):
         return result
 
     def by_gemm_small(self):
-        (m, n_products), n = self.a.shape, self.b.shape[1]
+        (m, k), n = self.a.shape, self.b.shape[1]
         c = guarded(self.before if self.accumulate else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
-        a, strides = (self.a.T, (1, m)) if self.a_by_columns else (self.a, (n_products, 1))
-        kernels.gemm_small(guarded(a), strides, guarded(self.b), n_products, self.accumulate, c)
+        a, strides = (self.a.T, (1, m)) if self.a_by_columns else (self.a, (k, 1))
+        kernels.gemm_small(guarded(a), strides, guarded(self.b), k, self.accumulate, c)
         assert_untouched_around(c)
         return c
 
-    def by_a_team(self, n_workers):
+    def by_thread_pool(self, n_workers):
         made = kernels.products(self.a.dtype, 1, self.a.shape[1], n_workers=n_workers)
         made.pool[WORTH_SHARING] = 0
         with ThreadPool(made).working():
@@ -107,11 +107,11 @@ class Case(NamedTuple):
         return before + self.a.astype(float) @ self.b.astype(float)
 
 
-def operands_of(dtype, m, n_products, n, has_bias, seed):
-    return normal(seed, dtype, (m, n_products), (n_products, n), (m, n), n if has_bias else 0)
+def operands_of(dtype, m, k, n, has_bias, seed):
+    return normal(seed, dtype, (m, k), (k, n), (m, n), n if has_bias else 0)
 
 
-@given(DTYPES, ROWS, st.integers(1, 40), COLUMNS, ADDS, st.booleans(), st.booleans(), st.booleans(), SEEDS)
+@given(DTYPES, ROWS, st.integers(1, 40), COLUMNS, ACCUMULATE, st.booleans(), st.booleans(), st.booleans(), SEEDS)
 @example(np.float32, 9, PANEL_ROWS + 5, 33, True, True, True, True, 0)
 @example(np.float64, 9, 2 * PANEL_ROWS, 17, False, True, False, False, 0)
 @example(np.float32, 9, PANEL_ROWS + 40, 32, True, True, False, False, 0)
@@ -121,9 +121,9 @@ def operands_of(dtype, m, n_products, n, has_bias, seed):
 @example(np.float64, 9, PANEL_ROWS, 160, True, True, False, False, 0)
 @example(np.float32, 9, PANEL_ROWS, 256, True, True, False, False, 0)
 @example(np.float32, 9, PANEL_ROWS, 320, True, True, False, False, 0)
-def test_multiply(dtype, m, n_products, n, accumulate, has_bias, a_by_columns, b_by_columns, seed):
-    case = Case(*operands_of(dtype, m, n_products, n, has_bias, seed), accumulate, a_by_columns, b_by_columns)
-    np.testing.assert_allclose(case.by_gemm(), case.exact(), rtol=0, atol=8 * rounding(dtype, n_products))
+def test_gemm(dtype, m, k, n, accumulate, has_bias, a_by_columns, b_by_columns, seed):
+    case = Case(*operands_of(dtype, m, k, n, has_bias, seed), accumulate, a_by_columns, b_by_columns)
+    np.testing.assert_allclose(case.by_gemm(), case.exact(), rtol=0, atol=8 * rounding(dtype, k))
 
 
 def transposed(kernel, a, before, accumulate, n_more_rows=0, n_more_columns=0, pool=kernels.ALONE):
@@ -140,7 +140,16 @@ def transposed(kernel, a, before, accumulate, n_more_rows=0, n_more_columns=0, p
     return c.reshape(n_rows, n_columns), sums
 
 
-@given(DTYPES, st.integers(1, 40), st.integers(1, 70), st.integers(0, 2), st.integers(0, 2), ADDS, st.booleans(), SEEDS)
+@given(
+    DTYPES,
+    st.integers(1, 40),
+    st.integers(1, 70),
+    st.integers(0, 2),
+    st.integers(0, 2),
+    ACCUMULATE,
+    st.booleans(),
+    SEEDS,
+)
 def test_transpose(dtype, m, n, n_more_rows, n_more_columns, accumulate, has_sums, seed):
     a, before = normal(seed, dtype, (m, n), n if has_sums else 0)
     c, sums = transposed(kernels.transpose, a, before, accumulate, n_more_rows, n_more_columns)
@@ -153,8 +162,8 @@ def test_transpose(dtype, m, n, n_more_rows, n_more_columns, accumulate, has_sum
 
 
 @pytest.mark.parametrize("n_workers", [2, 3, 5])
-@given(DTYPES, st.integers(1, 40), st.integers(1, 300), ADDS, SEEDS)
-def test_a_team_transposes_to_the_same_bits(n_workers, dtype, m, n, accumulate, seed):
+@given(DTYPES, st.integers(1, 40), st.integers(1, 300), ACCUMULATE, SEEDS)
+def test_a_thread_pool_transposes_to_the_same_bits(n_workers, dtype, m, n, accumulate, seed):
     a, before = normal(seed, dtype, (m, n), n)
     made = kernels.products(dtype, m + 1, m + 1, (FAR_APART,), n_workers)
     made.pool[WORTH_SHARING] = 0
@@ -183,17 +192,17 @@ def test_rows_that_lie_far_apart(dtype, n_samples, n_out):
 
 
 @pytest.mark.parametrize("n_workers", [2, 3, 5])
-@given(DTYPES, st.integers(1, 150), st.integers(1, 40), st.integers(1, 300), ADDS, st.booleans(), SEEDS)
-def test_a_team_multiplies_to_the_same_bits(n_workers, dtype, m, n_products, n, accumulate, a_by_columns, seed):
-    case = Case(*operands_of(dtype, m, n_products, n, True, seed), accumulate, a_by_columns, False)
-    np.testing.assert_array_equal(case.by_a_team(n_workers), case.by_gemm())
+@given(DTYPES, st.integers(1, 150), st.integers(1, 40), st.integers(1, 300), ACCUMULATE, st.booleans(), SEEDS)
+def test_a_thread_pool_gives_the_same_bits(n_workers, dtype, m, k, n, accumulate, a_by_columns, seed):
+    case = Case(*operands_of(dtype, m, k, n, True, seed), accumulate, a_by_columns, False)
+    np.testing.assert_array_equal(case.by_thread_pool(n_workers), case.by_gemm())
 
 
 @pytest.mark.parametrize("m", range(1, 18))
 @pytest.mark.parametrize("n", [1, 3, 16, 17, 32, 33, 49, 64, 65])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_number_of_remaining_rows(m, n, dtype):
-    """Products of small integers are exact; rows left over of a tile go by the same code, or by lower tiles."""
+    """Products of small integers are exact; rows left over go by the same code, or by lower micro-kernels."""
     rng = np.random.default_rng(m)
     shapes = (m, 5), (5, n), (m, n), n
     operands = [rng.integers(-9, 10, shape).astype(dtype) for shape in shapes]
@@ -216,35 +225,35 @@ for dtype in (np.float32, np.float64):
             a, b, bias, c = (at_the_end(np.ones(shape, dtype)) for shape in (m * 5, 5 * n, n, (m, n)))
             panel = at_the_end(kernels.products(dtype, 5, 5, (1, m)).panel)
             square, none = at_the_end(np.ones((64, 32), dtype)), np.empty(0, dtype)
-            for adds in (False, True):
+            for accumulate in (False, True):
                 bias[:] = 1
-                rest = adds, bias, (0, n), kernels.ALONE, none
+                rest = accumulate, bias, (0, n), kernels.ALONE, none
                 kernels.transpose(at_the_end(np.ones((m, n), dtype)).ravel(), m, n, square, *rest)
-                np.testing.assert_array_equal(bias, m + adds)
+                np.testing.assert_array_equal(bias, m + accumulate)
             bias[:] = 1
             for a_strides in ((5, 1), (1, m)):
                 for b_strides in ((n, 1), (1, 5)):
                     # The bias, or what is there already.
-                    for adds in (False, True):
+                    for accumulate in (False, True):
                         c[:] = 2
-                        rest = bias, adds, panel, (0, m, 0, n), kernels.ALONE, 0
+                        rest = bias, accumulate, panel, (0, m, 0, n), kernels.ALONE, 0
                         kernels.gemm(a, a_strides, b, b_strides, 5, c, *rest)
-                        np.testing.assert_array_equal(c, 6 + adds)
+                        np.testing.assert_array_equal(c, 6 + accumulate)
             kernels.gemm_nt_small(a, 5, b, bias, c, True)
             np.testing.assert_array_equal(c, 6)
-            for n_products in (29, 61, 64, 67, 127, 133):
-                rows, row = (at_the_end(np.ones(size, dtype)) for size in (m * n_products, n_products))
+            for k in (29, 61, 64, 67, 127, 133):
+                rows, row = (at_the_end(np.ones(size, dtype)) for size in (m * k, k))
                 out = at_the_end(np.ones((m, 1), dtype))
-                kernels.gemv(rows, n_products, row, bias[-1:], out, True)
-                np.testing.assert_array_equal(out, n_products + 1)
-            for adds in (False, True):
+                kernels.gemv(rows, k, row, bias[-1:], out, True)
+                np.testing.assert_array_equal(out, k + 1)
+            for accumulate in (False, True):
                 c[:] = 1
-                kernels.ger(a[-m:], b[-n:], adds, c)
-                np.testing.assert_array_equal(c, 1 + adds)
-            for adds in (False, True):
+                kernels.ger(a[-m:], b[-n:], accumulate, c)
+                np.testing.assert_array_equal(c, 1 + accumulate)
+            for accumulate in (False, True):
                 c[:] = 1
-                kernels.gemm_small(a, (1, m), b, 5, adds, c)
-                np.testing.assert_array_equal(c, 5 + adds)
+                kernels.gemm_small(a, (1, m), b, 5, accumulate, c)
+                np.testing.assert_array_equal(c, 5 + accumulate)
             c[:] = 1
             kernels.gemm_small(a[-m:], (m, 1), c.ravel(), m, False, bias.reshape(1, n))
             np.testing.assert_array_equal(bias, m)
@@ -258,7 +267,7 @@ NEWER = OLDER + ",+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512cd"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "features", "tile"),
+    ("name", "features", "shape"),
     [
         ("x86-64-v2", OLDEST, (6, 2)),
         ("x86-64-v3", OLDER, (6, 2)),
@@ -266,16 +275,16 @@ NEWER = OLDER + ",+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512cd"
     ],
     ids=["short registers", "16 registers", "32 registers"],
 )
-def test_processors_with_other_tiles(tmp_path, name, features, tile):
-    """The tests of this file once more, with the shape of tiles that another processor has."""
-    if tile == (TILE_ROWS, TILE_VECTORS) and features != OLDEST:
+def test_processors_with_other_micro_kernels(tmp_path, name, features, shape):
+    """The tests of this file once more, with the micro-kernel's shape of another processor."""
+    if shape == (TILE_ROWS, TILE_VECTORS) and features != OLDEST:
         pytest.skip("this processor's own")
     if not all(get_host_cpu_features().get(feature[1:]) for feature in features.split(",")):
         pytest.skip(f"runs the instructions {features}")
     processor = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
     environment = os.environ | processor | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    shape = f"from fastgd.kernels.tuning import TILE_ROWS, TILE_VECTORS; assert (TILE_ROWS, TILE_VECTORS) == {tile}"
-    subprocess.run([sys.executable, "-c", shape], check=True, env=environment)
+    check = f"from fastgd.kernels.tuning import TILE_ROWS, TILE_VECTORS; assert (TILE_ROWS, TILE_VECTORS) == {shape}"
+    subprocess.run([sys.executable, "-c", check], check=True, env=environment)
     pytest_again = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(pytest_again, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout
@@ -287,19 +296,19 @@ def test_products_touch_nothing_beyond_their_operands():
 
 
 @given(DTYPES, st.integers(1, 9), st.integers(1, 140), st.integers(1, 9), st.booleans(), st.booleans(), SEEDS)
-def test_multiply_rows(dtype, m, n_products, n, has_bias, asks, seed):
-    a, b, bias = normal(seed, dtype, (m, n_products), (n, n_products), n if has_bias else 0)
+def test_gemm_nt_small_and_gemv(dtype, m, k, n, has_bias, prefetches, seed):
+    a, b, bias = normal(seed, dtype, (m, k), (n, k), n if has_bias else 0)
     c = guarded(np.full((m, n), np.nan, dtype), SENTINEL).reshape(m, n)
     exact = a.astype(float) @ b.T.astype(float) + (bias if has_bias else 0)
     for kernel in (kernels.gemm_nt_small, *[kernels.gemv] * (n == 1)):
         c[:] = np.nan
-        kernel(guarded(a), n_products, guarded(b), guarded(bias), c, asks)
-        np.testing.assert_allclose(c, exact, rtol=0, atol=4 * rounding(dtype, n_products))
+        kernel(guarded(a), k, guarded(b), guarded(bias), c, prefetches)
+        np.testing.assert_allclose(c, exact, rtol=0, atol=4 * rounding(dtype, k))
         assert_untouched_around(c)
 
 
-@given(DTYPES, ROWS, COLUMNS, ADDS, SEEDS)
-def test_add_outer(dtype, m, n, accumulate, seed):
+@given(DTYPES, ROWS, COLUMNS, ACCUMULATE, SEEDS)
+def test_ger(dtype, m, n, accumulate, seed):
     a, b, before = normal(seed, dtype, m, n, (m, n))
     c = guarded(before if accumulate else np.full_like(before, np.nan), SENTINEL).reshape(m, n)
     kernels.ger(guarded(a), guarded(b), accumulate, c)
@@ -308,8 +317,8 @@ def test_add_outer(dtype, m, n, accumulate, seed):
     assert_untouched_around(c)
 
 
-@given(DTYPES, ROWS, st.integers(1, 200), ADDS, SEEDS)
-def test_multiply_few_by_ones(dtype, m, n, accumulate, seed):
+@given(DTYPES, ROWS, st.integers(1, 200), ACCUMULATE, SEEDS)
+def test_gemm_small_sums_rows(dtype, m, n, accumulate, seed):
     """The sum of rows, from a single one."""
     a, before = normal(seed, dtype, (m, n), n)
     c = guarded(before if accumulate else np.full_like(before, np.nan), SENTINEL)
@@ -320,10 +329,10 @@ def test_multiply_few_by_ones(dtype, m, n, accumulate, seed):
     assert_untouched_around(c)
 
 
-@given(DTYPES, ROWS, ROWS, st.integers(1, 200), ADDS, st.booleans(), SEEDS)
-def test_multiply_few(dtype, m, n_products, n, accumulate, a_by_columns, seed):
-    case = Case(*operands_of(dtype, m, n_products, n, False, seed), accumulate, a_by_columns, False)
-    np.testing.assert_allclose(case.by_gemm_small(), case.exact(), rtol=0, atol=4 * rounding(dtype, n_products))
+@given(DTYPES, ROWS, ROWS, st.integers(1, 200), ACCUMULATE, st.booleans(), SEEDS)
+def test_gemm_small(dtype, m, k, n, accumulate, a_by_columns, seed):
+    case = Case(*operands_of(dtype, m, k, n, False, seed), accumulate, a_by_columns, False)
+    np.testing.assert_allclose(case.by_gemm_small(), case.exact(), rtol=0, atol=4 * rounding(dtype, k))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -1,4 +1,4 @@
-"""Memory that is asked for while something else is worked on: what is asked for, and that it is all there is."""
+"""Prefetching the next micro-batch while this one is worked on: the range, and that all of it is prefetched."""
 
 import numba
 import numpy as np
@@ -12,53 +12,53 @@ from fastgd.kernels.tuning import FEW, LINE_BYTES, LINES_AT_ONCE, MOST_PREFETCHE
 
 
 @numba.njit
-def note(wanted, array, begin, end):
-    set_prefetch_range(wanted, array, begin, end)
+def set_range(prefetch_range, array, begin, end):
+    set_prefetch_range(prefetch_range, array, begin, end)
 
 
 @numba.njit
-def go_on(wanted):
-    prefetch_some(wanted)
+def prefetch(prefetch_range):
+    prefetch_some(prefetch_range)
 
 
 @numba.njit
-def note_rows(network, X, row, end):
+def set_rows(network, X, row, end):
     set_prefetched_rows(network, X, row, end)
 
 
 @pytest.mark.parametrize("n_lines", [0, 1, LINES_AT_ONCE - 0.5, LINES_AT_ONCE, 3 * LINES_AT_ONCE + 0.25])
-def test_all_is_asked_for_and_nothing_else(n_lines):
-    array, wanted = np.zeros((2000, 3)), np.zeros(2, np.int64)
+def test_the_range_is_prefetched_and_nothing_else(n_lines):
+    array, prefetch_range = np.zeros((2000, 3)), np.zeros(2, np.int64)
     n_bytes = int(n_lines * LINE_BYTES)
-    note(wanted, array, 4, 4 + n_bytes // array.itemsize)
+    set_range(prefetch_range, array, 4, 4 + n_bytes // array.itemsize)
     begin = array.ctypes.data + 4 * array.itemsize
-    assert list(wanted) == [begin, begin + n_bytes]
+    assert list(prefetch_range) == [begin, begin + n_bytes]
     for done in range(1, 6):
-        go_on(wanted.ctypes.data)
-        assert list(wanted) == [begin + min(done * LINES_AT_ONCE * LINE_BYTES, n_bytes), begin + n_bytes]
+        prefetch(prefetch_range.ctypes.data)
+        assert list(prefetch_range) == [begin + min(done * LINES_AT_ONCE * LINE_BYTES, n_bytes), begin + n_bytes]
 
 
-def test_where_nothing_is_wanted():
-    wanted = np.zeros(2, np.int64)
-    go_on(wanted.ctypes.data)
-    assert list(wanted) == [0, 0]
-    go_on(0)
+def test_an_empty_range():
+    prefetch_range = np.zeros(2, np.int64)
+    prefetch(prefetch_range.ctypes.data)
+    assert list(prefetch_range) == [0, 0]
+    prefetch(0)
 
 
-@pytest.mark.parametrize(("end", "n_wanted"), [(2, 0), (5, 3), (32, 30), (33, 30), (200, 30)])
-def test_a_large_chunk_is_not_wanted_whole(end, n_wanted):
+@pytest.mark.parametrize(("end", "n_rows"), [(2, 0), (5, 3), (32, 30), (33, 30), (200, 30)])
+def test_a_large_micro_batch_is_not_prefetched_whole(end, n_rows):
     """It would drive out of the second-level cache what is worked on."""
     n_in = MOST_PREFETCHED // 30 + 1
     network = gd.Model([gd.Linear(n_in, 1)], dtype="float32").network(8)
     X = np.zeros((200, n_in), np.float32)
-    note_rows(network, X, 2, end)
-    n_bytes = min(n_wanted * n_in, MOST_PREFETCHED) * X.itemsize
+    set_rows(network, X, 2, end)
+    n_bytes = min(n_rows * n_in, MOST_PREFETCHED) * X.itemsize
     begin = X.ctypes.data + 2 * n_in * X.itemsize
     assert list(network.products.prefetch_range) == [begin, begin + n_bytes]
 
 
 @pytest.mark.parametrize("name", ["predict_network", "evaluate_network"])
-def test_predictions_ask_for_the_next_chunk(name, monkeypatch):
+def test_predictions_prefetch_the_next_micro_batch(name, monkeypatch):
     begun = []
     call = getattr(kernels, name)
     monkeypatch.setattr(kernels, name, lambda network, *rest: begun.append(network) or call(network, *rest))
@@ -70,8 +70,8 @@ def test_predictions_ask_for_the_next_chunk(name, monkeypatch):
 
 
 @pytest.mark.parametrize("n_rows", [3 * FEW, 3 * FEW + 1])
-def test_products_ask_for_the_next_chunk(n_rows, monkeypatch):
-    """By the end of an epoch, all of X but its first chunk has been asked for."""
+def test_products_prefetch_the_next_micro_batch(n_rows, monkeypatch):
+    """By the end of an epoch, all of X but its first micro-batch has been prefetched."""
     begun = []
     call = kernels.train_network
     monkeypatch.setattr(kernels, "train_network", lambda network, *rest: begun.append(network) or call(network, *rest))

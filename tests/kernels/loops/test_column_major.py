@@ -1,4 +1,4 @@
-"""Calls of many batches have the first layer's weights turned: the numbers are the same."""
+"""In calls of many batches the first layer's weights are column-major: the numbers are the same."""
 
 import numpy as np
 import pytest
@@ -20,8 +20,8 @@ STACKS = {
 }
 
 
-def turned(trainer):
-    """Whether a call has turned weights."""
+def is_column_major(trainer):
+    """Whether a call has reordered the weights."""
     return "_column_major_network" in vars(trainer._run.prepared_engine()._loop)
 
 
@@ -32,21 +32,21 @@ def trained(monkeypatch, stack, dtype, batch_size, column_major_bytes, n_in=13):
     model = gd.Model(STACKS[stack](n_in), dtype=dtype)
     trainer = gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=batch_size, shuffle=True, seed=3)
     history = trainer.fit(X, y, epochs=2, sample_weight=weight)
-    assert turned(trainer) == (column_major_bytes > 0)
+    assert is_column_major(trainer) == (column_major_bytes > 0)
     return model.parameters, history.loss
 
 
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("batch_size", [FEW, 8, 31])
-def test_turned_weights_change_nothing(stack, batch_size, dtype, monkeypatch):
-    """Whichever calls turn them: the first are of few batches. The last batch has few rows."""
+def test_column_major_weights_change_nothing(stack, batch_size, dtype, monkeypatch):
+    """Whichever calls reorder them: the first are of few batches. The last batch has few rows."""
     assert 701 % batch_size in (5, 19)
     expected, losses = trained(monkeypatch, stack, dtype, batch_size, 0)
     for n_batches in (16, 2, 1):
         monkeypatch.setattr(tuning, "BATCHES_PER_REORDERING", n_batches)
-        parameters, turned_losses = trained(monkeypatch, stack, dtype, batch_size, 1 << 16)
+        parameters, column_major_losses = trained(monkeypatch, stack, dtype, batch_size, 1 << 16)
         np.testing.assert_array_equal(parameters, expected)
-        assert turned_losses == losses
+        assert column_major_losses == losses
 
 
 def test_a_bad_row_leaves_the_weights_as_they_lay(rng):
@@ -64,8 +64,8 @@ RULES = {
     "plain SGD": ({}, [gd.Linear(5, FEW)], True),
     "few outputs": ({}, [gd.Linear(5, FEW - 1)], False),
     "few rows": ({"batch_size": FEW - 1}, [gd.Linear(5, FEW)], False),
-    "batches of several chunks": ({"batch_size": 17}, [gd.Linear(5, FEW)], False),
-    "batches of a chunk": ({"batch_size": 16}, [gd.Linear(5, FEW)], True),
+    "batches of several micro-batches": ({"batch_size": 17}, [gd.Linear(5, FEW)], False),
+    "batches of a micro-batch": ({"batch_size": 16}, [gd.Linear(5, FEW)], True),
     "as many weights as may be": ({}, [gd.Linear(1 << 10, 8)], True),
     "more weights": ({}, [gd.Linear(1 << 10, 9)], False),
     "momentum": ({"optimizer": gd.SGD(0.1, momentum=0.5)}, [gd.Linear(5, FEW)], False),
@@ -75,7 +75,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_whose_weights_may_be_turned(rule, monkeypatch):
+def test_whose_weights_may_be_column_major(rule, monkeypatch):
     settings, layers, expected = RULES[rule]
     monkeypatch.setattr(gd.Model, "micro_batch_rows", 16)
     monkeypatch.setattr(tuning, "BATCHES_PER_REORDERING", 0)
@@ -83,4 +83,4 @@ def test_whose_weights_may_be_turned(rule, monkeypatch):
     settings = {"optimizer": gd.SGD(0), "batch_size": 8} | settings
     trainer = gd.Trainer(model, **settings)
     trainer.fit(np.ones((17, layers[-1].in_features)), np.ones((17, model.out_features)))
-    assert turned(trainer) == expected
+    assert is_column_major(trainer) == expected

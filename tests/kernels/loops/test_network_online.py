@@ -140,7 +140,7 @@ def test_divergence_is_an_error_and_leaves_a_finite_model(rng):
 
 @pytest.mark.parametrize("n_samples", [2, 3, 4])
 def test_memory_beyond_the_weights_is_not_touched(n_samples, dtype):
-    """Lanes without a unit stay zero, whatever the scratch memory held, and are not written to the buffers."""
+    """What a vector holds beyond the units stays zero, whatever the scratch memory held, and is not written back."""
     model = gd.Model([gd.Linear(3, 9), gd.ReLU(), gd.Linear(9, 1)], dtype=dtype)
     network = network_of(model, 1)
     first = first_layer(Layer(*network.layers[0]), model.dtype)

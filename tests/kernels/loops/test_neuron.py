@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from by_hand import is_sure, problem, responder, train_by_hand
+from by_hand import is_sure, loss_and_grad_of, problem, train_by_hand
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from loss_cases import CASES as LOSSES
@@ -135,12 +135,12 @@ def check(
     rate = given_problem.rate(share)
     l2, l1 = l2_share / rate, l1_share / rate / np.sqrt(size)
     tolerance = model.layers[-1].number_in(model.dtype) if isinstance(model.layers[-1], gd.ReLU) else None
-    respond = responder(loss, tolerance)
+    loss_and_grad = loss_and_grad_of(loss, tolerance)
     run = train_by_hand(
         model.parameters,
         X.astype(dtype),
         y,
-        respond,
+        loss_and_grad,
         lambda t: rate / t**0.25 if decays else rate,
         batch_size,
         v,
@@ -149,7 +149,7 @@ def check(
         [np.random.default_rng([4, e]).permutation(n_samples) if shuffle else np.arange(n_samples) for e in (0, 1)],
     )
     distance = BESIDE_A_KINK[dtype] if beside_a_kink is None else beside_a_kink
-    if not is_sure(run, respond, distance):
+    if not is_sure(run, loss_and_grad, distance):
         return False
     trainer = gd.Trainer(
         model,
