@@ -48,7 +48,7 @@ NEURONS = (
     "Neurons with a ReLU, float32. At the limit: reading X takes as long as a plain sum over it; for an update after "
     "each row, its three dependent operations (z after the step before, the loss's derivative, the step) take as long "
     "as such a chain alone. The share is of the longer of the two, which a loop could reach only by hiding the other; "
-    "it may exceed 100%, since a loop that asks for memory ahead reads a little faster than a plain sum. The last "
+    "it may exceed 100%, since a loop that prefetches reads a little faster than a plain sum. The last "
     "column is what each row of the same loop takes that stays in the second-level cache, where a call can have more "
     "than a batch of them: what takes as long there does not wait for the memory, but for its own operations, of which "
     "`kernels/loops/neuron_online_by_4.py` and `kernels/loops/neuron_batch.py` say what they wait for."

@@ -191,6 +191,16 @@ def test_imports_point_down(path):
     assert not [name for name in ours if FLOOR[name] <= FLOOR[here]]
 
 
+def test_tests_and_benchmarks_do_not_import_each_other():
+    """What both need stands in tests/support, which is no test."""
+    found = {
+        folder: {names for path in (ROOT / folder).rglob("*.py") for names in imports(path)}
+        for folder in ("tests", "bench")
+    }
+    assert not [name for package, name in found["tests"] if package == "bench"]
+    assert {name for package, name in found["bench"] if package == "tests"} <= {"support"}
+
+
 KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
 # Inside kernels, too: only its own folder and what stands further down. codegen and tuning need one
 # another, what the processor has and what that is worth.
