@@ -9,6 +9,7 @@ from fastgd import kernels
 from fastgd.kernels.gemm.prefetch import prefetch_some, set_prefetch_range
 from fastgd.kernels.loops.network import set_prefetched_rows
 from fastgd.kernels.tuning import FEW, LINE_BYTES, LINES_AT_ONCE, MOST_PREFETCHED
+from fastgd.network import network_of
 
 
 @numba.njit
@@ -49,7 +50,7 @@ def test_an_empty_range():
 def test_a_large_micro_batch_is_not_prefetched_whole(end, n_rows):
     """It would drive out of the second-level cache what is worked on."""
     n_in = MOST_PREFETCHED // 30 + 1
-    network = gd.Model([gd.Linear(n_in, 1)], dtype="float32").network(8)
+    network = network_of(gd.Model([gd.Linear(n_in, 1)], dtype="float32"), 8)
     X = np.zeros((200, n_in), np.float32)
     set_rows(network, X, 2, end)
     n_bytes = min(n_rows * n_in, MOST_PREFETCHED) * X.itemsize
