@@ -59,12 +59,12 @@ class Unchecked(Fastgd):
 
     def __init__(self, workload: Workload, X: np.ndarray, y: np.ndarray) -> None:
         super().__init__(workload, X, y)
-        # The trainer makes its engine when it first trains.
+        # The trainer makes its loop when it first trains.
         self.epoch()
         self.reset()
-        engine = self._trainer._engine
-        engine._succeeds = lambda block, first, n_epoch: engine._call(block, first, n_epoch) or True
-        engine._copy = lambda source, destination: None
+        loop = self._trainer._run.engine._finite_loop
+        loop._succeeds = lambda block: loop._call(block) or True
+        loop._state = loop._snapshot = []
 
 
 class Numpy:
