@@ -7,7 +7,7 @@ from bench.cases.numpy_rows import numpy_rows, python_rows
 from fastgd import kernels
 from fastgd.data.base import read_only
 from fastgd.kernels.random import mix
-from fastgd.kernels.rows.synthetic import teacher_weights
+from fastgd.kernels.rows.synthetic import ROWS_AT_ONCE, teacher_weights
 
 
 def gather_rows(n_rows: int, n_samples: int, n_features: int) -> Case:
@@ -55,7 +55,7 @@ def standardize_rows(n_samples: int, n_features: int) -> Case:
 def synthetic_rows(n_samples: int, n_features: int) -> Case:
     key, noise = np.uint64(mix(np.uint64(0))), 0.1
     rows, widths = np.arange(n_samples), np.array([n_features, 1])
-    weights, scratch = np.empty(n_features), np.empty((3, 1))
+    weights, scratch = np.empty(n_features), np.empty((ROWS_AT_ONCE + 2, 1))
     teacher_weights(key, weights)
     X, expected = np.empty((2, n_samples, n_features), np.float32)
     y = np.empty((n_samples, 1), np.float32)

@@ -10,7 +10,7 @@ from fastgd.data import checks
 from fastgd.data.base import Block, Dataset, allocate
 from fastgd.kernels import synthetic_rows
 from fastgd.kernels.random import mix
-from fastgd.kernels.rows.synthetic import VARIANCE, teacher_weights
+from fastgd.kernels.rows.synthetic import ROWS_AT_ONCE, VARIANCE, teacher_weights
 
 
 class SyntheticDataset(Dataset):
@@ -88,7 +88,7 @@ class SyntheticDataset(Dataset):
         """Make the rows."""
         indices = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
         own = out if out.X.dtype == out.y.dtype == self.dtype else allocate(self, len(indices), self.dtype)
-        scratch = np.empty((3, int(self._widths[1:].max())))
+        scratch = np.empty((ROWS_AT_ONCE + 2, int(self._widths[1:].max())))
         n = len(indices)
         synthetic_rows(self._key, indices, self._widths, self._flat_weights, self.noise, scratch, own.X[:n], own.y[:n])
         if own is not out:
