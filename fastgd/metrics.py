@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from fastgd.data import checks
-from fastgd.data.base import Dataset, read_only
+from fastgd.data.base import Dataset
+from fastgd.data.block import read_only
 from fastgd.history import EpochRecord
 from fastgd.kernels.nn.loss import CrossEntropy, Hinge, LogLoss, ModifiedHuber, Perceptron, Poisson, SquaredHinge
 from fastgd.losses import Loss, name_of

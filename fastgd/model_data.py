@@ -1,11 +1,14 @@
 """The rows of a data set as a model takes them."""
 
+import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 
-from fastgd.data.base import Block, Dataset, Reader, blocks, require_finite
+from fastgd.data.base import Dataset
+from fastgd.data.block import Block, require_finite
+from fastgd.data.reader import Reader, blocks
 from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, n_targets, require_any_number, require_targets
 
@@ -24,17 +27,23 @@ def _y_dtype(model: LayerStack) -> np.dtype:
 
 
 def checked_blocks(
-    model: LayerStack, dataset: Dataset, loss: Loss | None = None, looks_at_X: bool = True
+    model: LayerStack,
+    dataset: Dataset,
+    loss: Loss | None = None,
+    looks_at_X: bool = True,
+    n_spare_threads: int = 0,
 ) -> Iterator[tuple[int, Block]]:
     """Every row once, as (first row, block), checked; as the first layer after Standardize takes them.
 
     looks_at_X : whether X is checked too; if not, the kernels tell from what a Linear first makes of it
+    n_spare_threads : as for `Reader.parts`
     """
     if loss is None:
         # Targets are not used, and need not be there.
-        read = blocks(dataset, model.dtype, model.mean_and_scale, y_dtype=_y_dtype(model))
+        of_y, y_dtype = None, _y_dtype(model)
     else:
-        read = blocks(dataset, model.dtype, model.mean_and_scale, model.mean_and_scale_of_y)
+        of_y, y_dtype = model.mean_and_scale_of_y, None
+    read = blocks(dataset, model.dtype, model.mean_and_scale, of_y, y_dtype, n_spare_threads)
     return _checked(model, dataset, loss, read, looks_at_X)
 
 
@@ -42,20 +51,21 @@ def _checked(
     model: LayerStack,
     dataset: Dataset,
     loss: Loss | None,
-    read: Iterator[tuple[int, Block]],
+    read: Generator[tuple[int, Block], None, None],
     looks_at_X: bool = True,
 ) -> Iterator[tuple[int, Block]]:
-    for start, block in read:
-        row_of = functools.partial(row_number, dataset, start)
-        try:
-            require_finite(block if looks_at_X else block._replace(X=block.X[:0]), row_of)
-            if loss is not None:
-                require_targets(loss, block.y, model.out_features, row_of)
-        except ValueError:
-            # A bad X is named before a bad y, looked at beforehand or not.
-            require_finite(block, row_of)
-            raise
-        yield start, block
+    with contextlib.closing(read):
+        for start, block in read:
+            row_of = functools.partial(row_number, dataset, start)
+            try:
+                require_finite(block if looks_at_X else block._replace(X=block.X[:0]), row_of)
+                if loss is not None:
+                    require_targets(loss, block.y, model.out_features, row_of)
+            except ValueError:
+                # A bad X is named before a bad y, looked at beforehand or not.
+                require_finite(block, row_of)
+                raise
+            yield start, block
 
 
 def reader_of(model: LayerStack, dataset: Dataset, min_rows: int = 1, in_place: bool = False) -> Reader:

@@ -8,7 +8,9 @@ from numpy.typing import ArrayLike
 
 from fastgd.data import checks
 from fastgd.data.arrays import ArrayDataset, as_dataset
-from fastgd.data.base import Dataset, MeanAndScale, blocks, require_finite
+from fastgd.data.base import Dataset
+from fastgd.data.block import MeanAndScale, require_finite
+from fastgd.data.reader import blocks
 
 # Numbers of less than 2^-1000 are subnormal, or soon are, when others are added to them.
 _LEAST_EXPONENT = -1000

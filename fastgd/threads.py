@@ -41,6 +41,15 @@ def most_threads() -> int:
     return min([usable_processors(), *(int(n) for n in allowed if n.isdecimal() and int(n) > 0)])
 
 
+def spare_threads(n_threads: int | None = None, pool: "ThreadPool | None" = None) -> int:
+    """How many of at most n_threads are left beside the thread that asks and those of its pool.
+
+    n_threads : by default `most_threads`
+    """
+    most = most_threads() if n_threads is None else n_threads
+    return max(most - (1 if pool is None else pool.n_threads), 0)
+
+
 class ThreadPool:
     """The other threads of a kernel's thread pool; inside `with`, they sleep between the calls that they share.
 
@@ -53,6 +62,11 @@ class ThreadPool:
         self._threads: list[threading.Thread] = []
         # Of each thread: the generations to work in, and None at the end.
         self._inboxes: list[SimpleQueue[int | None]] = []
+
+    @property
+    def n_threads(self) -> int:
+        """How many threads share products, with the one that calls kernels."""
+        return int(self._memory[N_WORKERS]) if self._memory.size else 1
 
     def __enter__(self) -> Self:
         self._depth += 1

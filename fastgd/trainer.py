@@ -21,7 +21,8 @@ from fastgd._engine.settings import Settings
 from fastgd._engine.validation import split_validation
 from fastgd.data import checks
 from fastgd.data.arrays import ArrayDataset, as_dataset
-from fastgd.data.base import Dataset, read_only
+from fastgd.data.base import Dataset
+from fastgd.data.block import read_only
 from fastgd.history import EpochRecord, History
 from fastgd.metrics import name_of_metric
 from fastgd.metrics import restore as restore_metrics

@@ -55,6 +55,7 @@ from .rows.gather import (
     standardize_rows,
     standardize_rows_robustly,
 )
+from .rows.hand_over import hand_over
 from .rows.shuffle import Layout, shuffle_windows
 from .rows.synthetic import synthetic_rows
 
@@ -94,6 +95,7 @@ __all__ = [
     "gemm_small",
     "gemv",
     "ger",
+    "hand_over",
     "interrupts_deferred",
     "leaky_relu_backward",
     "leaky_relu_forward",

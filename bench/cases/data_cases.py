@@ -5,7 +5,7 @@ import numpy as np
 from bench.cases.case import Case
 from bench.cases.numpy_rows import numpy_rows, python_rows
 from fastgd import kernels
-from fastgd.data.base import read_only
+from fastgd.data.block import read_only
 from fastgd.kernels.random import mix
 from fastgd.kernels.rows.synthetic import ROWS_AT_ONCE, teacher_weights
 

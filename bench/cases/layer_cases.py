@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.cases.case import Case, normal
 from fastgd import kernels
-from fastgd.data.base import read_only
+from fastgd.data.block import read_only
 from fastgd.kernels.nn.loss import HalfSquaredError
 
 TOLERANCE = np.float32(8 * np.finfo(np.float32).eps)

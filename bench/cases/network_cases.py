@@ -9,7 +9,7 @@ from bench.cases.numpy_training import NumpyNetwork
 from bench.cases.numpy_training import train_neuron as numpy_train_neuron
 from bench.cases.workloads import Workload
 from fastgd import kernels
-from fastgd.data.base import read_only
+from fastgd.data.block import read_only
 from fastgd.kernels.codegen.alignment import aligned_empty
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim.optimizers import PlainSGD

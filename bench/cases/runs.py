@@ -9,7 +9,7 @@ from bench.cases.numpy_training import NumpyNetwork, train_neuron
 from bench.cases.workloads import Workload
 from bench.limits.products import filled_network, products
 from fastgd import kernels
-from fastgd.data.base import read_only
+from fastgd.data.block import read_only
 from fastgd.reference import algorithm as reference
 from fastgd.reference import comparison as baseline
 

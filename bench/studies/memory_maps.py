@@ -15,7 +15,7 @@ import numpy as np
 
 import fastgd as gd
 from bench.readme import markdown
-from fastgd.data import base as datasets
+from fastgd.data import reader as datasets
 
 N_FEATURES = 100
 MODELS = {

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fastgd.data.base import Dataset, all_finite
+from fastgd.data.base import Dataset
+from fastgd.data.block import all_finite
 from fastgd.data.subset import Subset
 from fastgd.errors import warn
 from fastgd.layers import Dropout, Identity, ReLU

@@ -14,7 +14,7 @@ from fastgd._engine.garbage_collection import collection_paused
 from fastgd._engine.learning_rates import LearningRates
 from fastgd._engine.loops import Loop, call_end, cut
 from fastgd._engine.run_state import RunState
-from fastgd.data.base import Block, all_finite, require_finite
+from fastgd.data.block import Block, all_finite, require_finite
 from fastgd.errors import DivergenceError
 from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
 from fastgd.model import Model

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastgd._engine.slices import Engine
-from fastgd.data.base import Block, Dataset, require_finite
+from fastgd.data.base import Dataset
+from fastgd.data.block import Block, require_finite
 from fastgd.data.shuffle import ChosenRows
 from fastgd.data.subset import Subset, rows_that_count
 from fastgd.errors import DivergenceError

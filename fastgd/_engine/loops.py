@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from fastgd import kernels
-from fastgd.data.base import Block
+from fastgd.data.block import Block
 from fastgd.kernels import UpdateRule
 from fastgd.kernels.codegen.alignment import aligned_empty
 from fastgd.kernels.loops.network import Layer

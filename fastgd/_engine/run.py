@@ -11,7 +11,8 @@ from fastgd._engine.progress import log_setback
 from fastgd._engine.safeguard import LongestRows, Safeguard
 from fastgd._engine.slices import Engine
 from fastgd._engine.validation import errors_of_validation
-from fastgd.data.base import Dataset, Reader
+from fastgd.data.base import Dataset
+from fastgd.data.reader import Reader
 from fastgd.data.shuffle import Shuffle
 from fastgd.history import EpochRecord, History, Setback
 from fastgd.losses import Loss, takes_every_number

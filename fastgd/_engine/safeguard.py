@@ -9,7 +9,9 @@ import numpy as np
 from fastgd import kernels
 from fastgd._engine.run_state import RunState
 from fastgd._engine.slices import Engine
-from fastgd.data.base import Block, Dataset, MeanAndScale, Reader, blocks, read_only, require_finite
+from fastgd.data.base import Dataset
+from fastgd.data.block import Block, MeanAndScale, read_only, require_finite
+from fastgd.data.reader import Reader, blocks
 from fastgd.data.subset import Subset
 from fastgd.errors import DivergenceError
 from fastgd.kernels.nn.loss import CrossEntropy

@@ -5,6 +5,7 @@ there.
 """
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable
 
@@ -16,7 +17,7 @@ from fastgd._engine.garbage_collection import collection_paused
 from fastgd._engine.learning_rates import LearningRates
 from fastgd._engine.loops import Loop, Task, call_end, choose_loop
 from fastgd._engine.run_state import RunState
-from fastgd.data.base import Reader
+from fastgd.data.reader import Reader
 from fastgd.kernels.codegen.alignment import aligned_zeros
 from fastgd.kernels.nn.loss import Poisson
 from fastgd.kernels.optim.bounded import Bounded
@@ -36,6 +37,7 @@ from fastgd.model import Model
 from fastgd.optimizers import Optimizer
 from fastgd.regularization import NO_REGULARIZATION, Regularization
 from fastgd.schedules import Schedule
+from fastgd.threads import spare_threads
 
 # Ctrl-C must not wait longer than this. A slice costs a call of the kernel, and a copy of the state and a look at it.
 _SLICE_SECONDS = 0.1
@@ -191,21 +193,18 @@ class Engine:
             )
         self._progress.begin_epoch(n_rows)
         epoch = Epoch(n_rows, number, reader.row)
-        start = 0
-        while start < n_rows:
-            stop = call_end(loop, start, start + reader.max_rows, n_rows)
-            block = reader.read(start, stop)
-            first = start
-            while first < stop:
-                last = min(call_end(loop, first, first + self._slice_rows, n_rows), stop)
-                began = time.perf_counter()
-                self._finite_loop.run(block.rows(first - start, last - start), first, epoch)
-                self._adapt(last - first, time.perf_counter() - began)
-                if on_rows:
-                    on_rows(last - first, float(self._progress.loss_sum[0]) / last)
-                first = last
-            reader.release(start, stop)
-            start = stop
+        ends = functools.partial(call_end, loop)
+        with contextlib.closing(reader.parts(ends, spare_threads(self.n_threads, loop.pool))) as parts:
+            for start, stop, _, block in parts:
+                first = start
+                while first < stop:
+                    last = min(ends(first, first + self._slice_rows, n_rows), stop)
+                    began = time.perf_counter()
+                    self._finite_loop.run(block.rows(first - start, last - start), first, epoch)
+                    self._adapt(last - first, time.perf_counter() - began)
+                    if on_rows:
+                        on_rows(last - first, float(self._progress.loss_sum[0]) / last)
+                    first = last
         return float(self._progress.loss_sum[0]) / n_rows
 
     def _adapt(self, n_rows: int, seconds: float) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastgd.data.arrays import as_dataset
-from fastgd.data.base import Dataset, blocks
+from fastgd.data.base import Dataset
+from fastgd.data.reader import blocks
 from fastgd.data.subset import split
 from fastgd.losses import Loss
 from fastgd.model import Model

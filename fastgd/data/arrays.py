@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 
 from fastgd import kernels
 from fastgd.data import checks
-from fastgd.data.base import Block, Dataset, MeanAndScale, read_only, take_rows, take_targets
+from fastgd.data.base import Dataset
+from fastgd.data.block import Block, MeanAndScale, read_only, take_rows, take_targets
 from fastgd.data.maps import Maps, map_of
 
 
@@ -28,6 +29,8 @@ class ArrayDataset(Dataset):
     ValueError, TypeError
         For wrong shapes, unequal lengths, no rows, or values that are no real numbers.
     """
+
+    reads_in_parallel = True
 
     def __init__(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> None:
         self.X = checks.features(X)

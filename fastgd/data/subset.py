@@ -3,7 +3,9 @@
 import numpy as np
 
 from fastgd.data.arrays import ArrayDataset
-from fastgd.data.base import Block, Dataset, MeanAndScale, blocks
+from fastgd.data.base import Dataset
+from fastgd.data.block import Block, MeanAndScale
+from fastgd.data.reader import blocks
 
 
 class Subset(Dataset):
@@ -15,6 +17,7 @@ class Subset(Dataset):
         self.n_samples = len(indices)
         self.n_features, self.n_outputs = dataset.n_features, dataset.n_outputs
         self.has_sample_weight, self.dtype = dataset.has_sample_weight, dataset.dtype
+        self.feature_names, self.reads_in_parallel = dataset.feature_names, dataset.reads_in_parallel
 
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
         """Read the rows where they are."""

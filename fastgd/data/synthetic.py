@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastgd.data import checks
-from fastgd.data.base import Block, Dataset, allocate
+from fastgd.data.base import Dataset
+from fastgd.data.block import Block, allocate
 from fastgd.kernels import synthetic_rows
+from fastgd.kernels.codegen.alignment import aligned_zero_rows
 from fastgd.kernels.random import mix
 from fastgd.kernels.rows.synthetic import ROWS_AT_ONCE, VARIANCE, teacher_weights
 
@@ -44,6 +46,8 @@ class SyntheticDataset(Dataset):
     >>> X.shape, y.shape, round(data.noise_loss, 4)
     ((1000, 10), (1000, 1), 0.005)
     """
+
+    reads_in_parallel = True
 
     def __init__(
         self,
@@ -88,7 +92,8 @@ class SyntheticDataset(Dataset):
         """Make the rows."""
         indices = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
         own = out if out.X.dtype == out.y.dtype == self.dtype else allocate(self, len(indices), self.dtype)
-        scratch = np.empty((ROWS_AT_ONCE + 2, int(self._widths[1:].max())))
+        # On lines of its own: another thread may make rows, or train, meanwhile.
+        scratch = aligned_zero_rows(ROWS_AT_ONCE + 2, int(self._widths[1:].max()), np.dtype(np.float64))
         n = len(indices)
         synthetic_rows(self._key, indices, self._widths, self._flat_weights, self.noise, scratch, own.X[:n], own.y[:n])
         if own is not out:

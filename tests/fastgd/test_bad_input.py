@@ -7,7 +7,7 @@ import pytest
 from cases import built, model_of, rows_for
 
 import fastgd as gd
-from fastgd.data import base as dataset
+from fastgd.data import reader as dataset
 
 X = np.ones((4, 5))
 Y = np.ones((4, 1))

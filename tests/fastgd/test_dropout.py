@@ -8,7 +8,7 @@ from stacks import STACKS, frozen, passes
 import fastgd as gd
 from fastgd import kernels
 from fastgd._engine import slices as engine
-from fastgd.data import base as dataset
+from fastgd.data import reader as dataset
 from fastgd.kernels.random import subkey
 
 

@@ -10,7 +10,7 @@ from cases import model_of, rows_for
 
 import fastgd as gd
 from fastgd._engine import slices as engine
-from fastgd.data import base as dataset
+from fastgd.data import reader as dataset
 from fastgd.kernels.codegen.alignment import aligned_zeros
 from fastgd.reference import algorithm as reference
 from fastgd.reference import comparison as baseline

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import fastgd as gd
 from fastgd import standardize
-from fastgd.data import base
+from fastgd.data import reader
 from fastgd.kernels import standardize_rows_robustly
 
 
@@ -65,7 +65,7 @@ def test_many_rows_are_judged_by_some_that_are_spread(n_features, rng, monkeypat
     monkeypatch.setattr(standardize, "_KEPT_NUMBERS", 1000)
     monkeypatch.setattr(standardize, "_FEWEST_KEPT", 100)
     X = np.arange(100_000.0)[:, None] + rng.standard_normal((100_000, n_features))
-    monkeypatch.setattr(base, "_BLOCK_BYTES", 8 * 777 * n_features)
+    monkeypatch.setattr(reader, "_BLOCK_BYTES", 8 * 777 * n_features)
     layer = gd.RobustStandardize(n_features).fit(X)
     low, median, high = quartiles(X[:: 100 if n_features == 1 else 301])
     np.testing.assert_array_equal(layer.mean, median)

@@ -7,7 +7,7 @@ import pytest
 from cases import built, rounding
 
 import fastgd as gd
-from fastgd.data import base as dataset
+from fastgd.data import reader as dataset
 from fastgd.losses import as_loss
 
 

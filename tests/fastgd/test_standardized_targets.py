@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import fastgd as gd
-from fastgd.data import base as datasets
+from fastgd.data import reader as datasets
 from fastgd.metrics import score
 from fastgd.model_data import rows_without_X
 

@@ -23,7 +23,7 @@ import fastgd as gd
 from fastgd._engine import progress
 from fastgd._engine import slices as engine
 from fastgd._engine.finiteness import FiniteLoop
-from fastgd.data import base as dataset
+from fastgd.data import reader as dataset
 
 
 def test_history_and_validation(dtype):

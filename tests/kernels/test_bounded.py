@@ -11,7 +11,7 @@ from shared_products import share_every_product
 import fastgd as gd
 from fastgd import optimizers
 from fastgd._engine import slices as engine
-from fastgd.data import base as dataset
+from fastgd.data import reader as dataset
 from fastgd.losses import as_loss, curvature_of
 from fastgd.recommended import can_be_bounded, deviation_of_targets, resolved
 from fastgd.schedules import Cooldown

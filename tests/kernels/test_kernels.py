@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastgd import kernels
-from fastgd.data.base import read_only
+from fastgd.data.block import read_only
 from fastgd.kernels.codegen.function_pointer import settings_vector
 from fastgd.kernels.nn import activation
 from fastgd.kernels.nn.loss import HalfSquaredError

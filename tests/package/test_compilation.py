@@ -14,7 +14,7 @@ from numba.core import config
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.data.base import read_only
+from fastgd.data.block import read_only
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim.optimizers import PlainSGD
 from fastgd.kernels.tuning import MOST_LANES

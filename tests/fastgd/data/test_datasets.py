@@ -8,9 +8,9 @@ from cases import model_of
 from numba.core import config
 
 import fastgd as gd
-from fastgd.data import base as datasets
+from fastgd.data import reader as datasets
 from fastgd.data import shuffle as shuffles
-from fastgd.data.base import allocate
+from fastgd.data.block import allocate
 from fastgd.data.subset import Subset
 from fastgd.kernels.rows.synthetic import VARIANCE
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd.data import base as datasets
 from fastgd.data import maps
-from fastgd.data.base import Reader, blocks
+from fastgd.data import reader as datasets
+from fastgd.data.reader import Reader, blocks
 from fastgd.data.shuffle import Shuffle
 from fastgd.data.subset import Subset
 

@@ -12,7 +12,7 @@ PROGRAM = """
 import resource, sys
 import numpy as np
 import fastgd as gd
-from fastgd.data import base as datasets
+from fastgd.data import reader as datasets
 
 def resident(kind):
     for line in open("/proc/self/status"):

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import fastgd as gd
-from fastgd.data import base as dataset
+from fastgd.data import reader as dataset
 from fastgd.data import shuffle
 from fastgd.data.shuffle import Shuffle
 from fastgd.kernels import Layout, shuffle_windows

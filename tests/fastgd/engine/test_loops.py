@@ -5,7 +5,7 @@ import pytest
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.data import base as datasets
+from fastgd.data import reader as datasets
 
 LOOPS = ("train_neuron_online_by_4", "train_neuron_online", "train_neuron_batch", "train_network")
 

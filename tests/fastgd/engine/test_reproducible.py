@@ -11,7 +11,7 @@ from cases import model_of, rows_for
 
 import fastgd as gd
 from fastgd._engine import slices as engine
-from fastgd.data import base as dataset
+from fastgd.data import reader as dataset
 
 CASES = [
     (name, batch_size, shuffle)

@@ -11,7 +11,7 @@ from protected import run_with_protected_memory
 
 import fastgd as gd
 from fastgd import kernels
-from fastgd.data.base import read_only
+from fastgd.data.block import read_only
 from fastgd.kernels.loops.network import Layer
 from fastgd.kernels.loops.network_online import first_layer
 from fastgd.kernels.nn.loss import HalfSquaredError

@@ -1,0 +1,160 @@
+"""Blocks of rows: what they hold, how arrays fill them, and whether all that they hold is finite."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fastgd.kernels import (
+    InOrder,
+    Shuffled,
+    ShuffledX,
+    gather_rows,
+    gather_rows_ahead,
+    standardize_rows,
+)
+
+if TYPE_CHECKING:
+    from fastgd.data.base import Dataset, Stream
+
+# With a limit, what is standardised is clipped smoothly.
+MeanAndScale = tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, float]
+
+# Of so few, a look at each takes less time than their sum and what guards it.
+_FEW_NUMBERS = 1 << 14
+
+
+class Block(NamedTuple):
+    """Consecutive rows of an epoch: C-contiguous, read-only, in the model's dtype but for X or y where asked otherwise.
+
+    X : (n_samples, n_features)          y : (n_samples, n_outputs)
+    sample_weight : (n_samples,), or (0,) where every weight is one
+    order : row by row, unless the block is of rows where they lie: then X, y and the weights are those of all rows, or
+        X alone is
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    sample_weight: np.ndarray
+    order: InOrder | Shuffled | ShuffledX = InOrder()
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples it holds."""
+        return len(self.order.rows) if isinstance(self.order, Shuffled) else len(self.y)
+
+    def rows(self, start: int, stop: int) -> "Block":
+        """View of some of the samples."""
+        if isinstance(self.order, InOrder):
+            return Block(self.X[start:stop], self.y[start:stop], self.sample_weight[start:stop])
+        order = type(self.order)(*(part[start:stop] for part in self.order))
+        if isinstance(order, Shuffled):
+            return self._replace(order=order)
+        return Block(self.X, self.y[start:stop], self.sample_weight[start:stop], order)
+
+    def in_order(self, array: np.ndarray) -> np.ndarray:
+        """The samples' rows of y or the weights, one after the other."""
+        return array[self.order.rows] if isinstance(self.order, Shuffled) and len(array) else array
+
+    def gathered(self, dtype: np.dtype) -> "Block":
+        """The same samples row by row, with X in a dtype."""
+        X = self.X if isinstance(self.order, InOrder) else self.X[self.order.rows]
+        with np.errstate(over="ignore", invalid="ignore"):
+            X = X.astype(dtype, copy=False)
+        return Block(X, self.in_order(self.y), self.in_order(self.sample_weight))
+
+
+def allocate(
+    dataset: "Dataset | Stream",
+    n_rows: int,
+    dtype: np.dtype,
+    X_dtype: np.dtype | None = None,
+    y_dtype: np.dtype | None = None,
+) -> Block:
+    """A writable block for some rows of a data set; X_dtype and y_dtype are those of X and y, where they differ."""
+    return Block(
+        np.empty((n_rows, dataset.n_features), X_dtype or dtype),
+        np.empty((n_rows, dataset.n_outputs), y_dtype or dtype),
+        np.empty(n_rows if dataset.has_sample_weight else 0, dtype),
+    )
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A read-only view: the kernels are compiled for these alone, whether or not the caller's own array is writable."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def take_rows(
+    source: np.ndarray, rows: slice | np.ndarray, later: np.ndarray | None = None, *, out: np.ndarray
+) -> None:
+    """out[:] = source[rows], converted. What float32 cannot hold becomes infinite, and is found as such.
+
+    later : for each row one that is needed long after, to ask the memory for
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if isinstance(rows, slice):
+            out[...] = source[rows]
+        elif source.dtype.isnative and source.flags.aligned and source.dtype.char not in "eg":
+            matrix = read_only(source.reshape(len(source), -1) if source.ndim == 1 else source)
+            out = out.reshape(len(out), -1)
+            if later is not None and source.flags.c_contiguous:
+                gather_rows_ahead(matrix, rows, later, out)
+            else:
+                gather_rows(matrix, rows, out)
+        else:
+            # Numba knows neither half precision nor foreign byte orders.
+            out[...] = source[rows]
+
+
+def take_targets(
+    source: np.ndarray,
+    rows: slice | np.ndarray,
+    later: np.ndarray | None = None,
+    *,
+    mean_and_scale: MeanAndScale | None,
+    out: np.ndarray,
+) -> None:
+    """As `take_rows`, but (source - mean) · scale, in float64 from the source's own dtype."""
+    if mean_and_scale is None:
+        take_rows(source, rows, later, out=out)
+        return
+    exact = np.empty(out.shape)
+    take_rows(source, rows, later, out=exact)
+    standardize_rows(exact, *mean_and_scale, out)
+
+
+def _is_ready(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether kernels can read an array where it lies."""
+    return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
+
+
+def all_finite(array: np.ndarray) -> bool:
+    """Whether no element is NaN or infinite."""
+    if array.size <= _FEW_NUMBERS:
+        return bool(np.isfinite(array).all())
+    # A finite sum has finite terms, and costs a fraction of a look at each. Where it is not, it may have overflowed.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+
+
+def require_finite(block: Block, row_of: Callable[[int], int] = int) -> None:
+    """Raise a ValueError that names the first row of a block with a NaN, an infinity or a negative weight.
+
+    row_of : callable
+        Turns a row of the block into a row of the data set.
+    """
+    for name, array in zip(Block._fields, block[:3], strict=False):
+        if all_finite(array):
+            continue
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            column = f", column {bad[0][1]}" if array.ndim == 2 and array.shape[1] > 1 else ""
+            value = array[tuple(bad[0])]
+            place = f"row {row_of(int(bad[0][0]))}{column}"
+            raise ValueError(f"{name} holds {value} (as {array.dtype}) in {place}; expected finite numbers")
+    negative = np.flatnonzero(block.sample_weight < 0)
+    if len(negative):
+        value = block.sample_weight[negative[0]]
+        raise ValueError(f"sample_weight holds {value} in row {row_of(int(negative[0]))}; expected at least 0")

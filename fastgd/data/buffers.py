@@ -1,0 +1,109 @@
+"""Memory that blocks are made in, and what is made there of rows as they are given."""
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fastgd.data.block import Block, MeanAndScale, read_only
+from fastgd.kernels import hand_over, standardize_rows, standardize_rows_robustly
+from fastgd.kernels.tuning import LINE_BYTES
+
+if TYPE_CHECKING:
+    from fastgd.data.base import Dataset, Stream
+
+# Where systems have larger pages for large arrays, they begin so: fewer pages have to be fetched.
+_HUGE_PAGE = 2 << 20
+
+
+class Conversion(NamedTuple):
+    """What rows become in a block.
+
+    dtype : numpy dtype
+    mean_and_scale : pair of (n_features,) float64 arrays, and perhaps a limit, or None
+        Features become (x - mean) · scale.
+    mean_and_scale_of_y : pair of (n_outputs,) float64 arrays, or None
+        Targets become (y - mean) · scale.
+    y_dtype : numpy dtype, or None
+        That of y, where it differs.
+    """
+
+    dtype: np.dtype
+    mean_and_scale: MeanAndScale | None = None
+    mean_and_scale_of_y: MeanAndScale | None = None
+    y_dtype: np.dtype | None = None
+
+    @property
+    def dtype_of_y(self) -> np.dtype:
+        """The dtype of y in a block."""
+        return self.y_dtype or self.dtype
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array that begins with a line of the cache, or, where it is large, with a huge page."""
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    boundary = _HUGE_PAGE if n_bytes >= _HUGE_PAGE else LINE_BYTES
+    memory = np.empty(n_bytes + boundary, np.uint8)
+    begin = -memory.ctypes.data % boundary
+    return memory[begin : begin + n_bytes].view(dtype).reshape(shape)
+
+
+class Buffers:
+    """Memory for one block of at most `n_rows` rows.
+
+    rows : Block, writable
+        The rows as they are given: what is standardised, in a dtype that holds it exactly.
+    """
+
+    def __init__(self, dataset: "Dataset | Stream", n_rows: int, conversion: Conversion) -> None:
+        self._conversion = conversion
+        dtype, of_X, of_y, _ = conversion
+        # A float32 may not hold a mean far from zero exactly, and neither the mean of targets nor their scale.
+        X_dtype = dtype if of_X is None else dataset.dtype
+        y_dtype = conversion.dtype_of_y if of_y is None else np.dtype(np.float64)
+        self.rows = Block(
+            empty((n_rows, dataset.n_features), X_dtype),
+            empty((n_rows, dataset.n_outputs), y_dtype),
+            empty((n_rows if dataset.has_sample_weight else 0,), dtype),
+        )
+        self._X = None if of_X is None else empty((n_rows, dataset.n_features), dtype)
+        self._y = None if of_y is None else empty((n_rows, dataset.n_outputs), conversion.dtype_of_y)
+
+    def block(self, n_rows: int) -> Block:
+        """The first of the rows, converted."""
+        X, y, sample_weight = self.rows.rows(0, n_rows)[:3]
+        _, of_X, of_y, _ = self._conversion
+        if of_X is not None:
+            mean, scale, *limit = of_X
+            given, X = X, self._X[:n_rows]
+            if limit:
+                standardize_rows_robustly(given, mean, scale, limit[0], X)
+            else:
+                standardize_rows(given, mean, scale, X)
+        if of_y is not None:
+            given, y = y, self._y[:n_rows]
+            standardize_rows(given, *of_y, y)
+        return Block(*map(read_only, (X, y, sample_weight)))
+
+
+class Place:
+    """Memory for a block of at most `n_rows` rows that one thread makes and another one reads."""
+
+    def __init__(self, dataset: "Dataset | Stream", n_rows: int, conversion: Conversion) -> None:
+        dtype, dtype_of_y = conversion.dtype, conversion.dtype_of_y
+        self._arrays = (
+            empty((n_rows, dataset.n_features), dtype),
+            empty((n_rows, dataset.n_outputs), dtype_of_y),
+            empty((n_rows if dataset.has_sample_weight else 0,), dtype),
+        )
+
+    def take(self, block: Block) -> Block:
+        """A copy of a block."""
+        copies = [array[: len(source)] for array, source in zip(self._arrays, block[:3], strict=True)]
+        for source, copy in zip(block[:3], copies, strict=True):
+            hand_over(_bytes(source), _bytes(copy))
+        return Block(*map(read_only, copies))
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1).view(np.uint8)

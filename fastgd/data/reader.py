@@ -1,0 +1,283 @@
+"""How rows are read from a data set: a block of the model's dtype at a time, where they lie or copied."""
+
+import contextlib
+import threading
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fastgd.data.block import Block, MeanAndScale, read_only, take_targets
+from fastgd.data.buffers import Buffers, Conversion, Place
+from fastgd.data.maps import Growth, memory_bytes
+from fastgd.data.ring import Ring
+from fastgd.data.shuffle import Shuffle
+from fastgd.kernels import Shuffled, ShuffledX
+
+if TYPE_CHECKING:
+    from fastgd.data.base import Dataset
+
+# An order of rows is made for so many samples at a time, which is long enough to outweigh the call; for fewer where the
+# rows of a map are longer.
+_SAMPLES_PER_ORDER, _MAPPED_BYTES_PER_ORDER = 1 << 18, 128 << 20
+# Copied blocks should stay in the cache between their writing and their use, and outweigh the call that fills them.
+_BLOCK_BYTES = 4 << 20
+# Blocks that wait to be used, or are, in rows of at most so many bytes each.
+_N_PLACES, _PLACE_BYTES = 2, 16 << 20
+# Of fewer, the memory for them and a thread would take longer than they save.
+_FEWEST_BLOCKS = 12
+# y and the weights are converted once where they are so small, and else with every block, for each epoch anew.
+_CONVERTED_BYTES = 64 << 20
+# Pages of a memory-mapped file count as the process's memory until they are released.
+_MAPPED_BYTES = 32 << 20
+# Where rows come in any order, they are kept up to this part of the machine's memory: the next rows are as likely to
+# lie there as anywhere, and to map a page once more takes several times as long as to train on what is needed of it.
+_PART_OF_MEMORY = 2
+
+
+class Part(NamedTuple):
+    """Consecutive rows of an epoch.
+
+    start, stop : int, their positions in it
+    n_epoch : int, how many rows the epoch has
+    block : Block
+    """
+
+    start: int
+    stop: int
+    n_epoch: int
+    block: Block
+
+
+def _is_ready(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether kernels can read an array where it lies."""
+    return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
+
+
+class Reader:
+    """Gives the rows of one epoch, in the data's order or in one that is set, as blocks of one dtype.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    dtype, mean_and_scale, mean_and_scale_of_y, y_dtype : as for `Conversion`
+    min_rows : int
+        How many rows one block must be able to hold.
+    max_bytes : int, optional
+        Bound on a block of rows that needs no copy; by default none, unless the rows are a memory-mapped file, or y or
+        the weights have to be converted.
+    in_place : bool
+        Whether blocks may have X in the data's own dtype, and its rows where they lie.
+    """
+
+    def __init__(
+        self,
+        dataset: "Dataset",
+        dtype: np.dtype,
+        min_rows: int = 1,
+        mean_and_scale: MeanAndScale | None = None,
+        max_bytes: int | None = None,
+        in_place: bool = False,
+        mean_and_scale_of_y: MeanAndScale | None = None,
+        y_dtype: np.dtype | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.order: Shuffle | None = None
+        self._in_any_order = in_place
+        self._min_rows = min_rows
+        self._conversion = Conversion(dtype, mean_and_scale, mean_and_scale_of_y, y_dtype)
+        self._arrays: dict[str, np.ndarray] = {}
+        self._view = dataset.view(dtype, in_place) if mean_and_scale is None else None
+        self._converts = self._view is not None and not self._has_ready_columns
+        if self._converts and (self._view.y.size + self._view.sample_weight.size) * dtype.itemsize <= _CONVERTED_BYTES:
+            n_samples = dataset.n_samples
+            self._view = self._view._replace(**self._convert((slice(0, n_samples),), n_samples))
+            self._converts, self._arrays = False, {}
+        row_bytes = dataset.n_features * (dtype if mean_and_scale is None else dataset.dtype).itemsize
+        if max_bytes is None:
+            is_bounded = dataset.is_mapped or self._converts
+            max_bytes = _MAPPED_BYTES if is_bounded else dataset.n_samples * row_bytes
+        self._rows_in_place = max(min_rows, max_bytes // row_bytes)
+        self._rows_copied = min(max(min_rows, _BLOCK_BYTES // row_bytes), dataset.n_samples)
+        self._may_read_ahead = self._rows_copied * row_bytes <= _PLACE_BYTES
+        # Those of each thread that makes blocks, and what they are handed over in.
+        self._buffers: list[Buffers] = []
+        self._places: list[Place] = []
+        # An order has scratch of its own, and is asked by each thread that makes blocks.
+        self._asking_order = threading.Lock()
+        if dataset.is_mapped:
+            self._growth = Growth()
+            # Pages that a shuffled epoch has used are used again by the next, and last as long as the reader does.
+            weakref.finalize(self, dataset.release, 0, dataset.n_samples).atexit = False
+
+    @property
+    def _is_in_place(self) -> bool:
+        return self._view is not None and (self.order is None or self._in_any_order)
+
+    @property
+    def max_rows(self) -> int:
+        """How many rows one read gives at most."""
+        if not self._is_in_place:
+            return self._rows_copied
+        if self.order is None:
+            return self._rows_in_place
+        if not self.dataset.is_mapped:
+            return _SAMPLES_PER_ORDER
+        return min(max(_MAPPED_BYTES_PER_ORDER // self.dataset.row_bytes, self._min_rows), _SAMPLES_PER_ORDER)
+
+    def parts(
+        self, end_of_part: Callable[[int, int, int], int] | None = None, n_spare_threads: int = 0
+    ) -> Generator[Part, None, None]:
+        """The epoch, part by part; each block holds until the next part is asked for.
+
+        Where rows have to be copied, the next part's are while this one is used, by a thread that lives as long as the
+        iterator does, or until it is closed.
+
+        end_of_part : callable, optional
+            end_of_part(start, target, n_epoch) -> stop: where a part ends that starts at a position and can go on to
+            another; by default, there. The first of them has to fit into `min_rows`.
+        n_spare_threads : int
+            How many threads may be at work beside those that use the blocks.
+        """
+        spans = self._spans(end_of_part)
+        is_long = self.dataset.n_samples >= _FEWEST_BLOCKS * self._rows_copied
+        is_ahead = self._may_read_ahead and is_long and n_spare_threads > 0 and not self._is_in_place
+        parts = self._made_ahead(spans) if is_ahead else self._made_here(spans)
+        with contextlib.closing(parts):
+            for start, stop, block in parts:
+                yield Part(start, stop, self.dataset.n_samples, block)
+                self.release(start, stop)
+
+    def _spans(self, end_of_part: Callable[[int, int, int], int] | None) -> Iterator[tuple[int, int]]:
+        start, n_epoch = 0, self.dataset.n_samples
+        while start < n_epoch:
+            target = min(start + self.max_rows, n_epoch)
+            stop = target if end_of_part is None else end_of_part(start, target, n_epoch)
+            yield start, stop
+            start = stop
+
+    def _made_here(self, spans: Iterator[tuple[int, int]]) -> Generator[tuple[int, int, Block], None, None]:
+        for start, stop in spans:
+            yield start, stop, self.read(start, stop)
+
+    def _made_ahead(self, spans: Iterator[tuple[int, int]]) -> Generator[tuple[int, int, Block], None, None]:
+        self._have_buffers(2)
+        while len(self._places) < _N_PLACES:
+            self._places.append(Place(self.dataset, self._rows_copied, self._conversion))
+        own, behind = self._buffers
+
+        def make(span: tuple[int, int], place: Place | Buffers) -> tuple[int, int, Block]:
+            return *span, self._copy(*span, own) if place is own else place.take(self._copy(*span, behind))
+
+        ring = Ring(spans, make, self._places, [own] if self.dataset.reads_in_parallel else [])
+        try:
+            yield from ring.blocks() if ring.start() else self._made_here(spans)
+        finally:
+            if not ring.close():
+                self._buffers, self._places = [], []
+
+    def _have_buffers(self, n_threads: int) -> None:
+        while len(self._buffers) < n_threads:
+            self._buffers.append(Buffers(self.dataset, self._rows_copied, self._conversion))
+
+    def read(self, start: int, stop: int) -> Block:
+        """Rows start to stop of the epoch. The block holds until the next read."""
+        if self._is_in_place:
+            return self._read_in_place(start, stop)
+        self._have_buffers(1)
+        return self._copy(start, stop, self._buffers[0])
+
+    def _copy(self, start: int, stop: int, buffers: Buffers) -> Block:
+        rows = slice(start, stop) if self.order is None else self._ordered_rows(start, stop)
+        try:
+            self.dataset.read(rows, buffers.rows.rows(0, stop - start))
+        except Exception as error:
+            error.add_note(f"while fastgd read rows {start} to {stop} of the epoch")
+            raise
+        return buffers.block(stop - start)
+
+    def _ordered_rows(self, start: int, stop: int) -> np.ndarray:
+        with self._asking_order:
+            return self.order.rows(start, stop).copy()
+
+    def _read_in_place(self, start: int, stop: int) -> Block:
+        if self.order is None:
+            block = self._view.rows(start, stop)
+            return block._replace(**self._convert((slice(start, stop),), stop - start)) if self._converts else block
+        rows_and_later = self.order.rows_and_later(start, stop)
+        if not self._converts:
+            return self._view._replace(order=Shuffled(*rows_and_later))
+        converted = self._convert(rows_and_later, stop - start)
+        return self._view._replace(order=ShuffledX(*rows_and_later), **converted)
+
+    def _convert(self, rows: tuple[slice | np.ndarray, ...], n_rows: int) -> dict[str, np.ndarray]:
+        """y and the weights of some rows, as blocks have them.
+
+        rows : a slice, or rows and later ones
+        """
+        converted = {}
+        for name, dtype, mean_and_scale in (
+            ("y", self._conversion.dtype_of_y, self._conversion.mean_and_scale_of_y),
+            ("sample_weight", self._conversion.dtype, None),
+        ):
+            source = getattr(self._view, name)
+            n_wanted = n_rows if len(source) else 0
+            out = self._buffer(name, n_wanted, source.shape[1:], dtype)
+            if n_wanted:
+                take_targets(source, *rows, mean_and_scale=mean_and_scale, out=out)
+            converted[name] = read_only(out)
+        return converted
+
+    @property
+    def _has_ready_columns(self) -> bool:
+        """Whether y and the weights of the view can be used where they lie."""
+        dtype, _, mean_and_scale_of_y, _ = self._conversion
+        is_ready = _is_ready(self._view.y, self._conversion.dtype_of_y) and _is_ready(self._view.sample_weight, dtype)
+        return is_ready and mean_and_scale_of_y is None
+
+    def _buffer(self, name: str, n_rows: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Memory for some rows, the same for one name as long as it is large enough."""
+        array = self._arrays.get(name)
+        if array is None or len(array) < n_rows:
+            array = self._arrays[name] = np.empty((n_rows, *shape), dtype)
+        return array[:n_rows]
+
+    def release(self, start: int, stop: int) -> None:
+        """Say that rows start to stop of the epoch have been used."""
+        if self.order is None:
+            self.dataset.release(start, stop)
+        elif self.dataset.is_mapped and self._growth.exceeds(memory_bytes() // _PART_OF_MEMORY):
+            self.dataset.release(0, self.dataset.n_samples)
+            self._growth = Growth()
+
+    def row(self, position: int) -> int:
+        """What errors call the row at a position of the epoch."""
+        row = position if self.order is None else int(self._ordered_rows(position, position + 1)[0])
+        return self.dataset.row_number(row)
+
+
+def blocks(
+    dataset: "Dataset",
+    dtype: np.dtype,
+    mean_and_scale: MeanAndScale | None = None,
+    mean_and_scale_of_y: MeanAndScale | None = None,
+    y_dtype: np.dtype | None = None,
+    n_spare_threads: int = 0,
+) -> Generator[tuple[int, Block], None, None]:
+    """Every row once, in order, as (first row, block); each block holds until the next.
+
+    dataset, dtype, mean_and_scale, mean_and_scale_of_y, y_dtype : as for `Reader`
+    n_spare_threads : as for `Reader.parts`
+    """
+    reader = Reader(
+        dataset,
+        dtype,
+        mean_and_scale=mean_and_scale,
+        max_bytes=_BLOCK_BYTES,
+        mean_and_scale_of_y=mean_and_scale_of_y,
+        y_dtype=y_dtype,
+    )
+    with contextlib.closing(reader.parts(n_spare_threads=n_spare_threads)) as parts:
+        for start, _, _, block in parts:
+            yield start, block
