@@ -6,9 +6,10 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 
-from fastgd.data.base import Dataset
+from fastgd.data.base import Dataset, Stream
 from fastgd.data.block import Block, require_finite
 from fastgd.data.reader import Reader, blocks
+from fastgd.data.stream_reader import StreamReader
 from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, n_targets, require_any_number, require_targets
 
@@ -68,7 +69,9 @@ def _checked(
             yield start, block
 
 
-def reader_of(model: LayerStack, dataset: Dataset, min_rows: int = 1, in_place: bool = False) -> Reader:
+def reader_of(
+    model: LayerStack, dataset: Dataset | Stream, min_rows: int = 1, in_place: bool = False
+) -> Reader | StreamReader:
     """What reads rows as the first layer takes them after Standardize, and targets as the loss does.
 
     They are zeros where mean and scale are not known, as of rows whose weights are all zero.
@@ -78,6 +81,8 @@ def reader_of(model: LayerStack, dataset: Dataset, min_rows: int = 1, in_place: 
     untaught = model.untaught_layers
     of_X = (np.zeros(model.in_features),) * 2 if model.standardize in untaught else model.mean_and_scale
     of_y = (np.zeros(model.out_features),) * 2 if model.standardized_targets in untaught else model.mean_and_scale_of_y
+    if isinstance(dataset, Stream):
+        return StreamReader(dataset, model.dtype, min_rows, of_X, of_y)
     return Reader(dataset, model.dtype, min_rows, of_X, in_place=in_place, mean_and_scale_of_y=of_y)
 
 
@@ -86,7 +91,7 @@ def rows_without_X(model: LayerStack, dataset: Dataset, dtype: np.dtype | None =
     return dataset.targets(model.dtype if dtype is None else dtype, model.mean_and_scale_of_y)
 
 
-def check_fits(model: LayerStack, dataset: Dataset, loss: Loss | None = None) -> None:
+def check_fits(model: LayerStack, dataset: Dataset | Stream, loss: Loss | None = None) -> None:
     """Raise a ValueError unless the data set has as many features as the model and as many targets as the loss, and
     the loss takes standardised ones where the model has them.
     """

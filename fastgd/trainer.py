@@ -16,12 +16,13 @@ from fastgd._engine.callback_list import CallbackList, SavedCallback
 from fastgd._engine.checkpoint import SETTINGS
 from fastgd._engine.data_warnings import warn_of_targets
 from fastgd._engine.learning_rate_search import chosen_rate
+from fastgd._engine.one_order import require_one_order
 from fastgd._engine.progress import Progress, ProgressMode
 from fastgd._engine.settings import Settings
 from fastgd._engine.validation import split_validation
 from fastgd.data import checks
-from fastgd.data.arrays import ArrayDataset, as_dataset
-from fastgd.data.base import Dataset
+from fastgd.data.arrays import ArrayDataset, as_rows
+from fastgd.data.base import Dataset, Stream
 from fastgd.data.block import read_only
 from fastgd.history import EpochRecord, History
 from fastgd.metrics import name_of_metric
@@ -159,7 +160,7 @@ class Trainer(Settings):
 
     def fit(
         self,
-        X: ArrayLike | Dataset,
+        X: ArrayLike | Dataset | Stream,
         y: ArrayLike | None = None,
         epochs: int = 1,
         sample_weight: ArrayLike | None = None,
@@ -176,10 +177,11 @@ class Trainer(Settings):
 
         Parameters
         ----------
-        X : array of shape (n_samples, in_features), or Dataset
-            Any real dtype and layout. Never copied or converted whole.
+        X : array of shape (n_samples, in_features), Dataset or Stream
+            Any real dtype and layout. Never copied or converted whole. A stream's rows come in one order, so that it
+            has neither shuffle=True nor a rate of "auto", nor a fraction of them for validation.
         y : array of shape (n_samples, out_features), or (n_samples,) for one output
-            Not with a Dataset.
+            Not with a Dataset or Stream.
         epochs : int
             At least 1.
         sample_weight : array of shape (n_samples,), optional
@@ -215,7 +217,8 @@ class Trainer(Settings):
             by.
         """
         with self._calls.call("fit"):
-            dataset = as_dataset(X, y, sample_weight)
+            dataset = as_rows(X, y, sample_weight)
+            require_one_order(dataset, self._run, validation)
             check_fits(self.model, dataset, self.loss)
             epochs = checks.integer(epochs, "epochs", 1)
             names = list(map(name_of_metric, self.metrics))
@@ -226,11 +229,16 @@ class Trainer(Settings):
             return self._fit(dataset, validation_data, epochs, calling, shown)
 
     def _fit(
-        self, dataset: Dataset, validation: Dataset | None, epochs: int, calling: CallbackList, shown: Progress
+        self,
+        dataset: Dataset | Stream,
+        validation: Dataset | None,
+        epochs: int,
+        calling: CallbackList,
+        shown: Progress,
     ) -> History:
         run, n_samples = self._run, dataset.n_samples
-        batch_rows = n_samples if self.batch_size is None else min(self.batch_size, n_samples)
-        if not self.history:
+        batch_rows = min(size for size in (self.batch_size, n_samples) if size is not None)
+        if not self.history and isinstance(dataset, Dataset):
             warn_of_targets(self.model, self.loss, dataset, batch_rows, self.shuffle)
         run.go_on()
         was_measured = run.measured_rate is not None
@@ -242,7 +250,7 @@ class Trainer(Settings):
         try:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(calling.of(self))
-                stack.enter_context(shown.over(epochs * n_samples, len(self.history) + epochs))
+                stack.enter_context(shown.over(n_samples and epochs * n_samples, len(self.history) + epochs))
                 stack.enter_context(prepared.engine.threads)
                 for _ in range(epochs):
                     if run.engine is None:

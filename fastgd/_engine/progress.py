@@ -47,10 +47,11 @@ class Progress:
             show_line(f'learning rate "auto": {learning_rate:.4g}')
 
     @contextlib.contextmanager
-    def over(self, n_rows: int, last_epoch: int) -> Iterator[None]:
+    def over(self, n_rows: int | None, last_epoch: int) -> Iterator[None]:
         """Training goes on inside.
 
-        n_rows : of all epochs          last_epoch : the number of the last one, if nothing stops training before
+        n_rows : of all epochs, or None where that is not known
+        last_epoch : the number of the last one, if nothing stops training before
         """
         self._last_epoch = last_epoch
         if self._shows_bar:

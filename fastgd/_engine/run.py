@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgd._engine.learning_rate_search import automatic_schedule, largest_rate, most_rows_of_trials
+from fastgd._engine.one_order import require_one_order
 from fastgd._engine.progress import log_setback
 from fastgd._engine.safeguard import LongestRows, Safeguard
 from fastgd._engine.slices import Engine
 from fastgd._engine.validation import errors_of_validation
-from fastgd.data.base import Dataset
+from fastgd.data.base import Dataset, Stream
 from fastgd.data.reader import Reader
 from fastgd.data.shuffle import Shuffle
+from fastgd.data.stream_reader import StreamReader
 from fastgd.history import EpochRecord, History, Setback
 from fastgd.losses import Loss, takes_every_number
 from fastgd.metrics import Metric, measure
@@ -36,7 +38,7 @@ class Prepared(NamedTuple):
     """What trains on a data set: an engine, a reader, and a watch over a rate that nobody has chosen."""
 
     engine: Engine
-    reader: Reader
+    reader: Reader | StreamReader
     safeguard: Safeguard | None = None
 
 
@@ -140,12 +142,14 @@ class Run:
         longest = self._longest_rows(dataset) if self.measured_rate is None else None
         return self._prepared(dataset, dataset.n_samples, longest)
 
-    def prepare_epochs(self, dataset: Dataset, batch_rows: int, epochs: int) -> Prepared:
+    def prepare_epochs(self, dataset: Dataset | Stream, batch_rows: int, epochs: int) -> Prepared:
         """What trains for epochs on a data set.
 
         batch_rows : of an update          epochs : that a rate is found for, where one has to be
         """
         self._learn_scales(dataset)
+        if isinstance(dataset, Stream):
+            return self._prepared(dataset, batch_rows, None, self.batch_size is None)
         longest = self._longest_rows(dataset)
         is_fresh = self.n_updates == 0 and self.measured_rate is None
         prepared = self._prepared(dataset, batch_rows, longest, self.batch_size is None, epochs)
@@ -178,7 +182,7 @@ class Run:
 
     def _prepared(
         self,
-        dataset: Dataset,
+        dataset: Dataset | Stream,
         batch_rows: int,
         longest: LongestRows | None,
         is_full_batch: bool = False,
@@ -217,6 +221,7 @@ class Run:
     ) -> EpochRecord:
         """Train for an epoch, and add what came of it to the history."""
         engine, reader, safeguard = prepared
+        require_one_order(reader.dataset, self, validation)
         began = time.perf_counter()
         epoch, n_updates = len(self.history), engine.n_updates
         n_samples, n_features = reader.dataset.n_samples, reader.dataset.n_features

@@ -17,7 +17,8 @@ from fastgd._engine.garbage_collection import collection_paused
 from fastgd._engine.learning_rates import LearningRates
 from fastgd._engine.loops import Loop, Task, call_end, choose_loop
 from fastgd._engine.run_state import RunState
-from fastgd.data.reader import Reader
+from fastgd.data.reader import UNKNOWN, Reader
+from fastgd.data.stream_reader import StreamReader
 from fastgd.kernels.codegen.alignment import aligned_zeros
 from fastgd.kernels.nn.loss import Poisson
 from fastgd.kernels.optim.bounded import Bounded
@@ -176,7 +177,9 @@ class Engine:
         """Inside, the threads that share the loop's products are kept from call to call."""
         return self._loop.pool or contextlib.nullcontext()
 
-    def train_epoch(self, reader: Reader, number: int, on_rows: Callable[[int, float], None] | None = None) -> float:
+    def train_epoch(
+        self, reader: Reader | StreamReader, number: int, on_rows: Callable[[int, float], None] | None = None
+    ) -> float:
         """Train on every row that the reader has, in its order, and return the mean loss.
 
         reader : its blocks must have room for `micro_batch_rows`
@@ -186,17 +189,17 @@ class Engine:
         Raises ValueError for bad values in the data and DivergenceError where training itself stopped being finite; the
         model keeps the parameters from before that step.
         """
-        loop, n_rows = self._loop, reader.dataset.n_samples
+        loop = self._loop
         if self._finite_loop is None:
             self._finite_loop = FiniteLoop(
                 loop, self._model, self._loss, self.rates, self.state, self._batch_rows, self._micro_batch_rows
             )
-        self._progress.begin_epoch(n_rows)
-        epoch = Epoch(n_rows, number, reader.row)
+        self._progress.begin_epoch(UNKNOWN)
         ends = functools.partial(call_end, loop)
         with contextlib.closing(reader.parts(ends, spare_threads(self.n_threads, loop.pool))) as parts:
-            for start, stop, _, block in parts:
-                first = start
+            for start, stop, n_rows, block in parts:
+                self._progress.n_rows[:] = n_rows
+                epoch, first = Epoch(n_rows, number, reader.row), start
                 while first < stop:
                     last = min(ends(first, first + self._slice_rows, n_rows), stop)
                     began = time.perf_counter()
@@ -205,7 +208,7 @@ class Engine:
                     if on_rows:
                         on_rows(last - first, float(self._progress.loss_sum[0]) / last)
                     first = last
-        return float(self._progress.loss_sum[0]) / n_rows
+        return float(self._progress.loss_sum[0]) / stop
 
     def _adapt(self, n_rows: int, seconds: float) -> None:
         """Have slices take three quarters of the limit, as one of so many rows took so long."""

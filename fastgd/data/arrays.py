@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from fastgd import kernels
 from fastgd.data import checks
-from fastgd.data.base import Dataset
+from fastgd.data.base import Dataset, Stream
 from fastgd.data.block import Block, MeanAndScale, read_only, take_rows, take_targets
 from fastgd.data.maps import Maps, map_of
 
@@ -100,12 +100,21 @@ class ArrayDataset(Dataset):
             self._maps.release(start, stop)
 
 
-def as_dataset(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset:
-    """A data set as it is, or one made of arrays."""
-    if isinstance(X, Dataset):
+def as_rows(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset | Stream:
+    """A data set or stream as it is, or a data set made of arrays."""
+    if isinstance(X, Dataset | Stream):
         if y is not None or sample_weight is not None:
-            raise TypeError("a Dataset brings its own targets and weights; expected y and sample_weight to be None")
+            kind = "Dataset" if isinstance(X, Dataset) else "Stream"
+            raise TypeError(f"a {kind} brings its own targets and weights; expected y and sample_weight to be None")
         return X
     if y is None:
         raise TypeError("y is None; expected targets beside an array X")
     return ArrayDataset(X, y, sample_weight)
+
+
+def as_dataset(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset:
+    """A data set as it is, or one made of arrays."""
+    rows = as_rows(X, y, sample_weight)
+    if isinstance(rows, Stream):
+        raise TypeError(f"X is a {type(X).__name__}, and only Trainer.fit takes a Stream; expected arrays or a Dataset")
+    return rows

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +121,60 @@ class Dataset(ABC):
                 storage.sync(file)
         if not self.has_sample_weight:
             (folder / "sample_weight.npy").unlink(missing_ok=True)
+
+
+class Stream(ABC):
+    """Rows that come block after block, in one order that is the same each time.
+
+    `Trainer.fit` takes one without ever holding more than some blocks of it.
+
+    Attributes
+    ----------
+    n_samples : int, or None
+        None as long as it is not known.
+    n_features, n_outputs : int
+    has_sample_weight : bool
+    dtype : numpy dtype
+        float32, or float64 where float32 does not hold its features exactly.
+    feature_names : sequence of str, or None
+        What the columns of X are called, where they have names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgd as gd
+    >>> from fastgd.data.base import Stream
+    >>> from fastgd.data.block import Block
+    >>> class Squares(Stream):
+    ...     n_features = n_outputs = 1
+    ...     dtype = np.dtype("float64")
+    ...
+    ...     def open(self, cursor=0):
+    ...         for row in range(cursor, 1000):
+    ...             x = np.full((1, 1), row / 1000)
+    ...             yield Block(x, x**2, np.empty(0))
+    >>> model = gd.Model([gd.Linear(1, 1)], dtype="float64")
+    >>> len(gd.Trainer(model, optimizer=gd.SGD(0.1)).fit(Squares(), epochs=2))
+    2
+    """
+
+    n_samples: int | None = None
+    n_features: int
+    n_outputs: int
+    has_sample_weight: bool = False
+    dtype: np.dtype
+    feature_names: Sequence[str] | None = None
+
+    @abstractmethod
+    def open(self, cursor: int = 0) -> Iterator[Block]:
+        """The rows from number `cursor` on, in blocks of any sizes, dtypes of real numbers and layouts.
+
+        A block holds until the next is asked for, in any thread, but never in two at once.
+        """
+
+    def row_number(self, row: int) -> int:
+        """What errors call a row."""
+        return row
 
 
 def first_rows(dataset: Dataset, n_rows: int, dtype: np.dtype) -> Block:

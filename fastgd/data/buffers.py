@@ -33,6 +33,10 @@ class Conversion(NamedTuple):
     mean_and_scale_of_y: MeanAndScale | None = None
     y_dtype: np.dtype | None = None
 
+    def row_bytes(self, source: "Dataset | Stream") -> int:
+        """The size of a row's features while they are copied."""
+        return source.n_features * (self.dtype if self.mean_and_scale is None else source.dtype).itemsize
+
     @property
     def dtype_of_y(self) -> np.dtype:
         """The dtype of y in a block."""

@@ -16,15 +16,15 @@ from fastgd.data.shuffle import Shuffle
 from fastgd.kernels import Shuffled, ShuffledX
 
 if TYPE_CHECKING:
-    from fastgd.data.base import Dataset
+    from fastgd.data.base import Dataset, Stream
 
 # An order of rows is made for so many samples at a time, which is long enough to outweigh the call; for fewer where the
 # rows of a map are longer.
 _SAMPLES_PER_ORDER, _MAPPED_BYTES_PER_ORDER = 1 << 18, 128 << 20
 # Copied blocks should stay in the cache between their writing and their use, and outweigh the call that fills them.
 _BLOCK_BYTES = 4 << 20
-# Blocks that wait to be used, or are, in rows of at most so many bytes each.
-_N_PLACES, _PLACE_BYTES = 2, 16 << 20
+# Blocks that a thread has made which are used or wait for it, and how large each may be.
+N_PLACES, _PLACE_BYTES = 2, 16 << 20
 # Of fewer, the memory for them and a thread would take longer than they save.
 _FEWEST_BLOCKS = 12
 # y and the weights are converted once where they are so small, and else with every block, for each epoch anew.
@@ -36,11 +36,15 @@ _MAPPED_BYTES = 32 << 20
 _PART_OF_MEMORY = 2
 
 
+#: Stands for the rows of an epoch while more of them come: more than there can be.
+UNKNOWN = 1 << 62
+
+
 class Part(NamedTuple):
     """Consecutive rows of an epoch.
 
     start, stop : int, their positions in it
-    n_epoch : int, how many rows the epoch has
+    n_epoch : int, how many rows the epoch has, or `UNKNOWN` as long as that is not known
     block : Block
     """
 
@@ -53,6 +57,13 @@ class Part(NamedTuple):
 def _is_ready(array: np.ndarray, dtype: np.dtype) -> bool:
     """Whether kernels can read an array where it lies."""
     return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
+
+
+def rows_of_a_copy(source: "Dataset | Stream", conversion: Conversion, min_rows: int) -> tuple[int, bool]:
+    """How many rows are copied at a time, and whether some more of such blocks are no burden on the memory."""
+    row_bytes = conversion.row_bytes(source)
+    n_rows = max(min_rows, _BLOCK_BYTES // row_bytes)
+    return n_rows, n_rows * row_bytes <= _PLACE_BYTES
 
 
 class Reader:
@@ -94,13 +105,13 @@ class Reader:
             n_samples = dataset.n_samples
             self._view = self._view._replace(**self._convert((slice(0, n_samples),), n_samples))
             self._converts, self._arrays = False, {}
-        row_bytes = dataset.n_features * (dtype if mean_and_scale is None else dataset.dtype).itemsize
+        row_bytes = self._conversion.row_bytes(dataset)
         if max_bytes is None:
             is_bounded = dataset.is_mapped or self._converts
             max_bytes = _MAPPED_BYTES if is_bounded else dataset.n_samples * row_bytes
         self._rows_in_place = max(min_rows, max_bytes // row_bytes)
-        self._rows_copied = min(max(min_rows, _BLOCK_BYTES // row_bytes), dataset.n_samples)
-        self._may_read_ahead = self._rows_copied * row_bytes <= _PLACE_BYTES
+        rows_copied, self._may_read_ahead = rows_of_a_copy(dataset, self._conversion, min_rows)
+        self._rows_copied = min(rows_copied, dataset.n_samples)
         # Those of each thread that makes blocks, and what they are handed over in.
         self._buffers: list[Buffers] = []
         self._places: list[Place] = []
@@ -163,7 +174,7 @@ class Reader:
 
     def _made_ahead(self, spans: Iterator[tuple[int, int]]) -> Generator[tuple[int, int, Block], None, None]:
         self._have_buffers(2)
-        while len(self._places) < _N_PLACES:
+        while len(self._places) < N_PLACES:
             self._places.append(Place(self.dataset, self._rows_copied, self._conversion))
         own, behind = self._buffers
 

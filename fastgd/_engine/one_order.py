@@ -1,0 +1,45 @@
+"""What rows that come in one order cannot be trained on by."""
+
+import numbers
+from typing import TYPE_CHECKING, Any
+
+from fastgd.data.base import Dataset, Stream
+
+if TYPE_CHECKING:
+    from fastgd._engine.run import Run
+
+_OR_ROWS = "or rows that can be read in any order: arrays, or a Dataset"
+
+
+def require_one_order(rows: Dataset | Stream, run: "Run", validation: Any) -> None:
+    """Raise a ValueError where a run would have to read the rows of a stream in another order, or know them before.
+
+    validation : what the model is to be judged on, or None
+    """
+    if not isinstance(rows, Stream):
+        return
+    if run.shuffle:
+        raise ValueError(f"shuffle is True, and a stream's rows come in one order; expected False, {_OR_ROWS}")
+    if run.optimizer.learning_rate == "auto":
+        raise ValueError(
+            'the learning rate is "auto", and what finds one looks at rows from everywhere, which a stream has not; '
+            f"expected a number or a schedule, {_OR_ROWS}"
+        )
+    if run.batch_size is None and rows.n_samples is None:
+        raise ValueError(
+            "batch_size is None, and the stream does not know how many rows a full batch has; expected a number, "
+            f"{_OR_ROWS}"
+        )
+    if isinstance(validation, numbers.Real):
+        raise ValueError(
+            f"validation is {validation} of a stream's rows, which come in one order; expected (X, y) or a Dataset, "
+            f"{_OR_ROWS}"
+        )
+    if run.metrics and validation is None:
+        raise ValueError(f"metrics of a stream's rows need all of them at once; expected validation data, {_OR_ROWS}")
+    for layer in run.model.untaught_layers:
+        call = "[0].fit(X)" if layer is run.model.standardize else "[-1].fit(y)"
+        raise ValueError(
+            f"the {type(layer).__name__} layer has no mean and scale yet, and learns none from a stream; expected "
+            f"model.layers{call} with some of its rows first, {_OR_ROWS}"
+        )
