@@ -18,7 +18,7 @@ from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, LossName, as_loss
 from fastgd.model_data import check_fits, checked_blocks, row_number
 from fastgd.network import network_of
-from fastgd.threads import ThreadPool, spare_threads
+from fastgd.threads import ThreadPool
 
 
 class Model(LayerStack):
@@ -90,9 +90,8 @@ class Model(LayerStack):
         is_direct = targets is None and dtype == self.dtype
         network = network_of(self, dataset.n_samples, n_threads=n_threads)
         with ThreadPool(network.products) as pool:
-            for start, block in checked_blocks(
-                self, dataset, None, not self.starts_linear, spare_threads(n_threads, pool)
-            ):
+            looks_at_X, n_busy = not self.starts_linear, pool.n_threads
+            for start, block in checked_blocks(self, dataset, None, looks_at_X, n_threads, n_busy):
                 part = out[start : start + len(block.X)]
                 z = part if is_direct else np.empty(part.shape, self.dtype)
                 if not pool.call(kernels.predict_network, network, self.parameters, block.X, z):
@@ -182,9 +181,8 @@ class Model(LayerStack):
         objective = kernels.objective(loss, self.dtype)
         loss_sum = np.zeros(1)
         with ThreadPool(network.products) as pool:
-            for start, block in checked_blocks(
-                self, dataset, loss, not self.starts_linear, spare_threads(n_threads, pool)
-            ):
+            looks_at_X, n_busy = not self.starts_linear, pool.n_threads
+            for start, block in checked_blocks(self, dataset, loss, looks_at_X, n_threads, n_busy):
                 rows = block[:3]
                 if not pool.call(kernels.evaluate_network, network, self.parameters, objective, *rows, loss_sum):
                     require_finite(block, functools.partial(row_number, dataset, start))
@@ -243,7 +241,7 @@ class Model(LayerStack):
         scale = self.dtype.type(1 / dataset.n_samples)
         total = 0.0
         with ThreadPool(network.products) as pool:
-            for _, block in checked_blocks(self, dataset, loss, n_spare_threads=spare_threads(n_threads, pool)):
+            for _, block in checked_blocks(self, dataset, loss, n_threads=n_threads, n_busy=pool.n_threads):
                 for begin in range(0, len(block.X), network.micro_batch_rows):
                     rows = block.rows(begin, begin + network.micro_batch_rows)[:3]
                     pool.call(kernels.loss_and_gradient, network, at, objective, *rows, scale, micro_batch_gradient)

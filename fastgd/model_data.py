@@ -32,19 +32,20 @@ def checked_blocks(
     dataset: Dataset,
     loss: Loss | None = None,
     looks_at_X: bool = True,
-    n_spare_threads: int = 0,
+    n_threads: int | None = 1,
+    n_busy: int = 1,
 ) -> Iterator[tuple[int, Block]]:
     """Every row once, as (first row, block), checked; as the first layer after Standardize takes them.
 
     looks_at_X : whether X is checked too; if not, the kernels tell from what a Linear first makes of it
-    n_spare_threads : as for `Reader.parts`
+    n_threads, n_busy : as for `Reader.parts`
     """
     if loss is None:
         # Targets are not used, and need not be there.
         of_y, y_dtype = None, _y_dtype(model)
     else:
         of_y, y_dtype = model.mean_and_scale_of_y, None
-    read = blocks(dataset, model.dtype, model.mean_and_scale, of_y, y_dtype, n_spare_threads)
+    read = blocks(dataset, model.dtype, model.mean_and_scale, of_y, y_dtype, n_threads, n_busy)
     return _checked(model, dataset, loss, read, looks_at_X)
 
 

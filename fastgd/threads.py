@@ -41,13 +41,9 @@ def most_threads() -> int:
     return min([usable_processors(), *(int(n) for n in allowed if n.isdecimal() and int(n) > 0)])
 
 
-def spare_threads(n_threads: int | None = None, pool: "ThreadPool | None" = None) -> int:
-    """How many of at most n_threads are left beside the thread that asks and those of its pool.
-
-    n_threads : by default `most_threads`
-    """
-    most = most_threads() if n_threads is None else n_threads
-    return max(most - (1 if pool is None else pool.n_threads), 0)
+def spare_threads(n_threads: int | None, n_busy: int) -> int:
+    """How many threads there may be beside so many busy ones, where there may be n_threads, or `most_threads`."""
+    return max((most_threads() if n_threads is None else n_threads) - n_busy, 0)
 
 
 class ThreadPool:

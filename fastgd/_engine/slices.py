@@ -38,7 +38,6 @@ from fastgd.model import Model
 from fastgd.optimizers import Optimizer
 from fastgd.regularization import NO_REGULARIZATION, Regularization
 from fastgd.schedules import Schedule
-from fastgd.threads import spare_threads
 
 # Ctrl-C must not wait longer than this. A slice costs a call of the kernel, and a copy of the state and a look at it.
 _SLICE_SECONDS = 0.1
@@ -195,8 +194,8 @@ class Engine:
                 loop, self._model, self._loss, self.rates, self.state, self._batch_rows, self._micro_batch_rows
             )
         self._progress.begin_epoch(UNKNOWN)
-        ends = functools.partial(call_end, loop)
-        with contextlib.closing(reader.parts(ends, spare_threads(self.n_threads, loop.pool))) as parts:
+        ends, n_busy = functools.partial(call_end, loop), 1 if loop.pool is None else loop.pool.n_threads
+        with contextlib.closing(reader.parts(ends, self.n_threads, n_busy)) as parts:
             for start, stop, n_rows, block in parts:
                 self._progress.n_rows[:] = n_rows
                 epoch, first = Epoch(n_rows, number, reader.row), start

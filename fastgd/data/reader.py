@@ -1,7 +1,10 @@
 """How rows are read from a data set: a block of the model's dtype at a time, where they lie or copied."""
 
 import contextlib
+import itertools
+import math
 import threading
+import time
 import weakref
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +17,7 @@ from fastgd.data.maps import Growth, memory_bytes
 from fastgd.data.ring import Ring
 from fastgd.data.shuffle import Shuffle
 from fastgd.kernels import Shuffled, ShuffledX
+from fastgd.threads import spare_threads
 
 if TYPE_CHECKING:
     from fastgd.data.base import Dataset, Stream
@@ -25,8 +29,9 @@ _SAMPLES_PER_ORDER, _MAPPED_BYTES_PER_ORDER = 1 << 18, 128 << 20
 _BLOCK_BYTES = 4 << 20
 # Blocks that a thread has made which are used or wait for it, and how large each may be.
 N_PLACES, _PLACE_BYTES = 2, 16 << 20
-# Of fewer, the memory for them and a thread would take longer than they save.
-_FEWEST_BLOCKS = 12
+# So many seconds have to be saved: some of them are what the memory of the blocks and the thread take. What a block
+# takes to make and to use is known after so many of them, of which the first has much to do besides.
+_WORTH_A_THREAD, _TIMED = 0.005, 2
 # y and the weights are converted once where they are so small, and else with every block, for each epoch anew.
 _CONVERTED_BYTES = 64 << 20
 # Pages of a memory-mapped file count as the process's memory until they are released.
@@ -138,26 +143,37 @@ class Reader:
         return min(max(_MAPPED_BYTES_PER_ORDER // self.dataset.row_bytes, self._min_rows), _SAMPLES_PER_ORDER)
 
     def parts(
-        self, end_of_part: Callable[[int, int, int], int] | None = None, n_spare_threads: int = 0
+        self, end_of_part: Callable[[int, int, int], int] | None = None, n_threads: int | None = 1, n_busy: int = 1
     ) -> Generator[Part, None, None]:
         """The epoch, part by part; each block holds until the next part is asked for.
 
-        Where rows have to be copied, the next part's are while this one is used, by a thread that lives as long as the
-        iterator does, or until it is closed.
+        Where rows have to be copied and that takes long enough, the next part's are while this one is used, by a thread
+        that lives as long as the iterator does, or until it is closed.
 
         end_of_part : callable, optional
             end_of_part(start, target, n_epoch) -> stop: where a part ends that starts at a position and can go on to
             another; by default, there. The first of them has to fit into `min_rows`.
-        n_spare_threads : int
-            How many threads may be at work beside those that use the blocks.
+        n_threads : int or None
+            How many threads there may be; None stands for `most_threads`.
+        n_busy : int
+            How many of them use the blocks.
         """
-        spans = self._spans(end_of_part)
-        is_long = self.dataset.n_samples >= _FEWEST_BLOCKS * self._rows_copied
-        is_ahead = self._may_read_ahead and is_long and n_spare_threads > 0 and not self._is_in_place
-        parts = self._made_ahead(spans) if is_ahead else self._made_here(spans)
-        with contextlib.closing(parts):
-            for start, stop, block in parts:
-                yield Part(start, stop, self.dataset.n_samples, block)
+        spans, n_epoch = self._spans(end_of_part), self.dataset.n_samples
+        may_be_ahead = self._may_read_ahead and not self._is_in_place and n_threads != 1
+        saved = math.inf
+        for start, stop in itertools.islice(spans, _TIMED if may_be_ahead else None):
+            began = time.perf_counter()
+            block = self.read(start, stop)
+            made = time.perf_counter()
+            yield Part(start, stop, n_epoch, block)
+            saved = min(saved, made - began, time.perf_counter() - made)
+            self.release(start, stop)
+        is_worth_it = saved * (n_epoch - stop) / self._rows_copied > _WORTH_A_THREAD
+        is_ahead = is_worth_it and may_be_ahead and spare_threads(n_threads, n_busy) > 0
+        rest = self._made_ahead(spans) if is_ahead else self._made_here(spans)
+        with contextlib.closing(rest):
+            for start, stop, block in rest:
+                yield Part(start, stop, n_epoch, block)
                 self.release(start, stop)
 
     def _spans(self, end_of_part: Callable[[int, int, int], int] | None) -> Iterator[tuple[int, int]]:
@@ -274,12 +290,13 @@ def blocks(
     mean_and_scale: MeanAndScale | None = None,
     mean_and_scale_of_y: MeanAndScale | None = None,
     y_dtype: np.dtype | None = None,
-    n_spare_threads: int = 0,
+    n_threads: int | None = 1,
+    n_busy: int = 1,
 ) -> Generator[tuple[int, Block], None, None]:
     """Every row once, in order, as (first row, block); each block holds until the next.
 
     dataset, dtype, mean_and_scale, mean_and_scale_of_y, y_dtype : as for `Reader`
-    n_spare_threads : as for `Reader.parts`
+    n_threads, n_busy : as for `Reader.parts`
     """
     reader = Reader(
         dataset,
@@ -289,6 +306,6 @@ def blocks(
         mean_and_scale_of_y=mean_and_scale_of_y,
         y_dtype=y_dtype,
     )
-    with contextlib.closing(reader.parts(n_spare_threads=n_spare_threads)) as parts:
+    with contextlib.closing(reader.parts(None, n_threads, n_busy)) as parts:
         for start, _, _, block in parts:
             yield start, block

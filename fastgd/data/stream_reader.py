@@ -10,6 +10,7 @@ from fastgd.data.block import Block, MeanAndScale, take_rows
 from fastgd.data.buffers import Buffers, Conversion, Place
 from fastgd.data.reader import N_PLACES, UNKNOWN, Part, rows_of_a_copy
 from fastgd.data.ring import Ring
+from fastgd.threads import spare_threads
 
 if TYPE_CHECKING:
     from fastgd.data.base import Stream
@@ -42,7 +43,7 @@ class StreamReader:
         self._places: list[Place] = []
 
     def parts(
-        self, end_of_part: Callable[[int, int, int], int] | None = None, n_spare_threads: int = 0
+        self, end_of_part: Callable[[int, int, int], int] | None = None, n_threads: int | None = 1, n_busy: int = 1
     ) -> Generator[Part, None, None]:
         """As `Reader.parts`; `n_epoch` is `UNKNOWN` but for the last part."""
         if self._buffers is None:
@@ -51,7 +52,7 @@ class StreamReader:
         # What has one part is done before a thread has paid for itself.
         yield one_pass.next_part()
         ring = None
-        if self._may_read_ahead and n_spare_threads > 0 and not one_pass.is_over:
+        if self._may_read_ahead and not one_pass.is_over and spare_threads(n_threads, n_busy) > 0:
             while len(self._places) < N_PLACES:
                 self._places.append(Place(self.dataset, self._n_rows, self._conversion))
             ring = Ring(

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 import signal
 import threading
 import time
@@ -24,6 +25,7 @@ BLOCK_ROWS, N_ROWS, N_FEATURES = 50, 1777, 4
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     monkeypatch.setattr(readers, "_BLOCK_BYTES", BLOCK_ROWS * N_FEATURES * 4)
+    monkeypatch.setattr(readers, "_WORTH_A_THREAD", 0)
 
 
 def readers_alive():
@@ -53,8 +55,8 @@ class Numbers(Dataset):
         out.y[: len(rows)] = rows[:, None] % 7
 
 
-def read_all(reader, end_of_part=None, n_spare_threads=1):
-    with contextlib.closing(reader.parts(end_of_part, n_spare_threads)) as parts:
+def read_all(reader, end_of_part=None, n_threads=2):
+    with contextlib.closing(reader.parts(end_of_part, n_threads)) as parts:
         return [(part.start, part.stop, part.n_epoch, part.block.X.copy(), part.block.y.copy()) for part in parts]
 
 
@@ -66,7 +68,7 @@ def test_blocks_are_the_same_whoever_makes_them(is_shuffled, reads_in_parallel, 
     reader = Reader(Numbers(reads_in_parallel=reads_in_parallel), FLOAT32, mean_and_scale=mean_and_scale)
     for epoch in range(2):
         reader.order = Shuffle(N_ROWS, N_FEATURES, 0, epoch) if is_shuffled else None
-        alone = read_all(reader, n_spare_threads=0)
+        alone = read_all(reader, n_threads=1)
         ahead = read_all(reader)
         assert [part[:3] for part in ahead] == [part[:3] for part in alone]
         assert ahead[0][:3] == (0, BLOCK_ROWS, N_ROWS)
@@ -79,7 +81,7 @@ def test_blocks_are_the_same_whoever_makes_them(is_shuffled, reads_in_parallel, 
 
 def test_a_block_holds_until_the_next():
     """However far ahead the others are made."""
-    with contextlib.closing(Reader(Numbers(reads_in_parallel=True), FLOAT32).parts(n_spare_threads=1)) as parts:
+    with contextlib.closing(Reader(Numbers(reads_in_parallel=True), FLOAT32).parts(n_threads=2)) as parts:
         for part in parts:
             before = part.block.X.copy()
             time.sleep(1e-3)
@@ -97,31 +99,43 @@ def test_parts_end_where_calls_may():
     np.testing.assert_array_equal(np.concatenate([part[3] for part in parts])[:, 0], np.arange(N_ROWS))
 
 
-def threads_of_reading(reads_in_parallel, n_spare_threads=1, n_samples=N_ROWS, pause=0.0):
+def threads_of_reading(reads_in_parallel=False, n_threads=2, pause=0.0):
+    """Those that read what comes after the first blocks."""
     seen = set()
 
     def on_read(row):
-        seen.add(threading.current_thread().name)
-        time.sleep(pause)
+        if row >= readers._TIMED * BLOCK_ROWS:
+            seen.add(threading.current_thread().name)
+            time.sleep(pause)
 
-    data = Numbers(on_read, reads_in_parallel)
-    data.n_samples = n_samples
-    read_all(Reader(data, FLOAT32), n_spare_threads=n_spare_threads)
+    read_all(Reader(Numbers(on_read, reads_in_parallel), FLOAT32), n_threads=n_threads)
     return seen
 
 
-def test_who_reads():
+def test_who_reads(monkeypatch):
     here = threading.current_thread().name
-    assert threads_of_reading(reads_in_parallel=False) == {"fastgd reader"}
+    assert threads_of_reading() == {"fastgd reader"}
     assert threads_of_reading(reads_in_parallel=True, pause=1e-3) == {"fastgd reader", here}
-    assert threads_of_reading(reads_in_parallel=False, n_spare_threads=0) == {here}
-    assert threads_of_reading(reads_in_parallel=False, n_samples=3 * BLOCK_ROWS) == {here}
+    assert threads_of_reading(n_threads=1) == {here}
+    monkeypatch.setattr(readers, "_WORTH_A_THREAD", 1e6)
+    assert threads_of_reading() == {here}
+
+
+@pytest.mark.parametrize(("environment", "is_ahead"), [("1", False), ("2", True)])
+def test_threads_are_those_that_the_environment_allows(environment, is_ahead, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", environment)
+    monkeypatch.setattr("fastgd.threads.usable_processors", lambda: 4)
+    assert (threads_of_reading(n_threads=None) == {"fastgd reader"}) == is_ahead
+    # With both of them busy, there is none to spare.
+    with contextlib.closing(Reader(Numbers(), FLOAT32).parts(None, None, 2)) as parts:
+        for _ in itertools.islice(parts, 5):
+            assert not readers_alive()
 
 
 def test_rows_in_place_need_no_thread(monkeypatch):
     monkeypatch.setattr(readers, "Ring", None)
     X = np.zeros((N_ROWS, N_FEATURES), np.float32)
-    for _ in blocks(gd.data.ArrayDataset(X, X[:, :1]), FLOAT32, n_spare_threads=1):
+    for _ in blocks(gd.data.ArrayDataset(X, X[:, :1]), FLOAT32, n_threads=2):
         pass
 
 
@@ -140,7 +154,7 @@ def test_an_error_comes_in_its_place(reads_in_parallel):
         if row >= 20 * BLOCK_ROWS:
             raise OSError(f"no row {row}")
 
-    parts = Reader(Numbers(on_read, reads_in_parallel), FLOAT32).parts(n_spare_threads=1)
+    parts = Reader(Numbers(on_read, reads_in_parallel), FLOAT32).parts(n_threads=2)
     assert [next(parts).start for _ in range(20)] == [BLOCK_ROWS * k for k in range(20)]
     with pytest.raises(OSError, match=f"no row {20 * BLOCK_ROWS}") as caught:
         next(parts)
@@ -158,14 +172,13 @@ def fit_on(data, n_threads=2):
 def test_threads_are_those_that_a_run_may_have(n_threads):
     here, seen = threading.current_thread().name, set()
     data = Numbers(lambda row: seen.add(threading.current_thread().name))
-    reads_in = {here} if n_threads == 1 else {"fastgd reader"}
+    expected = {here} if n_threads == 1 else {here, "fastgd reader"}
     model = fit_on(data, n_threads)
-    assert seen == reads_in
-    seen.clear()
-    model.predict(data, n_threads=n_threads)
-    model.loss(data, n_threads=n_threads)
-    model.loss_and_gradient(data, n_threads=n_threads)
-    assert seen == reads_in
+    assert seen == expected
+    for use in (model.predict, model.loss, model.loss_and_gradient):
+        seen.clear()
+        use(data, n_threads=n_threads)
+        assert seen == expected
 
 
 def test_training_that_fails_ends_the_thread():
@@ -207,25 +220,25 @@ def test_a_read_that_never_ends_hangs_nobody(monkeypatch):
     goes_on, is_reading = threading.Event(), threading.Event()
 
     def on_read(row):
-        if row >= BLOCK_ROWS:
+        if row >= 3 * BLOCK_ROWS:
             is_reading.set()
             goes_on.wait()
 
     reader = Reader(Numbers(on_read), FLOAT32)
-    parts = reader.parts(n_spare_threads=1)
-    first = next(parts).block
+    parts = reader.parts(n_threads=2)
+    first = list(itertools.islice(parts, 3))[-1].block
     assert is_reading.wait(5)
     parts.close()
     assert readers_alive()
     goes_on.set()
     # The thread that was left behind had memory that nobody else has since.
-    assert not any(np.shares_memory(first.X, part.block.X) for part in reader.parts(n_spare_threads=1))
+    assert not any(np.shares_memory(first.X, part.block.X) for part in reader.parts(n_threads=2))
     require_no_thread()
 
 
 def test_what_is_forgotten_ends_by_itself():
-    parts = blocks(Numbers(), FLOAT32, n_spare_threads=1)
-    next(parts)
+    parts = blocks(Numbers(), FLOAT32, n_threads=2)
+    assert len(list(itertools.islice(parts, 3))) == 3
     assert readers_alive()
     del parts
     gc.collect()
@@ -266,8 +279,8 @@ def test_training_has_the_same_bits(name, batch_size, shuffle, monkeypatch):
     data = gd.data.synthetic(N_ROWS, 5)
     monkeypatch.setattr(readers, "_BLOCK_BYTES", BLOCK_ROWS * 5 * 4)
     results = []
-    for fewest in (2, 10**9):
-        monkeypatch.setattr(readers, "_FEWEST_BLOCKS", fewest)
+    for seconds in (0, 1e6):
+        monkeypatch.setattr(readers, "_WORTH_A_THREAD", seconds)
         model = model_of(name, "float32")
         trainer = gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=batch_size, shuffle=shuffle, n_threads=2)
         trainer.fit(data, epochs=2, validation=data)

@@ -49,9 +49,9 @@ def rows(n_samples, n_features=5, dtype="float32"):
     sizes=st.lists(st.integers(0, 60), min_size=1, max_size=4).filter(any),
     block_rows=st.integers(1, 70),
     unit=st.integers(1, 9),
-    n_spare_threads=st.integers(0, 1),
+    n_threads=st.integers(1, 2),
 )
-def test_every_row_comes_once_and_parts_end_where_calls_may(n_samples, sizes, block_rows, unit, n_spare_threads):
+def test_every_row_comes_once_and_parts_end_where_calls_may(n_samples, sizes, block_rows, unit, n_threads):
     """And the last part is known to be the last."""
     X, y, weights = rows(n_samples, 3)
 
@@ -64,7 +64,7 @@ def test_every_row_comes_once_and_parts_end_where_calls_may(n_samples, sizes, bl
     for _ in range(2):
         parts = [
             part._replace(block=Block(*(array.copy() for array in part.block[:3])))
-            for part in reader.parts(end_of_part, n_spare_threads)
+            for part in reader.parts(end_of_part, n_threads)
         ]
         assert [part.start for part in parts] == [0, *(part.stop for part in parts[:-1])]
         assert [part.n_epoch for part in parts] == [UNKNOWN] * (len(parts) - 1) + [n_samples]
