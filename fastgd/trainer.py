@@ -237,7 +237,8 @@ class Trainer(Settings):
         shown: Progress,
     ) -> History:
         run, n_samples = self._run, dataset.n_samples
-        batch_rows = min(size for size in (self.batch_size, n_samples) if size is not None)
+        known = n_samples or self.batch_size
+        batch_rows = known if self.batch_size is None else min(self.batch_size, known)
         if not self.history and isinstance(dataset, Dataset):
             warn_of_targets(self.model, self.loss, dataset, batch_rows, self.shuffle)
         run.go_on()

@@ -194,19 +194,23 @@ class Engine:
                 loop, self._model, self._loss, self.rates, self.state, self._batch_rows, self._micro_batch_rows
             )
         self._progress.begin_epoch(UNKNOWN)
-        ends, n_busy = functools.partial(call_end, loop), 1 if loop.pool is None else loop.pool.n_threads
-        with contextlib.closing(reader.parts(ends, self.n_threads, n_busy)) as parts:
+        n_busy = 1 if loop.pool is None else loop.pool.n_threads
+        parts = reader.parts(functools.partial(call_end, loop), self.n_threads, n_busy)
+        try:
             for start, stop, n_rows, block in parts:
-                self._progress.n_rows[:] = n_rows
+                self._progress.n_rows[0] = n_rows
                 epoch, first = Epoch(n_rows, number, reader.row), start
                 while first < stop:
-                    last = min(ends(first, first + self._slice_rows, n_rows), stop)
+                    last = min(call_end(loop, first, first + self._slice_rows, n_rows), stop)
                     began = time.perf_counter()
                     self._finite_loop.run(block.rows(first - start, last - start), first, epoch)
                     self._adapt(last - first, time.perf_counter() - began)
                     if on_rows:
                         on_rows(last - first, float(self._progress.loss_sum[0]) / last)
                     first = last
+        finally:
+            # The thread that reads ahead ends with it, whatever still refers to it.
+            parts.close()
         return float(self._progress.loss_sum[0]) / stop
 
     def _adapt(self, n_rows: int, seconds: float) -> None:

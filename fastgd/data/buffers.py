@@ -43,10 +43,12 @@ class Conversion(NamedTuple):
         return self.y_dtype or self.dtype
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array that begins with a line of the cache, or, where it is large, with a huge page."""
-    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-    boundary = _HUGE_PAGE if n_bytes >= _HUGE_PAGE else LINE_BYTES
+def empty(shape: tuple[int, ...], dtype: np.dtype, boundary: int = 1) -> np.ndarray:
+    """An array that begins with a huge page where it is large, and else on a boundary of so many bytes."""
+    n_bytes = math.prod(shape) * dtype.itemsize
+    if n_bytes < _HUGE_PAGE and boundary == 1:
+        return np.empty(shape, dtype)
+    boundary = _HUGE_PAGE if n_bytes >= _HUGE_PAGE else boundary
     memory = np.empty(n_bytes + boundary, np.uint8)
     begin = -memory.ctypes.data % boundary
     return memory[begin : begin + n_bytes].view(dtype).reshape(shape)
@@ -73,9 +75,10 @@ class Buffers:
         self._X = None if of_X is None else empty((n_rows, dataset.n_features), dtype)
         self._y = None if of_y is None else empty((n_rows, dataset.n_outputs), conversion.dtype_of_y)
 
-    def block(self, n_rows: int) -> Block:
-        """The first of the rows, converted."""
-        X, y, sample_weight = self.rows.rows(0, n_rows)[:3]
+    def block(self, rows: Block) -> Block:
+        """The first of the rows, as `rows.rows(0, n_rows)` gives them, converted."""
+        X, y, sample_weight, _ = rows
+        n_rows = len(X)
         _, of_X, of_y, _ = self._conversion
         if of_X is not None:
             mean, scale, *limit = of_X
@@ -96,9 +99,9 @@ class Place:
     def __init__(self, dataset: "Dataset | Stream", n_rows: int, conversion: Conversion) -> None:
         dtype, dtype_of_y = conversion.dtype, conversion.dtype_of_y
         self._arrays = (
-            empty((n_rows, dataset.n_features), dtype),
-            empty((n_rows, dataset.n_outputs), dtype_of_y),
-            empty((n_rows if dataset.has_sample_weight else 0,), dtype),
+            empty((n_rows, dataset.n_features), dtype, LINE_BYTES),
+            empty((n_rows, dataset.n_outputs), dtype_of_y, LINE_BYTES),
+            empty((n_rows if dataset.has_sample_weight else 0,), dtype, LINE_BYTES),
         )
 
     def take(self, block: Block) -> Block:

@@ -168,6 +168,8 @@ class Reader:
             yield Part(start, stop, n_epoch, block)
             saved = min(saved, made - began, time.perf_counter() - made)
             self.release(start, stop)
+        if stop == n_epoch:
+            return
         is_worth_it = saved * (n_epoch - stop) / self._rows_copied > _WORTH_A_THREAD
         is_ahead = is_worth_it and may_be_ahead and spare_threads(n_threads, n_busy) > 0
         rest = self._made_ahead(spans) if is_ahead else self._made_here(spans)
@@ -217,12 +219,13 @@ class Reader:
 
     def _copy(self, start: int, stop: int, buffers: Buffers) -> Block:
         rows = slice(start, stop) if self.order is None else self._ordered_rows(start, stop)
+        out = buffers.rows.rows(0, stop - start)
         try:
-            self.dataset.read(rows, buffers.rows.rows(0, stop - start))
+            self.dataset.read(rows, out)
         except Exception as error:
             error.add_note(f"while fastgd read rows {start} to {stop} of the epoch")
             raise
-        return buffers.block(stop - start)
+        return buffers.block(out)
 
     def _ordered_rows(self, start: int, stop: int) -> np.ndarray:
         with self._asking_order:

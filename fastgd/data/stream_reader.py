@@ -116,7 +116,7 @@ class _Pass:
         stop = target if self._end_of_part is None else self._end_of_part(start, target, n_epoch)
         self._start, self._n_used = stop, stop - start
         self.is_over = stop == n_epoch
-        return Part(start, stop, n_epoch, self._buffers.block(stop - start))
+        return Part(start, stop, n_epoch, self._buffers.block(self._buffers.rows.rows(0, stop - start)))
 
     def _take(self, n_rows: int) -> None:
         """Copy at most so many of the rows that are left of the stream's block."""
