@@ -50,6 +50,17 @@ def to_array(values: Any, name: str) -> Any:
     return values
 
 
+def feature_names(values: Any) -> tuple[str, ...] | None:
+    """What a frame calls its columns, where all of them have names."""
+    if isinstance(values, np.ndarray | list | tuple):
+        return None
+    labels = getattr(values, "column_names", None)
+    if labels is None:
+        labels = getattr(values, "columns", None)
+    names = () if labels is None else tuple(labels)
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
 def _from_pandas(values: Any, name: str) -> Any:
     if values.ndim == 1:
         return _pandas_column(values, name)

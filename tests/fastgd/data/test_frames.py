@@ -12,6 +12,7 @@ from scipy import sparse
 
 import fastgd as gd
 from fastgd.data import checks
+from fastgd.data.subset import Subset
 
 NUMBERS = {"a": [1.5, 2.5, -3.0], "b": [True, False, True], "c": [1, 2, 3]}
 EXPECTED = np.array([[1.5, 1, 1], [2.5, 0, 2], [-3, 1, 3]])
@@ -164,3 +165,15 @@ def test_tensors_that_need_gradients_are_arrays():
 def test_no_library_of_frames_is_imported():
     code = "import sys, fastgd as gd; gd.Model; print({'pandas', 'polars', 'pyarrow', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize("library", FRAMES)
+def test_columns_keep_their_names(library):
+    data = gd.data.ArrayDataset(FRAMES[library](NUMBERS), np.ones(3))
+    assert data.feature_names == ("a", "b", "c")
+    assert Subset(data, np.array([2, 0])).feature_names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("X", [EXPECTED, EXPECTED.tolist(), pd.DataFrame(EXPECTED)])
+def test_what_has_no_names_gets_none(X):
+    assert gd.data.ArrayDataset(X, np.ones(3)).feature_names is None
