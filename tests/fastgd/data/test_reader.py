@@ -188,9 +188,11 @@ def test_training_that_fails_ends_the_thread():
     def fail(trainer, record):
         raise Failing
 
-    with pytest.raises(ValueError, match="row 1003"):
+    # What is caught still refers to all that was at work.
+    with pytest.raises(ValueError, match="row 1003") as caught:
         fit_on(Bad())
     require_no_thread()
+    assert caught.tb is not None
     trainer = gd.Trainer(gd.Model([gd.Linear(N_FEATURES, 1)]), optimizer=gd.SGD(1e-9), n_threads=2)
     with pytest.raises(Failing):
         trainer.fit(Numbers(), callbacks=[fail])
@@ -270,6 +272,21 @@ def test_no_task_is_taken_before_there_is_a_place():
         seen.append(task)
     assert seen == list(range(20))
     assert ring.close()
+
+
+def test_nothing_is_made_after_an_error():
+    begun = []
+
+    def make(task, place):
+        begun.append(task)
+        raise OSError("no block")
+
+    ring = Ring(iter(range(20)), make, places=["a", "b", "c"])
+    assert ring.start()
+    with pytest.raises(OSError, match="no block"):
+        next(ring.blocks())
+    assert ring.close()
+    assert begun == [0]
 
 
 @pytest.mark.parametrize("batch_size", [1, 16])
