@@ -178,8 +178,7 @@ class Trainer(Settings):
         Parameters
         ----------
         X : array of shape (n_samples, in_features), Dataset or Stream
-            Any real dtype and layout. Never copied or converted whole. A stream's rows come in one order, so that it
-            has neither shuffle=True nor a rate of "auto", nor a fraction of them for validation.
+            Any real dtype and layout. Never copied or converted whole. A stream's rows come in one order.
         y : array of shape (n_samples, out_features), or (n_samples,) for one output
             Not with a Dataset or Stream.
         epochs : int
@@ -237,8 +236,7 @@ class Trainer(Settings):
         shown: Progress,
     ) -> History:
         run, n_samples = self._run, dataset.n_samples
-        known = n_samples or self.batch_size
-        batch_rows = known if self.batch_size is None else min(self.batch_size, known)
+        batch_rows = min(self.batch_size or n_samples, n_samples or self.batch_size)
         if not self.history and isinstance(dataset, Dataset):
             warn_of_targets(self.model, self.loss, dataset, batch_rows, self.shuffle)
         run.go_on()
