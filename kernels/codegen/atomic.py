@@ -1,17 +1,17 @@
 """What threads tell one another: numbers in memory that they read and write whole and in order."""
 
 import os
-import platform
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .llvm import INDEX, element_at
+from .llvm import INDEX, call, element_at
+from .processor import is_arm64, is_x86
 
-_PAUSE = "llvm.x86.sse2.pause" if platform.machine().lower() in {"x86_64", "amd64", "i386", "i686"} else None
 _GIVE_WAY = "SwitchToThread" if os.name == "nt" else "sched_yield"
+_WHOLE_SYSTEM = 15
 _ALIGNMENT = types.intp.bitwidth // 8
 
 
@@ -60,9 +60,11 @@ def pause(typing_context):
     """Leave the processor's units to the other thread of its core for a moment, where it has such an instruction."""
 
     def code(context, builder, signature, arguments):
-        if _PAUSE:
-            function_type = ir.FunctionType(ir.VoidType(), [])
-            builder.call(cgutils.get_or_insert_function(builder.module, function_type, _PAUSE), [])
+        if is_x86():
+            call(builder, "llvm.x86.sse2.pause", ir.VoidType())
+        elif is_arm64():
+            # Its `yield` does nothing on most cores; this one waits until the instructions before it are done.
+            call(builder, "llvm.aarch64.isb", ir.VoidType(), ir.Constant(ir.IntType(32), _WHOLE_SYSTEM))
         return context.get_dummy_value()
 
     return types.void(), code

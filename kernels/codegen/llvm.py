@@ -6,6 +6,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
 
+from .processor import loads_under_masks
+
 INDEX = ir.IntType(types.intp.bitwidth)
 # What it points to is said where it is used: llvmlite gives up pointers that know it.
 POINTER = ir.PointerType()
@@ -122,7 +124,7 @@ class Locality(enum.IntEnum):
 
 
 def prefetch_at(builder, address, locality):
-    """Ask for the memory at an address, to read it."""
+    """Prefetch the line at an address, to read it."""
     reading, data = 0, 1
     how = [ir.Constant(ir.IntType(32), number) for number in (reading, locality, data)]
     call(builder, "llvm.prefetch.p0", ir.VoidType(), builder.bitcast(address, POINTER), *how)
@@ -142,3 +144,46 @@ def masked_store(builder, values, pointer, mask):
     """Store the lanes that the mask names."""
     alignment = ir.Constant(_LANE, bytes_of(values.type.element))
     call(builder, f"llvm.masked.store.{suffix(values.type)}.p0", ir.VoidType(), values, pointer, alignment, mask)
+
+
+def load_first(builder, pointers, vector, n):
+    """Load the first n lanes of a vector from each pointer on, zero in the lanes beyond, whose memory is not touched.
+
+    n : below one it stands for none, above the count of lanes for all
+    """
+    element, count = vector.element, vector.count
+
+    def whole():
+        return [builder.load(pointer, align=bytes_of(element), typ=vector) for pointer in pointers]
+
+    def part():
+        mask = first_lanes(builder, n, count)
+        return [masked_load(builder, pointer, vector, mask) for pointer in pointers]
+
+    if loads_under_masks(count * bytes_of(element)):
+        return part()
+    # Most loads are whole: those shall not take a branch for each lane.
+    results, blocks = [], []
+    with builder.if_else(builder.icmp_signed(">=", n, ir.Constant(INDEX, count))) as branches:
+        for branch, load in zip(branches, (whole, part), strict=True):
+            with branch:
+                results.append(load())
+                blocks.append(builder.block)
+    phis = [builder.phi(vector) for _ in pointers]
+    for loaded, block in zip(results, blocks, strict=True):
+        for phi, value in zip(phis, loaded, strict=True):
+            phi.add_incoming(value, block)
+    return phis
+
+
+def store_first(builder, values, pointer, n):
+    """Store the first n lanes; n as in `load_first`."""
+    element, count = values.type.element, values.type.count
+    if loads_under_masks(count * bytes_of(element)):
+        masked_store(builder, values, pointer, first_lanes(builder, n, count))
+        return
+    with builder.if_else(builder.icmp_signed(">=", n, ir.Constant(INDEX, count))) as (whole, part):
+        with whole:
+            builder.store(values, pointer, align=bytes_of(element))
+        with part:
+            masked_store(builder, values, pointer, first_lanes(builder, n, count))

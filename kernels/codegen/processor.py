@@ -12,10 +12,19 @@ def _features() -> list[str]:
     return (get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES).split(",")
 
 
-@functools.cache
+def is_x86() -> bool:
+    """Whether the processor is of the x86 family."""
+    return get_process_triple().startswith(("x86_64", "i686", "i386"))
+
+
+def is_arm64() -> bool:
+    """Whether the processor is a 64-bit Arm."""
+    return get_process_triple().startswith(("aarch64", "arm64"))
+
+
 def _lacks(feature: str) -> bool:
     """Whether the processor is of the x86 family, without one of its features."""
-    return get_process_triple().startswith(("x86_64", "i686", "i386")) and feature not in _features()
+    return is_x86() and feature not in _features()
 
 
 def register_bytes() -> int:
@@ -28,6 +37,15 @@ def register_count() -> int:
     """How many vector registers the processor has."""
     # Those of the x86 family have had 32 since they are 64 bytes long; others have had them all along.
     return 16 if _lacks("+avx512f") else 32
+
+
+def loads_under_masks(n_bytes: int) -> bool:
+    """Whether one instruction loads or stores a vector under a mask; else LLVM makes a branch of each lane.
+
+    n_bytes : of the vector in memory; SVE does so for whole registers, and for narrow elements or several registers
+        it does not
+    """
+    return not _lacks("+avx") if is_x86() else "+sve" in _features() and n_bytes == register_bytes()
 
 
 def converts_halves() -> bool:

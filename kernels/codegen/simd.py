@@ -37,11 +37,10 @@ from .llvm import (
     Locality,
     address_of,
     broadcast_in,
-    first_lanes,
-    masked_load,
-    masked_store,
+    load_first,
     prefetch_at,
     require_lanes_inside,
+    store_first,
     suffix,
 )
 from .processor import register_bytes
@@ -172,8 +171,7 @@ def load(typing_context, array, begin, n, number):
     def code(context, builder, signature, arguments):
         require_lanes_inside(context, builder, array, arguments, lanes.count)
         address, element = address_of(context, builder, array, *arguments[:2])
-        mask = first_lanes(builder, arguments[2], lanes.count)
-        loaded = masked_load(builder, address, ir.VectorType(element, lanes.count), mask)
+        (loaded,) = load_first(builder, [address], ir.VectorType(element, lanes.count), arguments[2])
         return _converted(builder, loaded, array, context.get_value_type(lanes))
 
     return lanes(array, types.intp, types.intp, number), code
@@ -187,7 +185,7 @@ def store(typing_context, array, begin, n, lanes):
         values = arguments[3]
         require_lanes_inside(context, builder, array, arguments, values.type.count)
         address, _ = address_of(context, builder, array, *arguments[:2])
-        masked_store(builder, values, address, first_lanes(builder, arguments[2], lanes.count))
+        store_first(builder, values, address, arguments[2])
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, lanes), code
@@ -231,13 +229,13 @@ def _prefetch(array, locality):
 
 @intrinsic
 def prefetch(typing_context, array, begin):
-    """Ask for the memory at an element, which may lie beyond the array's end, in the first-level cache."""
+    """Prefetch the line of an element, which may lie beyond the array's end, into L1."""
     return _prefetch(array, Locality.FIRST_CACHE)
 
 
 @intrinsic
 def prefetch_l2(typing_context, array, begin):
-    """The same, in the second-level cache."""
+    """Prefetch the line of an element, which may lie beyond the array's end, into L2."""
     return _prefetch(array, Locality.SECOND_CACHE)
 
 

@@ -14,12 +14,11 @@ from .llvm import (
     bytes_of,
     call,
     element_at,
-    first_lanes,
     forbid_unrolling,
-    masked_load,
-    masked_store,
+    load_first,
     permuted,
     prefetch_at,
+    store_first,
     suffix,
 )
 from .processor import fuses
@@ -108,17 +107,20 @@ def micro_kernel_of(most_rows, n_vectors):
             for place in c_places:
                 prefetch_at(builder, place, Locality.FIRST_CACHE)
 
-            columns = [first_lanes(builder, builder.sub(n_columns, _index(v * count)), count) for v in range(n_vectors)]
             bias_size = context.make_array(bias)(context, builder, bias_value).nitems
-            has_bias = broadcast_in(builder, builder.icmp_signed(">", bias_size, _index(0)), count)
+            has_bias = builder.icmp_signed(">", bias_size, _index(0))
             bias_address, _ = address_of(context, builder, bias, bias_value, bias_begin)
             shift_address = builder.bitcast(alloca_once(builder, vector, n_vectors), POINTER)
 
             def pointer(place, v):
                 return element_at(builder, place, _index(v * count), element)
 
+            def rest(v):
+                return builder.sub(n_columns, _index(v * count))
+
             for v in range(n_vectors):
-                shift = masked_load(builder, pointer(bias_address, v), vector, builder.and_(columns[v], has_bias))
+                n_shift = builder.select(has_bias, rest(v), _index(0))
+                (shift,) = load_first(builder, [pointer(bias_address, v)], vector, n_shift)
                 builder.store(shift, pointer(shift_address, v), align=bytes_of(element))
             # The multipliers wait for a tile's end: it is short where it loads from one address, whatever stands there.
             before_places = [builder.select(accumulate, place, shift_address) for place in c_places]
@@ -133,13 +135,13 @@ def micro_kernel_of(most_rows, n_vectors):
                     if is_whole:
                         before = [builder.load(place, align=bytes_of(element), typ=vector) for place in pointers]
                     else:
-                        before = [masked_load(builder, place, vector, columns[v]) for place in pointers]
+                        before = load_first(builder, pointers, vector, rest(v))
                     for i, place in enumerate(c_places):
                         value = builder.fadd(before[i], sums[i][v])
                         if is_whole:
                             builder.store(value, pointer(place, v), align=bytes_of(element))
                         else:
-                            masked_store(builder, value, pointer(place, v), columns[v])
+                            store_first(builder, value, pointer(place, v), rest(v))
 
             # Most tiles are whole, and a load or store of all lanes takes less than one of the first.
             is_whole = builder.icmp_signed(">=", n_columns, _index(n_vectors * count))
@@ -170,14 +172,13 @@ def transpose_tile(typing_context, source, begin, row_length, n_rows, n_columns,
         source_value, begin, row_length, n_rows, n_columns, target_value, target_begin, target_row = arguments
         address, element = address_of(context, builder, source, source_value, begin)
         vector = ir.VectorType(element, count)
-        columns = first_lanes(builder, n_columns, count)
-        rows = []
+        pointers = []
         last = builder.sub(n_rows, _index(1))
         for i in range(count):
             # Where there are fewer rows, the last one stands in for those beyond.
             row = builder.select(builder.icmp_signed(">", n_rows, _index(i)), _index(i), last)
-            place = element_at(builder, address, builder.mul(row_length, row), element)
-            rows.append(masked_load(builder, place, vector, columns))
+            pointers.append(element_at(builder, address, builder.mul(row_length, row), element))
+        rows = load_first(builder, pointers, vector, n_columns)
         size = count // 2
         while size:
             # Of every block of 2 · size rows and columns, the upper right and the lower left quarter change places.

@@ -1,0 +1,135 @@
+"""Processors that this machine is not: what is compiled for a 64-bit Arm."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from llvmlite import binding, ir
+
+from fastgd.kernels.codegen import atomic, processor
+from fastgd.kernels.codegen.processor import loads_under_masks
+
+ARM, RISC_V = "aarch64-unknown-linux-gnu", "riscv64-unknown-linux-gnu"
+
+
+def processor_of(monkeypatch, triple, features):
+    monkeypatch.setattr(processor, "get_process_triple", lambda: triple)
+    monkeypatch.setattr(processor, "_features", lambda: features.split(","))
+
+
+@pytest.mark.parametrize(
+    ("triple", "features", "n_bytes", "expected"),
+    [
+        ("x86_64-unknown-linux-gnu", "+sse2,+avx", 32, True),
+        ("x86_64-unknown-linux-gnu", "+sse2,+avx", 4, True),
+        ("x86_64-unknown-linux-gnu", "+sse2,+sse4.2", 16, False),
+        (ARM, "+neon", 16, False),
+        (ARM, "+neon,+sve", 16, True),
+        (ARM, "+neon,+sve", 4, False),
+        (ARM, "+neon,+sve", 32, False),
+        (RISC_V, "+d", 16, False),
+    ],
+)
+def test_which_vectors_are_loaded_under_masks(triple, features, n_bytes, expected, monkeypatch):
+    processor_of(monkeypatch, triple, features)
+    assert loads_under_masks(n_bytes) == expected
+
+
+def machine_of(triple, features):
+    """LLVM's compiler for another machine."""
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    try:
+        target = binding.Target.from_triple(triple)
+    except RuntimeError:
+        pytest.skip(f"LLVM was built without {triple}")
+    return target.create_target_machine(cpu="generic", features=features, opt=3)
+
+
+def assembly_of(code, features="+neon"):
+    """What LLVM code becomes on a 64-bit Arm, a line for each label and instruction."""
+    machine = machine_of(ARM, features)
+    module = binding.parse_assembly(re.sub(r"(?m)^target (triple|datalayout).*$", "", code))
+    module.triple, module.data_layout = ARM, str(machine.target_data)
+    lines = [line.split("//")[0].strip() for line in machine.emit_assembly(module).splitlines()]
+    return [line for line in lines if line.endswith(":") or (line and not line.startswith("."))]
+
+
+class Context:
+    """As much of Numba's as intrinsics without arguments need."""
+
+    @staticmethod
+    def get_dummy_value():
+        return None
+
+
+@pytest.mark.parametrize(
+    ("triple", "expected"),
+    [(ARM, "llvm.aarch64.isb"), ("x86_64-unknown-linux-gnu", "llvm.x86.sse2.pause"), (RISC_V, None)],
+)
+def test_waiting_pauses_the_processor(triple, expected, monkeypatch):
+    processor_of(monkeypatch, triple, "")
+    module = ir.Module()
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), []), "wait")
+    builder = ir.IRBuilder(function.append_basic_block())
+    _, code = atomic.pause._defn(None)
+    code(Context, builder, None, ())
+    builder.ret_void()
+    assert re.findall(r"call .*@\"?([\w.]+)", str(module)) == ([expected] if expected else [])
+    if triple == ARM:
+        assert "isb" in assembly_of(str(module))
+
+
+CODE = """
+import sys
+import numpy as np
+from fastgd import kernels
+from fastgd.kernels.codegen import processor
+
+triple, features, name = sys.argv[1:]
+processor.get_process_triple = lambda: triple
+processor._features = lambda: features.split(",")
+kernel = getattr(kernels, name)
+kernel.pointer(np.float32)
+print(*kernel._dispatcher.inspect_llvm().values())
+"""
+# Its masked loads are left as they are until the code is made for another machine.
+NEWEST = "+sse2,+avx,+avx2,+fma,+f16c,+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512cd"
+BRANCH = re.compile(r"(b\.\w+|b|cbn?z|tbn?z)\s+(?:.*,\s*)?(\.\w+)$")
+
+
+def loops_in(lines):
+    """The instructions of each innermost loop: from a label to a branch back to it."""
+    labels = {line[:-1]: i for i, line in enumerate(lines) if line.endswith(":")}
+    jumps = [(i, BRANCH.match(line)) for i, line in enumerate(lines)]
+    spans = [(labels[jump[2]], i) for i, jump in jumps if jump and labels.get(jump[2], i) < i]
+    inner = [span for span in spans if not any(span != s and span[0] <= s[0] and s[1] <= span[1] for s in spans)]
+    return [[line for line in lines[begin : end + 1] if not line.endswith(":")] for begin, end in inner]
+
+
+def n_products(loop):
+    """How often a vector is multiplied and added."""
+    return sum(line.startswith("fmla") for line in loop)
+
+
+def n_branches(loop):
+    return sum(bool(re.match(r"b\.|cbn?z|tbn?z", line)) for line in loop)
+
+
+@pytest.mark.skipif(
+    not binding.get_process_triple().startswith("x86_64"), reason="compiles for the newest x86 on the way"
+)
+@pytest.mark.parametrize("features", ["+neon", "+neon,+sve"])
+@pytest.mark.parametrize(("name", "n_most"), [("gemm_nt_small", 6), ("gemm_small", 4)])
+def test_few_row_products_take_no_branch_for_each_lane(name, n_most, features, tmp_path):
+    """As masked loads, the loops took 17 branches in 90 instructions for four products, and 9 in 20 for two."""
+    environment = {"NUMBA_CPU_NAME": "x86-64-v4", "NUMBA_CPU_FEATURES": NEWEST, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", CODE, ARM, features, name]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loops = [loop for loop in loops_in(assembly_of(done.stdout, features)) if n_products(loop) >= 2]
+    fastest = min(loops, key=lambda loop: len(loop) / n_products(loop))
+    assert n_branches(fastest) <= 2
+    assert len(fastest) <= n_most * n_products(fastest)
