@@ -10,90 +10,90 @@ from .codegen.processor import register_count
 
 # -- vectors and cache lines
 
-# A vector that lies across two lines of the cache takes two loads, and longer still to store.
+# A vector that crosses a cache line takes two loads, and longer still to store.
 LINE_BYTES = 128 if sys.platform == "darwin" and platform.machine() == "arm64" else 64
 
-# What a register of any processor may hold, of the smallest dtype.
+# The most elements that a vector register of any processor holds, of the smallest dtype.
 MOST_LANES = 16
 
-# Rows begin anywhere: loads of 64 bytes would each take two lines of the cache.
+# Rows begin anywhere: most loads of 64 bytes would cross a cache line.
 LOADED_BYTES = 32
 
 # -- micro-kernels
 
-# Rows and registers across. Twelve sums wait for one another long enough to keep every multiplier busy, and leave
-# registers for what they need; with more registers, sixteen take fewer loads each. Sums that do not fit into registers
-# take half as long again.
-TILE_ROWS, TILE_VECTORS = (4, 4) if register_count() >= 32 else (6, 2)
+# MR rows by NR columns, NR counted in vectors. Twelve independent sums hide the latency of the multipliers and leave
+# registers for the operands; where there are 32 registers, sixteen sums take fewer loads each. Sums that do not fit
+# into registers take half as long again.
+MR, NR_VECTORS = (4, 4) if register_count() >= 32 else (6, 2)
 
-# One register across, for the columns that are left: eight sums keep two multipliers busy that take four cycles; with
-# fewer registers, eight rows took as long as six.
-NARROW_TILE_ROWS = 8 if register_count() >= 32 else 6
+# NR of one vector, for the columns that remain: eight sums hide a latency of four cycles of two multipliers. With 16
+# registers, eight rows took as long as six.
+NARROW_MR = 8 if register_count() >= 32 else 6
 
 # -- products
 
-# With fewer rows or columns, copying a panel costs more than adding up lanes.
+# With fewer rows or columns, packing a panel costs more than horizontal sums.
 FEW = 6
 
-# A panel of at most so many rows stays in the near caches, and is long enough for its sums to outweigh their ends.
+# The rows of a panel (KC elsewhere): it stays in L1 or L2, and is long enough for reading and writing c to cost little.
 PANEL_ROWS = 256
 
-# Rows that lie in so many bytes are read where they lie: in the 64 pages whose places a processor knows at once.
+# Up to this size, a panel is read in place: its 64 pages fit the first-level TLB.
 BYTES_READ_IN_PLACE = 1 << 18
 
-# So many numbers apart, the rows that a tile would read column by column fall on the same few places of a cache: they
-# are transposed first, which pays from 512 outputs on (3 %) and saves a quarter at 4096; with 256 it takes 5 % more.
+# From this row length on, elements of one column fall into the same few sets of a cache. A matrix that would be read by
+# columns is transposed first, which pays from 512 outputs on (3 %) and saves a quarter at 4096; at 256 it costs 5 %.
 FAR_APART = 512
 
-# Copying a panel for fewer rows takes more than a few percent of their products' time.
+# Packing a panel for fewer rows takes more than a few percent of their products' time.
 FEWEST_BLOCK_ROWS = 32
 
 # -- prefetching
 
-# How many bytes behind what is loaded rows are asked for, in the first-level cache and in the second.
+# How many bytes ahead of the loads rows are prefetched into L1 and L2.
 GEMM_L1_BYTES, GEMM_L2_BYTES = 1 << 12, 1 << 15
 
-# So many lines come while the products of a tile or two are added up, where these are few.
+# Cache lines prefetched for each call of the micro-kernel: about what arrives while it or the next one runs.
 LINES_AT_ONCE = 16
 
-# So many numbers of the next micro-batch are asked for at most while this one is worked on.
+# The most elements of the next micro-batch that are prefetched while this one is worked on.
 MOST_PREFETCHED = 1 << 15
 
-# How many bytes ahead rows are asked for in the second-level cache that come in order: far enough for memory to answer.
-# Asked for in the first level alone, they came up to three times slower on some processors.
+# How many bytes ahead rows in order are prefetched into L2: far enough for memory to answer. Prefetched into L1 alone,
+# they came up to three times slower on some processors.
 ROW_L2_BYTES = 1 << 15
 
-# How many bytes ahead rows are needed soon that come in order, and how many rows ahead others.
+# How far ahead rows are prefetched into L1: in order, by bytes; shuffled, by rows.
 ROW_L1_BYTES = 1 << 13
 ROW_L1_ROWS = 3
 
-# The same of a loop that takes four rows at a time.
+# The same for a loop that takes four rows at a time.
 ROWS_BY_4_L1_BYTES = 1 << 12
 ROWS_BY_4_L1_ROWS = 12
 
 # -- threads
 
-# So many multiplications and additions of a network's largest product are worth a thread that waits for them.
+# From this many operations (multiplications and additions) in a network's largest product on, a second thread pays.
 WORTH_A_THREAD = 2_000_000
 
-# From so many multiplications and additions in one product on, a thread pool takes less time than one thread.
+# From this many operations in one product on, a thread pool takes less time than one thread.
 WORTH_SHARING_OPERATIONS = 1_000_000
 
-# So many blocks for each thread of a pool: the last ones are small enough for all threads to end at about one time.
+# Blocks per thread of a pool: the last ones are small enough for all threads to finish at about the same time.
 BLOCKS_PER_WORKER = 4
 
-# To transpose a number takes as long as so many multiplications and additions.
+# Transposing one element takes as long as this many operations.
 OPERATIONS_A_NUMBER = 64
 
-# So many blocks of columns for each thread of a pool: one is done before the other thread would have to wait long.
+# Blocks of columns per thread of a pool when transposing: short enough that no thread waits long for the last one.
 COLUMN_BLOCKS_PER_WORKER = 2
 
-# So many elements of an update are a block: enough for a job to cost little beside them, and a multiple of what loops
-# take at once, so that the same elements are left to the end of a loop, whose instructions may round otherwise.
+# Elements of an update in one block: enough to outweigh the cost of a job, and a multiple of what vectorised loops take
+# at once, so that the same elements fall into a loop's remainder, whose instructions may round otherwise.
 PART = 1 << 13
 
-# So often a thread that waits looks again before it offers its processor to others: some microseconds, where the
-# processor has an instruction to pause.
+# How often a waiting thread polls before it yields its processor: some microseconds, where there is an instruction to
+# pause.
 WAITS = 200
 
 # -- which loop trains what
@@ -104,14 +104,14 @@ BYTES_OF_A_NARROW_ROW = 640
 # In batches nothing waits, and of longer rows the scalar work after each is small.
 BYTES_ADDED_BY_4 = 240
 
-# Four rows that are kept converted: larger ones leave the first-level cache beside the weights and the gradient.
+# Four rows that are kept converted: larger ones do not fit into L1 beside the weights and the gradient.
 BYTES_KEPT = 1 << 14
 
-# A first layer of more weights leaves the first cache, and lying column by column it is slower there.
+# A first layer of more weights leaves L1, and is slower there as a column-major matrix.
 COLUMN_MAJOR_BYTES = 1 << 16
-# Turning them and turning them back costs what their being turned saves in a few batches.
+# Reordering them, and back, costs what column-major weights save in a few batches.
 BATCHES_PER_REORDERING = 16
 
-# Fewer units leave most of a register empty; more weights take too long to turn into columns and back in each call.
+# Fewer units leave most of a vector empty; more weights take too long to be made column-major and back in each call.
 FEW_UNITS = 8
 MANY_WEIGHTS = 1 << 20

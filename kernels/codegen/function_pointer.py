@@ -47,6 +47,11 @@ def matrix_of(number: types.Type) -> types.Array:
     return types.Array(number, 2, "C")
 
 
+def strided_of(number: types.Type, readonly: bool = False) -> types.Array:
+    """The type of a matrix whose rows and columns may lie anywhere, as `views.read_only_strided` makes it."""
+    return types.Array(number, 2, "A", readonly=readonly)
+
+
 class FunctionPointerKernel:
     """A kernel that returns nothing, compiled for one signature a dtype.
 
@@ -99,9 +104,21 @@ class FunctionPointerKernel:
         kinds = self._signature(numba.from_dtype(first.dtype))
         given = tuple(_as_type(argument, kind) for argument, kind in zip(arguments, kinds, strict=True))
         found = tuple(map(numba.typeof, given))
-        if found != kinds:
+        if not _takes(kinds, found):
             raise TypeError(f"{self.py_func.__name__} was called with {found}; expected {kinds}")
         return functools.partial(_caller(self._signature), self.pointer(first.dtype, kind), given)
+
+
+def _takes(kinds: tuple[types.Type, ...], given: tuple[types.Type, ...]) -> bool:
+    """Whether arguments of these types are what a kernel takes: they are the same, but any matrix is a strided one."""
+    if len(kinds) != len(given):
+        return False
+    are_strided = [isinstance(kind, types.Array) and kind.layout == "A" for kind in kinds]
+    found = [
+        array.copy(layout="A") if is_strided and isinstance(array, types.Array) else array
+        for is_strided, array in zip(are_strided, given, strict=True)
+    ]
+    return found == list(kinds)
 
 
 def _as_type(argument: Any, kind: types.Type) -> Any:
@@ -138,7 +155,8 @@ def call_through(signature: Signature) -> Callable[[int, tuple], None]:
     def call(typing_context, address, arguments):
         # A constant has a type of its own for Numba.
         arguments = types.unliteral(arguments)
-        if tuple(arguments) not in {signature(number) for number in _NUMBERS}:
+        taken = [kinds for kinds in map(signature, _NUMBERS) if _takes(kinds, tuple(arguments))]
+        if not taken:
             raise numba.errors.TypingError(f"{signature.__qualname__} has no arguments {arguments}")
 
         def code(context, builder, intrinsic_signature, values):
@@ -159,7 +177,7 @@ def call_through(signature: Signature) -> Callable[[int, tuple], None]:
                     context.call_conv.return_status_propagate(builder, status)
             return context.get_dummy_value()
 
-        return types.none(address, arguments), code
+        return types.none(address, types.Tuple(taken[0])), code
 
     return call
 

@@ -117,10 +117,10 @@ def forbid_unrolling(branch):
 
 
 class Locality(enum.IntEnum):
-    """How near the processor a prefetched line shall come."""
+    """The cache into which a line is prefetched, as LLVM numbers them."""
 
-    SECOND_CACHE = 2
-    FIRST_CACHE = 3
+    L2 = 2
+    L1 = 3
 
 
 def prefetch_at(builder, address, locality):

@@ -27,6 +27,14 @@ def _lacks(feature: str) -> bool:
     return is_x86() and feature not in _features()
 
 
+def has_simd_registers() -> bool:
+    """Whether the processor is known to have vector registers; what is known of others' are their names at most.
+
+    All others compile, as LLVM takes vectors apart where there are no registers for them: POWER, RISC-V and s390x.
+    """
+    return is_x86() or is_arm64()
+
+
 def register_bytes() -> int:
     """How many bytes a vector register has."""
     features = _features()

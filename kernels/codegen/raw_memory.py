@@ -8,11 +8,11 @@ from .llvm import INDEX, POINTER, Locality, prefetch_at
 
 @intrinsic
 def prefetch_line(typing_context, place):
-    """Ask for the line of memory at an address, in the second-level cache."""
+    """Prefetch the line at an address into L2."""
 
     def code(context, builder, signature, arguments):
         pointer = builder.inttoptr(arguments[0], POINTER)
-        prefetch_at(builder, pointer, Locality.SECOND_CACHE)
+        prefetch_at(builder, pointer, Locality.L2)
         return context.get_dummy_value()
 
     return types.void(types.intp), code

@@ -230,13 +230,13 @@ def _prefetch(array, locality):
 @intrinsic
 def prefetch(typing_context, array, begin):
     """Prefetch the line of an element, which may lie beyond the array's end, into L1."""
-    return _prefetch(array, Locality.FIRST_CACHE)
+    return _prefetch(array, Locality.L1)
 
 
 @intrinsic
 def prefetch_l2(typing_context, array, begin):
     """Prefetch the line of an element, which may lie beyond the array's end, into L2."""
-    return _prefetch(array, Locality.SECOND_CACHE)
+    return _prefetch(array, Locality.L2)
 
 
 @intrinsic

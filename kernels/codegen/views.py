@@ -1,11 +1,12 @@
-"""Views of contiguous arrays under another shape.
+"""Views of arrays under another shape.
 
 `reshape` does the same, but it is made for every case: compiling it took a twelfth of the first call of the training
 loop, and each of the dozen calls in a step goes through a function of NumPy's.
 """
 
+from llvmlite import ir
 from numba import types
-from numba.core.cgutils import raw_memcpy
+from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numba.np.arrayobj import impl_ret_borrowed, make_array, populate_array
@@ -19,28 +20,37 @@ def _flat_type(array, n_dimensions, readonly):
     return types.Array(array.dtype, n_dimensions, "C", readonly=readonly)
 
 
+def _array_at(context, builder, array_type, data, shape, strides, source):
+    """LLVM code for an array in the memory of another one; strides in bytes."""
+    result = make_array(array_type)(context, builder)
+    populate_array(
+        result,
+        data=data,
+        shape=shape,
+        strides=strides,
+        itemsize=_itemsize(context, array_type),
+        meminfo=source.meminfo,
+        parent=source.parent,
+    )
+    return impl_ret_borrowed(context, builder, array_type, result._getvalue())
+
+
+def _itemsize(context, array_type):
+    return context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(array_type.dtype)))
+
+
 def _view(context, builder, source_type, source_value, result_type, begin, shape):
     """LLVM code for a C-contiguous view of a C-contiguous array that begins at one of its elements."""
     source = make_array(source_type)(context, builder, source_value)
     element = context.get_data_type(source_type.dtype)
-    size = context.get_constant(types.intp, context.get_abi_sizeof(element))
-    strides, n_elements = [size], shape[-1]
+    strides, n_elements = [_itemsize(context, source_type)], shape[-1]
     for length in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], length))
     for length in shape[:-1]:
         n_elements = builder.mul(n_elements, length)
     require_inside(context, builder, begin, n_elements, source.nitems)
-    result = make_array(result_type)(context, builder)
-    populate_array(
-        result,
-        data=builder.gep(source.data, [begin], source_etype=element),
-        shape=shape,
-        strides=strides,
-        itemsize=size,
-        meminfo=source.meminfo,
-        parent=source.parent,
-    )
-    return impl_ret_borrowed(context, builder, result_type, result._getvalue())
+    data = builder.gep(source.data, [begin], source_etype=element)
+    return _array_at(context, builder, result_type, data, shape, strides, source)
 
 
 def _matrix(array, readonly):
@@ -128,6 +138,58 @@ def read_only_vector(typing_context, array):
 
 
 @intrinsic
+def read_only_strided(typing_context, array, m, n, row, column):
+    """A C-contiguous array's elements as a matrix (m, n): [i, j] stands at place i · row + j · column."""
+    result = types.Array(array.dtype, 2, "A", readonly=True)
+
+    def code(context, builder, signature, arguments):
+        value, m, n, row, column = arguments
+        source = make_array(array)(context, builder, value)
+        zero, one = (context.get_constant(types.intp, number) for number in (0, 1))
+        last = builder.add(builder.mul(builder.sub(m, one), row), builder.mul(builder.sub(n, one), column))
+        is_empty = builder.icmp_signed("==", builder.mul(m, n), zero)
+        size = builder.select(is_empty, zero, builder.add(last, one))
+        require_inside(context, builder, zero, size, source.nitems)
+        strides = [builder.mul(step, _itemsize(context, array)) for step in (row, column)]
+        return _array_at(context, builder, result, source.data, [m, n], strides, source)
+
+    return result(array, types.intp, types.intp, types.intp, types.intp), code
+
+
+@intrinsic
+def submatrix(typing_context, matrix, i, j, m, n):
+    """matrix[i : i + m, j : j + n] of a strided matrix; slices, which may have steps, take longer to compile."""
+
+    def code(context, builder, signature, arguments):
+        value, i, j, m, n = arguments
+        source = make_array(matrix)(context, builder, value)
+        strides = cgutils.unpack_tuple(builder, source.strides)
+        for begin, size, length in zip((i, j), (m, n), cgutils.unpack_tuple(builder, source.shape), strict=True):
+            require_inside(context, builder, begin, size, length)
+        offset = builder.add(*(builder.mul(begin, step) for begin, step in zip((i, j), strides, strict=True)))
+        data = builder.gep(source.data, [offset], source_etype=ir.IntType(8))
+        return _array_at(context, builder, matrix, data, [m, n], strides, source)
+
+    return matrix(matrix, *[types.intp] * 4), code
+
+
+@intrinsic
+def row_of(typing_context, matrix, i):
+    """matrix[i] of a strided matrix whose rows are each in one piece, as a vector that is not written to."""
+    result = types.Array(matrix.dtype, 1, "C", readonly=True)
+
+    def code(context, builder, signature, arguments):
+        source = make_array(matrix)(context, builder, arguments[0])
+        n_rows, n_columns = cgutils.unpack_tuple(builder, source.shape)
+        require_inside(context, builder, arguments[1], context.get_constant(types.intp, 1), n_rows)
+        offset = builder.mul(arguments[1], builder.extract_value(source.strides, 0))
+        data = builder.gep(source.data, [offset], source_etype=ir.IntType(8))
+        return _array_at(context, builder, result, data, [n_columns], [_itemsize(context, matrix)], source)
+
+    return result(matrix, types.intp), code
+
+
+@intrinsic
 def copy(typing_context, source, target):
     """target = source, two vectors of one dtype and size in different memory; a loop would cost more to compile."""
 
@@ -136,7 +198,7 @@ def copy(typing_context, source, target):
             make_array(kind)(context, builder, value) for kind, value in zip(signature.args, arguments, strict=True)
         )
         require_inside(context, builder, context.get_constant(types.intp, 0), given.nitems, result.nitems)
-        raw_memcpy(builder, result.data, given.data, given.nitems, given.itemsize)
+        cgutils.raw_memcpy(builder, result.data, given.data, given.nitems, given.itemsize)
         return context.get_dummy_value()
 
     return types.void(source, target), code

@@ -1,6 +1,6 @@
-"""Memory that is asked for line by line, while something else is worked on.
+"""Memory that is prefetched line by line, while something else is worked on.
 
-Asked for all at once, lines wait for one another, and whatever else is loaded waits for them.
+Prefetched all at once, lines wait for one another, and every other load waits for them.
 """
 
 from ..codegen.jit import inlined_kernel
@@ -15,14 +15,14 @@ _INT64_BYTES = 8
 def set_prefetch_range(prefetch_range, array, begin, end):
     """Note that elements from `begin` to `end` will be needed.
 
-    prefetch_range : (2,) int64, addresses: from where on and up to where memory is still to be asked for; overwritten
+    prefetch_range : (2,) int64, the addresses from which and up to which memory is still to be prefetched; overwritten
     """
     prefetch_range[0], prefetch_range[1] = address(array, begin), address(array, end)
 
 
 @inlined_kernel
 def prefetch_some(prefetch_range):
-    """Ask for as many lines of what is wanted as come while a tile's products are added up, or little more.
+    """Prefetch the next `LINES_AT_ONCE` lines of a range.
 
     prefetch_range : int, the address of what `set_prefetch_range` has noted, which is brought up to date; or zero where
         nothing is. As an array it would be seven arguments in machine code, and networks that are trained row by row a

@@ -1,4 +1,4 @@
-"""Products of matrices with few rows or columns, row by row: where copying a panel would cost more than it saves."""
+"""Products of matrices with few rows or columns, row by row: where packing a panel would cost more than it saves."""
 
 from numba import types
 
@@ -11,22 +11,23 @@ from ..tuning import GEMM_L1_BYTES, GEMM_L2_BYTES
 
 @inlined_kernel
 def prefetch_distances(x, prefetches):
-    """How many elements further lines are asked for soon and for later; none where nothing is asked for.
+    """How many elements ahead lines are prefetched into L1 and L2; none where nothing is to be prefetched.
 
     A line that is there already costs no wait, and a branch would have the compiler take its time for two loops.
     """
     return prefetches * elements_in(x, GEMM_L1_BYTES), prefetches * elements_in(x, GEMM_L2_BYTES)
 
 
-def _gemm_nt_small_types(number):
+def gemv_types(number):
+    """The arguments of `gemv` and `gemm_nt_small`."""
     given = read_only_vector_of(number)
     return given, types.int64, given, given, matrix_of(number), types.boolean
 
 
-call_gemm_nt_small = call_through(_gemm_nt_small_types)
+call_gemv = call_through(gemv_types)
 
 
-@pointer_kernel(_gemm_nt_small_types)
+@pointer_kernel(gemv_types)
 def gemv(a, k, b, bias, c, prefetches):
     """As `gemm_nt_small`, for a b of one row: in four sums, and one row of a after the other."""
     zero = c.dtype.type(0)
@@ -61,13 +62,13 @@ def gemv(a, k, b, bias, c, prefetches):
         flat[i] = horizontal_sum((s0 + s1) + (s2 + s3))
 
 
-@pointer_kernel(_gemm_nt_small_types)
+@pointer_kernel(gemv_types)
 def gemm_nt_small(a, k, b, bias, c, prefetches):
     """c = a bᵀ + bias, row by row of both: for few rows of either.
 
     a : (m · k,), rows of a matrix          k : int          b : (n · k,), as a
     bias : (n,), or (0,)          c : (m, n), overwritten
-    prefetches : bool, whether a comes from memory: what lies behind its rows is asked for
+    prefetches : bool, whether a comes from memory: what lies behind its rows is prefetched
     """
     zero = c.dtype.type(0)
     count = lane_count(zero)
@@ -139,12 +140,13 @@ def gemm_small(a, a_strides, b, k, accumulate, c):
             store(flat, place + j1, n1, load(flat, place + j1, read * n1, zero) + s1)
 
 
-def _ger_types(number):
+def ger_types(number):
+    """The arguments of `ger`."""
     given = read_only_vector_of(number)
     return given, given, types.boolean, matrix_of(number)
 
 
-call_ger = call_through(_ger_types)
+call_ger = call_through(ger_types)
 
 
 @inlined_kernel
@@ -154,7 +156,7 @@ def add_scaled(b, factors, c, begin, j, n):
     store(c, begin + j, n, load(c, begin + j, n, zero) + factors * load(b, j, n, zero))
 
 
-@pointer_kernel(_ger_types)
+@pointer_kernel(ger_types)
 def ger(a, b, accumulate, c):
     """c = a bᵀ,  or c += a bᵀ,  the product of a column and a row.
 

@@ -1,12 +1,12 @@
-"""A layer's derivatives, transposed, and their sums, by one thread or by a thread pool."""
+"""Matrices transposed: a layer's derivatives, with their sums, by one thread or by a thread pool; and in place."""
 
 from numba import types
 
 from ..codegen.function_pointer import call_through, matrix_of, pointer_kernel, read_only_vector_of, vector_of
 from ..codegen.jit import inlined_kernel
+from ..codegen.micro_kernel import transpose_tile
 from ..codegen.simd import broadcast, lane_count, load, store
-from ..codegen.tile import transpose_tile
-from ..codegen.views import vector
+from ..codegen.views import copy, element, span, vector
 from ..parallel.thread_pool import (
     N_WORKERS,
     TRANSPOSE,
@@ -55,7 +55,7 @@ def transpose(a, m, n, c, accumulate, sums, block, pool, scratch):
         n_sums, total = has_sums * rest, broadcast(zero)
         for i in range(0, m, count):
             transpose_tile(a, i * n + j, n, m - i, rest, vector(c), j * width + i, width)
-            # Row after row, as `gemm_small` adds: calls that turn the weights, and transpose nothing, round alike.
+            # Row after row, as `gemm_small` adds: it sums where weights are column-major, and sums shall round alike.
             for k in range(i, min(i + count, m)):
                 total += load(a, k * n + j, rest, zero)
         store(sums, j, n_sums, load(sums, j, n_sums if accumulate else 0, zero) + total)
@@ -95,3 +95,23 @@ def parallel_transpose(a, m, n, c, accumulate, sums, block, pool, scratch):
     width = width_of_block(pool, n)
     put_job(pool, (a, m, n, c, accumulate, sums))
     parallel_for(pool, pool[TRANSPOSE_COLUMNS], (n + width - 1) // width, scratch)
+
+
+def _to_column_major_types(number):
+    return vector_of(number), types.int64, vector_of(number)
+
+
+call_to_column_major = call_through(_to_column_major_types)
+
+
+@pointer_kernel(_to_column_major_types)
+def to_column_major(matrix, n_columns, scratch):
+    """Have a matrix that lies row by row lie column by column.
+
+    matrix : (size,), modified in place          n_columns : int          scratch : (size and more,)
+    """
+    n_rows = matrix.size // n_columns
+    for i in range(n_rows):
+        for j in range(n_columns):
+            scratch[j * n_rows + i] = element(matrix, i * n_columns + j)
+    copy(span(scratch, 0, matrix.size), matrix)

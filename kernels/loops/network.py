@@ -17,8 +17,9 @@ from ..codegen.function_pointer import settings_at
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.simd import broadcast, horizontal_sum, lane_count, load
 from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
-from ..gemm.gemm import Products, call_to_column_major
+from ..gemm import Products
 from ..gemm.prefetch import set_prefetch_range
+from ..gemm.transpose import call_to_column_major
 from ..nn.activation import call_backward, call_forward
 from ..nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
 from ..nn.loss import loss_and_derivative

@@ -4,9 +4,9 @@ See `fastgd.kernels` for the conventions.
 """
 
 from ..codegen.jit import inlined_kernel
-from ..codegen.views import address, matrix, read_only_span, read_only_vector
-from ..gemm.gemm import call_gemm
-from ..gemm.small import call_gemm_nt_small, call_gemm_small, call_ger
+from ..codegen.views import address, matrix, read_only_span, read_only_strided, read_only_vector
+from ..gemm.blocked import call_gemm
+from ..gemm.small import call_gemm_small, call_gemv, call_ger
 from ..gemm.transpose import call_transpose
 from ..tuning import FAR_APART, FEW
 
@@ -14,19 +14,15 @@ from ..tuning import FAR_APART, FEW
 @inlined_kernel
 def has_few(products, n_out):
     """Whether a layer's products are of few rows or few outputs, and go row by row."""
-    # Not by a micro-batch's own rows: a last one of few would be rounded otherwise where the weights are turned.
-    return min(products.n_rows, n_out) < FEW
+    # Not by a micro-batch's own rows: a last one of few would be rounded otherwise where weights are column-major.
+    return products.gemm_small != 0 and min(products.n_rows, n_out) < FEW
 
 
 @inlined_kernel
-def multiply_all(products, operands, k, c, bias, accumulate):
-    """Call `gemm` for all of c.
-
-    operands : (a, a_strides, b, b_strides), and the others as there          products : Products
-    """
-    block = 0, c.shape[0], 0, c.shape[1]
-    scratch = products.panel, block, products.pool, address(products.prefetch_range, 0)
-    call_gemm(products.gemm, (*operands, k, c, bias, accumulate, *scratch))
+def gemm_by(products, a, b, c, bias, accumulate):
+    """Call `gemm` of some Products, with the memory it works in."""
+    scratch = products.panel, products.pool, address(products.prefetch_range, 0)
+    call_gemm(products.gemm, (a, b, c, bias, accumulate, *scratch))
 
 
 @inlined_kernel
@@ -41,14 +37,15 @@ def linear_forward(x, weight, is_column_major, bias, out, products, prefetches):
         these, others the range of `products`
     """
     n_out, n_in = weight.shape
-    a, b, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)
+    flat, rows, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)
     if n_out == 1:
-        call_gemm_nt_small(products.gemv, (a, n_in, b, shift, out, prefetches))
+        call_gemv(products.gemv, (flat, n_in, rows, shift, out, prefetches))
     elif has_few(products, n_out):
-        call_gemm_nt_small(products.gemm_nt_small, (a, n_in, b, shift, out, prefetches))
+        call_gemv(products.gemm_nt_small, (flat, n_in, rows, shift, out, prefetches))
     else:
-        b_place = (n_out, 1) if is_column_major else (1, n_in)
-        multiply_all(products, (a, (n_in, 1), b, b_place), n_in, out, shift, False)
+        row, column = (n_out, 1) if is_column_major else (1, n_in)
+        a, b = read_only_strided(x, x.shape[0], n_in, n_in, 1), read_only_strided(weight, n_in, n_out, row, column)
+        gemm_by(products, a, b, out, shift, False)
 
 
 @inlined_kernel
@@ -59,11 +56,13 @@ def linear_backward_input(d_out, weight, d_x, products):
     d_x : (n_samples, n_in), overwritten          products : Products
     """
     n_out, n_in = weight.shape
-    a, b, none = read_only_vector(d_out), read_only_vector(weight), read_only_span(d_out, 0, 0)
     if has_few(products, n_out):
+        a, b = read_only_vector(d_out), read_only_vector(weight)
         call_gemm_small(products.gemm_small, (a, (n_out, 1), b, n_out, False, d_x))
     else:
-        multiply_all(products, (a, (n_out, 1), b, (n_in, 1)), n_out, d_x, none, False)
+        a = read_only_strided(d_out, d_out.shape[0], n_out, n_out, 1)
+        b = read_only_strided(weight, n_out, n_in, n_in, 1)
+        gemm_by(products, a, b, d_x, read_only_span(d_out, 0, 0), False)
 
 
 @inlined_kernel
@@ -88,9 +87,12 @@ def linear_backward_parameters(d_out, x, is_column_major, accumulate, d_weight, 
         call_transpose(products.transpose, (a, n_samples, n_out, products.transposed, accumulate, d_bias, *rest))
     elif d_bias.size:
         # The sum of all rows, each times the same one.
-        call_gemm_small(
-            products.gemm_small, (products.one, (0, 0), a, n_samples, accumulate, matrix(d_bias, 0, 1, n_out))
-        )
+        sums = matrix(d_bias, 0, 1, n_out)
+        if products.gemm_small:
+            call_gemm_small(products.gemm_small, (products.one, (0, 0), a, n_samples, accumulate, sums))
+        else:
+            ones = read_only_strided(products.one, 1, n_samples, 0, 0)
+            gemm_by(products, ones, read_only_strided(d_out, n_samples, n_out, n_out, 1), sums, none, accumulate)
     if is_column_major:
         a, b, m, n = b, a, n, m
     result = matrix(d_weight, 0, m, n)
@@ -99,7 +101,8 @@ def linear_backward_parameters(d_out, x, is_column_major, accumulate, d_weight, 
     elif is_few:
         call_gemm_small(products.gemm_small, (a, (1, m), b, n_samples, accumulate, result))
     else:
-        source, place = a, (1, m)
+        source, row, column = a, 1, m
         if transposes:
-            source, place = read_only_vector(products.transposed), (products.transposed.shape[1], 1)
-        multiply_all(products, (source, place, b, (n, 1)), n_samples, result, none, accumulate)
+            source, row, column = read_only_vector(products.transposed), products.transposed.shape[1], 1
+        left, right = read_only_strided(source, m, n_samples, row, column), read_only_strided(b, n_samples, n, n, 1)
+        gemm_by(products, left, right, result, none, accumulate)

@@ -27,7 +27,7 @@ from ..codegen.function_pointer import (
 )
 from ..codegen.jit import inlined_kernel
 from ..codegen.views import read_only_matrix, read_only_span
-from ..gemm.gemm import Products
+from ..gemm import Products
 from ..nn.linear import linear_forward
 from .optimizers import add_square
 from .vectors import part_of, update_types, vectors_of

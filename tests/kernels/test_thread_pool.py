@@ -147,8 +147,7 @@ def product_and_operands(workers):
     a, b = (rng.integers(-9, 10, shape).astype(float) for shape in ((100, 30), (30, 90)))
     c = np.empty((100, 90))
     made.pool[WORTH_SHARING] = 0
-    rest = np.empty(0), False, made.panel, (0, 100, 0, 90), made.pool, 0
-    share = kernels.parallel_gemm.bound(a.ravel(), (30, 1), b.ravel(), (90, 1), 30, c, *rest)
+    share = kernels.parallel_gemm.bound(a, b, c, np.empty(0), False, made.panel, made.pool, 0)
     return made, share, c, a @ b
 
 
@@ -293,9 +292,8 @@ def test_several_models_at_once_and_one_of_them_twice(monkeypatch):
 def test_small_products_are_not_shared(n_columns, is_shared):
     """From a million multiplications and additions on they are; the pool's memory says into how many blocks."""
     made = kernels.products(np.dtype("float64"), 100, 100, n_workers=2)
-    a, b, c = np.ones(100 * 100), np.ones(100 * n_columns), np.empty((100, n_columns))
-    rest = np.empty(0), False, made.panel, (0, 100, 0, n_columns), made.pool, 0
-    kernels.parallel_gemm(a, (100, 1), b, (n_columns, 1), 100, c, *rest)
+    a, b, c = np.ones((100, 100)), np.ones((100, n_columns)), np.empty((100, n_columns))
+    kernels.parallel_gemm(a, b, c, np.empty(0), False, made.panel, made.pool, 0)
     np.testing.assert_array_equal(c, 100)
     assert (made.pool[_N_BLOCKS] > 0) == is_shared
 

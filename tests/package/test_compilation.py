@@ -142,7 +142,7 @@ def test_a_second_process_loads_what_the_first_compiled(tmp_path):
 EDITS = {
     "nn/loss.py": ("* error, error", "* error, error + error"),
     "gemm/small.py": ("broadcast(element(a, i))", "broadcast(2 * element(a, i))"),
-    "nn/linear.py": ("a, n_samples, accumulate, matrix(d_bias", "a, n_samples - 1, accumulate, matrix(d_bias"),
+    "nn/linear.py": ("a, n_samples, accumulate, sums", "a, n_samples - 1, accumulate, sums"),
     "nn/activation.py": ("else x[i]", "else x[i] + x[i]"),
 }
 
@@ -337,7 +337,7 @@ mask, panel = np.ones(64, np.bool_), kernels.products(np.float32, 8, 8).panel
 vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(10), np.empty(0), f)
 adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
 CALLS = {
-    kernels.gemm: (f, (8, 1), f, (8, 1), 8, h, f[:8], False, panel, (0, 8, 0, 8), kernels.ALONE, 0),
+    kernels.gemm: (h, h, np.ones((8, 8), np.float32), f[:8], False, panel, kernels.ALONE, 0),
     kernels.gemv: (f, 8, f[:8], f[:1], f.copy().reshape(64, 1)[:8], True),
     kernels.gemm_nt_small: (f, 8, f, f[:8], h, False),
     kernels.gemm_small: (f, (8, 1), f, 8, True, h),

@@ -151,7 +151,7 @@ def halve_where_masked(pointer, out, mask, d):
 
 @numba.njit
 def gemm_of_rows_of_three(pointer, a, b, bias, c):
-    small_product.call_gemm_nt_small(pointer, (a, 3, b, bias, c, False))
+    small_product.call_gemv(pointer, (a, 3, b, bias, c, False))
 
 
 def test_a_constant_counts_as_a_number():

@@ -1,4 +1,4 @@
-"""gemm, gemv and ger: every micro-kernel, panel, block and remainder."""
+"""gemm, gemv and ger: every micro-kernel, panel, block and remainder, held to plain loops in float64."""
 
 import os
 import subprocess
@@ -14,9 +14,10 @@ from llvmlite.binding import get_host_cpu_features
 from protected import run_with_protected_memory
 
 from fastgd import kernels
-from fastgd.kernels.gemm.gemm import panel_size
+from fastgd.kernels.gemm import reference
+from fastgd.kernels.gemm.packing import panel_size
 from fastgd.kernels.parallel.thread_pool import _N_BLOCKS, WORTH_SHARING
-from fastgd.kernels.tuning import FAR_APART, FEW, MOST_LANES, PANEL_ROWS, TILE_ROWS, TILE_VECTORS
+from fastgd.kernels.tuning import FAR_APART, FEW, MOST_LANES, MR, NR_VECTORS, PANEL_ROWS
 from fastgd.threads import ThreadPool
 
 DTYPES = st.sampled_from([np.float32, np.float64])
@@ -48,6 +49,10 @@ def assert_untouched_around(output):
     np.testing.assert_array_equal(output.base[-EDGE:], SENTINEL)
 
 
+def guarded_matrix(matrix, by_columns):
+    return guarded(matrix.T).reshape(matrix.T.shape).T if by_columns else guarded(matrix).reshape(matrix.shape)
+
+
 class Case(NamedTuple):
     """Operands of c = a b + bias, or c += a b; a and b may lie column by column."""
 
@@ -61,30 +66,16 @@ class Case(NamedTuple):
 
     def result_of(self, kernel, *rest):
         """What the kernel makes of it; around the operands stand numbers that would spoil it."""
-        (m, k), n = self.a.shape, self.b.shape[1]
-        c = guarded(self.before if self.accumulate else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
-        kernel(
-            guarded(self.a.T if self.a_by_columns else self.a),
-            (1, m) if self.a_by_columns else (k, 1),
-            guarded(self.b.T if self.b_by_columns else self.b),
-            (1, k) if self.b_by_columns else (n, 1),
-            k,
-            c,
-            guarded(self.bias),
-            self.accumulate,
-            *rest,
-        )
+        before = self.before if self.accumulate else np.full_like(self.before, np.nan)
+        c = guarded(before, SENTINEL).reshape(before.shape)
+        a, b = guarded_matrix(self.a, self.a_by_columns), guarded_matrix(self.b, self.b_by_columns)
+        kernel(a, b, c, guarded(self.bias), self.accumulate, *rest)
         assert_untouched_around(c)
         return c
 
-    @property
-    def whole(self):
-        m, n = self.before.shape
-        return 0, m, 0, n
-
     def by_gemm(self):
         panel = guarded(np.full(panel_size(self.a.shape[1]), np.nan, self.a.dtype), SENTINEL)
-        result = self.result_of(kernels.gemm, panel, self.whole, kernels.ALONE, 0)
+        result = self.result_of(kernels.gemm, panel, kernels.ALONE, 0)
         assert_untouched_around(panel)
         return result
 
@@ -100,15 +91,37 @@ class Case(NamedTuple):
         made = kernels.products(self.a.dtype, 1, self.a.shape[1], n_workers=n_workers)
         made.pool[WORTH_SHARING] = 0
         with ThreadPool(made).working():
-            return self.result_of(kernels.parallel_gemm, made.panel, self.whole, made.pool, 0)
+            return self.result_of(kernels.parallel_gemm, made.panel, made.pool, 0)
 
-    def exact(self):
-        before = self.before if self.accumulate else self.bias if self.bias.size else 0
-        return before + self.a.astype(float) @ self.b.astype(float)
+    def by_reference(self):
+        """By plain loops, in float64."""
+        a, b, before, bias = (array.astype(float) for array in (self.a, self.b, self.before, self.bias))
+        exact = self._replace(a=a, b=b, before=before, bias=bias)
+        return exact.result_of(reference.gemm, np.empty(0), kernels.ALONE, 0)
 
 
 def operands_of(dtype, m, k, n, has_bias, seed):
     return normal(seed, dtype, (m, k), (k, n), (m, n), n if has_bias else 0)
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_reference(accumulate, has_bias, dtype, rng):
+    """Plain loops, whatever the strides, against NumPy; small integers make every sum exact."""
+    a, b, c = (rng.integers(-9, 10, shape).astype(dtype) for shape in ((5, 3), (3, 4), (5, 4)))
+    bias = rng.integers(-9, 10, 4 if has_bias else 0).astype(dtype)
+    expected = a @ b + (c if accumulate else bias if has_bias else 0)
+    for left in (a, np.asfortranarray(a)):
+        for right in (b, np.asfortranarray(b)):
+            result = c.copy()
+            reference.gemm(left, right, result, bias, accumulate, c[0], kernels.ALONE, 0)
+            np.testing.assert_array_equal(result, expected)
+    column = np.full((5, 1), np.nan, dtype)
+    reference.gemv(a.ravel(), 3, b[:, 0].copy(), bias[:1], column, False)
+    np.testing.assert_array_equal(column[:, 0], a @ b[:, 0] + (bias[0] if has_bias else 0))
+    result = c.copy()
+    reference.ger(a[:, 0].copy(), b[0], accumulate, result)
+    np.testing.assert_array_equal(result, np.outer(a[:, 0], b[0]) + (c if accumulate else 0))
 
 
 @given(DTYPES, ROWS, st.integers(1, 40), COLUMNS, ACCUMULATE, st.booleans(), st.booleans(), st.booleans(), SEEDS)
@@ -123,7 +136,7 @@ def operands_of(dtype, m, k, n, has_bias, seed):
 @example(np.float32, 9, PANEL_ROWS, 320, True, True, False, False, 0)
 def test_gemm(dtype, m, k, n, accumulate, has_bias, a_by_columns, b_by_columns, seed):
     case = Case(*operands_of(dtype, m, k, n, has_bias, seed), accumulate, a_by_columns, b_by_columns)
-    np.testing.assert_allclose(case.by_gemm(), case.exact(), rtol=0, atol=8 * rounding(dtype, k))
+    np.testing.assert_allclose(case.by_gemm(), case.by_reference(), rtol=0, atol=8 * rounding(dtype, k))
 
 
 def transposed(kernel, a, before, accumulate, n_more_rows=0, n_more_columns=0, pool=kernels.ALONE):
@@ -202,7 +215,7 @@ def test_a_thread_pool_gives_the_same_bits(n_workers, dtype, m, k, n, accumulate
 @pytest.mark.parametrize("n", [1, 3, 16, 17, 32, 33, 49, 64, 65])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_every_number_of_remaining_rows(m, n, dtype):
-    """Products of small integers are exact; rows left over go by the same code, or by lower micro-kernels."""
+    """Products of small integers are exact; remaining rows, fewer than MR, go by the same micro-kernel."""
     rng = np.random.default_rng(m)
     shapes = (m, 5), (5, n), (m, n), n
     operands = [rng.integers(-9, 10, shape).astype(dtype) for shape in shapes]
@@ -210,10 +223,12 @@ def test_every_number_of_remaining_rows(m, n, dtype):
         for a_by_columns in (False, True):
             for b_by_columns in (False, True):
                 case = Case(*operands, accumulate, a_by_columns, b_by_columns)
-                np.testing.assert_array_equal(case.by_gemm(), case.exact())
+                np.testing.assert_array_equal(case.by_gemm(), case.by_reference())
 
 
 AT_THE_END = """
+import itertools
+
 import numpy as np
 from fastgd import kernels
 from protected import assert_protected, at_the_end
@@ -223,6 +238,7 @@ for dtype in (np.float32, np.float64):
     for m in range(1, 18):
         for n in (1, 3, 17, 33, 50, 64):
             a, b, bias, c = (at_the_end(np.ones(shape, dtype)) for shape in (m * 5, 5 * n, n, (m, n)))
+            matrices = [(a.reshape(m, 5), a.reshape(5, m).T), (b.reshape(5, n), b.reshape(n, 5).T)]
             panel = at_the_end(kernels.products(dtype, 5, 5, (1, m)).panel)
             square, none = at_the_end(np.ones((64, 32), dtype)), np.empty(0, dtype)
             for accumulate in (False, True):
@@ -231,14 +247,12 @@ for dtype in (np.float32, np.float64):
                 kernels.transpose(at_the_end(np.ones((m, n), dtype)).ravel(), m, n, square, *rest)
                 np.testing.assert_array_equal(bias, m + accumulate)
             bias[:] = 1
-            for a_strides in ((5, 1), (1, m)):
-                for b_strides in ((n, 1), (1, 5)):
-                    # The bias, or what is there already.
-                    for accumulate in (False, True):
-                        c[:] = 2
-                        rest = bias, accumulate, panel, (0, m, 0, n), kernels.ALONE, 0
-                        kernels.gemm(a, a_strides, b, b_strides, 5, c, *rest)
-                        np.testing.assert_array_equal(c, 6 + accumulate)
+            for left, right in itertools.product(*matrices):
+                # The bias, or what is there already.
+                for accumulate in (False, True):
+                    c[:] = 2
+                    kernels.gemm(left, right, c, bias, accumulate, panel, kernels.ALONE, 0)
+                    np.testing.assert_array_equal(c, 6 + accumulate)
             kernels.gemm_nt_small(a, 5, b, bias, c, True)
             np.testing.assert_array_equal(c, 6)
             for k in (29, 61, 64, 67, 127, 133):
@@ -276,15 +290,15 @@ NEWER = OLDER + ",+avx512f,+avx512vl,+avx512bw,+avx512dq,+avx512cd"
     ids=["short registers", "16 registers", "32 registers"],
 )
 def test_processors_with_other_micro_kernels(tmp_path, name, features, shape):
-    """The tests of this file once more, with the micro-kernel's shape of another processor."""
-    if shape == (TILE_ROWS, TILE_VECTORS) and features != OLDEST:
+    """The tests of this file once more, with the MR and NR that another processor has."""
+    if shape == (MR, NR_VECTORS) and features != OLDEST:
         pytest.skip("this processor's own")
     if not all(get_host_cpu_features().get(feature[1:]) for feature in features.split(",")):
         pytest.skip(f"runs the instructions {features}")
     processor = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
     environment = os.environ | processor | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    check = f"from fastgd.kernels.tuning import TILE_ROWS, TILE_VECTORS; assert (TILE_ROWS, TILE_VECTORS) == {shape}"
-    subprocess.run([sys.executable, "-c", check], check=True, env=environment)
+    code = f"from fastgd.kernels.tuning import MR, NR_VECTORS; assert (MR, NR_VECTORS) == {shape}"
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
     pytest_again = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", __file__]
     done = subprocess.run(pytest_again, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout
@@ -299,7 +313,7 @@ def test_products_touch_nothing_beyond_their_operands():
 def test_gemm_nt_small_and_gemv(dtype, m, k, n, has_bias, prefetches, seed):
     a, b, bias = normal(seed, dtype, (m, k), (n, k), n if has_bias else 0)
     c = guarded(np.full((m, n), np.nan, dtype), SENTINEL).reshape(m, n)
-    exact = a.astype(float) @ b.T.astype(float) + (bias if has_bias else 0)
+    exact = Case(a, b.T, c, bias, False, False, True).by_reference()
     for kernel in (kernels.gemm_nt_small, *[kernels.gemv] * (n == 1)):
         c[:] = np.nan
         kernel(guarded(a), k, guarded(b), guarded(bias), c, prefetches)
@@ -312,7 +326,8 @@ def test_ger(dtype, m, n, accumulate, seed):
     a, b, before = normal(seed, dtype, m, n, (m, n))
     c = guarded(before if accumulate else np.full_like(before, np.nan), SENTINEL).reshape(m, n)
     kernels.ger(guarded(a), guarded(b), accumulate, c)
-    exact = np.outer(a, b).astype(float) + (before if accumulate else 0)
+    exact = before.astype(float)
+    reference.ger(a.astype(float), b.astype(float), accumulate, exact)
     np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, 1))
     assert_untouched_around(c)
 
@@ -332,7 +347,7 @@ def test_gemm_small_sums_rows(dtype, m, n, accumulate, seed):
 @given(DTYPES, ROWS, ROWS, st.integers(1, 200), ACCUMULATE, st.booleans(), SEEDS)
 def test_gemm_small(dtype, m, k, n, accumulate, a_by_columns, seed):
     case = Case(*operands_of(dtype, m, k, n, False, seed), accumulate, a_by_columns, False)
-    np.testing.assert_allclose(case.by_gemm_small(), case.exact(), rtol=0, atol=4 * rounding(dtype, k))
+    np.testing.assert_allclose(case.by_gemm_small(), case.by_reference(), rtol=0, atol=4 * rounding(dtype, k))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

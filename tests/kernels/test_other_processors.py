@@ -1,10 +1,11 @@
-"""Processors that this machine is not: what is compiled for a 64-bit Arm."""
+"""Processors that this machine is not: what is compiled for a 64-bit Arm, and products without SIMD registers."""
 
 import os
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from llvmlite import binding, ir
 
@@ -133,3 +134,45 @@ def test_few_row_products_take_no_branch_for_each_lane(name, n_most, features, t
     fastest = min(loops, key=lambda loop: len(loop) / n_products(loop))
     assert n_branches(fastest) <= 2
     assert len(fastest) <= n_most * n_products(fastest)
+
+
+TRAIN = """
+import sys
+import numba
+import numpy as np
+from llvmlite import binding
+
+# Numba goes on to compile for the processor that there is.
+numba.njit(lambda: 0)()
+triple, path = sys.argv[1:]
+binding.get_process_triple = lambda: triple
+import fastgd as gd
+from fastgd import kernels
+from fastgd.kernels.gemm import reference
+
+def trained(n_outputs, batch_size):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((70, 11)), rng.standard_normal((70, n_outputs))
+    model = gd.Model([gd.Linear(11, 20), gd.ReLU(), gd.Linear(20, n_outputs)], dtype="float64", seed=0)
+    gd.Trainer(model, optimizer=gd.SGD(0.01), batch_size=batch_size).fit(X, y, epochs=2)
+    return model.parameters
+
+np.save(path, np.concatenate([trained(n, size) for n in (1, 3, 9) for size in (1, 16, None)]))
+made = kernels.products(np.float64, 1, 9, (1, 3, 600), n_workers=2)
+plain = [getattr(reference, name).pointer(np.float64) for name in ("gemm", "gemv", "ger")]
+print([made.gemm, made.gemv, made.ger] == plain, made.gemm_small + made.gemm_nt_small + made.transpose == 0)
+"""
+
+
+def test_training_without_simd_registers(tmp_path):
+    """Plain loops in the place of every product; only rounding differs."""
+    results = []
+    for triple, is_plain in ((RISC_V, True), (binding.get_process_triple(), False)):
+        path = tmp_path / f"{triple}.npy"
+        environment = os.environ | ({"NUMBA_CACHE_DIR": str(tmp_path)} if is_plain else {})
+        done = subprocess.run(
+            [sys.executable, "-c", TRAIN, triple, path], env=environment, capture_output=True, text=True
+        )
+        assert done.stdout.split() == [str(is_plain)] * 2, done.stderr
+        results.append(np.load(path))
+    np.testing.assert_allclose(*results, rtol=0, atol=1e-12)

@@ -1,0 +1,139 @@
+"""Products of matrices of any size, in blocks that stay in the caches, by one thread or by a thread pool.
+
+As fast as the processor multiplies, where a BLAS loses time on the call or to threads: see `bench/limits`. b is
+packed, panel by panel, so that the micro-kernel reads it in order, unless it lies so already; a is read number by
+number where it lies. Large products are cut into blocks for a thread pool; every sum is added up in the same order
+whatever the blocks, so their number changes no bit.
+"""
+
+from numba import types
+
+from ..codegen.function_pointer import call_through, pointer_kernel, read_only_vector_of, strided_of, vector_of
+from ..codegen.jit import inlined_kernel
+from ..codegen.micro_kernel import micro_kernel_of
+from ..codegen.simd import lane_count
+from ..codegen.views import address, read_only_span, submatrix
+from ..parallel.thread_pool import (
+    GEMM,
+    GEMM_BLOCK,
+    N_WORKERS,
+    WORTH_SHARING,
+    block_types,
+    job_of,
+    parallel_for,
+    put_job,
+    rounded_up,
+)
+from ..tuning import BLOCKS_PER_WORKER, BYTES_READ_IN_PLACE, FEWEST_BLOCK_ROWS, MR, NARROW_MR, NR_VECTORS, PANEL_ROWS
+from .packing import pack, pack_transposed
+from .prefetch import prefetch_some
+
+micro_kernel = micro_kernel_of(MR, NR_VECTORS)
+narrow_micro_kernel = micro_kernel_of(NARROW_MR, 1)
+
+
+def _product_types(number):
+    given = strided_of(number, readonly=True)
+    return given, given, strided_of(number), read_only_vector_of(number), types.boolean
+
+
+def gemm_types(number):
+    """The arguments of `gemm`."""
+    return *_product_types(number), vector_of(number), vector_of(types.int64), types.int64
+
+
+call_gemm = call_through(gemm_types)
+
+
+@inlined_kernel
+def part_of_bias(bias, j, n):
+    """bias[j : j + n], or the bias itself where it has no elements."""
+    has_bias = min(bias.size, 1)
+    return read_only_span(bias, has_bias * j, has_bias * n)
+
+
+@pointer_kernel(gemm_types)
+def gemm(a, b, c, bias, accumulate, panel, pool, prefetch_range):
+    """c = a b + bias,  or c += a b.
+
+    a : (m, k), strided, as all three are          b : (k, n), rows or columns in one piece
+    c : (m, n), rows in one piece, modified in place; not read unless it accumulates
+    bias : (n,), or (0,); not read where it accumulates          accumulate : bool
+    panel : as `products` makes it          pool : not used          prefetch_range : as for `prefetch_some`
+    """
+    count = lane_count(panel.dtype.type(0))
+    (m, k), n = a.shape, c.shape[1]
+    n_panels = (k + PANEL_ROWS - 1) // PANEL_ROWS
+    panel_rows = (k + n_panels * count - 1) // (n_panels * count) * count
+    for p in range(0, k, panel_rows):
+        n_rows = min(panel_rows, k - p)
+        accumulate_here = accumulate or p > 0
+        j = 0
+        while j < n:
+            # Columns that would leave a vector of NR empty go by narrow micro-kernels.
+            is_wide = n - j > (NR_VECTORS - 1) * count
+            width = NR_VECTORS * count if is_wide else count
+            n_columns = min(width, n - j)
+            part, shift = submatrix(b, p, j, n_rows, n_columns), part_of_bias(bias, j, n_columns)
+            b_address, b_row = address(panel, 0), width
+            if b.strides[0] == b.itemsize:
+                pack_transposed(part, width, panel)
+            elif n_columns < width or n_rows * b.strides[0] > BYTES_READ_IN_PLACE:
+                pack(part, width, panel)
+            else:
+                b_address, b_row = address(part, 0), b.strides[0] // b.itemsize
+            mr = MR if is_wide else NARROW_MR
+            for i in range(0, m, mr):
+                prefetch_some(prefetch_range)
+                rows = min(mr, m - i)
+                a_rows, c_rows = submatrix(a, i, p, rows, n_rows), submatrix(c, i, j, rows, n_columns)
+                if is_wide:
+                    micro_kernel(a_rows, b_address, b_row, c_rows, shift, accumulate_here)
+                else:
+                    narrow_micro_kernel(a_rows, b_address, b_row, c_rows, shift, accumulate_here)
+            j += width
+
+
+def _block_job_types(number):
+    return *_product_types(number), types.UniTuple(types.int64, 2)
+
+
+_block_job = job_of(_block_job_types)
+
+
+@pointer_kernel(block_types)
+def gemm_block(pool, block_number, panel):
+    """Multiply for one of the blocks that `parallel_gemm` cuts c into: rows of blocks, from left to right.
+
+    pool, block_number, panel : as `block_types` says
+    """
+    a, b, c, bias, accumulate, size = _block_job(pool, panel)
+    (m, k), n = a.shape, c.shape[1]
+    n_rows, n_columns = size
+    n_across = (n + n_columns - 1) // n_columns
+    i, j = block_number // n_across * n_rows, block_number % n_across * n_columns
+    n_rows, n_columns = min(n_rows, m - i), min(n_columns, n - j)
+    parts = submatrix(a, i, 0, n_rows, k), submatrix(b, 0, j, k, n_columns), submatrix(c, i, j, n_rows, n_columns)
+    call_gemm(pool[GEMM], (*parts, part_of_bias(bias, j, n_columns), accumulate, panel, pool, 0))
+
+
+@pointer_kernel(gemm_types)
+def parallel_gemm(a, b, c, bias, accumulate, panel, pool, prefetch_range):
+    """As `gemm`, by all threads of a pool where that takes less time than by one.
+
+    pool : as `products` makes it          prefetch_range : as for `prefetch_some`
+    """
+    (m, k), n = a.shape, c.shape[1]
+    if 2 * m * n * k < pool[WORTH_SHARING]:
+        call_gemm(pool[GEMM], (a, b, c, bias, accumulate, panel, pool, prefetch_range))
+        return
+    n_blocks, width = pool[N_WORKERS] * BLOCKS_PER_WORKER, NR_VECTORS * lane_count(panel.dtype.type(0))
+    # Columns are cut first: each thread packs panels of its own, so rows that are cut have them packed again.
+    n_columns = rounded_up((n + n_blocks - 1) // n_blocks, width)
+    n_across = (n + n_columns - 1) // n_columns
+    n_down = max((n_blocks + n_across - 1) // n_across, 1)
+    n_rows = rounded_up(max((m + n_down - 1) // n_down, FEWEST_BLOCK_ROWS), max(MR, NARROW_MR))
+    n_down = (m + n_rows - 1) // n_rows
+    size = n_rows, n_columns
+    put_job(pool, (a, b, c, bias, accumulate, size))
+    parallel_for(pool, pool[GEMM_BLOCK], n_down * n_across, panel)

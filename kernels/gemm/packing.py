@@ -1,0 +1,44 @@
+"""Parts of a matrix copied into a panel: in the order in which the micro-kernel reads them."""
+
+from ..codegen.jit import inlined_kernel
+from ..codegen.micro_kernel import transpose_tile
+from ..codegen.simd import lane_count, load, store
+from ..codegen.views import row_of
+from ..tuning import MOST_LANES, NR_VECTORS, PANEL_ROWS
+
+
+def panel_size(k: int) -> int:
+    """How many numbers the scratch memory of a panel has, for sums over k products."""
+    # Transposing writes whole vectors beyond the panel's last row.
+    return (min(k, PANEL_ROWS) + MOST_LANES) * MOST_LANES * NR_VECTORS
+
+
+@inlined_kernel
+def pack(b, width, panel):
+    """panel[p, j] = b[p, j], zero for j from b's columns up to the width.
+
+    b : (k, n), rows in one piece, n up to the width          width : a multiple of a SIMD vector's
+    panel : (size,), overwritten
+    """
+    k, n = b.shape
+    zero = panel.dtype.type(0)
+    count = lane_count(zero)
+    for p in range(k):
+        row = row_of(b, p)
+        for j in range(0, width, count):
+            store(panel, p * width + j, count, load(row, j, min(n - j, count), zero))
+
+
+@inlined_kernel
+def pack_transposed(b, width, panel):
+    """panel[p, j] = b[p, j], any numbers for j from b's columns up to the width.
+
+    b : (k, n), columns in one piece, n up to the width          width : a multiple of a SIMD vector's
+    panel : (size,), overwritten
+    """
+    k, n = b.shape
+    count = lane_count(panel.dtype.type(0))
+    column = b.strides[1] // b.itemsize
+    for j in range(0, width, count):
+        for p in range(0, k, count):
+            transpose_tile(b, j * column + p, column, n - j, k - p, panel, p * width + j, width)
