@@ -18,8 +18,7 @@ from .codegen.interrupts import interrupts_deferred
 from .codegen.jit import cache_directory
 from .codegen.processor import converts_halves
 from .codegen.simd import HalfPrecision
-from .gemm import Products, gemm, gemv, ger, parallel_gemm, products
-from .gemm.small import gemm_nt_small, gemm_small
+from .gemm import Products, gemm, gemm_nt_small, gemm_small, gemv, ger, parallel_gemm, products
 from .gemm.transpose import parallel_transpose, to_column_major, transpose
 from .loops.network import Network, evaluate_network, loss_and_gradient, predict_network, train_network
 from .loops.network_online import train_network_online

@@ -32,6 +32,8 @@ gemm = blocked.gemm if IS_FAST else reference.gemm
 parallel_gemm = blocked.parallel_gemm if IS_FAST else reference.gemm
 gemv = small.gemv if IS_FAST else reference.gemv
 ger = small.ger if IS_FAST else reference.ger
+gemm_small = small.gemm_small if IS_FAST else reference.gemm_small
+gemm_nt_small = small.gemm_nt_small if IS_FAST else reference.gemv
 
 
 class Products(NamedTuple):
@@ -41,7 +43,6 @@ class Products(NamedTuple):
     gemm : `gemm` or, where there is a thread pool, `parallel_gemm`
     gemv : zero where no layer has one output
     gemm_nt_small, ger : zero where no other product is small enough for them
-    gemm_small : zero where `gemm` serves for all, as plain loops do
     transpose : `transpose` or, where there is a thread pool, `parallel_transpose`; zero where no layer has `FAR_APART`
         outputs, or where there is one row
     one : (1,), the number 1, read-only
@@ -74,7 +75,7 @@ def products(dtype: np.dtype, n_rows: int, k: int, n_outputs: Sequence[int] = (F
     n_widest = max(n_outputs)
     is_wide = IS_FAST and n_widest >= FAR_APART and n_rows > 1
     length, width = (-(-n // MOST_LANES) * MOST_LANES if is_wide else 0 for n in (n_widest, n_rows))
-    is_few = IS_FAST and any(n > 1 and min(n_rows, n) < FEW for n in n_outputs)
+    is_few = any(n > 1 and min(n_rows, n) < FEW for n in n_outputs)
     is_pool, pool = n_workers > 1, pool_memory(n_workers)
     if is_pool:
         compile_for(np.dtype(dtype))
@@ -87,8 +88,8 @@ def products(dtype: np.dtype, n_rows: int, k: int, n_outputs: Sequence[int] = (F
         n_rows,
         (parallel_gemm if is_pool else gemm).pointer(dtype),
         gemv.pointer(dtype) if min(n_outputs) == 1 else 0,
-        small.gemm_nt_small.pointer(dtype) if is_few else 0,
-        small.gemm_small.pointer(dtype) if IS_FAST else 0,
+        gemm_nt_small.pointer(dtype) if is_few else 0,
+        gemm_small.pointer(dtype),
         ger.pointer(dtype) if n_rows == 1 else 0,
         (parallel_transpose if is_pool else transpose).pointer(dtype) if is_wide else 0,
         _one(np.dtype(dtype)),

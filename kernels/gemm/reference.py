@@ -5,7 +5,7 @@ Each has the signature of its fast counterpart and ignores the parameters that o
 
 from ..codegen.function_pointer import pointer_kernel
 from .blocked import gemm_types
-from .small import gemv_types, ger_types
+from .small import gemm_small_types, gemv_types, ger_types
 
 
 @pointer_kernel(gemm_types)
@@ -23,16 +23,30 @@ def gemm(a, b, c, bias, accumulate, panel, pool, prefetch_range):
             c[i, j] = total
 
 
+@pointer_kernel(gemm_small_types)
+def gemm_small(a, a_strides, b, k, accumulate, c):
+    """c = a b,  or c += a b;  arguments as of `small.gemm_small`."""
+    row, step = a_strides
+    n = c.shape[1]
+    for i in range(c.shape[0]):
+        for j in range(n):
+            total = c.dtype.type(0)
+            for p in range(k):
+                total += a[i * row + p * step] * b[p * n + j]
+            c[i, j] = c[i, j] + total if accumulate else total
+
+
 @pointer_kernel(gemv_types)
 def gemv(a, k, b, bias, c, prefetches):
-    """c = a b + bias;  arguments as of `small.gemv`."""
+    """c = a bᵀ + bias;  arguments as of `small.gemv` or, for a b of several rows, `small.gemm_nt_small`."""
     for i in range(c.shape[0]):
-        total = c.dtype.type(0)
-        for p in range(k):
-            total += a[i * k + p] * b[p]
-        if bias.size:
-            total += bias[0]
-        c[i, 0] = total
+        for j in range(c.shape[1]):
+            total = c.dtype.type(0)
+            for p in range(k):
+                total += a[i * k + p] * b[j * k + p]
+            if bias.size:
+                total += bias[j]
+            c[i, j] = total
 
 
 @pointer_kernel(ger_types)

@@ -104,15 +104,16 @@ def gemm_nt_small(a, k, b, bias, c, prefetches):
             flat[place + j3] = horizontal_sum(s3 + load(bias, j3, has_bias, zero))
 
 
-def _gemm_small_types(number):
+def gemm_small_types(number):
+    """The arguments of `gemm_small`."""
     given, strides = read_only_vector_of(number), types.UniTuple(types.int64, 2)
     return given, strides, given, types.int64, types.boolean, matrix_of(number)
 
 
-call_gemm_small = call_through(_gemm_small_types)
+call_gemm_small = call_through(gemm_small_types)
 
 
-@pointer_kernel(_gemm_small_types)
+@pointer_kernel(gemm_small_types)
 def gemm_small(a, a_strides, b, k, accumulate, c):
     """c = a b,  or c += a b,  row by row of c: for few rows or few products.
 

@@ -15,7 +15,7 @@ from ..tuning import FAR_APART, FEW
 def has_few(products, n_out):
     """Whether a layer's products are of few rows or few outputs, and go row by row."""
     # Not by a micro-batch's own rows: a last one of few would be rounded otherwise where weights are column-major.
-    return products.gemm_small != 0 and min(products.n_rows, n_out) < FEW
+    return min(products.n_rows, n_out) < FEW
 
 
 @inlined_kernel
@@ -88,11 +88,7 @@ def linear_backward_parameters(d_out, x, is_column_major, accumulate, d_weight, 
     elif d_bias.size:
         # The sum of all rows, each times the same one.
         sums = matrix(d_bias, 0, 1, n_out)
-        if products.gemm_small:
-            call_gemm_small(products.gemm_small, (products.one, (0, 0), a, n_samples, accumulate, sums))
-        else:
-            ones = read_only_strided(products.one, 1, n_samples, 0, 0)
-            gemm_by(products, ones, read_only_strided(d_out, n_samples, n_out, n_out, 1), sums, none, accumulate)
+        call_gemm_small(products.gemm_small, (products.one, (0, 0), a, n_samples, accumulate, sums))
     if is_column_major:
         a, b, m, n = b, a, n, m
     result = matrix(d_weight, 0, m, n)

@@ -116,9 +116,15 @@ def test_reference(accumulate, has_bias, dtype, rng):
             result = c.copy()
             reference.gemm(left, right, result, bias, accumulate, c[0], kernels.ALONE, 0)
             np.testing.assert_array_equal(result, expected)
-    column = np.full((5, 1), np.nan, dtype)
-    reference.gemv(a.ravel(), 3, b[:, 0].copy(), bias[:1], column, False)
-    np.testing.assert_array_equal(column[:, 0], a @ b[:, 0] + (bias[0] if has_bias else 0))
+    if not accumulate:
+        result = np.full_like(c, np.nan)
+        reference.gemv(a.ravel(), 3, b.T.ravel(), bias, result, False)
+        np.testing.assert_array_equal(result, expected)
+    if not has_bias:
+        for left, strides in ((a, (3, 1)), (a.T, (1, 5))):
+            result = c.copy()
+            reference.gemm_small(left.ravel(), strides, b.ravel(), 3, accumulate, result)
+            np.testing.assert_array_equal(result, expected)
     result = c.copy()
     reference.ger(a[:, 0].copy(), b[0], accumulate, result)
     np.testing.assert_array_equal(result, np.outer(a[:, 0], b[0]) + (c if accumulate else 0))
