@@ -16,7 +16,7 @@ from fastgd.data.reader import blocks
 _LEAST_EXPONENT = -1000
 
 
-class _Moments:
+class Moments:
     """Mean and deviation of columns whose rows come block by block, in float64.
 
     Blocks are joined by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
@@ -85,7 +85,7 @@ class _Quartiles:
         self._least, self._most = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
 
     def add(self, values: np.ndarray, sample_weight: np.ndarray) -> None:
-        """Take a block of rows, as `_Moments.add`."""
+        """Take a block of rows, as `Moments.add`."""
         v = sample_weight.astype(np.float64) if sample_weight.size else np.ones(len(values))
         X, v = values[v > 0], v[v > 0]
         if not len(X):
@@ -156,9 +156,9 @@ class Standardize:
         # In one call, which no Ctrl-C divides.
         vars(self).update(mean=mean, scale=1 / np.where(deviation > 0, deviation, 1))
 
-    def _learner(self, n_samples: int) -> _Moments | _Quartiles:
+    def _learner(self, n_samples: int) -> Moments | _Quartiles:
         """What learns from so many rows."""
-        return _Moments(self.n_features)
+        return Moments(self.n_features)
 
     def arguments(self) -> dict[str, Any]:
         """What `Standardize(**arguments)` needs to describe the same layer, all but what it has learnt."""
@@ -208,7 +208,7 @@ class RobustStandardize(Standardize):
         """Have learnt these."""
         vars(self).update(mean=median, scale=scale)
 
-    def _learner(self, n_samples: int) -> _Moments | _Quartiles:
+    def _learner(self, n_samples: int) -> Moments | _Quartiles:
         return _Quartiles(self.n_features, n_samples)
 
 
@@ -288,9 +288,9 @@ class StandardizedTargets:
         # In one call, which no Ctrl-C divides.
         vars(self).update(mean=mean, scale=deviation)
 
-    def _learner(self, n_samples: int) -> _Moments:
+    def _learner(self, n_samples: int) -> Moments:
         """What learns from so many rows."""
-        return _Moments(self.n_outputs)
+        return Moments(self.n_outputs)
 
     def require_range(self, dtype: np.dtype) -> None:
         """Raise a ValueError where predictions would be zero in a dtype for no reason but that it cannot hold them."""

@@ -1,0 +1,15 @@
+"""Estimators for scikit-learn, `pip install fastgd[sklearn]`: what SGD* and MLP* are together, for any rows as they are.
+
+`base.py` is what both train by; `settings.py` turns scikit-learn's parameters into those of `fastgd.Trainer`; `rows.py`
+checks what comes in; `scales.py` standardises a stream; `stopping.py` says when training ends.
+"""
+
+try:
+    import sklearn  # noqa: F401 (whether it is there)
+except ImportError as error:
+    raise ImportError("fastgd.sklearn needs scikit-learn; expected pip install 'fastgd[sklearn]'") from error
+
+from fastgd.sklearn.classifier import GDClassifier
+from fastgd.sklearn.regressor import GDRegressor
+
+__all__ = ["GDClassifier", "GDRegressor"]

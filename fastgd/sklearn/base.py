@@ -1,0 +1,359 @@
+"""What both estimators are: a Trainer that is made, fed and asked as scikit-learn has it."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from fastgd._engine.monitor import Monitor
+from fastgd.data import checks
+from fastgd.data.arrays import ArrayDataset
+from fastgd.data.base import Dataset
+from fastgd.data.subset import Subset
+from fastgd.layers import Linear
+from fastgd.losses import Loss
+from fastgd.model import Model
+from fastgd.sklearn import rows, settings
+from fastgd.sklearn.scales import Scales
+from fastgd.sklearn.settings import Architecture, Training
+from fastgd.sklearn.stopping import Stopping
+
+# What tells the draws of held-out rows from those of a Trainer.
+_HELD_OUT = 3
+
+
+class GradientDescent(BaseEstimator):
+    """What GDRegressor and GDClassifier share; see there."""
+
+    # Rows to validate on go where these estimators are, as `Pipeline(transform_input=["X_val"])` expects.
+    __metadata_request__fit = {"X_val": True, "y_val": True, "sample_weight_val": True}  # noqa: RUF012 (scikit-learn's)
+    __metadata_request__partial_fit = {"X_val": True, "y_val": True, "sample_weight_val": True}  # noqa: RUF012
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | Sequence[int],
+        loss: str | Loss,
+        epsilon: float | None,
+        activation: str | Sequence[str],
+        penalty: str | None,
+        alpha: float | str,
+        l1_ratio: float,
+        fit_intercept: bool,
+        solver: Any,
+        learning_rate: Any,
+        learning_rate_init: float | None,
+        power_t: float,
+        momentum: float,
+        nesterovs_momentum: bool,
+        beta_1: float,
+        beta_2: float,
+        batch_size: int | str | None,
+        max_iter: int,
+        tol: float | None,
+        n_iter_no_change: int,
+        shuffle: bool,
+        random_state: Any,
+        early_stopping: bool,
+        validation_fraction: float,
+        warm_start: bool,
+        average: bool | int,
+        standardize: bool | str,
+        callbacks: Sequence[Callable[..., Any]],
+        verbose: int,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.loss = loss
+        self.epsilon = epsilon
+        self.activation = activation
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.average = average
+        self.standardize = standardize
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    # What the two kinds differ in.
+
+    @property
+    def _is_numeric(self) -> bool:
+        """Whether y holds numbers, or labels."""
+        raise NotImplementedError
+
+    def _noted(self, y: np.ndarray, classes: Any, is_first: bool, is_partial: bool = False) -> np.ndarray:
+        """y as numbers, (n_samples,) or (n_samples, n_outputs); what it holds is noted, or compared with what was."""
+        raise NotImplementedError
+
+    def _loss(self) -> Loss:
+        """The loss of the trainer, for targets such as were noted."""
+        raise NotImplementedError
+
+    def _encoded(self, y: np.ndarray, loss: Loss) -> np.ndarray:
+        """Noted targets as the loss takes them, (n_samples, n_targets)."""
+        raise NotImplementedError
+
+    @property
+    def _n_outputs(self) -> int:
+        """How many outputs the model has."""
+        raise NotImplementedError
+
+    def _weights_of_classes(self, y: np.ndarray, v: np.ndarray | None, is_partial: bool) -> np.ndarray | None:
+        """What multiplies the weight of each class, (n_classes,), for noted targets of the rows that are learnt from;
+        None where nothing does.
+        """
+        return None
+
+    def _strata(self, y: np.ndarray) -> np.ndarray | None:
+        """What rows that are held out have by its share, (n_samples,) of numbers."""
+        return None
+
+    def _train(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        is_partial: bool,
+        classes: Any = None,
+    ) -> None:
+        """What `fit` and `partial_fit` do."""
+        goes_on = hasattr(self, "model_") and (is_partial or checks.switch(self.warm_start, "warm_start"))
+        max_iter = checks.integer(self.max_iter, "max_iter", 1)
+        patience = self._patience()
+        training = settings.training_of(self)
+        X, y = rows.features_and_targets(self, X, y, not goes_on, self._is_numeric)
+        v = rows.weights(sample_weight, X)
+        if is_partial and v is not None and not v.any():
+            return
+        y = self._noted(y, classes, not goes_on, is_partial)
+        architecture = settings.architecture_of(self, self._loss())
+        if goes_on:
+            architecture.require_same(self._architecture)
+        of_classes = self._weights_of_classes(y, v, is_partial)
+        v = _weighted(v, y, of_classes)
+        encoded = self._encoded(y, architecture.loss)
+        learnt = ArrayDataset(X, encoded, v if is_partial else rows.of_mean_one(v))
+        held_out = self._given_validation(*validation, architecture.loss, of_classes)
+        if is_partial and self.early_stopping and held_out is None:
+            raise ValueError(
+                "partial_fit with early_stopping=True and without X_val; expected X_val and y_val, to see a gain on, or "
+                "early_stopping=False"
+            )
+        if not goes_on:
+            self._begin(architecture, training, X, is_partial)
+        elif training != self._training:
+            self._retrain(architecture, training)
+        if self.early_stopping and held_out is None:
+            learnt, held_out = self._split(learnt, y)
+        try:
+            self._learn_scales(learnt, goes_on, is_partial)
+            best = self.model_ if goes_on and self.model_ is not self.trainer_.model else None
+            self._stopping.configure(*patience)
+            self._stopping.begin(best, held_out, architecture.loss, goes_on=is_partial and goes_on)
+            n_before = len(self.trainer_.history)
+            try:
+                self.trainer_.fit(
+                    learnt,
+                    epochs=1 if is_partial else max_iter,
+                    validation=held_out,
+                    callbacks=[*self.callbacks_, self._stopping],
+                    progress=(False, True, "epochs")[min(int(self.verbose), 2)],
+                )
+            finally:
+                self._take_model()
+                before = self.n_iter_ if is_partial and goes_on else 0
+                self.n_iter_ = before + len(self.trainer_.history) - n_before
+        except (ValueError, TypeError):
+            if not goes_on:
+                # Nothing was learnt from such rows.
+                vars(self).pop("model_", None)
+            raise
+
+    def _patience(self) -> tuple[int, float | None, bool, bool]:
+        """The settings of `Stopping`."""
+        tol = None if self.tol is None else checks.non_negative(self.tol, "tol")
+        early = checks.switch(self.early_stopping, "early_stopping")
+        is_adaptive = isinstance(self.learning_rate, str) and self.learning_rate == "adaptive"
+        return checks.integer(self.n_iter_no_change, "n_iter_no_change", 1), tol, early, is_adaptive
+
+    def _given_validation(
+        self, X: Any, y: Any, v: Any, loss: Loss, of_classes: np.ndarray | None
+    ) -> ArrayDataset | None:
+        """The user's own rows to validate on; None where there are none."""
+        if X is None and y is None and v is None:
+            return None
+        if X is None or y is None:
+            given, missing = ("y_val", "X_val") if X is None and y is not None else ("X_val", "y_val")
+            given = "sample_weight_val" if X is None and y is None else given
+            raise ValueError(f"{given} is given and {missing} is None; expected X_val and y_val")
+        X, y = rows.features_and_targets(self, X, y, False, self._is_numeric)
+        y = self._noted(y, None, is_first=False)
+        v = _weighted(rows.weights(v, X), y, of_classes)
+        return ArrayDataset(X, self._encoded(y, loss), rows.of_mean_one(v, "sample_weight_val"))
+
+    def _split(self, dataset: ArrayDataset, y: np.ndarray) -> tuple[Dataset, Dataset]:
+        """The rows to learn from and those held out."""
+        rng = np.random.default_rng([self._seed, 0, _HELD_OUT])
+        is_held_out = rows.held_out(len(y), self.validation_fraction, rng, self._strata(y))
+        return Subset(dataset, np.flatnonzero(~is_held_out)), Subset(dataset, np.flatnonzero(is_held_out))
+
+    def _begin(self, architecture: Architecture, training: Training, X: np.ndarray, is_stream: bool) -> None:
+        """Have a new model and a new trainer."""
+        dtype = np.dtype(np.float32 if X.dtype.kind == "f" and X.dtype.itemsize <= 4 else np.float64)
+        self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        self._is_stream = is_stream
+        self._architecture = architecture
+        self._stopping = Stopping()
+        model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed)
+        self._retrain(architecture, training, model)
+        settings.start_at_zero(self.trainer_, is_stream)
+        centres = architecture.centres_features, architecture.fit_intercept
+        # What a Trainer learns by itself, it learns when training begins.
+        learns_here = is_stream or not all(centres)
+        self._scales = Scales(self.trainer_.model, *centres) if learns_here else None
+
+    def _retrain(self, architecture: Architecture, training: Training, model: Model | None = None) -> None:
+        """Have a new trainer, of the model that was trained so far if there is no other."""
+        model = self.trainer_.model if model is None else model
+        self._training = training
+        self.trainer_ = training.trainer(model, architecture, self._seed, self._is_stream)
+        # What is fastgd's remembers the run that it has seen; parameters of an estimator stay as they are.
+        self.callbacks_ = [copy.copy(each) if isinstance(each, Monitor) else each for each in self.callbacks]
+
+    def _learn_scales(self, dataset: Dataset, goes_on: bool, is_partial: bool) -> None:
+        """Standardise by all rows of a stream so far; by the rows of `fit` for good."""
+        if self._scales is not None and (is_partial or not goes_on):
+            self._scales.add(dataset)
+            models = [self.trainer_.model]
+            if goes_on and self.model_ is not self.trainer_.model:
+                models.append(self.model_)
+            self._scales.tell(models)
+        if not is_partial:
+            self._scales = None
+
+    def _take_model(self) -> None:
+        """Predict by the best model, by the mean of all, or by the last."""
+        trainer, best = self.trainer_, self._stopping.best_parameters
+        if self.early_stopping and best is not None:
+            self.model_ = copy.deepcopy(trainer.model)
+            self.model_.parameters = best
+        elif trainer.average_from is not None and trainer.n_updates >= trainer.average_from:
+            self.model_ = trainer.averaged_model()
+        elif not (self.early_stopping and hasattr(self, "model_")):
+            self.model_ = trainer.model
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """The model's outputs for rows, (n_samples, n_outputs)."""
+        check_is_fitted(self)
+        return self.model_.predict(rows.features(self, X))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    # Fitted attributes.
+
+    @property
+    def _linear(self) -> list[Linear]:
+        """The layers on raw features and for raw targets."""
+        check_is_fitted(self)
+        model = self.model_
+        if model.standardize is not None or model.standardized_targets is not None:
+            model = model.fold()
+        return [layer for layer in model.layers if isinstance(layer, Linear)]
+
+    @property
+    def _only_linear(self) -> Linear:
+        linear = self._linear
+        if len(linear) > 1:
+            raise AttributeError("a network has coefs_ and intercepts_, a list of each; expected hidden_layer_sizes=()")
+        return linear[0]
+
+    @property
+    def coefs_(self) -> list[np.ndarray]:
+        """The weights of each layer on raw features and for raw targets, (n_in, n_out) each."""
+        return [layer.weight.T.copy() for layer in self._linear]
+
+    @property
+    def intercepts_(self) -> list[np.ndarray]:
+        """The biases of each layer in the same way, (n_out,) each."""
+        return [_bias(layer) for layer in self._linear]
+
+    @property
+    def intercept_(self) -> np.ndarray:
+        """The bias of a linear model on raw features, (n_outputs,)."""
+        return _bias(self._only_linear)
+
+    @property
+    def n_layers_(self) -> int:
+        """How many layers there are, the features and the outputs among them."""
+        return len(self._linear) + 1
+
+    @property
+    def n_outputs_(self) -> int:
+        """How many outputs there are."""
+        check_is_fitted(self)
+        return self.model_.out_features
+
+    @property
+    def t_(self) -> int:
+        """How many updates were made."""
+        check_is_fitted(self)
+        return self.trainer_.n_updates
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """The mean loss of each epoch, over all calls that this training consists of."""
+        check_is_fitted(self)
+        return list(self.trainer_.history.loss)
+
+    @property
+    def validation_loss_curve_(self) -> list[float | None] | None:
+        """The loss on the rows to validate on after each epoch; None where there were none."""
+        check_is_fitted(self)
+        losses = list(self.trainer_.history.validation_loss)
+        return losses if any(loss is not None for loss in losses) else None
+
+    @property
+    def best_loss_(self) -> float:
+        """The lowest loss that training has come to: of the rows to validate on, with early stopping."""
+        check_is_fitted(self)
+        return self._stopping.best_loss
+
+    @property
+    def converged_(self) -> bool:
+        """Whether the last call ended, or could have, because nothing was gained any more."""
+        check_is_fitted(self)
+        return self._stopping.has_converged
+
+
+def _bias(layer: Linear) -> np.ndarray:
+    return np.zeros(layer.out_features, layer.weight.dtype) if layer.bias is None else layer.bias.copy()
+
+
+def _weighted(v: np.ndarray | None, y: np.ndarray, of_classes: np.ndarray | None) -> np.ndarray | None:
+    """The weights of rows times those of their classes."""
+    if of_classes is None:
+        return v
+    return of_classes[y] if v is None else v * of_classes[y]

@@ -1,0 +1,84 @@
+"""What comes into an estimator: rows and weights, checked as scikit-learn checks them, and none of them copied whole."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, check_consistent_length, validate_data
+
+from fastgd.data import checks
+
+
+def features(estimator: BaseEstimator, X: Any, reset: bool = False) -> np.ndarray:
+    """X as an array of any real dtype, the caller's own where it is one.
+
+    reset : whether the estimator takes note of how many features there are and of their names, or compares both
+    """
+    return validate_data(estimator, X, reset=reset, dtype="numeric")
+
+
+def features_and_targets(
+    estimator: BaseEstimator, X: Any, y: Any, reset: bool, is_numeric: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """X as above, and y, (n_samples,) or (n_samples, n_outputs); numbers, if it must be."""
+    X, y = validate_data(
+        estimator, X, y, reset=reset, dtype="numeric", multi_output=True, y_numeric=is_numeric
+    )
+    if hasattr(y, "toarray"):
+        raise TypeError("y is a sparse matrix; expected a dense array, as from y.toarray()")
+    return X, y
+
+
+def weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
+    """One weight a row, at least 0; None where all are one."""
+    if sample_weight is None:
+        return None
+    v = check_array(
+        sample_weight, ensure_2d=False, dtype=[np.float64, np.float32], input_name="sample_weight", copy=False
+    )
+    check_consistent_length(X, v)
+    v = checks.sample_weights(v, len(X))
+    if (v < 0).any():
+        row = int((v < 0).argmax())
+        raise ValueError(f"sample_weight holds {v[row]} in row {row}; expected at least 0")
+    return None if (v == 1).all() else v
+
+
+def of_mean_one(v: np.ndarray | None, place: str = "sample_weight") -> np.ndarray | None:
+    """Weights times what makes their mean 1, so that neither rates nor penalties depend on their unit.
+
+    Raises ValueError where all are zero.
+    """
+    if v is None:
+        return None
+    largest = float(v.max())
+    if largest == 0:
+        raise ValueError(f"{place}: all weights are zero; expected some above zero, to learn from")
+    if (v == largest).all():
+        return None
+    # In units of the largest, no sum overflows.
+    shares = v / largest
+    return shares / shares.mean(dtype=np.float64)
+
+
+def held_out(n_samples: int, fraction: float, rng: np.random.Generator, classes: np.ndarray | None) -> np.ndarray:
+    """Which rows are held out to validate on: a fraction of them, at random, and as nearly as can be of each class.
+
+    classes : (n_samples,), numbers; None for regression
+
+    Raises ValueError where none would be left on one side.
+    """
+    fraction = checks.between(fraction, "validation_fraction", 0, 1)
+    n_held_out = round(n_samples * fraction)
+    if not 0 < n_held_out < n_samples:
+        raise ValueError(
+            f"validation_fraction is {fraction} of {n_samples} rows; expected a fraction that leaves rows on both sides"
+        )
+    rows = rng.permutation(n_samples)
+    if classes is not None:
+        # Evenly spaced places of an order by class, random within each, have every class by its share.
+        rows = rows[np.argsort(classes[rows], kind="stable")]
+    places = ((np.arange(n_held_out) + rng.random()) * n_samples / n_held_out).astype(np.int64)
+    is_held_out = np.zeros(n_samples, np.bool_)
+    is_held_out[rows[places]] = True
+    return is_held_out

@@ -1,0 +1,87 @@
+"""Standardisation whose means and scales go on being learnt, block by block, while a model trains."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastgd.data.base import Dataset, MeanAndScale, blocks, require_finite
+from fastgd.layers import Linear
+from fastgd.model import Model
+from fastgd.standardize import Moments
+
+
+class Scales:
+    """What a Standardize and a StandardizedTargets layer are told, of all rows so far, each by its weight.
+
+    model : has the layers, or one of them, or neither
+    centres_X, centres_y : whether they are brought to mean 0 and variance 1, or to a mean square of 1 alone
+    """
+
+    def __init__(self, model: Model, centres_X: bool, centres_y: bool) -> None:
+        self._centres_X, self._centres_y = centres_X, centres_y
+        self._of_X = None if model.standardize is None else Moments(model.in_features)
+        self._of_y = None if model.standardized_targets is None else Moments(model.out_features)
+        # Which features have varied in what the layers were last told of.
+        self._have_varied: np.ndarray | None = None
+
+    def add(self, dataset: Dataset) -> None:
+        """Learn from rows. Raises a ValueError for a NaN, an infinity or a negative weight, before anything is learnt
+        from its block.
+        """
+        if self._of_X is None and self._of_y is None:
+            return
+        dtype = np.dtype(np.float64) if dataset.has_sample_weight else dataset.dtype
+        for start, block in blocks(dataset, dtype, y_dtype=np.dtype(np.float64)):
+            require_finite(block, lambda row, start=start: dataset.row_number(start + row))
+            if self._of_X is not None:
+                self._of_X.add(block.X, block.sample_weight)
+            if self._of_y is not None:
+                self._of_y.add(block.y, block.sample_weight)
+
+    def tell(self, models: Sequence[Model]) -> None:
+        """Have the layers of models use what was learnt; what the models predict stays as it is, but for rounding."""
+        of_X = None if self._of_X is None else _learnt(self._of_X, self._centres_X)
+        of_y = None if self._of_y is None else _learnt(self._of_y, self._centres_y)
+        for model in models:
+            linear = [layer for layer in model.layers if isinstance(layer, Linear)]
+            if of_X is not None:
+                _tell_features(model, linear[0], *of_X, self._have_varied)
+            if of_y is not None:
+                _tell_targets(model, linear[-1], *of_y)
+        self._have_varied = None if of_X is None else of_X[1] > 0
+
+
+def _learnt(moments: Moments, is_centred: bool) -> MeanAndScale:
+    mean, deviation = moments.result()
+    return (mean, deviation) if is_centred else (np.zeros_like(mean), np.hypot(mean, deviation))
+
+
+def _tell_features(
+    model: Model, first: Linear, mean: np.ndarray, deviation: np.ndarray, have_varied: np.ndarray | None
+) -> None:
+    """W' (x - m') s' + b' = W (x - m) s + b, with W' = W for features that had not varied: x was m in every row."""
+    layer = model.standardize
+    if layer.mean is None:
+        layer.take(mean, deviation)
+        return
+    old_mean, old_scale = layer.mean_and_scale
+    layer.take(mean, deviation)
+    weight = first.weight * np.where(have_varied, old_scale / layer.scale, 1)
+    if first.bias is not None:
+        first.bias += weight @ ((mean - old_mean) * layer.scale)
+    first.weight = weight
+
+
+def _tell_targets(model: Model, last: Linear, mean: np.ndarray, deviation: np.ndarray) -> None:
+    """s' (W' x + b') + m' = s (W x + b) + m, for outputs that vary."""
+    layer = model.standardized_targets
+    old = layer.mean, layer.scale
+    layer.take(mean, deviation)
+    if old[0] is None:
+        return
+    old_mean, old_scale = old
+    unit = np.where(deviation > 0, deviation, 1)
+    ratio = np.where(deviation > 0, old_scale / unit, 1)
+    last.weight = last.weight * ratio[:, None]
+    if last.bias is not None:
+        last.bias = np.where(deviation > 0, last.bias * ratio + (old_mean - mean) / unit, last.bias)

@@ -1,0 +1,233 @@
+"""scikit-learn's parameters as what a Model and a Trainer are made of."""
+
+import math
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+
+from fastgd import losses
+from fastgd.data import checks
+from fastgd.kernels.nn.loss import EpsilonInsensitive, Huber, Quantile, SquaredEpsilonInsensitive
+from fastgd.layers import Identity, Layer, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
+from fastgd.losses import Loss
+from fastgd.model import Model
+from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, Optimizer, RMSprop
+from fastgd.schedules import InverseScaling, Optimal, Schedule
+from fastgd.standardize import Standardize
+from fastgd.trainer import Trainer
+
+LOSSES_OF_REGRESSION = (
+    *("squared_error", "absolute_error", "huber", "quantile"),
+    *("epsilon_insensitive", "squared_epsilon_insensitive", "poisson"),
+)
+LOSSES_OF_CLASSES = (
+    *("log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron"),
+    *("squared_error", "absolute_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"),
+)
+_ACTIVATIONS = {"relu": ReLU, "tanh": Tanh, "logistic": Sigmoid, "identity": Identity, "leaky_relu": LeakyReLU}
+_PENALTIES = ("l2", "l1", "elasticnet")
+_LEARNING_RATES = ("auto", "constant", "invscaling", "optimal", "adaptive")
+_SOLVERS = {
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+    "adagrad": Adagrad,
+    "rmsprop": RMSprop,
+    "normalized_sgd": NormalizedSGD,
+}
+
+# What `bench/estimators.py` has found good on tables.
+_ALPHA, _ALPHA_OF_NETWORKS, _BATCH_SIZE = 1e-4, 1e-3, 32
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a model is, apart from how many features and outputs it has: training that goes on cannot change it."""
+
+    hidden_layer_sizes: tuple[int, ...]
+    activation: tuple[str, ...]
+    fit_intercept: bool
+    standardize: bool | Literal["scale"]
+    standardize_targets: bool
+    loss: Loss
+
+    def model(self, n_features: int, n_outputs: int, dtype: np.dtype, seed: int) -> Model:
+        """A new model."""
+        layers: list[Layer] = [Standardize(n_features)] if self.standardize else []
+        sizes = pairwise([n_features, *self.hidden_layer_sizes, n_outputs])
+        for (n_in, n_out), activation in zip(sizes, (*self.activation, "identity"), strict=True):
+            layers += [Linear(n_in, n_out, bias=self.fit_intercept), _ACTIVATIONS[activation]()]
+        return Model(layers[:-1], dtype, seed)
+
+    @property
+    def centres_features(self) -> bool:
+        """Whether features are brought to mean 0, which takes an intercept."""
+        return self.standardize is True and self.fit_intercept
+
+    def require_same(self, other: "Architecture") -> None:
+        """Raise a ValueError where training cannot go on with these settings."""
+        for field in fields(self):
+            before, now = getattr(other, field.name), getattr(self, field.name)
+            if before != now:
+                raise ValueError(
+                    f"{field.name} was {before!r} when training began and is {now!r}; expected the same to go on, or "
+                    "fit with warm_start=False"
+                )
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained."""
+
+    optimizer: Optimizer | Literal["auto"]
+    batch_size: int | None
+    shuffle: bool
+    alpha: float
+    l1_ratio: float
+    average_from: int | None
+
+    def trainer(self, model: Model, architecture: Architecture, seed: int, is_stream: bool) -> Trainer:
+        """A new trainer of a model.
+
+        is_stream : whether nothing tells how many rows there will be, over which a rate could fall or be looked for
+        """
+        trainer = Trainer(
+            model,
+            architecture.loss,
+            self.optimizer,
+            self.batch_size,
+            self.shuffle,
+            seed,
+            self.alpha,
+            self.l1_ratio,
+            average_from=self.average_from,
+            standardize_targets=architecture.standardize_targets,
+        )
+        if is_stream and trainer.optimizer.learning_rate == "auto":
+            rate = type(trainer.optimizer).default_rate or type(trainer.optimizer).learning_rate
+            trainer.optimizer = replace(trainer.optimizer, learning_rate=rate)
+        return trainer
+
+
+def start_at_zero(trainer: Trainer, is_stream: bool) -> None:
+    """Have a new model predict zero, or the mean of standardised targets, unless training itself sees to its start.
+
+    Random weights are left where they are needed: in hidden layers, for NormalizedSGD, which is to know them as such,
+    and for rates that are found when training begins.
+    """
+    linear = [layer for layer in trainer.model.layers if isinstance(layer, Linear)]
+    if len(linear) == 1:
+        is_left = isinstance(trainer.optimizer, NormalizedSGD) or trainer.optimizer.learning_rate == "auto"
+    else:
+        is_left = not is_stream
+    if not is_left:
+        linear[-1].weight = 0
+
+
+def architecture_of(estimator: Any, loss: Loss) -> Architecture:
+    """What an estimator's parameters say of its model; ValueError and TypeError for those that are out of range."""
+    hidden = estimator.hidden_layer_sizes
+    hidden = tuple(np.ravel(hidden).tolist()) if not isinstance(hidden, tuple) else hidden
+    hidden = tuple(checks.integer(size, "hidden_layer_sizes", 1) for size in hidden)
+    activation = estimator.activation
+    names = (activation,) * len(hidden) if isinstance(activation, str) else tuple(activation)
+    for name in (activation,) if isinstance(activation, str) else names:
+        checks.choice(name, "activation", _ACTIVATIONS)
+    if len(names) != len(hidden):
+        raise ValueError(f"activation has {len(names)} names; expected one, or one for each of {len(hidden)} layers")
+    standardize = estimator.standardize
+    if not (isinstance(standardize, bool | np.bool_) or (isinstance(standardize, str) and standardize == "scale")):
+        raise ValueError(f"standardize is {standardize!r}; expected True, False or 'scale'")
+    scales_targets = checks.switch(getattr(estimator, "standardize_targets", False), "standardize_targets")
+    return Architecture(
+        hidden,
+        names,
+        checks.switch(estimator.fit_intercept, "fit_intercept"),
+        standardize,
+        scales_targets and losses.takes_every_number(loss),
+        loss,
+    )
+
+
+def training_of(estimator: Any) -> Training:
+    """What an estimator's parameters say of its training; errors as for `architecture_of`."""
+    is_network = np.size(estimator.hidden_layer_sizes) > 0
+    alpha = estimator.alpha
+    if isinstance(alpha, str):
+        checks.choice(alpha, "alpha", ("auto",))
+        alpha = _ALPHA_OF_NETWORKS if is_network else _ALPHA
+    alpha = checks.non_negative(alpha, "alpha")
+    l1_ratio = checks.between(estimator.l1_ratio, "l1_ratio", 0, 1)
+    optimizer = _optimizer(estimator, alpha, is_network)
+    if estimator.penalty is None:
+        alpha = 0.0
+    else:
+        penalty = checks.choice(estimator.penalty, "penalty", _PENALTIES)
+        l1_ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": l1_ratio}[penalty]
+    batch_size = estimator.batch_size
+    if isinstance(batch_size, str):
+        checks.choice(batch_size, "batch_size", ("auto",))
+        batch_size = _BATCH_SIZE
+    if batch_size is not None:
+        batch_size = checks.integer(batch_size, "batch_size", 1)
+    average = estimator.average
+    if isinstance(average, bool | np.bool_):
+        average_from = 1 if average else None
+    else:
+        average_from = math.ceil(checks.integer(average, "average", 0) / (batch_size or 1)) or None
+    if average_from is not None and estimator.early_stopping:
+        raise ValueError(
+            f"average={average!r} with early_stopping=True, which keeps the best epoch's parameters; expected one of "
+            "them"
+        )
+    return Training(
+        optimizer, batch_size, checks.switch(estimator.shuffle, "shuffle"), alpha, l1_ratio, average_from
+    )
+
+
+def _optimizer(estimator: Any, alpha: float, is_network: bool) -> Optimizer | Literal["auto"]:
+    solver, rate, first = estimator.solver, estimator.learning_rate, estimator.learning_rate_init
+    if not isinstance(rate, Schedule):
+        checks.choice(rate, "learning_rate", _LEARNING_RATES)
+    is_chosen = isinstance(rate, Schedule) or rate != "auto" or first is not None
+    if isinstance(solver, Optimizer):
+        if first is not None or rate not in ("auto", "adaptive"):
+            raise ValueError(
+                f"solver is {solver!r} with learning_rate={rate!r} and learning_rate_init={first!r}; expected the "
+                "solver's own rate alone"
+            )
+        return solver
+    checks.choice(solver, "solver", ("auto", *_SOLVERS))
+    if solver == "auto":
+        if not is_chosen:
+            return "auto"
+        solver = "adam" if is_network else "sgd"
+    kind = _SOLVERS[solver]
+    options: dict[str, Any] = {}
+    if kind is SGD:
+        options = {"momentum": estimator.momentum, "nesterov": estimator.nesterovs_momentum and estimator.momentum > 0}
+    elif issubclass(kind, Adam):
+        options = {"betas": (estimator.beta_1, estimator.beta_2)}
+    first = kind.learning_rate if first is None else checks.positive(first, "learning_rate_init")
+    if not is_chosen:
+        rate = "auto"
+    elif rate == "invscaling":
+        rate = InverseScaling(first, estimator.power_t)
+    elif rate == "optimal":
+        rate = Optimal(alpha)
+    elif not isinstance(rate, Schedule):
+        rate = first
+    return kind(rate, **options)
+
+
+def loss_of(estimator: Any, known: tuple[str, ...]) -> Loss:
+    """The loss that an estimator's parameters name."""
+    name = checks.choice(estimator.loss, "loss", known)
+    loss = losses.as_loss("half_squared_error" if name == "squared_error" else name)
+    if isinstance(loss, Quantile):
+        return losses.quantile(estimator.quantile)
+    if estimator.epsilon is not None and isinstance(loss, Huber | EpsilonInsensitive | SquaredEpsilonInsensitive):
+        return getattr(losses, name)(estimator.epsilon)
+    return loss

@@ -1,0 +1,74 @@
+"""When the training of an estimator ends, and which of its models is the best."""
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastgd.history import EpochRecord
+from fastgd.losses import Loss
+
+if TYPE_CHECKING:
+    from fastgd.data.base import Dataset
+    from fastgd.model import Model
+    from fastgd.trainer import Trainer
+
+# As those of scikit-learn's SGD: what divides a rate that adapts, and the least that it falls to.
+_DIVISOR, _LEAST_RATE = 5.0, 1e-6
+
+
+class Stopping:
+    """Stops when a loss has not become lower than its best by `tol` in so many epochs in a row: a callback of `fit`.
+
+    `configure` says by what. early : whether it is the validation loss, and the best parameters are kept; tol : None
+    never stops; is_adaptive : whether the learning rate is divided by 5 instead, as long as it is above 1e-6.
+
+    Attributes
+    ----------
+    best_loss : float
+    best_parameters : array, those of the best epoch since `begin`; None where none was better than what was before
+    has_converged : bool
+    """
+
+    def __init__(self) -> None:
+        self.best_loss = math.inf
+        self.best_parameters: np.ndarray | None = None
+        self.has_converged = False
+        self._n_no_change = 0
+
+    def configure(self, n_iter_no_change: int, tol: float | None, early: bool, is_adaptive: bool) -> None:
+        """Watch the run by these settings from here on."""
+        self._n_iter_no_change, self._tol, self._early, self._is_adaptive = n_iter_no_change, tol, early, is_adaptive
+
+    def begin(self, best: "Model | None", validation: "Dataset | None", loss: Loss, goes_on: bool) -> None:
+        """Training begins, or goes on.
+
+        best : the best model so far, measured anew: the rows to validate on, or the units of the loss, may be others
+        goes_on : whether epochs without gain count from before
+        """
+        self.best_parameters = None
+        if not goes_on:
+            self.has_converged, self._n_no_change = False, 0
+        if self._early:
+            self.best_loss = math.inf if best is None else best.loss(validation, loss=loss)
+        elif not goes_on:
+            self.best_loss = math.inf
+
+    def __call__(self, trainer: "Trainer", record: EpochRecord) -> bool:
+        """Return whether to stop."""
+        loss = record.validation_loss if self._early else record.loss
+        # So written, what is no number is no gain.
+        is_gain = loss < self.best_loss if self._tol is None else loss <= self.best_loss - self._tol
+        self._n_no_change = 0 if is_gain else self._n_no_change + 1
+        if loss < self.best_loss:
+            self.best_loss = loss
+            self.best_parameters = trainer.model.parameters.copy() if self._early else None
+        if self._tol is None or self._n_no_change < self._n_iter_no_change:
+            return False
+        rate = record.learning_rate
+        if self._is_adaptive and rate is not None and rate > _LEAST_RATE:
+            trainer.learning_rate_factor /= _DIVISOR
+            self._n_no_change = 0
+            return False
+        self.has_converged = True
+        return True
