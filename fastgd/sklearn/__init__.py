@@ -1,7 +1,7 @@
-"""Estimators for scikit-learn, `pip install fastgd[sklearn]`: what SGD* and MLP* are together, for any rows as they are.
+"""Estimators for scikit-learn, `pip install fastgd[sklearn]`: what SGD* and MLP* are together, on rows as they are.
 
 `base.py` is what both train by; `settings.py` turns scikit-learn's parameters into those of `fastgd.Trainer`; `rows.py`
-checks what comes in; `scales.py` standardises a stream; `stopping.py` says when training ends.
+checks what comes in, `classes.py` knows labels; `scales.py` standardises a stream; `stopping.py` ends the training.
 """
 
 try:

@@ -156,17 +156,12 @@ class GradientDescent(BaseEstimator):
         encoded = self._encoded(y, architecture.loss)
         learnt = ArrayDataset(X, encoded, v if is_partial else rows.of_mean_one(v))
         held_out = self._given_validation(*validation, architecture.loss, of_classes)
-        if is_partial and self.early_stopping and held_out is None:
-            raise ValueError(
-                "partial_fit with early_stopping=True and without X_val; expected X_val and y_val, to see a gain on, or "
-                "early_stopping=False"
-            )
         if not goes_on:
             self._begin(architecture, training, X, is_partial)
         elif training != self._training:
             self._retrain(architecture, training)
         if self.early_stopping and held_out is None:
-            learnt, held_out = self._split(learnt, y)
+            learnt, held_out = self._split(learnt, y, is_partial)
         try:
             self._learn_scales(learnt, goes_on, is_partial)
             best = self.model_ if goes_on and self.model_ is not self.trainer_.model else None
@@ -213,9 +208,10 @@ class GradientDescent(BaseEstimator):
         v = _weighted(rows.weights(v, X), y, of_classes)
         return ArrayDataset(X, self._encoded(y, loss), rows.of_mean_one(v, "sample_weight_val"))
 
-    def _split(self, dataset: ArrayDataset, y: np.ndarray) -> tuple[Dataset, Dataset]:
-        """The rows to learn from and those held out."""
-        rng = np.random.default_rng([self._seed, 0, _HELD_OUT])
+    def _split(self, dataset: ArrayDataset, y: np.ndarray, is_partial: bool) -> tuple[Dataset, Dataset]:
+        """The rows to learn from and those held out: the same whenever `fit` is given the same rows."""
+        draw = len(self.trainer_.history) if is_partial else 0
+        rng = np.random.default_rng([self._seed, draw, _HELD_OUT])
         is_held_out = rows.held_out(len(y), self.validation_fraction, rng, self._strata(y))
         return Subset(dataset, np.flatnonzero(~is_held_out)), Subset(dataset, np.flatnonzero(is_held_out))
 

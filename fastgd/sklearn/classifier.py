@@ -9,15 +9,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
-from fastgd import losses
-from fastgd.kernels.nn.loss import CrossEntropy, LogLoss
-from fastgd.labels import Labels, shown
 from fastgd.losses import Loss
 from fastgd.sklearn import settings
 from fastgd.sklearn.base import GradientDescent
+from fastgd.sklearn.classes import Classes
 
 
 def _has_probabilities(classifier: "GDClassifier") -> bool:
@@ -30,7 +27,137 @@ def _has_probabilities(classifier: "GDClassifier") -> bool:
 
 
 class GDClassifier(ClassifierMixin, GradientDescent):
-    """TODO."""
+    """Classification by gradient descent: linear, or a network.
+
+    On rows as they are, without scaling and without a learning rate: features are standardised inside, and with the
+    default solver no run ends worse than the classes' shares on the rows that it learns from. Of two classes, of more,
+    or of several labels a row.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=()
+        Width of each hidden layer; none is a linear model.
+    loss : str, default="log_loss"
+        "log_loss": one logit for two classes and for each label, a softmax for more classes. "hinge", "squared_hinge",
+        "modified_huber", "perceptron", or a loss of regression on targets -1 and +1: "squared_error", "absolute_error",
+        "huber", "epsilon_insensitive", "squared_epsilon_insensitive"; of more than two classes, each against the rest,
+        all in one model. See `fastgd.losses` for formulas.
+    epsilon : float, optional
+        Where "huber" becomes linear, by default 1.35, and what "epsilon_insensitive" and its square ignore, by default
+        0.1.
+    activation : str or sequence of str, default="relu"
+        Of the hidden layers, or of each of them: "relu", "leaky_relu", "tanh", "logistic" or "identity".
+    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
+        alpha ½ Σ w², alpha Σ |w|, or alpha ((1 - l1_ratio) ½ Σ w² + l1_ratio Σ |w|), over the weights that features of
+        the common scale have, and not over the biases. The latter two make weights exactly zero.
+    alpha : float or "auto", default="auto"
+        At least 0; "auto" is 0.001 with hidden layers and 0.0001 without.
+    l1_ratio : float, default=0.15
+        From 0 to 1; of "elasticnet" alone.
+    fit_intercept : bool, default=True
+        Whether layers have biases. Without, nothing is centred: features are divided by the roots of their
+        mean squares.
+    solver : str or optimiser, default="auto"
+        "sgd", "adam", "adamw", "adagrad", "rmsprop", "normalized_sgd", or an optimiser of fastgd with a rate of its
+        own, such as `gd.AdamW(3e-4)`. "auto" is what learns best without a rate being chosen (see
+        `fastgd.recommended.resolved`); where one is, "sgd" without hidden layers and "adam" with some.
+    learning_rate : str or schedule, default="auto"
+        "auto": a rate that is known to do, or found by short trials, and lowered where an epoch goes wrong; unless
+        learning_rate_init is given, which is then constant. In `partial_fit`, where nothing tells how many rows will
+        come, it is the solver's own, constant. "constant": learning_rate_init. "invscaling": learning_rate_init /
+        t^power_t for the update t. "optimal": 1 / (alpha (t0 + t - 1)), as SGD*'s. "adaptive": learning_rate_init,
+        divided by 5 whenever training would end, until it is below 1e-6. Or a schedule of `fastgd.schedules`.
+    learning_rate_init : float, optional
+        More than 0; by default the solver's own, such as 0.001 of "adam".
+    power_t : float, default=0.25
+        At least 0; of "invscaling" alone.
+    momentum : float, default=0.0
+        In [0, 1); of "sgd" alone.
+    nesterovs_momentum : bool, default=True
+        Whether momentum looks ahead.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        In [0, 1); of "adam" and "adamw" alone.
+    batch_size : int, "auto" or None, default="auto"
+        Rows per update, by their mean gradient: 1 is online, as SGD*; None is all of them; "auto" is 32.
+    max_iter : int, default=100
+        The most epochs that a call of `fit` takes.
+    tol : float or None, default=1e-4
+        Training ends when n_iter_no_change epochs in a row have not brought the loss, that on the validation rows with
+        early stopping, tol below the lowest before; None goes on to max_iter.
+    n_iter_no_change : int, default=5
+        At least 1.
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in an order of its own.
+    random_state : int, RandomState or None, default=None
+        Of initial weights, orders and held-out rows: the same number gives the same bits.
+    early_stopping : bool, default=False
+        Whether to keep the parameters that were best on validation rows, and to stop by these: those of X_val and
+        y_val, or a part of the rows given.
+    validation_fraction : float, default=0.1
+        The part to hold out where there is no X_val, as nearly as can be of each class.
+    class_weight : dict, "balanced" or None, default=None
+        What multiplies the weights of each class's rows; "balanced" makes all classes weigh the same.
+    warm_start : bool, default=False
+        Whether `fit` goes on from where training was, so that two calls of 5 epochs are one of 10.
+    average : bool or int, default=False
+        Whether to predict by the mean of the parameters after each update: from the first on, or from the batch that
+        has the row of this number. Not with early stopping.
+    standardize : bool or "scale", default=True
+        Whether features are brought to mean 0 and variance 1 while rows are read, or, "scale", to a mean square of 1.
+        `coef_` and the like are for features as they are given all the same.
+    callbacks : sequence of callables, default=()
+        Each is called as `callback(trainer, record)` after each epoch; one that returns True stops. See
+        `fastgd.callbacks`; of those that are fastgd's, `callbacks_` has the copies that were used.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line for each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted; of several labels a row, their numbers.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights on raw features, without hidden layers.
+    intercept_ : ndarray of shape (n_outputs,)
+        Biases in the same way.
+    coefs_, intercepts_ : lists of ndarray
+        Weights, (n_in, n_out), and biases of each layer, likewise.
+    n_features_in_, feature_names_in_, n_outputs_, n_layers_
+        As scikit-learn's; names where X is a frame that has some.
+    n_iter_ : int
+        Epochs of the last `fit`, and calls of `partial_fit` since.
+    t_ : int
+        Updates so far.
+    loss_curve_, validation_loss_curve_ : list of float
+        Mean loss of each epoch, without the penalty: on the rows learnt from, as each was taken before its update, and
+        after the epoch on the validation rows, None where there are none.
+    best_loss_ : float
+        The lowest of them: with early stopping, of the latter.
+    converged_ : bool
+        Whether nothing was gained any more when the last call ended: a loop of `partial_fit` may end, too.
+    model_ : fastgd.Model
+        What predicts; `model_.save(path)` writes it.
+    trainer_ : fastgd.Trainer
+        What goes on training.
+    callbacks_ : list
+        The callbacks that were called.
+
+    See Also
+    --------
+    GDRegressor : The same for numbers.
+    fastgd.Trainer : What trains; it has more layers, losses and settings.
+
+    Examples
+    --------
+    >>> from fastgd.sklearn import GDClassifier
+    >>> from sklearn.datasets import load_wine
+    >>> X, y = load_wine(return_X_y=True, as_frame=True)
+    >>> names = y.map({0: "Barolo", 1: "Grignolino", 2: "Barbera"})
+    >>> classifier = GDClassifier((32,), random_state=0).fit(X, names)
+    >>> classifier.predict(X[:2]).tolist(), bool(classifier.score(X, names) > 0.97)
+    (['Barolo', 'Barolo'], True)
+    >>> classifier.predict_proba(X[:1]).argmax(), classifier.classes_.tolist()
+    (np.int64(1), ['Barbera', 'Barolo', 'Grignolino'])
+    """
 
     def __init__(
         self,
@@ -54,7 +181,7 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         batch_size: int | str | None = "auto",
         max_iter: int = 100,
         tol: float | None = 1e-4,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: int = 5,
         shuffle: bool = True,
         random_state: Any = None,
         early_stopping: bool = False,
@@ -109,7 +236,31 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> "GDClassifier":
-        """TODO."""
+        """Learn from rows, in up to `max_iter` epochs.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Any real dtype and layout, or a frame of numbers; never copied whole. Float32 is float32 throughout, and
+            all that is not floating-point becomes float64 as it is read.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels: strings, booleans, whole numbers; or zeros and ones, of several labels a row.
+        sample_weight : array-like of shape (n_samples,), optional
+            Multiplies each row's loss, at least 0; only ratios count, as weights are divided by their mean.
+        X_val, y_val, sample_weight_val : array-likes, optional
+            Rows to take `validation_loss_curve_` on; with early_stopping=True, they say which epoch was the best.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For parameters out of range and for rows that are not as above; a NaN or infinity is named by its place.
+        fastgd.DivergenceError
+            Where a learning rate that was chosen is too large.
+        """
         self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_partial=False)
         return self
 
@@ -124,51 +275,88 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> "GDClassifier":
-        """TODO."""
+        """Learn from rows in one epoch more, which may be a block of a stream.
+
+        What was fitted goes on as if the epoch were its next. Otherwise a stream begins: features are standardised by
+        all rows so far, whatever the size of the blocks. Without standardising and with a rate that was chosen,
+        unshuffled, blocks of whole batches give the bits of one epoch of `fit` on all their rows.
+
+        Where all weights are zero, nothing moves. With early stopping, each call is an epoch: the model that predicts
+        is the best so far on X_val, or on the part that was held out of this call's rows, and `converged_` tells when
+        n_iter_no_change calls in a row have brought nothing.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Any real dtype and layout, or a frame of numbers; never copied whole. Float32 is float32 throughout, and
+            all that is not floating-point becomes float64 as it is read.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels: strings, booleans, whole numbers; or zeros and ones, of several labels a row.
+        classes : array-like of shape (n_classes,), optional
+            All classes that there will be; needed in the first call, unless after `fit`. Each may come at any time.
+        sample_weight : array-like of shape (n_samples,), optional
+            Multiplies each row's loss, at least 0; as given.
+        X_val, y_val, sample_weight_val : array-likes, optional
+            Rows to take `validation_loss_curve_` on; with early_stopping=True, they say which epoch was the best.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For parameters out of range and for rows that are not as above; a NaN or infinity is named by its place.
+        fastgd.DivergenceError
+            Where a learning rate that was chosen is too large.
+        """
         self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_partial=True, classes=classes)
         return self
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:
-        """TODO."""
+        """The model's outputs z: (n_samples,) for two classes, of which the second is meant above 0.
+
+        Otherwise (n_samples, n_classes), the largest of which, or for labels all above 0, are meant.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        """
         z = self._outputs(X)
         return z[:, 0] if z.shape[1] == 1 else z
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """TODO."""
-        z = self._outputs(X)
-        if self._is_multilabel:
-            return (z > 0).astype(np.int64)
-        return self.classes_[(z[:, 0] > 0).astype(np.intp) if z.shape[1] == 1 else z.argmax(axis=1)]
+        """The label of each row, (n_samples,); or (n_samples, n_labels) of zeros and ones.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        """
+        return self._classes.predicted(self._outputs(X))
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """TODO."""
-        z = self._outputs(X)
-        loss = self._architecture.loss
-        if isinstance(loss, LogLoss | CrossEntropy):
-            return Labels(losses.name_of(loss), None if self._is_multilabel else self.classes_).probabilities(z)
-        p = (np.clip(z, -1, 1) + 1) / 2
-        if self._is_multilabel:
-            return p
-        if z.shape[1] == 1:
-            return np.hstack([1 - p, p])
-        p[(p == 0).all(axis=1)] = 1
-        return p / p.sum(axis=1, keepdims=True)
+        """The probability of each class or label, (n_samples, n_classes), in the order of `classes_`.
+
+        For log_loss, 1 / (1 + exp(-z)) of a single output or of each label, and else the softmax; for modified_huber,
+        (min(max(z, -1), 1) + 1) / 2, of more than two classes divided by their sum. No other loss has any.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        """
+        return self._classes.probabilities(self._outputs(X), self._architecture.loss)
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
-        """TODO."""
-        loss = self._architecture.loss if hasattr(self, "model_") else None
-        if isinstance(loss, CrossEntropy):
-            z = self._outputs(X)
-            z -= z.max(axis=1, keepdims=True)
-            return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-        if isinstance(loss, LogLoss):
-            z = self._outputs(X)
-            positive = -np.logaddexp(0, -z)
-            return positive if self._is_multilabel else np.hstack([-np.logaddexp(0, z), positive])
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        """The logarithms of `predict_proba`, to all digits where these are close to 0."""
+        return self._classes.log_probabilities(self._outputs(X), self._architecture.loss)
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, sorted, (n_classes,); of several labels a row, their numbers."""
+        check_is_fitted(self)
+        return self._classes.labels
 
     @property
     def coef_(self) -> np.ndarray:
@@ -185,86 +373,42 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         return False
 
     def _noted(self, y: np.ndarray, classes: Any, is_first: bool, is_partial: bool = False) -> np.ndarray:
-        check_classification_targets(y)
-        kind = type_of_target(y, input_name="y")
-        if kind == "multiclass-multioutput":
-            raise ValueError(
-                "y holds several classes a row; expected one a row, (n_samples,), or labels of 0 and 1, (n_samples, "
-                "n_labels), or sklearn.multioutput.MultiOutputClassifier"
-            )
-        is_multilabel = kind == "multilabel-indicator"
         if is_first:
             if is_partial and classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit")
-            if classes is None:
-                found = np.arange(y.shape[1]) if is_multilabel else np.unique(column_or_1d(y))
-            else:
-                found = np.unique(classes)
-            if len(found) < 2:
-                raise ValueError(
-                    f"the number of classes is {len(found)} ({shown(found)}); expected at least two classes"
-                )
-            self.classes_, self._is_multilabel = found, is_multilabel
-        elif is_multilabel != self._is_multilabel:
-            kinds = "one class a row", "several labels a row"
-            raise ValueError(f"y holds {kinds[is_multilabel]}; expected {kinds[self._is_multilabel]}, as before")
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(
-                f"classes={classes!r} is not the same as on the first call to partial_fit, {shown(self.classes_)}"
-            )
-        if is_multilabel:
-            if y.shape[1] != len(self.classes_):
-                raise ValueError(f"y has {y.shape[1]} labels a row; expected {len(self.classes_)}")
-            return y
-        return self._places(column_or_1d(y, warn=True))
-
-    def _places(self, y: np.ndarray) -> np.ndarray:
-        """The place of each label among the classes."""
-        places = np.minimum(np.searchsorted(self.classes_, y), len(self.classes_) - 1)
-        is_unknown = np.asarray(self.classes_[places] != y)
-        if is_unknown.any():
-            row = int(is_unknown.argmax())
-            raise ValueError(
-                f"y holds {y[row]!r} in row {row}; expected one of the classes {shown(self.classes_)} (those of the "
-                "first call to partial_fit, or of fit)"
-            )
-        return places
+            self._classes = Classes.of(y, classes)
+        elif classes is not None:
+            self._classes.require_same(classes)
+        return self._classes.numbers(y)
 
     def _loss(self) -> Loss:
-        loss = settings.loss_of(self, settings.LOSSES_OF_CLASSES)
-        is_softmax = isinstance(loss, LogLoss) and not self._is_multilabel and len(self.classes_) > 2
-        return CrossEntropy(0.0) if is_softmax else loss
+        return self._classes.loss(settings.loss_of(self, settings.LOSSES_OF_CLASSES))
 
     def _encoded(self, y: np.ndarray, loss: Loss) -> np.ndarray:
-        """0 and 1 for log_loss, the class for cross_entropy, and for all others -1 and +1, one against the rest."""
-        if isinstance(loss, LogLoss | CrossEntropy):
-            return y.reshape(len(y), -1)
-        if self._is_multilabel or len(self.classes_) == 2:
-            return (2 * y.reshape(len(y), -1) - 1).astype(np.int8)
-        signs = np.full((len(y), len(self.classes_)), -1, np.int8)
-        signs[np.arange(len(y)), y] = 1
-        return signs
+        return self._classes.encoded(y, loss)
 
     @property
     def _n_outputs(self) -> int:
-        return 1 if len(self.classes_) == 2 and not self._is_multilabel else len(self.classes_)
+        return self._classes.n_outputs
 
     def _weights_of_classes(self, y: np.ndarray, v: np.ndarray | None, is_partial: bool) -> np.ndarray | None:
         if self.class_weight is None:
             return None
-        if self._is_multilabel:
+        labels = self._classes.labels
+        if self._classes.is_multilabel:
             raise ValueError("class_weight with several labels a row; expected sample_weight, or class_weight=None")
         if not isinstance(self.class_weight, str):
-            return compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+            return compute_class_weight(self.class_weight, classes=labels, y=labels)
         if self.class_weight != "balanced":
             raise ValueError(f"class_weight is {self.class_weight!r}; expected a dict, 'balanced' or None")
         if is_partial:
             raise ValueError(
-                "class_weight 'balanced' is not supported for partial_fit, as nothing tells how many rows of each class "
-                "there will be; expected a dict, as from sklearn.utils.class_weight.compute_class_weight"
+                "class_weight 'balanced' is not supported for partial_fit, as nothing tells how many rows of each "
+                "class there will be; expected a dict, as from sklearn.utils.class_weight.compute_class_weight"
             )
-        totals = np.bincount(y, v, len(self.classes_))
-        return totals.sum() / (len(totals) * np.where(totals > 0, totals, totals.sum() / len(totals)))
+        totals = np.bincount(y, v, len(labels))
+        mean = totals.mean()
+        return mean / np.where(totals > 0, totals, mean)
 
     def _strata(self, y: np.ndarray) -> np.ndarray | None:
-        return None if self._is_multilabel else y
+        return None if self._classes.is_multilabel else y

@@ -15,7 +15,135 @@ from fastgd.sklearn.base import GradientDescent
 
 
 class GDRegressor(RegressorMixin, GradientDescent):
-    """TODO."""
+    """Regression by gradient descent: linear, or a network.
+
+    On rows as they are, without scaling and without a learning rate: features and targets are standardised inside, and
+    no run ends worse than the mean on the rows that it learns from.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=()
+        Width of each hidden layer; none is a linear model.
+    loss : str, default="squared_error"
+        "squared_error", "absolute_error", "huber", "quantile", "epsilon_insensitive", "squared_epsilon_insensitive", or
+        "poisson", whose predictions are exp(z) of the model's output z. See `fastgd.losses` for formulas.
+    epsilon : float, optional
+        Where "huber" becomes linear, by default 1.35, and what "epsilon_insensitive" and its square ignore, by default
+        0.1: in standard deviations of the targets, where these are standardised.
+    quantile : float, default=0.5
+        Which of them "quantile" learns, from 0 to 1.
+    activation : str or sequence of str, default="relu"
+        Of the hidden layers, or of each of them: "relu", "leaky_relu", "tanh", "logistic" or "identity".
+    penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
+        alpha ½ Σ w², alpha Σ |w|, or alpha ((1 - l1_ratio) ½ Σ w² + l1_ratio Σ |w|), over the weights that features of
+        the common scale have, and not over the biases. The latter two make weights exactly zero.
+    alpha : float or "auto", default="auto"
+        At least 0; "auto" is 0.001 with hidden layers and 0.0001 without.
+    l1_ratio : float, default=0.15
+        From 0 to 1; of "elasticnet" alone.
+    fit_intercept : bool, default=True
+        Whether layers have biases. Without, nothing is centred: features and targets are divided by the roots of their
+        mean squares.
+    solver : str or optimiser, default="auto"
+        "sgd", "adam", "adamw", "adagrad", "rmsprop", "normalized_sgd", or an optimiser of fastgd with a rate of its
+        own, such as `gd.AdamW(3e-4)`. "auto" is what learns best without a rate being chosen (see
+        `fastgd.recommended.resolved`); where one is, "sgd" without hidden layers and "adam" with some.
+    learning_rate : str or schedule, default="auto"
+        "auto": a rate that is known to do, or found by short trials, and lowered where an epoch goes wrong; unless
+        learning_rate_init is given, which is then constant. In `partial_fit`, where nothing tells how many rows will
+        come, it is the solver's own, constant. "constant": learning_rate_init. "invscaling": learning_rate_init /
+        t^power_t for the update t. "optimal": 1 / (alpha (t0 + t - 1)), as SGD*'s. "adaptive": learning_rate_init,
+        divided by 5 whenever training would end, until it is below 1e-6. Or a schedule of `fastgd.schedules`.
+    learning_rate_init : float, optional
+        More than 0; by default the solver's own, such as 0.001 of "adam".
+    power_t : float, default=0.25
+        At least 0; of "invscaling" alone.
+    momentum : float, default=0.0
+        In [0, 1); of "sgd" alone.
+    nesterovs_momentum : bool, default=True
+        Whether momentum looks ahead.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        In [0, 1); of "adam" and "adamw" alone.
+    batch_size : int, "auto" or None, default="auto"
+        Rows per update, by their mean gradient: 1 is online, as SGD*; None is all of them; "auto" is 32.
+    max_iter : int, default=100
+        The most epochs that a call of `fit` takes.
+    tol : float or None, default=1e-4
+        Training ends when n_iter_no_change epochs in a row have not brought the loss, that on the validation rows with
+        early stopping, tol below the lowest before; None goes on to max_iter. Losses are those of
+        standardised targets.
+    n_iter_no_change : int, default=5
+        At least 1.
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in an order of its own.
+    random_state : int, RandomState or None, default=None
+        Of initial weights, orders and held-out rows: the same number gives the same bits.
+    early_stopping : bool, default=False
+        Whether to keep the parameters that were best on validation rows, and to stop by these: those of X_val and
+        y_val, or a part of the rows given.
+    validation_fraction : float, default=0.1
+        The part to hold out where there is no X_val.
+    warm_start : bool, default=False
+        Whether `fit` goes on from where training was, so that two calls of 5 epochs are one of 10.
+    average : bool or int, default=False
+        Whether to predict by the mean of the parameters after each update: from the first on, or from the batch that
+        has the row of this number. Not with early stopping.
+    standardize : bool or "scale", default=True
+        Whether features are brought to mean 0 and variance 1 while rows are read, or, "scale", to a mean square of 1.
+        `coef_` and the like are for features as they are given all the same.
+    standardize_targets : bool, default=True
+        Whether targets are, for losses that take any; predictions are in the units of y.
+    callbacks : sequence of callables, default=()
+        Each is called as `callback(trainer, record)` after each epoch; one that returns True stops. See
+        `fastgd.callbacks`; of those that are fastgd's, `callbacks_` has the copies that were used.
+    verbose : int, default=0
+        1 shows a progress bar, 2 a line for each epoch.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_outputs, n_features)
+        Weights on raw features and for raw targets, without hidden layers.
+    intercept_ : ndarray of shape (n_outputs,)
+        Biases in the same way.
+    coefs_, intercepts_ : lists of ndarray
+        Weights, (n_in, n_out), and biases of each layer, likewise.
+    n_features_in_, feature_names_in_, n_outputs_, n_layers_
+        As scikit-learn's; names where X is a frame that has some.
+    n_iter_ : int
+        Epochs of the last `fit`, and calls of `partial_fit` since.
+    t_ : int
+        Updates so far.
+    loss_curve_, validation_loss_curve_ : list of float
+        Mean loss of each epoch, without the penalty: on the rows learnt from, as each was taken before its update, and
+        after the epoch on the validation rows, None where there are none.
+    best_loss_ : float
+        The lowest of them: with early stopping, of the latter.
+    converged_ : bool
+        Whether nothing was gained any more when the last call ended: a loop of `partial_fit` may end, too.
+    model_ : fastgd.Model
+        What predicts; `model_.save(path)` writes it.
+    trainer_ : fastgd.Trainer
+        What goes on training.
+    callbacks_ : list
+        The callbacks that were called.
+
+    See Also
+    --------
+    GDClassifier : The same for classes.
+    fastgd.Trainer : What trains; it has more layers, losses and settings.
+
+    Examples
+    --------
+    >>> from fastgd.sklearn import GDRegressor
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> linear = GDRegressor(random_state=0).fit(X, y)
+    >>> network = GDRegressor((64,), random_state=0).fit(X, y)
+    >>> bool(0.5 < linear.score(X, y) < network.score(X, y))
+    True
+    >>> linear.coef_.shape, [weights.shape for weights in network.coefs_]
+    ((10,), [(10, 64), (64, 1)])
+    """
 
     def __init__(
         self,
@@ -40,7 +168,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
         batch_size: int | str | None = "auto",
         max_iter: int = 100,
         tol: float | None = 1e-4,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: int = 5,
         shuffle: bool = True,
         random_state: Any = None,
         early_stopping: bool = False,
@@ -96,7 +224,31 @@ class GDRegressor(RegressorMixin, GradientDescent):
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> "GDRegressor":
-        """TODO."""
+        """Learn from rows, in up to `max_iter` epochs.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Any real dtype and layout, or a frame of numbers; never copied whole. Float32 is float32 throughout, and
+            all that is not floating-point becomes float64 as it is read.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Numbers.
+        sample_weight : array-like of shape (n_samples,), optional
+            Multiplies each row's loss, at least 0; only ratios count, as weights are divided by their mean.
+        X_val, y_val, sample_weight_val : array-likes, optional
+            Rows to take `validation_loss_curve_` on; with early_stopping=True, they say which epoch was the best.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For parameters out of range and for rows that are not as above; a NaN or infinity is named by its place.
+        fastgd.DivergenceError
+            Where a learning rate that was chosen is too large.
+        """
         self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_partial=False)
         return self
 
@@ -110,12 +262,49 @@ class GDRegressor(RegressorMixin, GradientDescent):
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> "GDRegressor":
-        """TODO."""
+        """Learn from rows in one epoch more, which may be a block of a stream.
+
+        What was fitted goes on as if the epoch were its next. Otherwise a stream begins: features and targets are
+        standardised by all rows so far, whatever the size of the blocks. Without standardising and with a rate that
+        was chosen, unshuffled, blocks of whole batches give the bits of one epoch of `fit` on all their rows.
+
+        Where all weights are zero, nothing moves. With early stopping, each call is an epoch: the model that predicts
+        is the best so far on X_val, or on the part that was held out of this call's rows, and `converged_` tells when
+        n_iter_no_change calls in a row have brought nothing.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Any real dtype and layout, or a frame of numbers; never copied whole. Float32 is float32 throughout, and
+            all that is not floating-point becomes float64 as it is read.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Numbers.
+        sample_weight : array-like of shape (n_samples,), optional
+            Multiplies each row's loss, at least 0; as given.
+        X_val, y_val, sample_weight_val : array-likes, optional
+            Rows to take `validation_loss_curve_` on; with early_stopping=True, they say which epoch was the best.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For parameters out of range and for rows that are not as above; a NaN or infinity is named by its place.
+        fastgd.DivergenceError
+            Where a learning rate that was chosen is too large.
+        """
         self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_partial=True)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """TODO."""
+        """The target of each row, (n_samples,) or (n_samples, n_outputs) as y had it, in float32 or float64.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        """
         out = self._outputs(X)
         if isinstance(self._architecture.loss, Poisson):
             out = np.exp(out)

@@ -1,4 +1,4 @@
-"""What comes into an estimator: rows and weights, checked as scikit-learn checks them, and none of them copied whole."""
+"""What comes into an estimator: rows and weights, checked as scikit-learn does, and none of them copied whole."""
 
 from typing import Any
 
@@ -21,9 +21,7 @@ def features_and_targets(
     estimator: BaseEstimator, X: Any, y: Any, reset: bool, is_numeric: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """X as above, and y, (n_samples,) or (n_samples, n_outputs); numbers, if it must be."""
-    X, y = validate_data(
-        estimator, X, y, reset=reset, dtype="numeric", multi_output=True, y_numeric=is_numeric
-    )
+    X, y = validate_data(estimator, X, y, reset=reset, dtype="numeric", multi_output=True, y_numeric=is_numeric)
     if hasattr(y, "toarray"):
         raise TypeError("y is a sparse matrix; expected a dense array, as from y.toarray()")
     return X, y
@@ -72,7 +70,8 @@ def held_out(n_samples: int, fraction: float, rng: np.random.Generator, classes:
     n_held_out = round(n_samples * fraction)
     if not 0 < n_held_out < n_samples:
         raise ValueError(
-            f"validation_fraction is {fraction} of {n_samples} rows; expected a fraction that leaves rows on both sides"
+            f"validation_fraction is {fraction} of n_samples = {n_samples} rows; expected a fraction that leaves rows "
+            "on both sides, or X_val and y_val"
         )
     rows = rng.permutation(n_samples)
     if classes is not None:

@@ -182,9 +182,7 @@ def training_of(estimator: Any) -> Training:
             f"average={average!r} with early_stopping=True, which keeps the best epoch's parameters; expected one of "
             "them"
         )
-    return Training(
-        optimizer, batch_size, checks.switch(estimator.shuffle, "shuffle"), alpha, l1_ratio, average_from
-    )
+    return Training(optimizer, batch_size, checks.switch(estimator.shuffle, "shuffle"), alpha, l1_ratio, average_from)
 
 
 def _optimizer(estimator: Any, alpha: float, is_network: bool) -> Optimizer | Literal["auto"]:
