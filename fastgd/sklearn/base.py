@@ -33,67 +33,36 @@ class GradientDescent(BaseEstimator):
     __metadata_request__fit = {"X_val": True, "y_val": True, "sample_weight_val": True}  # noqa: RUF012 (scikit-learn's)
     __metadata_request__partial_fit = {"X_val": True, "y_val": True, "sample_weight_val": True}  # noqa: RUF012
 
-    def __init__(
-        self,
-        hidden_layer_sizes: int | Sequence[int],
-        loss: str | Loss,
-        epsilon: float | None,
-        activation: str | Sequence[str],
-        penalty: str | None,
-        alpha: float | str,
-        l1_ratio: float,
-        fit_intercept: bool,
-        solver: Any,
-        learning_rate: Any,
-        learning_rate_init: float | None,
-        power_t: float,
-        momentum: float,
-        nesterovs_momentum: bool,
-        beta_1: float,
-        beta_2: float,
-        batch_size: int | str | None,
-        max_iter: int,
-        tol: float | None,
-        n_iter_no_change: int,
-        shuffle: bool,
-        random_state: Any,
-        early_stopping: bool,
-        validation_fraction: float,
-        warm_start: bool,
-        average: bool | int,
-        standardize: bool | str,
-        callbacks: Sequence[Callable[..., Any]],
-        verbose: int,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.loss = loss
-        self.epsilon = epsilon
-        self.activation = activation
-        self.penalty = penalty
-        self.alpha = alpha
-        self.l1_ratio = l1_ratio
-        self.fit_intercept = fit_intercept
-        self.solver = solver
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.warm_start = warm_start
-        self.average = average
-        self.standardize = standardize
-        self.callbacks = callbacks
-        self.verbose = verbose
+    # Parameters of both, set by their constructors.
+    hidden_layer_sizes: int | Sequence[int]
+    loss: str
+    epsilon: float | None
+    activation: str | Sequence[str]
+    penalty: str | None
+    alpha: float | str
+    l1_ratio: float
+    fit_intercept: bool
+    solver: Any
+    learning_rate: Any
+    learning_rate_init: float | None
+    power_t: float
+    momentum: float
+    nesterovs_momentum: bool
+    beta_1: float
+    beta_2: float
+    batch_size: int | str | None
+    max_iter: int
+    tol: float | None
+    n_iter_no_change: int
+    shuffle: bool
+    random_state: Any
+    early_stopping: bool
+    validation_fraction: float
+    warm_start: bool
+    average: bool | int
+    standardize: bool | str
+    callbacks: Sequence[Callable[..., Any]]
+    verbose: int
 
     # What the two kinds differ in.
 
@@ -140,6 +109,26 @@ class GradientDescent(BaseEstimator):
     ) -> None:
         """What `fit` and `partial_fit` do."""
         goes_on = hasattr(self, "model_") and (is_partial or checks.switch(self.warm_start, "warm_start"))
+        before = dict(vars(self))
+        try:
+            self._train_checked(X, y, sample_weight, validation, is_partial, goes_on, classes)
+        except (ValueError, TypeError):
+            if not goes_on:
+                # What was fitted before stays, and nothing of what could not be.
+                vars(self).clear()
+                vars(self).update(before)
+            raise
+
+    def _train_checked(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        is_partial: bool,
+        goes_on: bool,
+        classes: Any,
+    ) -> None:
         max_iter = checks.integer(self.max_iter, "max_iter", 1)
         patience = self._patience()
         training = settings.training_of(self)
@@ -162,29 +151,23 @@ class GradientDescent(BaseEstimator):
             self._retrain(architecture, training)
         if self.early_stopping and held_out is None:
             learnt, held_out = self._split(learnt, y, is_partial)
+        self._learn_scales(learnt, goes_on, is_partial)
+        best = self.model_ if goes_on and self.model_ is not self.trainer_.model else None
+        self._stopping.configure(*patience)
+        self._stopping.begin(best, held_out, architecture.loss, goes_on=is_partial and goes_on)
+        n_before = len(self.trainer_.history)
         try:
-            self._learn_scales(learnt, goes_on, is_partial)
-            best = self.model_ if goes_on and self.model_ is not self.trainer_.model else None
-            self._stopping.configure(*patience)
-            self._stopping.begin(best, held_out, architecture.loss, goes_on=is_partial and goes_on)
-            n_before = len(self.trainer_.history)
-            try:
-                self.trainer_.fit(
-                    learnt,
-                    epochs=1 if is_partial else max_iter,
-                    validation=held_out,
-                    callbacks=[*self.callbacks_, self._stopping],
-                    progress=(False, True, "epochs")[min(int(self.verbose), 2)],
-                )
-            finally:
-                self._take_model()
-                before = self.n_iter_ if is_partial and goes_on else 0
-                self.n_iter_ = before + len(self.trainer_.history) - n_before
-        except (ValueError, TypeError):
-            if not goes_on:
-                # Nothing was learnt from such rows.
-                vars(self).pop("model_", None)
-            raise
+            self.trainer_.fit(
+                learnt,
+                epochs=1 if is_partial else max_iter,
+                validation=held_out,
+                callbacks=[*self.callbacks_, self._stopping],
+                progress=(False, True, "epochs")[min(int(self.verbose), 2)],
+            )
+        finally:
+            self._take_model()
+            before = self.n_iter_ if is_partial and goes_on else 0
+            self.n_iter_ = before + len(self.trainer_.history) - n_before
 
     def _patience(self) -> tuple[int, float | None, bool, bool]:
         """The settings of `Stopping`."""

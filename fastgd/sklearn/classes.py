@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
@@ -38,7 +39,7 @@ class Classes:
         """Raise a ValueError unless these are all labels."""
         if not np.array_equal(np.unique(labels), self.labels):
             raise ValueError(
-                f"`classes={labels!r}` is not the same as on last call to partial_fit, or as in fit: {shown(self.labels)}"
+                f"`classes={labels!r}` is not the same as on last call to partial_fit, or in fit: {shown(self.labels)}"
             )
 
     def numbers(self, y: np.ndarray) -> np.ndarray:
@@ -57,8 +58,8 @@ class Classes:
         if is_unknown.any():
             row = int(is_unknown.argmax())
             raise ValueError(
-                f"y holds {y[row]!r} in row {row}; expected one of the classes {shown(self.labels)}, those of the first "
-                "call of partial_fit, or of fit"
+                f"y holds {shown(y[row : row + 1])} in row {row}; expected one of the classes {shown(self.labels)}, "
+                "those of the first call of partial_fit, or of fit"
             )
         return places
 
@@ -84,6 +85,21 @@ class Classes:
         signs = np.full((len(numbers), len(self.labels)), -1, np.int8)
         signs[np.arange(len(numbers)), numbers] = 1
         return signs
+
+    def weights(self, class_weight: Any, numbers: np.ndarray, v: np.ndarray | None) -> np.ndarray:
+        """What multiplies the weights v of each class's rows, (n_classes,).
+
+        class_weight : a dict by labels, or "balanced", for which all classes come to weigh the same
+        """
+        if self.is_multilabel:
+            raise ValueError("class_weight with several labels a row; expected sample_weight, or class_weight=None")
+        if not isinstance(class_weight, str):
+            return compute_class_weight(class_weight, classes=self.labels, y=self.labels)
+        if class_weight != "balanced":
+            raise ValueError(f"class_weight is {class_weight!r}; expected a dict, 'balanced' or None")
+        totals = np.bincount(numbers, v, len(self.labels))
+        mean = totals.mean()
+        return mean / np.where(totals > 0, totals, mean)
 
     def predicted(self, z: np.ndarray) -> np.ndarray:
         """The label of each row of outputs, or, of several, which of them it has."""
@@ -120,7 +136,7 @@ def _is_multilabel(y: np.ndarray) -> bool:
     kind = type_of_target(y, input_name="y")
     if kind == "multiclass-multioutput":
         raise ValueError(
-            "y holds several classes a row; expected one, (n_samples,), or labels of 0 and 1, (n_samples, n_labels); or "
-            "sklearn.multioutput.MultiOutputClassifier"
+            "y holds several classes a row; expected one, (n_samples,), or labels of 0 and 1, (n_samples, n_labels); "
+            "or sklearn.multioutput.MultiOutputClassifier"
         )
     return kind == "multilabel-indicator"

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -193,38 +192,36 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         callbacks: Sequence[Callable[..., Any]] = (),
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            loss=loss,
-            epsilon=epsilon,
-            activation=activation,
-            penalty=penalty,
-            alpha=alpha,
-            l1_ratio=l1_ratio,
-            fit_intercept=fit_intercept,
-            solver=solver,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            shuffle=shuffle,
-            random_state=random_state,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            warm_start=warm_start,
-            average=average,
-            standardize=standardize,
-            callbacks=callbacks,
-            verbose=verbose,
-        )
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.loss = loss
+        self.epsilon = epsilon
+        self.activation = activation
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
         self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.average = average
+        self.standardize = standardize
+        self.callbacks = callbacks
+        self.verbose = verbose
 
     def fit(
         self,
@@ -278,8 +275,9 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         """Learn from rows in one epoch more, which may be a block of a stream.
 
         What was fitted goes on as if the epoch were its next. Otherwise a stream begins: features are standardised by
-        all rows so far, whatever the size of the blocks. Without standardising and with a rate that was chosen,
-        unshuffled, blocks of whole batches give the bits of one epoch of `fit` on all their rows.
+        all rows so far, whatever the size of the blocks. Unshuffled, without
+        standardising and with a rate that was chosen, blocks of whole batches are one epoch of `fit` on all their rows:
+        the same bits, but that those of single rows and one output are taken four at a time, and else rounded anew.
 
         Where all weights are zero, nothing moves. With early stopping, each call is an epoch: the model that predicts
         is the best so far on X_val, or on the part that was held out of this call's rows, and `converged_` tells when
@@ -287,17 +285,12 @@ class GDClassifier(ClassifierMixin, GradientDescent):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Any real dtype and layout, or a frame of numbers; never copied whole. Float32 is float32 throughout, and
-            all that is not floating-point becomes float64 as it is read.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels: strings, booleans, whole numbers; or zeros and ones, of several labels a row.
+        X, y, X_val, y_val, sample_weight_val
+            As for `fit`.
         classes : array-like of shape (n_classes,), optional
             All classes that there will be; needed in the first call, unless after `fit`. Each may come at any time.
         sample_weight : array-like of shape (n_samples,), optional
             Multiplies each row's loss, at least 0; as given.
-        X_val, y_val, sample_weight_val : array-likes, optional
-            Rows to take `validation_loss_curve_` on; with early_stopping=True, they say which epoch was the best.
 
         Returns
         -------
@@ -305,10 +298,8 @@ class GDClassifier(ClassifierMixin, GradientDescent):
 
         Raises
         ------
-        ValueError, TypeError
-            For parameters out of range and for rows that are not as above; a NaN or infinity is named by its place.
-        fastgd.DivergenceError
-            Where a learning rate that was chosen is too large.
+        ValueError, TypeError, fastgd.DivergenceError
+            As for `fit`, and where the rows are not like those before.
         """
         self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_partial=True, classes=classes)
         return self
@@ -317,21 +308,12 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         """The model's outputs z: (n_samples,) for two classes, of which the second is meant above 0.
 
         Otherwise (n_samples, n_classes), the largest of which, or for labels all above 0, are meant.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
         """
         z = self._outputs(X)
         return z[:, 0] if z.shape[1] == 1 else z
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The label of each row, (n_samples,); or (n_samples, n_labels) of zeros and ones.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        """
+        """The label of each row, (n_samples,); or (n_samples, n_labels) of zeros and ones."""
         return self._classes.predicted(self._outputs(X))
 
     @available_if(_has_probabilities)
@@ -340,10 +322,6 @@ class GDClassifier(ClassifierMixin, GradientDescent):
 
         For log_loss, 1 / (1 + exp(-z)) of a single output or of each label, and else the softmax; for modified_huber,
         (min(max(z, -1), 1) + 1) / 2, of more than two classes divided by their sum. No other loss has any.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
         """
         return self._classes.probabilities(self._outputs(X), self._architecture.loss)
 
@@ -394,21 +372,12 @@ class GDClassifier(ClassifierMixin, GradientDescent):
     def _weights_of_classes(self, y: np.ndarray, v: np.ndarray | None, is_partial: bool) -> np.ndarray | None:
         if self.class_weight is None:
             return None
-        labels = self._classes.labels
-        if self._classes.is_multilabel:
-            raise ValueError("class_weight with several labels a row; expected sample_weight, or class_weight=None")
-        if not isinstance(self.class_weight, str):
-            return compute_class_weight(self.class_weight, classes=labels, y=labels)
-        if self.class_weight != "balanced":
-            raise ValueError(f"class_weight is {self.class_weight!r}; expected a dict, 'balanced' or None")
-        if is_partial:
+        if is_partial and isinstance(self.class_weight, str):
             raise ValueError(
-                "class_weight 'balanced' is not supported for partial_fit, as nothing tells how many rows of each "
-                "class there will be; expected a dict, as from sklearn.utils.class_weight.compute_class_weight"
+                f"class_weight {self.class_weight!r} is not supported for partial_fit, as nothing tells how many rows "
+                "of each class there will be; expected a dict, as from sklearn.utils.class_weight.compute_class_weight"
             )
-        totals = np.bincount(y, v, len(labels))
-        mean = totals.mean()
-        return mean / np.where(totals > 0, totals, mean)
+        return self._classes.weights(self.class_weight, y, v)
 
     def _strata(self, y: np.ndarray) -> np.ndarray | None:
         return None if self._classes.is_multilabel else y

@@ -180,39 +180,37 @@ class GDRegressor(RegressorMixin, GradientDescent):
         callbacks: Sequence[Callable[..., Any]] = (),
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            loss=loss,
-            epsilon=epsilon,
-            activation=activation,
-            penalty=penalty,
-            alpha=alpha,
-            l1_ratio=l1_ratio,
-            fit_intercept=fit_intercept,
-            solver=solver,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            shuffle=shuffle,
-            random_state=random_state,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            warm_start=warm_start,
-            average=average,
-            standardize=standardize,
-            callbacks=callbacks,
-            verbose=verbose,
-        )
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.loss = loss
+        self.epsilon = epsilon
         self.quantile = quantile
+        self.activation = activation
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
+        self.average = average
+        self.standardize = standardize
         self.standardize_targets = standardize_targets
+        self.callbacks = callbacks
+        self.verbose = verbose
 
     def fit(
         self,
@@ -265,8 +263,9 @@ class GDRegressor(RegressorMixin, GradientDescent):
         """Learn from rows in one epoch more, which may be a block of a stream.
 
         What was fitted goes on as if the epoch were its next. Otherwise a stream begins: features and targets are
-        standardised by all rows so far, whatever the size of the blocks. Without standardising and with a rate that
-        was chosen, unshuffled, blocks of whole batches give the bits of one epoch of `fit` on all their rows.
+        standardised by all rows so far, whatever the size of the blocks. Unshuffled, without
+        standardising and with a rate that was chosen, blocks of whole batches are one epoch of `fit` on all their rows:
+        the same bits, but that those of single rows and one output are taken four at a time, and else rounded anew.
 
         Where all weights are zero, nothing moves. With early stopping, each call is an epoch: the model that predicts
         is the best so far on X_val, or on the part that was held out of this call's rows, and `converged_` tells when
@@ -274,15 +273,10 @@ class GDRegressor(RegressorMixin, GradientDescent):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Any real dtype and layout, or a frame of numbers; never copied whole. Float32 is float32 throughout, and
-            all that is not floating-point becomes float64 as it is read.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Numbers.
+        X, y, X_val, y_val, sample_weight_val
+            As for `fit`.
         sample_weight : array-like of shape (n_samples,), optional
             Multiplies each row's loss, at least 0; as given.
-        X_val, y_val, sample_weight_val : array-likes, optional
-            Rows to take `validation_loss_curve_` on; with early_stopping=True, they say which epoch was the best.
 
         Returns
         -------
@@ -290,21 +284,14 @@ class GDRegressor(RegressorMixin, GradientDescent):
 
         Raises
         ------
-        ValueError, TypeError
-            For parameters out of range and for rows that are not as above; a NaN or infinity is named by its place.
-        fastgd.DivergenceError
-            Where a learning rate that was chosen is too large.
+        ValueError, TypeError, fastgd.DivergenceError
+            As for `fit`, and where the rows are not like those before.
         """
         self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_partial=True)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The target of each row, (n_samples,) or (n_samples, n_outputs) as y had it, in float32 or float64.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        """
+        """The target of each row, (n_samples,) or (n_samples, n_outputs) as y had it, in float32 or float64."""
         out = self._outputs(X)
         if isinstance(self._architecture.loss, Poisson):
             out = np.exp(out)

@@ -198,9 +198,10 @@ def _optimizer(estimator: Any, alpha: float, is_network: bool) -> Optimizer | Li
             )
         return solver
     checks.choice(solver, "solver", ("auto", *_SOLVERS))
+    if solver == "auto" and not is_chosen:
+        # No model has a lower perceptron loss than the constant 0, so that "auto" would take every epoch back.
+        return NormalizedSGD() if estimator.loss == "perceptron" else "auto"
     if solver == "auto":
-        if not is_chosen:
-            return "auto"
         solver = "adam" if is_network else "sgd"
     kind = _SOLVERS[solver]
     options: dict[str, Any] = {}

@@ -21,7 +21,7 @@ def expected_failures(estimator):
     # The rows of the check are a single batch; nothing else that tells them apart is part of Adam.
     if estimator.solver == "adam":
         return {}
-    reason = "other batches; test_weights.py says where both are the same, and how near they are elsewhere"
+    reason = "other batches; test_estimator_weights.py says where both are the same, and how near they are elsewhere"
     return {"check_sample_weight_equivalence_on_dense_data": reason}
 
 

@@ -1,0 +1,88 @@
+"""Weights of rows: where they equal repeated rows exactly, and how near they come elsewhere."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastgd.sklearn import GDClassifier, GDRegressor
+
+
+def repeated(n_times, *arrays):
+    return [np.repeat(array, n_times, axis=0) for array in arrays]
+
+
+@pytest.fixture
+def rows(rng):
+    X = rng.normal(size=(300, 3)) * [1, 100, 1e-3]
+    return X, X @ [1.0, 0.02, 500.0] + rng.normal(size=300), rng.integers(0, 4, 300)
+
+
+# Adam knows of a batch no more than its mean gradient; rows of NormalizedSGD count one by one.
+@pytest.mark.parametrize(("hidden", "solver"), [((), "auto"), ((8,), "adam")])
+def test_of_full_batches_are_repeated_rows(rows, hidden, solver):
+    X, y, v = rows
+    parameters = {"batch_size": None, "solver": solver, "random_state": 0, "max_iter": 10, "tol": None}
+    weighted = GDRegressor(hidden, **parameters).fit(X, y, sample_weight=v)
+    together = GDRegressor(hidden, **parameters).fit(*repeated(v, X, y))
+    np.testing.assert_allclose(weighted.predict(X), together.predict(X), rtol=1e-6)
+    labels = np.where(y > 0, "yes", "no")
+    weighted = GDClassifier(hidden, **parameters).fit(X, labels, sample_weight=v)
+    together = GDClassifier(hidden, **parameters).fit(*repeated(v, X, labels))
+    np.testing.assert_allclose(weighted.predict_proba(X), together.predict_proba(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [(), (8,)])
+def test_of_small_batches_are_repeated_rows_but_for_their_order(rows, hidden):
+    X, y, v = rows
+    weighted, together = [], []
+    for seed in range(5):
+        parameters = {"random_state": seed, "max_iter": 40}
+        weighted.append(GDRegressor(hidden, **parameters).fit(X, y, sample_weight=v).predict(X))
+        together.append(GDRegressor(hidden, **parameters).fit(*repeated(v, X, y)).predict(X))
+    noise = np.std(together, axis=0).mean() + 0.02 * y.std()
+    assert np.abs(np.mean(weighted, axis=0) - np.mean(together, axis=0)).mean() < 2 * noise
+
+
+@given(unit=st.sampled_from([1e-300, 1e-6, 7.0, 1e300]))
+def test_have_no_unit(unit):
+    rng = np.random.default_rng(0)
+    X, y, v = rng.normal(size=(50, 2)), rng.normal(size=50), rng.random(50)
+    expected = GDRegressor(random_state=0, max_iter=3).fit(X, y, sample_weight=v).coef_
+    found = GDRegressor(random_state=0, max_iter=3).fit(X, y, sample_weight=v * unit).coef_
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_that_are_equal_are_none(rows):
+    X, y, _ = rows
+    plain = GDRegressor((8,), random_state=0, max_iter=3).fit(X, y).predict(X)
+    weighted = GDRegressor((8,), random_state=0, max_iter=3).fit(X, y, sample_weight=np.full(300, 5.0)).predict(X)
+    np.testing.assert_array_equal(weighted, plain)
+
+
+def test_of_zero_leave_rows_out(rows):
+    X, y, v = rows
+    wild = np.where((v == 0)[:, None], 1e6, X)
+    estimator = GDRegressor(random_state=0).fit(wild, y, sample_weight=v)
+    np.testing.assert_allclose(estimator.score(X, y, v), GDRegressor(random_state=0).fit(X, y, v).score(X, y, v))
+
+
+def test_of_validation_rows(rows):
+    X, y, v = rows
+    estimator = GDRegressor(random_state=0, early_stopping=True, max_iter=5)
+    estimator.fit(X, y, X_val=X, y_val=y, sample_weight_val=v)
+    assert estimator.validation_loss_curve_[-1] == pytest.approx(
+        GDRegressor(random_state=0, early_stopping=True, max_iter=5)
+        .fit(X, y, X_val=np.repeat(X, v, axis=0), y_val=np.repeat(y, v))
+        .validation_loss_curve_[-1]
+    )
+
+
+def test_are_checked(rows):
+    X, y, v = rows
+    with pytest.raises(ValueError, match=r"sample_weight holds -1.0 in row 7"):
+        GDRegressor().fit(X, y, sample_weight=np.where(np.arange(300) == 7, -1.0, 1.0))
+    with pytest.raises(ValueError, match="inconsistent"):
+        GDRegressor().fit(X, y, sample_weight=v[:20])
+    with pytest.raises(ValueError, match=r"expected \(300,\)"):
+        GDRegressor().fit(X, y, sample_weight=v[:, None])
