@@ -18,6 +18,7 @@ from fastgd.layers import Linear
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.sklearn import rows, settings
+from fastgd.sklearn.callbacks import CallbackSupportMixin, EpochTasks
 from fastgd.sklearn.scales import Scales
 from fastgd.sklearn.settings import Architecture, Training
 from fastgd.sklearn.stopping import Stopping
@@ -26,7 +27,7 @@ from fastgd.sklearn.stopping import Stopping
 _HELD_OUT = 3
 
 
-class GradientDescent(BaseEstimator):
+class GradientDescent(CallbackSupportMixin, BaseEstimator):
     """What GDRegressor and GDClassifier share; see there."""
 
     # Rows to validate on go where these estimators are, as `Pipeline(transform_input=["X_val"])` expects.
@@ -109,9 +110,10 @@ class GradientDescent(BaseEstimator):
     ) -> None:
         """What `fit` and `partial_fit` do."""
         goes_on = hasattr(self, "model_") and (is_partial or checks.switch(self.warm_start, "warm_start"))
+        tasks = [] if is_partial else EpochTasks.of(self, X, y, {"sample_weight": sample_weight})
         before = dict(vars(self))
         try:
-            self._train_checked(X, y, sample_weight, validation, is_partial, goes_on, classes)
+            self._train_checked(X, y, sample_weight, validation, is_partial, goes_on, classes, tasks)
         except (ValueError, TypeError):
             if not goes_on:
                 # What was fitted before stays, and nothing of what could not be.
@@ -128,6 +130,7 @@ class GradientDescent(BaseEstimator):
         is_partial: bool,
         goes_on: bool,
         classes: Any,
+        tasks: list[EpochTasks],
     ) -> None:
         max_iter = checks.integer(self.max_iter, "max_iter", 1)
         patience = self._patience()
@@ -161,13 +164,15 @@ class GradientDescent(BaseEstimator):
                 learnt,
                 epochs=1 if is_partial else max_iter,
                 validation=held_out,
-                callbacks=[*self.callbacks_, self._stopping],
+                callbacks=[*self.callbacks_, self._stopping, *tasks],
                 progress=(False, True, "epochs")[min(int(self.verbose), 2)],
             )
         finally:
             self._take_model()
             before = self.n_iter_ if is_partial and goes_on else 0
             self.n_iter_ = before + len(self.trainer_.history) - n_before
+        for each in tasks:
+            each.end()
 
     def _patience(self) -> tuple[int, float | None, bool, bool]:
         """The settings of `Stopping`."""
@@ -192,10 +197,16 @@ class GradientDescent(BaseEstimator):
         return ArrayDataset(X, self._encoded(y, loss), rows.of_mean_one(v, "sample_weight_val"))
 
     def _split(self, dataset: ArrayDataset, y: np.ndarray, is_partial: bool) -> tuple[Dataset, Dataset]:
-        """The rows to learn from and those held out: the same whenever `fit` is given the same rows."""
+        """The rows to learn from and those held out, which have weights above 0; the same in each `fit`."""
         draw = len(self.trainer_.history) if is_partial else 0
         rng = np.random.default_rng([self._seed, draw, _HELD_OUT])
-        is_held_out = rows.held_out(len(y), self.validation_fraction, rng, self._strata(y))
+        v = dataset.sample_weight
+        counting = np.arange(len(y)) if v is None else np.flatnonzero(v > 0)
+        strata = self._strata(y)
+        is_held_out = np.zeros(len(y), np.bool_)
+        is_held_out[counting] = rows.held_out(
+            len(counting), self.validation_fraction, rng, None if strata is None else strata[counting]
+        )
         return Subset(dataset, np.flatnonzero(~is_held_out)), Subset(dataset, np.flatnonzero(is_held_out))
 
     def _begin(self, architecture: Architecture, training: Training, X: np.ndarray, is_stream: bool) -> None:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastgd.losses import Loss
 from fastgd.sklearn import settings
 from fastgd.sklearn.base import GradientDescent
+from fastgd.sklearn.callbacks import with_callbacks
 from fastgd.sklearn.classes import Classes
 
 
@@ -223,6 +224,7 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         self.callbacks = callbacks
         self.verbose = verbose
 
+    @with_callbacks
     def fit(
         self,
         X: ArrayLike,
@@ -314,7 +316,8 @@ class GDClassifier(ClassifierMixin, GradientDescent):
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The label of each row, (n_samples,); or (n_samples, n_labels) of zeros and ones."""
-        return self._classes.predicted(self._outputs(X))
+        z = self._outputs(X)
+        return self._classes.predicted(z)
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
@@ -323,12 +326,14 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         For log_loss, 1 / (1 + exp(-z)) of a single output or of each label, and else the softmax; for modified_huber,
         (min(max(z, -1), 1) + 1) / 2, of more than two classes divided by their sum. No other loss has any.
         """
-        return self._classes.probabilities(self._outputs(X), self._architecture.loss)
+        z = self._outputs(X)
+        return self._classes.probabilities(z, self._architecture.loss)
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """The logarithms of `predict_proba`, to all digits where these are close to 0."""
-        return self._classes.log_probabilities(self._outputs(X), self._architecture.loss)
+        z = self._outputs(X)
+        return self._classes.log_probabilities(z, self._architecture.loss)
 
     @property
     def classes_(self) -> np.ndarray:

@@ -12,6 +12,7 @@ from fastgd.kernels.nn.loss import Poisson
 from fastgd.losses import Loss
 from fastgd.sklearn import settings
 from fastgd.sklearn.base import GradientDescent
+from fastgd.sklearn.callbacks import with_callbacks
 
 
 class GDRegressor(RegressorMixin, GradientDescent):
@@ -212,6 +213,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
         self.callbacks = callbacks
         self.verbose = verbose
 
+    @with_callbacks
     def fit(
         self,
         X: ArrayLike,

@@ -1,5 +1,6 @@
 """What comes into an estimator: rows and weights, checked as scikit-learn does, and none of them copied whole."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def held_out(n_samples: int, fraction: float, rng: np.random.Generator, classes:
     Raises ValueError where none would be left on one side.
     """
     fraction = checks.between(fraction, "validation_fraction", 0, 1)
-    n_held_out = round(n_samples * fraction)
+    n_held_out = math.ceil(n_samples * fraction)
     if not 0 < n_held_out < n_samples:
         raise ValueError(
             f"validation_fraction is {fraction} of n_samples = {n_samples} rows; expected a fraction that leaves rows "

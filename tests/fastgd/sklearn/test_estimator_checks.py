@@ -1,18 +1,23 @@
 """scikit-learn's own checks of estimators."""
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastgd.sklearn import GDClassifier, GDRegressor
 
 ESTIMATORS = [
     GDRegressor(),
-    GDRegressor(loss="huber", early_stopping=True, max_iter=20),
     GDRegressor((8,), max_iter=20),
-    GDRegressor((8, 8), activation="tanh", solver="adam", max_iter=20),
     GDClassifier(),
-    GDClassifier(loss="hinge", solver="sgd", learning_rate="optimal", batch_size=1),
     GDClassifier((8,), early_stopping=True),
+]
+OTHERS = [
+    GDRegressor(loss="huber", early_stopping=True, max_iter=20),
+    GDRegressor((8, 8), activation="tanh", solver="adam", max_iter=20),
+    GDRegressor(batch_size=None, standardize="scale"),
+    GDClassifier(loss="hinge", solver="sgd", learning_rate="optimal", batch_size=1),
     GDClassifier((8, 8), solver="adam", learning_rate_init=0.01),
+    GDClassifier(loss="modified_huber", average=True, solver="sgd", learning_rate_init=0.01),
 ]
 
 
@@ -27,4 +32,10 @@ def expected_failures(estimator):
 
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(OTHERS, expected_failed_checks=expected_failures)
+def test_check_of_others(estimator, check):
     check(estimator)

@@ -120,3 +120,39 @@ def test_a_pipeline_without_routing(diabetes):
     pipeline = make_pipeline(StandardScaler(), GDRegressor(random_state=0, max_iter=3))
     pipeline.fit(X, y, gdregressor__sample_weight=pd.Series(np.ones(442)))
     assert pipeline.score(X, y) > 0.4
+
+
+class Recorder:
+    """A callback of scikit-learn that notes what it is told, and stops after three epochs."""
+
+    def __init__(self):
+        self.events = []
+
+    def setup(self, estimator, context):
+        self.events.append("setup")
+
+    def teardown(self, estimator, context):
+        self.events.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context, *, X=None):
+        self.events.append(f"begin {context.task_name} {context.task_id}")
+
+    def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
+        self.events.append(f"end {context.task_name} {context.task_id}, {fitted_estimator.score(X, y) > 0}")
+        return context.task_name == "epoch" and context.task_id == 2
+
+
+@pytest.mark.skipif(not hasattr(GDRegressor, "set_callbacks"), reason="scikit-learn's callbacks came with 1.9")
+def test_callbacks_of_scikit_learn(diabetes):
+    X, y = diabetes
+    recorder = Recorder()
+    estimator = GDRegressor(random_state=0).set_callbacks(recorder).fit(X, y)
+    epochs = [f"{what} epoch {k}{score}" for k in range(3) for what, score in (("begin", ""), ("end", ", True"))]
+    assert recorder.events == ["setup", "begin fit 0", *epochs, "end fit 0, True", "teardown"]
+    assert estimator.n_iter_ == 3
+    recorder.events.clear()
+    with pytest.raises(ValueError, match="alpha"):
+        clone(estimator).set_params(alpha=-1).fit(X, y)
+    assert recorder.events == ["setup", "begin fit 0", "teardown"]
+    with pytest.raises(TypeError, match="FitCallback"):
+        estimator.set_callbacks(print)

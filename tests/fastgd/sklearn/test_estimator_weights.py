@@ -67,6 +67,13 @@ def test_of_zero_leave_rows_out(rows):
     np.testing.assert_allclose(estimator.score(X, y, v), GDRegressor(random_state=0).fit(X, y, v).score(X, y, v))
 
 
+def test_of_zero_are_not_validated_on(rows):
+    X, y, _ = rows
+    v = np.where(np.arange(300) < 3, 1.0, 0.0)
+    estimator = GDRegressor(random_state=0, early_stopping=True, validation_fraction=0.3, max_iter=2)
+    assert min(estimator.fit(X, y, sample_weight=v).validation_loss_curve_) > 0
+
+
 def test_of_validation_rows(rows):
     X, y, v = rows
     estimator = GDRegressor(random_state=0, early_stopping=True, max_iter=5)
