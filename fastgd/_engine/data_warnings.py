@@ -17,7 +17,7 @@ _FEWEST = 32
 # So many rows of other targets than the most frequent one are never all together by chance: 128 rows with 6 of them, in
 # any order, are sorted once in 10^9 times.
 _FEWEST_OTHERS = 6
-# More different targets among the rows looked at are numbers, and fewer are classes.
+# More different targets among the rows looked at, or fewer than two rows for each, are numbers, and others are classes.
 _MOST_CLASSES = 32
 # A ReLU at the end is warned of where it leaves so much of the targets' variance: some noise around zero leaves less.
 _UNREACHABLE = 0.2
@@ -63,7 +63,7 @@ def _is_sorted(y: np.ndarray) -> bool:
     values, counts = np.unique(y, return_counts=True)
     if len(y) - counts.max() < _FEWEST_OTHERS:
         return False
-    if len(values) <= _MOST_CLASSES:
+    if len(values) <= min(_MOST_CLASSES, len(y) // 2):
         return np.count_nonzero(y[1:] != y[:-1]) == len(values) - 1
     steps = np.diff(y)
     return bool((steps >= 0).all() or (steps <= 0).all())

@@ -177,7 +177,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n_rows", [3, 40, 150, 1280])
+@pytest.mark.parametrize("n_rows", [3, 32, 40, 150, 1280])
 def test_rows_that_are_not_sorted_are_trained_on_in_silence(kind, n_rows):
     trainer = gd.Trainer(gd.Model([gd.Linear(3, 1)]))
     for seed in range(100):
