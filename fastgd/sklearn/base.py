@@ -1,11 +1,14 @@
 """What both estimators are: a Trainer that is made, fed and asked as scikit-learn has it."""
 
 import copy
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,20 +17,23 @@ from fastgd.data import checks
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
 from fastgd.data.subset import Subset
-from fastgd.layers import Linear
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.sklearn import rows, settings
+from fastgd.sklearn.attributes import FittedAttributes
 from fastgd.sklearn.callbacks import CallbackSupportMixin, EpochTasks
-from fastgd.sklearn.scales import Scales
+from fastgd.sklearn.rows import Given
+from fastgd.sklearn.scales import Scales, start_linear
 from fastgd.sklearn.settings import Architecture, Training
 from fastgd.sklearn.stopping import Stopping
 
 # What tells the draws of held-out rows from those of a Trainer.
 _HELD_OUT = 3
+# How many calls lie between the user's call of fit and a warning; one of them is scikit-learn's `with_callbacks`.
+_DEPTH_OF_FIT = 5
 
 
-class GradientDescent(CallbackSupportMixin, BaseEstimator):
+class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
     """What GDRegressor and GDClassifier share; see there."""
 
     # Rows to validate on go where these estimators are, as `Pipeline(transform_input=["X_val"])` expects.
@@ -99,47 +105,32 @@ class GradientDescent(CallbackSupportMixin, BaseEstimator):
         """What rows that are held out have by its share, (n_samples,) of numbers."""
         return None
 
-    def _train(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        validation: tuple[Any, Any, Any],
-        is_partial: bool,
-        classes: Any = None,
-    ) -> None:
+    def _train(self, given: Given, is_partial: bool) -> None:
         """What `fit` and `partial_fit` do."""
         goes_on = hasattr(self, "model_") and (is_partial or checks.switch(self.warm_start, "warm_start"))
-        tasks = [] if is_partial else EpochTasks.of(self, X, y, {"sample_weight": sample_weight})
+        metadata = {"sample_weight": given.sample_weight}
+        tasks = [] if is_partial else EpochTasks.of(self, given.X, given.y, metadata)
         before = dict(vars(self))
         try:
-            self._train_checked(X, y, sample_weight, validation, is_partial, goes_on, classes, tasks)
+            self._train_checked(given, is_partial, goes_on, tasks)
         except (ValueError, TypeError):
             if not goes_on:
                 # What was fitted before stays, and nothing of what could not be.
                 vars(self).clear()
                 vars(self).update(before)
             raise
+        for each in tasks:
+            each.end()
 
-    def _train_checked(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        validation: tuple[Any, Any, Any],
-        is_partial: bool,
-        goes_on: bool,
-        classes: Any,
-        tasks: list[EpochTasks],
-    ) -> None:
+    def _train_checked(self, given: Given, is_partial: bool, goes_on: bool, tasks: list[EpochTasks]) -> None:
         max_iter = checks.integer(self.max_iter, "max_iter", 1)
         patience = self._patience()
         training = settings.training_of(self)
-        X, y = rows.features_and_targets(self, X, y, not goes_on, self._is_numeric)
-        v = rows.weights(sample_weight, X)
+        X, y = rows.features_and_targets(self, given.X, given.y, not goes_on, self._is_numeric)
+        v = rows.weights(given.sample_weight, X)
         if is_partial and v is not None and not v.any():
             return
-        y = self._noted(y, classes, not goes_on, is_partial)
+        y = self._noted(y, given.classes, not goes_on, is_partial)
         architecture = settings.architecture_of(self, self._loss())
         if goes_on:
             architecture.require_same(self._architecture)
@@ -147,14 +138,17 @@ class GradientDescent(CallbackSupportMixin, BaseEstimator):
         v = _weighted(v, y, of_classes)
         encoded = self._encoded(y, architecture.loss)
         learnt = ArrayDataset(X, encoded, v if is_partial else rows.of_mean_one(v))
-        held_out = self._given_validation(*validation, architecture.loss, of_classes)
+        held_out = self._given_validation(given, architecture.loss, of_classes)
+        initial = None if given.coef_init is None and given.intercept_init is None else given
         if not goes_on:
-            self._begin(architecture, training, X, is_partial)
+            self._begin(architecture, training, X, is_partial, has_scales=initial is not None)
         elif training != self._training:
             self._retrain(architecture, training)
         if self.early_stopping and held_out is None:
             learnt, held_out = self._split(learnt, y, is_partial)
         self._learn_scales(learnt, goes_on, is_partial)
+        if initial is not None:
+            start_linear(self.trainer_.model, given.coef_init, given.intercept_init)
         best = self.model_ if goes_on and self.model_ is not self.trainer_.model else None
         self._stopping.configure(*patience)
         self._stopping.begin(best, held_out, architecture.loss, goes_on=is_partial and goes_on)
@@ -171,29 +165,35 @@ class GradientDescent(CallbackSupportMixin, BaseEstimator):
             self._take_model()
             before = self.n_iter_ if is_partial and goes_on else 0
             self.n_iter_ = before + len(self.trainer_.history) - n_before
-        for each in tasks:
-            each.end()
+        if self.n_iter_ == max_iter and not (is_partial or self.converged_ or self.tol is None):
+            warnings.warn(
+                f"max_iter={max_iter} epochs were over while the loss still fell by more than tol={self.tol:g}; more "
+                "may bring a better model",
+                ConvergenceWarning,
+                stacklevel=_DEPTH_OF_FIT,
+            )
 
-    def _patience(self) -> tuple[int, float | None, bool, bool]:
+    def _patience(self) -> tuple[float, float | None, bool, bool]:
         """The settings of `Stopping`."""
         tol = None if self.tol is None else checks.non_negative(self.tol, "tol")
         early = checks.switch(self.early_stopping, "early_stopping")
         is_adaptive = isinstance(self.learning_rate, str) and self.learning_rate == "adaptive"
-        return checks.integer(self.n_iter_no_change, "n_iter_no_change", 1), tol, early, is_adaptive
+        n_iter = self.n_iter_no_change
+        if n_iter != math.inf:
+            n_iter = checks.integer(n_iter, "n_iter_no_change", 1)
+        return n_iter, tol, early, is_adaptive
 
-    def _given_validation(
-        self, X: Any, y: Any, v: Any, loss: Loss, of_classes: np.ndarray | None
-    ) -> ArrayDataset | None:
+    def _given_validation(self, given: Given, loss: Loss, of_classes: np.ndarray | None) -> ArrayDataset | None:
         """The user's own rows to validate on; None where there are none."""
-        if X is None and y is None and v is None:
+        if given.X_val is None or given.y_val is None:
+            parts = {name: getattr(given, name) for name in ("X_val", "y_val", "sample_weight_val")}
+            there = [name for name, part in parts.items() if part is not None]
+            if there:
+                raise ValueError(f"{' and '.join(there)} alone is given to validate on; expected X_val and y_val")
             return None
-        if X is None or y is None:
-            given, missing = ("y_val", "X_val") if X is None and y is not None else ("X_val", "y_val")
-            given = "sample_weight_val" if X is None and y is None else given
-            raise ValueError(f"{given} is given and {missing} is None; expected X_val and y_val")
-        X, y = rows.features_and_targets(self, X, y, False, self._is_numeric)
+        X, y = rows.features_and_targets(self, given.X_val, given.y_val, False, self._is_numeric)
         y = self._noted(y, None, is_first=False)
-        v = _weighted(rows.weights(v, X), y, of_classes)
+        v = _weighted(rows.weights(given.sample_weight_val, X), y, of_classes)
         return ArrayDataset(X, self._encoded(y, loss), rows.of_mean_one(v, "sample_weight_val"))
 
     def _split(self, dataset: ArrayDataset, y: np.ndarray, is_partial: bool) -> tuple[Dataset, Dataset]:
@@ -209,8 +209,14 @@ class GradientDescent(CallbackSupportMixin, BaseEstimator):
         )
         return Subset(dataset, np.flatnonzero(~is_held_out)), Subset(dataset, np.flatnonzero(is_held_out))
 
-    def _begin(self, architecture: Architecture, training: Training, X: np.ndarray, is_stream: bool) -> None:
-        """Have a new model and a new trainer."""
+    def _begin(
+        self, architecture: Architecture, training: Training, X: np.ndarray, is_stream: bool, has_scales: bool
+    ) -> None:
+        """Have a new model and a new trainer.
+
+        has_scales : whether scales are to be known before training begins
+        """
+        vars(self).pop("model_", None)
         dtype = np.dtype(np.float32 if X.dtype.kind == "f" and X.dtype.itemsize <= 4 else np.float64)
         self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         self._is_stream = is_stream
@@ -218,10 +224,10 @@ class GradientDescent(CallbackSupportMixin, BaseEstimator):
         self._stopping = Stopping()
         model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed)
         self._retrain(architecture, training, model)
-        settings.start_at_zero(self.trainer_, is_stream)
+        settings.start_at_zero(self.trainer_, is_stream and not training.has_chosen_rate)
         centres = architecture.centres_features, architecture.fit_intercept
         # What a Trainer learns by itself, it learns when training begins.
-        learns_here = is_stream or not all(centres)
+        learns_here = is_stream or has_scales or not all(centres)
         self._scales = Scales(self.trainer_.model, *centres) if learns_here else None
 
     def _retrain(self, architecture: Architecture, training: Training, model: Model | None = None) -> None:
@@ -261,85 +267,6 @@ class GradientDescent(CallbackSupportMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
-
-    # Fitted attributes.
-
-    @property
-    def _linear(self) -> list[Linear]:
-        """The layers on raw features and for raw targets."""
-        check_is_fitted(self)
-        model = self.model_
-        if model.standardize is not None or model.standardized_targets is not None:
-            model = model.fold()
-        return [layer for layer in model.layers if isinstance(layer, Linear)]
-
-    @property
-    def _only_linear(self) -> Linear:
-        linear = self._linear
-        if len(linear) > 1:
-            raise AttributeError("a network has coefs_ and intercepts_, a list of each; expected hidden_layer_sizes=()")
-        return linear[0]
-
-    @property
-    def coefs_(self) -> list[np.ndarray]:
-        """The weights of each layer on raw features and for raw targets, (n_in, n_out) each."""
-        return [layer.weight.T.copy() for layer in self._linear]
-
-    @property
-    def intercepts_(self) -> list[np.ndarray]:
-        """The biases of each layer in the same way, (n_out,) each."""
-        return [_bias(layer) for layer in self._linear]
-
-    @property
-    def intercept_(self) -> np.ndarray:
-        """The bias of a linear model on raw features, (n_outputs,)."""
-        return _bias(self._only_linear)
-
-    @property
-    def n_layers_(self) -> int:
-        """How many layers there are, the features and the outputs among them."""
-        return len(self._linear) + 1
-
-    @property
-    def n_outputs_(self) -> int:
-        """How many outputs there are."""
-        check_is_fitted(self)
-        return self.model_.out_features
-
-    @property
-    def t_(self) -> int:
-        """How many updates were made."""
-        check_is_fitted(self)
-        return self.trainer_.n_updates
-
-    @property
-    def loss_curve_(self) -> list[float]:
-        """The mean loss of each epoch, over all calls that this training consists of."""
-        check_is_fitted(self)
-        return list(self.trainer_.history.loss)
-
-    @property
-    def validation_loss_curve_(self) -> list[float | None] | None:
-        """The loss on the rows to validate on after each epoch; None where there were none."""
-        check_is_fitted(self)
-        losses = list(self.trainer_.history.validation_loss)
-        return losses if any(loss is not None for loss in losses) else None
-
-    @property
-    def best_loss_(self) -> float:
-        """The lowest loss that training has come to: of the rows to validate on, with early stopping."""
-        check_is_fitted(self)
-        return self._stopping.best_loss
-
-    @property
-    def converged_(self) -> bool:
-        """Whether the last call ended, or could have, because nothing was gained any more."""
-        check_is_fitted(self)
-        return self._stopping.has_converged
-
-
-def _bias(layer: Linear) -> np.ndarray:
-    return np.zeros(layer.out_features, layer.weight.dtype) if layer.bias is None else layer.bias.copy()
 
 
 def _weighted(v: np.ndarray | None, y: np.ndarray, of_classes: np.ndarray | None) -> np.ndarray | None:

@@ -15,13 +15,15 @@ from fastgd.sklearn import settings
 from fastgd.sklearn.base import GradientDescent
 from fastgd.sklearn.callbacks import with_callbacks
 from fastgd.sklearn.classes import Classes
+from fastgd.sklearn.rows import Given
 
 
 def _has_probabilities(classifier: "GDClassifier") -> bool:
     """Whether the loss gives any."""
     if classifier.loss not in ("log_loss", "modified_huber"):
         raise AttributeError(
-            f"outputs of loss={classifier.loss!r} are no probabilities; expected loss='log_loss' or 'modified_huber'"
+            f"probability estimates are not available for loss={classifier.loss!r}; expected loss='log_loss' or "
+            "'modified_huber'"
         )
     return True
 
@@ -79,8 +81,8 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         In [0, 1); of "adam" and "adamw" alone.
     batch_size : int, "auto" or None, default="auto"
         Rows per update, by their mean gradient: 1 is online, as SGD*; None is all of them; "auto" is 32.
-    max_iter : int, default=100
-        The most epochs that a call of `fit` takes.
+    max_iter : int, default=200
+        The most epochs that a call of `fit` takes; a ConvergenceWarning says where they were too few.
     tol : float or None, default=1e-4
         Training ends when n_iter_no_change epochs in a row have not brought the loss, that on the validation rows with
         early stopping, tol below the lowest before; None goes on to max_iter.
@@ -179,7 +181,7 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         batch_size: int | str | None = "auto",
-        max_iter: int = 100,
+        max_iter: int = 200,
         tol: float | None = 1e-4,
         n_iter_no_change: int = 5,
         shuffle: bool = True,
@@ -234,6 +236,8 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         X_val: ArrayLike | None = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
+        coef_init: ArrayLike | None = None,
+        intercept_init: ArrayLike | None = None,
     ) -> "GDClassifier":
         """Learn from rows, in up to `max_iter` epochs.
 
@@ -248,6 +252,8 @@ class GDClassifier(ClassifierMixin, GradientDescent):
             Multiplies each row's loss, at least 0; only ratios count, as weights are divided by their mean.
         X_val, y_val, sample_weight_val : array-likes, optional
             Rows to take `validation_loss_curve_` on; with early_stopping=True, they say which epoch was the best.
+        coef_init, intercept_init : array-likes, optional
+            What a linear model starts from, shaped and meant as `coef_` and `intercept_`.
 
         Returns
         -------
@@ -260,7 +266,10 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         fastgd.DivergenceError
             Where a learning rate that was chosen is too large.
         """
-        self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_partial=False)
+        self._train(
+            Given(X, y, sample_weight, X_val, y_val, sample_weight_val, None, coef_init, intercept_init),
+            is_partial=False,
+        )
         return self
 
     def partial_fit(
@@ -303,7 +312,7 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         ValueError, TypeError, fastgd.DivergenceError
             As for `fit`, and where the rows are not like those before.
         """
-        self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_partial=True, classes=classes)
+        self._train(Given(X, y, sample_weight, X_val, y_val, sample_weight_val, classes), is_partial=True)
         return self
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:

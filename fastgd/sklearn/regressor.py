@@ -13,6 +13,7 @@ from fastgd.losses import Loss
 from fastgd.sklearn import settings
 from fastgd.sklearn.base import GradientDescent
 from fastgd.sklearn.callbacks import with_callbacks
+from fastgd.sklearn.rows import Given
 
 
 class GDRegressor(RegressorMixin, GradientDescent):
@@ -67,8 +68,8 @@ class GDRegressor(RegressorMixin, GradientDescent):
         In [0, 1); of "adam" and "adamw" alone.
     batch_size : int, "auto" or None, default="auto"
         Rows per update, by their mean gradient: 1 is online, as SGD*; None is all of them; "auto" is 32.
-    max_iter : int, default=100
-        The most epochs that a call of `fit` takes.
+    max_iter : int, default=200
+        The most epochs that a call of `fit` takes; a ConvergenceWarning says where they were too few.
     tol : float or None, default=1e-4
         Training ends when n_iter_no_change epochs in a row have not brought the loss, that on the validation rows with
         early stopping, tol below the lowest before; None goes on to max_iter. Losses are those of
@@ -167,7 +168,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         batch_size: int | str | None = "auto",
-        max_iter: int = 100,
+        max_iter: int = 200,
         tol: float | None = 1e-4,
         n_iter_no_change: int = 5,
         shuffle: bool = True,
@@ -223,6 +224,8 @@ class GDRegressor(RegressorMixin, GradientDescent):
         X_val: ArrayLike | None = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
+        coef_init: ArrayLike | None = None,
+        intercept_init: ArrayLike | None = None,
     ) -> "GDRegressor":
         """Learn from rows, in up to `max_iter` epochs.
 
@@ -237,6 +240,8 @@ class GDRegressor(RegressorMixin, GradientDescent):
             Multiplies each row's loss, at least 0; only ratios count, as weights are divided by their mean.
         X_val, y_val, sample_weight_val : array-likes, optional
             Rows to take `validation_loss_curve_` on; with early_stopping=True, they say which epoch was the best.
+        coef_init, intercept_init : array-likes, optional
+            What a linear model starts from, shaped and meant as `coef_` and `intercept_`.
 
         Returns
         -------
@@ -249,7 +254,10 @@ class GDRegressor(RegressorMixin, GradientDescent):
         fastgd.DivergenceError
             Where a learning rate that was chosen is too large.
         """
-        self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_partial=False)
+        self._train(
+            Given(X, y, sample_weight, X_val, y_val, sample_weight_val, None, coef_init, intercept_init),
+            is_partial=False,
+        )
         return self
 
     def partial_fit(
@@ -289,7 +297,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
         ValueError, TypeError, fastgd.DivergenceError
             As for `fit`, and where the rows are not like those before.
         """
-        self._train(X, y, sample_weight, (X_val, y_val, sample_weight_val), is_partial=True)
+        self._train(Given(X, y, sample_weight, X_val, y_val, sample_weight_val), is_partial=True)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:

@@ -1,13 +1,27 @@
 """What comes into an estimator: rows and weights, checked as scikit-learn does, and none of them copied whole."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from fastgd.data import checks
+
+
+class Given(NamedTuple):
+    """What `fit` or `partial_fit` is given, as it is."""
+
+    X: Any
+    y: Any
+    sample_weight: Any = None
+    X_val: Any = None
+    y_val: Any = None
+    sample_weight_val: Any = None
+    classes: Any = None
+    coef_init: Any = None
+    intercept_init: Any = None
 
 
 def features(estimator: BaseEstimator, X: Any, reset: bool = False) -> np.ndarray:

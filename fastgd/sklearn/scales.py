@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from fastgd.data import checks
 from fastgd.data.base import Dataset, MeanAndScale, blocks, require_finite
 from fastgd.layers import Linear
 from fastgd.model import Model
@@ -85,3 +87,34 @@ def _tell_targets(model: Model, last: Linear, mean: np.ndarray, deviation: np.nd
     last.weight = last.weight * ratio[:, None]
     if last.bias is not None:
         last.bias = np.where(deviation > 0, last.bias * ratio + (old_mean - mean) / unit, last.bias)
+
+
+def start_linear(model: Model, coef: ArrayLike | None, intercept: ArrayLike | None) -> None:
+    """Have a linear model, whose scales are known, predict x · coef + intercept; zeros in place of None.
+
+    coef : (n_features,) of a single output, or (n_outputs, n_features)          intercept : (n_outputs,)
+    """
+    linear = [layer for layer in model.layers if isinstance(layer, Linear)]
+    if len(linear) > 1:
+        raise ValueError("coef_init and intercept_init are of linear models; expected hidden_layer_sizes=()")
+    n_outputs, n_features = linear[0].weight.shape
+    w, b = np.zeros((n_outputs, n_features)), np.zeros(n_outputs)
+    if coef is not None:
+        w = checks.real_array(coef, "coef_init").astype(np.float64)
+        w = w[None, :] if w.ndim == 1 else w
+        if w.shape != (n_outputs, n_features):
+            raise ValueError(f"coef_init has shape {np.shape(coef)}; expected {(n_outputs, n_features)}")
+    if intercept is not None:
+        b = np.atleast_1d(checks.real_array(intercept, "intercept_init").astype(np.float64))
+        if b.shape != (n_outputs,) or linear[0].bias is None:
+            expected = f"({n_outputs},)" if linear[0].bias is not None else "None, as fit_intercept is False"
+            raise ValueError(f"intercept_init has shape {np.shape(intercept)}; expected {expected}")
+    if model.standardized_targets is not None:
+        mean, inverse_scale = model.standardized_targets.mean_and_inverse_scale
+        w, b = w * inverse_scale[:, None], (b - mean) * inverse_scale
+    if model.standardize is not None:
+        mean, scale = model.standardize.mean_and_scale
+        w, b = w / scale, b + w @ mean
+    linear[0].weight = w
+    if linear[0].bias is not None:
+        linear[0].bias = b

@@ -88,6 +88,11 @@ class Training:
     l1_ratio: float
     average_from: int | None
 
+    @property
+    def has_chosen_rate(self) -> bool:
+        """Whether the user has said what the learning rate is."""
+        return self.optimizer != "auto" and self.optimizer.learning_rate != "auto"
+
     def trainer(self, model: Model, architecture: Architecture, seed: int, is_stream: bool) -> Trainer:
         """A new trainer of a model.
 
@@ -116,6 +121,8 @@ def start_at_zero(trainer: Trainer, is_stream: bool) -> None:
 
     Random weights are left where they are needed: in hidden layers, for NormalizedSGD, which is to know them as such,
     and for rates that are found when training begins.
+
+    is_stream : whether the rate is one for streams that nobody chose
     """
     linear = [layer for layer in trainer.model.layers if isinstance(layer, Linear)]
     if len(linear) == 1:
@@ -159,13 +166,14 @@ def training_of(estimator: Any) -> Training:
         checks.choice(alpha, "alpha", ("auto",))
         alpha = _ALPHA_OF_NETWORKS if is_network else _ALPHA
     alpha = checks.non_negative(alpha, "alpha")
-    l1_ratio = checks.between(estimator.l1_ratio, "l1_ratio", 0, 1)
     optimizer = _optimizer(estimator, alpha, is_network)
     if estimator.penalty is None:
-        alpha = 0.0
+        alpha = l1_ratio = 0.0
     else:
         penalty = checks.choice(estimator.penalty, "penalty", _PENALTIES)
-        l1_ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": l1_ratio}[penalty]
+        l1_ratio = 1.0 if penalty == "l1" else 0.0
+        if penalty == "elasticnet":
+            l1_ratio = checks.between(estimator.l1_ratio, "l1_ratio", 0, 1)
     batch_size = estimator.batch_size
     if isinstance(batch_size, str):
         checks.choice(batch_size, "batch_size", ("auto",))

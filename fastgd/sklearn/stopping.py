@@ -36,7 +36,7 @@ class Stopping:
         self.has_converged = False
         self._n_no_change = 0
 
-    def configure(self, n_iter_no_change: int, tol: float | None, early: bool, is_adaptive: bool) -> None:
+    def configure(self, n_iter_no_change: float, tol: float | None, early: bool, is_adaptive: bool) -> None:
         """Watch the run by these settings from here on."""
         self._n_iter_no_change, self._tol, self._early, self._is_adaptive = n_iter_no_change, tol, early, is_adaptive
 

@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 
 from fastgd.sklearn import GDClassifier, GDRegressor
 
+# Most of these say how many epochs they take.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 
 def repeated(n_times, *arrays):
     return [np.repeat(array, n_times, axis=0) for array in arrays]

@@ -12,6 +12,9 @@ from sklearn.preprocessing import StandardScaler
 from fastgd.sklearn import GDClassifier
 from fastgd.sklearn.rows import held_out
 
+# Most of these say how many epochs they take.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 
 @pytest.fixture(scope="module")
 def iris():

@@ -8,11 +8,14 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, make_regression
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import Ridge, SGDRegressor
 
 import fastgd as gd
 from fastgd.sklearn import GDRegressor
+
+# Most of these say how many epochs they take.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +192,32 @@ def test_stops_when_nothing_is_gained(raw):
     assert (whole.n_iter_, whole.converged_) == (60, False)
 
 
+def test_says_that_epochs_were_too_few(raw):
+    X, y = raw
+    with pytest.warns(ConvergenceWarning, match="max_iter=2") as caught:
+        GDRegressor(random_state=0, max_iter=2).fit(X, y)
+    assert caught[0].filename == __file__
+    GDRegressor(random_state=0, max_iter=2, n_iter_no_change=np.inf, tol=None).fit(X, y).partial_fit(X, y)
+
+
+@pytest.mark.parametrize("standardize", [True, "scale", False])
+def test_starts_from_given_coefficients(raw, standardize):
+    X, y = raw
+    estimator = GDRegressor(standardize=standardize, solver=gd.SGD(0.0), max_iter=1)
+    coefficients = np.array([1e7, -20.0, 1.0, 0.5])
+    estimator.fit(X, y, coef_init=coefficients, intercept_init=7.0)
+    np.testing.assert_allclose(estimator.coef_, coefficients)
+    np.testing.assert_allclose(estimator.intercept_, 7.0, atol=1e-4)
+    again = GDRegressor(warm_start=True, solver=gd.SGD(0.0), max_iter=1).fit(X, y).fit(X, y, coef_init=coefficients)
+    np.testing.assert_allclose(again.coef_, coefficients)
+    with pytest.raises(ValueError, match=r"coef_init has shape \(3,\)"):
+        estimator.fit(X, y, coef_init=coefficients[:3])
+    with pytest.raises(ValueError, match="fit_intercept is False"):
+        GDRegressor(fit_intercept=False).fit(X, y, intercept_init=1.0)
+    with pytest.raises(ValueError, match="linear models"):
+        GDRegressor((8,)).fit(X, y, coef_init=coefficients)
+
+
 def test_adaptive_rate_falls_before_the_end(raw):
     X, y = raw
     settings = {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.1, "max_iter": 500, "tol": 1e-2}
@@ -203,7 +232,7 @@ def test_early_stopping_keeps_the_best_epoch(raw):
     X, y = raw
     noise = np.random.default_rng(0).normal(size=(30, 4))
     estimator = GDRegressor((64,), early_stopping=True, n_iter_no_change=4, random_state=0, max_iter=50)
-    estimator.fit(noise, noise[:, 0] ** 2, X_val=noise[:10], y_val=noise[:10, 1])
+    estimator.set_params(max_iter=100).fit(noise, noise[:, 0] ** 2, X_val=noise[:10], y_val=noise[:10, 1])
     best = int(np.argmin(estimator.validation_loss_curve_))
     assert estimator.converged_
     assert estimator.n_iter_ > best + 1
@@ -217,7 +246,7 @@ def test_early_stopping_keeps_the_best_epoch(raw):
 def test_validation_data_are_checked(raw):
     X, y = raw
     for given in ({"X_val": X}, {"y_val": y}, {"sample_weight_val": np.ones(200)}):
-        with pytest.raises(ValueError, match=r"expected X_val and y_val"):
+        with pytest.raises(ValueError, match="expected X_val and y_val"):
             GDRegressor().fit(X, y, **given)
     with pytest.raises(ValueError, match="3 features"):
         GDRegressor().fit(X, y, X_val=X[:, :3], y_val=y)
@@ -279,7 +308,7 @@ def test_progress_is_shown(raw, capsys):
         ({"activation": "softplus"}, "activation is 'softplus'"),
         ({"penalty": "l3"}, "penalty is 'l3'"),
         ({"alpha": -1.0}, "alpha is -1.0"),
-        ({"l1_ratio": 2.0}, "l1_ratio is 2.0"),
+        ({"l1_ratio": 2.0, "penalty": "elasticnet"}, "l1_ratio is 2.0"),
         ({"solver": "lbfgs"}, "solver is 'lbfgs'"),
         ({"solver": gd.SGD(0.1), "learning_rate_init": 0.1}, "the solver's own rate"),
         ({"learning_rate": "linear"}, "learning_rate is 'linear'"),
