@@ -31,7 +31,9 @@ def test_code_block(block, tmp_path):
 def test_code_block_passes_a_type_checker(block, tmp_path):
     """As of an installed package, of which none but the types that it exports are looked at."""
     (tmp_path / "example.py").write_text(block)
-    command = [sys.executable, "-m", "mypy", "--follow-imports=silent", "--explicit-package-bases", "example.py"]
+    # scikit-learn has no types.
+    options = ["--follow-imports=silent", "--explicit-package-bases", "--disable-error-code=import-untyped"]
+    command = [sys.executable, "-m", "mypy", *options, "example.py"]
     run = subprocess.run(
         command,
         cwd=tmp_path,
