@@ -36,18 +36,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", choices=quality_sets.NAMES, default=quality_sets.NAMES, metavar="SET")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--without", nargs="+", default=[], help="peers not to fit: those whose names hold these")
     options = parser.parse_args()
     kept = Kept(quality_sets.cache_folder() / "baselines.json")
     records: list[Record] = []
     for name in options.sets:
-        records += measured(name, options.seeds, kept)
+        records += measured(name, options.seeds, kept, options.without)
         print(name, file=sys.stderr, flush=True)
     scores = Scores(records)
-    print(summary(scores), comparison(scores), set_table(scores), sep="\n\n")
+    labels = list(dict.fromkeys(record["name"] for record in records if record["name"] != "constant"))
+    labels = [*OURS, *(label for label in labels if label not in OURS)]
+    print(summary(scores, labels), comparison(scores, labels), set_table(scores, labels), sep="\n\n")
 
 
-def measured(name: str, seeds: list[int], kept: Kept) -> list[Record]:
-    """Every result on one set."""
+def measured(name: str, seeds: list[int], kept: Kept, without: list[str]) -> list[Record]:
+    """Every result on one set; `without` as for the command line."""
     X, y, task = quality_sets.load(name)
     records = []
     for seed in seeds:
@@ -55,6 +58,7 @@ def measured(name: str, seeds: list[int], kept: Kept) -> list[Record]:
         results = {
             label: kept.get([name, X.shape, seed, label], partial(fit, split, seed))
             for label, fit in baselines(split.is_classes).items()
+            if not any(part in label for part in without)
         }
         results |= {label: fit_sklearn(split, estimator(split, seed, label), False) for label in OURS}
         for label, result in results.items():
@@ -69,15 +73,11 @@ def estimator(split: Split, seed: int, label: str) -> GDClassifier | GDRegressor
     return kind(**OURS[label], random_state=seed)
 
 
-def labels() -> list[str]:
-    return [*OURS, *(label for label in baselines(False) if label != "constant")]
-
-
-def summary(scores: Scores) -> str:
+def summary(scores: Scores, labels: list[str]) -> str:
     """One line for each estimator."""
     header = ["estimator", "runs", "diverged", "worse than the constant: learnt", "judged", "mean score", "seconds"]
     rows = []
-    for label in labels():
+    for label in labels:
         n_runs = n_diverged = n_wrecked = n_below = 0
         seconds = 0.0
         for name in scores.sets:
@@ -93,7 +93,7 @@ def summary(scores: Scores) -> str:
     return markdown(header, rows)
 
 
-def comparison(scores: Scores) -> str:
+def comparison(scores: Scores, labels: list[str]) -> str:
     """How the estimators compare with their peers, set by set."""
     n_sets = len(scores.sets)
     lines = []
@@ -108,7 +108,7 @@ def comparison(scores: Scores) -> str:
             ]
             lines.append(f"{label}: {len(worst)} of {n_sets} sets below the best linear peer ({', '.join(worst)})")
             continue
-        for peer in ("MLP*", "MLP*, scaled"):
+        for peer in (peer for peer in labels if peer.startswith("MLP*")):
             n_won = sum(score >= scores.mean(name, peer) for name, score in ours.items())
             lines.append(f"{label}: {n_won} of {n_sets} sets no worse than {peer}")
         ratios = [score / scores.mean(name, "HistGradientBoosting") for name, score in ours.items()]
@@ -116,13 +116,13 @@ def comparison(scores: Scores) -> str:
     return "\n".join(lines)
 
 
-def set_table(scores: Scores) -> str:
+def set_table(scores: Scores, labels: list[str]) -> str:
     """The score of each on each set."""
     rows = []
     for name in scores.sets:
-        found = [scores.mean(name, label) for label in labels()]
+        found = [scores.mean(name, label) for label in labels]
         rows.append([name, *(f"{score:.3f}" if score > -10 else "-" for score in found)])
-    return markdown(["set", *labels()], rows)
+    return markdown(["set", *labels], rows)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,10 @@ class FittedAttributes:
         check_is_fitted(self)
         model = self.model_
         if model.standardize is not None or model.standardized_targets is not None:
-            model = model.fold()
+            try:
+                model = model.fold()
+            except ValueError as error:
+                raise AttributeError(f"there are no weights on raw features: {error}") from error
         return [layer for layer in model.layers if isinstance(layer, Linear)]
 
     @property

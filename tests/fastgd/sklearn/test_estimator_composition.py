@@ -21,6 +21,9 @@ from fastgd.sklearn import GDClassifier, GDRegressor
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
+sklearn_version = tuple(map(int, sklearn.__version__.split(".")[:2]))
+
+
 @pytest.fixture(scope="module")
 def cancer():
     return load_breast_cancer(return_X_y=True)
@@ -37,6 +40,14 @@ def test_parameters_are_found_and_cloned():
     assert clone(estimator).get_params() == estimator.get_params()
     assert repr(estimator) == "GDRegressor(activation=['relu', 'tanh'], alpha=0.1, hidden_layer_sizes=(8, 4))"
     assert "GDRegressor" in estimator._repr_html_()
+
+
+def test_html_shows_what_was_fitted(diabetes):
+    html = GDRegressor(max_iter=2, random_state=0).fit(*diabetes)._repr_html_()
+    assert "GDRegressor" in html
+    if sklearn_version >= (1, 9):
+        assert "coef_" in html
+        assert "loss_curve_" in html
 
 
 @pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
@@ -146,7 +157,7 @@ class Recorder:
         return context.task_name == "epoch" and context.task_id == 2
 
 
-@pytest.mark.skipif(not hasattr(GDRegressor, "set_callbacks"), reason="scikit-learn's callbacks came with 1.9")
+@pytest.mark.skipif(sklearn_version < (1, 9), reason="scikit-learn's callbacks came with 1.9")
 def test_callbacks_of_scikit_learn(diabetes):
     X, y = diabetes
     recorder = Recorder()
