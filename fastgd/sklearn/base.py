@@ -145,7 +145,7 @@ class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
         elif training != self._training:
             self._retrain(architecture, training)
         if self.early_stopping and held_out is None:
-            learnt, held_out = self._split(learnt, y, is_partial)
+            learnt, held_out = self._split(learnt, y)
         self._learn_scales(learnt, goes_on, is_partial)
         if initial is not None:
             start_linear(self.trainer_.model, given.coef_init, given.intercept_init)
@@ -196,10 +196,12 @@ class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
         v = _weighted(rows.weights(given.sample_weight_val, X), y, of_classes)
         return ArrayDataset(X, self._encoded(y, loss), rows.of_mean_one(v, "sample_weight_val"))
 
-    def _split(self, dataset: ArrayDataset, y: np.ndarray, is_partial: bool) -> tuple[Dataset, Dataset]:
-        """The rows to learn from and those held out, which have weights above 0; the same in each `fit`."""
-        draw = len(self.trainer_.history) if is_partial else 0
-        rng = np.random.default_rng([self._seed, draw, _HELD_OUT])
+    def _split(self, dataset: ArrayDataset, y: np.ndarray) -> tuple[Dataset, Dataset]:
+        """The rows to learn from and those held out, which have weights above 0.
+
+        They are the same whenever the same rows come again, so that none is ever learnt from.
+        """
+        rng = np.random.default_rng([self._seed, 0, _HELD_OUT])
         v = dataset.sample_weight
         counting = np.arange(len(y)) if v is None else np.flatnonzero(v > 0)
         strata = self._strata(y)

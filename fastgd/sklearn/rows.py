@@ -43,7 +43,7 @@ def features_and_targets(
 
 
 def weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
-    """One weight a row, at least 0; None where all are one."""
+    """One weight a row, at least 0, or None."""
     if sample_weight is None:
         return None
     v = check_array(
@@ -54,7 +54,7 @@ def weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
     if (v < 0).any():
         row = int((v < 0).argmax())
         raise ValueError(f"sample_weight holds {v[row]} in row {row}; expected at least 0")
-    return None if (v == 1).all() else v
+    return v
 
 
 def of_mean_one(v: np.ndarray | None, place: str = "sample_weight") -> np.ndarray | None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastgd.data import ArrayDataset
-from fastgd.sklearn import GDClassifier, GDRegressor
+from fastgd.sklearn import GDClassifier, GDRegressor, rows
 
 # Most of these say how many epochs they take.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -52,10 +52,10 @@ def test_single_rows_are_one_epoch(rng):
     parameters = CHOSEN | {"batch_size": 1, "standardize_targets": False, "max_iter": 1}
     for targets, has_same_bits in ((y[:, 0], False), (y, True)):
         whole = GDRegressor(**parameters).fit(X, targets)
-        rows = GDRegressor(**parameters)
+        one_by_one = GDRegressor(**parameters)
         for row in range(60):
-            rows.partial_fit(X[row : row + 1], targets[row : row + 1])
-        np.testing.assert_allclose(rows.coef_, whole.coef_, rtol=0 if has_same_bits else 1e-12)
+            one_by_one.partial_fit(X[row : row + 1], targets[row : row + 1])
+        np.testing.assert_allclose(one_by_one.coef_, whole.coef_, rtol=0 if has_same_bits else 1e-12)
 
 
 def test_a_fitted_one_goes_on(stream):
@@ -74,9 +74,9 @@ def test_blocks_of_any_size_are_learnt_from_unscaled(stream, hidden, n_rows):
     classifier = GDClassifier(hidden, random_state=0)
     for _ in range(2):
         for start in range(0, len(X), n_rows):
-            rows = slice(start, start + n_rows)
-            regressor.partial_fit(X[rows], 1e5 + 1e3 * z[rows])
-            classifier.partial_fit(X[rows], z[rows] > 0, classes=[False, True])
+            block = slice(start, start + n_rows)
+            regressor.partial_fit(X[block], 1e5 + 1e3 * z[block])
+            classifier.partial_fit(X[block], z[block] > 0, classes=[False, True])
     assert regressor.score(X, 1e5 + 1e3 * z) > (0.95 if n_rows < 100 else 0.8)
     assert classifier.score(X, z > 0) > 0.9
 
@@ -141,6 +141,17 @@ def test_early_stopping_without_rows_of_ones_own(stream):
     assert estimator.score(X, y) > 0.9
     with pytest.raises(ValueError, match="X_val and y_val"):
         estimator.partial_fit(X[:1], y[:1])
+
+
+def test_rows_that_are_held_out_are_never_learnt_from(stream, monkeypatch):
+    X, y = stream
+    drawn, held_out = [], rows.held_out
+    monkeypatch.setattr(rows, "held_out", lambda *arguments: drawn.append(held_out(*arguments)) or drawn[-1])
+    estimator = GDRegressor(early_stopping=True, random_state=0)
+    for _ in range(3):
+        estimator.partial_fit(X, y)
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[0], drawn[2])
 
 
 def test_a_class_may_come_later(stream):

@@ -9,7 +9,9 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from fastgd import losses
 from fastgd.sklearn import GDClassifier
+from fastgd.sklearn.classes import Classes
 from fastgd.sklearn.rows import held_out
 
 # Most of these say how many epochs they take.
@@ -133,6 +135,16 @@ def test_losses(iris, cancer, loss):
     assert hasattr(classifier, "predict_proba") == (loss == "modified_huber")
     if loss == "modified_huber":
         np.testing.assert_allclose(classifier.predict_proba(X).sum(axis=1), 1)
+
+
+def test_probabilities_of_modified_huber(cancer):
+    X, y = cancer
+    classifier = GDClassifier(loss="modified_huber", random_state=0, max_iter=5).fit(X, y)
+    np.testing.assert_array_equal(classifier.predict_proba(X)[:, 1] > 0.5, classifier.predict(X) == 1)
+    three = Classes(np.arange(3), is_multilabel=False)
+    z = np.array([[-2.0, -1.0, -3.0], [0.0, 5.0, -1.0]])
+    expected = [[1 / 3, 1 / 3, 1 / 3], [1 / 3, 2 / 3, 0]]
+    np.testing.assert_allclose(three.probabilities(z, losses.as_loss("modified_huber")), expected)
 
 
 def test_online_steps_are_those_of_sgd(cancer):

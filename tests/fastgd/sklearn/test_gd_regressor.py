@@ -152,10 +152,11 @@ def test_online_steps_are_those_of_sgd():
     assert ours.t_ == theirs.t_ - 1
 
 
-def test_average_is_that_of_sgd():
+@pytest.mark.parametrize("average", [True, 70])
+def test_average_is_that_of_sgd(average):
     X, y = make_regression(50, 3, random_state=0)
     X, y = X / 3, y / 100
-    settings = {"shuffle": False, "max_iter": 3, "tol": None, "learning_rate": "constant", "average": True}
+    settings = {"shuffle": False, "max_iter": 3, "tol": None, "learning_rate": "constant", "average": average}
     theirs = SGDRegressor(**settings, eta0=0.02, penalty=None).fit(X, y)
     raw = {"standardize": False, "standardize_targets": False, "batch_size": 1, "solver": "sgd", "penalty": None}
     ours = GDRegressor(**settings, **raw, learning_rate_init=0.02).fit(X, y)
@@ -214,6 +215,7 @@ def test_stops_when_nothing_is_gained(raw):
     assert estimator.converged_
     assert estimator.n_iter_ == len(estimator.loss_curve_) < 50
     assert estimator.best_loss_ == min(estimator.loss_curve_)
+    assert estimator.n_iter_ < GDRegressor(random_state=0, tol=1e-5, n_iter_no_change=2).fit(X, y).n_iter_
     assert estimator.t_ == estimator.n_iter_ * 7
     whole = GDRegressor(random_state=0, max_iter=60, tol=None).fit(X, y)
     assert (whole.n_iter_, whole.converged_) == (60, False)
