@@ -38,7 +38,7 @@ _SOLVERS = {
     "normalized_sgd": NormalizedSGD,
 }
 
-# What `bench/estimators.py` has found good on tables.
+# What `bench/studies/estimators.py` has found good on tables.
 _ALPHA, _ALPHA_OF_NETWORKS, _BATCH_SIZE = 1e-4, 1e-3, 32
 
 

@@ -132,6 +132,21 @@ def test_early_stopping_predicts_by_the_best(stream):
     assert losses[-1] < estimator.trainer_.model.loss(X[500:], noisy[500:])
 
 
+def test_the_best_stays_the_best_when_scales_change(stream):
+    X, y = stream
+    estimator = GDRegressor(early_stopping=True, random_state=0, alpha=0.0)
+    validation = {"X_val": X[500:], "y_val": y[500:]}
+    for start in range(0, 500, 20):
+        estimator.partial_fit(X[start : start + 20], y[start : start + 20], **validation)
+    score = estimator.score(X[500:], y[500:])
+    assert score > 0.95
+    # In units of such a target, every error is small.
+    estimator.partial_fit(X[:20], np.where(np.arange(20) == 0, 1e4, y[:20]), **validation)
+    for start in range(20, 500, 20):
+        estimator.partial_fit(X[start : start + 20], y[start : start + 20], **validation)
+        assert estimator.score(X[500:], y[500:]) >= score - 1e-6
+
+
 def test_early_stopping_without_rows_of_ones_own(stream):
     X, y = stream
     estimator = GDRegressor(early_stopping=True, random_state=0)

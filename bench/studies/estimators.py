@@ -1,6 +1,6 @@
 """The estimators at their defaults on real tables, raw, beside scikit-learn's.
 
-python bench/estimators.py [--sets iris wine] [--seeds 0]
+python -m bench.studies.estimators [--sets iris wine] [--seeds 0]
 
 The sets, splits and judgement are those of `quality.py`, and so are what the peers are and where their results are
 kept. Of the linear estimators it says how often they are more than .01 below the best of SGD*, Ridge and
@@ -14,12 +14,12 @@ import sys
 from functools import partial
 
 import numpy as np
-import quality_sets
-from quality import SEEDS, Kept, Record, Scores, is_below, is_wrecked, split_of
-from quality_models import Split
-from quality_peers import baselines, fit_sklearn
-from readme import markdown
 
+from bench.readme import markdown
+from bench.studies import quality_sets
+from bench.studies.quality import SEEDS, Kept, Record, Scores, is_below, is_wrecked, split_of
+from bench.studies.quality_models import Split
+from bench.studies.quality_peers import baselines, fit_sklearn
 from fastgd.sklearn import GDClassifier, GDRegressor
 
 OURS = {
