@@ -3,6 +3,7 @@
 import sys
 import warnings
 from pathlib import Path
+from types import FrameType
 
 _HERE = str(Path(__file__).parent)
 
@@ -18,9 +19,13 @@ class UsageWarning(UserWarning):
     """
 
 
-def warn(message: str) -> None:
-    """Warn of a use, at the line from which fastgd was called."""
+def warn(message: str, category: type[Warning] = UsageWarning) -> None:
+    """Warn of a use, at the line from which fastgd was called, or scikit-learn that called it."""
     depth, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+    while frame.f_back is not None and _is_inside(frame):
         depth, frame = depth + 1, frame.f_back
-    warnings.warn(message, UsageWarning, stacklevel=depth)
+    warnings.warn(message, category, stacklevel=depth)
+
+
+def _is_inside(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_HERE) or frame.f_globals.get("__name__", "").startswith("sklearn.")

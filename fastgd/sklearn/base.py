@@ -2,7 +2,6 @@
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from fastgd.data import checks
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
 from fastgd.data.subset import Subset
+from fastgd.errors import warn
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.sklearn import rows, settings
@@ -29,8 +29,6 @@ from fastgd.sklearn.stopping import Stopping
 
 # What tells the draws of held-out rows from those of a Trainer.
 _HELD_OUT = 3
-# How many calls lie between the user's call of fit and a warning; one of them is scikit-learn's `with_callbacks`.
-_DEPTH_OF_FIT = 5
 
 
 class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
@@ -166,11 +164,10 @@ class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
             before = self.n_iter_ if is_partial and goes_on else 0
             self.n_iter_ = before + len(self.trainer_.history) - n_before
         if self.n_iter_ == max_iter and not (is_partial or self.converged_ or self.tol is None):
-            warnings.warn(
+            warn(
                 f"max_iter={max_iter} epochs were over while the loss still fell by more than tol={self.tol:g}; more "
                 "may bring a better model",
                 ConvergenceWarning,
-                stacklevel=_DEPTH_OF_FIT,
             )
 
     def _patience(self) -> tuple[float, float | None, bool, bool]:

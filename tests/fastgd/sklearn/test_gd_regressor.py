@@ -226,6 +226,9 @@ def test_says_that_epochs_were_too_few(raw):
     with pytest.warns(ConvergenceWarning, match="max_iter=2") as caught:
         GDRegressor(random_state=0, max_iter=2).fit(X, y)
     assert caught[0].filename == __file__
+    with pytest.warns(gd.UsageWarning, match="sorted") as caught:
+        GDRegressor(shuffle=False, max_iter=1).fit(X, np.sort(y))
+    assert caught[0].filename == __file__
     GDRegressor(random_state=0, max_iter=2, n_iter_no_change=np.inf, tol=None).fit(X, y).partial_fit(X, y)
 
 
