@@ -28,9 +28,14 @@ class Classes:
     def of(cls, y: np.ndarray, labels: Any = None) -> "Classes":
         """Those of targets, or all that there will be, where they are given."""
         is_multilabel = _is_multilabel(y)
-        if labels is None:
-            labels = np.arange(y.shape[1]) if is_multilabel else column_or_1d(y)
-        found = np.unique(labels)
+        if labels is not None:
+            found = np.unique(labels)
+        elif is_multilabel:
+            found = np.arange(y.shape[1])
+        else:
+            found = np.unique(column_or_1d(y))
+            # A few of each say as much as all rows, and take a fraction of the time.
+            check_classification_targets(np.resize(found, min(len(y), 4 * len(found))))
         if len(found) < 2:
             raise ValueError(f"y holds {len(found)} class ({shown(found)}); expected at least two classes")
         return cls(found, is_multilabel)
@@ -132,6 +137,8 @@ class Classes:
 
 
 def _is_multilabel(y: np.ndarray) -> bool:
+    if y.ndim == 1 or y.shape[1] == 1:
+        return False
     check_classification_targets(y)
     kind = type_of_target(y, input_name="y")
     if kind == "multiclass-multioutput":
