@@ -137,15 +137,15 @@ class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
         encoded = self._encoded(y, architecture.loss)
         learnt = ArrayDataset(X, encoded, v if is_partial else rows.of_mean_one(v))
         held_out = self._given_validation(given, architecture.loss, of_classes)
-        initial = None if given.coef_init is None and given.intercept_init is None else given
+        has_start = given.coef_init is not None or given.intercept_init is not None
         if not goes_on:
-            self._begin(architecture, training, X, is_partial, has_scales=initial is not None)
+            self._begin(architecture, training, X, is_partial, has_scales=has_start)
         elif training != self._training:
             self._retrain(architecture, training)
         if self.early_stopping and held_out is None:
             learnt, held_out = self._split(learnt, y)
         self._learn_scales(learnt, goes_on, is_partial)
-        if initial is not None:
+        if has_start:
             start_linear(self.trainer_.model, given.coef_init, given.intercept_init)
         best = self.model_ if goes_on and self.model_ is not self.trainer_.model else None
         self._stopping.configure(*patience)

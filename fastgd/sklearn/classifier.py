@@ -32,8 +32,8 @@ class GDClassifier(ClassifierMixin, GradientDescent):
     """Classification by gradient descent: linear, or a network.
 
     On rows as they are, without scaling and without a learning rate: features are standardised inside, and with the
-    default solver no run ends worse than the classes' shares on the rows that it learns from. Of two classes, of more,
-    or of several labels a row.
+    default solver and loss no run ends worse than the classes' shares on the rows that it learns from. Of two classes,
+    of more, or of several labels a row.
 
     Parameters
     ----------

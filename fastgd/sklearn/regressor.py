@@ -20,7 +20,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
     """Regression by gradient descent: linear, or a network.
 
     On rows as they are, without scaling and without a learning rate: features and targets are standardised inside, and
-    no run ends worse than the mean on the rows that it learns from.
+    with the default solver no run ends worse than the best constant on the rows that it learns from.
 
     Parameters
     ----------

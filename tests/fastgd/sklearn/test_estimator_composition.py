@@ -1,5 +1,8 @@
 """The estimators inside scikit-learn's own."""
 
+import doctest
+import importlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,6 +43,11 @@ def test_parameters_are_found_and_cloned():
     assert clone(estimator).get_params() == estimator.get_params()
     assert repr(estimator) == "GDRegressor(activation=['relu', 'tanh'], alpha=0.1, hidden_layer_sizes=(8, 4))"
     assert "GDRegressor" in estimator._repr_html_()
+
+
+@pytest.mark.parametrize("kind", [GDRegressor, GDClassifier])
+def test_examples(kind):
+    assert doctest.testmod(importlib.import_module(kind.__module__)).failed == 0
 
 
 def test_html_shows_what_was_fitted(diabetes):
