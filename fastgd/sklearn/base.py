@@ -165,8 +165,8 @@ class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
             self.n_iter_ = before + len(self.trainer_.history) - n_before
         if self.n_iter_ == max_iter and not (is_partial or self.converged_ or self.tol is None):
             warn(
-                f"max_iter={max_iter} epochs were over while the loss still fell by more than tol={self.tol:g}; more "
-                "may bring a better model",
+                "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
+                f"fit: max_iter={max_iter} epochs were over while the loss still fell by more than tol={self.tol:g}",
                 ConvergenceWarning,
             )
 

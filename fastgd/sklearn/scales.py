@@ -103,12 +103,18 @@ def start_linear(model: Model, coef: ArrayLike | None, intercept: ArrayLike | No
         w = checks.real_array(coef, "coef_init").astype(np.float64)
         w = w[None, :] if w.ndim == 1 else w
         if w.shape != (n_outputs, n_features):
-            raise ValueError(f"coef_init has shape {np.shape(coef)}; expected {(n_outputs, n_features)}")
+            shape = (n_outputs, n_features)
+            raise ValueError(
+                f"Provided coef_init does not match dataset: it has shape {np.shape(coef)}; expected {shape}"
+            )
     if intercept is not None:
         b = np.atleast_1d(checks.real_array(intercept, "intercept_init").astype(np.float64))
         if b.shape != (n_outputs,) or linear[0].bias is None:
             expected = f"({n_outputs},)" if linear[0].bias is not None else "None, as fit_intercept is False"
-            raise ValueError(f"intercept_init has shape {np.shape(intercept)}; expected {expected}")
+            shape = np.shape(intercept)
+            raise ValueError(
+                f"Provided intercept_init does not match dataset: it has shape {shape}; expected {expected}"
+            )
     if model.standardized_targets is not None:
         mean, inverse_scale = model.standardized_targets.mean_and_inverse_scale
         w, b = w * inverse_scale[:, None], (b - mean) * inverse_scale

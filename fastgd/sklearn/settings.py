@@ -173,6 +173,8 @@ def training_of(estimator: Any) -> Training:
         penalty = checks.choice(estimator.penalty, "penalty", _PENALTIES)
         l1_ratio = 1.0 if penalty == "l1" else 0.0
         if penalty == "elasticnet":
+            if estimator.l1_ratio is None:
+                raise ValueError("l1_ratio must be set when penalty is 'elasticnet'; expected a number from 0 to 1")
             l1_ratio = checks.between(estimator.l1_ratio, "l1_ratio", 0, 1)
     batch_size = estimator.batch_size
     if isinstance(batch_size, str):

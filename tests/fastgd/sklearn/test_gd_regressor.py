@@ -242,7 +242,7 @@ def test_starts_from_given_coefficients(raw, standardize):
     np.testing.assert_allclose(estimator.intercept_, 7.0, atol=1e-4)
     again = GDRegressor(warm_start=True, solver=gd.SGD(0.0), max_iter=1).fit(X, y).fit(X, y, coef_init=coefficients)
     np.testing.assert_allclose(again.coef_, coefficients)
-    with pytest.raises(ValueError, match=r"coef_init has shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"coef_init does not match dataset.*\(3,\)"):
         estimator.fit(X, y, coef_init=coefficients[:3])
     with pytest.raises(ValueError, match="fit_intercept is False"):
         GDRegressor(fit_intercept=False).fit(X, y, intercept_init=1.0)
