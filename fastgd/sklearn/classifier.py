@@ -386,10 +386,12 @@ class GDClassifier(ClassifierMixin, GradientDescent):
     def _weights_of_classes(self, y: np.ndarray, v: np.ndarray | None, is_partial: bool) -> np.ndarray | None:
         if self.class_weight is None:
             return None
-        if is_partial and isinstance(self.class_weight, str):
+        if is_partial and isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise ValueError(
-                f"class_weight {self.class_weight!r} is not supported for partial_fit, as nothing tells how many rows "
-                "of each class there will be; expected a dict, as from sklearn.utils.class_weight.compute_class_weight"
+                "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' weights, use "
+                "compute_class_weight('balanced', classes=classes, y=y). In place of y you can use a large enough "
+                "sample of the full training set target to properly estimate the class frequency distributions. Pass "
+                "the resulting weights as the class_weight parameter."
             )
         return self._classes.weights(self.class_weight, y, v)
 
