@@ -113,7 +113,7 @@ def encode(y: ArrayLike, classes: ArrayLike, loss: str | Loss, name: str = "y") 
             f"{name} holds {_kind(column.dtype)}, as {shown(column[:1])}; expected one of the classes {shown(classes)}"
         )
     values = np.arange(len(classes), dtype=np.float32)
-    if losses.targets_of(loss) == "-1 or +1":
+    if losses.kind_of(loss).targets == "-1 or +1":
         values = 2 * values - 1
     order = np.argsort(classes, kind="stable")
     in_order = classes[order]
@@ -141,7 +141,7 @@ def n_outputs(classes: Sequence | np.ndarray, loss: str | Loss) -> int:
     name = losses.name_of(losses.as_loss(loss))
     if not losses.takes_classes(loss):
         raise ValueError(f"loss is {name!r}, which is not of classes; expected one of {', '.join(losses.OF_CLASSES)}")
-    if name == "cross_entropy":
+    if losses.kind_of(loss).link == "softmax":
         return len(classes)
     if len(classes) != 2:
         raise ValueError(
@@ -165,7 +165,7 @@ class Labels:
         """Checked, for a model of so many outputs."""
         name = losses.name_of(losses.as_loss(loss))
         if classes is None:
-            if name != "log_loss":
+            if losses.kind_of(name).link != "logit":
                 raise ValueError(f"classes is None with loss {name!r}; expected classes, or 'log_loss'")
             return cls(name, None)
         column = _column(classes, "classes").copy()
@@ -187,7 +187,7 @@ class Labels:
 
     def require_probabilities(self) -> None:
         """Raise a ValueError where the loss gives none."""
-        if self.loss not in ("cross_entropy", "log_loss"):
+        if not losses.has_probabilities(self.loss):
             raise ValueError(f"outputs of {self.loss} are no probabilities; expected loss cross_entropy or log_loss")
 
     def decode(self, z: np.ndarray) -> np.ndarray:
@@ -196,7 +196,7 @@ class Labels:
 
     def probabilities(self, z: np.ndarray) -> np.ndarray:
         """As `Model.predict_proba`; z may be written to."""
-        if self.loss == "cross_entropy":
+        if losses.kind_of(self.loss).link == "softmax":
             z -= z.max(axis=1, keepdims=True)
             np.exp(z, out=z)
             z /= z.sum(axis=1, keepdims=True)

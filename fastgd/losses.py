@@ -4,6 +4,7 @@ A loss without parameters goes by its name, as in `Trainer(model, loss="log_loss
 function of this module, as in `loss=gd.losses.huber(delta=2.0)`. z stands for the model's output, y for the target.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -28,18 +29,38 @@ LossName = Literal[
 ]
 
 
+Loss = tuple
+"""The settings of a loss, as `fastgd.kernels.nn.loss` has them."""
+
+#: Beyond, a probability or a count is as good as zero.
+LARGEST_LOGIT = 30.0
+
+
+def _log_shares(loss: Loss, y: np.ndarray, weight: np.ndarray, n_outputs: int) -> np.ndarray:
+    """The logarithms of the classes' shares, smoothed: the constant logits for which the cross-entropy is least."""
+    shares = np.bincount(y[:, 0].astype(np.int64), weight, n_outputs) / max(weight.sum(), np.finfo(np.float64).tiny)
+    shares = (1 - loss.label_smoothing) * shares + loss.label_smoothing / n_outputs
+    return np.log(np.maximum(shares, np.exp(-LARGEST_LOGIT)))
+
+
 class Kind(NamedTuple):
     """What is known of a loss.
 
-    record : its type in the kernels          formula : of one output, or of a row
-    targets : which targets it takes, a key of TARGETS
+    settings : their type in the kernels          formula : of one output, or of a row
+    targets : which targets it takes: "any number", "at least 0", "in [0, 1]", "-1 or +1" or "a class"
     curvature : the most that its second derivative by the outputs comes to; None where that is no guide to a step
+    link : what the outputs are of what is expected of the targets: "identity", "log", "logit", or "softmax" for the
+        logits of classes
+    best_constant : of a loss of all outputs together, (loss, y, sample weights, n_outputs) to the constant outputs for
+        which it is least; of the others, a search finds each
     """
 
-    record: type
+    settings: type
     formula: str
     targets: str = "any number"
     curvature: float | None = None
+    link: str = "identity"
+    best_constant: Callable[[Loss, np.ndarray, np.ndarray, int], np.ndarray] | None = None
 
 
 #: Every loss by name. Formulas and conventions are PyTorch's where it has the loss, else those of scikit-learn's SGD.
@@ -50,22 +71,25 @@ LOSSES = {
     "quantile": Kind(kernels.Quantile, "quantile (y - z) where z <= y, else (1 - quantile) (z - y)"),
     "epsilon_insensitive": Kind(kernels.EpsilonInsensitive, "max(0, |z - y| - epsilon)"),
     "squared_epsilon_insensitive": Kind(kernels.SquaredEpsilonInsensitive, "max(0, |z - y| - epsilon)²", curvature=2.0),
-    "poisson": Kind(kernels.Poisson, "exp(z) - y z", "at least 0"),
-    "log_loss": Kind(kernels.LogLoss, "log(1 + exp(z)) - y z", "in [0, 1]", 0.25),
+    "poisson": Kind(kernels.Poisson, "exp(z) - y z", "at least 0", link="log"),
+    "log_loss": Kind(kernels.LogLoss, "log(1 + exp(z)) - y z", "in [0, 1]", 0.25, "logit"),
     "hinge": Kind(kernels.Hinge, "max(0, 1 - y z)", "-1 or +1"),
     "squared_hinge": Kind(kernels.SquaredHinge, "max(0, 1 - y z)²", "-1 or +1", 2.0),
     "modified_huber": Kind(kernels.ModifiedHuber, "max(0, 1 - y z)² where y z >= -1, else -4 y z", "-1 or +1", 2.0),
     "perceptron": Kind(kernels.Perceptron, "max(0, -y z)", "-1 or +1"),
-    "cross_entropy": Kind(kernels.CrossEntropy, "log Σ_k exp(z_k) - Σ_k q_k z_k", "a class", 0.5),
+    "cross_entropy": Kind(
+        kernels.CrossEntropy, "log Σ_k exp(z_k) - Σ_k q_k z_k", "a class", 0.5, "softmax", _log_shares
+    ),
 }
 
 #: The losses of classes.
-OF_CLASSES = [name for name, kind in LOSSES.items() if kind.targets in ("in [0, 1]", "-1 or +1", "a class")]
+_CLASSES = "in [0, 1]", "-1 or +1", "a class"
+OF_CLASSES = [name for name, kind in LOSSES.items() if kind.targets in _CLASSES]
 
-_NAMES = {kind.record: name for name, kind in LOSSES.items()}
 
-Loss = tuple
-"""A record of `fastgd.kernels.nn.loss`."""
+def kind_of(loss: str | Loss) -> Kind:
+    """What is known of a loss."""
+    return LOSSES[name_of(as_loss(loss))]
 
 
 def huber(delta: float = 1.35) -> Loss:
@@ -122,45 +146,55 @@ _ELSEWHERE = {
 
 
 def as_loss(loss: Any) -> Loss:
-    """The record of a loss given by its name or made by a function of this module."""
-    if type(loss) in _NAMES:
+    """The settings of a loss given by its name or made by a function of this module."""
+    if any(type(loss) is kind.settings for kind in LOSSES.values()):
         return loss
     if callable(loss) and getattr(loss, "__name__", None) in _WITH_PARAMETERS:
         raise TypeError(f"loss is the function {loss.__name__}; expected a call of it, as in {loss.__name__}()")
     name = checks.choice(loss, "loss", LOSSES, _ELSEWHERE)
-    return _WITH_PARAMETERS.get(name, LOSSES[name].record)()
+    return _WITH_PARAMETERS.get(name, LOSSES[name].settings)()
 
 
 def name_of(loss: Loss) -> str:
     """What a loss is called."""
-    return _NAMES[type(loss)]
+    return next(name for name, kind in LOSSES.items() if type(loss) is kind.settings)
 
 
 def describe(loss: Loss) -> dict[str, Any]:
     """The loss as JSON can hold it."""
-    return {"type": _NAMES[type(loss)]} | loss._asdict()
+    return {"type": name_of(loss)} | loss._asdict()
 
 
 def restore(description: dict[str, Any]) -> Loss:
     """The loss that `describe` described."""
     arguments = dict(description)
-    return LOSSES[checks.choice(arguments.pop("type"), "loss", LOSSES)].record(**arguments)
+    return LOSSES[checks.choice(arguments.pop("type"), "loss", LOSSES)].settings(**arguments)
 
 
 def n_targets(loss: Loss, n_outputs: int) -> int:
     """How many targets a row has for a model of so many outputs."""
-    return 1 if isinstance(loss, kernels.CrossEntropy) else n_outputs
+    return n_outputs if is_pointwise(loss) else 1
+
+
+def is_pointwise(loss: Loss) -> bool:
+    """Whether the loss is a sum over the outputs, each with a target of its own."""
+    return type(loss) in kernels.POINTWISE
 
 
 def takes_every_number(loss: Loss) -> bool:
     """Whether any number may be a target."""
-    return LOSSES[_NAMES[type(loss)]].targets == "any number"
+    return kind_of(loss).targets == "any number"
+
+
+def has_probabilities(loss: str | Loss) -> bool:
+    """Whether the outputs are logits, of which there are probabilities."""
+    return kind_of(loss).link in ("logit", "softmax")
 
 
 def require_any_number(loss: Loss) -> None:
     """Raise a ValueError unless any number may be a target."""
     if not takes_every_number(loss):
-        name = _NAMES[type(loss)]
+        name = name_of(loss)
         suitable = ", ".join(known for known, kind in LOSSES.items() if kind.targets == "any number")
         raise ValueError(
             f"loss is {name!r}, whose targets are {LOSSES[name].targets}, as standardised ones are not; "
@@ -168,24 +202,14 @@ def require_any_number(loss: Loss) -> None:
         )
 
 
-def targets_of(loss: str | Loss) -> str:
-    """Which targets the loss takes; see `Kind`."""
-    return LOSSES[_NAMES[type(as_loss(loss))]].targets
-
-
 def takes_classes(loss: str | Loss) -> bool:
     """Whether the loss's targets stand for classes."""
-    return name_of(as_loss(loss)) in OF_CLASSES
-
-
-def curvature_of(loss: Loss) -> float | None:
-    """The most that the loss's second derivative by the outputs comes to; see `Kind`."""
-    return LOSSES[_NAMES[type(loss)]].curvature
+    return kind_of(loss).targets in _CLASSES
 
 
 def acceptable(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray:
     """Which of the targets the loss takes, as booleans like y."""
-    targets = LOSSES[_NAMES[type(loss)]].targets
+    targets = kind_of(loss).targets
     if targets == "at least 0":
         return y >= 0
     if targets == "in [0, 1]":
@@ -207,7 +231,7 @@ def require_targets(loss: Loss, y: np.ndarray, n_outputs: int, row_of: Any = int
     if good.all():
         return
     row, column = np.argwhere(~good)[0]
-    name = _NAMES[type(loss)]
+    name = name_of(loss)
     expected = f"targets {LOSSES[name].targets}"
     if LOSSES[name].targets == "a class":
         expected = f"a class, an integer from 0 to {n_outputs - 1}"

@@ -15,8 +15,7 @@ from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.data.block import read_only
 from fastgd.history import EpochRecord
-from fastgd.kernels.nn.loss import CrossEntropy, Hinge, LogLoss, ModifiedHuber, Perceptron, Poisson, SquaredHinge
-from fastgd.losses import Loss, name_of
+from fastgd.losses import Loss, kind_of, name_of, takes_classes
 from fastgd.model import Model
 
 MetricName = Literal["accuracy", "r2", "mae", "mse", "rmse"]
@@ -55,8 +54,6 @@ _ELSEWHERE = {
     **dict.fromkeys(("root_mean_squared_error",), "rmse"),
 }
 
-_OF_SIGNS = Hinge | SquaredHinge | ModifiedHuber | Perceptron
-
 
 def as_metrics(metrics: Any, loss: Loss) -> tuple[Metric, ...]:
     """The metrics of a run, checked: names of `METRICS` that suit its loss, and functions of one's own."""
@@ -85,17 +82,14 @@ def _require_name(metric: Callable[..., float], place: str) -> None:
 
 
 def _require_suited(name: str, place: str, loss: Loss) -> None:
-    if METRICS[name].of_classes != _has_classes(loss):
-        suited = [repr(other) for other, kind in METRICS.items() if kind.of_classes == _has_classes(loss)]
-        targets = "classes" if _has_classes(loss) else "numbers"
+    has_classes = takes_classes(loss)
+    if METRICS[name].of_classes != has_classes:
+        suited = [repr(other) for other, kind in METRICS.items() if kind.of_classes == has_classes]
+        targets = "classes" if has_classes else "numbers"
         raise ValueError(
             f"{place} is {name!r} and the targets of {name_of(loss)} are {targets}; expected {', '.join(suited)}, or "
             "a function of (y, prediction)"
         )
-
-
-def _has_classes(loss: Loss) -> bool:
-    return isinstance(loss, CrossEntropy | LogLoss | _OF_SIGNS)
 
 
 def name_of_metric(metric: Metric) -> str:
@@ -139,7 +133,7 @@ def score(model: Model, dataset: Dataset, loss: Loss) -> tuple[str, float]:
     name : "accuracy" or "R²"
     score : float
     """
-    metric: MetricName = "accuracy" if _has_classes(loss) else "r2"
+    metric: MetricName = "accuracy" if takes_classes(loss) else "r2"
     value = measure([metric], model, dataset, loss)[metric]
     return {"accuracy": "accuracy", "r2": "R²"}[metric], value
 
@@ -147,7 +141,7 @@ def score(model: Model, dataset: Dataset, loss: Loss) -> tuple[str, float]:
 def _known(name: str, y: np.ndarray, z: np.ndarray, v: np.ndarray, loss: Loss) -> float:
     if name == "accuracy":
         return float(np.average(_is_right(y, z, loss), weights=v))
-    error = y - (np.exp(z) if isinstance(loss, Poisson) else z)
+    error = y - (np.exp(z) if kind_of(loss).link == "log" else z)
     if name == "mae":
         return float(np.average(np.abs(error).mean(axis=1), weights=v))
     if name == "mse":
@@ -164,10 +158,11 @@ def _known(name: str, y: np.ndarray, z: np.ndarray, v: np.ndarray, loss: Loss) -
 
 def _is_right(y: np.ndarray, z: np.ndarray, loss: Loss) -> np.ndarray:
     """The share of each row's classes that are right, (n_samples,)."""
-    if isinstance(loss, CrossEntropy):
+    targets = kind_of(loss).targets
+    if targets == "a class":
         return z.argmax(axis=1) == y[:, 0]
-    # The targets of log_loss are probabilities, of which most are 0 or 1.
-    return ((z > 0) == (y > (0.5 if isinstance(loss, LogLoss) else 0))).mean(axis=1)
+    # Probabilities, most of them 0 or 1, are divided at one half, and signs at zero.
+    return ((z > 0) == (y > (0.5 if targets == "in [0, 1]" else 0))).mean(axis=1)
 
 
 def _own(metric: Callable[..., float], y: np.ndarray, z: np.ndarray, weight: np.ndarray | None) -> float:

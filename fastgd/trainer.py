@@ -136,7 +136,7 @@ class Trainer(Settings):
         """
         engine = self._run.engine or self._run.engine_of(self.model, Constant(0.0))
         state = engine.state.optimizer_state
-        return dict(zip(optimizers.state_names(self.optimizer), map(read_only, state), strict=False))
+        return dict(zip(self.optimizer.state_names, map(read_only, state), strict=False))
 
     def averaged_model(self) -> Model:
         """A copy of the model with the mean of its parameters since update `average_from`.

@@ -22,7 +22,8 @@ from .gemm import Products, gemm, gemm_nt_small, gemm_small, gemv, ger, parallel
 from .gemm.transpose import parallel_transpose, to_column_major, transpose
 from .loops.network import Network, evaluate_network, loss_and_gradient, predict_network, train_network
 from .loops.network_online import train_network_online
-from .loops.neuron_batch import By4, Converted, RowByRow, train_neuron_batch
+from .loops.neuron_batch import train_neuron_batch
+from .loops.neuron_batch_passes import By4, Converted, RowByRow
 from .loops.neuron_online import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_online
 from .loops.neuron_online_by_4 import train_neuron_online_by_4
 from .loops.progress import Progress
@@ -41,8 +42,8 @@ from .nn.activation import (
 )
 from .nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .nn.loss import loss_and_derivative, objective
-from .optim.normalized_sgd import observe_features
-from .optim.optimizers import UPDATES
+from .optim.hooks import Hooks
+from .optim.optimizers import OPTIMIZERS
 from .optim.regularization import NoRegularization, Regularization, prox_and_project, transform_gradient
 from .optim.step import UpdateRule, update_rule
 from .optim.vectors import Vectors
@@ -60,11 +61,12 @@ from .rows.synthetic import synthetic_rows
 
 __all__ = [
     "ALONE",
-    "UPDATES",
+    "OPTIMIZERS",
     "By4",
     "Converted",
     "Equal",
     "HalfPrecision",
+    "Hooks",
     "InOrder",
     "Layout",
     "LinearNeuron",
@@ -104,7 +106,6 @@ __all__ = [
     "loss_and_derivative",
     "loss_and_gradient",
     "objective",
-    "observe_features",
     "parallel_gemm",
     "parallel_transpose",
     "predict_network",

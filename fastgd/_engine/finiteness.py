@@ -49,7 +49,7 @@ class FiniteLoop:
     ) -> None:
         self._loop, self._model, self._loss, self._rates = loop, model, loss, rates
         self._batch_rows, self._micro_batch_rows = batch_rows, micro_batch_rows
-        self._state = [array for array in state if array.size]
+        self._state = [array for array in state.arrays.values() if array.size]
         self._snapshot = list(map(np.empty_like, self._state))
         self._floats = [array for array in self._state if array.dtype.kind == "f"]
         self._has_run = False

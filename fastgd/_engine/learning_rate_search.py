@@ -14,11 +14,11 @@ from fastgd.data.shuffle import ChosenRows
 from fastgd.data.subset import Subset, rows_that_count
 from fastgd.errors import DivergenceError
 from fastgd.layers import Layer, Linear, Standardize
-from fastgd.losses import Loss, curvature_of
+from fastgd.losses import Loss, kind_of
 from fastgd.model import Model
 from fastgd.model_data import reader_of
 from fastgd.network import inputs_of_linears
-from fastgd.optimizers import SGD, Optimizer
+from fastgd.optimizers import Optimizer
 from fastgd.schedules import Cooldown, LinearWarmup, Schedule
 
 # Rows that the second moments are taken of.
@@ -203,19 +203,19 @@ def automatic_schedule(
 
 
 def largest_rate(optimizer: Optimizer, loss: Loss, longest: float, batch_rows: int, n_samples: int) -> float:
-    """2 B (1 - momentum) / (h R) for SGD: beyond it, a batch with the longest row overshoots what the row asks for.
+    """2 B a / (h R): beyond it, a batch with the longest row overshoots what the row asks for.
 
-    R is the largest v (|x|² + 1), as the first layer takes rows. A mean over rows, which `safe_learning_rate` takes,
-    knows nothing of the few that are a hundred times as long, as those of rare categories are after Standardize.
-    Infinite where a step is not in proportion to the gradient, where the loss has no curvature to go by, and for a full
-    batch, as that holds the longest row in every trial.
+    a is the optimiser's `stable_share`, 1 - momentum for SGD; R is the largest v (|x|² + 1), as the first layer takes
+    rows. A mean over rows, which `safe_learning_rate` takes, knows nothing of the few that are a hundred times as long,
+    as those of rare categories are after Standardize. Infinite where a step is not in proportion to the gradient, where
+    the loss has no curvature to go by, and for a full batch, as that holds the longest row in every trial.
 
     longest : R          batch_rows, n_samples : B, and the rows of an epoch
     """
-    curvature = curvature_of(loss)
-    if not isinstance(optimizer, SGD) or curvature is None or batch_rows == n_samples or longest == 0:
+    curvature, share = kind_of(loss).curvature, optimizer.stable_share
+    if share is None or curvature is None or batch_rows == n_samples or longest == 0:
         return math.inf
-    return 2 * batch_rows * (1 - optimizer.momentum) / (curvature * longest)
+    return 2 * batch_rows * share / (curvature * longest)
 
 
 def chosen_rate(schedule: Schedule) -> float:
@@ -336,5 +336,5 @@ def safe_learning_rate(
         x *= np.sqrt(share * v / n_rows)
         spread = noise * (x**2).sum()
         curvatures.append(np.linalg.norm(x, ord=2) ** 2 + (_NOISE_OF_ONE_LINEAR if is_one else 1) * spread)
-    largest = (curvature_of(loss) or 1.0) * max(curvatures)
+    largest = (kind_of(loss).curvature or 1.0) * max(curvatures)
     return (1.0 if is_one else _SHARE_OF_SEVERAL) / max(largest, np.finfo(np.float64).tiny)

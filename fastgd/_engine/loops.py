@@ -14,12 +14,9 @@ from fastgd.kernels.loops.network import Layer
 from fastgd.kernels.loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
 from fastgd.kernels.loops.network_online import first_layer
 from fastgd.kernels.loops.neuron_online_by_4 import ROWS_AT_ONCE
-from fastgd.kernels.nn.loss import CrossEntropy
-from fastgd.kernels.optim.normalized_sgd import NormalizedSGD
-from fastgd.kernels.optim.optimizers import PlainSGD
 from fastgd.kernels.tuning import FEW, MOST_LANES
 from fastgd.layers import ReLU
-from fastgd.losses import Loss
+from fastgd.losses import Loss, is_pointwise
 from fastgd.model import Model
 from fastgd.network import network_of
 from fastgd.threads import ThreadPool
@@ -30,7 +27,7 @@ Regularization = kernels.NoRegularization | kernels.Regularization
 class Task(NamedTuple):
     """What a loop trains, and how; the arrays are changed in place.
 
-    loss, optimizer, regularization : records of the kernels
+    loss, optimizer, regularization : settings for the kernels
     batch_rows, micro_batch_rows : int, rows of an update, and of how many the gradient is computed at once
     seed : int, what Dropout draws from          n_threads : int or None, that may share products
     """
@@ -99,17 +96,21 @@ def call_end(loop: Loop, start: int, target: int, n_epoch: int) -> int:
     return cut(start, target, n_epoch, loop.period, loop.unit)
 
 
+def hooks_of(optimizer: tuple) -> kernels.Hooks:
+    """What the kernels know of an optimiser, by its settings."""
+    return kernels.OPTIMIZERS[type(optimizer)]
+
+
 def is_for_neurons(model: Model, loss: Loss, optimizer: tuple) -> bool:
     """Whether one of the neuron's loops trains the model."""
-    observes = isinstance(optimizer, NormalizedSGD)
-    return model.is_neuron and not isinstance(loss, CrossEntropy) and not observes
+    return model.is_neuron and is_pointwise(loss) and not hooks_of(optimizer).sees_rows
 
 
 def choose_loop(task: Task) -> Loop:
     """The fastest loop that does what the task asks for."""
     if not is_for_neurons(task.model, task.loss, task.optimizer):
         return OnlineNetworkLoop(task) if _is_online(task) else NetworkLoop(task)
-    if task.batch_rows > 1 or not isinstance(task.optimizer, PlainSGD) or not _is_elastic_net(task.regularization):
+    if task.batch_rows > 1 or not hooks_of(task.optimizer).is_plain or not _is_elastic_net(task.regularization):
         return NeuronLoop(task)
     has_l1 = isinstance(task.regularization, kernels.Regularization) and task.regularization.l1 > 0
     row_bytes = task.model.in_features * task.model.dtype.itemsize
@@ -127,7 +128,7 @@ def _is_online(task: Task) -> bool:
 
 def _is_plain(task: Task) -> bool:
     """Whether an update is  w -= rate · g  and no more."""
-    return isinstance(task.optimizer, PlainSGD) and isinstance(task.regularization, kernels.NoRegularization)
+    return hooks_of(task.optimizer).is_plain and isinstance(task.regularization, kernels.NoRegularization)
 
 
 def _is_elastic_net(regularization: Regularization) -> bool:
@@ -242,7 +243,6 @@ class NeuronLoop:
             self._pattern(block),
             self._neuron,
             task.vectors,
-            self._gradient,
             task.loss,
             self._rule,
             rates,
@@ -256,8 +256,8 @@ class NeuronLoop:
         # Of narrow elements, converting and adding up takes longer than reading, whatever the order.
         is_converted = block.X.dtype.itemsize < self._kept.itemsize
         if is_converted and self._kept.nbytes <= kernels.tuning.BYTES_KEPT:
-            return kernels.Converted(self._kept)
-        return kernels.By4() if self._is_narrow or is_converted else kernels.RowByRow()
+            return kernels.Converted(self._gradient, self._kept)
+        return (kernels.By4 if self._is_narrow or is_converted else kernels.RowByRow)(self._gradient)
 
     def may_hide_bad_rows(self, block: Block) -> bool:
         """As `Loop` says."""

@@ -15,7 +15,8 @@ class RunState(NamedTuple):
     """All that training goes on from, at any place of an epoch; kernels change it in place.
 
     parameters : (n_parameters,), those of the model
-    optimizer_state : (n_states, n_parameters)          optimizer_scalars : (n,) float64
+    optimizer_state : (n_states, n_parameters)
+    optimizer_fields : the rest of the optimiser's state, by name
     average : (n_parameters,) float64, the mean of the parameters; (0,) where none is kept
     batch_gradient : (n_parameters,), of the rows that are done of a batch that is not; (0,) where no batch is cut
     n_updates, n_rows, position, loss_sum, batch_weight : those of `kernels.Progress`
@@ -23,7 +24,7 @@ class RunState(NamedTuple):
 
     parameters: np.ndarray
     optimizer_state: np.ndarray
-    optimizer_scalars: np.ndarray
+    optimizer_fields: dict[str, np.ndarray]
     average: np.ndarray
     batch_gradient: np.ndarray
     n_updates: np.ndarray
@@ -32,18 +33,25 @@ class RunState(NamedTuple):
     loss_sum: np.ndarray
     batch_weight: np.ndarray
 
-    def copy(self) -> "RunState":
-        """The same numbers in memory of their own."""
-        return RunState(*(array.copy() for array in self))
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Each array, by its name."""
+        named = self._asdict()
+        of_optimizer = named.pop("optimizer_fields")
+        return named | {f"optimizer_{name}": array for name, array in of_optimizer.items()}
 
-    def assign(self, other: "RunState") -> None:
+    def copy(self) -> dict[str, np.ndarray]:
+        """The same numbers in memory of their own."""
+        return {name: array.copy() for name, array in self.arrays.items()}
+
+    def assign(self, copies: Mapping[str, np.ndarray]) -> None:
         """Become equal to a copy of this state."""
-        for array, copy in zip(self, other, strict=True):
-            np.copyto(array, copy)
+        for name, array in self.arrays.items():
+            np.copyto(array, copies[name])
 
     def between_epochs(self) -> dict[str, np.ndarray]:
         """What a run goes on from between two epochs, besides the model's parameters, by name."""
-        return {name: array for name, array in self._asdict().items() if name not in _OF_AN_EPOCH}
+        return {name: array for name, array in self.arrays.items() if name not in _OF_AN_EPOCH}
 
     def load(self, saved: Mapping[str, np.ndarray | storage.SavedTensor]) -> None:
         """Go on from what another run's `between_epochs` held; a ValueError says what does not fit."""

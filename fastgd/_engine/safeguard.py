@@ -7,16 +7,14 @@ from collections.abc import Callable
 import numpy as np
 
 from fastgd import kernels
-from fastgd._engine.run_state import RunState
 from fastgd._engine.slices import Engine
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only, require_finite
 from fastgd.data.reader import Reader, blocks
 from fastgd.data.subset import Subset
 from fastgd.errors import DivergenceError
-from fastgd.kernels.nn.loss import CrossEntropy
 from fastgd.layers import Dropout, Identity, Linear, ReLU
-from fastgd.losses import Loss, require_targets, takes_every_number
+from fastgd.losses import LARGEST_LOGIT, Loss, kind_of, require_targets, takes_every_number
 from fastgd.model import Model
 from fastgd.model_data import check_rows, rows_without_X
 from fastgd.network import network_of
@@ -39,8 +37,6 @@ _DEPTH_OF_FIT = 5
 _TOLERANCE = 1e-3
 # A search by the golden ratio for the best constant halves its error in about one and a half steps.
 _GOLDEN, _SEARCH_STEPS = (math.sqrt(5) - 1) / 2, 80
-# Beyond, a probability or a count is as good as zero.
-_LARGEST_LOGIT = 30.0
 
 
 class LongestRows:
@@ -103,7 +99,7 @@ class Safeguard:
         self._rows = _kept_rows(model, judged, loss)
         self.constant, self._constant_loss = best_constant(self._rows, loss, model.out_features)
         # What an epoch began with, as long as it is not found good.
-        self._before: RunState | None = None
+        self._before: dict[str, np.ndarray] | None = None
         self._loss_before = math.inf
 
     def train_epoch(
@@ -222,16 +218,14 @@ def _kept_rows(model: Model, dataset: Dataset, loss: Loss) -> Block:
 def best_constant(rows: Block, loss: Loss, n_outputs: int) -> tuple[np.ndarray, float]:
     """The prediction that is best where it is the same for every row, (n_outputs,), and its mean loss.
 
-    The logarithms of the classes' shares for the cross-entropy; for all other losses each output has its own, which a
-    search finds, as all of them are convex.
+    Where each output has its own, a search finds it, as all losses are convex; see `losses.Kind` for the others.
     """
-    if isinstance(loss, CrossEntropy):
+    formula = kind_of(loss).best_constant
+    if formula is None:
+        constant = np.array([_best_of_one(rows._replace(y=rows.y[:, [k]]), loss) for k in range(n_outputs)])
+    else:
         v = rows.sample_weight.astype(np.float64) if rows.sample_weight.size else np.ones(len(rows.y))
-        shares = np.bincount(rows.y[:, 0].astype(np.int64), v, n_outputs) / max(v.sum(), np.finfo(np.float64).tiny)
-        shares = (1 - loss.label_smoothing) * shares + loss.label_smoothing / n_outputs
-        constant = np.log(np.maximum(shares, np.exp(-_LARGEST_LOGIT)))
-        return constant, _loss_of(rows, loss, constant)
-    constant = np.array([_best_of_one(rows._replace(y=rows.y[:, [k]]), loss) for k in range(n_outputs)])
+        constant = formula(loss, rows.y, v, n_outputs)
     return constant, _loss_of(rows, loss, constant)
 
 
@@ -239,7 +233,7 @@ def _best_of_one(rows: Block, loss: Loss) -> float:
     """The best constant of one output, by golden-section search."""
     low, high = float(rows.y.min()), float(rows.y.max())
     if not takes_every_number(loss):
-        low, high = -_LARGEST_LOGIT, max(_LARGEST_LOGIT, math.log(max(high, 1.0)) + 1)
+        low, high = -LARGEST_LOGIT, max(LARGEST_LOGIT, math.log(max(high, 1.0)) + 1)
 
     def at(constant: float) -> float:
         return _loss_of(rows, loss, np.array([constant]))

@@ -15,24 +15,11 @@ from fastgd import kernels
 from fastgd._engine.finiteness import Epoch, FiniteLoop
 from fastgd._engine.garbage_collection import collection_paused
 from fastgd._engine.learning_rates import LearningRates
-from fastgd._engine.loops import Loop, Task, call_end, choose_loop
+from fastgd._engine.loops import Loop, Task, call_end, choose_loop, hooks_of
 from fastgd._engine.run_state import RunState
 from fastgd.data.reader import UNKNOWN, Reader
 from fastgd.data.stream_reader import StreamReader
 from fastgd.kernels.codegen.alignment import aligned_zeros
-from fastgd.kernels.nn.loss import Poisson
-from fastgd.kernels.optim.bounded import Bounded
-from fastgd.kernels.optim.normalized_sgd import (
-    IS_DRAWN,
-    ROWS_OF_UPDATE,
-    START,
-    WEIGHT_SEEN,
-    NormalizedSGD,
-    initial_scalars,
-    rows_of_update,
-)
-from fastgd.kernels.optim.optimizers import PlainSGD
-from fastgd.layers import Linear
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer
@@ -66,23 +53,22 @@ class Engine:
         self.n_threads = n_threads
         self._model = model
         self._loss = loss
-        self._optimizer = optimizer.record_for(loss)
-        self._regularization = regularization.settings(isinstance(self._optimizer, PlainSGD))
+        self._optimizer = optimizer
+        self._optimizer_state = optimizer.initial_state(model)
+        self._settings: tuple | None = None
+        self._regularization = regularization.settings(optimizer.is_plain)
         self._average_from = regularization.average_from
         self._seed = seed
         parameters = model.parameters
         averages = regularization.average_from is not None
         has_l1 = regularization.alpha * regularization.l1_ratio > 0
-        first = next(layer for layer in model.layers if isinstance(layer, Linear))
-        is_careful = not model.is_linear or isinstance(loss, Poisson)
-        n_units = sum(layer.out_features for layer in model.layers if isinstance(layer, Linear))
-        scalars = initial_scalars(first.in_features, first.out_features, first.has_bias, n_units, is_careful)
         self._vectors = kernels.Vectors(
             parameters=parameters,
             gradient=aligned_zeros(parameters.size, model.dtype),
             micro_batch_gradient=np.empty(0, model.dtype),
-            state=optimizer.initial_state(model.weights, parameters),
-            scalars=scalars if isinstance(self._optimizer, NormalizedSGD) else np.zeros(10),
+            state=self._optimizer_state.vectors,
+            fields=self._optimizer_state.fields,
+            doubles=self._optimizer_state.doubles,
             average=aligned_zeros(parameters.size if averages else 0, np.dtype(np.float64)),
             orthant=aligned_zeros(parameters.size if has_l1 else 0, model.dtype),
         )
@@ -112,8 +98,7 @@ class Engine:
         return RunState(
             vectors.parameters,
             vectors.state[:, : vectors.parameters.size],
-            # What an update counts as is a setting of each call, and the last of the scalars.
-            vectors.scalars[:ROWS_OF_UPDATE],
+            self._optimizer_state.named,
             vectors.average,
             # The gradient lives on from call to call only where a batch may be cut.
             vectors.gradient if is_cut else np.empty(0, vectors.gradient.dtype),
@@ -122,19 +107,13 @@ class Engine:
 
     def prepare(self, batch_rows: int, is_full_batch: bool = False) -> None:
         """Have buffers for batches of up to so many rows; a full batch is of all rows there are."""
-        scalars = self._vectors.scalars
-        if isinstance(self._optimizer, NormalizedSGD) and scalars[WEIGHT_SEEN] == 0:
-            # Random weights are meant for features of scale 1 and mean 0; any others, for the features as they are.
-            scalars[IS_DRAWN] = self._model.starts_as_drawn
-            n_weights = self._model.weights[0, 1]
-            start = 0 if scalars[IS_DRAWN] else self._model.parameters[:n_weights]
-            self._vectors.state[START, :n_weights] = start
-        scalars[ROWS_OF_UPDATE] = rows_of_update(self._model.in_features, is_full_batch)
-        if batch_rows == self._batch_rows:
+        self._optimizer.begin(self._model, self._optimizer_state)
+        settings = self._optimizer.settings_for(self._model, self._loss, is_full_batch)
+        if (batch_rows, settings) == (self._batch_rows, self._settings):
             return
         micro_batch_rows = min(self._model.micro_batch_rows, batch_rows)
-        if isinstance(self._optimizer, Bounded):
-            # Chunks of one size, as a batch is bounded by its last one.
+        if hooks_of(settings).is_bounded:
+            # Micro-batches of one size, as a batch is bounded by its last one.
             micro_batch_rows = -(-batch_rows // -(-batch_rows // micro_batch_rows))
         n_scratch = self._model.parameters.size if batch_rows > micro_batch_rows else 0
         vectors = self._vectors._replace(micro_batch_gradient=aligned_zeros(n_scratch, self._model.dtype))
@@ -142,7 +121,7 @@ class Engine:
             self._model,
             vectors,
             self._loss,
-            self._optimizer,
+            settings,
             self._regularization,
             batch_rows,
             micro_batch_rows,
@@ -155,6 +134,7 @@ class Engine:
         # All or nothing, whatever interrupts the compiler: no Ctrl-C comes between the items of one call.
         vars(self).update(
             _batch_rows=batch_rows,
+            _settings=settings,
             _micro_batch_rows=micro_batch_rows,
             _vectors=vectors,
             _loop=loop,

@@ -72,10 +72,9 @@ def _compare(trainer: "Trainer", untrained: "Model", data: "Dataset", rows_per_s
 def _is_the_references(trainer: "Trainer") -> bool:
     """Whether the pure-Python reference knows this training."""
     from fastgd import Linear, ReLU
-    from fastgd.kernels.optim.optimizers import PlainSGD
     from fastgd.losses import name_of
 
     bounds = trainer.clip_value, trainer.clip_norm, trainer.max_norm
-    is_plain = isinstance(trainer.optimizer.settings(), PlainSGD) and trainer.alpha == 0 and bounds == (None,) * 3
+    is_plain = trainer.optimizer.is_plain and trainer.alpha == 0 and bounds == (None,) * 3
     is_plain = is_plain and name_of(trainer.loss) == "half_squared_error"
     return is_plain and all(isinstance(layer, Linear | ReLU) for layer in trainer.model.layers)

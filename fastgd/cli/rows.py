@@ -125,12 +125,12 @@ def _are_as_wanted(y: "np.ndarray", loss: "Loss") -> bool:
     """Whether the loss takes these targets as they are: some strictly between 0 and 1, or several columns."""
     from fastgd import losses
 
-    name = losses.name_of(loss)
-    if y.dtype.kind in "US" or name == "cross_entropy":
+    targets = losses.kind_of(loss).targets
+    if y.dtype.kind in "US" or targets == "a class":
         return False
     if y.ndim == 2 and y.shape[1] > 1:
         return True
-    is_within = name == "log_loss" and y.dtype.kind == "f" and bool(((y >= 0) & (y <= 1)).all())
+    is_within = targets == "in [0, 1]" and y.dtype.kind == "f" and bool(((y >= 0) & (y <= 1)).all())
     return is_within and bool(((y > 0) & (y < 1)).any())
 
 

@@ -42,6 +42,8 @@ def classes_in(module: str) -> Settings:
     """The parameters of each dataclass of a module that is not abstract, but for the learning rate."""
     found: Settings = {}
     for node in _definitions(module, ast.ClassDef):
+        if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+            continue
         own = {
             item.target.id: Setting(ast.unparse(item.annotation), item.value and ast.unparse(item.value))
             for item in node.body
@@ -76,7 +78,10 @@ def loss_names() -> list[str]:
 
 @functools.cache
 def _tree(module: str) -> ast.Module:
-    return ast.parse((_PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    files = [_PACKAGE / f"{module}.py"]
+    if not files[0].exists():
+        files = sorted((_PACKAGE / module).glob("*.py"))
+    return ast.parse("\n".join(file.read_text(encoding="utf-8") for file in files))
 
 
 def _definitions(module: str, kind: type) -> list[Any]:

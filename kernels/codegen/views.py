@@ -205,6 +205,20 @@ def copy(typing_context, source, target):
 
 
 @intrinsic
+def record_of(typing_context, dtype, memory):
+    """The record of a structured dtype that begins where a vector of bytes does; its fields may be assigned."""
+    record = dtype.dtype
+
+    def code(context, builder, signature, arguments):
+        array = make_array(signature.args[1])(context, builder, arguments[1])
+        begin, size = context.get_constant(types.intp, 0), context.get_constant(types.intp, record.size)
+        require_inside(context, builder, begin, size, array.nitems)
+        return builder.bitcast(array.data, context.get_value_type(record))
+
+    return record(dtype, memory), code
+
+
+@intrinsic
 def address(typing_context, array, i):
     """Where the i-th element of a C-contiguous array lies in memory."""
 

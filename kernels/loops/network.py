@@ -23,9 +23,8 @@ from ..gemm.transpose import call_to_column_major
 from ..nn.activation import call_backward, call_forward
 from ..nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
 from ..nn.loss import loss_and_derivative
-from ..optim.bounded import call_look_along
-from ..optim.normalized_sgd import call_add_derivatives, call_observe
-from ..optim.step import call_apply_gradient
+from ..optim.hooks import call_after_backward, call_before_forward, call_mean_square_along
+from ..optim.step import call_apply_gradient, call_apply_step_along
 from ..tuning import MOST_PREFETCHED
 
 
@@ -215,8 +214,8 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
         set_prefetched_rows(network, X, end, min(end + end - row, X.shape[0]))
         n_updates = progress.n_updates[0]
-        if rule.observe != 0:
-            call_observe(rule.observe, (vectors, x, weights))
+        if rule.before_forward != 0:
+            call_before_forward(rule.before_forward, (vectors, rule.step.optimizer, x, weights))
         forward(network, parameters, x, is_column_major, n_updates, done, 0, network.layers.shape[0])
         t = n_updates + 1
         rate = rates[min(t - np.int64(n_before), rates.size) - 1]
@@ -229,26 +228,30 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         target, accumulate = parameters if rule.is_direct else vectors.gradient, rule.is_direct or done > 0
         if objective.sums[1] > 0 or not rule.is_direct:
             backward(network, parameters, x, is_column_major, accumulate, target, 0)
-        if rule.add_derivatives != 0:
+        if rule.after_backward != 0:
             unit = 0
             for k in range(network.layers.shape[0]):
                 layer = settings_at(Layer, network.layers, k)
                 if layer.forward == 0:
                     d_out = read_only_matrix(network.deltas, layer.output, end - row, layer.n_out)
-                    call_add_derivatives(rule.add_derivatives, (vectors, d_out, unit, accumulate))
+                    call_after_backward(rule.after_backward, (vectors, rule.step.optimizer, d_out, unit, accumulate))
                     unit += layer.n_out
         if done + end - row == batch_rows:
             if progress.batch_weight[0] > 0:
                 progress.n_updates[0] = t
                 if not rule.is_direct:
                     call_apply_gradient(rule.apply_gradient, (vectors, rule.step, number(rate), t))
-                if rule.step_along != 0:
+                if rule.apply_step_along != 0:
                     last = last_layer(network)
                     # The derivatives by the outputs have done what they were for.
                     change = matrix(network.deltas, last.output, end - row, last.n_out)
-                    rows = x, weights, change, network.products
-                    call_look_along(rule.look_along, (vectors, rule.step.weights, *rows))
-                    call_apply_gradient(rule.step_along, (vectors, rule.step, number(rate), t))
+                    call_mean_square_along(
+                        rule.mean_square_along,
+                        (vectors, rule.step.weights, x, weights, change, network.products, rule.mean_square),
+                    )
+                    call_apply_step_along(
+                        rule.apply_step_along, (vectors, rule.step, number(rate), t, rule.mean_square[0])
+                    )
             progress.batch_weight[0] = 0
         row = end
     progress.position[0] = first + X.shape[0]

@@ -1,7 +1,7 @@
-"""The losses: each a record of its parameters, and a function that gives its value and derivative in one go.
+"""The losses: each a tuple of its settings, and a function that gives its value and derivative in one go.
 
-A new loss is one record, one function and one line in `POINTWISE`. The training loop is compiled for the record's
-type, so that a loss which is not used is not compiled either.
+A new loss is its settings, a function and a line in `POINTWISE`; one of all outputs together a kernel and a line in
+`JOINT`. The training loop is compiled for the settings' type, so that a loss which is not used is not compiled either.
 
 Every function here computes on one output and its target, in their dtype: `(loss, out, target)` gives the value, and
 the derivative by `out`. z stands for out, y for target.
@@ -223,7 +223,7 @@ _call_loss = call_through(_loss_types)
 
 @pointer_kernel(_loss_types)
 def sum_over_outputs(kind, out, target, sample_weight, scale, d_out, numbers, sums):
-    """Every loss but the cross-entropy: each output has its own target."""
+    """The losses of `POINTWISE`: each output has its own target."""
     loss = settings_of(kind, numbers)
     total, weights = 0.0, 0.0
     weight = out.dtype.type(1)
@@ -284,11 +284,15 @@ def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums)
     sums[0], sums[1] = total, weights
 
 
+#: The losses of all outputs of a row together, which have one target.
+JOINT = {CrossEntropy: cross_entropy}
+
+
 class Objective(NamedTuple):
     """A loss as a network's loops call it.
 
-    address : int, of the kernel above for the loss's kind          numbers : the record's, (n_fields,) float64
-    sums : (2,) float64, what the kernel leaves there for the latest chunk
+    address : int, of the kernel above for the loss's kind          numbers : the settings, (n_fields,) float64
+    sums : (2,) float64, what the kernel leaves there for the latest micro-batch
     """
 
     address: int
@@ -297,8 +301,8 @@ class Objective(NamedTuple):
 
 
 def objective(loss: NamedTuple, dtype: np.dtype) -> Objective:
-    """What loops of a dtype call for a record of this file; compiled where it was not."""
-    kernel = cross_entropy if isinstance(loss, CrossEntropy) else sum_over_outputs
+    """What loops of a dtype call for a loss's settings; compiled where it was not."""
+    kernel = JOINT.get(type(loss), sum_over_outputs)
     return Objective(kernel.pointer(dtype, type(loss)), settings_vector(loss), np.zeros(2))
 
 

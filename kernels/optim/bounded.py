@@ -15,22 +15,14 @@ changes outputs by no more than Δz where its slope is at most 1; as its own cur
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
-from ..codegen.function_pointer import (
-    call_through,
-    matrix_of,
-    pointer_kernel,
-    read_only_vector_of,
-    settings_of,
-    vector_of,
-)
+from ..codegen.function_pointer import pointer_kernel, settings_of
 from ..codegen.jit import inlined_kernel
-from ..codegen.views import read_only_matrix, read_only_span
-from ..gemm import Products
+from ..codegen.views import read_only_matrix, read_only_span, record_of
 from ..nn.linear import linear_forward
-from .optimizers import add_square
-from .vectors import part_of, update_types, vectors_of
+from .compensated import add_square
+from .hooks import Hooks, mean_square_along_types, step_along_types, update_types
+from .vectors import part_of
 
 
 class Bounded(NamedTuple):
@@ -39,7 +31,7 @@ class Bounded(NamedTuple):
     is_scaled : whether  s = g / (√G + eps), G += g², or  s = g
     rate_decay, weight_decay, eps : as Adagrad's          curvature : h
 
-    state : as Adagrad's, where g is scaled; else none
+    state : as Adagrad's, where g is scaled; else none          fields : FIELDS
     """
 
     is_scaled: bool
@@ -49,10 +41,14 @@ class Bounded(NamedTuple):
     curvature: float
 
 
+#: mean_square : mean(v |Δz|²) of the latest step: one that is not finite may leave no other trace
+FIELDS = np.dtype([("mean_square", np.float64)])
+
+
 # Reordered, the compensation would be zero.
 @pointer_kernel(update_types, exact=True)
 def bounded_direction(vectors, numbers, rate, t, part):
-    """Leave s in the gradient; arguments as for the kernels of `optimizers.py`."""
+    """Leave s in the gradient; arguments as for the updates of `optimizers.py`."""
     optimizer = settings_of(Bounded, numbers)
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
     decay, eps = type(rate)(optimizer.weight_decay), type(rate)(optimizer.eps)
@@ -76,32 +72,9 @@ def square_of(direction, end):
     return squares
 
 
-# Where the mean of v |Δz|² stands among the scalars.
-MEAN_SQUARE = 0
-
-
-def _products_type(number):
-    numbers, integers = vector_of(number), vector_of(types.int64)
-    fields = [*[types.int64] * 7, read_only_vector_of(number), numbers, matrix_of(number), integers, integers]
-    return types.NamedTuple(fields, Products)
-
-
-def _look_types(number):
-    given, rows = read_only_vector_of(number), types.Array(number, 2, "C", readonly=True)
-    return vectors_of(number), types.Array(types.int64, 2, "C"), rows, given, matrix_of(number), _products_type(number)
-
-
-call_look_along = call_through(_look_types)
-
-
-@pointer_kernel(_look_types)
-def look_along(vectors, weights, x, sample_weight, change, products):
-    """Have the mean over some rows of v |Δz|² among the scalars, for the s that stands in the gradient.
-
-    vectors : Vectors          weights : (1, 3) int64, as in `Step`
-    x : (n_samples, n_in)          sample_weight : (n_samples,), or (0,)
-    change : (n_samples, n_out), overwritten with Δz          products : Products
-    """
+@pointer_kernel(mean_square_along_types)
+def mean_square_along(vectors, weights, x, sample_weight, change, products, result):
+    """result = the mean over some rows of v |Δz|², for the s that stands in the gradient; arguments as for `Hooks`."""
     begin, end, n_in = weights[0, 0], weights[0, 1], weights[0, 2]
     direction = read_only_matrix(vectors.gradient, begin, (end - begin) // n_in, n_in)
     of_bias = read_only_span(vectors.gradient, end, vectors.gradient.size - end)
@@ -112,17 +85,14 @@ def look_along(vectors, weights, x, sample_weight, change, products):
         for k in range(change.shape[1]):
             of_row += np.float64(change[row, k]) * change[row, k]
         squares += of_row * (np.float64(sample_weight[row]) if sample_weight.size else 1.0)
-    vectors.scalars[MEAN_SQUARE] = squares / change.shape[0]
+    result[0] = squares / change.shape[0]
 
 
-@inlined_kernel
-def step_along(vectors, optimizer, l2, weights, rate, t):
-    """w -= f s, for the s that stands in the gradient and its Δz among the scalars; no step where s·g is zero.
-
-    vectors : Vectors, the parameters are modified in place          optimizer : Bounded
-    l2 : float64, of the penalty          weights : (1, 3) int64, as in `Step`
-    rate : scalar of the parameters' dtype          t : int, the number of the update, from 1
-    """
+@pointer_kernel(step_along_types)
+def step_along(vectors, numbers, rate, t, l2, weights, mean_square):
+    """w -= f s, for the s that stands in the gradient; no step where s·g is zero. Arguments as for `Hooks`."""
+    optimizer = settings_of(Bounded, numbers)
+    record_of(FIELDS, vectors.fields).mean_square = mean_square
     w, direction = vectors.parameters, vectors.gradient
     slope = 0.0
     if optimizer.is_scaled:
@@ -132,7 +102,7 @@ def step_along(vectors, optimizer, l2, weights, rate, t):
             slope += np.float64(direction[i]) * direction[i] * np.float64(np.sqrt(total[i]) + eps)
     else:
         slope = square_of(direction, w.size)
-    curvature = optimizer.curvature * vectors.scalars[MEAN_SQUARE]
+    curvature = optimizer.curvature * mean_square
     if l2 > 0:
         curvature += l2 * square_of(direction, weights[0, 1])
     if optimizer.weight_decay > 0:
@@ -142,3 +112,12 @@ def step_along(vectors, optimizer, l2, weights, rate, t):
     step = type(rate)(most / (1 + most * curvature / slope) if slope != 0 else 0.0)
     for i in range(w.size):
         w[i] -= step * direction[i]
+
+
+BOUNDED = Hooks(
+    bounded_direction,
+    mean_square_along=mean_square_along,
+    step_along=step_along,
+    is_parallel=False,
+    fields=FIELDS,
+)

@@ -3,12 +3,19 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
-from ..codegen.function_pointer import call_through, pointer_kernel, read_only_vector_of
+from ..codegen.function_pointer import pointer_kernel, settings_of
 from ..codegen.jit import inlined_kernel
-from ..codegen.views import span
-from .vectors import update_types, vectors_of
+from ..codegen.views import record_of, span
+from .compensated import normalize_gradient
+from .hooks import (
+    Hooks,
+    after_backward_types,
+    after_update_types,
+    before_forward_types,
+    transform_gradient_types,
+    update_types,
+)
 
 # The largest step, of scale-free weights.
 _STEP = 10.0
@@ -20,15 +27,9 @@ _WARM_UP_ROWS, _CAREFUL_WARM_UP_ROWS = 10, 200
 # A full batch counts as so many rows for each feature, however many it has: then, as always in full batches, a row
 # given twice is a row of twice the weight.
 _ROWS_OF_A_FULL_BATCH = 50
-# Smaller squares lose digits in float32, and larger ones overflow where they are doubled.
-_SMALL_SQUARE, _LARGE_SQUARE = np.float32(1e-30), np.float32(1e37)
-# Changes no sum of such squares.
-_TINY = np.finfo(np.float32).tiny
 # Numbers this many times the smallest normal one are the least whose inverse has room for a weight: what is less, in a
 # feature that has not been more, counts as zero.
 _ROOM = 4
-
-
 # By so many roundings may a sum be off: those within a micro-batch and of adding them up were found to be three. A bias
 # has those of the derivatives, too, which all rows may share: where classes are rare, sixty were found.
 _ROUNDINGS, _ROUNDINGS_OF_BIASES = 8, 64
@@ -67,108 +68,58 @@ class NormalizedSGD(NamedTuple):
     Of numbers near the smallest that a dtype has, the inverses are infinite: s_i stays zero, and m_i what it was, until
     an |x_i - m_i| is 4 times the smallest normal number; a smaller |m_i| counts as zero for s_i.
 
-    state : √G, s, m, what √G's roundings have left out so far (as a float32 alone it would stop growing after some 10⁷
-        updates), u, and 1 / s, zero where s is; s and m of feature i in the place of the first unit's weight w_i, and
-        the constant s of all other parameters in theirs
-    scalars : n, N, n_in and n_out of the first layer, 1 if it has biases, 1 if its weights are as they were drawn,
-        r, r_0 for the first layer's weights, r_0 for all other parameters; then every m_i as a float64, since a float32
-        mean, which is what the state has, stops moving after some 10⁶ rows; Σ |δ| of every unit of every Linear; and
-        how many rows each update counts as, 0 where the rows themselves count
+    n_in, n_out, has_bias : of the first layer
+    warm_up_rows, other_warm_up_rows : r_0 for the first layer's weights, and for all other parameters
+    rows_of_update : how many rows each update counts as, 0 where the rows themselves count
+
+    state : √G, s, m, what √G's roundings have left out so far, u, and 1 / s, zero where s is; s and m of feature i in
+        the place of the first unit's weight w_i, and the constant s of all other parameters in theirs
+    fields : FIELDS
+    doubles : every m_i, since a float32 mean, which is what the state has, stops moving after some 10⁶ rows; then
+        Σ |δ| of every unit of every Linear
     """
 
+    n_in: int
+    n_out: int
+    has_bias: bool
+    warm_up_rows: int
+    other_warm_up_rows: int
+    rows_of_update: int
 
-# Where what the engine asks for and sets stands in the state and among the scalars.
-START, INVERSE_SCALE = 4, 5
-WEIGHT_SEEN, IS_DRAWN, ROWS_OF_UPDATE = 0, 5, -1
-# Where the means begin.
-_MEANS = 9
+
+#: weight_seen : n          squares : N          rows_seen : r
+#: is_drawn : whether the first layer's weights were, before the first row, as the model has drawn them
+FIELDS = np.dtype(
+    [("weight_seen", np.float64), ("squares", np.float64), ("rows_seen", np.int64), ("is_drawn", np.bool_)], align=True
+)
+
+# Where the vectors stand in the state.
+ROOT, SCALE, MEAN, ROOT_MISSING, START, INVERSE_SCALE = range(6)
 
 
-def initial_scalars(n_in: int, n_out: int, has_bias: bool, n_units: int, is_careful: bool) -> np.ndarray:
-    """The scalars before the first row.
+def settings_for(n_in: int, n_out: int, has_bias: bool, is_careful: bool, is_full_batch: bool) -> NormalizedSGD:
+    """The settings for a model.
 
-    n_units : of all Linears together
+    n_in, n_out, has_bias : of its first layer
     is_careful : whether a step that is too large may end the learning for good
+    is_full_batch : whether each update is one of all rows
     """
-    warm_up = n_in * (_CAREFUL_WARM_UP_ROWS if is_careful else _WARM_UP_ROWS)
-    named = [0, 0, n_in, n_out, has_bias, 0, 0, warm_up, warm_up if is_careful else 1]
-    return np.array([*named, *np.zeros(n_in + n_units), 0], np.float64)
-
-
-def rows_of_update(n_in: int, is_full_batch: bool) -> int:
-    """How many rows each update counts as; 0 where the rows themselves count."""
-    return _ROWS_OF_A_FULL_BATCH * n_in if is_full_batch else 0
+    warm_up_rows = n_in * (_CAREFUL_WARM_UP_ROWS if is_careful else _WARM_UP_ROWS)
+    rows_of_update = _ROWS_OF_A_FULL_BATCH * n_in if is_full_batch else 0
+    return NormalizedSGD(n_in, n_out, has_bias, warm_up_rows, warm_up_rows if is_careful else 1, rows_of_update)
 
 
 @inlined_kernel
-def first_layer_of(vectors):
+def first_layer_of(settings):
     """Return n_in and n_out of the first layer, and whether it has biases."""
-    return int(vectors.scalars[2]), int(vectors.scalars[3]), vectors.scalars[4] > 0
+    return int(settings.n_in), int(settings.n_out), settings.has_bias > 0
 
 
-@inlined_kernel
-def normalize_gradient(root, missing, gradient):
-    """root = √(root² + g²) and g /= root, for features of any scale; g stays zero where root is.
-
-    root² grows by g², and so root by  g² / (root before + root),  which may be less than its last digit: `missing`
-    is what its roundings have left out so far, and joins what it next grows by (Kahan, 1965).
-    """
-    one, tiny = root.dtype.type(1), root.dtype.type(_TINY)
-    is_extreme = False
-    for i in range(root.size):
-        square = root[i] * root[i] + gradient[i] * gradient[i]
-        is_zero = (root[i] == 0) & (gradient[i] == 0)
-        is_extreme |= (square > _LARGE_SQUARE) | ((square < _SMALL_SQUARE) & (not is_zero))
-    if not is_extreme:
-        for i in range(root.size):
-            g, before = gradient[i], root[i]
-            now = np.sqrt(before * before + g * g)
-            both = before + now
-            # One division for two; of zero by zero, nothing shall come.
-            inverse = one / (now * both + tiny)
-            growth = g * g * inverse * now + missing[i]
-            root[i] = before + growth
-            missing[i] = growth - (root[i] - before)
-            gradient[i] = g * inverse * both
-        return
-    for i in range(root.size):
-        # Squares may be infinite, or zero, or few digits, where their roots are not.
-        g, before = gradient[i], root[i]
-        largest = max(before, abs(g))
-        # A NaN has to stay one.
-        if largest == 0:
-            continue
-        ratio, share = before / largest, g / largest
-        now = np.sqrt(ratio * ratio + share * share)
-        growth = share / (ratio + now) * g + missing[i]
-        root[i] = before + growth
-        missing[i] = growth - (root[i] - before)
-        gradient[i] = share / now
-
-
-def _vectors_alone(number):
-    return (vectors_of(number),)
-
-
-call_with_vectors = call_through(_vectors_alone)
-
-
-def _derivative_types(number):
-    return vectors_of(number), types.Array(number, 2, "C", readonly=True), types.int64, types.boolean
-
-
-call_add_derivatives = call_through(_derivative_types)
-
-
-@pointer_kernel(_derivative_types)
-def add_derivatives(vectors, d_out, first_unit, accumulate):
-    """Take Σ |δ| of a Linear's units into the scalars.
-
-    vectors : Vectors          d_out : (n_samples, n_units)          first_unit : int, its first among all Linears'
-    accumulate : bool, whether the sums already hold those of other rows of the batch
-    """
-    n_in, _, _ = first_layer_of(vectors)
-    sums = span(vectors.scalars, _MEANS + n_in + first_unit, d_out.shape[1])
+@pointer_kernel(after_backward_types)
+def add_derivatives(vectors, numbers, d_out, first_unit, accumulate):
+    """Take Σ |δ| of a Linear's units into the doubles; arguments as for `Hooks`."""
+    n_in, _, _ = first_layer_of(settings_of(NormalizedSGD, numbers))
+    sums = span(vectors.doubles, n_in + first_unit, d_out.shape[1])
     if not accumulate:
         for unit in range(sums.size):
             sums[unit] = 0
@@ -183,26 +134,16 @@ def towards_zero(value, distance):
     return value - max(min(value, distance), -distance)
 
 
-def _centre_types(number):
-    return vectors_of(number), types.Array(types.int64, 2, "C")
-
-
-call_centre = call_through(_centre_types)
-
-
-@pointer_kernel(_centre_types)
-def centre_gradient(vectors, weights):
+@pointer_kernel(transform_gradient_types)
+def centre_gradient(vectors, numbers, weights):
     """Turn the gradient of the first layer's weights into that for centred features,  a_i = g_i - m_i g_b.
 
-    What may be rounding alone, in this and in the biases' gradients, becomes zero.
-
-    vectors : Vectors, the gradient is modified in place
-    weights : (n_linear_layers, 3) int64, where each layer's weight begins and ends in the parameters, and its n_in
+    What may be rounding alone, in this and in the biases' gradients, becomes zero. Arguments as for `Hooks`.
     """
-    gradient, scale, mean = vectors.gradient, vectors.state[1], vectors.state[2]
+    gradient, scale, mean = vectors.gradient, vectors.state[SCALE], vectors.state[MEAN]
     number, zero = gradient.dtype.type, gradient.dtype.type(0)
-    n_in, n_out, has_bias = first_layer_of(vectors)
-    sums = span(vectors.scalars, _MEANS + n_in, vectors.scalars.size - _MEANS - n_in - 1)
+    n_in, n_out, has_bias = first_layer_of(settings_of(NormalizedSGD, numbers))
+    sums = span(vectors.doubles, n_in, vectors.doubles.size - n_in)
     eps = np.finfo(gradient.dtype).eps
     for unit in range(n_out):
         d_bias = gradient[n_out * n_in + unit] if has_bias else zero
@@ -227,25 +168,23 @@ def centre_gradient(vectors, weights):
 def normalized_sgd(vectors, numbers, rate, t, part):
     """Make an update by the formulas of NormalizedSGD, from the gradient for centred features, all but for b's balance.
 
-    vectors : Vectors, modified in place; of the gradient, the first layer's weights before the update are left
-    numbers : (0,) float64
-    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
-    part : (0, size): it is made in one
+    Arguments as for `Hooks`; it is made in one part. In the gradient, the first layer's weights before it are left.
     """
+    settings, fields = settings_of(NormalizedSGD, numbers), record_of(FIELDS, vectors.fields)
     w, gradient = vectors.parameters, vectors.gradient
     # Rows of the state are longer than the parameters.
-    root, missing = span(vectors.state[0], 0, w.size), span(vectors.state[3], 0, w.size)
+    root, missing = span(vectors.state[ROOT], 0, w.size), span(vectors.state[ROOT_MISSING], 0, w.size)
     inverse_scale = vectors.state[INVERSE_SCALE]
     number = type(rate)
-    n_in, n_out, _ = first_layer_of(vectors)
-    vectors.scalars[6] += vectors.scalars[ROWS_OF_UPDATE]
-    n_rows, warm_up_rows, other_warm_up_rows = vectors.scalars[6:9]
+    n_in, n_out, _ = first_layer_of(settings)
+    fields.rows_seen += int(settings.rows_of_update)
+    n_rows = np.float64(fields.rows_seen)
     age = np.sqrt(n_rows * min(n_rows, t * n_in / 4))
     rate *= number(_STEP * min(t / _WARM_UP_UPDATES, 1.0) * np.sqrt(n_in / (n_in + age)))
     # Without any spread there is nothing to learn but the biases.
-    total = vectors.scalars[1] if vectors.scalars[1] > 0 else 1.0
-    step = rate * number(min(n_rows / warm_up_rows, 1.0) * np.sqrt(vectors.scalars[0] / total))
-    other_step = rate * number(min(n_rows / other_warm_up_rows, 1.0))
+    total = fields.squares if fields.squares > 0 else 1.0
+    step = rate * number(min(n_rows / settings.warm_up_rows, 1.0) * np.sqrt(fields.weight_seen / total))
+    other_step = rate * number(min(n_rows / settings.other_warm_up_rows, 1.0))
     normalize_gradient(root, missing, gradient)
     for place in range(n_out * n_in, w.size):
         w[place] -= other_step * gradient[place] * inverse_scale[place]
@@ -256,18 +195,18 @@ def normalized_sgd(vectors, numbers, rate, t, part):
             gradient[place] = w[place]
             w[place] -= change
     # The sums over a batch are nothing that a run has to go on with.
-    for i in range(_MEANS + n_in, vectors.scalars.size - 1):
-        vectors.scalars[i] = 0
+    for i in range(n_in, vectors.doubles.size):
+        vectors.doubles[i] = 0
 
 
-@pointer_kernel(_vectors_alone)
-def balance_biases(vectors):
+@pointer_kernel(after_update_types)
+def balance_biases(vectors, numbers):
     """Add to each bias of the first layer what its unit has lost at x = m,  b += Σ_i m_i (w_i before - w_i).
 
-    vectors : Vectors, modified in place; the gradient holds the weights before
+    Arguments as for `Hooks`; the gradient holds the weights before.
     """
-    w, before, mean = vectors.parameters, vectors.gradient, vectors.state[2]
-    n_in, n_out, has_bias = first_layer_of(vectors)
+    w, before, mean = vectors.parameters, vectors.gradient, vectors.state[MEAN]
+    n_in, n_out, has_bias = first_layer_of(settings_of(NormalizedSGD, numbers))
     if not has_bias:
         return
     for unit in range(n_out):
@@ -284,13 +223,13 @@ def least_scale(vectors):
 
 
 @inlined_kernel
-def shrink_with(vectors, i, size, centre):
+def shrink_with(vectors, settings, i, size, centre):
     """Before s_i becomes size: w_i - u_i shrinks in proportion, and b keeps what the unit gives at the centre."""
-    w, scale, mean, start = vectors.parameters, vectors.state[1], vectors.state[2], vectors.state[START]
-    n_in, n_out, has_bias = first_layer_of(vectors)
+    w, scale, mean, start = vectors.parameters, vectors.state[SCALE], vectors.state[MEAN], vectors.state[START]
+    n_in, n_out, has_bias = first_layer_of(settings)
     before = scale[i]
     if before <= 0:
-        if vectors.scalars[IS_DRAWN] == 0:
+        if not record_of(FIELDS, vectors.fields).is_drawn:
             # Nothing was learnt yet.
             return
         before = abs(mean[i]) if abs(mean[i]) >= least_scale(vectors) else type(size)(1)
@@ -303,26 +242,19 @@ def shrink_with(vectors, i, size, centre):
         w[place] = weight
 
 
-def _observe_types(number):
-    return vectors_of(number), types.Array(number, 2, "C", readonly=True), read_only_vector_of(number)
-
-
-call_observe = call_through(_observe_types)
-
-
-@pointer_kernel(_observe_types)
-def observe_features(vectors, x, sample_weight):
+@pointer_kernel(before_forward_types)
+def observe_features(vectors, numbers, x, sample_weight):
     """Show NormalizedSGD the features of some rows before their forward pass. Rows of weight zero do not count.
 
-    vectors : Vectors, modified in place; the micro_batch_gradient, or the gradient where there is none, is scratch
-    x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,)
+    Arguments as for `Hooks`.
     """
-    w, scale, mean, scalars = vectors.parameters, vectors.state[1], vectors.state[2], vectors.scalars
+    settings, fields = settings_of(NormalizedSGD, numbers), record_of(FIELDS, vectors.fields)
+    w, scale, mean = vectors.parameters, vectors.state[SCALE], vectors.state[MEAN]
     start, inverse = vectors.state[START], vectors.state[INVERSE_SCALE]
     number, zero, kink = x.dtype.type, x.dtype.type(0), x.dtype.type(_ROUNDINGS * np.finfo(x.dtype).eps)
-    n_in, n_out, has_bias = first_layer_of(vectors)
-    exact_mean = span(scalars, _MEANS, n_in)
-    is_drawn, least = scalars[IS_DRAWN] > 0, least_scale(vectors)
+    n_in, n_out, has_bias = first_layer_of(settings)
+    exact_mean = span(vectors.doubles, 0, n_in)
+    is_drawn, least = fields.is_drawn, least_scale(vectors)
     # Between batches the gradient holds nothing, and within one of several micro-batches the other vector does not.
     mean_before = vectors.micro_batch_gradient if vectors.micro_batch_gradient.size else vectors.gradient
     for i in range(n_in):
@@ -333,9 +265,9 @@ def observe_features(vectors, x, sample_weight):
             weight = np.float64(sample_weight[row])
             if weight == 0:
                 continue
-        is_first = scalars[0] == 0
-        scalars[0] += weight
-        scalars[6] += 0 if scalars[ROWS_OF_UPDATE] else 1
+        is_first = fields.weight_seen == 0
+        fields.weight_seen += weight
+        fields.rows_seen += 0 if settings.rows_of_update > 0 else 1
         if is_first and has_bias:
             for i in range(n_in):
                 exact_mean[i] = mean[i] = x[row, i]
@@ -350,9 +282,9 @@ def observe_features(vectors, x, sample_weight):
             for i in range(n_in):
                 size = abs(x[row, i] - mean[i])
                 if size > scale[i] and size >= least:
-                    shrink_with(vectors, i, size, mean_before[i])
+                    shrink_with(vectors, settings, i, size, mean_before[i])
                     scale[i], inverse[i] = size, number(1) / size
-        share = weight / scalars[0] if has_bias else 0.0
+        share = weight / fields.weight_seen if has_bias else 0.0
         squares = number(0)
         for i in range(n_in):
             away = x[row, i] - exact_mean[i]
@@ -361,7 +293,7 @@ def observe_features(vectors, x, sample_weight):
             mean[i] = number(exact_mean[i])
             part = number(away) * inverse[i]
             squares += part * part
-        scalars[1] += weight * (1 - share) * squares
+        fields.squares += weight * (1 - share) * squares
     if has_bias:
         for unit in range(n_out):
             shift, size = number(0), number(0)
@@ -372,4 +304,15 @@ def observe_features(vectors, x, sample_weight):
                 size += abs(part)
             # The first row is the mean, where a bias of zero has the unit give zero: rounding must not choose on which
             # side of its kink an activation is.
-            w[n_out * n_in + unit] -= shift - (kink * size if scalars[1] == 0 else zero)
+            w[n_out * n_in + unit] -= shift - (kink * size if fields.squares == 0 else zero)
+
+
+NORMALIZED_SGD = Hooks(
+    normalized_sgd,
+    before_forward=observe_features,
+    after_backward=add_derivatives,
+    transform_gradient=centre_gradient,
+    after_update=balance_biases,
+    is_parallel=False,
+    fields=FIELDS,
+)

@@ -1,10 +1,11 @@
-"""The optimisers: each a record of its settings, and a loop over the flat vectors that makes one update.
+"""The optimisers: each a tuple of settings, and a loop over the flat vectors that makes one update.
 
-A new optimiser is one record, one kernel and one line in `UPDATES`. The formulas are PyTorch's. g stands for the mean
-gradient of the batch, w for the parameters. All kernels have the same arguments:
+A new optimiser is its settings, its kernels and one line in `OPTIMIZERS`; `hooks.py` says what there is to hook into.
+The formulas are PyTorch's. g stands for the mean gradient of the batch, w for the parameters. All updates have the same
+arguments:
 
-vectors : Vectors; parameters, state and scalars are modified in place, the gradient may be
-numbers : (n_fields,) float64, the record's
+vectors : Vectors; parameters, state, fields and doubles are modified in place, the gradient may be
+numbers : (n_fields,) float64, the settings
 rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
 part : (first, end) of the vectors, the part to update; the parts of an update know nothing of one another
 """
@@ -14,9 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.function_pointer import pointer_kernel, settings_of
-from ..codegen.jit import inlined_kernel
-from .normalized_sgd import NormalizedSGD, normalized_sgd
-from .vectors import part_of, update_types
+from .bounded import BOUNDED, Bounded
+from .compensated import add_square
+from .hooks import Hooks, update_types
+from .normalized_sgd import NORMALIZED_SGD, NormalizedSGD
+from .vectors import part_of
 
 
 class PlainSGD(NamedTuple):
@@ -121,15 +124,6 @@ def adam(vectors, numbers, rate, t, part):
         w[i] = shrink * w[i] - step * m[i] / (np.sqrt(v[i]) / spread + eps)
 
 
-@inlined_kernel
-def add_square(total, missing, i, g):
-    """total[i] += g², and missing[i] is what that has left out."""
-    square = g * g + missing[i]
-    before = total[i]
-    total[i] = before + square
-    missing[i] = square - (total[i] - before)
-
-
 # Reordered, the compensation would be zero.
 @pointer_kernel(update_types, exact=True)
 def adagrad(vectors, numbers, rate, t, part):
@@ -165,11 +159,13 @@ def rmsprop(vectors, numbers, rate, t, part):
         w[i] -= rate * m[i]
 
 
-UPDATES = {
-    PlainSGD: plain_sgd,
-    MomentumSGD: momentum_sgd,
-    Adam: adam,
-    Adagrad: adagrad,
-    RMSprop: rmsprop,
-    NormalizedSGD: normalized_sgd,
+#: Every optimiser, by its settings.
+OPTIMIZERS = {
+    PlainSGD: Hooks(plain_sgd, is_plain=True),
+    MomentumSGD: Hooks(momentum_sgd),
+    Adam: Hooks(adam),
+    Adagrad: Hooks(adagrad),
+    RMSprop: Hooks(rmsprop),
+    Bounded: BOUNDED,
+    NormalizedSGD: NORMALIZED_SGD,
 }

@@ -5,7 +5,7 @@ from numba import types
 from ..codegen.function_pointer import call_through, pointer_kernel, vector_of
 from ..parallel.thread_pool import block_types, job_of, parallel_for, put_job
 from ..tuning import PART
-from .vectors import call_update, update_types
+from .hooks import call_update, update_types
 
 
 def _job_types(number):

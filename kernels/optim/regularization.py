@@ -7,6 +7,7 @@ from numba import types
 
 from ..codegen.function_pointer import call_through, pointer_kernel, settings_of, vector_of
 from ..codegen.jit import inlined_kernel
+from .hooks import transform_gradient_types
 from .vectors import vectors_of
 
 # Brings any float64 to where its square is finite; float32 has its squares summed in float64 and needs it not.
@@ -105,14 +106,7 @@ def limit_norm(values, begin, end, bound):
             values[i] *= factor
 
 
-def _transform_gradient_types(number):
-    return vectors_of(number), vector_of(types.float64), types.Array(types.int64, 2, "C")
-
-
-call_transform_gradient = call_through(_transform_gradient_types)
-
-
-@pointer_kernel(_transform_gradient_types)
+@pointer_kernel(transform_gradient_types)
 def transform_gradient(vectors, numbers, weights):
     """Change the gradient as a regularisation says.
 
@@ -142,7 +136,7 @@ def transform_gradient(vectors, numbers, weights):
 
 
 def _prox_and_project_types(number):
-    return *_transform_gradient_types(number), number
+    return *transform_gradient_types(number), number
 
 
 call_prox_and_project = call_through(_prox_and_project_types)

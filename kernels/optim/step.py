@@ -5,49 +5,53 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from ..codegen.function_pointer import call_through, pointer_kernel, settings_of, settings_vector, vector_of
+from ..codegen.function_pointer import (
+    FunctionPointerKernel,
+    call_through,
+    pointer_kernel,
+    settings_of,
+    settings_vector,
+    vector_of,
+)
 from ..codegen.jit import inlined_kernel
 from ..parallel.thread_pool import ALONE
-from .bounded import Bounded, bounded_direction, look_along, step_along
-from .normalized_sgd import (
-    NormalizedSGD,
-    add_derivatives,
-    balance_biases,
-    call_centre,
-    call_with_vectors,
-    centre_gradient,
-    observe_features,
+from .hooks import (
+    call_after_update,
+    call_step_along,
+    call_transform_gradient,
+    call_update,
 )
-from .optimizers import UPDATES, PlainSGD
+from .optimizers import OPTIMIZERS
 from .parallel_update import call_parallel_update, parallel_update, update_block
 from .regularization import (
     NoRegularization,
     Regularization,
     call_prox_and_project,
     call_take_average,
-    call_transform_gradient,
     prox_and_project,
     take_average,
     transform_gradient,
 )
-from .vectors import call_update, vectors_of
+from .vectors import vectors_of
 
 
 class Step(NamedTuple):
-    """What `apply_gradient` calls, by address, and what that needs.
+    """What an update calls, by address, and what that needs.
 
-    centre, transform_gradient, update, prox_and_project, balance, average : int, zero where nothing is to do
+    transform_gradient, update, step_along, after_update : int, the optimiser's `Hooks`, zero where it has none
+    regularize_gradient, prox_and_project, average : int, the regularisation's, zero where nothing is to do
     parallel_update, update_block : int, zero where one thread makes the update
-    optimizer, regularization : the records' numbers, (n,) float64
+    optimizer, regularization : their settings, (n,) float64
     weights : (n_linear_layers, 3) int64, where each Linear's weight begins and ends in the parameters, and its n_in
     pool : as `pool_memory` makes it
     """
 
-    centre: int
     transform_gradient: int
     update: int
+    step_along: int
+    after_update: int
+    regularize_gradient: int
     prox_and_project: int
-    balance: int
     average: int
     parallel_update: int
     update_block: int
@@ -58,21 +62,24 @@ class Step(NamedTuple):
 
 
 class UpdateRule(NamedTuple):
-    """Addresses of kernels, zero where nothing is to do, and what they need.
+    """What the loops call, by address, and what that needs.
 
     is_direct : whether an update is  w -= rate · g  and no more, so that the gradient need not be kept
-    observe, add_derivatives, apply_gradient : int
-    look_along, step_along : int, of a step that is bounded: `apply_gradient` has its direction stand in the gradient,
-        the first its curvature among the scalars, where the loop does not do so itself, and the second makes it
+    before_forward, after_backward : int, the optimiser's `Hooks`, zero where it has none
+    apply_gradient : int, zero where the update is direct
+    mean_square_along : int, the optimiser's, zero where its steps are not bounded or the loop measures by itself
+    apply_step_along : int, called with what was measured, after `apply_gradient`; zero where steps are not bounded
+    mean_square : (1,) float64, scratch for what is measured
     step : Step
     """
 
     is_direct: bool
-    observe: int
-    add_derivatives: int
+    before_forward: int
+    after_backward: int
     apply_gradient: int
-    look_along: int
-    step_along: int
+    mean_square_along: int
+    apply_step_along: int
+    mean_square: np.ndarray
     step: Step
 
 
@@ -85,44 +92,49 @@ def update_rule(
     pool: np.ndarray = ALONE,
     looks_along: bool = True,
 ) -> UpdateRule:
-    """What loops of a dtype call for these records; compiled where it was not.
+    """What loops of a dtype call for these settings; compiled where it was not.
 
     keeps_gradient : whether the loop cannot make direct updates          pool : as `pool_memory` makes it
-    looks_along : whether it calls `look_along` for a step that is bounded
+    looks_along : whether it calls `mean_square_along` for a step that is bounded
     """
-    is_regularized, is_normalized = isinstance(regularization, Regularization), isinstance(optimizer, NormalizedSGD)
+    hooks = OPTIMIZERS[type(optimizer)]
+    is_regularized = isinstance(regularization, Regularization)
     averages = is_regularized and regularization.average_from < np.inf
-    is_direct = isinstance(optimizer, PlainSGD) and not is_regularized and not keeps_gradient
-    is_bounded = isinstance(optimizer, Bounded)
-    is_shared = pool.size > 0 and not (is_direct or is_normalized or is_bounded)
-    update = bounded_direction if is_bounded else UPDATES[type(optimizer)]
+    is_direct = hooks.is_plain and not is_regularized and not keeps_gradient
+    is_shared = pool.size > 0 and hooks.is_parallel and not is_direct
+
+    def pointer(kernel: FunctionPointerKernel | None, is_called: bool = True) -> int:
+        return kernel.pointer(dtype) if is_called and kernel is not None else 0
+
     return UpdateRule(
         is_direct,
-        observe_features.pointer(dtype) if is_normalized else 0,
-        add_derivatives.pointer(dtype) if is_normalized else 0,
-        0 if is_direct else (find_direction if is_bounded else apply_gradient).pointer(dtype),
-        look_along.pointer(dtype) if is_bounded and looks_along else 0,
-        make_step_along.pointer(dtype) if is_bounded else 0,
-        Step(
-            centre_gradient.pointer(dtype) if is_normalized else 0,
-            transform_gradient.pointer(dtype) if is_regularized else 0,
-            0 if is_direct else update.pointer(dtype),
-            prox_and_project.pointer(dtype) if is_regularized else 0,
-            balance_biases.pointer(dtype) if is_normalized else 0,
-            take_average.pointer(dtype) if averages else 0,
-            parallel_update.pointer(dtype) if is_shared else 0,
-            update_block.pointer(dtype) if is_shared else 0,
-            settings_vector(optimizer),
-            settings_vector(regularization),
-            weights,
-            pool,
+        before_forward=pointer(hooks.before_forward),
+        after_backward=pointer(hooks.after_backward),
+        apply_gradient=pointer(apply_gradient, not is_direct),
+        mean_square_along=pointer(hooks.mean_square_along, looks_along),
+        apply_step_along=pointer(apply_step_along, hooks.is_bounded),
+        mean_square=np.zeros(1),
+        step=Step(
+            transform_gradient=pointer(hooks.transform_gradient),
+            update=pointer(hooks.update, not is_direct),
+            step_along=pointer(hooks.step_along),
+            after_update=pointer(hooks.after_update),
+            regularize_gradient=pointer(transform_gradient, is_regularized),
+            prox_and_project=pointer(prox_and_project, is_regularized),
+            average=pointer(take_average, averages),
+            parallel_update=pointer(parallel_update, is_shared),
+            update_block=pointer(update_block, is_shared),
+            optimizer=settings_vector(optimizer),
+            regularization=settings_vector(regularization),
+            weights=weights,
+            pool=pool,
         ),
     )
 
 
 def _apply_gradient_types(number):
     numbers, weights = vector_of(types.float64), types.Array(types.int64, 2, "C")
-    step = types.NamedTuple([types.int64] * 8 + [numbers, numbers, weights, vector_of(types.int64)], Step)
+    step = types.NamedTuple([types.int64] * 9 + [numbers, numbers, weights, vector_of(types.int64)], Step)
     return vectors_of(number), step, number, types.int64
 
 
@@ -134,43 +146,46 @@ def finish_update(vectors, step, rate, t):
     """Do what comes after the optimiser's step; arguments as for `apply_gradient`."""
     if step.prox_and_project != 0:
         call_prox_and_project(step.prox_and_project, (vectors, step.regularization, step.weights, rate))
-    if step.balance != 0:
-        call_with_vectors(step.balance, (vectors,))
+    if step.after_update != 0:
+        call_after_update(step.after_update, (vectors, step.optimizer))
     if step.average != 0:
         call_take_average(step.average, (vectors, step.regularization, t))
 
 
 @pointer_kernel(_apply_gradient_types)
 def apply_gradient(vectors, step, rate, t):
-    """Make one update  (the article's ŵ = w - α δw)  from the gradient of a whole batch.
+    """Make one update  (the article's ŵ = w - α δw)  from the gradient of a whole batch; or leave its direction there.
 
     vectors : Vectors, modified in place          step : Step
     rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
     """
-    if step.centre != 0:
-        call_centre(step.centre, (vectors, step.weights))
     if step.transform_gradient != 0:
-        call_transform_gradient(step.transform_gradient, (vectors, step.regularization, step.weights))
+        call_transform_gradient(step.transform_gradient, (vectors, step.optimizer, step.weights))
+    if step.regularize_gradient != 0:
+        call_transform_gradient(step.regularize_gradient, (vectors, step.regularization, step.weights))
     if step.parallel_update != 0:
         call_parallel_update(
             step.parallel_update, (vectors, step.optimizer, rate, t, step.update, step.pool, step.update_block)
         )
     else:
         call_update(step.update, (vectors, step.optimizer, rate, t, (0, vectors.parameters.size)))
-    finish_update(vectors, step, rate, t)
+    if step.step_along == 0:
+        finish_update(vectors, step, rate, t)
 
 
-@pointer_kernel(_apply_gradient_types)
-def find_direction(vectors, step, rate, t):
-    """Have the direction of a step of `bounded.py` stand in the gradient; arguments as for `apply_gradient`."""
-    if step.transform_gradient != 0:
-        call_transform_gradient(step.transform_gradient, (vectors, step.regularization, step.weights))
-    call_update(step.update, (vectors, step.optimizer, rate, t, (0, vectors.parameters.size)))
+def _apply_step_along_types(number):
+    return *_apply_gradient_types(number), types.float64
 
 
-@pointer_kernel(_apply_gradient_types)
-def make_step_along(vectors, step, rate, t):
-    """Make the update along it, once its curvature stands among the scalars; arguments as for `apply_gradient`."""
-    l2 = settings_of(Regularization, step.regularization).l2 if step.transform_gradient != 0 else 0.0
-    step_along(vectors, settings_of(Bounded, step.optimizer), l2, step.weights, rate, t)
+call_apply_step_along = call_through(_apply_step_along_types)
+
+
+@pointer_kernel(_apply_step_along_types)
+def apply_step_along(vectors, step, rate, t, mean_square):
+    """Make the update along the direction that `apply_gradient` has left; other arguments as there.
+
+    mean_square : float64, as `Hooks.mean_square_along` leaves it
+    """
+    l2 = settings_of(Regularization, step.regularization).l2 if step.regularize_gradient != 0 else 0.0
+    call_step_along(step.step_along, (vectors, step.optimizer, rate, t, l2, step.weights, mean_square))
     finish_update(vectors, step, rate, t)

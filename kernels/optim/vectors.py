@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from ..codegen.function_pointer import call_through, matrix_of, vector_of
+from ..codegen.function_pointer import matrix_of, vector_of
 from ..codegen.jit import inlined_kernel
 from ..codegen.views import span
 
@@ -14,10 +14,11 @@ class Vectors(NamedTuple):
     """What training changes: flat vectors, parallel to one another, of one dtype where none is named.
 
     parameters, gradient : (size,)
-    micro_batch_gradient : (size,), scratch; (0,) where no batch is larger than a chunk
+    micro_batch_gradient : (size,), scratch; (0,) where no batch is larger than a micro-batch
     state : (n_states, size and more), the optimiser's; each begins with a line of the cache, as what lies across two
         takes twice as long to store
-    scalars : (10 or more,) float64, the optimiser's
+    fields : (n_bytes,) uint8, the record of the optimiser's `Hooks.fields`
+    doubles : (n,) float64, what the optimiser keeps of features and units, whose sums a float32 would not hold
     average : (size,) float64, the running mean of the parameters; (0,) where none is kept. A mean in float32 would stop
         moving after some 10⁶ updates
     orthant : (size,), the signs that an L1 penalty holds the weights to; (0,) without one
@@ -27,7 +28,8 @@ class Vectors(NamedTuple):
     gradient: np.ndarray
     micro_batch_gradient: np.ndarray
     state: np.ndarray
-    scalars: np.ndarray
+    fields: np.ndarray
+    doubles: np.ndarray
     average: np.ndarray
     orthant: np.ndarray
 
@@ -36,7 +38,9 @@ def vectors_of(number):
     """The type of Vectors."""
     flat = vector_of(number)
     doubles = vector_of(types.float64)
-    return types.NamedTuple([flat, flat, flat, matrix_of(number), doubles, doubles, flat], Vectors)
+    return types.NamedTuple(
+        [flat, flat, flat, matrix_of(number), vector_of(types.uint8), doubles, doubles, flat], Vectors
+    )
 
 
 @inlined_kernel
@@ -44,11 +48,3 @@ def part_of(vector, part):
     """The elements from the first to the end of a part, (first, end), as a vector of their own."""
     # Loops that begin at zero are what the compiler knows to turn into vector code.
     return span(vector, part[0], part[1] - part[0])
-
-
-def update_types(number):
-    """The types that an optimiser's kernel takes: vectors, the record's numbers, rate, t and the part."""
-    return vectors_of(number), vector_of(types.float64), number, types.int64, types.UniTuple(types.int64, 2)
-
-
-call_update = call_through(update_types)

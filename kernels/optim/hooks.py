@@ -1,0 +1,137 @@
+"""The one interface of optimisers: what the loops call at each point of a batch, and what they must know besides.
+
+For each batch, with its micro-batches in the middle:
+
+    before_forward      each micro-batch's rows, before their forward pass
+    after_backward      the derivatives by each Linear's outputs, after the micro-batch's backward pass
+    transform_gradient  of the whole batch, before regularisation transforms it
+    update              w from the gradient
+    after_update        after regularisation's prox_and_project
+
+All but `update` are optional. An optimiser whose steps are bounded has `update` leave a direction s in the gradient;
+the loop then measures what s changes in the outputs of the batch's rows, and `step_along` makes the step.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import types
+
+from ..codegen.function_pointer import (
+    FunctionPointerKernel,
+    call_through,
+    matrix_of,
+    read_only_vector_of,
+    vector_of,
+)
+from ..gemm.gemm import Products
+from .vectors import vectors_of
+
+NO_FIELDS = np.dtype([])
+
+
+class Hooks(NamedTuple):
+    """An optimiser's kernels, None where it does nothing, and what it is.
+
+    Nearly all take vectors, a Vectors that is modified in place, and numbers, (n_fields,) float64, the settings.
+
+    update : (vectors, numbers, rate, t, part): one update of a part, (first, end), of the vectors; rate is a scalar of
+        the parameters' dtype, t the number of the update, from 1
+    before_forward : (vectors, numbers, x, sample_weight): x is (n_samples, n_features), sample_weight (n_samples,) or
+        (0,), neither to be written to; the micro_batch_gradient, or the gradient where there is none, is scratch
+    after_backward : (vectors, numbers, d_out, first_unit, accumulate): d_out is (n_samples, n_units), first_unit the
+        first of these among all Linears' units, accumulate whether the batch had other rows before
+    transform_gradient : (vectors, numbers, weights): weights is (n_linear_layers, 3) int64, where each Linear's weight
+        begins and ends in the parameters, and its n_in
+    after_update : (vectors, numbers)
+    mean_square_along : (vectors, weights, x, sample_weight, change, products, result): leaves the mean over some rows
+        of v |Δz|² in result, (1,) float64; change is (n_samples, n_out), overwritten with the Δz that s makes
+    step_along : (vectors, numbers, rate, t, l2, weights, mean_square): w -= f s for an f of its own; l2 is the
+        penalty's, float64
+    is_plain : whether an update is  w -= rate · g  and no more, so that loops may fuse it with their products
+    is_parallel : whether parts of an update know nothing of one another, so that several threads may make them
+    fields : structured dtype of `Vectors.fields`
+    """
+
+    update: FunctionPointerKernel
+    before_forward: FunctionPointerKernel | None = None
+    after_backward: FunctionPointerKernel | None = None
+    transform_gradient: FunctionPointerKernel | None = None
+    after_update: FunctionPointerKernel | None = None
+    mean_square_along: FunctionPointerKernel | None = None
+    step_along: FunctionPointerKernel | None = None
+    is_plain: bool = False
+    is_parallel: bool = True
+    fields: np.dtype = NO_FIELDS
+
+    @property
+    def sees_rows(self) -> bool:
+        """Whether it is shown rows or derivatives, as the loops of a network alone do."""
+        return self.before_forward is not None or self.after_backward is not None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether its steps are made along a direction, as long as the batch's loss bears."""
+        return self.step_along is not None
+
+
+def _optimizer_types(number):
+    return vectors_of(number), vector_of(types.float64)
+
+
+def _read_only_matrix_of(number):
+    return types.Array(number, 2, "C", readonly=True)
+
+
+_WEIGHTS = types.Array(types.int64, 2, "C")
+
+
+def update_types(number):
+    """The types of the arguments of `Hooks.update`."""
+    return *_optimizer_types(number), number, types.int64, types.UniTuple(types.int64, 2)
+
+
+def before_forward_types(number):
+    """The types of the arguments of `Hooks.before_forward`."""
+    return *_optimizer_types(number), _read_only_matrix_of(number), read_only_vector_of(number)
+
+
+def after_backward_types(number):
+    """The types of the arguments of `Hooks.after_backward`."""
+    return *_optimizer_types(number), _read_only_matrix_of(number), types.int64, types.boolean
+
+
+def transform_gradient_types(number):
+    """The types of the arguments of `Hooks.transform_gradient`."""
+    return *_optimizer_types(number), _WEIGHTS
+
+
+def after_update_types(number):
+    """The types of the arguments of `Hooks.after_update`."""
+    return _optimizer_types(number)
+
+
+def _products_type(number):
+    numbers, integers = vector_of(number), vector_of(types.int64)
+    fields = [*[types.int64] * 7, read_only_vector_of(number), numbers, matrix_of(number), integers, integers]
+    return types.NamedTuple(fields, Products)
+
+
+def mean_square_along_types(number):
+    """The types of the arguments of `Hooks.mean_square_along`."""
+    rows = _read_only_matrix_of(number), read_only_vector_of(number)
+    return vectors_of(number), _WEIGHTS, *rows, matrix_of(number), _products_type(number), vector_of(types.float64)
+
+
+def step_along_types(number):
+    """The types of the arguments of `Hooks.step_along`."""
+    return *_optimizer_types(number), number, types.int64, types.float64, _WEIGHTS, types.float64
+
+
+call_update = call_through(update_types)
+call_before_forward = call_through(before_forward_types)
+call_after_backward = call_through(after_backward_types)
+call_transform_gradient = call_through(transform_gradient_types)
+call_after_update = call_through(after_update_types)
+call_mean_square_along = call_through(mean_square_along_types)
+call_step_along = call_through(step_along_types)
