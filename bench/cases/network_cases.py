@@ -45,7 +45,8 @@ class Subject:
         """The model's parameters and what plain SGD needs beside them."""
         none, size = np.empty(0, np.float32), self.parameters.size
         gradient, state = np.zeros(size, np.float32), np.zeros((0, size), np.float32)
-        return kernels.Vectors(self.parameters, gradient, none, state, np.zeros(10), np.empty(0), none)
+        fields, doubles, average = np.empty(0, np.uint8), np.empty(0), np.empty(0)
+        return kernels.Vectors(self.parameters, gradient, none, state, fields, doubles, average, none)
 
     def rule(self, keeps_gradient: bool) -> kernels.UpdateRule:
         """Plain SGD, and no more, as a loop calls it."""
@@ -175,15 +176,15 @@ def train_neuron_batch(n_features: int, batch_size: int, n_samples: int) -> Case
     subject = Subject((n_features, 1), batch_size, n_samples)
     progress, vectors = kernels.Progress.zeros(), subject.vectors()
     rules = LOSS, subject.rule(keeps_gradient=False), RATES
-    neuron, scratch = kernels.LinearNeuron(n_features), aligned_empty(n_features + MOST_LANES, np.float32)
-    pattern = kernels.By4() if 4 * n_features <= BYTES_ADDED_BY_4 else kernels.RowByRow()
+    neuron, gradient = kernels.LinearNeuron(n_features), aligned_empty(n_features + MOST_LANES, np.float32)
+    pattern = (kernels.By4 if 4 * n_features <= BYTES_ADDED_BY_4 else kernels.RowByRow)(gradient)
     # As the NumPy network: without the ReLU.
     layers = subject.python[:-1]
     rows = kernels.Rows(subject.X, subject.y)
 
     def fastgd():
         progress.begin_epoch(n_samples)
-        kernels.train_neuron_batch(pattern, neuron, vectors, scratch, *rules, rows, batch_size, batch_size, progress)
+        kernels.train_neuron_batch(pattern, neuron, vectors, *rules, rows, batch_size, batch_size, progress)
         return progress.loss_sum[0] / n_samples, subject.parameters
 
     def numpy():

@@ -5,7 +5,7 @@ import numpy as np
 from bench.cases.case import Case, normal
 from fastgd import kernels
 from fastgd.kernels.codegen.function_pointer import settings_vector
-from fastgd.kernels.optim.optimizers import UPDATES, Adam, PlainSGD
+from fastgd.kernels.optim.optimizers import OPTIMIZERS, Adam, PlainSGD
 
 RATE = np.float32(1e-6)
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
@@ -14,14 +14,16 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 def vectors_of(size: int) -> kernels.Vectors:
     parameters, gradient = normal(size, size)
     none = np.empty(0, np.float32)
-    return kernels.Vectors(parameters, gradient, none, np.zeros((2, size), np.float32), np.zeros(10), np.empty(0), none)
+    state = np.zeros((2, size), np.float32)
+    fields, doubles, average = np.empty(0, np.uint8), np.empty(0), np.empty(0)
+    return kernels.Vectors(parameters, gradient, none, state, fields, doubles, average, none)
 
 
 def plain_sgd(size: int) -> Case:
     vectors = vectors_of(size)
     expected, step = vectors.parameters.copy(), np.empty(size, np.float32)
     inputs = vectors.parameters.tolist(), vectors.gradient.tolist()
-    run = UPDATES[PlainSGD].bound(vectors, settings_vector(PlainSGD()), RATE, 1, (0, size))
+    run = OPTIMIZERS[PlainSGD].update.bound(vectors, settings_vector(PlainSGD()), RATE, 1, (0, size))
 
     def fastgd():
         run()
@@ -43,7 +45,8 @@ def adam(size: int) -> Case:
     g, expected = vectors.gradient, vectors.parameters.copy()
     m, v, step, spread = np.zeros((4, size), np.float32)
     inputs = vectors.parameters.tolist(), g.tolist()
-    run = UPDATES[Adam].bound(vectors, settings_vector(Adam(BETA1, BETA2, EPS, 0.0, False)), RATE, 1, (0, size))
+    settings = settings_vector(Adam(BETA1, BETA2, EPS, 0.0, False))
+    run = OPTIMIZERS[Adam].update.bound(vectors, settings, RATE, 1, (0, size))
 
     def fastgd():
         run()

@@ -90,7 +90,7 @@ def mean_square_along(vectors, weights, x, sample_weight, change, products, resu
 
 @pointer_kernel(step_along_types)
 def step_along(vectors, numbers, rate, t, l2, weights, mean_square):
-    """w -= f s, for the s that stands in the gradient; no step where s·g is zero. Arguments as for `Hooks`."""
+    """w -= f s, for the s that stands in the gradient; no step where s·g is zero; arguments as for `Hooks`."""
     optimizer = settings_of(Bounded, numbers)
     record_of(FIELDS, vectors.fields).mean_square = mean_square
     w, direction = vectors.parameters, vectors.gradient

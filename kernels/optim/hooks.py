@@ -24,7 +24,7 @@ from ..codegen.function_pointer import (
     read_only_vector_of,
     vector_of,
 )
-from ..gemm.gemm import Products
+from ..gemm import Products
 from .vectors import vectors_of
 
 NO_FIELDS = np.dtype([])
@@ -33,24 +33,30 @@ NO_FIELDS = np.dtype([])
 class Hooks(NamedTuple):
     """An optimiser's kernels, None where it does nothing, and what it is.
 
-    Nearly all take vectors, a Vectors that is modified in place, and numbers, (n_fields,) float64, the settings.
-
-    update : (vectors, numbers, rate, t, part): one update of a part, (first, end), of the vectors; rate is a scalar of
-        the parameters' dtype, t the number of the update, from 1
-    before_forward : (vectors, numbers, x, sample_weight): x is (n_samples, n_features), sample_weight (n_samples,) or
-        (0,), neither to be written to; the micro_batch_gradient, or the gradient where there is none, is scratch
-    after_backward : (vectors, numbers, d_out, first_unit, accumulate): d_out is (n_samples, n_units), first_unit the
-        first of these among all Linears' units, accumulate whether the batch had other rows before
-    transform_gradient : (vectors, numbers, weights): weights is (n_linear_layers, 3) int64, where each Linear's weight
-        begins and ends in the parameters, and its n_in
+    update : (vectors, numbers, rate, t, part)
+    before_forward : (vectors, numbers, x, sample_weight)
+    after_backward : (vectors, numbers, d_out, first_unit, accumulate)
+    transform_gradient : (vectors, numbers, weights)
     after_update : (vectors, numbers)
-    mean_square_along : (vectors, weights, x, sample_weight, change, products, result): leaves the mean over some rows
-        of v |Δz|² in result, (1,) float64; change is (n_samples, n_out), overwritten with the Δz that s makes
-    step_along : (vectors, numbers, rate, t, l2, weights, mean_square): w -= f s for an f of its own; l2 is the
-        penalty's, float64
+    mean_square_along : (vectors, weights, x, sample_weight, change, products, result)
+    step_along : (vectors, numbers, rate, t, l2, weights, mean_square), which makes  w -= f s  for an f of its own
     is_plain : whether an update is  w -= rate · g  and no more, so that loops may fuse it with their products
     is_parallel : whether parts of an update know nothing of one another, so that several threads may make them
     fields : structured dtype of `Vectors.fields`
+
+    The kernels' arguments are
+
+    vectors : Vectors, modified in place          numbers : (n_fields,) float64, the settings
+    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
+    part : (first, end) of the vectors, the part to update
+    x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,); neither to be written to. Before the
+        forward pass, the micro_batch_gradient, or the gradient where there is none, is scratch
+    d_out : (n_samples, n_units), not to be written to, the derivatives of the batch's loss by a Linear's outputs
+    first_unit : int, the Linear's first among all units          accumulate : bool, whether the batch had rows before
+    weights : (n_linear_layers, 3) int64, where each Linear's weight begins and ends in the parameters, and its n_in
+    change : (n_samples, n_out), overwritten with Δz, what s changes in the outputs          products : Products
+    result : (1,) float64, overwritten with the mean over the rows of v |Δz|², v their weights
+    l2 : float64, the penalty's          mean_square : float64, what `mean_square_along` has found
     """
 
     update: FunctionPointerKernel

@@ -138,7 +138,7 @@ def towards_zero(value, distance):
 def centre_gradient(vectors, numbers, weights):
     """Turn the gradient of the first layer's weights into that for centred features,  a_i = g_i - m_i g_b.
 
-    What may be rounding alone, in this and in the biases' gradients, becomes zero. Arguments as for `Hooks`.
+    What may be rounding alone, in this and in the biases' gradients, becomes zero; arguments as for `Hooks`.
     """
     gradient, scale, mean = vectors.gradient, vectors.state[SCALE], vectors.state[MEAN]
     number, zero = gradient.dtype.type, gradient.dtype.type(0)
@@ -168,7 +168,7 @@ def centre_gradient(vectors, numbers, weights):
 def normalized_sgd(vectors, numbers, rate, t, part):
     """Make an update by the formulas of NormalizedSGD, from the gradient for centred features, all but for b's balance.
 
-    Arguments as for `Hooks`; it is made in one part. In the gradient, the first layer's weights before it are left.
+    It is made in one part; arguments as for `Hooks`. In the gradient, the first layer's weights before it are left.
     """
     settings, fields = settings_of(NormalizedSGD, numbers), record_of(FIELDS, vectors.fields)
     w, gradient = vectors.parameters, vectors.gradient
@@ -203,7 +203,7 @@ def normalized_sgd(vectors, numbers, rate, t, part):
 def balance_biases(vectors, numbers):
     """Add to each bias of the first layer what its unit has lost at x = m,  b += Σ_i m_i (w_i before - w_i).
 
-    Arguments as for `Hooks`; the gradient holds the weights before.
+    The gradient holds the weights before; arguments as for `Hooks`.
     """
     w, before, mean = vectors.parameters, vectors.gradient, vectors.state[MEAN]
     n_in, n_out, has_bias = first_layer_of(settings_of(NormalizedSGD, numbers))
@@ -246,7 +246,7 @@ def shrink_with(vectors, settings, i, size, centre):
 def observe_features(vectors, numbers, x, sample_weight):
     """Show NormalizedSGD the features of some rows before their forward pass. Rows of weight zero do not count.
 
-    Arguments as for `Hooks`.
+    Other arguments as for `Hooks`.
     """
     settings, fields = settings_of(NormalizedSGD, numbers), record_of(FIELDS, vectors.fields)
     w, scale, mean = vectors.parameters, vectors.state[SCALE], vectors.state[MEAN]

@@ -12,7 +12,7 @@ import fastgd as gd
 from fastgd import optimizers
 from fastgd._engine import slices as engine
 from fastgd.data import reader as dataset
-from fastgd.losses import as_loss, curvature_of
+from fastgd.losses import as_loss, kind_of
 from fastgd.recommended import can_be_bounded, deviation_of_targets, resolved
 from fastgd.schedules import Cooldown
 
@@ -68,7 +68,7 @@ def bounded_by_formula(model, loss, optimizer, batches, l2=0.0, last_rows=None):
             s = g / (np.sqrt(G) + optimizer.eps) if is_scaled else g
             seen = slice(None) if last_rows is None else slice(last_rows, None)
             change = X[seen] @ s[:n_weights].reshape(shape).T + (s[n_weights:] if linear.has_bias else 0)
-            c = curvature_of(as_loss(loss)) * (v[seen] * (change**2).sum(axis=1)).mean()
+            c = kind_of(as_loss(loss)).curvature * (v[seen] * (change**2).sum(axis=1)).mean()
             c += l2 * (of_weights * s**2).sum() + optimizer.weight_decay * (s**2).sum()
             rate = float(gd.schedules.as_schedule(optimizer.learning_rate)(np.array([float(t)]))[0])
             rate /= 1 + (t - 1) * (optimizer.lr_decay if is_scaled else 0)

@@ -17,7 +17,7 @@ from fastgd.kernels.codegen.function_pointer import settings_vector
 from fastgd.kernels.nn import activation
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim import optimizers as update
-from fastgd.kernels.optim.optimizers import UPDATES, PlainSGD
+from fastgd.kernels.optim.optimizers import OPTIMIZERS, PlainSGD
 from fastgd.kernels.tuning import FEW
 
 DTYPES = st.sampled_from([np.float32, np.float64])
@@ -162,8 +162,10 @@ def test_loss_adds_up_in_float64():
 def test_plain_sgd(dtype, size, seed):
     parameters, gradient = arrays(seed, dtype, size, size)
     updated, none = parameters.copy(), np.empty(0, dtype)
-    vectors = kernels.Vectors(updated, gradient.copy(), none, np.empty((1, 0), dtype), np.zeros(10), np.empty(0), none)
-    UPDATES[PlainSGD](vectors, settings_vector(PlainSGD()), 0.1, 1, (0, size))
+    state = np.empty((1, 0), dtype)
+    fields, doubles, average = np.empty(0, np.uint8), np.empty(0), np.empty(0)
+    vectors = kernels.Vectors(updated, gradient.copy(), none, state, fields, doubles, average, none)
+    OPTIMIZERS[PlainSGD].update(vectors, settings_vector(PlainSGD()), 0.1, 1, (0, size))
     exact = parameters - np.float64(dtype(0.1)) * gradient
     np.testing.assert_allclose(updated, exact, rtol=0, atol=rounding(dtype, 2))
     np.testing.assert_array_equal(vectors.gradient, gradient)
@@ -192,7 +194,9 @@ def test_sum_elements(size):
 
 
 COMPILED = {name: getattr(kernels, name) for name in kernels.__all__ if hasattr(getattr(kernels, name), "py_func")}
-COMPILED |= {kernel.py_func.__name__: kernel for kernel in UPDATES.values()}
+COMPILED |= {
+    kernel.py_func.__name__: kernel for hooks in OPTIMIZERS.values() for kernel in hooks if hasattr(kernel, "py_func")
+}
 # Their kernels have the same arguments, which the file describes; an activation's one setting has a name of its own.
 UNIFORM = {module.__name__: module.__doc__ for module in (activation, update)}
 SETTINGS = ("tolerance", "slope", "probability")
@@ -204,6 +208,8 @@ def test_docstring_describes_every_argument(name):
     documentation = f"{function.__doc__}\n{UNIFORM.get(function.__module__, '')}"
     for other in re.findall(r"^As `(\w+)`,", documentation):
         documentation += COMPILED[other].py_func.__doc__
+    if "as for `Hooks`" in documentation:
+        documentation += kernels.Hooks.__doc__
     for parameter in inspect.signature(function).parameters:
         described = "number" if function.__module__ == activation.__name__ and parameter in SETTINGS else parameter
         assert re.search(rf"\b{described}\b[\w, ]* : ", documentation), parameter

@@ -11,8 +11,9 @@ from shared_products import share_every_product
 
 import fastgd as gd
 from fastgd import kernels, threads
+from fastgd.kernels.optim.bounded import Bounded
 from fastgd.kernels.optim.normalized_sgd import NormalizedSGD
-from fastgd.kernels.optim.optimizers import UPDATES, PlainSGD
+from fastgd.kernels.optim.optimizers import PlainSGD
 from fastgd.kernels.parallel.thread_pool import _N_BLOCKS, N_WORKERS, WORTH_SHARING, pool_memory
 from fastgd.kernels.tuning import FAR_APART, FEW, PART
 from fastgd.network import network_of
@@ -126,7 +127,7 @@ def test_any_number_of_threads_makes_the_same_updates(name, monkeypatch):
     np.testing.assert_array_equal(results[0], results[2])
 
 
-@pytest.mark.parametrize("optimizer", UPDATES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("optimizer", kernels.OPTIMIZERS, ids=lambda kind: kind.__name__)
 def test_which_updates_are_shared(optimizer):
     """All but those that are made in one, or by the product itself; and none without a pool."""
     settings = optimizer(*[0] * len(optimizer._fields))
@@ -136,7 +137,7 @@ def test_which_updates_are_shared(optimizer):
                 settings, kernels.NoRegularization(), np.array([[0, 1, 1]]), np.dtype("float32"), keeps_gradient, pool
             )
             is_direct = optimizer is PlainSGD and not keeps_gradient
-            expected = pool.size > 0 and not is_direct and optimizer is not NormalizedSGD
+            expected = pool.size > 0 and not is_direct and optimizer not in (Bounded, NormalizedSGD)
             assert (rule.step.parallel_update != 0, rule.step.update_block != 0) == (expected, expected)
 
 

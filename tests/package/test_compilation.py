@@ -292,9 +292,9 @@ def test_eight_processes_start_at_once_on_an_empty_cache(tmp_path):
 def patterns(dtype):
     """How batches of one feature are taken, with what a call that was not finite may leave in the scratch."""
     return {
-        "in batches by fours": kernels.By4(),
-        "in batches row by row": kernels.RowByRow(),
-        "in batches, converted": kernels.Converted(np.full(4 * MOST_LANES, np.nan, dtype)),
+        "in batches by fours": kernels.By4(np.full(1 + MOST_LANES, np.nan, dtype)),
+        "in batches row by row": kernels.RowByRow(np.full(1 + MOST_LANES, np.nan, dtype)),
+        "in batches, converted": kernels.Converted(*np.full((2, 4 * MOST_LANES), np.nan, dtype)),
     }
 
 
@@ -315,11 +315,11 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_we
     if loop.startswith("in batches"):
         pattern = patterns(dtype)[loop]
         states = np.empty((0, 1), dtype)
-        vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, np.zeros(10), np.empty(0), none)
+        fields, doubles, average = np.empty(0, np.uint8), np.empty(0), np.empty(0)
+        vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, fields, doubles, average, none)
         rule = kernels.update_rule(PlainSGD(), regularization, np.array([[0, 1, 1]]), X.dtype, keeps_gradient=True)
         progress.begin_epoch(n_samples)
-        scratch = np.full(1 + MOST_LANES, np.nan, dtype)
-        kernels.train_neuron_batch(pattern, neuron, vectors, scratch, loss, rule, rates, rows, 2, 4, progress)
+        kernels.train_neuron_batch(pattern, neuron, vectors, loss, rule, rates, rows, 2, 4, progress)
     else:
         kernel = getattr(kernels, f"train_neuron_{loop}")
         weight = np.full(1 + MOST_LANES, np.nan, dtype)
@@ -334,7 +334,7 @@ from fastgd.kernels.codegen.function_pointer import settings_vector
 from fastgd.kernels.optim.optimizers import Adam, PlainSGD
 f, g, h = np.ones(64, np.float32), np.ones(64, np.float32), np.ones((8, 8), np.float32)
 mask, panel = np.ones(64, np.bool_), kernels.products(np.float32, 8, 8).panel
-vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.zeros(10), np.empty(0), f)
+vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.empty(0, np.uint8), np.empty(0), np.empty(0), f)
 adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
 CALLS = {
     kernels.gemm: (h, h, np.ones((8, 8), np.float32), f[:8], False, panel, kernels.ALONE, 0),
@@ -345,8 +345,8 @@ CALLS = {
     kernels.transpose: (f, 8, 8, np.ones((16, 16), np.float32), True, g[:8], (0, 8), kernels.ALONE, panel),
     kernels.relu_forward: (g, 0, (0, 0, 0, 0), mask),
     kernels.relu_backward: (f, mask, 0, g),
-    kernels.UPDATES[PlainSGD]: (vectors, settings_vector(nothing), 0.1, 1, (0, 64)),
-    kernels.UPDATES[Adam]: (vectors, settings_vector(adam), 0.1, 1, (0, 64)),
+    kernels.OPTIMIZERS[PlainSGD].update: (vectors, settings_vector(nothing), 0.1, 1, (0, 64)),
+    kernels.OPTIMIZERS[Adam].update: (vectors, settings_vector(adam), 0.1, 1, (0, 64)),
 }
 for kernel, arguments in CALLS.items():
     kernel(*arguments)
