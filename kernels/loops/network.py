@@ -299,7 +299,7 @@ def evaluate_network(network, parameters, objective, X, y, sample_weight, loss_s
 
     network : Network          parameters : (size,)          objective : Objective
     X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
-    loss_sum : (1,) float64, each chunk's sum of losses is added to it
+    loss_sum : (1,) float64, each micro-batch's sum of losses is added to it
     """
     row, is_finite = 0, True
     while row < X.shape[0]:

@@ -1,7 +1,7 @@
 """The training loop of a network whose every row is an update, by plain SGD: the article's algorithm for many layers.
 
 With one row, the first layer's weights are most of what is loaded and stored. They are kept column by column for the
-time of a call, so that the units lie side by side in the lanes, each with its sum. One pass over them makes the steps
+time of a call, so that units lie side by side in SIMD vectors, each with its sum. One pass over them makes the steps
 of two rows and multiplies the two rows to come, so that they are loaded and stored once for two rows. The second row is
 then multiplied with weights that lack the first row's step, δ xᵀ with a δ of -rate times the derivative of the loss:
 its outputs are made exact by + δ (x · x_second).
@@ -65,7 +65,7 @@ def copy_from_columns(columns, width, weight, n_in, n_out):
 def pass_of_vectors(columns, place, x, step0, step1, z0, z1):
     """Make the steps of two rows in one register's worth of weights, and add their products with two rows to come.
 
-    x : the number in every lane of each of the four rows
+    x : a number of each of the four rows, broadcast
     """
     count = lane_count(columns.dtype.type(0))
     w = load(columns, place, count, columns.dtype.type(0)) + x[0] * step0 + x[1] * step1
@@ -75,7 +75,7 @@ def pass_of_vectors(columns, place, x, step0, step1, z0, z1):
 
 @inlined_kernel
 def column_of(X, places, k):
-    """The number k of each of four rows, in every lane."""
+    """The number k of each of four rows, broadcast."""
     return (
         broadcast(element(X, places[0] + k)),
         broadcast(element(X, places[1] + k)),

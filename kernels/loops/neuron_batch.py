@@ -17,9 +17,9 @@ from .neuron_batch_passes import (
     RowByRow,
     Updating,
     forget,
-    nothing_left,
+    nothing_pending,
     pass_over_fours,
-    pass_over_left,
+    pass_over_pending,
     pass_over_row,
 )
 from .neuron_online import loss_and_grad, total_weight, weight_of
@@ -28,7 +28,7 @@ from .row_order import n_samples_of, prefetch_places, row, target_row
 
 
 @inlined_kernel
-def add_micro_batch_row_by_row(pattern, neuron, parameters, loss, rows, samples, left, rate):
+def add_micro_batch_row_by_row(pattern, neuron, parameters, loss, rows, samples, pending, rate):
     """As `add_micro_batch`, for wide rows."""
     number = parameters.dtype.type
     zero = number(0)
@@ -41,24 +41,24 @@ def add_micro_batch_row_by_row(pattern, neuron, parameters, loss, rows, samples,
     first, last, scale = samples
     for i in range(first, last):
         r, t = row(order, i), target_row(order, i)
-        begin, ahead = r * n_features, prefetch_places(order, i, ROW_L1_ROWS, n_features, X, targets, ROW_L1_BYTES)
+        begin, prefetched = r * n_features, prefetch_places(order, i, ROW_L1_ROWS, n_features, X, targets, ROW_L1_BYTES)
         if i == first:
             step = Updating(broadcast_like(none, rate))
-            z = pass_over_row(pattern, step, weight, X, n_features, left, begin, ahead) + bias
+            z = pass_over_row(pattern, step, weight, X, n_features, pending, begin, prefetched) + bias
         else:
-            z = pass_over_row(pattern, Adding(), weight, X, n_features, left, begin, ahead) + bias
+            z = pass_over_row(pattern, Adding(), weight, X, n_features, pending, begin, prefetched) + bias
         value, d = loss_and_grad(neuron, loss, z, element(targets, t), weight_of(weights, t, number(1)))
         loss_sum += value
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
         nan_sentinel += z * zero
         d *= scale
         d_bias += d
-        left = broadcast_like(none, d), begin
-    return loss_sum + nan_sentinel, d_bias, left
+        pending = broadcast_like(none, d), begin
+    return loss_sum + nan_sentinel, d_bias, pending
 
 
 @inlined_kernel
-def add_micro_batch_by_4(pattern, neuron, parameters, loss, rows, samples, left, rate):
+def add_micro_batch_by_4(pattern, neuron, parameters, loss, rows, samples, pending, rate):
     """As `add_micro_batch`, for narrow rows."""
     number = parameters.dtype.type
     zero, one = number(0), number(1)
@@ -75,12 +75,12 @@ def add_micro_batch_by_4(pattern, neuron, parameters, loss, rows, samples, left,
         r0, r1, r2, r3 = row(order, i), row(order, i1), row(order, i2), row(order, i3)
         places = (r0 * n_features, r1 * n_features, r2 * n_features, r3 * n_features)
         t0, t1, t2, t3 = target_row(order, i), target_row(order, i1), target_row(order, i2), target_row(order, i3)
-        ahead = prefetch_places_of_4(order, (i, i1, i2, i3), n_features, X, targets)
+        prefetched = prefetch_places_of_4(order, (i, i1, i2, i3), n_features, X, targets)
         if i == first:
             step = Updating(broadcast_like(none, rate))
-            sums = pass_over_fours(pattern, step, weight, X, n_features, left, places, ahead)
+            sums = pass_over_fours(pattern, step, weight, X, n_features, pending, places, prefetched)
         else:
-            sums = pass_over_fours(pattern, Adding(), weight, X, n_features, left, places, ahead)
+            sums = pass_over_fours(pattern, Adding(), weight, X, n_features, pending, places, prefetched)
         z0, z1, z2, z3 = sums
         z0, z1, z2, z3 = z0 + bias, z1 + bias, z2 + bias, z3 + bias
         v0, v1 = weight_of(weights, t0, one), weight_of(weights, t1, one)
@@ -98,24 +98,24 @@ def add_micro_batch_by_4(pattern, neuron, parameters, loss, rows, samples, left,
         # Zero, unless a z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
         nan_sentinel += (z0 + z1 + z2 + z3) * zero
         d_bias += d0 + d1 + d2 + d3
-        left = (
+        pending = (
             (broadcast_like(none, d0), broadcast_like(none, d1), broadcast_like(none, d2), broadcast_like(none, d3)),
             places,
         )
-    return loss_sum + nan_sentinel, d_bias, left
+    return loss_sum + nan_sentinel, d_bias, pending
 
 
 @by_type({RowByRow: add_micro_batch_row_by_row, By4: add_micro_batch_by_4, Converted: add_micro_batch_by_4})
 def add_micro_batch(kernel):
     """Make the update that is due, then add the gradient of a micro-batch, but for its last rows; without the bias.
 
-    Return the sum of losses, the bias' gradient, and what is left: shares, and rows' places.
+    Return the sum of losses, the bias' gradient, and the pending rows: shares, and places.
 
     samples : the first, the one after the last, and what gradients are multiplied by
-    left : what the micro-batch before has left; zero where nothing is          rate : of the update that is due
+    pending : of the micro-batch before; shares of zero where none are          rate : of the update that is due
     """
-    return lambda pattern, neuron, parameters, loss, rows, samples, left, rate: kernel(
-        pattern, neuron, parameters, loss, rows, samples, left, rate
+    return lambda pattern, neuron, parameters, loss, rows, samples, pending, rate: kernel(
+        pattern, neuron, parameters, loss, rows, samples, pending, rate
     )
 
 
@@ -148,7 +148,7 @@ def train_neuron_batch(pattern, neuron, vectors, loss, rule, rates, rows, batch_
 
     pattern : RowByRow, By4 or Converted
     neuron : LinearNeuron or ReLUNeuron          vectors : Vectors, modified in place
-    loss : a record of `loss.py` that is summed over outputs
+    loss : the settings of a loss of `POINTWISE`
     rule : UpdateRule, of an optimiser that sees no rows
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     rows : Rows
@@ -171,8 +171,8 @@ def train_neuron_batch(pattern, neuron, vectors, loss, rule, rates, rows, batch_
         stop = min(start + min(micro_batch_rows, batch_rows - done), n_samples)
         samples = (start, stop, number(1.0 / batch_rows))
         if not is_due:
-            left = nothing_left(pattern, none, row(rows.order, start) * n_features)
-        losses, d_bias, left = add_micro_batch(pattern, neuron, parameters, loss, rows, samples, left, rate)
+            pending = nothing_pending(pattern, none, row(rows.order, start) * n_features)
+        losses, d_bias, pending = add_micro_batch(pattern, neuron, parameters, loss, rows, samples, pending, rate)
         loss_sum += losses
         weight_sum += total_weight(rows.weights, rows.order, start, stop)
         is_first, ends = done == 0, done + stop - start == batch_rows
@@ -185,7 +185,7 @@ def train_neuron_batch(pattern, neuron, vectors, loss, rule, rates, rows, batch_
             if parameters.size > n_features:
                 parameters[n_features] -= rate * d_bias
         else:
-            pass_over_left(pattern, Adding(), weight, rows.X, n_features, left)
+            pass_over_pending(pattern, Adding(), weight, rows.X, n_features, pending)
             if is_first:
                 gradient[:] = 0
             # A long sum of small terms is more exact as a sum of sums.
@@ -207,6 +207,6 @@ def train_neuron_batch(pattern, neuron, vectors, loss, rule, rates, rows, batch_
             weight_sum = 0.0
         start = stop
     if is_due:
-        pass_over_left(pattern, Updating(broadcast_like(none, rate)), weight, rows.X, n_features, left)
+        pass_over_pending(pattern, Updating(broadcast_like(none, rate)), weight, rows.X, n_features, pending)
     progress.n_updates[0], progress.position[0] = n_updates, first + n_samples
     progress.loss_sum[0], progress.batch_weight[0] = loss_sum, weight_sum

@@ -8,7 +8,7 @@ those of narrow numbers, which are converted once and kept for the next pass.
 Where an update is no more than  w -= rate · g,  the first pass of a batch makes it on its way: it adds the last rows
 of the batch before, takes the step, clears the gradient, and multiplies the new weights with the batch's first rows.
 There the loop waits, from one z through the weights to the next: some 30 cycles in each batch of narrow rows. Any other
-update follows a pass that only adds what is left. Apart from that and from memory, a Zen 4 is busy with loads, two a
+update follows a pass that only adds what is pending. Apart from that and from memory, a Zen 4 is busy with loads, two a
 cycle: eight for each 16 features of a row by itself, and more where they lie across two lines of the cache; and with
 bytes, as it takes two cycles to convert 16, and one for each of their two multiply-adds.
 """
@@ -57,13 +57,13 @@ class Converted(NamedTuple):
 
 @inlined_kernel
 def plus_row(pattern, X, j, n, share, before):
-    """Lanes j to j + n of the gradient, and a row times its share."""
+    """Elements j to j + n of the gradient, and a row times its share."""
     return load(pattern.gradient, j, lane_count(share), share) + share * load(X, before + j, n, share)
 
 
 @inlined_kernel
 def plus_rows(pattern, X, j, n, shares, places):
-    """Lanes j to j + n of the gradient, and four rows times their shares."""
+    """Elements j to j + n of the gradient, and four rows times their shares."""
     d0, d1, d2, d3 = shares
     p0, p1, p2, p3 = places
     g = load(pattern.gradient, j, lane_count(d0), d0)
@@ -76,7 +76,7 @@ def plus_rows(pattern, X, j, n, shares, places):
 
 @inlined_kernel
 def plus_kept(pattern, X, j, n, shares, places):
-    """Lanes j to j + n of the gradient, and the four rows that are kept times their shares."""
+    """Elements j to j + n of the gradient, and the four rows that are kept times their shares."""
     d0, d1, d2, d3 = shares
     count = lane_count(d0)
     place = ROWS_AT_ONCE * j
@@ -89,19 +89,19 @@ def plus_kept(pattern, X, j, n, shares, places):
 
 
 @by_type({RowByRow: plus_row, By4: plus_rows, Converted: plus_kept})
-def plus_left(kernel):
-    """Lanes j to j + n of the gradient, and the rows that are left, times their shares."""
-    return lambda pattern, X, j, n, left: kernel(pattern, X, j, n, left[0], left[1])
+def plus_pending(kernel):
+    """Elements j to j + n of the gradient, and the pending rows, times their shares."""
+    return lambda pattern, X, j, n, pending: kernel(pattern, X, j, n, pending[0], pending[1])
 
 
 class Adding(NamedTuple):
-    """A pass that adds the rows that are left to the gradient."""
+    """A pass that adds the pending rows to the gradient."""
 
 
 class Updating(NamedTuple):
     """A pass after which the gradient is complete: it makes the update  w -= rate · g  and clears the gradient.
 
-    rates : the rate in every lane
+    rates : the rate, broadcast
     """
 
     rates: Any
@@ -124,33 +124,33 @@ def update(step, weight, gradient, j, n, g):
 
 @by_type({Adding: add, Updating: update})
 def weight_after(kernel):
-    """Lanes j to j + n of the weights, after what a pass does with the gradient's."""
+    """Elements j to j + n of the weights, after what a pass does with the gradient's."""
     return lambda step, weight, gradient, j, n, g: kernel(step, weight, gradient, j, n, g)
 
 
 @inlined_kernel
-def pass_over_left(pattern, step, weight, X, n_features, left):
-    """Add the rows that are left, with no others to multiply the weights with."""
+def pass_over_pending(pattern, step, weight, X, n_features, pending):
+    """Add the pending rows, with no others to multiply the weights with."""
     count = lane_count(simd_vector_for(X, weight.dtype.type(0)))
     for j in range(0, n_features, count):
         n = n_features - j
-        weight_after(step, weight, pattern.gradient, j, n, plus_left(pattern, X, j, n, left))
+        weight_after(step, weight, pattern.gradient, j, n, plus_pending(pattern, X, j, n, pending))
 
 
 @inlined_kernel
-def pass_of_one(pattern, step, weight, X, j, n, left, begin, z):
-    """Add a row times its share to lanes j to j + n of the gradient and return z and their product with another."""
-    w = weight_after(step, weight, pattern.gradient, j, n, plus_left(pattern, X, j, n, left))
+def pass_of_one(pattern, step, weight, X, j, n, pending, begin, z):
+    """Add a row times its share to elements j to j + n of the gradient and return z and their product with another."""
+    w = weight_after(step, weight, pattern.gradient, j, n, plus_pending(pattern, X, j, n, pending))
     return z + w * load(X, begin + j, n, z)
 
 
 @inlined_kernel
-def pass_over_row(pattern, step, weight, X, n_features, left, begin, ahead):
+def pass_over_row(pattern, step, weight, X, n_features, pending, begin, prefetched):
     """Add a row times its share to the gradient and return the weights' product with another.
 
     step : Adding or Updating
-    left : the share, in lanes, and where the row begins          begin : where the other begins
-    ahead : as `prefetch_places` returns it
+    pending : the share, broadcast, and where the row begins          begin : where the other begins
+    prefetched : as `prefetch_places` returns it
     """
     none = simd_vector_for(X, weight.dtype.type(0))
     count = lane_count(none)
@@ -158,14 +158,14 @@ def pass_over_row(pattern, step, weight, X, n_features, left, begin, ahead):
     # Two sums side by side, as each has to wait for itself.
     even, odd = none, none
     for j in range(0, n_pairs, 2 * count):
-        even = pass_of_one(pattern, step, weight, X, j, count, left, begin, even)
-        prefetch_row(ahead, X, j)
-        odd = pass_of_one(pattern, step, weight, X, j + count, count, left, begin, odd)
+        even = pass_of_one(pattern, step, weight, X, j, count, pending, begin, even)
+        prefetch_row(prefetched, X, j)
+        odd = pass_of_one(pattern, step, weight, X, j + count, count, pending, begin, odd)
     for j in range(n_pairs, n_features, count):
-        even = pass_of_one(pattern, step, weight, X, j, n_features - j, left, begin, even)
-        prefetch_row(ahead, X, j)
+        even = pass_of_one(pattern, step, weight, X, j, n_features - j, pending, begin, even)
+        prefetch_row(prefetched, X, j)
     # A line that no pass has asked for, as rows begin anywhere in one.
-    prefetch_row(ahead, X, n_features - 1)
+    prefetch_row(prefetched, X, n_features - 1)
     return horizontal_sum(even + odd)
 
 
@@ -183,21 +183,21 @@ def load_and_keep_row(pattern, i, X, begin, j, n, like):
 
 @by_type({By4: load_row, Converted: load_and_keep_row})
 def take_row(kernel):
-    """Lanes j to j + n of the i-th of four rows, which begins at a place in X."""
+    """Elements j to j + n of the i-th of four rows, which begins at a place in X."""
     return lambda pattern, i, X, begin, j, n, like: kernel(pattern, i, X, begin, j, n, like)
 
 
 @inlined_kernel
-def pass_of_fours(pattern, step, weight, X, j, n, left, places, ahead, sums):
-    """Add four rows times their shares to lanes j to j + n of the gradient, and the products of the weights with four
+def pass_of_fours(pattern, step, weight, X, j, n, pending, places, prefetched, sums):
+    """Add four rows times their shares to elements j to j + n of the gradient, and the weights' products with four
     others to the sums.
 
-    ahead : two of what `prefetch_places_of_4` returns
+    prefetched : two of what `prefetch_places_of_4` returns
     """
     a0, a1, a2, a3 = places
     z0, z1, z2, z3 = sums
-    w = weight_after(step, weight, pattern.gradient, j, n, plus_left(pattern, X, j, n, left))
-    h0, h1 = ahead
+    w = weight_after(step, weight, pattern.gradient, j, n, plus_pending(pattern, X, j, n, pending))
+    h0, h1 = prefetched
     prefetch_row(h0, X, j)
     prefetch_row(h1, X, j)
     return (
@@ -209,24 +209,24 @@ def pass_of_fours(pattern, step, weight, X, j, n, left, places, ahead, sums):
 
 
 @inlined_kernel
-def pass_over_fours(pattern, step, weight, X, n_features, left, places, ahead):
+def pass_over_fours(pattern, step, weight, X, n_features, pending, places, prefetched):
     """Add four rows times their shares to the gradient and return the weights' products with four others.
 
-    step : Adding or Updating          ahead : as `prefetch_places_of_4` returns it
-    left : the shares, in lanes, and where the rows begin          places : where the others begin
+    step : Adding or Updating          prefetched : as `prefetch_places_of_4` returns it
+    pending : the shares, broadcast, and where the rows begin          places : where the others begin
     """
     none = simd_vector_for(X, weight.dtype.type(0))
     count = lane_count(none)
     n_full = n_features // count * count
-    h0, h1, h2, h3 = ahead
+    h0, h1, h2, h3 = prefetched
     sums = (none, none, none, none)
     for j in range(0, n_full, count):
-        sums = pass_of_fours(pattern, step, weight, X, j, count, left, places, (h0, h1), sums)
+        sums = pass_of_fours(pattern, step, weight, X, j, count, pending, places, (h0, h1), sums)
         # A line of the cache is as long as two passes or more: each asks for lines of two rows.
         h0, h1, h2, h3 = h2, h3, h0, h1
     if n_full < n_features:
         n_rest = n_features - n_full
-        sums = pass_of_fours(pattern, step, weight, X, n_full, n_rest, left, places, (h0, h1), sums)
+        sums = pass_of_fours(pattern, step, weight, X, n_full, n_rest, pending, places, (h0, h1), sums)
         h0, h1 = h2, h3
     # The two rows that the last pass did not ask for, which may have been the only one.
     prefetch_row(h0, X, n_features - 1)
@@ -245,10 +245,10 @@ def no_rows(pattern, none, begin):
 
 
 @by_type({RowByRow: no_row, By4: no_rows, Converted: no_rows})
-def nothing_left(kernel):
-    """What is left where all is added: shares of zero, of any row that is seen anyway, as a bad one leaves its trace.
+def nothing_pending(kernel):
+    """Pending rows where all is added: shares of zero, of any row that is seen anyway, as a bad one leaves its trace.
 
-    none : zero in every lane          begin : where the row begins
+    none : zero, broadcast          begin : where the row begins
     """
     return lambda pattern, none, begin: kernel(pattern, none, begin)
 

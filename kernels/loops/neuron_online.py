@@ -61,7 +61,7 @@ class Rows(NamedTuple):
 
     X : (n_rows, n_features), C-contiguous, of any real dtype, or a HalfPrecision
     y : (n_rows, 1)          weights : Equal or Weighted
-    order : a record of `row_order.py`
+    order : of `row_order.py`
     """
 
     X: np.ndarray
@@ -167,7 +167,7 @@ def thresholded_l1(regularization, w, rate):
 
 @by_type({NoRegularization: thresholded_nothing, Regularization: thresholded_l1})
 def thresholded(kernel):
-    """Lanes of weights after the L1 penalty's proximal step: each is moved towards zero by rate · l1, never across."""
+    """A SIMD vector of weights after the L1 penalty's proximal step: towards zero by rate · l1, never across."""
     return lambda regularization, w, rate: kernel(regularization, w, rate)
 
 
@@ -187,31 +187,31 @@ def pad_weights(parameters, weight, n_features):
 
 
 @inlined_kernel
-def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, ahead, z):
-    """Update lanes j to j + n of the weights with one row and add their product with another to z."""
+def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, prefetched, z):
+    """Update elements j to j + n of the weights with one row and add their product with another to z."""
     zero = simd_vector_for(X, weight.dtype.type(0))
     count = lane_count(zero)
     w = broadcast_like(zero, shrinkage(regularization, rate)) * load(weight, j, count, zero)
     w -= broadcast_like(zero, step) * load(X, before + j, n, zero)
     w = thresholded(regularization, w, rate)
     store(weight, j, count, w)
-    prefetch_row(ahead, X, j)
+    prefetch_row(prefetched, X, j)
     return z + w * load(X, begin + j, n, zero)
 
 
 @inlined_kernel
-def pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead):
-    """Update the weights with one row and return lanes that sum up to their product with another."""
+def pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, prefetched):
+    """Update the weights with one row and return a SIMD vector whose sum is their product with another."""
     none = simd_vector_for(X, weight.dtype.type(0))
     count = lane_count(none)
     n_pairs = n_features // (2 * count) * (2 * count)
     # Two sums side by side, as each has to wait for itself.
     even, odd = none, none
     for j in range(0, n_pairs, 2 * count):
-        even = pass_of_one(weight, X, j, count, regularization, step, rate, before, begin, ahead, even)
-        odd = pass_of_one(weight, X, j + count, count, regularization, step, rate, before, begin, ahead, odd)
+        even = pass_of_one(weight, X, j, count, regularization, step, rate, before, begin, prefetched, even)
+        odd = pass_of_one(weight, X, j + count, count, regularization, step, rate, before, begin, prefetched, odd)
     for j in range(n_pairs, n_features, count):
-        even = pass_of_one(weight, X, j, n_features - j, regularization, step, rate, before, begin, ahead, even)
+        even = pass_of_one(weight, X, j, n_features - j, regularization, step, rate, before, begin, prefetched, even)
     return even + odd
 
 
@@ -223,9 +223,9 @@ def train_neuron_online(neuron, parameters, weight, loss, regularization, rates,
 
     neuron : LinearNeuron or ReLUNeuron
     parameters : (n_features,), or (n_features + 1,) with the bias last; modified in place
-    weight : (n_features and at least the lanes more,), scratch: a load from where fewer lanes than all were just stored
-        would have to wait for them
-    loss : a record of `loss.py` that is summed over outputs          regularization : a record of `regularization.py`
+    weight : (n_features and at least the SIMD width more,), scratch: a load from where fewer elements than the width
+        were just stored would have to wait for them
+    loss : the settings of a loss of `POINTWISE`          regularization : NoRegularization or Regularization
     rates : (n,) float64, the learning rates of this call's updates, or (1,), that of all
     rows : Rows, of at least one sample
     progress : Progress, modified in place
@@ -243,8 +243,8 @@ def train_neuron_online(neuron, parameters, weight, loss, regularization, rates,
     loss_sum, n_updates, n_samples = progress.loss_sum[0], 0, n_samples_of(order, rows.y)
     for i in range(n_samples):
         r, t = row(order, i), target_row(order, i)
-        begin, ahead = r * n_features, prefetch_places(order, i, ROW_L1_ROWS, n_features, X, targets, ROW_L1_BYTES)
-        sums = pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, ahead)
+        begin, prefetched = r * n_features, prefetch_places(order, i, ROW_L1_ROWS, n_features, X, targets, ROW_L1_BYTES)
+        sums = pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, prefetched)
         v = weight_of(rows.weights, t, number(1))
         rate, n_updates = learning_rate_at(rates, n_updates, v)
         z = horizontal_sum(sums) + bias
@@ -255,7 +255,7 @@ def train_neuron_online(neuron, parameters, weight, loss, regularization, rates,
         bias -= has_bias * step
         before = begin
     # A last pass for its update alone.
-    pass_over_row(weight, X, n_features, regularization, step, rate, before, before, ahead)
+    pass_over_row(weight, X, n_features, regularization, step, rate, before, before, prefetched)
     copy_weights(weight, parameters, n_features)
     if bias_size:
         parameters[n_features] = bias

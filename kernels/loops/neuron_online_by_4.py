@@ -10,8 +10,8 @@ Rows are asked for long before they are needed: the processor's own prefetching 
 
 What is left to wait for, with latencies of a Zen 4: the last of four steps is spread over a register (3 cycles),
 subtracted from the weights (4), and these are multiplied with the next four rows (4 for each register of a row) and
-added up across lanes and to the bias (19); then each derivative waits for the one before (10 with a ReLU, 7 without;
-the last 6 or 3), and the last step for the last of them (3). The loop cannot take less for four rows than these 73
+summed horizontally and added to the bias (19); then each derivative waits for the one before (10 with a ReLU, 7
+without; the last 6 or 3), and the last step for the last of them (3). The loop cannot take less for four rows than these 73
 cycles where they have 16 features, and 81 where they have 32; its instructions, with nothing to wait for, take 72 and
 86. It takes 78 and 94. Rows that lag behind, so that no pass waits for the steps before it, take more products than
 that hides: an eighth less time for 16 features, none for 32. Eight rows at once take a third longer, as each is
@@ -41,10 +41,10 @@ def prefetch_places_of_4(order, samples, n_features, X, targets):
 
 
 @inlined_kernel
-def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
-    """Update lanes j to j + n of the weights with four rows and add their products with four others to the sums.
+def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, prefetched, sums):
+    """Update elements j to j + n of the weights with four rows and add their products with four others to the sums.
 
-    ahead : two of what `prefetch_places_of_4` returns
+    prefetched : two of what `prefetch_places_of_4` returns
     """
     zero = simd_vector_for(X, weight.dtype.type(0))
     s0, s1, s2, s3 = steps
@@ -58,7 +58,7 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, ahead, sums):
     w -= s2 * load(X, p2 + j, n, zero)
     w -= s3 * load(X, p3 + j, n, zero)
     store(weight, j, count, w)
-    h0, h1 = ahead
+    h0, h1 = prefetched
     prefetch_row(h0, X, j)
     prefetch_row(h1, X, j)
     x0, x1 = load(X, a0 + j, n, zero), load(X, a1 + j, n, zero)
