@@ -20,7 +20,7 @@ class State(NamedTuple):
     """What an optimiser keeps from one update to the next, as the arrays of `fastgd.kernels.Vectors`.
 
     vectors : (n_states, n_parameters and more), of the parameters' dtype
-    fields : (n_bytes,) uint8, the memory of the optimiser's record
+    fields : (n_bytes,) uint8, the memory of a structured dtype
     doubles : (n,) float64
     named : views of fields and doubles, by the names that a saved run has for them
     """
@@ -117,6 +117,6 @@ class Optimizer(ABC):
 
 
 def with_fields(state: State, dtype: np.dtype) -> State:
-    """The same state with a record of fields, all zero."""
-    record = np.zeros(1, dtype)
-    return state._replace(fields=record.view(np.uint8), named={name: record[name] for name in dtype.names})
+    """The same state with the fields of a structured dtype, all zero."""
+    fields = np.zeros(1, dtype)
+    return state._replace(fields=fields.view(np.uint8), named={name: fields[name] for name in dtype.names})

@@ -11,10 +11,10 @@ Rows are asked for long before they are needed: the processor's own prefetching 
 What is left to wait for, with latencies of a Zen 4: the last of four steps is spread over a register (3 cycles),
 subtracted from the weights (4), and these are multiplied with the next four rows (4 for each register of a row) and
 summed horizontally and added to the bias (19); then each derivative waits for the one before (10 with a ReLU, 7
-without; the last 6 or 3), and the last step for the last of them (3). The loop cannot take less for four rows than these 73
-cycles where they have 16 features, and 81 where they have 32; its instructions, with nothing to wait for, take 72 and
-86. It takes 78 and 94. Rows that lag behind, so that no pass waits for the steps before it, take more products than
-that hides: an eighth less time for 16 features, none for 32. Eight rows at once take a third longer, as each is
+without; the last 6 or 3), and the last step for the last of them (3). The loop cannot take less for four rows than
+these 73 cycles where they have 16 features, and 81 where they have 32; its instructions, with nothing to wait for, take
+72 and 86. It takes 78 and 94. Rows that lag behind, so that no pass waits for the steps before it, take more products
+than that hides: an eighth less time for 16 features, none for 32. Eight rows at once take a third longer, as each is
 multiplied with all before it.
 """
 

@@ -119,5 +119,4 @@ BOUNDED = Hooks(
     mean_square_along=mean_square_along,
     step_along=step_along,
     is_parallel=False,
-    fields=FIELDS,
 )

@@ -14,7 +14,6 @@ the loop then measures what s changes in the outputs of the batch's rows, and `s
 
 from typing import NamedTuple
 
-import numpy as np
 from numba import types
 
 from ..codegen.function_pointer import (
@@ -26,8 +25,6 @@ from ..codegen.function_pointer import (
 )
 from ..gemm import Products
 from .vectors import vectors_of
-
-NO_FIELDS = np.dtype([])
 
 
 class Hooks(NamedTuple):
@@ -42,7 +39,6 @@ class Hooks(NamedTuple):
     step_along : (vectors, numbers, rate, t, l2, weights, mean_square), which makes  w -= f s  for an f of its own
     is_plain : whether an update is  w -= rate · g  and no more, so that loops may fuse it with their products
     is_parallel : whether parts of an update know nothing of one another, so that several threads may make them
-    fields : structured dtype of `Vectors.fields`
 
     The kernels' arguments are
 
@@ -68,7 +64,6 @@ class Hooks(NamedTuple):
     step_along: FunctionPointerKernel | None = None
     is_plain: bool = False
     is_parallel: bool = True
-    fields: np.dtype = NO_FIELDS
 
     @property
     def sees_rows(self) -> bool:

@@ -246,7 +246,7 @@ def shrink_with(vectors, settings, i, size, centre):
 def observe_features(vectors, numbers, x, sample_weight):
     """Show NormalizedSGD the features of some rows before their forward pass. Rows of weight zero do not count.
 
-    Other arguments as for `Hooks`.
+    Arguments as for `Hooks`.
     """
     settings, fields = settings_of(NormalizedSGD, numbers), record_of(FIELDS, vectors.fields)
     w, scale, mean = vectors.parameters, vectors.state[SCALE], vectors.state[MEAN]
@@ -314,5 +314,4 @@ NORMALIZED_SGD = Hooks(
     transform_gradient=centre_gradient,
     after_update=balance_biases,
     is_parallel=False,
-    fields=FIELDS,
 )

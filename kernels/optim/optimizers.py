@@ -59,8 +59,7 @@ class Adam(NamedTuple):
 class Adagrad(NamedTuple):
     """g += weight_decay · w;  G += g²;  w -= rate / (1 + (t - 1) rate_decay) · g / (√G + eps).
 
-    state : G, and what of the squares its roundings have left out so far, which joins the next one (Kahan, 1965): a
-        float32 alone would stop growing after some 10⁷ updates
+    state : G, and what its roundings have left out so far
     """
 
     rate_decay: float

@@ -17,7 +17,7 @@ class Vectors(NamedTuple):
     micro_batch_gradient : (size,), scratch; (0,) where no batch is larger than a micro-batch
     state : (n_states, size and more), the optimiser's; each begins with a line of the cache, as what lies across two
         takes twice as long to store
-    fields : (n_bytes,) uint8, the record of the optimiser's `Hooks.fields`
+    fields : (n_bytes,) uint8, the optimiser's counts and sums: the memory of a structured dtype, FIELDS of its file
     doubles : (n,) float64, what the optimiser keeps of features and units, whose sums a float32 would not hold
     average : (size,) float64, the running mean of the parameters; (0,) where none is kept. A mean in float32 would stop
         moving after some 10⁶ updates
