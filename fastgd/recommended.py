@@ -42,11 +42,6 @@ def _recommended(model: Model, loss: Loss, batch_size: int | None) -> Optimizer:
     return NormalizedSGD("auto") if model.starts_linear else Adam("auto")
 
 
-def needs_no_search(optimizer: Optimizer) -> bool:
-    """Whether a rate of "auto" is known beforehand."""
-    return optimizer.needs_no_search
-
-
 def falling_schedule(
     optimizer: Optimizer, model: Model, loss: Loss, dataset: Dataset, batch_rows: int, is_full_batch: bool
 ) -> Schedule | None:

@@ -22,7 +22,7 @@ from fastgd.metrics import Metric, measure
 from fastgd.model import Model
 from fastgd.model_data import check_rows, reader_of
 from fastgd.optimizers import Optimizer
-from fastgd.recommended import falling_schedule, needs_no_search, start_at_constant
+from fastgd.recommended import falling_schedule, start_at_constant
 from fastgd.regularization import Regularization
 from fastgd.schedules import Constant, Schedule, as_schedule
 from fastgd.standardize import learn_scales
@@ -156,7 +156,7 @@ class Run:
         if longest is None or self.measured_rate is None:
             return prepared
         safeguard = Safeguard(prepared.engine, self.model, dataset, self.loss, longest)
-        if is_fresh and needs_no_search(self.optimizer):
+        if is_fresh and self.optimizer.needs_no_search:
             start_at_constant(self.model, safeguard.constant, self.loss, dataset.n_samples)
         return prepared._replace(safeguard=safeguard)
 
@@ -202,7 +202,7 @@ class Run:
         self, dataset: Dataset, batch_rows: int, longest: LongestRows, is_full_batch: bool, epochs: int
     ) -> None:
         began = time.perf_counter()
-        if needs_no_search(self.optimizer):
+        if self.optimizer.needs_no_search:
             rate = falling_schedule(self.optimizer, self.model, self.loss, dataset, batch_rows, is_full_batch)
         else:
             rng = np.random.default_rng([self.seed, 0, _TRIALS])
