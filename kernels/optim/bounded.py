@@ -48,7 +48,7 @@ FIELDS = np.dtype([("mean_square", np.float64)])
 # Reordered, the compensation would be zero.
 @pointer_kernel(update_types, exact=True)
 def bounded_direction(vectors, numbers, rate, t, part):
-    """Leave s in the gradient; arguments as for the updates of `optimizers.py`."""
+    """Leave s in the gradient; arguments as for `Hooks`."""
     optimizer = settings_of(Bounded, numbers)
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
     decay, eps = type(rate)(optimizer.weight_decay), type(rate)(optimizer.eps)
