@@ -51,7 +51,7 @@ NEURONS = (
     "it may exceed 100%, since a loop that prefetches reads a little faster than a plain sum. The last "
     "column is what each row of the same loop takes that stays in the second-level cache, where a call can have more "
     "than a batch of them: what takes as long there does not wait for the memory, but for its own operations, of which "
-    "`kernels/loops/neuron_online_by_4.py` and `kernels/loops/neuron_batch.py` say what they wait for."
+    "`kernels/loops/neuron_online_by_4.py` and `kernels/loops/neuron_batch_passes.py` say what they wait for."
 )
 PRODUCTS = (
     "Networks, float32. Operations are those of the matrix products alone: forward, of the weights' gradient and, but "

@@ -54,7 +54,8 @@ def classes_in(module: str) -> Settings:
             found[node.name] = {name: s for base in bases for name, s in found.get(base, {}).items()} | own
     for settings in found.values():
         settings.pop("learning_rate", None)
-    return found
+    order = [node.id for node in ast.walk(_table(module)) if isinstance(node, ast.Name)]
+    return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
 
 
 @functools.cache
@@ -71,9 +72,13 @@ def losses() -> Settings:
 
 def loss_names() -> list[str]:
     """Every loss."""
-    assignments = (node for node in _tree("losses").body if isinstance(node, ast.Assign))
-    table = next(node.value for node in assignments if ast.unparse(node.targets[0]) == "LOSSES")
-    return [key.value for key in table.keys]
+    return [key.value for key in _table("losses").keys]
+
+
+def _table(module: str) -> Any:
+    """What a module assigns to its own name in capitals."""
+    assignments = (node for node in _tree(module).body if isinstance(node, ast.Assign))
+    return next(node.value for node in assignments if ast.unparse(node.targets[0]) == module.upper())
 
 
 @functools.cache

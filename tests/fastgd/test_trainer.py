@@ -171,6 +171,22 @@ def test_a_run_of_another_version_says_what_differs(tmp_path):
         gd.Trainer.load(path)
 
 
+def test_a_run_with_state_of_other_names_says_which(tmp_path):
+    path = tmp_path / "run.safetensors"
+    trainer = gd.Trainer(model_of("neuron"), optimizer=gd.NormalizedSGD())
+    trainer.step(*rows_for(trainer.model, 3))
+    trainer.save(path)
+    with safe_open(path, "np") as file:
+        metadata = file.metadata()
+    tensors, run = load_file(path), json.loads(metadata["run"])
+    assert tensors["run.optimizer_rows_seen"].dtype == np.int64
+    tensors["run.optimizer_scalars"] = tensors.pop("run.optimizer_rows_seen")
+    run["tensors"] = ["optimizer_scalars" if name == "optimizer_rows_seen" else name for name in run["tensors"]]
+    save_file(tensors, path, metadata | {"run": json.dumps(run)})
+    with pytest.raises(ValueError, match="'optimizer_rows_seen' is missing, 'optimizer_scalars' is not expected"):
+        gd.Trainer.load(path)
+
+
 def test_a_run_goes_on_between_steps(tmp_path):
     X, y, _ = rows_for(model_of("neuron"), 9)
     trainer, whole = gd.Trainer(model_of("neuron")), gd.Trainer(model_of("neuron"))
