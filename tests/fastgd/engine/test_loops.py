@@ -127,7 +127,7 @@ def test_batches_of_narrow_rows_or_numbers_are_taken_by_fours(dtype, source, cal
 @pytest.mark.parametrize("case", [{"n_features": 160}, {"n_features": 161}, {"batch_size": 2}])
 @pytest.mark.parametrize("sample_weight", [None, np.ones(8)])
 def test_a_neuron_is_told_whether_rows_have_weights(case, sample_weight, calls):
-    weights = rows_given(*fit(calls, sample_weight=sample_weight, **case)).weights
+    weights = rows_given(fit(calls, sample_weight=sample_weight, **case)[1]).weights
     assert type(weights) is (kernels.Equal if sample_weight is None else kernels.Weighted)
 
 
@@ -135,7 +135,7 @@ def test_rows_that_do_not_fill_four_are_taken_one_by_one(calls):
     gd.Trainer(gd.Model([gd.Linear(3, 1)])).fit(np.ones((7, 3)), np.ones(7))
     counts = {}
     for loop, arguments in calls:
-        counts[loop] = counts.get(loop, 0) + len(rows_given(loop, arguments).y)
+        counts[loop] = counts.get(loop, 0) + len(rows_given(arguments).y)
     assert counts == {FOURS: 4, ROWS: 3}
 
 
@@ -144,8 +144,8 @@ def test_two_outputs_are_no_neuron(calls):
     assert {name for name, _ in calls} == {NETWORK}
 
 
-def rows_given(loop, arguments):
-    return arguments[7 if loop == BATCHES else 6]
+def rows_given(arguments):
+    return next(given for given in arguments if isinstance(given, kernels.Rows))
 
 
 IN_PLACE = {"fours": {}, "rows": {"n_features": 161}, "batches": {"batch_size": 2}}
@@ -161,8 +161,8 @@ def test_a_neuron_reads_the_data_where_it_lies(source, settings, shuffle, calls)
         X, np.arange(9), sample_weight=np.arange(9) / 2
     )
     samples = np.random.default_rng([3, 0]).permutation(9) if shuffle else np.arange(9)
-    for loop, arguments in calls:
-        rows = rows_given(loop, arguments)
+    for _, arguments in calls:
+        rows = rows_given(arguments)
         given = rows.X.bits if source == "float16" else rows.X
         assert np.shares_memory(given, X)
         assert given.dtype == {"float16": "uint16", "bool": "uint8"}.get(source, source)
@@ -186,8 +186,8 @@ def test_targets_too_large_to_be_converted_are_given_sample_by_sample(settings, 
         X, np.arange(9), sample_weight=np.arange(9.0) / 2
     )
     samples = np.random.default_rng([3, 0]).permutation(9) if shuffle else np.arange(9)
-    for loop, arguments in calls:
-        rows = rows_given(loop, arguments)
+    for _, arguments in calls:
+        rows = rows_given(arguments)
         assert np.shares_memory(rows.X, X)
         assert isinstance(rows.order, kernels.ShuffledX if shuffle else kernels.InOrder)
         taken, samples = samples[: len(rows.y)], samples[len(rows.y) :]
@@ -200,7 +200,7 @@ def test_targets_too_large_to_be_converted_are_given_sample_by_sample(settings, 
 
 def test_half_precision_is_copied_where_the_processor_does_not_convert_it(calls, monkeypatch):
     monkeypatch.setattr(kernels, "converts_halves", lambda: False)
-    rows = rows_given(*fit(calls, source="float16"))
+    rows = rows_given(fit(calls, source="float16")[1])
     assert rows.X.dtype == np.float32
     assert isinstance(rows.order, kernels.InOrder)
 
@@ -220,8 +220,8 @@ COPIED = {
 def test_other_layouts_are_copied_in_their_order(layout, shuffle, calls):
     X = np.arange(45, dtype=np.float64).reshape(9, 5)
     gd.Trainer(gd.Model([gd.Linear(5, 1)]), batch_size=9, shuffle=shuffle).fit(COPIED[layout](X), np.arange(9))
-    ((loop, arguments),) = calls
-    rows = rows_given(loop, arguments)
+    ((_, arguments),) = calls
+    rows = rows_given(arguments)
     order = np.random.default_rng([0, 0]).permutation(9) if shuffle else np.arange(9)
     assert rows.X.dtype == np.float32
     assert rows.X.flags.c_contiguous
@@ -231,7 +231,7 @@ def test_other_layouts_are_copied_in_their_order(layout, shuffle, calls):
 
 
 def test_standardised_rows_are_of_the_model_s_dtype(calls):
-    loop, arguments = fit(calls, head=gd.Standardize(5), source="uint8")
-    rows = rows_given(loop, arguments)
+    _, arguments = fit(calls, head=gd.Standardize(5), source="uint8")
+    rows = rows_given(arguments)
     assert rows.X.dtype == np.float32
     assert isinstance(rows.order, kernels.InOrder)
