@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from fastgd.data import checks
 from fastgd.kernels.optim import optimizers as kernels
 from fastgd.kernels.optim.bounded import Bounded
+from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, kind_of
-from fastgd.model import Model
 from fastgd.optimizers.base import LearningRate, Optimizer, State
 from fastgd.optimizers.bounded import can_be_bounded, require_boundable, with_bound
 
@@ -50,7 +50,7 @@ class Adam(Optimizer):
         self._set_checked(checks.positive, "eps")
         self._set_checked(checks.non_negative, "weight_decay")
 
-    def settings_for(self, model: Model, loss: Loss, is_full_batch: bool) -> tuple:
+    def settings_for(self, model: LayerStack, loss: Loss, is_full_batch: bool) -> tuple:
         """Those that were given."""
         return kernels.Adam(*self.betas, self.eps, self.weight_decay, self._decoupled)
 
@@ -126,7 +126,7 @@ class Adagrad(Optimizer):
         """1 for full batches, else .3."""
         return _FULL_BATCH_RATE if is_full_batch else _AUTO_RATE
 
-    def resolved_for(self, model: Model, loss: Loss) -> "Adagrad":
+    def resolved_for(self, model: LayerStack, loss: Loss) -> "Adagrad":
         """With bounds where nothing was said of them, the rate is "auto" and steps can be bounded."""
         if self.bounded is None:
             return replace(self, bounded=self.learning_rate == "auto" and can_be_bounded(model, loss))
@@ -134,13 +134,13 @@ class Adagrad(Optimizer):
             require_boundable(Adagrad, model, loss)
         return self
 
-    def initial_state(self, model: Model) -> State:
+    def initial_state(self, model: LayerStack) -> State:
         """G, which starts from the same everywhere, and zeros."""
         state = super().initial_state(model)
         state.vectors[0] += model.dtype.type(self.initial_accumulator_value)
         return with_bound(state) if self.bounded else state
 
-    def settings_for(self, model: Model, loss: Loss, is_full_batch: bool) -> tuple:
+    def settings_for(self, model: LayerStack, loss: Loss, is_full_batch: bool) -> tuple:
         """Those that were given, and the loss's curvature where steps are bounded."""
         if self.bounded:
             return Bounded(True, self.lr_decay, self.weight_decay, self.eps, kind_of(loss).curvature)
@@ -184,6 +184,6 @@ class RMSprop(Optimizer):
         self._set_checked(checks.non_negative, "weight_decay")
         self._set_checked(checks.switch, "centered")
 
-    def settings_for(self, model: Model, loss: Loss, is_full_batch: bool) -> tuple:
+    def settings_for(self, model: LayerStack, loss: Loss, is_full_batch: bool) -> tuple:
         """Those that were given."""
         return kernels.RMSprop(self.alpha, self.eps, self.weight_decay, self.momentum, self.centered)

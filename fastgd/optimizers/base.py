@@ -9,8 +9,8 @@ import numpy as np
 
 from fastgd import schedules
 from fastgd.kernels.codegen.alignment import aligned_zero_rows
+from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss
-from fastgd.model import Model
 from fastgd.schedules import Schedule
 
 LearningRate = float | Schedule | Literal["auto"]
@@ -75,13 +75,13 @@ class Optimizer(ABC):
         return len(self.state_names) + len(self.hidden_state_names)
 
     @abstractmethod
-    def settings_for(self, model: Model, loss: Loss, is_full_batch: bool) -> tuple:
+    def settings_for(self, model: LayerStack, loss: Loss, is_full_batch: bool) -> tuple:
         """The settings as the kernels take them, all but the learning rate.
 
         is_full_batch : whether each update is one of all rows
         """
 
-    def resolved_for(self, model: Model, loss: Loss) -> "Optimizer":
+    def resolved_for(self, model: LayerStack, loss: Loss) -> "Optimizer":
         """The optimiser with all that it leaves open settled for a model and its loss.
 
         Raises a ValueError where it cannot train them.
@@ -96,12 +96,12 @@ class Optimizer(ABC):
                 f"eps is {eps}, which is 0 in {dtype}; expected at least {np.finfo(dtype).smallest_subnormal:.2g}"
             )
 
-    def initial_state(self, model: Model) -> State:
+    def initial_state(self, model: LayerStack) -> State:
         """What the state starts from: zeros, and neither fields nor doubles."""
         vectors = aligned_zero_rows(self.n_states, model.parameters.size, model.dtype)
         return State(vectors, np.empty(0, np.uint8), np.empty(0), {})
 
-    def begin(self, model: Model, state: State) -> None:  # noqa: B027 (few look at the model)
+    def begin(self, model: LayerStack, state: State) -> None:  # noqa: B027 (few look at the model)
         """Take in the model as it is before training; called before each call that trains."""
 
     def auto_rate(self, loss: Loss, is_full_batch: bool) -> float:

@@ -1,13 +1,13 @@
 """Steps that are bounded by the curvature of the loss: for which models and losses, and their settings and state."""
 
 from fastgd.kernels.optim import bounded as kernels
+from fastgd.layer_stack import LayerStack
 from fastgd.layers import Identity, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from fastgd.losses import Loss, kind_of, name_of
-from fastgd.model import Model
 from fastgd.optimizers.base import State, with_fields
 
 
-def can_be_bounded(model: Model, loss: Loss) -> bool:
+def can_be_bounded(model: LayerStack, loss: Loss) -> bool:
     """Whether steps can be bounded.
 
     They can for one Linear, first but for Standardize, with nothing behind it that is steeper than the identity, and a
@@ -21,7 +21,7 @@ def can_be_bounded(model: Model, loss: Loss) -> bool:
     return isinstance(first, Linear) and is_flat and kind_of(loss).curvature is not None
 
 
-def require_boundable(kind: type, model: Model, loss: Loss) -> None:
+def require_boundable(kind: type, model: LayerStack, loss: Loss) -> None:
     """Raise a ValueError, which names the kind of optimiser, unless steps can be bounded."""
     if not can_be_bounded(model, loss):
         raise ValueError(

@@ -6,9 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from fastgd.kernels.optim import normalized_sgd as kernels
+from fastgd.layer_stack import LayerStack
 from fastgd.layers import Linear
 from fastgd.losses import Loss, kind_of
-from fastgd.model import Model
 from fastgd.optimizers.base import LearningRate, Optimizer, State, with_fields
 
 
@@ -74,13 +74,13 @@ class NormalizedSGD(Optimizer):
         """1."""
         return 1.0
 
-    def resolved_for(self, model: Model, loss: Loss) -> "NormalizedSGD":
+    def resolved_for(self, model: LayerStack, loss: Loss) -> "NormalizedSGD":
         """The same; a ValueError unless a Linear comes first."""
         if not model.starts_linear:
             raise ValueError(f"NormalizedSGD with {model!r}; expected Linear as the first layer")
         return self
 
-    def settings_for(self, model: Model, loss: Loss, is_full_batch: bool) -> tuple:
+    def settings_for(self, model: LayerStack, loss: Loss, is_full_batch: bool) -> tuple:
         """What the kernels must know of the model."""
         first = _linears(model)[0]
         is_careful = not model.is_linear or kind_of(loss).link == "log"
@@ -88,7 +88,7 @@ class NormalizedSGD(Optimizer):
             first.in_features, first.out_features, first.has_bias, is_careful=is_careful, is_full_batch=is_full_batch
         )
 
-    def initial_state(self, model: Model) -> State:
+    def initial_state(self, model: LayerStack) -> State:
         """Zeros, but for the constant s of all that comes after the first layer's weights."""
         state, weights = with_fields(super().initial_state(model), kernels.FIELDS), model.weights
         scale = state.vectors[kernels.SCALE]
@@ -101,7 +101,7 @@ class NormalizedSGD(Optimizer):
         mean, derivatives = np.split(doubles, [model.in_features])
         return state._replace(doubles=doubles, named=state.named | {"mean": mean, "derivatives": derivatives})
 
-    def begin(self, model: Model, state: State) -> None:
+    def begin(self, model: LayerStack, state: State) -> None:
         """Take drawn weights for ones of features of scale 1 and mean 0, any others for ones of the features."""
         if state.named["weight_seen"][0] == 0:
             n_weights = model.weights[0, 1]
@@ -109,5 +109,5 @@ class NormalizedSGD(Optimizer):
             state.vectors[kernels.START, :n_weights] = 0 if is_drawn else model.parameters[:n_weights]
 
 
-def _linears(model: Model) -> list[Linear]:
+def _linears(model: LayerStack) -> list[Linear]:
     return [layer for layer in model.layers if isinstance(layer, Linear)]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from fastgd.data import checks
 from fastgd.kernels.optim import optimizers as kernels
 from fastgd.kernels.optim.bounded import Bounded
+from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, kind_of
-from fastgd.model import Model
 from fastgd.optimizers.base import LearningRate, Optimizer, State
 from fastgd.optimizers.bounded import require_boundable, with_bound
 
@@ -87,18 +87,18 @@ class SGD(Optimizer):
         """100 / h for full batches, else .1."""
         return _FULL_BATCH_RATE / kind_of(loss).curvature if is_full_batch else _AUTO_RATE
 
-    def resolved_for(self, model: Model, loss: Loss) -> "SGD":
+    def resolved_for(self, model: LayerStack, loss: Loss) -> "SGD":
         """The same."""
         if self.bounded:
             require_boundable(SGD, model, loss)
         return self
 
-    def initial_state(self, model: Model) -> State:
+    def initial_state(self, model: LayerStack) -> State:
         """Zeros."""
         state = super().initial_state(model)
         return with_bound(state) if self.bounded else state
 
-    def settings_for(self, model: Model, loss: Loss, is_full_batch: bool) -> tuple:
+    def settings_for(self, model: LayerStack, loss: Loss, is_full_batch: bool) -> tuple:
         """PlainSGD, the fastest, where neither momentum nor decay nor a bound is asked for."""
         if self.is_plain:
             return kernels.PlainSGD()
