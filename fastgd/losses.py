@@ -4,6 +4,7 @@ A loss without parameters goes by its name, as in `Trainer(model, loss="log_loss
 function of this module, as in `loss=gd.losses.huber(delta=2.0)`. z stands for the model's output, y for the target.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -89,7 +90,7 @@ OF_CLASSES = [name for name, kind in LOSSES.items() if kind.targets in _CLASSES]
 
 def kind_of(loss: str | Loss) -> Kind:
     """What is known of a loss."""
-    return LOSSES[name_of(as_loss(loss))]
+    return LOSSES[name_of(loss if isinstance(loss, tuple) else as_loss(loss))]
 
 
 def huber(delta: float = 1.35) -> Loss:
@@ -157,7 +158,12 @@ def as_loss(loss: Any) -> Loss:
 
 def name_of(loss: Loss) -> str:
     """What a loss is called."""
-    return next(name for name, kind in LOSSES.items() if type(loss) is kind.settings)
+    return _name_of(type(loss))
+
+
+@functools.cache
+def _name_of(settings: type) -> str:
+    return next(name for name, kind in LOSSES.items() if kind.settings is settings)
 
 
 def describe(loss: Loss) -> dict[str, Any]:

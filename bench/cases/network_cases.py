@@ -45,8 +45,8 @@ class Subject:
         """The model's parameters and what plain SGD needs beside them."""
         none, size = np.empty(0, np.float32), self.parameters.size
         gradient, state = np.zeros(size, np.float32), np.zeros((0, size), np.float32)
-        fields, doubles, average = np.empty(0, np.uint8), np.empty(0), np.empty(0)
-        return kernels.Vectors(self.parameters, gradient, none, state, fields, doubles, average, none)
+        own, average = np.empty(0), np.empty(0)
+        return kernels.Vectors(self.parameters, gradient, none, state, own, average, none)
 
     def rule(self, keeps_gradient: bool) -> kernels.UpdateRule:
         """Plain SGD, and no more, as a loop calls it."""

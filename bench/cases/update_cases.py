@@ -15,8 +15,8 @@ def vectors_of(size: int) -> kernels.Vectors:
     parameters, gradient = normal(size, size)
     none = np.empty(0, np.float32)
     state = np.zeros((2, size), np.float32)
-    fields, doubles, average = np.empty(0, np.uint8), np.empty(0), np.empty(0)
-    return kernels.Vectors(parameters, gradient, none, state, fields, doubles, average, none)
+    own, average = np.empty(0), np.empty(0)
+    return kernels.Vectors(parameters, gradient, none, state, own, average, none)
 
 
 def plain_sgd(size: int) -> Case:

@@ -16,7 +16,7 @@ class RunState(NamedTuple):
 
     parameters : (n_parameters,), those of the model
     optimizer_state : (n_states, n_parameters)
-    optimizer_fields : the rest of the optimiser's state, by name
+    optimizer_own : (n,) float64, the rest of the optimiser's state, whose parts are the optimizer_fields by name
     average : (n_parameters,) float64, the mean of the parameters; (0,) where none is kept
     batch_gradient : (n_parameters,), of the rows that are done of a batch that is not; (0,) where no batch is cut
     n_updates, n_rows, position, loss_sum, batch_weight : those of `kernels.Progress`
@@ -24,6 +24,7 @@ class RunState(NamedTuple):
 
     parameters: np.ndarray
     optimizer_state: np.ndarray
+    optimizer_own: np.ndarray
     optimizer_fields: dict[str, np.ndarray]
     average: np.ndarray
     batch_gradient: np.ndarray
@@ -35,10 +36,8 @@ class RunState(NamedTuple):
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """Each array, by its name."""
-        named = self._asdict()
-        of_optimizer = named.pop("optimizer_fields")
-        return named | {f"optimizer_{name}": array for name, array in of_optimizer.items()}
+        """All memory, by name."""
+        return {name: array for name, array in self._asdict().items() if name != "optimizer_fields"}
 
     def copy(self) -> dict[str, np.ndarray]:
         """The same numbers in memory of their own."""
@@ -51,7 +50,9 @@ class RunState(NamedTuple):
 
     def between_epochs(self) -> dict[str, np.ndarray]:
         """What a run goes on from between two epochs, besides the model's parameters, by name."""
-        return {name: array for name, array in self.arrays.items() if name not in _OF_AN_EPOCH}
+        named = {name: array for name, array in self.arrays.items() if name not in _OF_AN_EPOCH}
+        del named["optimizer_own"]
+        return named | {f"optimizer_{name}": array for name, array in self.optimizer_fields.items()}
 
     def load(self, saved: Mapping[str, np.ndarray | storage.SavedTensor]) -> None:
         """Go on from what another run's `between_epochs` held; a ValueError says what does not fit."""

@@ -56,6 +56,7 @@ class Engine:
         self._optimizer = optimizer
         self._optimizer_state = optimizer.initial_state(model)
         self._settings: tuple | None = None
+        self._prepared_for: tuple[int, bool] | None = None
         self._regularization = regularization.settings(optimizer.is_plain)
         self._average_from = regularization.average_from
         self._seed = seed
@@ -67,8 +68,7 @@ class Engine:
             gradient=aligned_zeros(parameters.size, model.dtype),
             micro_batch_gradient=np.empty(0, model.dtype),
             state=self._optimizer_state.vectors,
-            fields=self._optimizer_state.fields,
-            doubles=self._optimizer_state.doubles,
+            own=self._optimizer_state.own,
             average=aligned_zeros(parameters.size if averages else 0, np.dtype(np.float64)),
             orthant=aligned_zeros(parameters.size if has_l1 else 0, model.dtype),
         )
@@ -98,6 +98,7 @@ class Engine:
         return RunState(
             vectors.parameters,
             vectors.state[:, : vectors.parameters.size],
+            vectors.own,
             self._optimizer_state.named,
             vectors.average,
             # The gradient lives on from call to call only where a batch may be cut.
@@ -108,8 +109,11 @@ class Engine:
     def prepare(self, batch_rows: int, is_full_batch: bool = False) -> None:
         """Have buffers for batches of up to so many rows; a full batch is of all rows there are."""
         self._optimizer.begin(self._model, self._optimizer_state)
+        if self._prepared_for == (batch_rows, is_full_batch):
+            return
         settings = self._optimizer.settings_for(self._model, self._loss, is_full_batch)
         if (batch_rows, settings) == (self._batch_rows, self._settings):
+            self._prepared_for = batch_rows, is_full_batch
             return
         micro_batch_rows = min(self._model.micro_batch_rows, batch_rows)
         if hooks_of(settings).is_bounded:
@@ -135,6 +139,7 @@ class Engine:
         vars(self).update(
             _batch_rows=batch_rows,
             _settings=settings,
+            _prepared_for=(batch_rows, is_full_batch),
             _micro_batch_rows=micro_batch_rows,
             _vectors=vectors,
             _loop=loop,

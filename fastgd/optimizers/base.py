@@ -20,14 +20,12 @@ class State(NamedTuple):
     """What an optimiser keeps from one update to the next, as the arrays of `fastgd.kernels.Vectors`.
 
     vectors : (n_states, n_parameters and more), of the parameters' dtype
-    fields : (n_bytes,) uint8, the memory of a structured dtype
-    doubles : (n,) float64
-    named : views of fields and doubles, by the names that a saved run has for them
+    own : (n,) float64
+    named : views of what it holds, by the names that a saved run has for them
     """
 
     vectors: np.ndarray
-    fields: np.ndarray
-    doubles: np.ndarray
+    own: np.ndarray
     named: dict[str, np.ndarray]
 
 
@@ -97,9 +95,9 @@ class Optimizer(ABC):
             )
 
     def initial_state(self, model: LayerStack) -> State:
-        """What the state starts from: zeros, and neither fields nor doubles."""
+        """What the state starts from: zeros, and nothing of its own."""
         vectors = aligned_zero_rows(self.n_states, model.parameters.size, model.dtype)
-        return State(vectors, np.empty(0, np.uint8), np.empty(0), {})
+        return State(vectors, np.empty(0), {})
 
     def begin(self, model: LayerStack, state: State) -> None:  # noqa: B027 (few look at the model)
         """Take in the model as it is before training; called before each call that trains."""
@@ -116,7 +114,9 @@ class Optimizer(ABC):
         return {"type": type(self).__name__} | values
 
 
-def with_fields(state: State, dtype: np.dtype) -> State:
-    """The same state with the fields of a structured dtype, all zero."""
-    fields = np.zeros(1, dtype)
-    return state._replace(fields=fields.view(np.uint8), named={name: fields[name] for name in dtype.names})
+def with_fields(state: State, dtype: np.dtype, n_more: int = 0) -> State:
+    """The same state with the fields of a structured dtype for its own, and so many numbers more, all zero."""
+    n_fields = dtype.itemsize // np.dtype(np.float64).itemsize
+    own = np.zeros(n_fields + n_more)
+    fields = own[:n_fields].view(dtype)
+    return state._replace(own=own, named={name: fields[name] for name in dtype.names})

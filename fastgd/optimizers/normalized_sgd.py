@@ -90,16 +90,16 @@ class NormalizedSGD(Optimizer):
 
     def initial_state(self, model: LayerStack) -> State:
         """Zeros, but for the constant s of all that comes after the first layer's weights."""
-        state, weights = with_fields(super().initial_state(model), kernels.FIELDS), model.weights
+        n_units = sum(layer.out_features for layer in _linears(model))
+        state = with_fields(super().initial_state(model), kernels.FIELDS, model.in_features + n_units)
+        weights = model.weights
         scale = state.vectors[kernels.SCALE]
         for begin, _, n_in in weights:
             scale[begin:] = np.sqrt(n_in)
         scale[: weights[0, 1]] = 0
         np.divide(1, scale, out=state.vectors[kernels.INVERSE_SCALE], where=scale > 0)
-        n_units = sum(layer.out_features for layer in _linears(model))
-        doubles = np.zeros(model.in_features + n_units)
-        mean, derivatives = np.split(doubles, [model.in_features])
-        return state._replace(doubles=doubles, named=state.named | {"mean": mean, "derivatives": derivatives})
+        mean, derivatives = np.split(state.own[-(model.in_features + n_units) :], [model.in_features])
+        return state._replace(named=state.named | {"mean": mean, "derivatives": derivatives})
 
     def begin(self, model: LayerStack, state: State) -> None:
         """Take drawn weights for ones of features of scale 1 and mean 0, any others for ones of the features."""

@@ -206,13 +206,14 @@ def copy(typing_context, source, target):
 
 @intrinsic
 def record_of(typing_context, dtype, memory):
-    """The record of a structured dtype that begins where a vector of bytes does; its fields may be assigned."""
+    """The record of a structured dtype that begins where a vector does; its fields may be assigned."""
     record = dtype.dtype
 
     def code(context, builder, signature, arguments):
         array = make_array(signature.args[1])(context, builder, arguments[1])
-        begin, size = context.get_constant(types.intp, 0), context.get_constant(types.intp, record.size)
-        require_inside(context, builder, begin, size, array.nitems)
+        element_bytes = context.get_abi_sizeof(context.get_data_type(memory.dtype))
+        begin, n_elements = (context.get_constant(types.intp, n) for n in (0, -(-record.size // element_bytes)))
+        require_inside(context, builder, begin, n_elements, array.nitems)
         return builder.bitcast(array.data, context.get_value_type(record))
 
     return record(dtype, memory), code

@@ -24,7 +24,7 @@ from ..nn.activation import call_backward, call_forward
 from ..nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
 from ..nn.loss import loss_and_derivative
 from ..optim.hooks import call_after_backward, call_before_forward, call_mean_square_along
-from ..optim.step import call_apply_gradient, call_apply_step_along
+from ..optim.step import apply_step_along, call_apply_gradient
 from ..tuning import MOST_PREFETCHED
 
 
@@ -241,7 +241,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
                 progress.n_updates[0] = t
                 if not rule.is_direct:
                     call_apply_gradient(rule.apply_gradient, (vectors, rule.step, number(rate), t))
-                if rule.apply_step_along != 0:
+                if rule.step.step_along != 0:
                     last = last_layer(network)
                     # The derivatives by the outputs have done what they were for.
                     change = matrix(network.deltas, last.output, end - row, last.n_out)
@@ -249,9 +249,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
                         rule.mean_square_along,
                         (vectors, rule.step.weights, x, weights, change, network.products, rule.mean_square),
                     )
-                    call_apply_step_along(
-                        rule.apply_step_along, (vectors, rule.step, number(rate), t, rule.mean_square[0])
-                    )
+                    apply_step_along(vectors, rule, number(rate), t, rule.mean_square[0])
             progress.batch_weight[0] = 0
         row = end
     progress.position[0] = first + X.shape[0]

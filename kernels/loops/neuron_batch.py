@@ -8,7 +8,7 @@ import numpy as np
 from ..codegen.jit import by_type, inlined_kernel, kernel
 from ..codegen.simd import broadcast_like, horizontal_sum, lane_count, load, simd_vector_for
 from ..codegen.views import element, vector
-from ..optim.step import call_apply_gradient, call_apply_step_along
+from ..optim.step import apply_step_along, call_apply_gradient
 from ..tuning import ROW_L1_BYTES, ROW_L1_ROWS
 from .neuron_batch_passes import (
     Adding,
@@ -199,9 +199,9 @@ def train_neuron_batch(pattern, neuron, vectors, loss, rule, rates, rows, batch_
                     parameters[j] -= rate * gradient[j]
             elif counts:
                 call_apply_gradient(rule.apply_gradient, (vectors, rule.step, rate, n_updates))
-                if rule.apply_step_along != 0:
+                if rule.step.step_along != 0:
                     mean_square = mean_square_along(neuron, gradient, rows, start, stop)
-                    call_apply_step_along(rule.apply_step_along, (vectors, rule.step, rate, n_updates, mean_square))
+                    apply_step_along(vectors, rule, rate, n_updates, mean_square)
         done = 0 if ends else done + stop - start
         if ends:
             weight_sum = 0.0

@@ -31,7 +31,7 @@ class Bounded(NamedTuple):
     is_scaled : whether  s = g / (√G + eps), G += g², or  s = g
     rate_decay, weight_decay, eps : as Adagrad's          curvature : h
 
-    state : as Adagrad's, where g is scaled; else none          fields : FIELDS
+    state : as Adagrad's, where g is scaled; else none          own : FIELDS
     """
 
     is_scaled: bool
@@ -92,7 +92,7 @@ def mean_square_along(vectors, weights, x, sample_weight, change, products, resu
 def step_along(vectors, numbers, rate, t, l2, weights, mean_square):
     """w -= f s, for the s that stands in the gradient; no step where s·g is zero; arguments as for `Hooks`."""
     optimizer = settings_of(Bounded, numbers)
-    record_of(FIELDS, vectors.fields).mean_square = mean_square
+    record_of(FIELDS, vectors.own).mean_square = mean_square
     w, direction = vectors.parameters, vectors.gradient
     slope = 0.0
     if optimizer.is_scaled:

@@ -74,8 +74,7 @@ class NormalizedSGD(NamedTuple):
 
     state : √G, s, m, what √G's roundings have left out so far, u, and 1 / s, zero where s is; s and m of feature i in
         the place of the first unit's weight w_i, and the constant s of all other parameters in theirs
-    fields : FIELDS
-    doubles : every m_i, since a float32 mean, which is what the state has, stops moving after some 10⁶ rows; then
+    own : FIELDS; every m_i, since a float32 mean, which is what the state has, stops moving after some 10⁶ rows; and
         Σ |δ| of every unit of every Linear
     """
 
@@ -93,6 +92,8 @@ FIELDS = np.dtype(
     [("weight_seen", np.float64), ("squares", np.float64), ("rows_seen", np.int64), ("is_drawn", np.bool_)], align=True
 )
 
+# Where the means begin.
+_N_FIELDS = FIELDS.itemsize // np.dtype(np.float64).itemsize
 # Where the vectors stand in the state.
 ROOT, SCALE, MEAN, ROOT_MISSING, START, INVERSE_SCALE = range(6)
 
@@ -115,11 +116,23 @@ def first_layer_of(settings):
     return int(settings.n_in), int(settings.n_out), settings.has_bias > 0
 
 
+@inlined_kernel
+def means_of(vectors, n_in):
+    """Every m_i, to its last digit."""
+    return span(vectors.own, _N_FIELDS, n_in)
+
+
+@inlined_kernel
+def derivatives_of(vectors, n_in):
+    """Σ |δ| of every unit."""
+    return span(vectors.own, _N_FIELDS + n_in, vectors.own.size - _N_FIELDS - n_in)
+
+
 @pointer_kernel(after_backward_types)
 def add_derivatives(vectors, numbers, d_out, first_unit, accumulate):
-    """Take Σ |δ| of a Linear's units into the doubles; arguments as for `Hooks`."""
+    """Take the derivatives of a Linear's units into their Σ |δ|; arguments as for `Hooks`."""
     n_in, _, _ = first_layer_of(settings_of(NormalizedSGD, numbers))
-    sums = span(vectors.doubles, n_in + first_unit, d_out.shape[1])
+    sums = span(derivatives_of(vectors, n_in), first_unit, d_out.shape[1])
     if not accumulate:
         for unit in range(sums.size):
             sums[unit] = 0
@@ -143,7 +156,7 @@ def centre_gradient(vectors, numbers, weights):
     gradient, scale, mean = vectors.gradient, vectors.state[SCALE], vectors.state[MEAN]
     number, zero = gradient.dtype.type, gradient.dtype.type(0)
     n_in, n_out, has_bias = first_layer_of(settings_of(NormalizedSGD, numbers))
-    sums = span(vectors.doubles, n_in, vectors.doubles.size - n_in)
+    sums = derivatives_of(vectors, n_in)
     eps = np.finfo(gradient.dtype).eps
     for unit in range(n_out):
         d_bias = gradient[n_out * n_in + unit] if has_bias else zero
@@ -170,7 +183,7 @@ def normalized_sgd(vectors, numbers, rate, t, part):
 
     It is made in one part; arguments as for `Hooks`. In the gradient, the first layer's weights before it are left.
     """
-    settings, fields = settings_of(NormalizedSGD, numbers), record_of(FIELDS, vectors.fields)
+    settings, fields = settings_of(NormalizedSGD, numbers), record_of(FIELDS, vectors.own)
     w, gradient = vectors.parameters, vectors.gradient
     # Rows of the state are longer than the parameters.
     root, missing = span(vectors.state[ROOT], 0, w.size), span(vectors.state[ROOT_MISSING], 0, w.size)
@@ -195,8 +208,9 @@ def normalized_sgd(vectors, numbers, rate, t, part):
             gradient[place] = w[place]
             w[place] -= change
     # The sums over a batch are nothing that a run has to go on with.
-    for i in range(n_in, vectors.doubles.size):
-        vectors.doubles[i] = 0
+    derivatives = derivatives_of(vectors, n_in)
+    for unit in range(derivatives.size):
+        derivatives[unit] = 0
 
 
 @pointer_kernel(after_update_types)
@@ -229,7 +243,7 @@ def shrink_with(vectors, settings, i, size, centre):
     n_in, n_out, has_bias = first_layer_of(settings)
     before = scale[i]
     if before <= 0:
-        if not record_of(FIELDS, vectors.fields).is_drawn:
+        if not record_of(FIELDS, vectors.own).is_drawn:
             # Nothing was learnt yet.
             return
         before = abs(mean[i]) if abs(mean[i]) >= least_scale(vectors) else type(size)(1)
@@ -248,12 +262,12 @@ def observe_features(vectors, numbers, x, sample_weight):
 
     Arguments as for `Hooks`.
     """
-    settings, fields = settings_of(NormalizedSGD, numbers), record_of(FIELDS, vectors.fields)
+    settings, fields = settings_of(NormalizedSGD, numbers), record_of(FIELDS, vectors.own)
     w, scale, mean = vectors.parameters, vectors.state[SCALE], vectors.state[MEAN]
     start, inverse = vectors.state[START], vectors.state[INVERSE_SCALE]
     number, zero, kink = x.dtype.type, x.dtype.type(0), x.dtype.type(_ROUNDINGS * np.finfo(x.dtype).eps)
     n_in, n_out, has_bias = first_layer_of(settings)
-    exact_mean = span(vectors.doubles, 0, n_in)
+    exact_mean = means_of(vectors, n_in)
     is_drawn, least = fields.is_drawn, least_scale(vectors)
     # Between batches the gradient holds nothing, and within one of several micro-batches the other vector does not.
     mean_before = vectors.micro_batch_gradient if vectors.micro_batch_gradient.size else vectors.gradient

@@ -4,7 +4,7 @@ A new optimiser is its settings, its kernels and one line in `OPTIMIZERS`; `hook
 The formulas are PyTorch's. g stands for the mean gradient of the batch, w for the parameters. All updates have the same
 arguments:
 
-vectors : Vectors; parameters, state, fields and doubles are modified in place, the gradient may be
+vectors : Vectors; parameters, state and own are modified in place, the gradient may be
 numbers : (n_fields,) float64, the settings
 rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
 part : (first, end) of the vectors, the part to update; the parts of an update know nothing of one another

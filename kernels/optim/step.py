@@ -9,7 +9,6 @@ from ..codegen.function_pointer import (
     FunctionPointerKernel,
     call_through,
     pointer_kernel,
-    settings_of,
     settings_vector,
     vector_of,
 )
@@ -68,8 +67,8 @@ class UpdateRule(NamedTuple):
     before_forward, after_backward : int, the optimiser's `Hooks`, zero where it has none
     apply_gradient : int, zero where the update is direct
     mean_square_along : int, the optimiser's, zero where its steps are not bounded or the loop measures by itself
-    apply_step_along : int, called with what was measured, after `apply_gradient`; zero where steps are not bounded
-    mean_square : (1,) float64, scratch for what is measured
+    finish_along : int, zero where nothing is to do after a step that is bounded
+    l2 : float64, the penalty's          mean_square : (1,) float64, scratch for what is measured
     step : Step
     """
 
@@ -78,7 +77,8 @@ class UpdateRule(NamedTuple):
     after_backward: int
     apply_gradient: int
     mean_square_along: int
-    apply_step_along: int
+    finish_along: int
+    l2: float
     mean_square: np.ndarray
     step: Step
 
@@ -112,7 +112,8 @@ def update_rule(
         after_backward=pointer(hooks.after_backward),
         apply_gradient=pointer(apply_gradient, not is_direct),
         mean_square_along=pointer(hooks.mean_square_along, looks_along),
-        apply_step_along=pointer(apply_step_along, hooks.is_bounded),
+        finish_along=pointer(finish_along, hooks.is_bounded and (is_regularized or hooks.after_update is not None)),
+        l2=float(regularization.l2) if is_regularized else 0.0,
         mean_square=np.zeros(1),
         step=Step(
             transform_gradient=pointer(hooks.transform_gradient),
@@ -173,19 +174,20 @@ def apply_gradient(vectors, step, rate, t):
         finish_update(vectors, step, rate, t)
 
 
-def _apply_step_along_types(number):
-    return *_apply_gradient_types(number), types.float64
-
-
-call_apply_step_along = call_through(_apply_step_along_types)
-
-
-@pointer_kernel(_apply_step_along_types)
-def apply_step_along(vectors, step, rate, t, mean_square):
-    """Make the update along the direction that `apply_gradient` has left; other arguments as there.
-
-    mean_square : float64, as `Hooks.mean_square_along` leaves it
-    """
-    l2 = settings_of(Regularization, step.regularization).l2 if step.regularize_gradient != 0 else 0.0
-    call_step_along(step.step_along, (vectors, step.optimizer, rate, t, l2, step.weights, mean_square))
+@pointer_kernel(_apply_gradient_types)
+def finish_along(vectors, step, rate, t):
+    """Do what comes after a step that is bounded; arguments as for `apply_gradient`."""
     finish_update(vectors, step, rate, t)
+
+
+@inlined_kernel
+def apply_step_along(vectors, rule, rate, t, mean_square):
+    """Make the update along the direction that `apply_gradient` has left.
+
+    vectors : Vectors, modified in place          rule : UpdateRule, of steps that are bounded
+    rate, t : as for `apply_gradient`          mean_square : float64, as `Hooks.mean_square_along` leaves it
+    """
+    step = rule.step
+    call_step_along(step.step_along, (vectors, step.optimizer, rate, t, rule.l2, step.weights, mean_square))
+    if rule.finish_along != 0:
+        call_apply_gradient(rule.finish_along, (vectors, step, rate, t))

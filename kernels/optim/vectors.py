@@ -17,8 +17,8 @@ class Vectors(NamedTuple):
     micro_batch_gradient : (size,), scratch; (0,) where no batch is larger than a micro-batch
     state : (n_states, size and more), the optimiser's; each begins with a line of the cache, as what lies across two
         takes twice as long to store
-    fields : (n_bytes,) uint8, the optimiser's counts and sums: the memory of a structured dtype, FIELDS of its file
-    doubles : (n,) float64, what the optimiser keeps of features and units, whose sums a float32 would not hold
+    own : (n,) float64, the optimiser's own: the structured dtype FIELDS of its file, then what it keeps of features and
+        units, whose sums a float32 would not hold
     average : (size,) float64, the running mean of the parameters; (0,) where none is kept. A mean in float32 would stop
         moving after some 10⁶ updates
     orthant : (size,), the signs that an L1 penalty holds the weights to; (0,) without one
@@ -28,8 +28,7 @@ class Vectors(NamedTuple):
     gradient: np.ndarray
     micro_batch_gradient: np.ndarray
     state: np.ndarray
-    fields: np.ndarray
-    doubles: np.ndarray
+    own: np.ndarray
     average: np.ndarray
     orthant: np.ndarray
 
@@ -38,9 +37,7 @@ def vectors_of(number):
     """The type of Vectors."""
     flat = vector_of(number)
     doubles = vector_of(types.float64)
-    return types.NamedTuple(
-        [flat, flat, flat, matrix_of(number), vector_of(types.uint8), doubles, doubles, flat], Vectors
-    )
+    return types.NamedTuple([flat, flat, flat, matrix_of(number), doubles, doubles, flat], Vectors)
 
 
 @inlined_kernel

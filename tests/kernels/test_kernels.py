@@ -163,8 +163,8 @@ def test_plain_sgd(dtype, size, seed):
     parameters, gradient = arrays(seed, dtype, size, size)
     updated, none = parameters.copy(), np.empty(0, dtype)
     state = np.empty((1, 0), dtype)
-    fields, doubles, average = np.empty(0, np.uint8), np.empty(0), np.empty(0)
-    vectors = kernels.Vectors(updated, gradient.copy(), none, state, fields, doubles, average, none)
+    own, average = np.empty(0), np.empty(0)
+    vectors = kernels.Vectors(updated, gradient.copy(), none, state, own, average, none)
     OPTIMIZERS[PlainSGD].update(vectors, settings_vector(PlainSGD()), 0.1, 1, (0, size))
     exact = parameters - np.float64(dtype(0.1)) * gradient
     np.testing.assert_allclose(updated, exact, rtol=0, atol=rounding(dtype, 2))

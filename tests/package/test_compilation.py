@@ -315,8 +315,8 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_we
     if loop.startswith("in batches"):
         pattern = patterns(dtype)[loop]
         states = np.empty((0, 1), dtype)
-        fields, doubles, average = np.empty(0, np.uint8), np.empty(0), np.empty(0)
-        vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, fields, doubles, average, none)
+        own, average = np.empty(0), np.empty(0)
+        vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, own, average, none)
         rule = kernels.update_rule(PlainSGD(), regularization, np.array([[0, 1, 1]]), X.dtype, keeps_gradient=True)
         progress.begin_epoch(n_samples)
         kernels.train_neuron_batch(pattern, neuron, vectors, loss, rule, rates, rows, 2, 4, progress)
@@ -334,7 +334,7 @@ from fastgd.kernels.codegen.function_pointer import settings_vector
 from fastgd.kernels.optim.optimizers import Adam, PlainSGD
 f, g, h = np.ones(64, np.float32), np.ones(64, np.float32), np.ones((8, 8), np.float32)
 mask, panel = np.ones(64, np.bool_), kernels.products(np.float32, 8, 8).panel
-vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.empty(0, np.uint8), np.empty(0), np.empty(0), f)
+vectors = kernels.Vectors(f, g, f, np.zeros((2, 64), np.float32), np.empty(0), np.empty(0), f)
 adam, nothing = Adam(0.9, 0.999, 1e-8, 0.0, False), PlainSGD()
 CALLS = {
     kernels.gemm: (h, h, np.ones((8, 8), np.float32), f[:8], False, panel, kernels.ALONE, 0),

@@ -148,8 +148,8 @@ def test_memory_beyond_the_weights_is_not_touched(n_samples, dtype):
         scratch[:] = np.nan
     none = np.empty(0, dtype)
     state = np.empty((0, 0), dtype)
-    fields, doubles, average = np.empty(0, np.uint8), np.empty(0), np.empty(0)
-    vectors = kernels.Vectors(model.parameters, none, none, state, fields, doubles, average, none)
+    own, average = np.empty(0), np.empty(0)
+    vectors = kernels.Vectors(model.parameters, none, none, state, own, average, none)
     objective, progress = kernels.objective(HalfSquaredError(), model.dtype), kernels.Progress.zeros()
     X, y = np.ones((n_samples, 3), dtype), np.ones((n_samples, 1), dtype)
     # As training hands them over: other types would be compiled for, too.
