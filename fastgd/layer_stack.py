@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastgd import storage
 from fastgd.data import checks
 from fastgd.data.block import MeanAndScale
-from fastgd.kernels.codegen.alignment import aligned_empty
+from fastgd.kernels import aligned_empty
 from fastgd.labels import Labels
 from fastgd.layers import LAYERS, Dropout, Identity, Layer, Layers, Linear, ReLU, widths_of
 from fastgd.standardize import Standardize, StandardizedTargets

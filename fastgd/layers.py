@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd.data import checks
-from fastgd.kernels.codegen.function_pointer import FunctionPointerKernel
-from fastgd.kernels.nn import activation
+from fastgd.kernels import FunctionPointerKernel, activation
 from fastgd.standardize import RobustStandardize, Standardize, StandardizedTargets
 
 InitName = Literal["he_normal", "zeros"]

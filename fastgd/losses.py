@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from fastgd.data import checks
-from fastgd.kernels.nn import loss as kernels
+from fastgd.kernels import loss as kernels
 
 LossName = Literal[
     "half_squared_error",

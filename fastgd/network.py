@@ -6,9 +6,7 @@ import numpy as np
 
 from fastgd import kernels
 from fastgd.data import checks
-from fastgd.kernels.codegen.alignment import aligned_empty, whole_lines
-from fastgd.kernels.loops.network import Layer
-from fastgd.kernels.tuning import FEW
+from fastgd.kernels import Layer, aligned_empty, whole_lines
 from fastgd.layer_stack import LayerStack
 from fastgd.layers import Dropout, Identity, Linear
 from fastgd.threads import ThreadPool, most_threads
@@ -77,7 +75,8 @@ def inputs_of_linears(
 def _products(model: LayerStack, rows: int, n_threads: int | None) -> kernels.Products:
     widths = model.widths[1:]
     # Products of few rows or outputs are not shared.
-    sizes = [end - begin for begin, end, n_in in model.weights if min(rows, (end - begin) // n_in) >= FEW]
+    few = kernels.tuning.FEW
+    sizes = [end - begin for begin, end, n_in in model.weights if min(rows, (end - begin) // n_in) >= few]
     n_wanted = 2 * rows * max(sizes, default=0) // kernels.tuning.WORTH_A_THREAD
     most = most_threads() if n_threads is None else checks.integer(n_threads, "n_threads", 1)
     n_workers = min(most, n_wanted) if n_wanted > 1 else 1

@@ -11,8 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastgd import kernels
-from fastgd.kernels.codegen.alignment import aligned_empty
-from fastgd.kernels.parallel.thread_pool import N_WORKERS
+from fastgd.kernels import N_WORKERS, aligned_empty
 
 # What limits other numerical libraries too.
 LIMITS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"

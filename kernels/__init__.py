@@ -1,5 +1,7 @@
 """The compiled kernels: arrays in, arrays out.
 
+Whoever calls kernels imports them from here, whatever folder they stand in.
+
 Conventions, which every kernel keeps:
 
 - Floating arrays of one call share one dtype, float32 or float64, unless the docstring says otherwise.
@@ -10,24 +12,38 @@ Conventions, which every kernel keeps:
   input is checked before it comes here.
 - `x`, `weight`, `bias`, `out`, `target` and `mask` name the same things everywhere; `d_x` is the derivative of the
   batch's loss with respect to x.
+
+Which decorator (`codegen.jit`, `codegen.function_pointer`) when:
+
+- `kernel`: called from Python, and perhaps by other kernels.
+- `exact_kernel`: the same where each rounding must be as written, as for compensated sums and random numbers.
+- `inlined_kernel`: called by kernels alone; compiled again in each of them, so that constants and layouts are known.
+- `pointer_kernel(signature)`: called through a function pointer, so that its caller need not be compiled again for it:
+  activations, losses, optimisers, blocks of parallel work. `call_through(signature)` makes the call.
+- `by_type(table)`: which of several functions is called is chosen by the type of the first argument when the caller is
+  compiled.
 """
 
-from . import tuning
-from .codegen.alignment import sum_elements
+from . import random, tuning
+from .codegen.alignment import aligned_empty, aligned_zero_rows, aligned_zeros, sum_elements, whole_lines
+from .codegen.function_pointer import FunctionPointerKernel
 from .codegen.interrupts import interrupts_deferred
 from .codegen.jit import cache_directory
 from .codegen.processor import converts_halves
 from .codegen.simd import HalfPrecision
 from .gemm import Products, gemm, gemm_nt_small, gemm_small, gemv, ger, parallel_gemm, products
 from .gemm.transpose import parallel_transpose, to_column_major, transpose
-from .loops.network import Network, evaluate_network, loss_and_gradient, predict_network, train_network
-from .loops.network_online import train_network_online
+from .loops.network import Layer, Network, evaluate_network, loss_and_gradient, predict_network, train_network
+from .loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
+from .loops.network_online import first_layer, train_network_online
 from .loops.neuron_batch import train_neuron_batch
 from .loops.neuron_batch_passes import By4, Converted, RowByRow
 from .loops.neuron_online import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_online
+from .loops.neuron_online_by_4 import ROWS_AT_ONCE as NEURON_ROWS_AT_ONCE
 from .loops.neuron_online_by_4 import train_neuron_online_by_4
 from .loops.progress import Progress
 from .loops.row_order import InOrder, Shuffled, ShuffledX
+from .nn import activation, loss
 from .nn.activation import (
     dropout_backward,
     dropout_forward,
@@ -42,12 +58,14 @@ from .nn.activation import (
 )
 from .nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .nn.loss import loss_and_derivative, objective
+from .optim import bounded, normalized_sgd, optimizers
+from .optim.bounded import Bounded
 from .optim.hooks import Hooks
 from .optim.optimizers import OPTIMIZERS
 from .optim.regularization import NoRegularization, Regularization, prox_and_project, transform_gradient
 from .optim.step import UpdateRule, update_rule
 from .optim.vectors import Vectors
-from .parallel.thread_pool import ALONE, begin_generation, work
+from .parallel.thread_pool import ALONE, N_WORKERS, begin_generation, work
 from .rows.gather import (
     gather_rows,
     gather_rows_ahead,
@@ -57,17 +75,27 @@ from .rows.gather import (
 )
 from .rows.hand_over import hand_over
 from .rows.shuffle import Layout, shuffle_windows
-from .rows.synthetic import synthetic_rows
+from .rows.synthetic import ROWS_AT_ONCE as SYNTHETIC_ROWS_AT_ONCE
+from .rows.synthetic import VARIANCE as BELL_VARIANCE
+from .rows.synthetic import synthetic_rows, teacher_weights
 
 __all__ = [
     "ALONE",
+    "BELL_VARIANCE",
+    "NETWORK_ROWS_AT_ONCE",
+    "NEURON_ROWS_AT_ONCE",
+    "N_WORKERS",
     "OPTIMIZERS",
+    "SYNTHETIC_ROWS_AT_ONCE",
+    "Bounded",
     "By4",
     "Converted",
     "Equal",
+    "FunctionPointerKernel",
     "HalfPrecision",
     "Hooks",
     "InOrder",
+    "Layer",
     "Layout",
     "LinearNeuron",
     "Network",
@@ -83,12 +111,18 @@ __all__ = [
     "UpdateRule",
     "Vectors",
     "Weighted",
+    "activation",
+    "aligned_empty",
+    "aligned_zero_rows",
+    "aligned_zeros",
     "begin_generation",
+    "bounded",
     "cache_directory",
     "converts_halves",
     "dropout_backward",
     "dropout_forward",
     "evaluate_network",
+    "first_layer",
     "gather_rows",
     "gather_rows_ahead",
     "gemm",
@@ -103,14 +137,18 @@ __all__ = [
     "linear_backward_input",
     "linear_backward_parameters",
     "linear_forward",
+    "loss",
     "loss_and_derivative",
     "loss_and_gradient",
+    "normalized_sgd",
     "objective",
+    "optimizers",
     "parallel_gemm",
     "parallel_transpose",
     "predict_network",
     "products",
     "prox_and_project",
+    "random",
     "relu_backward",
     "relu_forward",
     "row_squares",
@@ -123,6 +161,7 @@ __all__ = [
     "synthetic_rows",
     "tanh_backward",
     "tanh_forward",
+    "teacher_weights",
     "to_column_major",
     "train_network",
     "train_network_online",
@@ -133,5 +172,6 @@ __all__ = [
     "transpose",
     "tuning",
     "update_rule",
+    "whole_lines",
     "work",
 ]

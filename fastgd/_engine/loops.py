@@ -8,13 +8,7 @@ import numpy as np
 
 from fastgd import kernels
 from fastgd.data.block import Block
-from fastgd.kernels import UpdateRule
-from fastgd.kernels.codegen.alignment import aligned_empty
-from fastgd.kernels.loops.network import Layer
-from fastgd.kernels.loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
-from fastgd.kernels.loops.network_online import first_layer
-from fastgd.kernels.loops.neuron_online_by_4 import ROWS_AT_ONCE
-from fastgd.kernels.tuning import FEW, MOST_LANES
+from fastgd.kernels import NETWORK_ROWS_AT_ONCE, NEURON_ROWS_AT_ONCE, Layer, UpdateRule, aligned_empty, first_layer
 from fastgd.layers import ReLU
 from fastgd.losses import Loss, is_pointwise
 from fastgd.model import Model
@@ -149,7 +143,8 @@ def _may_be_column_major(task: Task) -> bool:
         return False
     begin, end, n_in = model.weights[0]
     is_small = (end - begin) * model.dtype.itemsize <= kernels.tuning.COLUMN_MAJOR_BYTES
-    return is_small and FEW <= task.batch_rows <= task.micro_batch_rows and (end - begin) // n_in >= FEW
+    few, n_out = kernels.tuning.FEW, (end - begin) // n_in
+    return is_small and few <= task.batch_rows <= task.micro_batch_rows and few <= n_out
 
 
 class NetworkLoop:
@@ -232,8 +227,8 @@ class NeuronLoop:
         self._neuron = _neuron(task)
         self._is_narrow = task.model.in_features * task.model.dtype.itemsize <= kernels.tuning.BYTES_ADDED_BY_4
         self._gradient = _lanes_more(task.model)
-        n_whole = -(-task.model.in_features // MOST_LANES) * MOST_LANES
-        self._kept = aligned_empty(ROWS_AT_ONCE * n_whole, task.model.dtype)
+        n_whole = -(-task.model.in_features // kernels.tuning.MOST_LANES) * kernels.tuning.MOST_LANES
+        self._kept = aligned_empty(NEURON_ROWS_AT_ONCE * n_whole, task.model.dtype)
         self._rule = task.rule(keeps_gradient=False, looks_along=False)
 
     def run(self, block: Block, rates: np.ndarray) -> None:
@@ -271,14 +266,14 @@ class OnlineNeuronLoop:
     pool = None
 
     def __init__(self, task: Task, by_4: bool) -> None:
-        self.period = self.unit = ROWS_AT_ONCE if by_4 else 1
+        self.period = self.unit = NEURON_ROWS_AT_ONCE if by_4 else 1
         self._task = task
         self._neuron = _neuron(task)
         self._weight = _lanes_more(task.model)
 
     def run(self, block: Block, rates: np.ndarray) -> None:
         """As `Loop` says."""
-        n_by_4 = block.n_samples // ROWS_AT_ONCE * ROWS_AT_ONCE if self.unit > 1 else 0
+        n_by_4 = block.n_samples // NEURON_ROWS_AT_ONCE * NEURON_ROWS_AT_ONCE if self.unit > 1 else 0
         n_before = self._task.progress.n_updates[0]
         if n_by_4:
             self._call(kernels.train_neuron_online_by_4, block.rows(0, n_by_4), rates)
@@ -301,7 +296,7 @@ class OnlineNeuronLoop:
 
 def _lanes_more(model: Model) -> np.ndarray:
     """Scratch for numbers of all features, and what whole registers may write behind them."""
-    return aligned_empty(model.in_features + MOST_LANES, model.dtype)
+    return aligned_empty(model.in_features + kernels.tuning.MOST_LANES, model.dtype)
 
 
 def _neuron(task: Task) -> kernels.LinearNeuron | kernels.ReLUNeuron:

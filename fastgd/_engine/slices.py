@@ -19,7 +19,7 @@ from fastgd._engine.loops import Loop, Task, call_end, choose_loop, hooks_of
 from fastgd._engine.run_state import RunState
 from fastgd.data.reader import UNKNOWN, Reader
 from fastgd.data.stream_reader import StreamReader
-from fastgd.kernels.codegen.alignment import aligned_zeros
+from fastgd.kernels import aligned_zeros
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer

@@ -7,7 +7,6 @@ import numpy as np
 
 from fastgd import kernels
 from fastgd.data.synthetic import SyntheticDataset
-from fastgd.kernels.tuning import FAR_APART, FEW
 from fastgd.layers import Linear, ReLU
 from fastgd.model import Model
 from fastgd.optimizers import SGD
@@ -29,7 +28,7 @@ def warmup(dtypes: Sequence[str] = ("float32", "float64")) -> float:
         data = SyntheticDataset(5, 2, dtype=dtype)
         X, y = data.arrays()
         kernels.sum_elements(X.ravel())
-        kernels.products(np.dtype(dtype), 2, 2, (1, FEW, FAR_APART), n_workers=2)
+        kernels.products(np.dtype(dtype), 2, 2, (1, kernels.tuning.FEW, kernels.tuning.FAR_APART), n_workers=2)
         kernels.to_column_major.pointer(np.dtype(dtype))
         # As many units as one row at a time needs for a loop of its own.
         network = Model([Linear(2, 8), ReLU(), Linear(8, 1)], dtype)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fastgd import kernels
 from fastgd.data.block import Block, MeanAndScale, read_only
 from fastgd.kernels import hand_over, standardize_rows, standardize_rows_robustly
-from fastgd.kernels.tuning import LINE_BYTES
 
 if TYPE_CHECKING:
     from fastgd.data.base import Dataset, Stream
@@ -99,9 +99,9 @@ class Place:
     def __init__(self, dataset: "Dataset | Stream", n_rows: int, conversion: Conversion) -> None:
         dtype, dtype_of_y = conversion.dtype, conversion.dtype_of_y
         self._arrays = (
-            empty((n_rows, dataset.n_features), dtype, LINE_BYTES),
-            empty((n_rows, dataset.n_outputs), dtype_of_y, LINE_BYTES),
-            empty((n_rows if dataset.has_sample_weight else 0,), dtype, LINE_BYTES),
+            empty((n_rows, dataset.n_features), dtype, kernels.tuning.LINE_BYTES),
+            empty((n_rows, dataset.n_outputs), dtype_of_y, kernels.tuning.LINE_BYTES),
+            empty((n_rows if dataset.has_sample_weight else 0,), dtype, kernels.tuning.LINE_BYTES),
         )
 
     def take(self, block: Block) -> Block:

@@ -9,10 +9,14 @@ from numpy.typing import DTypeLike
 from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, allocate
-from fastgd.kernels import synthetic_rows
-from fastgd.kernels.codegen.alignment import aligned_zero_rows
-from fastgd.kernels.random import mix
-from fastgd.kernels.rows.synthetic import ROWS_AT_ONCE, VARIANCE, teacher_weights
+from fastgd.kernels import (
+    BELL_VARIANCE,
+    SYNTHETIC_ROWS_AT_ONCE,
+    aligned_zero_rows,
+    random,
+    synthetic_rows,
+    teacher_weights,
+)
 
 
 class SyntheticDataset(Dataset):
@@ -68,8 +72,8 @@ class SyntheticDataset(Dataset):
         if self.seed >= 2**64:
             raise ValueError(f"seed is {seed}; expected less than 2**64")
         self.dtype = checks.model_dtype(dtype)
-        self.noise_loss = 0.5 * self.noise**2 * VARIANCE * self.n_outputs
-        self._key = np.uint64(mix(np.uint64(self.seed)))
+        self.noise_loss = 0.5 * self.noise**2 * BELL_VARIANCE * self.n_outputs
+        self._key = np.uint64(random.mix(np.uint64(self.seed)))
         self._widths = np.array([self.n_features, *self.hidden, self.n_outputs], np.int64)
         self._flat_weights = np.empty(int((self._widths[:-1] * self._widths[1:]).sum()))
         teacher_weights(self._key, self._flat_weights)
@@ -93,7 +97,7 @@ class SyntheticDataset(Dataset):
         indices = np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
         own = out if out.X.dtype == out.y.dtype == self.dtype else allocate(self, len(indices), self.dtype)
         # On lines of its own: another thread may make rows, or train, meanwhile.
-        scratch = aligned_zero_rows(ROWS_AT_ONCE + 2, int(self._widths[1:].max()), np.dtype(np.float64))
+        scratch = aligned_zero_rows(SYNTHETIC_ROWS_AT_ONCE + 2, int(self._widths[1:].max()), np.dtype(np.float64))
         n = len(indices)
         synthetic_rows(self._key, indices, self._widths, self._flat_weights, self.noise, scratch, own.X[:n], own.y[:n])
         if own is not out:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from fastgd.data import checks
-from fastgd.kernels.optim import optimizers as kernels
-from fastgd.kernels.optim.bounded import Bounded
+from fastgd.kernels import Bounded
+from fastgd.kernels import optimizers as kernels
 from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, kind_of
 from fastgd.optimizers.base import LearningRate, Optimizer, State

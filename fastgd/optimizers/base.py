@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from fastgd import schedules
-from fastgd.kernels.codegen.alignment import aligned_zero_rows
+from fastgd.kernels import aligned_zero_rows
 from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss
 from fastgd.schedules import Schedule
@@ -52,6 +52,9 @@ class Optimizer(ABC):
 
     #: Whether a rate that is known so is one for targets of a standard deviation of 1, and in proportion to it.
     auto_rate_scales_with_targets: ClassVar[bool] = False
+
+    #: Whether it knows random weights as such, and learns less from weights of zero.
+    wants_random_weights: ClassVar[bool] = False
 
     #: Settings that runs of earlier versions do not have.
     later_settings: ClassVar[Mapping[str, Any]] = {}

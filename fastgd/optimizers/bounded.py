@@ -1,6 +1,6 @@
 """Steps that are bounded by the curvature of the loss: for which models and losses, and their settings and state."""
 
-from fastgd.kernels.optim import bounded as kernels
+from fastgd.kernels import bounded as kernels
 from fastgd.layer_stack import LayerStack
 from fastgd.layers import Identity, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from fastgd.losses import Loss, kind_of, name_of

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastgd.kernels.optim import normalized_sgd as kernels
+from fastgd.kernels import normalized_sgd as kernels
 from fastgd.layer_stack import LayerStack
 from fastgd.layers import Linear
 from fastgd.losses import Loss, kind_of
@@ -69,6 +69,7 @@ class NormalizedSGD(Optimizer):
     state_names: ClassVar[tuple[str, ...]] = ("sqrt_G", "s", "m")
     hidden_state_names: ClassVar[tuple[str, ...]] = ("sqrt_G_rounding", "u", "inverse_s")
     needs_no_search: ClassVar[bool] = True
+    wants_random_weights: ClassVar[bool] = True
 
     def auto_rate(self, loss: Loss, is_full_batch: bool) -> float:
         """1."""

@@ -9,9 +9,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from fastgd import losses
-from fastgd.kernels.nn.loss import CrossEntropy, LogLoss
 from fastgd.labels import Labels, shown
-from fastgd.losses import Loss
+from fastgd.losses import Loss, kind_of
 
 
 @dataclass(frozen=True)
@@ -75,15 +74,15 @@ class Classes:
 
     def loss(self, loss: Loss) -> Loss:
         """The loss that learns these classes where `loss` is chosen: for more than two, log_loss is the softmax's."""
-        is_softmax = isinstance(loss, LogLoss) and not self.is_multilabel and len(self.labels) > 2
-        return CrossEntropy(0.0) if is_softmax else loss
+        is_softmax = kind_of(loss).link == "logit" and not self.is_multilabel and len(self.labels) > 2
+        return losses.cross_entropy() if is_softmax else loss
 
     def encoded(self, numbers: np.ndarray, loss: Loss) -> np.ndarray:
         """`numbers` as the loss takes them, (n_samples, n_targets).
 
         0 and 1 for log_loss, the class for cross_entropy; for all others -1 and +1, of each class against the rest.
         """
-        if isinstance(loss, LogLoss | CrossEntropy):
+        if kind_of(loss).link in ("logit", "softmax"):
             return numbers.reshape(len(numbers), -1)
         if self.n_outputs == 1 or self.is_multilabel:
             return (2 * numbers.reshape(len(numbers), -1) - 1).astype(np.int8)
@@ -114,7 +113,7 @@ class Classes:
 
     def probabilities(self, z: np.ndarray, loss: Loss) -> np.ndarray:
         """The probability of each label, (n_samples, n_classes), by a loss that gives some; z may be written to."""
-        if isinstance(loss, LogLoss | CrossEntropy):
+        if kind_of(loss).link in ("logit", "softmax"):
             return Labels(losses.name_of(loss), None if self.is_multilabel else self.labels).probabilities(z)
         p = (np.clip(z, -1, 1) + 1) / 2
         if self.is_multilabel:
@@ -126,10 +125,10 @@ class Classes:
 
     def log_probabilities(self, z: np.ndarray, loss: Loss) -> np.ndarray:
         """Their logarithms, to all digits where the probabilities are close to 0 or 1."""
-        if isinstance(loss, CrossEntropy):
+        if kind_of(loss).link == "softmax":
             z = z - z.max(axis=1, keepdims=True)
             return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-        if isinstance(loss, LogLoss):
+        if kind_of(loss).link == "logit":
             positive = -np.logaddexp(0, -z)
             return positive if self.is_multilabel else np.hstack([-np.logaddexp(0, z), positive])
         with np.errstate(divide="ignore"):

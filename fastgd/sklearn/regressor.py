@@ -8,8 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
-from fastgd.kernels.nn.loss import Poisson
-from fastgd.losses import Loss
+from fastgd.losses import Loss, kind_of
 from fastgd.sklearn import settings
 from fastgd.sklearn.base import GradientDescent
 from fastgd.sklearn.callbacks import with_callbacks
@@ -303,7 +302,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The target of each row, (n_samples,) or (n_samples, n_outputs) as y had it, in float32 or float64."""
         out = self._outputs(X)
-        if isinstance(self._architecture.loss, Poisson):
+        if kind_of(self._architecture.loss).link == "log":
             out = np.exp(out)
         return out[:, 0] if self._is_flat else out
 

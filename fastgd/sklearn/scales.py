@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd.data import checks
-from fastgd.data.base import Dataset, MeanAndScale, blocks, require_finite
+from fastgd.data.base import Dataset
+from fastgd.data.block import MeanAndScale, require_finite
+from fastgd.data.reader import blocks
 from fastgd.layers import Linear
 from fastgd.model import Model
 from fastgd.standardize import Moments

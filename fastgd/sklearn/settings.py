@@ -9,7 +9,6 @@ import numpy as np
 
 from fastgd import losses
 from fastgd.data import checks
-from fastgd.kernels.nn.loss import EpsilonInsensitive, Huber, Quantile, SquaredEpsilonInsensitive
 from fastgd.layers import Identity, Layer, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from fastgd.losses import Loss
 from fastgd.model import Model
@@ -126,7 +125,7 @@ def start_at_zero(trainer: Trainer, is_stream: bool) -> None:
     """
     linear = [layer for layer in trainer.model.layers if isinstance(layer, Linear)]
     if len(linear) == 1:
-        is_left = isinstance(trainer.optimizer, NormalizedSGD) or trainer.optimizer.learning_rate == "auto"
+        is_left = trainer.optimizer.wants_random_weights or trainer.optimizer.learning_rate == "auto"
     else:
         is_left = not is_stream
     if not is_left:
@@ -235,8 +234,9 @@ def loss_of(estimator: Any, known: tuple[str, ...]) -> Loss:
     """The loss that an estimator's parameters name."""
     name = checks.choice(estimator.loss, "loss", known)
     loss = losses.as_loss("half_squared_error" if name == "squared_error" else name)
-    if isinstance(loss, Quantile):
+    if "quantile" in loss._fields:
         return losses.quantile(estimator.quantile)
-    if estimator.epsilon is not None and isinstance(loss, Huber | EpsilonInsensitive | SquaredEpsilonInsensitive):
+    # What scikit-learn calls epsilon for all of them is the delta of Huber.
+    if estimator.epsilon is not None and {"epsilon", "delta"} & set(loss._fields):
         return getattr(losses, name)(estimator.epsilon)
     return loss

@@ -201,6 +201,16 @@ def test_tests_and_benchmarks_do_not_import_each_other():
     assert {name for package, name in found["bench"] if package == "tests"} <= {"support"}
 
 
+@pytest.mark.parametrize("path", [*MODULES, *FOLDERS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_kernels_have_one_door(path):
+    """What fastgd takes from kernels, `kernels/__init__.py` exports."""
+    folders = {folder.name for folder in (ROOT / "kernels").iterdir() if folder.is_dir()}
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fastgd.kernels."))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert not (node.value.id == "kernels" and node.attr in folders)
+
+
 KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
 # Inside kernels, too: only its own folder and what stands further down. codegen and tuning need one
 # another, what the processor has and what that is worth.
