@@ -106,8 +106,8 @@ class Optimizer(ABC):
         """Take in the model as it is before training; called before each call that trains."""
 
     def auto_rate(self, loss: Loss, is_full_batch: bool) -> float:
-        """What a learning rate of "auto" is where it needs no search, before it falls."""
-        raise NotImplementedError(f"{type(self).__name__} has no rate of its own")
+        """What a learning rate of "auto" is where no search is made for it: that of the class, before any fall."""
+        return type(self).learning_rate
 
     def describe(self) -> dict[str, Any]:
         """The optimiser as JSON can hold it."""

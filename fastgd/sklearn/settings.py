@@ -110,7 +110,7 @@ class Training:
             standardize_targets=architecture.standardize_targets,
         )
         if is_stream and trainer.optimizer.learning_rate == "auto":
-            rate = type(trainer.optimizer).default_rate or type(trainer.optimizer).learning_rate
+            rate = trainer.optimizer.auto_rate(architecture.loss, is_full_batch=False)
             trainer.optimizer = replace(trainer.optimizer, learning_rate=rate)
         return trainer
 
