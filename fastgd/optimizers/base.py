@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from fastgd import schedules
-from fastgd.kernels import aligned_zero_rows
+from fastgd.kernels import aligned_zero_rows, aligned_zeros, whole_lines
 from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss
 from fastgd.schedules import Schedule
@@ -118,8 +118,10 @@ class Optimizer(ABC):
 
 
 def with_fields(state: State, dtype: np.dtype, n_more: int = 0) -> State:
-    """The same state with the fields of a structured dtype for its own, and so many numbers more, all zero."""
-    n_fields = dtype.itemsize // np.dtype(np.float64).itemsize
-    own = np.zeros(n_fields + n_more)
-    fields = own[:n_fields].view(dtype)
+    """The same state with fields of a structured dtype for its own and, from a line of the cache on, more numbers.
+
+    All are zero.
+    """
+    own = aligned_zeros(whole_lines(1) + n_more, np.dtype(np.float64))
+    fields = own[: dtype.itemsize // own.itemsize].view(dtype)
     return state._replace(own=own, named={name: fields[name] for name in dtype.names})

@@ -99,7 +99,7 @@ class NormalizedSGD(Optimizer):
             scale[begin:] = np.sqrt(n_in)
         scale[: weights[0, 1]] = 0
         np.divide(1, scale, out=state.vectors[kernels.INVERSE_SCALE], where=scale > 0)
-        mean, derivatives = np.split(state.own[-(model.in_features + n_units) :], [model.in_features])
+        mean, derivatives = np.split(state.own[kernels.MEANS :], [model.in_features])
         return state._replace(named=state.named | {"mean": mean, "derivatives": derivatives})
 
     def begin(self, model: LayerStack, state: State) -> None:

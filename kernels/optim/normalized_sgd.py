@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..codegen.alignment import whole_lines
 from ..codegen.function_pointer import pointer_kernel, settings_of
 from ..codegen.jit import inlined_kernel
 from ..codegen.views import record_of, span
@@ -92,8 +93,8 @@ FIELDS = np.dtype(
     [("weight_seen", np.float64), ("squares", np.float64), ("rows_seen", np.int64), ("is_drawn", np.bool_)], align=True
 )
 
-# Where the means begin.
-_N_FIELDS = FIELDS.itemsize // np.dtype(np.float64).itemsize
+# Where the means begin: with a line of the cache, as the vectors do.
+MEANS = whole_lines(1)
 # Where the vectors stand in the state.
 ROOT, SCALE, MEAN, ROOT_MISSING, START, INVERSE_SCALE = range(6)
 
@@ -119,13 +120,13 @@ def first_layer_of(settings):
 @inlined_kernel
 def means_of(vectors, n_in):
     """Every m_i, to its last digit."""
-    return span(vectors.own, _N_FIELDS, n_in)
+    return span(vectors.own, MEANS, n_in)
 
 
 @inlined_kernel
 def derivatives_of(vectors, n_in):
     """Σ |δ| of every unit."""
-    return span(vectors.own, _N_FIELDS + n_in, vectors.own.size - _N_FIELDS - n_in)
+    return span(vectors.own, MEANS + n_in, vectors.own.size - MEANS - n_in)
 
 
 @pointer_kernel(after_backward_types)
