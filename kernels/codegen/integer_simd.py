@@ -17,16 +17,16 @@ from .processor import register_bytes
 from .simd import SIMDVector
 
 
-class IntegerVector(types.Type):
+class _IntegerVector(types.Type):
     """Numba's type of so many unsigned integers of a dtype."""
 
     def __init__(self, dtype: types.Integer, count: int) -> None:
-        super().__init__(name=f"IntegerVector({dtype}, {count})")
+        super().__init__(name=f"_IntegerVector({dtype}, {count})")
         self.dtype = dtype
         self.count = count
 
 
-@register_model(IntegerVector)
+@register_model(_IntegerVector)
 class _IntegerVectorModel(models.PrimitiveModel):
     def __init__(self, manager, vector):
         super().__init__(manager, vector, ir.VectorType(ir.IntType(vector.dtype.bitwidth), vector.count))
@@ -36,7 +36,7 @@ def _define(operation, instruction):
     @type_callable(operation)
     def typer(context):
         def result(left, right):
-            vectors = [kind for kind in (left, right) if isinstance(kind, IntegerVector)]
+            vectors = [kind for kind in (left, right) if isinstance(kind, _IntegerVector)]
             is_one_dtype = vectors and all(kind in (vectors[0], vectors[0].dtype) for kind in (left, right))
             return vectors[0] if is_one_dtype else None
 
@@ -45,12 +45,12 @@ def _define(operation, instruction):
     def code(context, builder, signature, arguments):
         count = signature.return_type.count
         vectors = [
-            value if isinstance(kind, IntegerVector) else broadcast_in(builder, value, count)
+            value if isinstance(kind, _IntegerVector) else broadcast_in(builder, value, count)
             for kind, value in zip(signature.args, arguments, strict=True)
         ]
         return getattr(builder, instruction)(*vectors)
 
-    for kinds in ((IntegerVector, IntegerVector), (IntegerVector, types.Integer), (types.Integer, IntegerVector)):
+    for kinds in ((_IntegerVector, _IntegerVector), (_IntegerVector, types.Integer), (types.Integer, _IntegerVector)):
         lower_builtin(operation, *kinds)(code)
 
 
@@ -69,7 +69,7 @@ for _operations, _instruction in (
 def lane_numbers(typing_context, number, n_registers):
     """0, 1, 2, ... of a number's dtype, in as many lanes as so many registers have; n_registers is a literal."""
     dtype = types.unliteral(number)
-    vector = IntegerVector(dtype, n_registers.literal_value * register_bytes() * 8 // dtype.bitwidth)
+    vector = _IntegerVector(dtype, n_registers.literal_value * register_bytes() * 8 // dtype.bitwidth)
 
     def code(context, builder, signature, arguments):
         return ir.Constant(context.get_value_type(vector), list(range(vector.count)))
@@ -88,7 +88,7 @@ def halves(typing_context, vector):
     """The same bits as integers of half the width: of each, first the lower half and then the upper one."""
     # On machines that store the lower half first, as all do that Numba compiles for.
     dtype = types.Integer.from_bitwidth(vector.dtype.bitwidth // 2, signed=False)
-    result = IntegerVector(dtype, 2 * vector.count)
+    result = _IntegerVector(dtype, 2 * vector.count)
     return result(vector), lambda context, builder, signature, arguments: builder.bitcast(
         arguments[0], context.get_value_type(result)
     )

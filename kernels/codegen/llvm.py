@@ -61,7 +61,7 @@ def broadcast_in(builder, scalar, count):
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_LANE, count), [0] * count))
 
 
-def first_lanes(builder, n, count):
+def _first_lanes(builder, n, count):
     """The mask that is true for the first n of `count` lanes."""
     places = ir.Constant(ir.VectorType(_LANE, count), list(range(count)))
     return builder.icmp_signed(">", broadcast_in(builder, builder.trunc(n, _LANE), count), places)
@@ -130,7 +130,7 @@ def prefetch_at(builder, address, locality):
     call(builder, "llvm.prefetch.p0", ir.VoidType(), builder.bitcast(address, POINTER), *how)
 
 
-def masked_load(builder, pointer, vector, mask, others=None):
+def _masked_load(builder, pointer, vector, mask, others=None):
     """Load the lanes that the mask names; the memory of the others is not touched.
 
     vector : the type of what lies there          others : what those are then, lanes; zero where none are given
@@ -140,7 +140,7 @@ def masked_load(builder, pointer, vector, mask, others=None):
     return call(builder, f"llvm.masked.load.{suffix(vector)}.p0", vector, pointer, alignment, mask, others)
 
 
-def masked_store(builder, values, pointer, mask):
+def _masked_store(builder, values, pointer, mask):
     """Store the lanes that the mask names."""
     alignment = ir.Constant(_LANE, bytes_of(values.type.element))
     call(builder, f"llvm.masked.store.{suffix(values.type)}.p0", ir.VoidType(), values, pointer, alignment, mask)
@@ -157,8 +157,8 @@ def load_first(builder, pointers, vector, n):
         return [builder.load(pointer, align=bytes_of(element), typ=vector) for pointer in pointers]
 
     def part():
-        mask = first_lanes(builder, n, count)
-        return [masked_load(builder, pointer, vector, mask) for pointer in pointers]
+        mask = _first_lanes(builder, n, count)
+        return [_masked_load(builder, pointer, vector, mask) for pointer in pointers]
 
     if loads_under_masks(count * bytes_of(element)):
         return part()
@@ -180,10 +180,10 @@ def store_first(builder, values, pointer, n):
     """Store the first n lanes; n as in `load_first`."""
     element, count = values.type.element, values.type.count
     if loads_under_masks(count * bytes_of(element)):
-        masked_store(builder, values, pointer, first_lanes(builder, n, count))
+        _masked_store(builder, values, pointer, _first_lanes(builder, n, count))
         return
     with builder.if_else(builder.icmp_signed(">=", n, ir.Constant(INDEX, count))) as (whole, part):
         with whole:
             builder.store(values, pointer, align=bytes_of(element))
         with part:
-            masked_store(builder, values, pointer, first_lanes(builder, n, count))
+            _masked_store(builder, values, pointer, _first_lanes(builder, n, count))

@@ -46,7 +46,7 @@ call_gemm = call_through(gemm_types)
 
 
 @inlined_kernel
-def part_of_bias(bias, j, n):
+def _part_of_bias(bias, j, n):
     """bias[j : j + n], or the bias itself where it has no elements."""
     has_bias = min(bias.size, 1)
     return read_only_span(bias, has_bias * j, has_bias * n)
@@ -74,7 +74,7 @@ def gemm(a, b, c, bias, accumulate, panel, pool, prefetch_range):
             is_wide = n - j > (NR_VECTORS - 1) * count
             width = NR_VECTORS * count if is_wide else count
             n_columns = min(width, n - j)
-            part, shift = submatrix(b, p, j, n_rows, n_columns), part_of_bias(bias, j, n_columns)
+            part, shift = submatrix(b, p, j, n_rows, n_columns), _part_of_bias(bias, j, n_columns)
             b_address, b_row = address(panel, 0), width
             if b.strides[0] == b.itemsize:
                 pack_transposed(part, width, panel)
@@ -114,7 +114,7 @@ def gemm_block(pool, block_number, panel):
     i, j = block_number // n_across * n_rows, block_number % n_across * n_columns
     n_rows, n_columns = min(n_rows, m - i), min(n_columns, n - j)
     parts = submatrix(a, i, 0, n_rows, k), submatrix(b, 0, j, k, n_columns), submatrix(c, i, j, n_rows, n_columns)
-    call_gemm(pool[GEMM], (*parts, part_of_bias(bias, j, n_columns), accumulate, panel, pool, 0))
+    call_gemm(pool[GEMM], (*parts, _part_of_bias(bias, j, n_columns), accumulate, panel, pool, 0))
 
 
 @pointer_kernel(gemm_types)

@@ -10,7 +10,7 @@ from ..tuning import GEMM_L1_BYTES, GEMM_L2_BYTES
 
 
 @inlined_kernel
-def prefetch_distances(x, prefetches):
+def _prefetch_distances(x, prefetches):
     """How many elements ahead lines are prefetched into L1 and L2; none where nothing is to be prefetched.
 
     A line that is there already costs no wait, and a branch would have the compiler take its time for two loops.
@@ -34,7 +34,7 @@ def gemv(a, k, b, bias, c, prefetches):
     count = lane_count(zero)
     flat = vector(c)
     shift = load(bias, 0, bias.size, zero)
-    l1, l2 = prefetch_distances(a, prefetches)
+    l1, l2 = _prefetch_distances(a, prefetches)
     n_full = k // (4 * count) * (4 * count)
     for i in range(flat.size):
         place = i * k
@@ -75,7 +75,7 @@ def gemm_nt_small(a, k, b, bias, c, prefetches):
     m, n = c.shape
     flat = vector(c)
     has_bias = min(bias.size, 1)
-    l1, l2 = prefetch_distances(a, prefetches)
+    l1, l2 = _prefetch_distances(a, prefetches)
     # The matrix that has more rows is read once.
     n_fours = (n + 3) // 4
     is_tall = n < m
@@ -151,7 +151,7 @@ call_ger = call_through(ger_types)
 
 
 @inlined_kernel
-def add_scaled(b, factors, c, begin, j, n):
+def _add_scaled(b, factors, c, begin, j, n):
     """c += factors b  for n lanes, from place j of b and begin + j of c on."""
     zero = c.dtype.type(0)
     store(c, begin + j, n, load(c, begin + j, n, zero) + factors * load(b, j, n, zero))
@@ -174,11 +174,11 @@ def ger(a, b, accumulate, c):
     for i in range(m):
         factors = broadcast(element(a, i))
         if n < count:
-            add_scaled(b, factors, flat, i * n, 0, n)
+            _add_scaled(b, factors, flat, i * n, 0, n)
             continue
         # The last lanes overlap the ones before, so they are computed first. A store of fewer lanes would make the load
         # of the next row wait for it.
         last = load(flat, i * n + n - count, count, zero) + factors * load(b, n - count, count, zero)
         for j in range(0, n_full, count):
-            add_scaled(b, factors, flat, i * n, j, count)
+            _add_scaled(b, factors, flat, i * n, j, count)
         store(flat, i * n + n - count, count, last)

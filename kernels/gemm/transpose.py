@@ -62,7 +62,7 @@ def transpose(a, m, n, c, accumulate, sums, block, pool, scratch):
 
 
 @inlined_kernel
-def width_of_block(pool, n):
+def _width_of_block(pool, n):
     """Of how many columns the blocks are that a thread pool cuts n columns into: whole registers."""
     n_blocks = COLUMN_BLOCKS_PER_WORKER * pool[N_WORKERS]
     return rounded_up((n + n_blocks - 1) // n_blocks, MOST_LANES)
@@ -78,7 +78,7 @@ def transpose_columns(pool, block_number, scratch):
     pool, block_number, scratch : as `block_types` says
     """
     a, m, n, c, accumulate, sums = _job(pool, scratch)
-    width = width_of_block(pool, n)
+    width = _width_of_block(pool, n)
     block = block_number * width, min((block_number + 1) * width, n)
     call_transpose(pool[TRANSPOSE], (a, m, n, c, accumulate, sums, block, pool, scratch))
 
@@ -92,7 +92,7 @@ def parallel_transpose(a, m, n, c, accumulate, sums, block, pool, scratch):
     if OPERATIONS_A_NUMBER * m * n < pool[WORTH_SHARING]:
         call_transpose(pool[TRANSPOSE], (a, m, n, c, accumulate, sums, block, pool, scratch))
         return
-    width = width_of_block(pool, n)
+    width = _width_of_block(pool, n)
     put_job(pool, (a, m, n, c, accumulate, sums))
     parallel_for(pool, pool[TRANSPOSE_COLUMNS], (n + width - 1) // width, scratch)
 

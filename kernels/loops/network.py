@@ -141,7 +141,7 @@ def backward(network, parameters, x, is_column_major, accumulate, gradient, begi
 
 
 @inlined_kernel
-def last_layer(network):
+def _last_layer(network):
     """The Layer whose output is the network's."""
     return settings_at(Layer, network.layers, network.layers.shape[0] - 1)
 
@@ -152,7 +152,7 @@ def evaluate(network, objective, y, sample_weight, scale):
 
     y, sample_weight, scale : as for `loss_and_derivative`
     """
-    last = last_layer(network)
+    last = _last_layer(network)
     out = read_only_matrix(network.outputs, last.output, y.shape[0], last.n_out)
     d_out = matrix(network.deltas, last.output, y.shape[0], last.n_out)
     loss_and_derivative(objective, out, y, sample_weight, scale, d_out)
@@ -242,7 +242,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
                 if not rule.is_direct:
                     call_apply_gradient(rule.apply_gradient, (vectors, rule.step, number(rate), t))
                 if rule.step.step_along != 0:
-                    last = last_layer(network)
+                    last = _last_layer(network)
                     # The derivatives by the outputs have done what they were for.
                     change = matrix(network.deltas, last.output, end - row, last.n_out)
                     call_mean_square_along(
@@ -258,7 +258,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
 
 
 @inlined_kernel
-def has_finite_sum(x):
+def _has_finite_sum(x):
     """Whether Σ x_i is finite, as it is not where any x_i is NaN or infinite."""
     zero = x.dtype.type(0)
     count = lane_count(zero)
@@ -270,7 +270,7 @@ def has_finite_sum(x):
 
 
 @inlined_kernel
-def forward_at(network, parameters, X, row):
+def _forward_at(network, parameters, X, row):
     """Run the forward pass on the micro-batch from a row on. Return its end, and what the first layer tells of it.
 
     That is whether a Linear's outputs have a finite sum; True of an activation. Each of them depends on all of a row:
@@ -285,7 +285,7 @@ def forward_at(network, parameters, X, row):
         forward(network, parameters, x, False, 0, 0, begin, network.layers.shape[0] if begin else 1)
         first = settings_at(Layer, network.layers, 0)
         if begin == 0 and first.forward == 0:
-            is_finite = has_finite_sum(read_only_span(network.outputs, first.output, (end - row) * first.n_out))
+            is_finite = _has_finite_sum(read_only_span(network.outputs, first.output, (end - row) * first.n_out))
     return end, is_finite
 
 
@@ -301,7 +301,7 @@ def evaluate_network(network, parameters, objective, X, y, sample_weight, loss_s
     """
     row, is_finite = 0, True
     while row < X.shape[0]:
-        end, is_micro_batch_finite = forward_at(network, parameters, X, row)
+        end, is_micro_batch_finite = _forward_at(network, parameters, X, row)
         is_finite = is_finite and is_micro_batch_finite
         weights = weights_of(sample_weight, row, end)
         evaluate(network, objective, read_only_rows(y, row, end), weights, parameters.dtype.type(0))
@@ -319,10 +319,10 @@ def predict_network(network, parameters, X, out):
     network : Network          parameters : (size,)
     X : (n_samples, n_in)          out : (n_samples, n_out), overwritten
     """
-    begin, n_out = last_layer(network).output, out.shape[1]
+    begin, n_out = _last_layer(network).output, out.shape[1]
     row, is_finite = 0, True
     while row < X.shape[0]:
-        end, is_micro_batch_finite = forward_at(network, parameters, X, row)
+        end, is_micro_batch_finite = _forward_at(network, parameters, X, row)
         is_finite = is_finite and is_micro_batch_finite
         size = (end - row) * n_out
         copy(read_only_span(network.outputs, begin, size), span(vector(out), row * n_out, size))

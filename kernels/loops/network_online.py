@@ -23,7 +23,7 @@ from .network import Layer, backward, evaluate, forward, weights_of
 ROWS_AT_ONCE = 2
 
 
-class FirstLayer(NamedTuple):
+class _FirstLayer(NamedTuple):
     """Scratch memory for the first layer; the width is its n_out, rounded up to whole registers.
 
     columns : (n_in · width,), the weights, column by column
@@ -36,15 +36,15 @@ class FirstLayer(NamedTuple):
     outputs: np.ndarray
 
 
-def first_layer(layer: Layer, dtype: np.dtype) -> FirstLayer:
+def first_layer(layer: Layer, dtype: np.dtype) -> _FirstLayer:
     """The memory that `train_network_online` works in."""
     width = -(-layer.n_out // MOST_LANES) * MOST_LANES
     sizes = layer.n_in * width, ROWS_AT_ONCE * width, ROWS_AT_ONCE * width
-    return FirstLayer(*(aligned_empty(size, dtype) for size in sizes))
+    return _FirstLayer(*(aligned_empty(size, dtype) for size in sizes))
 
 
 @inlined_kernel
-def copy_to_columns(weight, n_in, n_out, columns, width):
+def _copy_to_columns(weight, n_in, n_out, columns, width):
     """columns[k, j] = weight[j, k] for j below n_out, zero up to the width."""
     for k in range(n_in):
         for j in range(n_out):
@@ -54,7 +54,7 @@ def copy_to_columns(weight, n_in, n_out, columns, width):
 
 
 @inlined_kernel
-def copy_from_columns(columns, width, weight, n_in, n_out):
+def _copy_from_columns(columns, width, weight, n_in, n_out):
     """weight[j, k] = columns[k, j]."""
     for j in range(n_out):
         for k in range(n_in):
@@ -62,7 +62,7 @@ def copy_from_columns(columns, width, weight, n_in, n_out):
 
 
 @inlined_kernel
-def pass_of_vectors(columns, place, x, step0, step1, z0, z1):
+def _pass_of_vectors(columns, place, x, step0, step1, z0, z1):
     """Make the steps of two rows in one register's worth of weights, and add their products with two rows to come.
 
     x : a number of each of the four rows, broadcast
@@ -74,7 +74,7 @@ def pass_of_vectors(columns, place, x, step0, step1, z0, z1):
 
 
 @inlined_kernel
-def column_of(X, places, k):
+def _column_of(X, places, k):
     """The number k of each of four rows, broadcast."""
     return (
         broadcast(element(X, places[0] + k)),
@@ -85,10 +85,10 @@ def column_of(X, places, k):
 
 
 @inlined_kernel
-def gemv_columns(first, width, X, places, n_in, bias):
+def _gemv_columns(first, width, X, places, n_in, bias):
     """first.outputs = x Wᵀ + bias for two rows,  after  W += Σ step xᵀ over two rows before.
 
-    first : FirstLayer, its columns modified in place          bias : (n_out,), or (0,)
+    first : _FirstLayer, its columns modified in place          bias : (n_out,), or (0,)
     X : flat          places : where two rows before and two to come begin in it
     """
     columns, steps, outputs = first.columns, first.steps, first.outputs
@@ -102,9 +102,9 @@ def gemv_columns(first, width, X, places, n_in, bias):
         z00 = z10 = load(bias, left, bias.size - left, zero)
         z01 = z11 = load(bias, right, bias.size - right, zero)
         for k in range(n_in):
-            x = column_of(X, places, k)
-            z00, z10 = pass_of_vectors(columns, k * width + left, x, step00, step10, z00, z10)
-            z01, z11 = pass_of_vectors(columns, k * width + right, x, step01, step11, z01, z11)
+            x = _column_of(X, places, k)
+            z00, z10 = _pass_of_vectors(columns, k * width + left, x, step00, step10, z00, z10)
+            z01, z11 = _pass_of_vectors(columns, k * width + right, x, step01, step11, z01, z11)
         store(outputs, left, count, z00)
         store(outputs, right, count, z01)
         store(outputs, width + left, count, z10)
@@ -113,13 +113,13 @@ def gemv_columns(first, width, X, places, n_in, bias):
         step0, step1 = load(steps, j, count, zero), load(steps, width + j, count, zero)
         z0 = z1 = load(bias, j, bias.size - j, zero)
         for k in range(n_in):
-            z0, z1 = pass_of_vectors(columns, k * width + j, column_of(X, places, k), step0, step1, z0, z1)
+            z0, z1 = _pass_of_vectors(columns, k * width + j, _column_of(X, places, k), step0, step1, z0, z1)
         store(outputs, j, count, z0)
         store(outputs, width + j, count, z1)
 
 
 @inlined_kernel
-def complete_outputs(first, width, r, lacks, n_out, out):
+def _complete_outputs(first, width, r, lacks, n_out, out):
     """out = first.outputs[r] + lacks · first.steps[0].
 
     lacks : how much of the first row's step the outputs lack          out : (n_out and more,)
@@ -133,7 +133,7 @@ def complete_outputs(first, width, r, lacks, n_out, out):
 
 
 @inlined_kernel
-def keep_step(first, width, r, deltas, n_out, bias):
+def _keep_step(first, width, r, deltas, n_out, bias):
     """first.steps[r] = deltas, zero beyond n_out;  bias += first.steps[r].
 
     deltas : (n_out and more,)          bias : (n_out,), or (0,)
@@ -163,7 +163,7 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
     """One update by plain SGD after each row; a row of weight zero counts for nothing.
 
     network : Network that begins with a Linear and has room for one row          vectors : Vectors, modified in place
-    first : FirstLayer, scratch
+    first : _FirstLayer, scratch
     objective : Objective          rates : (n,) float64, the learning rates of this call's updates, or (1,), that of all
     X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
     progress : Progress, modified in place
@@ -177,21 +177,21 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
     width = first.steps.size // 2
     out_of_first, delta_of_first = span(network.outputs, layer.output, n_out), span(network.deltas, layer.output, n_out)
     rows = vector(X)
-    copy_to_columns(weight, n_in, n_out, first.columns, width)
+    _copy_to_columns(weight, n_in, n_out, first.columns, width)
     none, one = number(0), number(1)
-    keep_step(first, width, 0, network.deltas, 0, bias)
-    keep_step(first, width, 1, network.deltas, 0, bias)
+    _keep_step(first, width, 0, network.deltas, 0, bias)
+    _keep_step(first, width, 1, network.deltas, 0, bias)
     before0 = before1 = n_made = 0
     for i in range(0, X.shape[0], 2):
         n_rows = min(2, X.shape[0] - i)
         place0, place1 = i * n_in, (i + n_rows - 1) * n_in
-        gemv_columns(first, width, rows, (before0, before1, place0, place1), n_in, bias)
+        _gemv_columns(first, width, rows, (before0, before1, place0, place1), n_in, bias)
         # As x · x_second, and 1 for the bias.
         lacks = dot(rows, place0, place1, n_in) + (one if bias.size else none)
         for r in range(2):
             row, n_steps = i + r, 0
             if r < n_rows:
-                complete_outputs(first, width, r, lacks if r else none, n_out, out_of_first)
+                _complete_outputs(first, width, r, lacks if r else none, n_out, out_of_first)
                 x, weights = read_only_rows(X, row, row + 1), weights_of(sample_weight, row, row + 1)
                 forward(network, parameters, x, False, progress.n_updates[0], 0, 1, network.layers.shape[0])
                 # All of backward is linear in the loss's derivatives: times -rate, they end in the update.
@@ -203,9 +203,9 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
                     n_made += 1
                     progress.n_updates[0] += 1
                     backward(network, parameters, x, False, True, parameters, 1)
-            keep_step(first, width, r, delta_of_first, n_steps, bias)
+            _keep_step(first, width, r, delta_of_first, n_steps, bias)
         before0, before1 = place0, place1
     # A last pass for its steps alone.
-    gemv_columns(first, width, rows, (before0, before1, before0, before1), n_in, bias)
-    copy_from_columns(first.columns, width, weight, n_in, n_out)
+    _gemv_columns(first, width, rows, (before0, before1, before0, before1), n_in, bias)
+    _copy_from_columns(first.columns, width, weight, n_in, n_out)
     progress.position[0] += X.shape[0]

@@ -28,8 +28,8 @@ from .row_order import n_samples_of, prefetch_places, row, target_row
 
 
 @inlined_kernel
-def add_micro_batch_row_by_row(pattern, neuron, parameters, loss, rows, samples, pending, rate):
-    """As `add_micro_batch`, for wide rows."""
+def _add_micro_batch_row_by_row(pattern, neuron, parameters, loss, rows, samples, pending, rate):
+    """As `_add_micro_batch`, for wide rows."""
     number = parameters.dtype.type
     zero = number(0)
     X, targets, weights, order = rows.X, vector(rows.y), rows.weights, rows.order
@@ -58,8 +58,8 @@ def add_micro_batch_row_by_row(pattern, neuron, parameters, loss, rows, samples,
 
 
 @inlined_kernel
-def add_micro_batch_by_4(pattern, neuron, parameters, loss, rows, samples, pending, rate):
-    """As `add_micro_batch`, for narrow rows."""
+def _add_micro_batch_by_4(pattern, neuron, parameters, loss, rows, samples, pending, rate):
+    """As `_add_micro_batch`, for narrow rows."""
     number = parameters.dtype.type
     zero, one = number(0), number(1)
     X, targets, weights, order = rows.X, vector(rows.y), rows.weights, rows.order
@@ -105,8 +105,8 @@ def add_micro_batch_by_4(pattern, neuron, parameters, loss, rows, samples, pendi
     return loss_sum + nan_sentinel, d_bias, pending
 
 
-@by_type({RowByRow: add_micro_batch_row_by_row, By4: add_micro_batch_by_4, Converted: add_micro_batch_by_4})
-def add_micro_batch(kernel):
+@by_type({RowByRow: _add_micro_batch_row_by_row, By4: _add_micro_batch_by_4, Converted: _add_micro_batch_by_4})
+def _add_micro_batch(kernel):
     """Make the update that is due, then add the gradient of a micro-batch, but for its last rows; without the bias.
 
     Return the sum of losses, the bias' gradient, and the pending rows: shares, and places.
@@ -172,7 +172,7 @@ def train_neuron_batch(pattern, neuron, vectors, loss, rule, rates, rows, batch_
         samples = (start, stop, number(1.0 / batch_rows))
         if not is_due:
             pending = nothing_pending(pattern, none, row(rows.order, start) * n_features)
-        losses, d_bias, pending = add_micro_batch(pattern, neuron, parameters, loss, rows, samples, pending, rate)
+        losses, d_bias, pending = _add_micro_batch(pattern, neuron, parameters, loss, rows, samples, pending, rate)
         loss_sum += losses
         weight_sum += total_weight(rows.weights, rows.order, start, stop)
         is_first, ends = done == 0, done + stop - start == batch_rows

@@ -56,13 +56,13 @@ class Converted(NamedTuple):
 
 
 @inlined_kernel
-def plus_row(pattern, X, j, n, share, before):
+def _plus_row(pattern, X, j, n, share, before):
     """Elements j to j + n of the gradient, and a row times its share."""
     return load(pattern.gradient, j, lane_count(share), share) + share * load(X, before + j, n, share)
 
 
 @inlined_kernel
-def plus_rows(pattern, X, j, n, shares, places):
+def _plus_rows(pattern, X, j, n, shares, places):
     """Elements j to j + n of the gradient, and four rows times their shares."""
     d0, d1, d2, d3 = shares
     p0, p1, p2, p3 = places
@@ -75,7 +75,7 @@ def plus_rows(pattern, X, j, n, shares, places):
 
 
 @inlined_kernel
-def plus_kept(pattern, X, j, n, shares, places):
+def _plus_kept(pattern, X, j, n, shares, places):
     """Elements j to j + n of the gradient, and the four rows that are kept times their shares."""
     d0, d1, d2, d3 = shares
     count = lane_count(d0)
@@ -88,8 +88,8 @@ def plus_kept(pattern, X, j, n, shares, places):
     return g
 
 
-@by_type({RowByRow: plus_row, By4: plus_rows, Converted: plus_kept})
-def plus_pending(kernel):
+@by_type({RowByRow: _plus_row, By4: _plus_rows, Converted: _plus_kept})
+def _plus_pending(kernel):
     """Elements j to j + n of the gradient, and the pending rows, times their shares."""
     return lambda pattern, X, j, n, pending: kernel(pattern, X, j, n, pending[0], pending[1])
 
@@ -123,7 +123,7 @@ def update(step, weight, gradient, j, n, g):
 
 
 @by_type({Adding: add, Updating: update})
-def weight_after(kernel):
+def _weight_after(kernel):
     """Elements j to j + n of the weights, after what a pass does with the gradient's."""
     return lambda step, weight, gradient, j, n, g: kernel(step, weight, gradient, j, n, g)
 
@@ -134,13 +134,13 @@ def pass_over_pending(pattern, step, weight, X, n_features, pending):
     count = lane_count(simd_vector_for(X, weight.dtype.type(0)))
     for j in range(0, n_features, count):
         n = n_features - j
-        weight_after(step, weight, pattern.gradient, j, n, plus_pending(pattern, X, j, n, pending))
+        _weight_after(step, weight, pattern.gradient, j, n, _plus_pending(pattern, X, j, n, pending))
 
 
 @inlined_kernel
 def pass_of_one(pattern, step, weight, X, j, n, pending, begin, z):
     """Add a row times its share to elements j to j + n of the gradient and return z and their product with another."""
-    w = weight_after(step, weight, pattern.gradient, j, n, plus_pending(pattern, X, j, n, pending))
+    w = _weight_after(step, weight, pattern.gradient, j, n, _plus_pending(pattern, X, j, n, pending))
     return z + w * load(X, begin + j, n, z)
 
 
@@ -170,19 +170,19 @@ def pass_over_row(pattern, step, weight, X, n_features, pending, begin, prefetch
 
 
 @inlined_kernel
-def load_row(pattern, i, X, begin, j, n, like):
+def _load_row(pattern, i, X, begin, j, n, like):
     return load(X, begin + j, n, like)
 
 
 @inlined_kernel
-def load_and_keep_row(pattern, i, X, begin, j, n, like):
+def _load_and_keep_row(pattern, i, X, begin, j, n, like):
     x, count = load(X, begin + j, n, like), lane_count(like)
     store(pattern.kept, ROWS_AT_ONCE * j + i * count, count, x)
     return x
 
 
-@by_type({By4: load_row, Converted: load_and_keep_row})
-def take_row(kernel):
+@by_type({By4: _load_row, Converted: _load_and_keep_row})
+def _take_row(kernel):
     """Elements j to j + n of the i-th of four rows, which begins at a place in X."""
     return lambda pattern, i, X, begin, j, n, like: kernel(pattern, i, X, begin, j, n, like)
 
@@ -196,15 +196,15 @@ def pass_of_fours(pattern, step, weight, X, j, n, pending, places, prefetched, s
     """
     a0, a1, a2, a3 = places
     z0, z1, z2, z3 = sums
-    w = weight_after(step, weight, pattern.gradient, j, n, plus_pending(pattern, X, j, n, pending))
+    w = _weight_after(step, weight, pattern.gradient, j, n, _plus_pending(pattern, X, j, n, pending))
     h0, h1 = prefetched
     prefetch_row(h0, X, j)
     prefetch_row(h1, X, j)
     return (
-        z0 + w * take_row(pattern, 0, X, a0, j, n, z0),
-        z1 + w * take_row(pattern, 1, X, a1, j, n, z0),
-        z2 + w * take_row(pattern, 2, X, a2, j, n, z0),
-        z3 + w * take_row(pattern, 3, X, a3, j, n, z0),
+        z0 + w * _take_row(pattern, 0, X, a0, j, n, z0),
+        z1 + w * _take_row(pattern, 1, X, a1, j, n, z0),
+        z2 + w * _take_row(pattern, 2, X, a2, j, n, z0),
+        z3 + w * _take_row(pattern, 3, X, a3, j, n, z0),
     )
 
 
@@ -235,16 +235,16 @@ def pass_over_fours(pattern, step, weight, X, n_features, pending, places, prefe
 
 
 @inlined_kernel
-def no_row(pattern, none, begin):
+def _no_row(pattern, none, begin):
     return none, begin
 
 
 @inlined_kernel
-def no_rows(pattern, none, begin):
+def _no_rows(pattern, none, begin):
     return (none, none, none, none), (begin, begin, begin, begin)
 
 
-@by_type({RowByRow: no_row, By4: no_rows, Converted: no_rows})
+@by_type({RowByRow: _no_row, By4: _no_rows, Converted: _no_rows})
 def nothing_pending(kernel):
     """Pending rows where all is added: shares of zero, of any row that is seen anyway, as a bad one leaves its trace.
 
@@ -254,16 +254,16 @@ def nothing_pending(kernel):
 
 
 @inlined_kernel
-def forget_nothing(pattern):
+def _forget_nothing(pattern):
     return
 
 
 @inlined_kernel
-def forget_rows(pattern):
+def _forget_rows(pattern):
     pattern.kept[:] = 0
 
 
-@by_type({RowByRow: forget_nothing, By4: forget_nothing, Converted: forget_rows})
+@by_type({RowByRow: _forget_nothing, By4: _forget_nothing, Converted: _forget_rows})
 def forget(kernel):
     """Clear the rows that are kept, which a call that was not finite may have left as NaN."""
     return lambda pattern: kernel(pattern)

@@ -71,53 +71,53 @@ class Rows(NamedTuple):
 
 
 @inlined_kernel
-def weight_equal(weights, t, one):
+def _weight_equal(weights, t, one):
     return one
 
 
 @inlined_kernel
-def weight_given(weights, t, one):
+def _weight_given(weights, t, one):
     return element(weights.sample_weight, t)
 
 
-@by_type({Equal: weight_equal, Weighted: weight_given})
+@by_type({Equal: _weight_equal, Weighted: _weight_given})
 def weight_of(kernel):
     """Return a row's weight; one, of the model's dtype, is known to the compiler and costs no operation."""
     return lambda weights, t, one: kernel(weights, t, one)
 
 
 @inlined_kernel
-def total_equal(weights, order, first, last):
+def _total_equal(weights, order, first, last):
     return np.float64(last - first)
 
 
 @inlined_kernel
-def total_given(weights, order, first, last):
+def _total_given(weights, order, first, last):
     result = 0.0
     for i in range(first, last):
         result += abs(element(weights.sample_weight, target_row(order, i)))
     return result
 
 
-@by_type({Equal: total_equal, Weighted: total_given})
+@by_type({Equal: _total_equal, Weighted: _total_given})
 def total_weight(kernel):
     """Return what samples first to last weigh together."""
     return lambda weights, order, first, last: kernel(weights, order, first, last)
 
 
 @inlined_kernel
-def loss_and_grad_linear(neuron, loss, z, target):
+def _loss_and_grad_linear(neuron, loss, z, target):
     return pointwise(loss, z, target)
 
 
 @inlined_kernel
-def loss_and_grad_relu(neuron, loss, z, target):
+def _loss_and_grad_relu(neuron, loss, z, target):
     zero = type(z)(0)
     value, derivative = pointwise(loss, zero if z < zero else z, target)
     return value, zero if z < -neuron.tolerance else derivative
 
 
-@by_type({LinearNeuron: loss_and_grad_linear, ReLUNeuron: loss_and_grad_relu})
+@by_type({LinearNeuron: _loss_and_grad_linear, ReLUNeuron: _loss_and_grad_relu})
 def loss_and_grad_of(kernel):
     """Return the loss of one sample and its derivative by z."""
     return lambda neuron, loss, z, target: kernel(neuron, loss, z, target)
@@ -140,33 +140,33 @@ def learning_rate_at(rates, n_updates, weight):
 
 
 @inlined_kernel
-def shrinkage_nothing(regularization, rate):
+def _shrinkage_nothing(regularization, rate):
     return type(rate)(1)
 
 
 @inlined_kernel
-def shrinkage_l2(regularization, rate):
+def _shrinkage_l2(regularization, rate):
     return type(rate)(1) - rate * type(rate)(regularization.l2)
 
 
-@by_type({NoRegularization: shrinkage_nothing, Regularization: shrinkage_l2})
+@by_type({NoRegularization: _shrinkage_nothing, Regularization: _shrinkage_l2})
 def shrinkage(kernel):
     """What an update multiplies the weights by: 1 - rate · l2."""
     return lambda regularization, rate: kernel(regularization, rate)
 
 
 @inlined_kernel
-def thresholded_nothing(regularization, w, rate):
+def _thresholded_nothing(regularization, w, rate):
     return w
 
 
 @inlined_kernel
-def thresholded_l1(regularization, w, rate):
+def _thresholded_l1(regularization, w, rate):
     return w - clipped(w, broadcast_like(w, rate * type(rate)(regularization.l1)))
 
 
-@by_type({NoRegularization: thresholded_nothing, Regularization: thresholded_l1})
-def thresholded(kernel):
+@by_type({NoRegularization: _thresholded_nothing, Regularization: _thresholded_l1})
+def _thresholded(kernel):
     """A SIMD vector of weights after the L1 penalty's proximal step: towards zero by rate · l1, never across."""
     return lambda regularization, w, rate: kernel(regularization, w, rate)
 
@@ -193,7 +193,7 @@ def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, pref
     count = lane_count(zero)
     w = broadcast_like(zero, shrinkage(regularization, rate)) * load(weight, j, count, zero)
     w -= broadcast_like(zero, step) * load(X, before + j, n, zero)
-    w = thresholded(regularization, w, rate)
+    w = _thresholded(regularization, w, rate)
     store(weight, j, count, w)
     prefetch_row(prefetched, X, j)
     return z + w * load(X, begin + j, n, zero)

@@ -78,7 +78,7 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, prefetched, su
 
 
 @inlined_kernel
-def forward_substitution(neuron, loss, z, g, targets, places, v, rates):
+def _forward_substitution(neuron, loss, z, g, targets, places, v, rates):
     """Return the sum of the losses of four samples, one after the other, their z, and their derivatives by z.
 
     z : before any of the four steps          g : of one with another, as `pass_of_fours` orders them, bias included
@@ -164,7 +164,7 @@ def train_neuron_online_by_4(neuron, parameters, weight, loss, regularization, r
         g32 = horizontal_sum(sums[9]) + has_bias
         z, g = (z0, z1, z2, z3), (g10, g20, g21, g30, g31, g32)
         v, step_rates = (v0, v1, v2, v3), (rate0, rate1, rate2, rate3)
-        losses, z, d = forward_substitution(neuron, loss, z, g, targets, (t0, t1, t2, t3), v, step_rates)
+        losses, z, d = _forward_substitution(neuron, loss, z, g, targets, (t0, t1, t2, t3), v, step_rates)
         s0, s1, s2, s3 = rate0 * d[0], rate1 * d[1], rate2 * d[2], rate3 * d[3]
         bias -= has_bias * (s0 + s1 + s2 + s3)
         loss_sum += losses

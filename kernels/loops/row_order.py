@@ -36,44 +36,44 @@ class ShuffledX(NamedTuple):
 
 
 @inlined_kernel
-def count_in_order(order, y):
+def _count_in_order(order, y):
     return y.shape[0]
 
 
 @inlined_kernel
-def count_shuffled(order, y):
+def _count_shuffled(order, y):
     return order.rows.size
 
 
-@by_type({InOrder: count_in_order, Shuffled: count_shuffled, ShuffledX: count_shuffled})
+@by_type({InOrder: _count_in_order, Shuffled: _count_shuffled, ShuffledX: _count_shuffled})
 def n_samples_of(kernel):
     """How many samples there are."""
     return lambda order, y: kernel(order, y)
 
 
 @inlined_kernel
-def row_in_order(order, i):
+def _row_in_order(order, i):
     return i
 
 
 @inlined_kernel
-def row_shuffled(order, i):
+def _row_shuffled(order, i):
     return element(order.rows, i)
 
 
-@by_type({InOrder: row_in_order, Shuffled: row_shuffled, ShuffledX: row_shuffled})
+@by_type({InOrder: _row_in_order, Shuffled: _row_shuffled, ShuffledX: _row_shuffled})
 def row(kernel):
     """Which row of X the i-th sample is."""
     return lambda order, i: kernel(order, i)
 
 
-@by_type({InOrder: row_in_order, Shuffled: row_shuffled, ShuffledX: row_in_order})
+@by_type({InOrder: _row_in_order, Shuffled: _row_shuffled, ShuffledX: _row_in_order})
 def target_row(kernel):
     """Which row of y and the weights the i-th sample is."""
     return lambda order, i: kernel(order, i)
 
 
-class PrefetchPlaces(NamedTuple):
+class _PrefetchPlaces(NamedTuple):
     """Where rows begin in X: one that is needed soon, and one that is needed long after."""
 
     l1: int
@@ -81,25 +81,27 @@ class PrefetchPlaces(NamedTuple):
 
 
 @inlined_kernel
-def prefetch_places_in_order(order, i, l1_rows, n_features, X, targets, l1_bytes):
+def _prefetch_places_in_order(order, i, l1_rows, n_features, X, targets, l1_bytes):
     # Targets in order come anyway.
     begin = i * n_features
-    return PrefetchPlaces(begin + elements_in(X, l1_bytes), begin + elements_in(X, ROW_L2_BYTES))
+    return _PrefetchPlaces(begin + elements_in(X, l1_bytes), begin + elements_in(X, ROW_L2_BYTES))
 
 
 @inlined_kernel
-def prefetch_places_shuffled_x(order, i, l1_rows, n_features, X, targets, l1_bytes):
+def _prefetch_places_shuffled_x(order, i, l1_rows, n_features, X, targets, l1_bytes):
     l1 = element(order.rows, min(i + l1_rows, order.rows.size - 1))
-    return PrefetchPlaces(l1 * n_features, element(order.later, i) * n_features)
+    return _PrefetchPlaces(l1 * n_features, element(order.later, i) * n_features)
 
 
 @inlined_kernel
-def prefetch_places_shuffled(order, i, l1_rows, n_features, X, targets, l1_bytes):
+def _prefetch_places_shuffled(order, i, l1_rows, n_features, X, targets, l1_bytes):
     prefetch(targets, element(order.later, i))
-    return prefetch_places_shuffled_x(order, i, l1_rows, n_features, X, targets, l1_bytes)
+    return _prefetch_places_shuffled_x(order, i, l1_rows, n_features, X, targets, l1_bytes)
 
 
-@by_type({InOrder: prefetch_places_in_order, Shuffled: prefetch_places_shuffled, ShuffledX: prefetch_places_shuffled_x})
+@by_type(
+    {InOrder: _prefetch_places_in_order, Shuffled: _prefetch_places_shuffled, ShuffledX: _prefetch_places_shuffled_x}
+)
 def prefetch_places(kernel):
     """Return which rows to ask for while the i-th sample is worked on, and ask for a target.
 

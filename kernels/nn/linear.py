@@ -12,14 +12,14 @@ from ..tuning import FAR_APART, FEW
 
 
 @inlined_kernel
-def has_few(products, n_out):
+def _has_few(products, n_out):
     """Whether a layer's products are of few rows or few outputs, and go row by row."""
     # Not by a micro-batch's own rows: a last one of few would be rounded otherwise where weights are column-major.
     return min(products.n_rows, n_out) < FEW
 
 
 @inlined_kernel
-def gemm_by(products, a, b, c, bias, accumulate):
+def _gemm_by(products, a, b, c, bias, accumulate):
     """Call `gemm` of some Products, with the memory it works in."""
     scratch = products.panel, products.pool, address(products.prefetch_range, 0)
     call_gemm(products.gemm, (a, b, c, bias, accumulate, *scratch))
@@ -40,12 +40,12 @@ def linear_forward(x, weight, is_column_major, bias, out, products, prefetches):
     flat, rows, shift = read_only_vector(x), read_only_vector(weight), read_only_vector(bias)
     if n_out == 1:
         call_gemv(products.gemv, (flat, n_in, rows, shift, out, prefetches))
-    elif has_few(products, n_out):
+    elif _has_few(products, n_out):
         call_gemv(products.gemm_nt_small, (flat, n_in, rows, shift, out, prefetches))
     else:
         row, column = (n_out, 1) if is_column_major else (1, n_in)
         a, b = read_only_strided(x, x.shape[0], n_in, n_in, 1), read_only_strided(weight, n_in, n_out, row, column)
-        gemm_by(products, a, b, out, shift, False)
+        _gemm_by(products, a, b, out, shift, False)
 
 
 @inlined_kernel
@@ -56,13 +56,13 @@ def linear_backward_input(d_out, weight, d_x, products):
     d_x : (n_samples, n_in), overwritten          products : Products
     """
     n_out, n_in = weight.shape
-    if has_few(products, n_out):
+    if _has_few(products, n_out):
         a, b = read_only_vector(d_out), read_only_vector(weight)
         call_gemm_small(products.gemm_small, (a, (n_out, 1), b, n_out, False, d_x))
     else:
         a = read_only_strided(d_out, d_out.shape[0], n_out, n_out, 1)
         b = read_only_strided(weight, n_out, n_in, n_in, 1)
-        gemm_by(products, a, b, d_x, read_only_span(d_out, 0, 0), False)
+        _gemm_by(products, a, b, d_x, read_only_span(d_out, 0, 0), False)
 
 
 @inlined_kernel
@@ -80,7 +80,7 @@ def linear_backward_parameters(d_out, x, is_column_major, accumulate, d_weight, 
     n_samples, n_out = d_out.shape
     m, n = n_out, x.shape[1]
     a, b, none = read_only_vector(d_out), read_only_vector(x), read_only_span(d_out, 0, 0)
-    is_few = has_few(products, n_out)
+    is_few = _has_few(products, n_out)
     transposes = products.transpose != 0 and not is_column_major and not is_few and n_out >= FAR_APART
     if transposes:
         rest = (0, n_out), products.pool, products.panel
@@ -101,4 +101,4 @@ def linear_backward_parameters(d_out, x, is_column_major, accumulate, d_weight, 
         if transposes:
             source, row, column = read_only_vector(products.transposed), products.transposed.shape[1], 1
         left, right = read_only_strided(source, m, n_samples, row, column), read_only_strided(b, n_samples, n, n, 1)
-        gemm_by(products, left, right, result, none, accumulate)
+        _gemm_by(products, left, right, result, none, accumulate)

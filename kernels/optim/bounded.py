@@ -47,7 +47,7 @@ FIELDS = np.dtype([("mean_square", np.float64)])
 
 # Reordered, the compensation would be zero.
 @pointer_kernel(update_types, exact=True)
-def bounded_direction(vectors, numbers, rate, t, part):
+def _bounded_direction(vectors, numbers, rate, t, part):
     """Leave s in the gradient; arguments as for `Hooks`."""
     optimizer = settings_of(Bounded, numbers)
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
@@ -64,7 +64,7 @@ def bounded_direction(vectors, numbers, rate, t, part):
 
 
 @inlined_kernel
-def square_of(direction, end):
+def _square_of(direction, end):
     """Σ s² of the elements before an end, in float64."""
     squares = 0.0
     for i in range(end):
@@ -101,12 +101,12 @@ def step_along(vectors, numbers, rate, t, l2, weights, mean_square):
             # The gradient itself is gone.
             slope += np.float64(direction[i]) * direction[i] * np.float64(np.sqrt(total[i]) + eps)
     else:
-        slope = square_of(direction, w.size)
+        slope = _square_of(direction, w.size)
     curvature = optimizer.curvature * mean_square
     if l2 > 0:
-        curvature += l2 * square_of(direction, weights[0, 1])
+        curvature += l2 * _square_of(direction, weights[0, 1])
     if optimizer.weight_decay > 0:
-        curvature += optimizer.weight_decay * square_of(direction, w.size)
+        curvature += optimizer.weight_decay * _square_of(direction, w.size)
     most = np.float64(rate) / (1 + (t - 1) * optimizer.rate_decay)
     # NaN has to stay one.
     step = type(rate)(most / (1 + most * curvature / slope) if slope != 0 else 0.0)
@@ -115,7 +115,7 @@ def step_along(vectors, numbers, rate, t, l2, weights, mean_square):
 
 
 BOUNDED = Hooks(
-    bounded_direction,
+    _bounded_direction,
     mean_square_along=mean_square_along,
     step_along=step_along,
     is_parallel=False,

@@ -112,28 +112,28 @@ def settings_for(n_in: int, n_out: int, has_bias: bool, is_careful: bool, is_ful
 
 
 @inlined_kernel
-def first_layer_of(settings):
+def _first_layer_of(settings):
     """Return n_in and n_out of the first layer, and whether it has biases."""
     return int(settings.n_in), int(settings.n_out), settings.has_bias > 0
 
 
 @inlined_kernel
-def means_of(vectors, n_in):
+def _means_of(vectors, n_in):
     """Every m_i, to its last digit."""
     return span(vectors.own, MEANS, n_in)
 
 
 @inlined_kernel
-def derivatives_of(vectors, n_in):
+def _derivatives_of(vectors, n_in):
     """Σ |δ| of every unit."""
     return span(vectors.own, MEANS + n_in, vectors.own.size - MEANS - n_in)
 
 
 @pointer_kernel(after_backward_types)
-def add_derivatives(vectors, numbers, d_out, first_unit, accumulate):
+def _add_derivatives(vectors, numbers, d_out, first_unit, accumulate):
     """Take the derivatives of a Linear's units into their Σ |δ|; arguments as for `Hooks`."""
-    n_in, _, _ = first_layer_of(settings_of(NormalizedSGD, numbers))
-    sums = span(derivatives_of(vectors, n_in), first_unit, d_out.shape[1])
+    n_in, _, _ = _first_layer_of(settings_of(NormalizedSGD, numbers))
+    sums = span(_derivatives_of(vectors, n_in), first_unit, d_out.shape[1])
     if not accumulate:
         for unit in range(sums.size):
             sums[unit] = 0
@@ -143,28 +143,28 @@ def add_derivatives(vectors, numbers, d_out, first_unit, accumulate):
 
 
 @inlined_kernel
-def towards_zero(value, distance):
+def _towards_zero(value, distance):
     """A number less a distance, zero at most; NaN stays NaN."""
     return value - max(min(value, distance), -distance)
 
 
 @pointer_kernel(transform_gradient_types)
-def centre_gradient(vectors, numbers, weights):
+def _centre_gradient(vectors, numbers, weights):
     """Turn the gradient of the first layer's weights into that for centred features,  a_i = g_i - m_i g_b.
 
     What may be rounding alone, in this and in the biases' gradients, becomes zero; arguments as for `Hooks`.
     """
     gradient, scale, mean = vectors.gradient, vectors.state[SCALE], vectors.state[MEAN]
     number, zero = gradient.dtype.type, gradient.dtype.type(0)
-    n_in, n_out, has_bias = first_layer_of(settings_of(NormalizedSGD, numbers))
-    sums = derivatives_of(vectors, n_in)
+    n_in, n_out, has_bias = _first_layer_of(settings_of(NormalizedSGD, numbers))
+    sums = _derivatives_of(vectors, n_in)
     eps = np.finfo(gradient.dtype).eps
     for unit in range(n_out):
         d_bias = gradient[n_out * n_in + unit] if has_bias else zero
         least = number(_ROUNDINGS * eps * sums[unit])
         for i in range(n_in):
             place = unit * n_in + i
-            a = towards_zero(gradient[place] - mean[i] * d_bias, least * (abs(mean[i]) + scale[i]))
+            a = _towards_zero(gradient[place] - mean[i] * d_bias, least * (abs(mean[i]) + scale[i]))
             # Of a feature that has always been the same, nothing but rounding is left.
             gradient[place] = zero if scale[i] <= zero else a
     unit = 0
@@ -173,7 +173,7 @@ def centre_gradient(vectors, numbers, weights):
         next_begin = weights[layer + 1, 0] if layer + 1 < weights.shape[0] else gradient.size
         for place in range(end, next_begin):
             least = number(_ROUNDINGS_OF_BIASES * eps * sums[unit + place - end])
-            gradient[place] = towards_zero(gradient[place], least)
+            gradient[place] = _towards_zero(gradient[place], least)
         unit += (end - weights[layer, 0]) // weights[layer, 2] if layer + 1 < weights.shape[0] else 0
 
 
@@ -190,7 +190,7 @@ def normalized_sgd(vectors, numbers, rate, t, part):
     root, missing = span(vectors.state[ROOT], 0, w.size), span(vectors.state[ROOT_MISSING], 0, w.size)
     inverse_scale = vectors.state[INVERSE_SCALE]
     number = type(rate)
-    n_in, n_out, _ = first_layer_of(settings)
+    n_in, n_out, _ = _first_layer_of(settings)
     fields.rows_seen += int(settings.rows_of_update)
     n_rows = np.float64(fields.rows_seen)
     age = np.sqrt(n_rows * min(n_rows, t * n_in / 4))
@@ -209,19 +209,19 @@ def normalized_sgd(vectors, numbers, rate, t, part):
             gradient[place] = w[place]
             w[place] -= change
     # The sums over a batch are nothing that a run has to go on with.
-    derivatives = derivatives_of(vectors, n_in)
+    derivatives = _derivatives_of(vectors, n_in)
     for unit in range(derivatives.size):
         derivatives[unit] = 0
 
 
 @pointer_kernel(after_update_types)
-def balance_biases(vectors, numbers):
+def _balance_biases(vectors, numbers):
     """Add to each bias of the first layer what its unit has lost at x = m,  b += Σ_i m_i (w_i before - w_i).
 
     The gradient holds the weights before; arguments as for `Hooks`.
     """
     w, before, mean = vectors.parameters, vectors.gradient, vectors.state[MEAN]
-    n_in, n_out, has_bias = first_layer_of(settings_of(NormalizedSGD, numbers))
+    n_in, n_out, has_bias = _first_layer_of(settings_of(NormalizedSGD, numbers))
     if not has_bias:
         return
     for unit in range(n_out):
@@ -232,22 +232,22 @@ def balance_biases(vectors, numbers):
 
 
 @inlined_kernel
-def least_scale(vectors):
+def _least_scale(vectors):
     """What s_i is at least, where it is not zero."""
     return vectors.parameters.dtype.type(_ROOM * np.finfo(vectors.parameters.dtype).tiny)
 
 
 @inlined_kernel
-def shrink_with(vectors, settings, i, size, centre):
+def _shrink_with(vectors, settings, i, size, centre):
     """Before s_i becomes size: w_i - u_i shrinks in proportion, and b keeps what the unit gives at the centre."""
     w, scale, mean, start = vectors.parameters, vectors.state[SCALE], vectors.state[MEAN], vectors.state[START]
-    n_in, n_out, has_bias = first_layer_of(settings)
+    n_in, n_out, has_bias = _first_layer_of(settings)
     before = scale[i]
     if before <= 0:
         if not record_of(FIELDS, vectors.own).is_drawn:
             # Nothing was learnt yet.
             return
-        before = abs(mean[i]) if abs(mean[i]) >= least_scale(vectors) else type(size)(1)
+        before = abs(mean[i]) if abs(mean[i]) >= _least_scale(vectors) else type(size)(1)
     kept = before / size
     for unit in range(n_out):
         place = unit * n_in + i
@@ -258,7 +258,7 @@ def shrink_with(vectors, settings, i, size, centre):
 
 
 @pointer_kernel(before_forward_types)
-def observe_features(vectors, numbers, x, sample_weight):
+def _observe_features(vectors, numbers, x, sample_weight):
     """Show NormalizedSGD the features of some rows before their forward pass. Rows of weight zero do not count.
 
     Arguments as for `Hooks`.
@@ -267,9 +267,9 @@ def observe_features(vectors, numbers, x, sample_weight):
     w, scale, mean = vectors.parameters, vectors.state[SCALE], vectors.state[MEAN]
     start, inverse = vectors.state[START], vectors.state[INVERSE_SCALE]
     number, zero, kink = x.dtype.type, x.dtype.type(0), x.dtype.type(_ROUNDINGS * np.finfo(x.dtype).eps)
-    n_in, n_out, has_bias = first_layer_of(settings)
-    exact_mean = means_of(vectors, n_in)
-    is_drawn, least = fields.is_drawn, least_scale(vectors)
+    n_in, n_out, has_bias = _first_layer_of(settings)
+    exact_mean = _means_of(vectors, n_in)
+    is_drawn, least = fields.is_drawn, _least_scale(vectors)
     # Between batches the gradient holds nothing, and within one of several micro-batches the other vector does not.
     mean_before = vectors.micro_batch_gradient if vectors.micro_batch_gradient.size else vectors.gradient
     for i in range(n_in):
@@ -297,7 +297,7 @@ def observe_features(vectors, numbers, x, sample_weight):
             for i in range(n_in):
                 size = abs(x[row, i] - mean[i])
                 if size > scale[i] and size >= least:
-                    shrink_with(vectors, settings, i, size, mean_before[i])
+                    _shrink_with(vectors, settings, i, size, mean_before[i])
                     scale[i], inverse[i] = size, number(1) / size
         share = weight / fields.weight_seen if has_bias else 0.0
         squares = number(0)
@@ -324,9 +324,9 @@ def observe_features(vectors, numbers, x, sample_weight):
 
 NORMALIZED_SGD = Hooks(
     normalized_sgd,
-    before_forward=observe_features,
-    after_backward=add_derivatives,
-    transform_gradient=centre_gradient,
-    after_update=balance_biases,
+    before_forward=_observe_features,
+    after_backward=_add_derivatives,
+    transform_gradient=_centre_gradient,
+    after_update=_balance_biases,
     is_parallel=False,
 )

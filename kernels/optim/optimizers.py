@@ -91,7 +91,7 @@ def plain_sgd(vectors, numbers, rate, t, part):
 
 
 @pointer_kernel(update_types)
-def momentum_sgd(vectors, numbers, rate, t, part):
+def _momentum_sgd(vectors, numbers, rate, t, part):
     optimizer = settings_of(MomentumSGD, numbers)
     w, gradient = part_of(vectors.parameters, part), part_of(vectors.gradient, part)
     m = part_of(vectors.state[0], part)
@@ -161,7 +161,7 @@ def rmsprop(vectors, numbers, rate, t, part):
 #: Every optimiser, by its settings.
 OPTIMIZERS = {
     PlainSGD: Hooks(plain_sgd, is_plain=True),
-    MomentumSGD: Hooks(momentum_sgd),
+    MomentumSGD: Hooks(_momentum_sgd),
     Adam: Hooks(adam),
     Adagrad: Hooks(adagrad),
     RMSprop: Hooks(rmsprop),

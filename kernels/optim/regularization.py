@@ -45,7 +45,7 @@ class Regularization(NamedTuple):
 
 
 @inlined_kernel
-def choose_orthant(l1, weights, vectors):
+def _choose_orthant(l1, weights, vectors):
     parameters, gradient, orthant = vectors.parameters, vectors.gradient, vectors.orthant
     for layer in range(weights.shape[0]):
         for i in range(weights[layer, 0], weights[layer, 1]):
@@ -61,7 +61,7 @@ def choose_orthant(l1, weights, vectors):
 
 
 @inlined_kernel
-def stay_in_orthant(weights, vectors):
+def _stay_in_orthant(weights, vectors):
     parameters, orthant = vectors.parameters, vectors.orthant
     for layer in range(weights.shape[0]):
         for i in range(weights[layer, 0], weights[layer, 1]):
@@ -83,7 +83,7 @@ def shrink(threshold, weights, vectors):
 
 
 @inlined_kernel
-def limit_norm(values, begin, end, bound):
+def _limit_norm(values, begin, end, bound):
     """Scale elements begin to end so that their norm is at most a bound; NaN where one of them is not finite."""
     number = values.dtype.type
     squares, unit = 0.0, 1.0
@@ -122,7 +122,7 @@ def transform_gradient(vectors, numbers, weights):
             for i in range(weights[layer, 0], weights[layer, 1]):
                 gradient[i] += l2 * parameters[i]
     if regularization.l1 > 0 and not regularization.is_proximal:
-        choose_orthant(number(regularization.l1), weights, vectors)
+        _choose_orthant(number(regularization.l1), weights, vectors)
     limit = number(regularization.clip_value)
     if regularization.clip_value < np.inf:
         for i in range(gradient.size):
@@ -132,7 +132,7 @@ def transform_gradient(vectors, numbers, weights):
             elif gradient[i] < -limit:
                 gradient[i] = -limit
     if regularization.clip_norm < np.inf:
-        limit_norm(gradient, 0, gradient.size, regularization.clip_norm)
+        _limit_norm(gradient, 0, gradient.size, regularization.clip_norm)
 
 
 def _prox_and_project_types(number):
@@ -156,12 +156,12 @@ def prox_and_project(vectors, numbers, weights, rate):
         if regularization.is_proximal:
             shrink(number(rate * regularization.l1), weights, vectors)
         else:
-            stay_in_orthant(weights, vectors)
+            _stay_in_orthant(weights, vectors)
     if regularization.max_norm < np.inf:
         for layer in range(weights.shape[0]):
             n_in = weights[layer, 2]
             for begin in range(weights[layer, 0], weights[layer, 1], n_in):
-                limit_norm(parameters, begin, begin + n_in, regularization.max_norm)
+                _limit_norm(parameters, begin, begin + n_in, regularization.max_norm)
 
 
 def _take_average_types(number):

@@ -112,7 +112,7 @@ def update_rule(
         after_backward=pointer(hooks.after_backward),
         apply_gradient=pointer(apply_gradient, not is_direct),
         mean_square_along=pointer(hooks.mean_square_along, looks_along),
-        finish_along=pointer(finish_along, hooks.is_bounded and (is_regularized or hooks.after_update is not None)),
+        finish_along=pointer(_finish_along, hooks.is_bounded and (is_regularized or hooks.after_update is not None)),
         l2=float(regularization.l2) if is_regularized else 0.0,
         mean_square=np.zeros(1),
         step=Step(
@@ -143,7 +143,7 @@ call_apply_gradient = call_through(_apply_gradient_types)
 
 
 @inlined_kernel
-def finish_update(vectors, step, rate, t):
+def _finish_update(vectors, step, rate, t):
     """Do what comes after the optimiser's step; arguments as for `apply_gradient`."""
     if step.prox_and_project != 0:
         call_prox_and_project(step.prox_and_project, (vectors, step.regularization, step.weights, rate))
@@ -171,13 +171,13 @@ def apply_gradient(vectors, step, rate, t):
     else:
         call_update(step.update, (vectors, step.optimizer, rate, t, (0, vectors.parameters.size)))
     if step.step_along == 0:
-        finish_update(vectors, step, rate, t)
+        _finish_update(vectors, step, rate, t)
 
 
 @pointer_kernel(_apply_gradient_types)
-def finish_along(vectors, step, rate, t):
+def _finish_along(vectors, step, rate, t):
     """Do what comes after a step that is bounded; arguments as for `apply_gradient`."""
-    finish_update(vectors, step, rate, t)
+    _finish_update(vectors, step, rate, t)
 
 
 @inlined_kernel

@@ -29,13 +29,13 @@ class Layout(NamedTuple):
 
 
 @exact_kernel
-def factor_and_term(window_key, r):
+def _factor_and_term(window_key, r):
     """a and c of round r."""
     return np.uint32(subkey(window_key, 2 * r) | np.uint64(1)), np.uint32(subkey(window_key, 2 * r + 1))
 
 
 @exact_kernel
-def round_of_places(q, pair, mask, shift):
+def _round_of_places(q, pair, mask, shift):
     """One of the rounds of `full_window`, with its a and c."""
     a, c = pair
     q = np.uint32(a * q + c) & mask
@@ -54,12 +54,17 @@ def full_window(begins, chunk_bits, bits, key, places, rows):
     places : (n,) uint32, scratch          rows : (n,) int64, overwritten
     """
     mask, shift = np.uint32((1 << bits) - 1), np.uint32((bits + 1) // 2)
-    r0, r1, r2, r3 = factor_and_term(key, 0), factor_and_term(key, 1), factor_and_term(key, 2), factor_and_term(key, 3)
+    r0, r1, r2, r3 = (
+        _factor_and_term(key, 0),
+        _factor_and_term(key, 1),
+        _factor_and_term(key, 2),
+        _factor_and_term(key, 3),
+    )
     for i in range(rows.size):
-        q = round_of_places(np.uint32(i), r0, mask, shift)
-        q = round_of_places(q, r1, mask, shift)
-        q = round_of_places(q, r2, mask, shift)
-        places[i] = round_of_places(q, r3, mask, shift)
+        q = _round_of_places(np.uint32(i), r0, mask, shift)
+        q = _round_of_places(q, r1, mask, shift)
+        q = _round_of_places(q, r2, mask, shift)
+        places[i] = _round_of_places(q, r3, mask, shift)
     in_chunk = (1 << chunk_bits) - 1
     for i in range(rows.size):
         place = np.int64(places[i])

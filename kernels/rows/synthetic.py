@@ -44,7 +44,7 @@ def bell(words):
 
 
 @exact_kernel
-def store_bell(words, j, n, half, out):
+def _store_bell(words, j, n, half, out):
     """Write the values of the first n words into places j and half + j of `out`, and those that follow."""
     low, high = bell(words)
     store(out, j, n, in_dtype_of(out, low))
@@ -52,7 +52,7 @@ def store_bell(words, j, n, half, out):
 
 
 @exact_kernel
-def fill_bell(key, out):
+def _fill_bell(key, out):
     """Fill `out` with the values that belong to `key`; each random word of 64 bits gives two of them.
 
     With w_j = mix(key + (j + 1) GOLDEN), half of the values are those of the words' lower halves, and the other half
@@ -65,13 +65,13 @@ def fill_bell(key, out):
     z = key + GOLDEN + lane_numbers(key, 2) * GOLDEN
     n, j = n_lanes(z), 0
     while j + n <= half:
-        store_bell(mix(z), j, n, half, out)
+        _store_bell(mix(z), j, n, half, out)
         z += np.uint64(n) * GOLDEN
         j += n
     z = key + np.uint64(j + 1) * GOLDEN + lane_numbers(key, 1) * GOLDEN
     n = n_lanes(z)
     while j < half:
-        store_bell(mix(z), j, half - j, half, out)
+        _store_bell(mix(z), j, half - j, half, out)
         z += np.uint64(n) * GOLDEN
         j += n
     if out.size % 2:
@@ -85,11 +85,11 @@ def teacher_weights(key, out):
 
     key : uint64          out : (size,), overwritten
     """
-    fill_bell(mix(~key), out)
+    _fill_bell(mix(~key), out)
 
 
 @kernel
-def exact_dot(x, weight):
+def _exact_dot(x, weight):
     """Σ x_j w_j over multiples of 1/1024 below 4: every partial sum is exact in float64, so its order is free.
 
     x : (n,) float32 or float64          weight : (n,) float64
@@ -101,7 +101,7 @@ def exact_dot(x, weight):
 
 
 @exact_kernel
-def later_layers(values, widths, weights, noise, scratch, y):
+def _later_layers(values, widths, weights, noise, scratch, y):
     """y = outputs + noise · y  of one row, from what the teacher network's first layer makes of it.
 
     values : (widths[1],) float64          scratch : (2, at least max(widths[2:])) float64
@@ -147,15 +147,15 @@ def synthetic_rows(key, rows, widths, weights, noise, scratch, X, y):
         n_rows = min(ROWS_AT_ONCE, rows.size - begin)
         for i in range(begin, begin + n_rows):
             row_key = subkey(key, rows[i])
-            fill_bell(row_key, X[i])
-            fill_bell(mix(~row_key), y[i])
+            _fill_bell(row_key, X[i])
+            _fill_bell(mix(~row_key), y[i])
         for i in range(n_rows):
             for u in range(n_units):
-                scratch[i, u] = exact_dot(X[begin + i], weights[u * n_features : (u + 1) * n_features]) * scale
+                scratch[i, u] = _exact_dot(X[begin + i], weights[u * n_features : (u + 1) * n_features]) * scale
         if widths.size == 2:
             for i in range(n_rows):
                 for u in range(n_outputs):
                     y[begin + i, u] = max(scratch[i, u], 0.0) + noise * y[begin + i, u]
         else:
             for i in range(n_rows):
-                later_layers(scratch[i], widths, weights, noise, scratch[ROWS_AT_ONCE:], y[begin + i])
+                _later_layers(scratch[i], widths, weights, noise, scratch[ROWS_AT_ONCE:], y[begin + i])
