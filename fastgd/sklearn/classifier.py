@@ -10,25 +10,12 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from fastgd.losses import Loss
-from fastgd.sklearn import settings
-from fastgd.sklearn.base import GradientDescent
 from fastgd.sklearn.callbacks import with_callbacks
-from fastgd.sklearn.classes import Classes
+from fastgd.sklearn.class_learner import ClassLearner, has_probabilities
 from fastgd.sklearn.rows import Given
 
 
-def _has_probabilities(classifier: "GDClassifier") -> bool:
-    """Whether the loss gives any."""
-    if classifier.loss not in ("log_loss", "modified_huber"):
-        raise AttributeError(
-            f"probability estimates are not available for loss={classifier.loss!r}; expected loss='log_loss' or "
-            "'modified_huber'"
-        )
-    return True
-
-
-class GDClassifier(ClassifierMixin, GradientDescent):
+class GDClassifier(ClassifierMixin, ClassLearner):
     """Classification by gradient descent: linear, or a network.
 
     On rows as they are, without scaling and without a learning rate: features are standardised inside, and with the
@@ -286,9 +273,9 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         """Learn from rows in one epoch more, which may be a block of a stream.
 
         What was fitted goes on as if the epoch were its next. Otherwise a stream begins: features are standardised by
-        all rows so far, whatever the size of the blocks. Unshuffled, without
-        standardising and with a rate that was chosen, blocks of whole batches are one epoch of `fit` on all their rows:
-        the same bits, but that those of single rows and one output are taken four at a time, and else rounded anew.
+        all rows so far, whatever the size of the blocks. Unshuffled, without standardising and with a rate that was
+        chosen, blocks of whole batches are one epoch of `fit` on all their rows: the same bits, but those of
+        single rows and one output are taken four at a time, and else rounded anew.
 
         Where all weights are zero, nothing moves. With early stopping, each call is an epoch: the model that predicts
         is the best so far on X_val, or on the part that was held out of this call's rows, and `converged_` tells when
@@ -328,7 +315,7 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         z = self._outputs(X)
         return self._classes.predicted(z)
 
-    @available_if(_has_probabilities)
+    @available_if(has_probabilities)
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """The probability of each class or label, (n_samples, n_classes), in the order of `classes_`.
 
@@ -338,7 +325,7 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         z = self._outputs(X)
         return self._classes.probabilities(z, self._architecture.loss)
 
-    @available_if(_has_probabilities)
+    @available_if(has_probabilities)
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """The logarithms of `predict_proba`, to all digits where these are close to 0."""
         z = self._outputs(X)
@@ -359,41 +346,3 @@ class GDClassifier(ClassifierMixin, GradientDescent):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-    @property
-    def _is_numeric(self) -> bool:
-        return False
-
-    def _noted(self, y: np.ndarray, classes: Any, is_first: bool, is_partial: bool = False) -> np.ndarray:
-        if is_first:
-            if is_partial and classes is None:
-                raise ValueError("classes must be passed on the first call to partial_fit")
-            self._classes = Classes.of(y, classes)
-        elif classes is not None:
-            self._classes.require_same(classes)
-        return self._classes.numbers(y)
-
-    def _loss(self) -> Loss:
-        return self._classes.loss(settings.loss_of(self, settings.LOSSES_OF_CLASSES))
-
-    def _encoded(self, y: np.ndarray, loss: Loss) -> np.ndarray:
-        return self._classes.encoded(y, loss)
-
-    @property
-    def _n_outputs(self) -> int:
-        return self._classes.n_outputs
-
-    def _weights_of_classes(self, y: np.ndarray, v: np.ndarray | None, is_partial: bool) -> np.ndarray | None:
-        if self.class_weight is None:
-            return None
-        if is_partial and isinstance(self.class_weight, str) and self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' weights, use "
-                "compute_class_weight('balanced', classes=classes, y=y). In place of y you can use a large enough "
-                "sample of the full training set target to properly estimate the class frequency distributions. Pass "
-                "the resulting weights as the class_weight parameter."
-            )
-        return self._classes.weights(self.class_weight, y, v)
-
-    def _strata(self, y: np.ndarray) -> np.ndarray | None:
-        return None if self._classes.is_multilabel else y

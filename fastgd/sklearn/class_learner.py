@@ -1,0 +1,65 @@
+"""What learning classes asks for, beside learning numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastgd.losses import Loss
+from fastgd.sklearn import settings
+from fastgd.sklearn.base import GradientDescent
+from fastgd.sklearn.classes import Classes
+
+
+def has_probabilities(classifier: "ClassLearner") -> bool:
+    """Whether the loss gives probabilities; else an AttributeError, as scikit-learn wants it."""
+    if classifier.loss not in ("log_loss", "modified_huber"):
+        raise AttributeError(
+            f"probability estimates are not available for loss={classifier.loss!r}; expected loss='log_loss' or "
+            "'modified_huber'"
+        )
+    return True
+
+
+class ClassLearner(GradientDescent):
+    """Gradient descent on the numbers of classes."""
+
+    class_weight: Mapping[Any, float] | str | None
+
+    @property
+    def _is_numeric(self) -> bool:
+        return False
+
+    def _noted(self, y: np.ndarray, classes: Any, is_first: bool, is_partial: bool = False) -> np.ndarray:
+        if is_first:
+            if is_partial and classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit")
+            self._classes = Classes.of(y, classes)
+        elif classes is not None:
+            self._classes.require_same(classes)
+        return self._classes.numbers(y)
+
+    def _loss(self) -> Loss:
+        return self._classes.loss(settings.loss_of(self, settings.LOSSES_OF_CLASSES))
+
+    def _encoded(self, y: np.ndarray, loss: Loss) -> np.ndarray:
+        return self._classes.encoded(y, loss)
+
+    @property
+    def _n_outputs(self) -> int:
+        return self._classes.n_outputs
+
+    def _weights_of_classes(self, y: np.ndarray, v: np.ndarray | None, is_partial: bool) -> np.ndarray | None:
+        if self.class_weight is None:
+            return None
+        if is_partial and isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' weights, use "
+                "compute_class_weight('balanced', classes=classes, y=y). In place of y you can use a large enough "
+                "sample of the full training set target to properly estimate the class frequency distributions. Pass "
+                "the resulting weights as the class_weight parameter."
+            )
+        return self._classes.weights(self.class_weight, y, v)
+
+    def _strata(self, y: np.ndarray) -> np.ndarray | None:
+        return None if self._classes.is_multilabel else y
