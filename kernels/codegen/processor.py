@@ -28,9 +28,9 @@ def _lacks(feature: str) -> bool:
 
 
 def has_simd_registers() -> bool:
-    """Whether the processor is known to have vector registers; what is known of others' are their names at most.
+    """Whether the processor is sure to have vector registers of 16 bytes, as every x86-64 and 64-bit Arm has.
 
-    All others compile, as LLVM takes vectors apart where there are no registers for them: POWER, RISC-V and s390x.
+    On others (POWER, RISC-V, s390x) kernels compile too, but LLVM may take each vector apart into numbers.
     """
     return is_x86() or is_arm64()
 
