@@ -135,7 +135,7 @@ def test_labels_are_in_the_file(classes, loss, tmp_path):
         found = gd.Model.load(tmp_path / path)
         assert found.classes.tolist() == list(classes)
         assert found.classes.dtype == model.classes.dtype
-        assert found._labels.loss == loss
+        assert found.labels.loss == loss
     assert gd.Trainer.load(tmp_path / "run").model.classes.tolist() == list(classes)
 
 
