@@ -38,7 +38,7 @@ def test_within_five_percent_of_a_tuned_step(name, optimizer, standardize, batch
 
 @pytest.mark.parametrize("batch_size", [1, 32])
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("n_samples", [20_000, 2000])
+@pytest.mark.parametrize("n_samples", [pytest.param(20_000, marks=pytest.mark.slow), 2000])
 def test_any_means_within_five_percent_of_a_tuned_step(n_samples, loss, batch_size):
     assert max(ratios_for_any_means(loss, n_samples, batch_size, epochs=5)) < 1.05
 
@@ -52,7 +52,9 @@ FEATURES = {
 
 
 @pytest.mark.parametrize("batch_size", [1, 32])
-@pytest.mark.parametrize("loss", ["half_squared_error", "log_loss", "poisson"])
+@pytest.mark.parametrize(
+    "loss", ["half_squared_error", *(pytest.param(loss, marks=pytest.mark.slow) for loss in ("log_loss", "poisson"))]
+)
 @pytest.mark.parametrize("kind", FEATURES)
 def test_any_features_within_five_percent_of_a_tuned_step(kind, loss, batch_size):
     rng = np.random.default_rng(0)
@@ -82,7 +84,7 @@ def test_normalized_sgd_within_five_percent_on_several_data_sets(name, batch_siz
         assert loss < 1.05 * tuned(name, batch_size, X, y)
 
 
-@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 8, 32])
+@pytest.mark.parametrize("batch_size", [*(pytest.param(size, marks=pytest.mark.slow) for size in (1, 8)), 32])
 def test_hidden_layers_within_five_percent_of_a_tuned_step(batch_size):
     """On each of ten data sets."""
     assert max(ratios_of_hidden_layers(batch_size)) < 1.05

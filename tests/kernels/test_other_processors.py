@@ -165,6 +165,7 @@ for n_workers in (1, 2):
 """
 
 
+@pytest.mark.slow
 def test_training_without_simd_registers(tmp_path):
     """Plain loops in the place of every product; only rounding differs."""
     results = []

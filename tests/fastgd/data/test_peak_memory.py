@@ -70,12 +70,12 @@ def folder(tmp_path_factory):
     [
         ("mapped", 100),
         ("mapped, shuffled", 100),
-        ("mapped, Fortran", 400),
+        pytest.param("mapped, Fortran", 400, marks=pytest.mark.slow),
         pytest.param("mapped, Fortran, shuffled", 100, marks=pytest.mark.slow),
-        ("mapped, columns", 150),
+        pytest.param("mapped, columns", 150, marks=pytest.mark.slow),
         ("float64 into float32", 100),
         pytest.param("float64 into float32, shuffled", 100, marks=pytest.mark.slow),
-        ("targets from float64", 50),
+        pytest.param("targets from float64", 50, marks=pytest.mark.slow),
         pytest.param("targets from float64, shuffled", 50, marks=pytest.mark.slow),
     ],
 )

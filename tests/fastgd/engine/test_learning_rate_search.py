@@ -128,7 +128,7 @@ def test_few_updates_of_an_epoch_are_neither_warm_up_nor_cool_down(n_updates):
     np.testing.assert_array_equal(one_epoch(0.5, n_updates)(np.arange(1.0, 9)), 0.5)
 
 
-@pytest.mark.parametrize("loss", ["half_squared_error", "log_loss"])
+@pytest.mark.parametrize("loss", ["half_squared_error", pytest.param("log_loss", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("layers", [LAYERS, NEURON, LAYERS[:2]], ids=["hidden layer", "neuron", "linear"])
 def test_a_row_of_twice_the_weight_is_the_row_twice(layers, loss):
     """At full batch, with weights of mean 1."""
