@@ -56,6 +56,7 @@ def loads_under_masks(n_bytes: int) -> bool:
     return not _lacks("+avx") if is_x86() else "+sve" in _features() and n_bytes == register_bytes()
 
 
+@functools.cache
 def converts_halves() -> bool:
     """Whether the processor converts float16 in registers; else Numba's code would call a function that is missing."""
     return not _lacks("+f16c")
