@@ -71,7 +71,7 @@ class FunctionPointerKernel:
     def pointer(self, dtype: np.dtype, kind: type | None = None) -> int:
         """Where the machine code begins; compiled where it was not. Under NUMBA_BOUNDSCHECK, where `calls` finds that.
 
-        kind : the class of the records whose numbers the kernel will get
+        kind : the class of the settings whose numbers the kernel will get
         """
         key = (np.dtype(dtype), kind)
         if key not in self._addresses:
@@ -84,7 +84,7 @@ class FunctionPointerKernel:
         return self._addresses[key]
 
     def _compiled(self, dtype: np.dtype, kind: type | None) -> int:
-        # A record of no values is no argument in machine code: it only tells the compiler which kind to compile for.
+        # Settings of no values are no argument in machine code: it only tells the compiler which kind to compile for.
         marker = () if kind is None else (types.NamedTuple((), kind),)
         signature = (*marker, *self._signature(numba.from_dtype(dtype)))
         self._dispatcher.compile(signature)
@@ -194,10 +194,10 @@ def _caller(signature: Signature) -> Callable[[int, tuple], None]:
     return call
 
 
-def _record(kind, numbers, first):
-    """A record's type, and LLVM code for one whose numbers begin at first(builder, arguments)."""
+def _settings(kind, numbers, first):
+    """The type of settings, and LLVM code for those whose numbers begin at first(builder, arguments)."""
     cls = kind.instance_class
-    record = types.NamedTuple([numbers.dtype] * len(cls._fields), cls)
+    settings = types.NamedTuple([numbers.dtype] * len(cls._fields), cls)
 
     def code(context, builder, signature, arguments):
         array = context.make_array(numbers)(context, builder, arguments[1])
@@ -206,26 +206,26 @@ def _record(kind, numbers, first):
         number = context.get_data_type(numbers.dtype)
         places = [builder.add(begin, ir.Constant(INDEX, i)) for i in range(len(cls._fields))]
         fields = [builder.load(element_at(builder, array.data, place, number), typ=number) for place in places]
-        return context.make_tuple(builder, record, fields)
+        return context.make_tuple(builder, settings, fields)
 
-    return record, code
+    return settings, code
 
 
 @intrinsic
 def settings_of(typing_context, kind, numbers):
-    """The record of a kind that has these numbers, (n_fields,), in their dtype."""
-    record, code = _record(kind, numbers, lambda builder, arguments: ir.Constant(INDEX, 0))
-    return record(kind, numbers), code
+    """The settings of a kind that have these numbers, (n_fields,), in their dtype."""
+    settings, code = _settings(kind, numbers, lambda builder, arguments: ir.Constant(INDEX, 0))
+    return settings(kind, numbers), code
 
 
 @intrinsic
 def settings_at(typing_context, kind, numbers, i):
-    """The record of a kind that has the numbers of row i, (n_records, n_fields)."""
+    """The settings of a kind that have the numbers of row i, (n, n_fields)."""
     n_fields = ir.Constant(INDEX, len(kind.instance_class._fields))
-    record, code = _record(kind, numbers, lambda builder, arguments: builder.mul(arguments[2], n_fields))
-    return record(kind, numbers, types.intp), code
+    settings, code = _settings(kind, numbers, lambda builder, arguments: builder.mul(arguments[2], n_fields))
+    return settings(kind, numbers, types.intp), code
 
 
-def settings_vector(record: Any) -> np.ndarray:
-    """A record's values for `settings_of`, (n_fields,) float64."""
-    return np.array(record, np.float64)
+def settings_vector(settings: Any) -> np.ndarray:
+    """The values of settings for `settings_of`, (n_fields,) float64."""
+    return np.array(settings, np.float64)

@@ -198,23 +198,23 @@ def part_kernel(function: Callable, exact: bool = False) -> Any:
 
 
 def by_type(table: dict[type, Any]) -> Callable:
-    """Choose among kernels by the type of their first argument, a record, when the caller is compiled.
+    """Choose among kernels by the type of their first argument, settings, when the caller is compiled.
 
     Decorates a function that gets one kernel of the table and returns a lambda that calls it. Only the kernel that
-    belongs to the record is compiled, and the choice costs nothing when it runs. Types are what the cache can tell
+    belongs to the settings is compiled, and the choice costs nothing when it runs. Types are what the cache can tell
     apart; functions passed as arguments are not. Called from Python, the result calls the compiled kernel too.
     """
 
     def decorate(call: Callable) -> Callable:
         @functools.wraps(call)
-        def chosen(record: Any, *rest: Any) -> Any:
-            return call(table[type(record)])(record, *rest)
+        def chosen(settings: Any, *rest: Any) -> Any:
+            return call(table[type(settings)])(settings, *rest)
 
         # Not inlined by Numba: as a function of its own the lambda costs a third less to compile. LLVM has to inline
         # it, or would leave large ones alone: a call with dozens of arguments, and what the function then does first,
         # takes a hundred cycles.
         overload(chosen, jit_options=_OPTIONS | {"fastmath": FASTMATH, "forceinline": True}, strict=False)(
-            lambda record, *rest: call(table[record.instance_class])
+            lambda settings, *rest: call(table[settings.instance_class])
         )
         return chosen
 

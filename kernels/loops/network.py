@@ -183,7 +183,7 @@ def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale
 
 @inlined_kernel
 def set_prefetched_rows(network, X, row, end):
-    """Have the memory of rows, or of the first of them, asked for while the micro-batch before them is worked on."""
+    """Have rows, or the first of them, prefetched while the micro-batch before them is worked on."""
     n_in = X.shape[1]
     set_prefetch_range(network.products.prefetch_range, X, row * n_in, min(end * n_in, row * n_in + MOST_PREFETCHED))
 

@@ -164,7 +164,7 @@ def pass_over_row(pattern, step, weight, X, n_features, pending, begin, prefetch
     for j in range(n_pairs, n_features, count):
         even = pass_of_one(pattern, step, weight, X, j, n_features - j, pending, begin, even)
         prefetch_row(prefetched, X, j)
-    # A line that no pass has asked for, as rows begin anywhere in one.
+    # A line that no pass has prefetched, as rows begin anywhere in one.
     prefetch_row(prefetched, X, n_features - 1)
     return horizontal_sum(even + odd)
 
@@ -222,13 +222,13 @@ def pass_over_fours(pattern, step, weight, X, n_features, pending, places, prefe
     sums = (none, none, none, none)
     for j in range(0, n_full, count):
         sums = pass_of_fours(pattern, step, weight, X, j, count, pending, places, (h0, h1), sums)
-        # A line of the cache is as long as two passes or more: each asks for lines of two rows.
+        # A line of the cache is as long as two passes or more: each prefetches lines of two rows.
         h0, h1, h2, h3 = h2, h3, h0, h1
     if n_full < n_features:
         n_rest = n_features - n_full
         sums = pass_of_fours(pattern, step, weight, X, n_full, n_rest, pending, places, (h0, h1), sums)
         h0, h1 = h2, h3
-    # The two rows that the last pass did not ask for, which may have been the only one.
+    # The two rows that the last pass did not prefetch, which may have been the only one.
     prefetch_row(h0, X, n_features - 1)
     prefetch_row(h1, X, n_features - 1)
     return horizontal_sum(sums[0]), horizontal_sum(sums[1]), horizontal_sum(sums[2]), horizontal_sum(sums[3])

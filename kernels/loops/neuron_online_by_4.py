@@ -30,7 +30,7 @@ ROWS_AT_ONCE = 4
 
 @inlined_kernel
 def prefetch_places_of_4(order, samples, n_features, X, targets):
-    """Return which rows to ask for while four samples are worked on, and ask for targets."""
+    """Return which rows to prefetch while four samples are worked on, and prefetch targets."""
     i0, i1, i2, i3 = samples
     return (
         prefetch_places(order, i0, ROWS_BY_4_L1_ROWS, n_features, X, targets, ROWS_BY_4_L1_BYTES),
@@ -136,12 +136,12 @@ def train_neuron_online_by_4(neuron, parameters, weight, loss, regularization, r
         sums = (none, none, none, none, none, none, none, none, none, none)
         for j in range(0, n_full, count):
             sums = pass_of_fours(weight, X, j, count, shrunk, steps, before, begins, (h0, h1), sums)
-            # A line of the cache is as long as two passes or more: each asks for lines of two rows.
+            # A line of the cache is as long as two passes or more: each prefetches lines of two rows.
             h0, h1, h2, h3 = h2, h3, h0, h1
         if n_rest:
             sums = pass_of_fours(weight, X, n_full, n_rest, shrunk, steps, before, begins, (h0, h1), sums)
             h0, h1 = h2, h3
-        # The two rows that the last pass did not ask for, which may have been the only one.
+        # The two rows that the last pass did not prefetch, which may have been the only one.
         prefetch_row(h0, X, n_features - 1)
         prefetch_row(h1, X, n_features - 1)
         v0, v1 = weight_of(weights, t0, one), weight_of(weights, t1, one)

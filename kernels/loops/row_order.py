@@ -18,7 +18,7 @@ class Shuffled(NamedTuple):
     """Any order of rows.
 
     rows : (n_samples,) int64, which row of X, y and the weights each sample is
-    later : (n_samples,) int64, a row that will be needed after many others; to ask the memory for at this sample
+    later : (n_samples,) int64, a row that will be needed after many others; to prefetch at this sample
     """
 
     rows: np.ndarray
@@ -103,7 +103,7 @@ def _prefetch_places_shuffled(order, i, l1_rows, n_features, X, targets, l1_byte
     {InOrder: _prefetch_places_in_order, Shuffled: _prefetch_places_shuffled, ShuffledX: _prefetch_places_shuffled_x}
 )
 def prefetch_places(kernel):
-    """Return which rows to ask for while the i-th sample is worked on, and ask for a target.
+    """Return which rows to prefetch while the i-th sample is worked on, and prefetch a target.
 
     l1_rows, l1_bytes : how far ahead rows are needed soon, those in any order and those that come in order: so near
         that they stay in the first-level cache beside what is worked on, and far enough for memory to answer where an
@@ -116,6 +116,6 @@ def prefetch_places(kernel):
 
 @inlined_kernel
 def prefetch_row(places, X, j):
-    """Ask for the memory of element j of the rows that `prefetch_places` has chosen."""
+    """Prefetch element j of the rows that `prefetch_places` has chosen."""
     prefetch(X, places.l1 + j)
     prefetch_l2(X, places.later + j)

@@ -45,12 +45,12 @@ ALONE = pool_memory(1)
 
 @functools.cache
 def compile_for(dtype: np.dtype) -> None:
-    """Compile `assist`, so that no thread has to while others wait for it."""
+    """Compile `work`, so that no thread has to while others wait for it."""
     work.compile((vector_of(types.int64), types.int64, vector_of(from_dtype(dtype)), types.int64))
 
 
 def begin_generation(pool: np.ndarray) -> int:
-    """Have `assist` return in every thread that runs it; return the generation that others may work in from now on."""
+    """Have `work` return in every thread that runs it; return the generation that others may work in from now on."""
     pool[_GENERATION] += 1
     return int(pool[_GENERATION])
 

@@ -26,7 +26,7 @@ def gather_rows(X, rows, out):
 
 @kernel
 def gather_rows_ahead(X, rows, later, out):
-    """As `gather_rows`, with the memory asked for row later[i] while row rows[i] is copied.
+    """As `gather_rows`, with row later[i] prefetched while row rows[i] is copied.
 
     X : as there, C-contiguous          rows, later : (n_samples,) int64, each in [0, n_rows)
     out : (n_samples, n_columns), overwritten
