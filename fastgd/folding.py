@@ -37,7 +37,10 @@ def folded(layers: Sequence[Layer], dtype: np.dtype) -> tuple[list[Layer], np.nd
     if standardize is not None:
         mean, scale = standardize.mean_and_scale
         weight = values[0][0] * scale
-        values[0] = [weight, -weight @ mean + (values[0][1] if len(values[0]) > 1 else 0)]
+        if standardize.with_mean or len(values[0]) > 1:
+            values[0] = [weight, -weight @ mean + (values[0][1] if len(values[0]) > 1 else 0)]
+        else:
+            values[0] = [weight]
     if targets is not None:
         targets.require_range(dtype)
         last = max(values)

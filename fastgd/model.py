@@ -8,16 +8,16 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastgd import kernels, storage
 from fastgd.data import checks
-from fastgd.data.arrays import ArrayDataset, as_dataset
 from fastgd.data.base import Dataset
 from fastgd.data.block import require_finite
+from fastgd.data.given import array_dataset, as_dataset
 from fastgd.errors import warn
 from fastgd.folding import folded
 from fastgd.labels import Labels, shown
 from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, LossName, as_loss
 from fastgd.model_data import check_fits, checked_blocks, row_number
-from fastgd.network import network_of
+from fastgd.network import evaluate_rows, network_of, predict_rows
 from fastgd.threads import ThreadPool
 
 
@@ -61,8 +61,10 @@ class Model(LayerStack):
 
         Parameters
         ----------
-        X : array of shape (n_samples, in_features), or Dataset
-            Any real dtype and layout; converted to the model's dtype block by block.
+        X : array or sparse matrix of shape (n_samples, in_features), or Dataset
+            Any real dtype and layout; converted to the model's dtype block by block. Sparse rows, as
+            `fastgd.data.sparse.SparseDataset` takes them, stay sparse: the model must start with a Linear then,
+            Standardize(..., with_mean=False) apart.
         dtype : "float32" or "float64", optional
             Of what is returned; by default the model's. A float32 model learns standardised targets of any size, but
             its predictions have float32's 7 digits and range, unless float64 is asked for.
@@ -79,7 +81,7 @@ class Model(LayerStack):
         ValueError, TypeError
             For a wrong shape or dtype, a NaN or infinity in X, or predictions that the dtype cannot hold.
         """
-        dataset = X if isinstance(X, Dataset) else ArrayDataset(X)
+        dataset = X if isinstance(X, Dataset) else array_dataset(X)
         check_fits(self, dataset)
         dtype = self.dtype if dtype is None else checks.model_dtype(dtype)
         self._warn_if_untrained()
@@ -94,7 +96,7 @@ class Model(LayerStack):
             for start, block in checked_blocks(self, dataset, None, looks_at_X, n_threads, n_busy):
                 part = out[start : start + len(block.X)]
                 z = part if is_direct else np.empty(part.shape, self.dtype)
-                if not pool.call(kernels.predict_network, network, self.parameters, block.X, z):
+                if not predict_rows(pool, network, self.parameters, block.X, z):
                     require_finite(block, functools.partial(row_number, dataset, start))
                 if not is_direct:
                     part[...] = z if targets is None else targets.predictions(z, dtype)
@@ -183,8 +185,7 @@ class Model(LayerStack):
         with ThreadPool(network.products) as pool:
             looks_at_X, n_busy = not self.starts_linear, pool.n_threads
             for start, block in checked_blocks(self, dataset, loss, looks_at_X, n_threads, n_busy):
-                rows = block[:3]
-                if not pool.call(kernels.evaluate_network, network, self.parameters, objective, *rows, loss_sum):
+                if not evaluate_rows(pool, network, self.parameters, objective, block, loss_sum):
                     require_finite(block, functools.partial(row_number, dataset, start))
         return float(loss_sum[0]) / dataset.n_samples
 
@@ -203,7 +204,8 @@ class Model(LayerStack):
 
         Parameters
         ----------
-        X : array of shape (n_samples, in_features), or Dataset
+        X : array or sparse matrix of shape (n_samples, in_features), or Dataset
+            As for `predict`.
         y : array of shape (n_samples, out_features), or (n_samples,) for one output
             Not with a Dataset.
         loss : str, or what a function of `fastgd.losses` returns
@@ -242,6 +244,10 @@ class Model(LayerStack):
         total = 0.0
         with ThreadPool(network.products) as pool:
             for _, block in checked_blocks(self, dataset, loss, n_threads=n_threads, n_busy=pool.n_threads):
+                if dataset.is_sparse:
+                    X, y, weights = block.X.csr, *block[1:3]
+                    total += kernels.loss_and_gradient_csr(network, at, objective, X, y, weights, scale, gradient)
+                    continue
                 for begin in range(0, len(block.X), network.micro_batch_rows):
                     rows = block.rows(begin, begin + network.micro_batch_rows)[:3]
                     pool.call(kernels.loss_and_gradient, network, at, objective, *rows, scale, micro_batch_gradient)

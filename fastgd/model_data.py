@@ -12,6 +12,7 @@ from fastgd.data.reader import Reader, blocks
 from fastgd.data.stream_reader import StreamReader
 from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, n_targets, require_any_number, require_targets
+from fastgd.standardize import RobustStandardize
 
 
 def check_rows(model: LayerStack, dataset: Dataset, loss: Loss) -> None:
@@ -99,6 +100,8 @@ def check_fits(model: LayerStack, dataset: Dataset | Stream, loss: Loss | None =
     if dataset.n_features != model.in_features:
         shape = (dataset.n_samples, dataset.n_features)
         raise ValueError(f"X has shape {shape}; expected (n_samples, {model.in_features}) for this model")
+    if dataset.is_sparse:
+        _require_sparse_start(model)
     if loss is None:
         return
     if model.standardized_targets is not None:
@@ -113,6 +116,25 @@ def check_fits(model: LayerStack, dataset: Dataset | Stream, loss: Loss | None =
         hint = ". Where y holds classes from 0, loss='cross_entropy' takes them" if dataset.n_outputs == 1 else ""
         raise ValueError(
             f"y has shape {shape}; expected (n_samples, {expected}){flat}{classes} for this model and loss{hint}"
+        )
+
+
+def _require_sparse_start(model: LayerStack) -> None:
+    """Raise a ValueError where a model's first layers would make sparse rows dense."""
+    layer = model.standardize
+    if isinstance(layer, RobustStandardize):
+        raise ValueError(
+            f"X is sparse, and {layer!r} subtracts the medians, which would make it dense; expected "
+            f"Standardize({layer.n_features}, with_mean=False), or dense rows"
+        )
+    if layer is not None and layer.with_mean:
+        raise ValueError(
+            f"X is sparse, and {layer!r} subtracts the means, which would make it dense; expected "
+            f"Standardize({layer.n_features}, with_mean=False), or dense rows"
+        )
+    if not model.starts_linear:
+        raise ValueError(
+            f"X is sparse, and the first layer is {model.stack[0]!r}; expected a Linear first, or dense rows"
         )
 
 

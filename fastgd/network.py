@@ -7,9 +7,13 @@ import numpy as np
 from fastgd import kernels
 from fastgd.data import checks
 from fastgd.kernels import Layer, aligned_empty, whole_lines
+from fastgd.data.block import Block
+from fastgd.data.sparse_rows import SparseRows
 from fastgd.layer_stack import LayerStack
 from fastgd.layers import Dropout, Identity, Linear
 from fastgd.threads import ThreadPool, most_threads
+
+Rows = np.ndarray | SparseRows
 
 
 def network_of(
@@ -50,6 +54,32 @@ def network_of(
         to_column_major=0,
         seed=0 if dropout_seed is None else _as_int64(dropout_seed % 2**64),
     )
+
+
+def predict_rows(pool: ThreadPool, network: kernels.Network, parameters: np.ndarray, X: Rows, out: np.ndarray) -> bool:
+    """out = the network's outputs for rows; return as `kernels.predict_network` does.
+
+    X : (n_rows, in_features), read-only, or SparseRows, as the first layer takes them
+    out : (n_rows, out_features), overwritten
+    """
+    if isinstance(X, SparseRows):
+        return kernels.predict_network_csr(network, parameters, X.csr, out)
+    return pool.call(kernels.predict_network, network, parameters, X, out)
+
+
+def evaluate_rows(
+    pool: ThreadPool,
+    network: kernels.Network,
+    parameters: np.ndarray,
+    objective: kernels.Objective,
+    rows: Block,
+    loss_sum: np.ndarray,
+) -> bool:
+    """loss_sum += the rows' losses, (1,) float64; arguments and result as of `predict_rows`."""
+    if isinstance(rows.X, SparseRows):
+        X, y, sample_weight = rows.X.csr, *rows[1:3]
+        return kernels.evaluate_network_csr(network, parameters, objective, X, y, sample_weight, loss_sum)
+    return pool.call(kernels.evaluate_network, network, parameters, objective, *rows[:3], loss_sum)
 
 
 def inputs_of_linears(

@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd.data import checks
-from fastgd.data.arrays import ArrayDataset, as_dataset
+from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
 from fastgd.data.block import MeanAndScale, require_finite
+from fastgd.data.given import array_dataset, as_dataset
 from fastgd.data.reader import blocks
+from fastgd.data.sparse_moments import mean_and_deviation
 
 # Numbers of less than 2^-1000 are subnormal, or soon are, when others are added to them.
 _LEAST_EXPONENT = -1000
@@ -120,12 +122,22 @@ class Standardize:
     ----------
     n_features : int
         At least 1.
+    with_mean : bool
+        Whether the mean is subtracted. Without it, out = x · scale with the same scale, and sparse rows, which allow
+        nothing else, stay sparse.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> gd.Standardize(1, with_mean=False).fit([[1.0], [3.0]]).mean_and_scale
+    (array([0.]), array([1.]))
     """
 
     n_parameters = 0
 
-    def __init__(self, n_features: int) -> None:
+    def __init__(self, n_features: int, with_mean: bool = True) -> None:
         self.n_features = checks.integer(n_features, "n_features", 1)
+        self.with_mean = checks.switch(with_mean, "with_mean")
         self.mean: np.ndarray | None = None
         self.scale: np.ndarray | None = None
 
@@ -144,7 +156,7 @@ class Standardize:
         computing sample variances" (1979), in float64. A row counts by its sample weight; where all are
         zero, nothing is learnt.
         """
-        dataset = dataset if isinstance(dataset, Dataset) else ArrayDataset(dataset)
+        dataset = dataset if isinstance(dataset, Dataset) else array_dataset(dataset)
         if dataset.n_features != self.n_features:
             shape = (dataset.n_samples, dataset.n_features)
             raise ValueError(f"X has shape {shape}; expected (n_samples, {self.n_features})")
@@ -153,8 +165,9 @@ class Standardize:
 
     def take(self, mean: np.ndarray, deviation: np.ndarray) -> None:
         """Have learnt these."""
+        subtracted = mean if self.with_mean else np.zeros(self.n_features)
         # In one call, which no Ctrl-C divides.
-        vars(self).update(mean=mean, scale=1 / np.where(deviation > 0, deviation, 1))
+        vars(self).update(mean=subtracted, scale=1 / np.where(deviation > 0, deviation, 1))
 
     def _learner(self, n_samples: int) -> Moments | _Quartiles:
         """What learns from so many rows."""
@@ -162,10 +175,10 @@ class Standardize:
 
     def arguments(self) -> dict[str, Any]:
         """What `Standardize(**arguments)` needs to describe the same layer, all but what it has learnt."""
-        return {"n_features": self.n_features}
+        return {"n_features": self.n_features} | ({} if self.with_mean else {"with_mean": False})
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.n_features})"
+        return f"{type(self).__name__}({self.n_features}{'' if self.with_mean else ', with_mean=False'})"
 
 
 class RobustStandardize(Standardize):
@@ -198,6 +211,9 @@ class RobustStandardize(Standardize):
     """
 
     limit = 3.0
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__(n_features)
 
     @property
     def mean_and_scale(self) -> MeanAndScale:
@@ -327,7 +343,13 @@ class StandardizedTargets:
 
 
 def learn_scales(dataset: Dataset, layers: Sequence[Standardize | StandardizedTargets]) -> None:
-    """Have layers learn mean and scale from every row, in one pass over the data; none where a ValueError is raised."""
+    """Have layers learn mean and scale from every row, in one pass over the data; none where a ValueError is raised.
+
+    Of sparse rows, two passes.
+    """
+    if dataset.is_sparse:
+        _learn_from_sparse_rows(dataset, layers)
+        return
     learners = [layer._learner(dataset.n_samples) for layer in layers]
     # A model in float64 takes the weights in float64, too.
     dtype = np.dtype(np.float64) if dataset.has_sample_weight else dataset.dtype
@@ -340,3 +362,23 @@ def learn_scales(dataset: Dataset, layers: Sequence[Standardize | StandardizedTa
         learnt = learner.result()
         if learnt is not None:
             layer.take(*learnt)
+
+
+def _learn_from_sparse_rows(dataset: Dataset, layers: Sequence[Standardize | StandardizedTargets]) -> None:
+    learnt: list[tuple[Standardize | StandardizedTargets, MeanAndScale | None]] = []
+    for layer in layers:
+        if isinstance(layer, Standardize):
+            if layer.with_mean:
+                raise ValueError(
+                    f"X is sparse, and {layer!r} subtracts what would make it dense; expected "
+                    f"Standardize({layer.n_features}, with_mean=False)"
+                )
+            learnt.append((layer, mean_and_deviation(dataset)))
+        else:
+            learner, rows = layer._learner(dataset.n_samples), dataset.targets(np.dtype(np.float64))
+            require_finite(rows, dataset.row_number)
+            learner.add(rows.y, rows.sample_weight)
+            learnt.append((layer, learner.result()))
+    for layer, result in learnt:
+        if result is not None:
+            layer.take(*result)

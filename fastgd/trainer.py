@@ -19,11 +19,12 @@ from fastgd._engine.learning_rate_search import chosen_rate
 from fastgd._engine.one_order import require_one_order
 from fastgd._engine.progress import Progress, ProgressMode
 from fastgd._engine.settings import Settings
+from fastgd._engine.sparse_rows import require_sparse_support
 from fastgd._engine.validation import split_validation
 from fastgd.data import checks
-from fastgd.data.arrays import ArrayDataset, as_rows
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.block import read_only
+from fastgd.data.given import array_dataset, as_rows
 from fastgd.history import EpochRecord, History
 from fastgd.metrics import name_of_metric
 from fastgd.metrics import restore as restore_metrics
@@ -177,8 +178,11 @@ class Trainer(Settings):
 
         Parameters
         ----------
-        X : array of shape (n_samples, in_features), Dataset or Stream
-            Any real dtype and layout. Never copied or converted whole. A stream's rows come in one order.
+        X : array or sparse matrix of shape (n_samples, in_features), Dataset or Stream
+            Any real dtype and layout. Never copied or converted whole. A stream's rows come in one order. Sparse rows
+            (see `fastgd.data.sparse.SparseDataset`) need a Linear as the first layer, apart from
+            Standardize(..., with_mean=False). They cost their entries with SGD() and its penalties, and with Adagrad()
+            without penalty, decay or bounds; with any other settings, each update costs all weights.
         y : array of shape (n_samples, out_features), or (n_samples,) for one output
             Not with a Dataset or Stream.
         epochs : int
@@ -219,6 +223,7 @@ class Trainer(Settings):
             dataset = as_rows(X, y, sample_weight)
             require_one_order(dataset, self._run, validation)
             check_fits(self.model, dataset, self.loss)
+            require_sparse_support(dataset, self._run)
             epochs = checks.integer(epochs, "epochs", 1)
             names = list(map(name_of_metric, self.metrics))
             calling = CallbackList(callbacks, validation is not None, names, self.history)
@@ -271,8 +276,9 @@ class Trainer(Settings):
         measured on the first batch.
         """
         with self._calls.call("step"):
-            dataset = ArrayDataset(X, y, sample_weight)
+            dataset = array_dataset(X, y, sample_weight)
             check_fits(self.model, dataset, self.loss)
+            require_sparse_support(dataset, self._run)
             for layer in self.model.untaught_layers:
                 call = "[0].fit(X)" if layer is self.model.standardize else "[-1].fit(y)"
                 raise ValueError(

@@ -36,6 +36,16 @@ from .gemm.transpose import parallel_transpose, to_column_major, transpose
 from .loops.network import Layer, Network, evaluate_network, loss_and_gradient, predict_network, train_network
 from .loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
 from .loops.network_online import first_layer, train_network_online
+from .loops.csr_network import (
+    EveryWeight,
+    LazySGD,
+    Touched,
+    evaluate_network_csr,
+    loss_and_gradient_csr,
+    predict_network_csr,
+    train_network_csr,
+)
+from .loops.csr_neuron import train_neuron_csr
 from .loops.neuron_batch import train_neuron_batch
 from .loops.neuron_batch_passes import By4, Converted, RowByRow
 from .loops.neuron_online import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_online
@@ -57,15 +67,17 @@ from .nn.activation import (
     tanh_forward,
 )
 from .nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
-from .nn.loss import loss_and_derivative, objective
 from .optim import bounded, normalized_sgd, optimizers
 from .optim.bounded import Bounded
+from .nn.loss import Objective, loss_and_derivative, objective
 from .optim.hooks import Hooks
+from .optim.lazy_penalty import Decaying, Shrinking, Unpenalized
 from .optim.optimizers import OPTIMIZERS
 from .optim.regularization import NoRegularization, Regularization, prox_and_project, transform_gradient
 from .optim.step import UpdateRule, update_rule
 from .optim.vectors import Vectors
 from .parallel.thread_pool import ALONE, N_WORKERS, begin_generation, work
+from .rows.csr import CSR, Scaled, Unscaled, compact_rows, csr_moments, csr_row_squares, densify_rows
 from .rows.gather import (
     gather_rows,
     gather_rows_ahead,
@@ -85,29 +97,39 @@ __all__ = [
     "NETWORK_ROWS_AT_ONCE",
     "NEURON_ROWS_AT_ONCE",
     "N_WORKERS",
+    "CSR",
     "OPTIMIZERS",
     "SYNTHETIC_ROWS_AT_ONCE",
     "Bounded",
     "By4",
     "Converted",
+    "Decaying",
     "Equal",
     "FunctionPointerKernel",
+    "EveryWeight",
     "HalfPrecision",
     "Hooks",
     "InOrder",
     "Layer",
     "Layout",
+    "LazySGD",
     "LinearNeuron",
     "Network",
     "NoRegularization",
+    "Objective",
     "Products",
     "Progress",
     "ReLUNeuron",
     "Regularization",
     "RowByRow",
     "Rows",
+    "Scaled",
+    "Shrinking",
     "Shuffled",
     "ShuffledX",
+    "Touched",
+    "Unpenalized",
+    "Unscaled",
     "UpdateRule",
     "Vectors",
     "Weighted",
@@ -118,11 +140,16 @@ __all__ = [
     "begin_generation",
     "bounded",
     "cache_directory",
+    "compact_rows",
     "converts_halves",
+    "csr_moments",
+    "csr_row_squares",
+    "densify_rows",
     "dropout_backward",
     "dropout_forward",
     "evaluate_network",
     "first_layer",
+    "evaluate_network_csr",
     "gather_rows",
     "gather_rows_ahead",
     "gemm",
@@ -141,11 +168,13 @@ __all__ = [
     "loss_and_derivative",
     "loss_and_gradient",
     "normalized_sgd",
+    "loss_and_gradient_csr",
     "objective",
     "optimizers",
     "parallel_gemm",
     "parallel_transpose",
     "predict_network",
+    "predict_network_csr",
     "products",
     "prox_and_project",
     "random",
@@ -164,8 +193,10 @@ __all__ = [
     "teacher_weights",
     "to_column_major",
     "train_network",
+    "train_network_csr",
     "train_network_online",
     "train_neuron_batch",
+    "train_neuron_csr",
     "train_neuron_online",
     "train_neuron_online_by_4",
     "transform_gradient",

@@ -115,3 +115,12 @@ BATCHES_PER_REORDERING = 16
 # Fewer units leave most of a vector empty; more weights take too long to be made column-major and back in each call.
 FEW_UNITS = 8
 MANY_WEIGHTS = 1 << 20
+
+# -- sparse rows
+
+# How many entries ahead their weights are prefetched: about as many as are multiplied until memory answers.
+CSR_ENTRIES_AHEAD = 64
+
+# Bringing all weights up to date, which lazy penalties do now and then, costs a few percent of the work on so many
+# entries for each weight.
+ENTRIES_PER_SETTLED_WEIGHT = 16

@@ -15,6 +15,7 @@ from fastgd._engine.learning_rates import LearningRates
 from fastgd._engine.loops import Loop, call_end, cut
 from fastgd._engine.run_state import RunState
 from fastgd.data.block import Block, all_finite, require_finite
+from fastgd.data.sparse_rows import SparseRows
 from fastgd.errors import DivergenceError
 from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
 from fastgd.model import Model
@@ -103,7 +104,7 @@ class FiniteLoop:
             f"training diverged at epoch {epoch.number}, step {position // self._batch_rows + 1}, with learning rate "
             f"{self._rates.at():g}: loss or parameters are no longer finite. The model keeps its last finite "
             f"parameters. Try a smaller learning rate, or scale the features (the largest of this step is "
-            f"{np.abs(step.X).max():.3g}) and targets ({np.abs(step.y).max():.3g}) to about 1."
+            f"{_largest(step.X):.3g}) and targets ({np.abs(step.y).max():.3g}) to about 1."
         )
 
     def _succeeds(self, block: Block) -> bool:
@@ -162,6 +163,10 @@ class FiniteLoop:
                 _copy(self._state, self._snapshot)
             else:
                 bad = middle
+
+
+def _largest(X: np.ndarray | SparseRows) -> float:
+    return X.largest() if isinstance(X, SparseRows) else float(np.abs(X).max())
 
 
 def _copy(source: list[np.ndarray], destination: list[np.ndarray]) -> None:

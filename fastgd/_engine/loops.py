@@ -104,7 +104,7 @@ def choose_loop(task: Task) -> Loop:
     """The fastest loop that does what the task asks for."""
     if not is_for_neurons(task.model, task.loss, task.optimizer):
         return OnlineNetworkLoop(task) if _is_online(task) else NetworkLoop(task)
-    if task.batch_rows > 1 or not hooks_of(task.optimizer).is_plain or not _is_elastic_net(task.regularization):
+    if task.batch_rows > 1 or not hooks_of(task.optimizer).is_plain or not is_elastic_net(task.regularization):
         return NeuronLoop(task)
     has_l1 = isinstance(task.regularization, kernels.Regularization) and task.regularization.l1 > 0
     row_bytes = task.model.in_features * task.model.dtype.itemsize
@@ -125,7 +125,7 @@ def _is_plain(task: Task) -> bool:
     return hooks_of(task.optimizer).is_plain and isinstance(task.regularization, kernels.NoRegularization)
 
 
-def _is_elastic_net(regularization: Regularization) -> bool:
+def is_elastic_net(regularization: Regularization) -> bool:
     """Whether there is no more to it than L1 and L2 penalties."""
     if isinstance(regularization, kernels.NoRegularization):
         return True
@@ -224,7 +224,7 @@ class NeuronLoop:
     def __init__(self, task: Task) -> None:
         self.period, self.unit = task.batch_rows, task.micro_batch_rows
         self._task = task
-        self._neuron = _neuron(task)
+        self._neuron = neuron_of(task)
         self._is_narrow = task.model.in_features * task.model.dtype.itemsize <= kernels.tuning.BYTES_ADDED_BY_4
         self._gradient = _lanes_more(task.model)
         n_whole = -(-task.model.in_features // kernels.tuning.MOST_LANES) * kernels.tuning.MOST_LANES
@@ -268,7 +268,7 @@ class OnlineNeuronLoop:
     def __init__(self, task: Task, by_4: bool) -> None:
         self.period = self.unit = NEURON_ROWS_AT_ONCE if by_4 else 1
         self._task = task
-        self._neuron = _neuron(task)
+        self._neuron = neuron_of(task)
         self._weight = _lanes_more(task.model)
 
     def run(self, block: Block, rates: np.ndarray) -> None:
@@ -299,7 +299,8 @@ def _lanes_more(model: Model) -> np.ndarray:
     return aligned_empty(model.in_features + kernels.tuning.MOST_LANES, model.dtype)
 
 
-def _neuron(task: Task) -> kernels.LinearNeuron | kernels.ReLUNeuron:
+def neuron_of(task: Task) -> kernels.LinearNeuron | kernels.ReLUNeuron:
+    """The model as a neuron's loop takes it."""
     n_features, last = task.model.in_features, task.model.layers[-1]
     if isinstance(last, ReLU):
         return kernels.ReLUNeuron(n_features, task.model.dtype.type(last.number_in(task.model.dtype)))
@@ -312,5 +313,10 @@ def _rows(block: Block) -> kernels.Rows:
         X = kernels.HalfPrecision(X.view(np.uint16))
     elif X.dtype == np.bool_:
         X = X.view(np.uint8)
+    return rows_of(block, X)
+
+
+def rows_of(block: Block, X: np.ndarray | kernels.HalfPrecision | kernels.CSR) -> kernels.Rows:
+    """The samples as a neuron's loop takes them, with the block's X as the kernels do."""
     weights = kernels.Weighted(block.sample_weight) if block.sample_weight.size else kernels.Equal()
     return kernels.Rows(X, block.y, weights, block.order)

@@ -194,7 +194,7 @@ class Run:
         # Where every weight is zero, there is nothing to learn or to measure, and no update to come.
         is_measured = self.optimizer.learning_rate != "auto" or self.measured_rate is not None
         engine = self.prepared_engine() if is_measured else self.engine_of(self.model, Constant(0.0))
-        engine.prepare(batch_rows, is_full_batch)
+        engine.prepare(batch_rows, is_full_batch, dataset.entries_per_row if isinstance(dataset, Dataset) else None)
         reader = reader_of(self.model, dataset, engine.micro_batch_rows, in_place=engine.takes_rows_in_place)
         return Prepared(engine, reader)
 

@@ -11,13 +11,14 @@ from fastgd._engine.slices import Engine
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only, require_finite
 from fastgd.data.reader import Reader, blocks
+from fastgd.data.sparse_rows import SparseRows
 from fastgd.data.subset import Subset
 from fastgd.errors import DivergenceError
 from fastgd.layers import Dropout, Identity, Linear, ReLU
 from fastgd.losses import LARGEST_LOGIT, Loss, kind_of, require_targets, takes_every_number
 from fastgd.model import Model
 from fastgd.model_data import check_rows, rows_without_X
-from fastgd.network import network_of
+from fastgd.network import evaluate_rows, network_of
 from fastgd.threads import ThreadPool
 
 # So many rows are judged by, where there are more, and so many of them are the longest: a model is wrecked by few rows,
@@ -56,9 +57,13 @@ class LongestRows:
         mean_and_scale_of_y: MeanAndScale | None = None,
     ) -> None:
         sizes, self.indices = np.empty(0), np.empty(0, np.int64)
+        scratch = np.zeros(dataset.n_features if dataset.is_sparse else 0)
         for start, block in blocks(dataset, dtype, mean_and_scale, mean_and_scale_of_y):
             new = np.empty(block.n_samples)
-            kernels.row_squares(block.X, new)
+            if dataset.is_sparse:
+                kernels.csr_row_squares(block.X.csr, scratch, new)
+            else:
+                kernels.row_squares(block.X, new)
             new += 1
             if block.sample_weight.size:
                 new *= block.sample_weight
@@ -87,7 +92,8 @@ class Safeguard:
     def __init__(self, engine: Engine, model: Model, dataset: Dataset, loss: Loss, longest: LongestRows) -> None:
         self._engine, self._model, self._loss = engine, model, loss
         self._dataset = dataset
-        n_rows = max(min(_JUDGED, _JUDGED_BYTES // (model.in_features * model.dtype.itemsize)), 2 * _LONGEST)
+        row_bytes = dataset.row_bytes if dataset.is_sparse else model.in_features * model.dtype.itemsize
+        n_rows = max(min(_JUDGED, _JUDGED_BYTES // row_bytes), 2 * _LONGEST)
         judged = dataset
         if dataset.n_samples > n_rows:
             spread = np.linspace(0, dataset.n_samples - 1, n_rows - _LONGEST).astype(np.int64)
@@ -197,19 +203,23 @@ class Safeguard:
     def _measured(self) -> float:
         """The mean loss on the rows that are judged by; not a number, or infinite, where the model overflows."""
         loss_sum = np.zeros(1)
-        rows = self._rows[:3]
-        self._pool.call(
-            kernels.evaluate_network, self._network, self._model.parameters, self._objective, *rows, loss_sum
-        )
+        evaluate_rows(self._pool, self._network, self._model.parameters, self._objective, self._rows, loss_sum)
         return float(loss_sum[0]) / self._n_judged
 
 
 def _kept_rows(model: Model, dataset: Dataset, loss: Loss) -> Block:
     """All rows as the first layer takes them; a ValueError names the first that training would refuse."""
+    if dataset.is_sparse:
+        X, scales = dataset.view(model.dtype).X, model.mean_and_scale
+        return _checked_rows(model, dataset, loss, X if scales is None else X.counting_as(model.dtype, scales[1]))
     X = np.empty((dataset.n_samples, dataset.n_features), model.dtype)
     for start, block in blocks(dataset, model.dtype, model.mean_and_scale, model.mean_and_scale_of_y):
         X[start : start + block.n_samples] = block.X
-    rows = rows_without_X(model, dataset)._replace(X=read_only(X))
+    return _checked_rows(model, dataset, loss, read_only(X))
+
+
+def _checked_rows(model: Model, dataset: Dataset, loss: Loss, X: np.ndarray | SparseRows) -> Block:
+    rows = rows_without_X(model, dataset)._replace(X=X)
     require_finite(rows, dataset.row_number)
     require_targets(loss, rows.y, model.out_features, dataset.row_number)
     return rows

@@ -17,6 +17,7 @@ from fastgd._engine.garbage_collection import collection_paused
 from fastgd._engine.learning_rates import LearningRates
 from fastgd._engine.loops import Loop, Task, call_end, choose_loop, hooks_of
 from fastgd._engine.run_state import RunState
+from fastgd._engine.sparse_loops import SparseLoop
 from fastgd.data.reader import UNKNOWN, Reader
 from fastgd.data.stream_reader import StreamReader
 from fastgd.kernels import aligned_zeros
@@ -56,7 +57,7 @@ class Engine:
         self._optimizer = optimizer
         self._optimizer_state = optimizer.initial_state(model)
         self._settings: tuple | None = None
-        self._prepared_for: tuple[int, bool] | None = None
+        self._prepared_for: tuple[int, bool, float | None] | None = None
         self._regularization = regularization.settings(optimizer.is_plain)
         self._average_from = regularization.average_from
         self._seed = seed
@@ -106,20 +107,25 @@ class Engine:
             *self._progress,
         )
 
-    def prepare(self, batch_rows: int, is_full_batch: bool = False) -> None:
-        """Have buffers for batches of up to so many rows; a full batch is of all rows there are."""
+    def prepare(self, batch_rows: int, is_full_batch: bool = False, entries_per_row: float | None = None) -> None:
+        """Have buffers for batches of up to so many rows; a full batch is of all rows there are.
+
+        entries_per_row : of sparse rows; None for dense ones
+        """
         self._optimizer.begin(self._model, self._optimizer_state)
-        if self._prepared_for == (batch_rows, is_full_batch):
+        prepared_for = batch_rows, is_full_batch, entries_per_row
+        if self._prepared_for == prepared_for:
             return
         settings = self._optimizer.settings_for(self._model, self._loss, is_full_batch)
-        if (batch_rows, settings) == (self._batch_rows, self._settings):
-            self._prepared_for = batch_rows, is_full_batch
+        is_as_before = self._prepared_for is not None and self._prepared_for[2] == entries_per_row
+        if is_as_before and (batch_rows, settings) == (self._batch_rows, self._settings):
+            self._prepared_for = prepared_for
             return
         micro_batch_rows = min(self._model.micro_batch_rows, batch_rows)
         if hooks_of(settings).is_bounded:
             # Micro-batches of one size, as a batch is bounded by its last one.
             micro_batch_rows = -(-batch_rows // -(-batch_rows // micro_batch_rows))
-        n_scratch = self._model.parameters.size if batch_rows > micro_batch_rows else 0
+        n_scratch = self._model.parameters.size if batch_rows > micro_batch_rows and entries_per_row is None else 0
         vectors = self._vectors._replace(micro_batch_gradient=aligned_zeros(n_scratch, self._model.dtype))
         task = Task(
             self._model,
@@ -134,12 +140,15 @@ class Engine:
             self._progress,
         )
         with collection_paused():
-            loop = choose_loop(task)
+            loop = choose_loop(task) if entries_per_row is None else SparseLoop(task, entries_per_row)
+        if entries_per_row is not None:
+            # No step is cut.
+            micro_batch_rows = batch_rows
         # All or nothing, whatever interrupts the compiler: no Ctrl-C comes between the items of one call.
         vars(self).update(
             _batch_rows=batch_rows,
             _settings=settings,
-            _prepared_for=(batch_rows, is_full_batch),
+            _prepared_for=prepared_for,
             _micro_batch_rows=micro_batch_rows,
             _vectors=vectors,
             _loop=loop,

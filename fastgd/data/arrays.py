@@ -1,13 +1,11 @@
 """Rows of arrays, in memory or memory-mapped."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd import kernels
 from fastgd.data import checks
-from fastgd.data.base import Dataset, Stream
+from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only, take_rows, take_targets
 from fastgd.data.frames import feature_names
 from fastgd.data.maps import Maps, map_of
@@ -100,23 +98,3 @@ class ArrayDataset(Dataset):
         """Give the pages of memory maps back."""
         if self._maps is not None:
             self._maps.release(start, stop)
-
-
-def as_rows(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset | Stream:
-    """A data set or stream as it is, or a data set made of arrays."""
-    if isinstance(X, Dataset | Stream):
-        if y is not None or sample_weight is not None:
-            kind = "Dataset" if isinstance(X, Dataset) else "Stream"
-            raise TypeError(f"a {kind} brings its own targets and weights; expected y and sample_weight to be None")
-        return X
-    if y is None:
-        raise TypeError("y is None; expected targets beside an array X")
-    return ArrayDataset(X, y, sample_weight)
-
-
-def as_dataset(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset:
-    """A data set as it is, or one made of arrays."""
-    rows = as_rows(X, y, sample_weight)
-    if isinstance(rows, Stream):
-        raise TypeError(f"X is a {type(X).__name__}, and only Trainer.fit takes a Stream; expected arrays or a Dataset")
-    return rows

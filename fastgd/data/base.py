@@ -5,6 +5,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class Dataset(ABC):
         The dtype in which `arrays` and `save` write.
     feature_names : sequence of str, or None
         What the columns of X are called, where they have names.
+    entries_per_row : float, or None
+        How many entries sparse rows have, on average; None for dense rows. `view` gives SparseRows for X then.
     reads_in_parallel : bool
         Whether several threads may call `read` at once, each with a block of its own.
     """
@@ -34,6 +37,7 @@ class Dataset(ABC):
     has_sample_weight: bool = False
     dtype: np.dtype
     feature_names: Sequence[str] | None = None
+    entries_per_row: float | None = None
     reads_in_parallel: bool = False
 
     @abstractmethod
@@ -53,6 +57,11 @@ class Dataset(ABC):
         any_dtype : whether X may be of any dtype that kernels can load
         """
         return None
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the rows are sparse."""
+        return self.entries_per_row is not None
 
     @property
     def row_bytes(self) -> int:
@@ -164,6 +173,7 @@ class Stream(ABC):
     has_sample_weight: bool = False
     dtype: np.dtype
     feature_names: Sequence[str] | None = None
+    is_sparse: ClassVar[bool] = False
 
     @abstractmethod
     def open(self, cursor: int = 0) -> Iterator[Block]:

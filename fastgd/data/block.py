@@ -1,10 +1,11 @@
 """Blocks of rows: what they hold, how arrays fill them, and whether all that they hold is finite."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastgd.data.sparse_rows import SparseRows, read_only
 from fastgd.kernels import (
     InOrder,
     Shuffled,
@@ -27,13 +28,13 @@ _FEW_NUMBERS = 1 << 14
 class Block(NamedTuple):
     """Consecutive rows of an epoch: C-contiguous, read-only, in the model's dtype but for X or y where asked otherwise.
 
-    X : (n_samples, n_features)          y : (n_samples, n_outputs)
+    X : (n_samples, n_features), or SparseRows, whose entries lie as they are given          y : (n_samples, n_outputs)
     sample_weight : (n_samples,), or (0,) where every weight is one
     order : row by row, unless the block is of rows where they lie: then X, y and the weights are those of all rows, or
         X alone is
     """
 
-    X: np.ndarray
+    X: np.ndarray | SparseRows
     y: np.ndarray
     sample_weight: np.ndarray
     order: InOrder | Shuffled | ShuffledX = InOrder()
@@ -56,12 +57,18 @@ class Block(NamedTuple):
         """The samples' rows of y or the weights, one after the other."""
         return array[self.order.rows] if isinstance(self.order, Shuffled) and len(array) else array
 
+    def in_rows(self) -> "Block":
+        """The same samples row by row; of sparse rows, entries stay where they are."""
+        if isinstance(self.order, InOrder):
+            return self
+        y, weights = (read_only(self.in_order(part)) for part in (self.y, self.sample_weight))
+        return Block(self.X[self.order.rows], y, weights)
+
     def gathered(self, dtype: np.dtype) -> "Block":
         """The same samples row by row, with X in a dtype."""
-        X = self.X if isinstance(self.order, InOrder) else self.X[self.order.rows]
+        rows = self.in_rows()
         with np.errstate(over="ignore", invalid="ignore"):
-            X = X.astype(dtype, copy=False)
-        return Block(X, self.in_order(self.y), self.in_order(self.sample_weight))
+            return rows._replace(X=rows.X.astype(dtype, copy=False))
 
 
 def allocate(
@@ -77,13 +84,6 @@ def allocate(
         np.empty((n_rows, dataset.n_outputs), y_dtype or dtype),
         np.empty(n_rows if dataset.has_sample_weight else 0, dtype),
     )
-
-
-def read_only(array: np.ndarray) -> np.ndarray:
-    """A read-only view: the kernels are compiled for these alone, whether or not the caller's own array is writable."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def take_rows(
@@ -130,8 +130,10 @@ def _is_ready(array: np.ndarray, dtype: np.dtype) -> bool:
     return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
 
 
-def all_finite(array: np.ndarray) -> bool:
+def all_finite(array: np.ndarray | SparseRows) -> bool:
     """Whether no element is NaN or infinite."""
+    if isinstance(array, SparseRows):
+        return array.all_finite()
     if array.size <= _FEW_NUMBERS:
         return bool(np.isfinite(array).all())
     # A finite sum has finite terms, and costs a fraction of a look at each. Where it is not, it may have overflowed.
@@ -148,13 +150,20 @@ def require_finite(block: Block, row_of: Callable[[int], int] = int) -> None:
     for name, array in zip(Block._fields, block[:3], strict=False):
         if all_finite(array):
             continue
-        bad = np.argwhere(~np.isfinite(array))
-        if len(bad):
-            column = f", column {bad[0][1]}" if array.ndim == 2 and array.shape[1] > 1 else ""
-            value = array[tuple(bad[0])]
-            place = f"row {row_of(int(bad[0][0]))}{column}"
+        bad = _first_not_finite(array)
+        if bad is not None:
+            row, column, value = bad
+            place = f"row {row_of(row)}" + (f", column {column}" if array.shape[1:] > (1,) else "")
             raise ValueError(f"{name} holds {value} (as {array.dtype}) in {place}; expected finite numbers")
     negative = np.flatnonzero(block.sample_weight < 0)
     if len(negative):
         value = block.sample_weight[negative[0]]
         raise ValueError(f"sample_weight holds {value} in row {row_of(int(negative[0]))}; expected at least 0")
+
+
+def _first_not_finite(array: np.ndarray | SparseRows) -> tuple[int, int, Any] | None:
+    """Row, column and value of the first element that is NaN or infinite."""
+    if isinstance(array, SparseRows):
+        return array.first_not_finite()
+    bad = np.argwhere(~np.isfinite(array))
+    return (int(bad[0][0]), int(bad[0][-1]), array[tuple(bad[0])]) if len(bad) else None

@@ -34,7 +34,9 @@ class Conversion(NamedTuple):
     y_dtype: np.dtype | None = None
 
     def row_bytes(self, source: "Dataset | Stream") -> int:
-        """The size of a row's features while they are copied."""
+        """The size of a row's features while they are copied; where they are sparse, they are not."""
+        if source.is_sparse:
+            return source.row_bytes
         return source.n_features * (self.dtype if self.mean_and_scale is None else source.dtype).itemsize
 
     @property

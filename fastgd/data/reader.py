@@ -100,11 +100,14 @@ class Reader:
     ) -> None:
         self.dataset = dataset
         self.order: Shuffle | None = None
-        self._in_any_order = in_place
+        self._in_any_order = in_place or dataset.is_sparse
         self._min_rows = min_rows
         self._conversion = Conversion(dtype, mean_and_scale, mean_and_scale_of_y, y_dtype)
         self._arrays: dict[str, np.ndarray] = {}
-        self._view = dataset.view(dtype, in_place) if mean_and_scale is None else None
+        self._view = dataset.view(dtype, in_place) if mean_and_scale is None or dataset.is_sparse else None
+        if dataset.is_sparse and mean_and_scale is not None:
+            # What is centred is not sparse any more, and never comes here.
+            self._view = self._view._replace(X=self._view.X.counting_as(dtype, mean_and_scale[1]))
         self._converts = self._view is not None and not self._has_ready_columns
         if self._converts and (self._view.y.size + self._view.sample_weight.size) * dtype.itemsize <= _CONVERTED_BYTES:
             n_samples = dataset.n_samples

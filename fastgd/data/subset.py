@@ -4,7 +4,7 @@ import numpy as np
 
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
-from fastgd.data.block import Block, MeanAndScale
+from fastgd.data.block import Block, MeanAndScale, read_only
 from fastgd.data.reader import blocks
 
 
@@ -18,6 +18,20 @@ class Subset(Dataset):
         self.n_features, self.n_outputs = dataset.n_features, dataset.n_outputs
         self.has_sample_weight, self.dtype = dataset.has_sample_weight, dataset.dtype
         self.feature_names, self.reads_in_parallel = dataset.feature_names, dataset.reads_in_parallel
+        self.entries_per_row = dataset.entries_per_row
+
+    def view(self, dtype: np.dtype, any_dtype: bool = False) -> Block | None:
+        """The rows where they lie, with a copy of y and the weights, of sparse rows alone."""
+        if not self.is_sparse:
+            return None
+        rows = self._dataset.view(dtype, any_dtype)
+        y, weights = (read_only(part[self._indices] if len(part) else part) for part in rows[1:3])
+        return Block(rows.X[self._indices], y, weights)
+
+    @property
+    def row_bytes(self) -> int:
+        """As the other data set's."""
+        return self._dataset.row_bytes
 
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
         """Read the rows where they are."""

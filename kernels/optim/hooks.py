@@ -12,6 +12,7 @@ All but `update` are optional. An optimiser whose steps are bounded has `update`
 the loop then measures what s changes in the outputs of the batch's rows, and `step_along` makes the step.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from numba import types
@@ -27,6 +28,11 @@ from ..gemm import Products
 from .vectors import vectors_of
 
 
+def never(settings: tuple) -> bool:
+    """False, whatever the settings."""
+    return False
+
+
 class Hooks(NamedTuple):
     """An optimiser's kernels, None where it does nothing, and what it is.
 
@@ -38,6 +44,7 @@ class Hooks(NamedTuple):
     mean_square_along : (vectors, weights, x, sample_weight, change, products, result)
     step_along : (vectors, numbers, rate, t, l2, weights, mean_square), which makes  w -= f s  for an f of its own
     is_plain : whether an update is  w -= rate · g  and no more, so that loops may fuse it with their products
+    ignores_zeros : whether, with some settings, a gradient of zero changes neither parameter nor state
     is_parallel : whether parts of an update know nothing of one another, so that several threads may make them
 
     The kernels' arguments are
@@ -64,6 +71,7 @@ class Hooks(NamedTuple):
     step_along: FunctionPointerKernel | None = None
     is_plain: bool = False
     is_parallel: bool = True
+    ignores_zeros: Callable[[tuple], bool] = never
 
     @property
     def sees_rows(self) -> bool:

@@ -163,7 +163,7 @@ OPTIMIZERS = {
     PlainSGD: Hooks(plain_sgd, is_plain=True),
     MomentumSGD: Hooks(_momentum_sgd),
     Adam: Hooks(adam),
-    Adagrad: Hooks(adagrad),
+    Adagrad: Hooks(adagrad, ignores_zeros=lambda settings: settings.weight_decay == 0),
     RMSprop: Hooks(rmsprop),
     Bounded: BOUNDED,
     NormalizedSGD: NORMALIZED_SGD,

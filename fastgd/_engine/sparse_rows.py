@@ -1,0 +1,26 @@
+"""What sparse rows cannot be trained with."""
+
+from typing import TYPE_CHECKING
+
+from fastgd._engine.loops import hooks_of
+from fastgd.data.base import Dataset, Stream
+
+if TYPE_CHECKING:
+    from fastgd._engine.run import Run
+
+
+def require_sparse_support(rows: Dataset | Stream, run: "Run") -> None:
+    """Raise a ValueError where a run would have to see sparse rows as dense ones."""
+    if not rows.is_sparse:
+        return
+    optimizer = run.optimizer
+    if hooks_of(optimizer.settings_for(run.model, run.loss, is_full_batch=False)).sees_rows:
+        raise ValueError(
+            f"X is sparse, and {type(optimizer).__name__} sees all features of each row; expected SGD or Adagrad, "
+            "whose updates cost the entries of a batch, or one of the others, which cost all weights"
+        )
+    if optimizer.learning_rate == "auto" and not optimizer.needs_no_search:
+        raise ValueError(
+            'X is sparse, and the search for a learning rate of "auto" sees dense rows; expected a number or a '
+            'schedule, or Adagrad(learning_rate="auto") for a linear model'
+        )

@@ -1,0 +1,39 @@
+"""Means and deviations of the columns of sparse rows, whose zeros count without being seen."""
+
+import numpy as np
+
+from fastgd import kernels
+from fastgd.data.base import Dataset
+from fastgd.data.block import MeanAndScale, require_finite
+from fastgd.data.reader import blocks
+
+
+def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:
+    """Mean and deviation of each column, each row by its weight, in float64 and two passes; None without any weight.
+
+    The variance is  (Σ v (x - m)² over the entries + m² · the weight of the zeros) / the weight of all rows,  which
+    cancels nothing. Deviations of less than the smallest normal number are zero.
+
+    Raises ValueError for values that are not finite, or whose squares are not.
+    """
+    n_columns, double = dataset.n_features, np.dtype(np.float64)
+    sums, mean, squares, of_entries = (np.zeros(n_columns) for _ in range(4))
+    total, no_mean = 0.0, np.empty(0)
+    for start, block in blocks(dataset, double):
+        require_finite(block, lambda row, start=start: dataset.row_number(start + row))
+        kernels.csr_moments(block.X.csr, block.sample_weight, no_mean, sums, of_entries, mean)
+        total += float(block.sample_weight.sum()) if block.sample_weight.size else block.n_samples
+    if total == 0:
+        return None
+    mean /= total
+    zeros = np.maximum(total - of_entries, 0)
+    of_entries[:] = 0
+    for _, block in blocks(dataset, double):
+        kernels.csr_moments(block.X.csr, block.sample_weight, mean, sums, of_entries, squares)
+    with np.errstate(over="ignore"):
+        deviation = np.sqrt((squares + zeros * mean**2) / total)
+    if not np.isfinite(deviation).all():
+        column = int(np.flatnonzero(~np.isfinite(deviation))[0])
+        raise ValueError(f"X has squares in column {column} that overflow; expected features divided by a large number")
+    deviation[deviation < np.finfo(double).tiny] = 0
+    return mean, deviation

@@ -1,0 +1,331 @@
+"""Forward pass, backward pass and the training loop of a stack of layers whose first is a Linear on sparse rows.
+
+The first layer's products and its gradient cost the rows' entries times its outputs; the layers behind it are those of
+`network.py`. What an update costs is a matter of its type:
+
+LazySGD     plain SGD with L1 and L2 penalties: the entries of the batch
+Touched     an optimiser for which a gradient of zero is no update, as Adagrad: the same
+EveryWeight any other: all weights, for each update
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..codegen.function_pointer import settings_at
+from ..codegen.jit import by_type, inlined_kernel, kernel
+from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
+from ..optim.hooks import call_update
+from ..optim.lazy_penalty import begin_step, end_step, factor_of, settle, touch
+from ..optim.step import Step, UpdateRule, apply_step_along, call_apply_gradient
+from ..optim.vectors import Vectors
+from ..rows.csr import column_of, value_of
+from .network import Layer, backward, evaluate, forward, last_layer, weights_of
+
+
+class LazySGD(NamedTuple):
+    """Plain SGD, the first layer's penalties by `lazy_penalty.py`.
+
+    penalty : settled
+    apply_gradient, step : as of an UpdateRule, for the parameters behind the first layer's weights
+    rest : Vectors, those of these parameters
+    """
+
+    penalty: NamedTuple
+    apply_gradient: int
+    step: Step
+    rest: Vectors
+
+
+class Touched(NamedTuple):
+    """Weights whose gradient is zero stay as they are.
+
+    step : Step, of an optimiser whose updates know nothing of one another, without regularisation
+    """
+
+    step: Step
+
+
+class EveryWeight(NamedTuple):
+    """All parameters are updated.
+
+    rule : UpdateRule, not direct, of an optimiser that sees no rows
+    """
+
+    rule: UpdateRule
+
+
+@inlined_kernel
+def factor_of_lazy(update, one):
+    return factor_of(update.penalty, one)
+
+
+@inlined_kernel
+def factor_of_others(update, one):
+    return one
+
+
+@by_type({LazySGD: factor_of_lazy, Touched: factor_of_others, EveryWeight: factor_of_others})
+def first_factor(kernel):
+    """What the first layer's weights are to be multiplied by."""
+    return lambda update, one: kernel(update, one)
+
+
+@inlined_kernel
+def touch_row_lazy(update, weight, X, i, n_in, n_out):
+    for p in range(X.begin[i], X.end[i]):
+        touch(update.penalty, weight, column_of(X, p), n_in, n_out)
+
+
+@inlined_kernel
+def touch_row_none(update, weight, X, i, n_in, n_out):
+    pass
+
+
+@by_type({LazySGD: touch_row_lazy, Touched: touch_row_none, EveryWeight: touch_row_none})
+def touch_row(kernel):
+    """Bring the weights that a row needs up to date."""
+    return lambda update, weight, X, i, n_in, n_out: kernel(update, weight, X, i, n_in, n_out)
+
+
+@inlined_kernel
+def forward_first(network, parameters, factor, X, begin, end):
+    """The first layer's outputs for rows begin to end of a CSR; return zero, or NaN where one of them is not finite."""
+    layer = settings_at(Layer, network.layers, 0)
+    n_in, n_out, zero = layer.n_in, layer.n_out, parameters.dtype.type(0)
+    out = matrix(network.outputs, layer.output, end - begin, n_out)
+    nan_sentinel = zero
+    for i in range(begin, end):
+        # Unit by unit, as its weights lie.
+        for k in range(n_out):
+            z, weight = zero, layer.weight + k * n_in
+            for p in range(X.begin[i], X.end[i]):
+                column = column_of(X, p)
+                z += element(parameters, weight + column) * value_of(X, p, column, zero)
+            z *= factor
+            if layer.bias_end > layer.bias:
+                z += element(parameters, layer.bias + k)
+            out[i - begin, k] = z
+            nan_sentinel += z * zero
+    return nan_sentinel
+
+
+@inlined_kernel
+def backward_first(network, X, begin, end, accumulate, gradient):
+    """Add the gradient of the first layer's weights; overwrite that of its bias, or add it."""
+    layer = settings_at(Layer, network.layers, 0)
+    n_in, n_out, zero = layer.n_in, layer.n_out, gradient.dtype.type(0)
+    d_out = read_only_matrix(network.deltas, layer.output, end - begin, n_out)
+    d_bias = span(gradient, layer.bias, layer.bias_end - layer.bias)
+    if not accumulate:
+        for k in range(d_bias.size):
+            d_bias[k] = zero
+    for i in range(begin, end):
+        for k in range(n_out):
+            d, weight = d_out[i - begin, k], layer.weight + k * n_in
+            if d == 0:
+                continue
+            for p in range(X.begin[i], X.end[i]):
+                column = column_of(X, p)
+                gradient[weight + column] += d * value_of(X, p, column, zero)
+            if d_bias.size:
+                d_bias[k] += d
+
+
+@inlined_kernel
+def rows_for_shape(network, n_rows):
+    """A matrix of so many rows for what asks no more of the first layer's input."""
+    return read_only_matrix(network.outputs, 0, n_rows, 0)
+
+
+@inlined_kernel
+def forward_csr(network, parameters, factor, X, begin, end, n_updates, done):
+    """As `forward`, on rows begin to end of a CSR; return as `forward_first` does."""
+    nan_sentinel = forward_first(network, parameters, factor, X, begin, end)
+    x = rows_for_shape(network, end - begin)
+    forward(network, parameters, x, False, n_updates, done, 1, network.layers.shape[0])
+    return nan_sentinel
+
+
+@inlined_kernel
+def backward_csr(network, parameters, X, begin, end, accumulate, gradient):
+    """As `backward`; the gradient of the first layer's weights is added to what stands there."""
+    backward(network, parameters, rows_for_shape(network, end - begin), False, accumulate, gradient, 1)
+    backward_first(network, X, begin, end, accumulate, gradient)
+
+
+@inlined_kernel
+def update_lazy(update, network, vectors, X, begin, end, rate, t, sample_weight):
+    layer = settings_at(Layer, network.layers, 0)
+    n_in, n_out = layer.n_in, layer.n_out
+    u, gradient = span(vectors.parameters, layer.weight, n_in * n_out), vectors.gradient
+    begin_step(update.penalty, u, n_in, rate)
+    step = rate / factor_of(update.penalty, type(rate)(1))
+    for i in range(begin, end):
+        for k in range(n_out):
+            for p in range(X.begin[i], X.end[i]):
+                place = k * n_in + column_of(X, p)
+                u[place] -= step * gradient[place]
+                # A row to come may have an entry here, too.
+                gradient[place] = 0
+    end_step(update.penalty, rate)
+    call_apply_gradient(update.apply_gradient, (update.rest, update.step, rate, t))
+
+
+@inlined_kernel
+def update_touched(update, network, vectors, X, begin, end, rate, t, sample_weight):
+    layer, step, gradient = settings_at(Layer, network.layers, 0), update.step, vectors.gradient
+    n_in, n_out = layer.n_in, layer.n_out
+    for i in range(begin, end):
+        for k in range(n_out):
+            for p in range(X.begin[i], X.end[i]):
+                place = k * n_in + column_of(X, p)
+                if gradient[place] != 0:
+                    call_update(step.update, (vectors, step.optimizer, rate, t, (place, place + 1)))
+                    gradient[place] = 0
+    call_update(step.update, (vectors, step.optimizer, rate, t, (n_in * n_out, vectors.parameters.size)))
+
+
+@inlined_kernel
+def update_every_weight(update, network, vectors, X, begin, end, rate, t, sample_weight):
+    rule, layer = update.rule, settings_at(Layer, network.layers, 0)
+    call_apply_gradient(rule.apply_gradient, (vectors, rule.step, rate, t))
+    if rule.step.step_along != 0:
+        # Dense rows are measured on the last micro-batch.
+        first = begin + (end - begin - 1) // network.micro_batch_rows * network.micro_batch_rows
+        mean_square = mean_square_along_csr(layer, vectors.gradient, X, first, end, sample_weight)
+        apply_step_along(vectors, rule, rate, t, mean_square)
+    for i in range(layer.n_in * layer.n_out):
+        vectors.gradient[i] = 0
+
+
+@by_type({LazySGD: update_lazy, Touched: update_touched, EveryWeight: update_every_weight})
+def make_update(kernel):
+    """Make the update of a batch, rows begin to end of a CSR, and have zeros for the gradient by the first weights."""
+    return lambda update, network, vectors, X, begin, end, rate, t, sample_weight: kernel(
+        update, network, vectors, X, begin, end, rate, t, sample_weight
+    )
+
+
+@inlined_kernel
+def mean_square_along_csr(layer, direction, X, begin, end, sample_weight):
+    """The mean over rows of v |s·x + s_b|², for the direction s of a step that is to be bounded."""
+    zero = direction.dtype.type(0)
+    squares = 0.0
+    for i in range(begin, end):
+        v = np.float64(element(sample_weight, i)) if sample_weight.size else 1.0
+        for k in range(layer.n_out):
+            change = element(direction, layer.bias + k) if layer.bias_end > layer.bias else zero
+            for p in range(X.begin[i], X.end[i]):
+                column = column_of(X, p)
+                change += element(direction, layer.weight + k * layer.n_in + column) * value_of(X, p, column, zero)
+            squares += v * np.float64(change) * change
+    return squares / (end - begin)
+
+
+@inlined_kernel
+def settle_lazy(update, weight, n_in):
+    settle(update.penalty, weight, n_in)
+
+
+@inlined_kernel
+def settle_none(update, weight, n_in):
+    pass
+
+
+@by_type({LazySGD: settle_lazy, Touched: settle_none, EveryWeight: settle_none})
+def settle_first(kernel):
+    """Bring all of the first layer's weights up to date."""
+    return lambda update, weight, n_in: kernel(update, weight, n_in)
+
+
+@kernel
+def train_network_csr(
+    network, vectors, objective, update, rates, X, y, sample_weight, batch_size, settled_rows, progress
+):
+    """Train on whole batches, one update after each; a batch of weight zero counts for nothing.
+
+    network : Network, whose first layer is a Linear          vectors : Vectors, modified in place
+    objective : Objective          update : LazySGD, Touched or EveryWeight
+    rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
+    X : CSR          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
+    batch_size, settled_rows : int, as for `train_neuron_csr`          progress : Progress, modified in place
+    """
+    parameters, gradient = vectors.parameters, vectors.gradient
+    number = parameters.dtype.type
+    layer = settings_at(Layer, network.layers, 0)
+    n_in, n_out = layer.n_in, layer.n_out
+    weight = span(parameters, 0, n_in * n_out)
+    first, n_epoch, n_before, n_samples = progress.position[0], progress.n_rows[0], progress.n_updates[0], y.shape[0]
+    for i in range(n_in * n_out):
+        gradient[i] = 0
+    start = 0
+    while start < n_samples:
+        batch_rows = min(batch_size, n_epoch - (first + start))
+        stop, weight_sum = start + batch_rows, 0.0
+        for begin in range(start, stop, network.micro_batch_rows):
+            end = min(begin + network.micro_batch_rows, stop)
+            n_updates, done = progress.n_updates[0], begin - start
+            for i in range(begin, end):
+                touch_row(update, weight, X, i, n_in, n_out)
+            factor = first_factor(update, number(1))
+            progress.loss_sum[0] += forward_csr(network, parameters, factor, X, begin, end, n_updates, done)
+            weights = weights_of(sample_weight, begin, end)
+            evaluate(network, objective, read_only_rows(y, begin, end), weights, number(1.0 / batch_rows))
+            progress.loss_sum[0] += objective.sums[0]
+            weight_sum += objective.sums[1]
+            backward_csr(network, parameters, X, begin, end, done > 0, gradient)
+        if weight_sum > 0:
+            t = progress.n_updates[0] + 1
+            progress.n_updates[0] = t
+            rate = number(element(rates, min(t - np.int64(n_before), rates.size) - 1))
+            make_update(update, network, vectors, X, start, stop, rate, t, sample_weight)
+        start = stop
+        if (first + start) % settled_rows == 0:
+            settle_first(update, weight, n_in)
+    settle_first(update, weight, n_in)
+    progress.position[0] = first + n_samples
+
+
+@kernel
+def loss_and_gradient_csr(network, parameters, objective, X, y, sample_weight, scale, gradient):
+    """As `loss_and_gradient`, on a CSR of any number of rows; return the sum of their losses.
+
+    gradient : like parameters, the rows' gradient is added to it
+    """
+    one = parameters.dtype.type(1)
+    loss_sum, n_samples = 0.0, y.shape[0]
+    for begin in range(0, n_samples, network.micro_batch_rows):
+        end = min(begin + network.micro_batch_rows, n_samples)
+        forward_csr(network, parameters, one, X, begin, end, 0, 0)
+        weights = weights_of(sample_weight, begin, end)
+        evaluate(network, objective, read_only_rows(y, begin, end), weights, scale)
+        loss_sum += objective.sums[0]
+        backward_csr(network, parameters, X, begin, end, True, gradient)
+    return loss_sum
+
+
+@kernel
+def evaluate_network_csr(network, parameters, objective, X, y, sample_weight, loss_sum):
+    """As `evaluate_network`, on a CSR, whose outputs of the first layer are looked at one by one."""
+    is_finite, one, n_samples = True, parameters.dtype.type(1), y.shape[0]
+    for begin in range(0, n_samples, network.micro_batch_rows):
+        end = min(begin + network.micro_batch_rows, n_samples)
+        is_finite = forward_csr(network, parameters, one, X, begin, end, 0, 0) == 0 and is_finite
+        weights = weights_of(sample_weight, begin, end)
+        evaluate(network, objective, read_only_rows(y, begin, end), weights, parameters.dtype.type(0))
+        loss_sum[0] += objective.sums[0]
+    return is_finite
+
+
+@kernel
+def predict_network_csr(network, parameters, X, out):
+    """As `predict_network`, on a CSR."""
+    is_finite, one = True, parameters.dtype.type(1)
+    place, n_out = last_layer(network).output, out.shape[1]
+    for begin in range(0, out.shape[0], network.micro_batch_rows):
+        end = min(begin + network.micro_batch_rows, out.shape[0])
+        is_finite = forward_csr(network, parameters, one, X, begin, end, 0, 0) == 0 and is_finite
+        size = (end - begin) * n_out
+        copy(read_only_span(network.outputs, place, size), span(vector(out), begin * n_out, size))
+    return is_finite

@@ -1,0 +1,140 @@
+"""Sparse rows as kernels read them: where they lie, in their own dtypes."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..codegen.jit import by_type, inlined_kernel, kernel
+from ..codegen.views import element
+
+
+class Unscaled(NamedTuple):
+    """Entries count as they are."""
+
+
+class Scaled(NamedTuple):
+    """Entries count times the scale of their column.
+
+    scale : (n_columns,) float64
+    """
+
+    scale: np.ndarray
+
+
+class CSR(NamedTuple):
+    """Sparse rows: row i has the entries from begin[i] to before end[i]. Entries of one column add up, in any order.
+
+    begin, end : (n_rows,) int64, so that rows may be any of those of a matrix
+    indices : (n_entries,) int32 or int64, their columns, each in range
+    values : (n_entries,), of any dtype that can be loaded          scaling : Unscaled or Scaled
+    """
+
+    begin: np.ndarray
+    end: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    scaling: NamedTuple = Unscaled()
+
+
+@inlined_kernel
+def entry_unscaled(scaling, value, column, zero):
+    return type(zero)(value)
+
+
+@inlined_kernel
+def entry_scaled(scaling, value, column, zero):
+    return type(zero)(np.float64(value) * element(scaling.scale, column))
+
+
+@by_type({Unscaled: entry_unscaled, Scaled: entry_scaled})
+def entry_of(kernel):
+    """An entry, scaled, in the dtype of zero; the product is rounded once, as that of dense rows is."""
+    return lambda scaling, value, column, zero: kernel(scaling, value, column, zero)
+
+
+@inlined_kernel
+def column_of(X, p):
+    """The column of entry p."""
+    return np.int64(element(X.indices, p))
+
+
+@inlined_kernel
+def value_of(X, p, column, zero):
+    """Entry p of a CSR, in its column, in the dtype of zero."""
+    return entry_of(X.scaling, element(X.values, p), column, zero)
+
+
+@kernel
+def densify_rows(X, out):
+    """out = the rows of a CSR.
+
+    X : CSR          out : (n_rows, n_columns), overwritten
+    """
+    zero = out.dtype.type(0)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = zero
+        for p in range(X.begin[i], X.end[i]):
+            column = column_of(X, p)
+            out[i, column] += value_of(X, p, column, zero)
+
+
+@kernel
+def compact_rows(X, indices, values):
+    """The entries of all rows, one row after the other.
+
+    X : CSR          indices : (n_entries,), values : (n_entries,), overwritten
+    """
+    zero = values.dtype.type(0)
+    place = 0
+    for i in range(X.begin.size):
+        for p in range(X.begin[i], X.end[i]):
+            column = column_of(X, p)
+            indices[place], values[place] = column, value_of(X, p, column, zero)
+            place += 1
+
+
+@kernel
+def csr_row_squares(X, sums, out):
+    """out_i = Σ_j x_ij².
+
+    X : CSR          sums : (n_columns,) float64 zeros, scratch that is zeros again
+    out : (n_rows,) float64, overwritten
+    """
+    for i in range(out.size):
+        total = 0.0
+        for p in range(X.begin[i], X.end[i]):
+            column = column_of(X, p)
+            sums[column] += value_of(X, p, column, 0.0)
+        for p in range(X.begin[i], X.end[i]):
+            column = column_of(X, p)
+            # An entry whose column has been here before finds zero.
+            total += sums[column] * sums[column]
+            sums[column] = 0
+        out[i] = total
+
+
+@kernel
+def csr_moments(X, weights, mean, sums, n_weights, moments):
+    """moments_j += Σ_i v_i (x_ij - m_j)^k over the rows that have column j; n_weights_j += Σ_i v_i of these rows.
+
+    X : CSR          weights : the v, (n_rows,) float64, or (0,) where all are one
+    mean : the m, (n_columns,), and k is 2; or (0,), and m is 0 and k is 1
+    sums : (n_columns,) zeros, scratch that is zeros again
+    n_weights, moments : (n_columns,), all of these float64
+    """
+    for i in range(X.begin.size):
+        v = weights[i] if weights.size else 1.0
+        if v == 0:
+            continue
+        for p in range(X.begin[i], X.end[i]):
+            column = column_of(X, p)
+            sums[column] += value_of(X, p, column, 0.0)
+        for p in range(X.begin[i], X.end[i]):
+            column = column_of(X, p)
+            x = sums[column]
+            sums[column] = 0
+            # Zero is what a column without an entry counts as, and what a second entry finds.
+            if x != 0:
+                n_weights[column] += v
+                moments[column] += v * (x - mean[column]) ** 2 if mean.size else v * x
