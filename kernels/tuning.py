@@ -118,8 +118,10 @@ MANY_WEIGHTS = 1 << 20
 
 # -- sparse rows
 
-# How many entries ahead their weights are prefetched: about as many as are multiplied until memory answers.
-CSR_ENTRIES_AHEAD = 64
+# How many rows ahead sparse rows are prefetched, what their columns need in twice the memory, and how many entries, of
+# four bytes each, a cache line has. Shuffled, rows come from anywhere.
+CSR_ROWS_AHEAD, CSR_COLUMNS_AHEAD = 8, 2
+ENTRIES_PER_PREFETCH = LINE_BYTES // 4
 
 # Bringing all weights up to date, which lazy penalties do now and then, costs a few percent of the work on so many
 # entries for each weight.

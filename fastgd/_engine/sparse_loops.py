@@ -9,6 +9,9 @@ from fastgd._engine.loops import Task, hooks_of, is_elastic_net, is_for_neurons,
 from fastgd.data.block import Block
 from fastgd.network import network_of
 
+# So many elements are updated by one call.
+_PLACES_AT_ONCE = 256
+
 _LazyPenalty = kernels.Unpenalized | kernels.Decaying | kernels.Shrinking
 
 
@@ -96,10 +99,12 @@ class SparseLoop:
             rest = vectors._replace(parameters=vectors.parameters[end:], gradient=vectors.gradient[end:])
             return kernels.LazySGD(_lazy_penalty(task), rule.apply_gradient, rule.step, rest)
         rule = task.rule(keeps_gradient=True, looks_along=False)
-        is_unpenalized = isinstance(task.regularization, kernels.NoRegularization)
-        if is_unpenalized and hooks_of(task.optimizer).ignores_zeros(task.optimizer):
-            return kernels.Touched(rule.step)
-        return kernels.EveryWeight(rule)
+        update_at = hooks_of(task.optimizer).update_at
+        decays = getattr(task.optimizer, "weight_decay", 0) > 0
+        if update_at is None or decays or not isinstance(task.regularization, kernels.NoRegularization):
+            return kernels.EveryWeight(rule)
+        places = np.empty(_PLACES_AT_ONCE, np.int64)
+        return kernels.Touched(rule.step, update_at.pointer(task.model.dtype), places)
 
 
 def _settled_rows(task: Task, entries_per_row: float) -> int:

@@ -92,7 +92,8 @@ def sparse_rows(X: Any, name: str = "X") -> SparseRows:
             "expected as many"
         )
     used = indices[offsets[0] : offsets[-1]]
-    if len(used) and not 0 <= used.min() <= used.max() < n_columns:
+    # Unsigned, what is negative is larger than any column.
+    if len(used) and used.view(f"u{used.itemsize}").max() >= n_columns:
         place = int(offsets[0]) + int(np.flatnonzero((used < 0) | (used >= n_columns))[0])
         row = int(np.searchsorted(offsets, place, side="right")) - 1
         raise ValueError(

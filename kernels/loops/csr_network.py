@@ -15,7 +15,7 @@ import numpy as np
 from ..codegen.function_pointer import settings_at
 from ..codegen.jit import by_type, inlined_kernel, kernel
 from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
-from ..optim.hooks import call_update
+from ..optim.hooks import call_update, call_update_at
 from ..optim.lazy_penalty import begin_step, end_step, factor_of, settle, touch
 from ..optim.step import Step, UpdateRule, apply_step_along, call_apply_gradient
 from ..optim.vectors import Vectors
@@ -40,10 +40,13 @@ class LazySGD(NamedTuple):
 class Touched(NamedTuple):
     """Weights whose gradient is zero stay as they are.
 
-    step : Step, of an optimiser whose updates know nothing of one another, without regularisation
+    step : Step, of an optimiser with an `update_at`, without regularisation          update_at : int, its address
+    places : (n,) int64, scratch
     """
 
     step: Step
+    update_at: int
+    places: np.ndarray
 
 
 class EveryWeight(NamedTuple):
@@ -174,15 +177,17 @@ def update_lazy(update, network, vectors, X, begin, end, rate, t, sample_weight)
 
 @inlined_kernel
 def update_touched(update, network, vectors, X, begin, end, rate, t, sample_weight):
-    layer, step, gradient = settings_at(Layer, network.layers, 0), update.step, vectors.gradient
+    layer, step = settings_at(Layer, network.layers, 0), update.step
     n_in, n_out = layer.n_in, layer.n_out
     for i in range(begin, end):
         for k in range(n_out):
-            for p in range(X.begin[i], X.end[i]):
-                place = k * n_in + column_of(X, p)
-                if gradient[place] != 0:
-                    call_update(step.update, (vectors, step.optimizer, rate, t, (place, place + 1)))
-                    gradient[place] = 0
+            p = X.begin[i]
+            while p < X.end[i]:
+                n = min(X.end[i] - p, update.places.size)
+                for q in range(n):
+                    update.places[q] = k * n_in + column_of(X, p + q)
+                call_update_at(update.update_at, (vectors, step.optimizer, rate, t, update.places, n))
+                p += n
     call_update(step.update, (vectors, step.optimizer, rate, t, (n_in * n_out, vectors.parameters.size)))
 
 

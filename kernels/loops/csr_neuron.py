@@ -3,26 +3,35 @@
 A row costs its entries, penalties included; see `optim/lazy_penalty.py`.
 """
 
+import numpy as np
+
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.simd import prefetch
 from ..codegen.views import element, vector
-from ..optim.lazy_penalty import begin_step, end_step, factor_of, settle, touch
+from ..optim.lazy_penalty import begin_step, end_step, factor_of, prefetch_columns, settle, touch
 from ..rows.csr import column_of, value_of
-from ..tuning import CSR_ENTRIES_AHEAD
+from ..tuning import CSR_COLUMNS_AHEAD, CSR_ROWS_AHEAD, ENTRIES_PER_PREFETCH
 from .neuron_online import loss_and_grad, total_weight, weight_of
 
 
 @inlined_kernel
-def dot(X, i, u, penalty, n_columns, most):
-    """Row i of a CSR times u, whose elements are brought up to date; those of entries to come are prefetched."""
+def dot(X, i, u, penalty, n_columns):
+    """Row i of a CSR times u, whose elements are brought up to date."""
     zero = u.dtype.type(0)
     z = zero
     for p in range(element(X.begin, i), element(X.end, i)):
-        prefetch(u, column_of(X, min(p + CSR_ENTRIES_AHEAD, most)))
         column = column_of(X, p)
         touch(penalty, u, column, n_columns, 1)
         z += element(u, column) * value_of(X, p, column, zero)
     return z
+
+
+@inlined_kernel
+def prefetch_row(X, i):
+    """Ask for the memory of a row."""
+    for p in range(element(X.begin, i), element(X.end, i), ENTRIES_PER_PREFETCH):
+        prefetch(X.indices, p)
+        prefetch(X.values, p)
 
 
 @inlined_kernel
@@ -31,7 +40,7 @@ def subtract(X, i, u, step):
     zero = u.dtype.type(0)
     for p in range(element(X.begin, i), element(X.end, i)):
         column = column_of(X, p)
-        u[column] -= step * value_of(X, p, column, zero)
+        u[np.uint64(column)] -= step * value_of(X, p, column, zero)
 
 
 @kernel
@@ -53,14 +62,16 @@ def train_neuron_csr(neuron, parameters, derivatives, loss, penalty, rates, rows
     u, has_bias = parameters[:n_features], parameters.size > n_features
     bias = parameters[n_features] if has_bias else zero
     first, n_epoch, n_samples = progress.position[0], progress.n_rows[0], rows.y.shape[0]
-    loss_sum, n_before, most = progress.loss_sum[0], progress.n_updates[0], X.indices.size - 1
+    loss_sum, n_before = progress.loss_sum[0], progress.n_updates[0]
     n_updates, nan_sentinel, start = n_before, zero, 0
     while start < n_samples:
         batch_rows = min(batch_size, n_epoch - (first + start))
         stop, d_bias = start + batch_rows, zero
         factor, scale = factor_of(penalty, one), number(1.0 / batch_rows)
         for i in range(start, stop):
-            z = factor * dot(X, i, u, penalty, n_features, most) + bias
+            prefetch_row(X, min(i + CSR_ROWS_AHEAD, n_samples - 1))
+            prefetch_columns(penalty, u, X, min(i + CSR_COLUMNS_AHEAD, n_samples - 1))
+            z = factor * dot(X, i, u, penalty, n_features) + bias
             value, derivative = loss_and_grad(neuron, loss, z, element(targets, i), weight_of(rows.weights, i, one))
             loss_sum += value
             # Zero, unless z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.

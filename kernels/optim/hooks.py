@@ -12,7 +12,6 @@ All but `update` are optional. An optimiser whose steps are bounded has `update`
 the loop then measures what s changes in the outputs of the batch's rows, and `step_along` makes the step.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from numba import types
@@ -28,11 +27,6 @@ from ..gemm import Products
 from .vectors import vectors_of
 
 
-def never(settings: tuple) -> bool:
-    """False, whatever the settings."""
-    return False
-
-
 class Hooks(NamedTuple):
     """An optimiser's kernels, None where it does nothing, and what it is.
 
@@ -44,7 +38,8 @@ class Hooks(NamedTuple):
     mean_square_along : (vectors, weights, x, sample_weight, change, products, result)
     step_along : (vectors, numbers, rate, t, l2, weights, mean_square), which makes  w -= f s  for an f of its own
     is_plain : whether an update is  w -= rate · g  and no more, so that loops may fuse it with their products
-    ignores_zeros : whether, with some settings, a gradient of zero changes neither parameter nor state
+    update_at : (vectors, numbers, rate, t, places, n_places), the update of some elements, whose gradient it sets to
+        zero; for optimisers that leave parameter and state as they are where the gradient is zero
     is_parallel : whether parts of an update know nothing of one another, so that several threads may make them
 
     The kernels' arguments are
@@ -52,6 +47,7 @@ class Hooks(NamedTuple):
     vectors : Vectors, modified in place          numbers : (n_fields,) float64, the settings
     rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
     part : (first, end) of the vectors, the part to update
+    places : (n_places and more,) int64, elements of the vectors, some of them perhaps more than once
     x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,); neither to be written to. Before the
         forward pass, the micro_batch_gradient, or the gradient where there is none, is scratch
     d_out : (n_samples, n_units), not to be written to, the derivatives of the batch's loss by a Linear's outputs
@@ -69,9 +65,9 @@ class Hooks(NamedTuple):
     after_update: FunctionPointerKernel | None = None
     mean_square_along: FunctionPointerKernel | None = None
     step_along: FunctionPointerKernel | None = None
+    update_at: FunctionPointerKernel | None = None
     is_plain: bool = False
     is_parallel: bool = True
-    ignores_zeros: Callable[[tuple], bool] = never
 
     @property
     def sees_rows(self) -> bool:
@@ -98,6 +94,11 @@ _WEIGHTS = types.Array(types.int64, 2, "C")
 def update_types(number):
     """The types of the arguments of `Hooks.update`."""
     return *_optimizer_types(number), number, types.int64, types.UniTuple(types.int64, 2)
+
+
+def update_at_types(number):
+    """The types of the arguments of `Hooks.update_at`."""
+    return *_optimizer_types(number), number, types.int64, vector_of(types.int64), types.int64
 
 
 def before_forward_types(number):
@@ -138,6 +139,7 @@ def step_along_types(number):
 
 
 call_update = call_through(update_types)
+call_update_at = call_through(update_at_types)
 call_before_forward = call_through(before_forward_types)
 call_after_backward = call_through(after_backward_types)
 call_transform_gradient = call_through(transform_gradient_types)

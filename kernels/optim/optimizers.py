@@ -17,7 +17,7 @@ import numpy as np
 from ..codegen.function_pointer import pointer_kernel, settings_of
 from .bounded import BOUNDED, Bounded
 from .compensated import add_square
-from .hooks import Hooks, update_types
+from .hooks import Hooks, update_at_types, update_types
 from .normalized_sgd import NORMALIZED_SGD, NormalizedSGD
 from .vectors import part_of
 
@@ -138,6 +138,21 @@ def adagrad(vectors, numbers, rate, t, part):
         w[i] -= step * g / (np.sqrt(total[i]) + eps)
 
 
+@pointer_kernel(update_at_types, exact=True)
+def _adagrad_at(vectors, numbers, rate, t, places, n_places):
+    """As `adagrad`, without weight decay, of some elements."""
+    optimizer = settings_of(Adagrad, numbers)
+    w, gradient, total, missing = vectors.parameters, vectors.gradient, vectors.state[0], vectors.state[1]
+    number = type(rate)
+    eps, step = number(optimizer.eps), number(rate / (1 + (t - 1) * optimizer.rate_decay))
+    for k in range(n_places):
+        i = np.uint64(places[k])
+        g = gradient[i]
+        gradient[i] = 0
+        add_square(total, missing, i, g)
+        w[i] -= step * g / (np.sqrt(total[i]) + eps)
+
+
 @pointer_kernel(update_types)
 def rmsprop(vectors, numbers, rate, t, part):
     optimizer = settings_of(RMSprop, numbers)
@@ -163,7 +178,7 @@ OPTIMIZERS = {
     PlainSGD: Hooks(plain_sgd, is_plain=True),
     MomentumSGD: Hooks(_momentum_sgd),
     Adam: Hooks(adam),
-    Adagrad: Hooks(adagrad, ignores_zeros=lambda settings: settings.weight_decay == 0),
+    Adagrad: Hooks(adagrad, update_at=_adagrad_at),
     RMSprop: Hooks(rmsprop),
     Bounded: BOUNDED,
     NormalizedSGD: NORMALIZED_SGD,
