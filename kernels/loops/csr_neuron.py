@@ -86,7 +86,8 @@ def train_neuron_csr(neuron, parameters, derivatives, loss, penalty, rates, rows
             step = rate / factor_of(penalty, one)
             for i in range(start, stop):
                 subtract(X, i, u, step * derivatives[i - start])
-            bias -= rate * d_bias
+            if has_bias:
+                bias -= rate * d_bias
             end_step(penalty, rate)
         start = stop
         if (first + start) % settled_rows == 0:
