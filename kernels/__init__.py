@@ -33,9 +33,6 @@ from .codegen.processor import converts_halves
 from .codegen.simd import HalfPrecision
 from .gemm import Products, gemm, gemm_nt_small, gemm_small, gemv, ger, parallel_gemm, products
 from .gemm.transpose import parallel_transpose, to_column_major, transpose
-from .loops.network import Layer, Network, evaluate_network, loss_and_gradient, predict_network, train_network
-from .loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
-from .loops.network_online import first_layer, train_network_online
 from .loops.csr_network import (
     EveryWeight,
     LazySGD,
@@ -46,6 +43,9 @@ from .loops.csr_network import (
     train_network_csr,
 )
 from .loops.csr_neuron import train_neuron_csr
+from .loops.network import Layer, Network, evaluate_network, loss_and_gradient, predict_network, train_network
+from .loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
+from .loops.network_online import first_layer, train_network_online
 from .loops.neuron_batch import train_neuron_batch
 from .loops.neuron_batch_passes import By4, Converted, RowByRow
 from .loops.neuron_online import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_online
@@ -67,9 +67,9 @@ from .nn.activation import (
     tanh_forward,
 )
 from .nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
+from .nn.loss import Objective, loss_and_derivative, objective
 from .optim import bounded, normalized_sgd, optimizers
 from .optim.bounded import Bounded
-from .nn.loss import Objective, loss_and_derivative, objective
 from .optim.hooks import Hooks
 from .optim.lazy_penalty import Decaying, Shrinking, Unpenalized
 from .optim.optimizers import OPTIMIZERS
@@ -94,10 +94,10 @@ from .rows.synthetic import synthetic_rows, teacher_weights
 __all__ = [
     "ALONE",
     "BELL_VARIANCE",
+    "CSR",
     "NETWORK_ROWS_AT_ONCE",
     "NEURON_ROWS_AT_ONCE",
     "N_WORKERS",
-    "CSR",
     "OPTIMIZERS",
     "SYNTHETIC_ROWS_AT_ONCE",
     "Bounded",
@@ -105,8 +105,8 @@ __all__ = [
     "Converted",
     "Decaying",
     "Equal",
-    "FunctionPointerKernel",
     "EveryWeight",
+    "FunctionPointerKernel",
     "HalfPrecision",
     "Hooks",
     "InOrder",
@@ -148,8 +148,8 @@ __all__ = [
     "dropout_backward",
     "dropout_forward",
     "evaluate_network",
-    "first_layer",
     "evaluate_network_csr",
+    "first_layer",
     "gather_rows",
     "gather_rows_ahead",
     "gemm",
@@ -167,8 +167,8 @@ __all__ = [
     "loss",
     "loss_and_derivative",
     "loss_and_gradient",
-    "normalized_sgd",
     "loss_and_gradient_csr",
+    "normalized_sgd",
     "objective",
     "optimizers",
     "parallel_gemm",

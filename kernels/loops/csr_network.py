@@ -59,40 +59,40 @@ class EveryWeight(NamedTuple):
 
 
 @inlined_kernel
-def factor_of_lazy(update, one):
+def _factor_of_lazy(update, one):
     return factor_of(update.penalty, one)
 
 
 @inlined_kernel
-def factor_of_others(update, one):
+def _factor_of_others(update, one):
     return one
 
 
-@by_type({LazySGD: factor_of_lazy, Touched: factor_of_others, EveryWeight: factor_of_others})
-def first_factor(kernel):
+@by_type({LazySGD: _factor_of_lazy, Touched: _factor_of_others, EveryWeight: _factor_of_others})
+def _first_factor(kernel):
     """What the first layer's weights are to be multiplied by."""
     return lambda update, one: kernel(update, one)
 
 
 @inlined_kernel
-def touch_row_lazy(update, weight, X, i, n_in, n_out):
+def _touch_row_lazy(update, weight, X, i, n_in, n_out):
     for p in range(X.begin[i], X.end[i]):
         touch(update.penalty, weight, column_of(X, p), n_in, n_out)
 
 
 @inlined_kernel
-def touch_row_none(update, weight, X, i, n_in, n_out):
+def _touch_row_none(update, weight, X, i, n_in, n_out):
     pass
 
 
-@by_type({LazySGD: touch_row_lazy, Touched: touch_row_none, EveryWeight: touch_row_none})
-def touch_row(kernel):
+@by_type({LazySGD: _touch_row_lazy, Touched: _touch_row_none, EveryWeight: _touch_row_none})
+def _touch_row(kernel):
     """Bring the weights that a row needs up to date."""
     return lambda update, weight, X, i, n_in, n_out: kernel(update, weight, X, i, n_in, n_out)
 
 
 @inlined_kernel
-def forward_first(network, parameters, factor, X, begin, end):
+def _forward_first(network, parameters, factor, X, begin, end):
     """The first layer's outputs for rows begin to end of a CSR; return zero, or NaN where one of them is not finite."""
     layer = settings_at(Layer, network.layers, 0)
     n_in, n_out, zero = layer.n_in, layer.n_out, parameters.dtype.type(0)
@@ -114,7 +114,7 @@ def forward_first(network, parameters, factor, X, begin, end):
 
 
 @inlined_kernel
-def backward_first(network, X, begin, end, accumulate, gradient):
+def _backward_first(network, X, begin, end, accumulate, gradient):
     """Add the gradient of the first layer's weights; overwrite that of its bias, or add it."""
     layer = settings_at(Layer, network.layers, 0)
     n_in, n_out, zero = layer.n_in, layer.n_out, gradient.dtype.type(0)
@@ -136,29 +136,29 @@ def backward_first(network, X, begin, end, accumulate, gradient):
 
 
 @inlined_kernel
-def rows_for_shape(network, n_rows):
+def _rows_for_shape(network, n_rows):
     """A matrix of so many rows for what asks no more of the first layer's input."""
     return read_only_matrix(network.outputs, 0, n_rows, 0)
 
 
 @inlined_kernel
-def forward_csr(network, parameters, factor, X, begin, end, n_updates, done):
-    """As `forward`, on rows begin to end of a CSR; return as `forward_first` does."""
-    nan_sentinel = forward_first(network, parameters, factor, X, begin, end)
-    x = rows_for_shape(network, end - begin)
+def _forward_csr(network, parameters, factor, X, begin, end, n_updates, done):
+    """As `forward`, on rows begin to end of a CSR; return as `_forward_first` does."""
+    nan_sentinel = _forward_first(network, parameters, factor, X, begin, end)
+    x = _rows_for_shape(network, end - begin)
     forward(network, parameters, x, False, n_updates, done, 1, network.layers.shape[0])
     return nan_sentinel
 
 
 @inlined_kernel
-def backward_csr(network, parameters, X, begin, end, accumulate, gradient):
+def _backward_csr(network, parameters, X, begin, end, accumulate, gradient):
     """As `backward`; the gradient of the first layer's weights is added to what stands there."""
-    backward(network, parameters, rows_for_shape(network, end - begin), False, accumulate, gradient, 1)
-    backward_first(network, X, begin, end, accumulate, gradient)
+    backward(network, parameters, _rows_for_shape(network, end - begin), False, accumulate, gradient, 1)
+    _backward_first(network, X, begin, end, accumulate, gradient)
 
 
 @inlined_kernel
-def update_lazy(update, network, vectors, X, begin, end, rate, t, sample_weight):
+def _update_lazy(update, network, vectors, X, begin, end, rate, t, sample_weight):
     layer = settings_at(Layer, network.layers, 0)
     n_in, n_out = layer.n_in, layer.n_out
     u, gradient = span(vectors.parameters, layer.weight, n_in * n_out), vectors.gradient
@@ -176,7 +176,7 @@ def update_lazy(update, network, vectors, X, begin, end, rate, t, sample_weight)
 
 
 @inlined_kernel
-def update_touched(update, network, vectors, X, begin, end, rate, t, sample_weight):
+def _update_touched(update, network, vectors, X, begin, end, rate, t, sample_weight):
     layer, step = settings_at(Layer, network.layers, 0), update.step
     n_in, n_out = layer.n_in, layer.n_out
     for i in range(begin, end):
@@ -192,20 +192,20 @@ def update_touched(update, network, vectors, X, begin, end, rate, t, sample_weig
 
 
 @inlined_kernel
-def update_every_weight(update, network, vectors, X, begin, end, rate, t, sample_weight):
+def _update_every_weight(update, network, vectors, X, begin, end, rate, t, sample_weight):
     rule, layer = update.rule, settings_at(Layer, network.layers, 0)
     call_apply_gradient(rule.apply_gradient, (vectors, rule.step, rate, t))
     if rule.step.step_along != 0:
         # Dense rows are measured on the last micro-batch.
         first = begin + (end - begin - 1) // network.micro_batch_rows * network.micro_batch_rows
-        mean_square = mean_square_along_csr(layer, vectors.gradient, X, first, end, sample_weight)
+        mean_square = _mean_square_along_csr(layer, vectors.gradient, X, first, end, sample_weight)
         apply_step_along(vectors, rule, rate, t, mean_square)
     for i in range(layer.n_in * layer.n_out):
         vectors.gradient[i] = 0
 
 
-@by_type({LazySGD: update_lazy, Touched: update_touched, EveryWeight: update_every_weight})
-def make_update(kernel):
+@by_type({LazySGD: _update_lazy, Touched: _update_touched, EveryWeight: _update_every_weight})
+def _make_update(kernel):
     """Make the update of a batch, rows begin to end of a CSR, and have zeros for the gradient by the first weights."""
     return lambda update, network, vectors, X, begin, end, rate, t, sample_weight: kernel(
         update, network, vectors, X, begin, end, rate, t, sample_weight
@@ -213,7 +213,7 @@ def make_update(kernel):
 
 
 @inlined_kernel
-def mean_square_along_csr(layer, direction, X, begin, end, sample_weight):
+def _mean_square_along_csr(layer, direction, X, begin, end, sample_weight):
     """The mean over rows of v |s·x + s_b|², for the direction s of a step that is to be bounded."""
     zero = direction.dtype.type(0)
     squares = 0.0
@@ -229,17 +229,17 @@ def mean_square_along_csr(layer, direction, X, begin, end, sample_weight):
 
 
 @inlined_kernel
-def settle_lazy(update, weight, n_in):
+def _settle_lazy(update, weight, n_in):
     settle(update.penalty, weight, n_in)
 
 
 @inlined_kernel
-def settle_none(update, weight, n_in):
+def _settle_none(update, weight, n_in):
     pass
 
 
-@by_type({LazySGD: settle_lazy, Touched: settle_none, EveryWeight: settle_none})
-def settle_first(kernel):
+@by_type({LazySGD: _settle_lazy, Touched: _settle_none, EveryWeight: _settle_none})
+def _settle_first(kernel):
     """Bring all of the first layer's weights up to date."""
     return lambda update, weight, n_in: kernel(update, weight, n_in)
 
@@ -272,23 +272,23 @@ def train_network_csr(
             end = min(begin + network.micro_batch_rows, stop)
             n_updates, done = progress.n_updates[0], begin - start
             for i in range(begin, end):
-                touch_row(update, weight, X, i, n_in, n_out)
-            factor = first_factor(update, number(1))
-            progress.loss_sum[0] += forward_csr(network, parameters, factor, X, begin, end, n_updates, done)
+                _touch_row(update, weight, X, i, n_in, n_out)
+            factor = _first_factor(update, number(1))
+            progress.loss_sum[0] += _forward_csr(network, parameters, factor, X, begin, end, n_updates, done)
             weights = weights_of(sample_weight, begin, end)
             evaluate(network, objective, read_only_rows(y, begin, end), weights, number(1.0 / batch_rows))
             progress.loss_sum[0] += objective.sums[0]
             weight_sum += objective.sums[1]
-            backward_csr(network, parameters, X, begin, end, done > 0, gradient)
+            _backward_csr(network, parameters, X, begin, end, done > 0, gradient)
         if weight_sum > 0:
             t = progress.n_updates[0] + 1
             progress.n_updates[0] = t
             rate = number(element(rates, min(t - np.int64(n_before), rates.size) - 1))
-            make_update(update, network, vectors, X, start, stop, rate, t, sample_weight)
+            _make_update(update, network, vectors, X, start, stop, rate, t, sample_weight)
         start = stop
         if (first + start) % settled_rows == 0:
-            settle_first(update, weight, n_in)
-    settle_first(update, weight, n_in)
+            _settle_first(update, weight, n_in)
+    _settle_first(update, weight, n_in)
     progress.position[0] = first + n_samples
 
 
@@ -302,11 +302,11 @@ def loss_and_gradient_csr(network, parameters, objective, X, y, sample_weight, s
     loss_sum, n_samples = 0.0, y.shape[0]
     for begin in range(0, n_samples, network.micro_batch_rows):
         end = min(begin + network.micro_batch_rows, n_samples)
-        forward_csr(network, parameters, one, X, begin, end, 0, 0)
+        _forward_csr(network, parameters, one, X, begin, end, 0, 0)
         weights = weights_of(sample_weight, begin, end)
         evaluate(network, objective, read_only_rows(y, begin, end), weights, scale)
         loss_sum += objective.sums[0]
-        backward_csr(network, parameters, X, begin, end, True, gradient)
+        _backward_csr(network, parameters, X, begin, end, True, gradient)
     return loss_sum
 
 
@@ -316,7 +316,7 @@ def evaluate_network_csr(network, parameters, objective, X, y, sample_weight, lo
     is_finite, one, n_samples = True, parameters.dtype.type(1), y.shape[0]
     for begin in range(0, n_samples, network.micro_batch_rows):
         end = min(begin + network.micro_batch_rows, n_samples)
-        is_finite = forward_csr(network, parameters, one, X, begin, end, 0, 0) == 0 and is_finite
+        is_finite = _forward_csr(network, parameters, one, X, begin, end, 0, 0) == 0 and is_finite
         weights = weights_of(sample_weight, begin, end)
         evaluate(network, objective, read_only_rows(y, begin, end), weights, parameters.dtype.type(0))
         loss_sum[0] += objective.sums[0]
@@ -330,7 +330,7 @@ def predict_network_csr(network, parameters, X, out):
     place, n_out = last_layer(network).output, out.shape[1]
     for begin in range(0, out.shape[0], network.micro_batch_rows):
         end = min(begin + network.micro_batch_rows, out.shape[0])
-        is_finite = forward_csr(network, parameters, one, X, begin, end, 0, 0) == 0 and is_finite
+        is_finite = _forward_csr(network, parameters, one, X, begin, end, 0, 0) == 0 and is_finite
         size = (end - begin) * n_out
         copy(read_only_span(network.outputs, place, size), span(vector(out), begin * n_out, size))
     return is_finite

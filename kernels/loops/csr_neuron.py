@@ -15,7 +15,7 @@ from .neuron_online import loss_and_grad, total_weight, weight_of
 
 
 @inlined_kernel
-def dot(X, i, u, penalty, n_columns):
+def _dot(X, i, u, penalty, n_columns):
     """Row i of a CSR times u, whose elements are brought up to date."""
     zero = u.dtype.type(0)
     z = zero
@@ -27,7 +27,7 @@ def dot(X, i, u, penalty, n_columns):
 
 
 @inlined_kernel
-def prefetch_row(X, i):
+def _prefetch_row(X, i):
     """Ask for the memory of a row."""
     for p in range(element(X.begin, i), element(X.end, i), ENTRIES_PER_PREFETCH):
         prefetch(X.indices, p)
@@ -35,7 +35,7 @@ def prefetch_row(X, i):
 
 
 @inlined_kernel
-def subtract(X, i, u, step):
+def _subtract(X, i, u, step):
     """u -= step · row i of a CSR."""
     zero = u.dtype.type(0)
     for p in range(element(X.begin, i), element(X.end, i)):
@@ -69,9 +69,9 @@ def train_neuron_csr(neuron, parameters, derivatives, loss, penalty, rates, rows
         stop, d_bias = start + batch_rows, zero
         factor, scale = factor_of(penalty, one), number(1.0 / batch_rows)
         for i in range(start, stop):
-            prefetch_row(X, min(i + CSR_ROWS_AHEAD, n_samples - 1))
+            _prefetch_row(X, min(i + CSR_ROWS_AHEAD, n_samples - 1))
             prefetch_columns(penalty, u, X, min(i + CSR_COLUMNS_AHEAD, n_samples - 1))
-            z = factor * dot(X, i, u, penalty, n_features) + bias
+            z = factor * _dot(X, i, u, penalty, n_features) + bias
             value, derivative = loss_and_grad(neuron, loss, z, element(targets, i), weight_of(rows.weights, i, one))
             loss_sum += value
             # Zero, unless z is NaN or infinite: a ReLU at minus infinity would otherwise leave no trace of a bad row.
@@ -85,7 +85,7 @@ def train_neuron_csr(neuron, parameters, derivatives, loss, penalty, rates, rows
             # After the factor has taken its part of the step.
             step = rate / factor_of(penalty, one)
             for i in range(start, stop):
-                subtract(X, i, u, step * derivatives[i - start])
+                _subtract(X, i, u, step * derivatives[i - start])
             if has_bias:
                 bias -= rate * d_bias
             end_step(penalty, rate)

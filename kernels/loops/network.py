@@ -141,7 +141,7 @@ def backward(network, parameters, x, is_column_major, accumulate, gradient, begi
 
 
 @inlined_kernel
-def _last_layer(network):
+def last_layer(network):
     """The Layer whose output is the network's."""
     return settings_at(Layer, network.layers, network.layers.shape[0] - 1)
 
@@ -152,7 +152,7 @@ def evaluate(network, objective, y, sample_weight, scale):
 
     y, sample_weight, scale : as for `loss_and_derivative`
     """
-    last = _last_layer(network)
+    last = last_layer(network)
     out = read_only_matrix(network.outputs, last.output, y.shape[0], last.n_out)
     d_out = matrix(network.deltas, last.output, y.shape[0], last.n_out)
     loss_and_derivative(objective, out, y, sample_weight, scale, d_out)
@@ -242,7 +242,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
                 if not rule.is_direct:
                     call_apply_gradient(rule.apply_gradient, (vectors, rule.step, number(rate), t))
                 if rule.step.step_along != 0:
-                    last = _last_layer(network)
+                    last = last_layer(network)
                     # The derivatives by the outputs have done what they were for.
                     change = matrix(network.deltas, last.output, end - row, last.n_out)
                     call_mean_square_along(
@@ -319,7 +319,7 @@ def predict_network(network, parameters, X, out):
     network : Network          parameters : (size,)
     X : (n_samples, n_in)          out : (n_samples, n_out), overwritten
     """
-    begin, n_out = _last_layer(network).output, out.shape[1]
+    begin, n_out = last_layer(network).output, out.shape[1]
     row, is_finite = 0, True
     while row < X.shape[0]:
         end, is_micro_batch_finite = _forward_at(network, parameters, X, row)

@@ -53,36 +53,36 @@ class Shrinking(NamedTuple):
 
 
 @inlined_kernel
-def factor_one(penalty, one):
+def _factor_one(penalty, one):
     return one
 
 
 @inlined_kernel
-def factor_given(penalty, one):
+def _factor_given(penalty, one):
     return type(one)(penalty.factor[0])
 
 
-@by_type({Unpenalized: factor_one, Decaying: factor_given, Shrinking: factor_given})
+@by_type({Unpenalized: _factor_one, Decaying: _factor_given, Shrinking: _factor_given})
 def factor_of(kernel):
     """The a of w = a · u, in the dtype of one."""
     return lambda penalty, one: kernel(penalty, one)
 
 
 @inlined_kernel
-def touch_nothing(penalty, u, column, n_columns, n_units):
+def _touch_nothing(penalty, u, column, n_columns, n_units):
     pass
 
 
 @inlined_kernel
-def touch_shrunk(penalty, u, column, n_columns, n_units):
+def _touch_shrunk(penalty, u, column, n_columns, n_units):
     # Not asked whether something is missing: what is guessed wrong takes longer than nothing to do.
     missing = penalty.threshold[0] - penalty.applied[np.uint64(column)]
     penalty.applied[np.uint64(column)] = penalty.threshold[0]
     for place in range(column, n_units * n_columns, n_columns):
-        shrink(u, place, missing)
+        _shrink(u, place, missing)
 
 
-@by_type({Unpenalized: touch_nothing, Decaying: touch_nothing, Shrinking: touch_shrunk})
+@by_type({Unpenalized: _touch_nothing, Decaying: _touch_nothing, Shrinking: _touch_shrunk})
 def touch(kernel):
     """Bring the weights of a column up to date.
 
@@ -92,37 +92,37 @@ def touch(kernel):
 
 
 @inlined_kernel
-def prefetch_nothing(penalty, u, X, i):
+def _prefetch_nothing(penalty, u, X, i):
     pass
 
 
 @inlined_kernel
-def prefetch_shrinking(penalty, u, X, i):
+def _prefetch_shrinking(penalty, u, X, i):
     for p in range(element(X.begin, i), element(X.end, i)):
         prefetch(u, column_of(X, p))
         prefetch(penalty.applied, column_of(X, p))
 
 
-@by_type({Unpenalized: prefetch_nothing, Decaying: prefetch_nothing, Shrinking: prefetch_shrinking})
+@by_type({Unpenalized: _prefetch_nothing, Decaying: _prefetch_nothing, Shrinking: _prefetch_shrinking})
 def prefetch_columns(kernel):
     """Ask for the memory of what `touch` needs of the columns of a row of a CSR; weights alone come in time anyway."""
     return lambda penalty, u, X, i: kernel(penalty, u, X, i)
 
 
 @inlined_kernel
-def shrink(u, place, threshold):
+def _shrink(u, place, threshold):
     """Move one element towards zero, never across; NaN stays."""
     w, limit = element(u, place), u.dtype.type(threshold)
     u[np.uint64(place)] = w - min(max(w, -limit), limit)
 
 
 @inlined_kernel
-def settle_nothing(penalty, u, n_columns):
+def _settle_nothing(penalty, u, n_columns):
     pass
 
 
 @inlined_kernel
-def settle_decayed(penalty, u, n_columns):
+def _settle_decayed(penalty, u, n_columns):
     factor = penalty.factor[0]
     if factor != 1:
         for i in range(u.size):
@@ -131,19 +131,19 @@ def settle_decayed(penalty, u, n_columns):
 
 
 @inlined_kernel
-def settle_shrunk(penalty, u, n_columns):
+def _settle_shrunk(penalty, u, n_columns):
     factor, threshold = penalty.factor[0], penalty.threshold[0]
     if factor != 1 or threshold != 0:
         for begin in range(0, u.size, n_columns):
             for column in range(n_columns):
-                shrink(u, begin + column, threshold - penalty.applied[column])
+                _shrink(u, begin + column, threshold - penalty.applied[column])
                 u[begin + column] = type(u[begin + column])(factor * u[begin + column])
         for column in range(n_columns):
             penalty.applied[column] = 0
         penalty.factor[0], penalty.threshold[0] = 1, 0
 
 
-@by_type({Unpenalized: settle_nothing, Decaying: settle_decayed, Shrinking: settle_shrunk})
+@by_type({Unpenalized: _settle_nothing, Decaying: _settle_decayed, Shrinking: _settle_shrunk})
 def settle(kernel):
     """Bring all weights up to date:  u = w.
 
@@ -153,35 +153,35 @@ def settle(kernel):
 
 
 @inlined_kernel
-def begin_nothing(penalty, u, n_columns, rate):
+def _begin_nothing(penalty, u, n_columns, rate):
     pass
 
 
 @inlined_kernel
-def begin_decayed(penalty, u, n_columns, rate):
+def _begin_decayed(penalty, u, n_columns, rate):
     penalty.factor[0] *= 1 - np.float64(rate) * penalty.l2
     size = abs(penalty.factor[0])
     if size < _LEAST_FACTOR or size > _LARGEST_FACTOR:
         settle(penalty, u, n_columns)
 
 
-@by_type({Unpenalized: begin_nothing, Decaying: begin_decayed, Shrinking: begin_decayed})
+@by_type({Unpenalized: _begin_nothing, Decaying: _begin_decayed, Shrinking: _begin_decayed})
 def begin_step(kernel):
     """w *= 1 - rate · l2, before the gradient is subtracted; u, n_columns as for `settle`."""
     return lambda penalty, u, n_columns, rate: kernel(penalty, u, n_columns, rate)
 
 
 @inlined_kernel
-def end_nothing(penalty, rate):
+def _end_nothing(penalty, rate):
     pass
 
 
 @inlined_kernel
-def end_shrunk(penalty, rate):
+def _end_shrunk(penalty, rate):
     penalty.threshold[0] += np.float64(rate) * penalty.l1 / abs(penalty.factor[0])
 
 
-@by_type({Unpenalized: end_nothing, Decaying: end_nothing, Shrinking: end_shrunk})
+@by_type({Unpenalized: _end_nothing, Decaying: _end_nothing, Shrinking: _end_shrunk})
 def end_step(kernel):
     """w = sign(w) max(0, |w| - rate · l1), after the gradient was subtracted."""
     return lambda penalty, rate: kernel(penalty, rate)

@@ -37,17 +37,17 @@ class CSR(NamedTuple):
 
 
 @inlined_kernel
-def entry_unscaled(scaling, value, column, zero):
+def _entry_unscaled(scaling, value, column, zero):
     return type(zero)(value)
 
 
 @inlined_kernel
-def entry_scaled(scaling, value, column, zero):
+def _entry_scaled(scaling, value, column, zero):
     return type(zero)(np.float64(value) * element(scaling.scale, column))
 
 
-@by_type({Unscaled: entry_unscaled, Scaled: entry_scaled})
-def entry_of(kernel):
+@by_type({Unscaled: _entry_unscaled, Scaled: _entry_scaled})
+def _entry_of(kernel):
     """An entry, scaled, in the dtype of zero; the product is rounded once, as that of dense rows is."""
     return lambda scaling, value, column, zero: kernel(scaling, value, column, zero)
 
@@ -61,7 +61,7 @@ def column_of(X, p):
 @inlined_kernel
 def value_of(X, p, column, zero):
     """Entry p of a CSR, in its column, in the dtype of zero."""
-    return entry_of(X.scaling, element(X.values, p), column, zero)
+    return _entry_of(X.scaling, element(X.values, p), column, zero)
 
 
 @kernel
