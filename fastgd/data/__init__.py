@@ -7,9 +7,10 @@ import numpy as np
 
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
+from fastgd.data.sparse import SparseDataset
 from fastgd.data.synthetic import SyntheticDataset as synthetic
 
-__all__ = ["ArrayDataset", "Dataset", "open", "synthetic"]
+__all__ = ["ArrayDataset", "Dataset", "SparseDataset", "open", "synthetic"]
 
 
 def open(

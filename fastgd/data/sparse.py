@@ -28,6 +28,14 @@ class SparseDataset(ArrayDataset):
     ------
     ValueError, TypeError
         For wrong shapes, unequal lengths, no rows, indices out of range, or values that are no real numbers.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> from scipy import sparse
+    >>> data = gd.data.SparseDataset(sparse.csr_array([[0, 2.0], [0, 0], [1, 0]]), [1, 0, 1])
+    >>> data.n_samples, data.n_features, data.entries_per_row
+    (3, 2, 0.6666666666666666)
     """
 
     def __init__(self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> None:
