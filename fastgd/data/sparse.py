@@ -80,15 +80,21 @@ def is_sparse(X: Any) -> bool:
     return isinstance(getattr(X, "format", None), str) and hasattr(X, "tocsr") and hasattr(X, "shape")
 
 
+def as_csr(X: Any, name: str = "X") -> Any:
+    """A sparse matrix in CSR format: as it is, or copied, with a warning."""
+    if X.format == "csr":
+        return X
+    warn(f"{name} is a {X.format} matrix, which was copied to CSR format; expected {name}.tocsr(), made once")
+    return X.tocsr()
+
+
 def sparse_rows(X: Any, name: str = "X") -> SparseRows:
     """The rows of a sparse matrix, checked: as `SparseDataset` says."""
     if len(X.shape) != 2 or 0 in X.shape:
         raise ValueError(f"{name} has shape {tuple(X.shape)}; expected (n_samples, n_features) with at least one row")
     if np.dtype(X.dtype).kind not in "fiub":
         raise TypeError(f"{name} has dtype {X.dtype}; expected real numbers (floats, integers or booleans)")
-    if X.format != "csr":
-        warn(f"{name} is a {X.format} matrix, which was copied to CSR format; expected {name}.tocsr(), made once")
-        X = X.tocsr()
+    X = as_csr(X, name)
     n_rows, n_columns = map(int, X.shape)
     offsets = np.ascontiguousarray(X.indptr, np.int64)
     indices, values = _loadable(X.indices, np.int64, f"{name}.indices"), _loadable(X.data, np.float64, f"{name}.data")

@@ -4,8 +4,33 @@ import numpy as np
 
 from fastgd import kernels
 from fastgd.data.base import Dataset
-from fastgd.data.block import MeanAndScale, require_finite
+from fastgd.data.block import MeanAndScale, read_only, require_finite
 from fastgd.data.reader import blocks
+from fastgd.data.sparse_rows import SparseRows
+
+
+class SquareMeans:
+    """The root of the mean square of columns whose rows, sparse or dense, come block by block, in float64."""
+
+    def __init__(self, n_columns: int) -> None:
+        self._total, self._squares = 0.0, np.zeros(n_columns)
+
+    def add(self, values: np.ndarray | SparseRows, sample_weight: np.ndarray) -> None:
+        """Take a block of rows, (n_rows, n_columns), each by its weight; (0,) weights are ones."""
+        v = sample_weight.astype(np.float64)
+        self._total += float(v.sum()) if v.size else len(values)
+        if isinstance(values, SparseRows):
+            zeros, sums, n_weights = (np.zeros(len(self._squares)) for _ in range(3))
+            kernels.csr_moments(values.csr, read_only(v), zeros, sums, n_weights, self._squares)
+        else:
+            squares = values.astype(np.float64) ** 2
+            self._squares += v @ squares if v.size else squares.sum(axis=0)
+
+    def result(self) -> MeanAndScale | None:
+        """Zeros and the roots of the mean squares; None where no row had a weight."""
+        if self._total == 0:
+            return None
+        return np.zeros_like(self._squares), np.sqrt(self._squares / self._total)
 
 
 def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:

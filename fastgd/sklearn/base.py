@@ -15,10 +15,13 @@ from fastgd._engine.monitor import Monitor
 from fastgd.data import checks
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
+from fastgd.data.given import array_dataset
+from fastgd.data.sparse import is_sparse
 from fastgd.data.subset import Subset
 from fastgd.errors import warn
 from fastgd.losses import Loss
 from fastgd.model import Model
+from fastgd.model_data import check_fits
 from fastgd.sklearn import rows, settings
 from fastgd.sklearn.attributes import FittedAttributes
 from fastgd.sklearn.callbacks import CallbackSupportMixin, EpochTasks
@@ -135,13 +138,14 @@ class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
         of_classes = self._weights_of_classes(y, v, is_partial)
         v = _weighted(v, y, of_classes)
         encoded = self._encoded(y, architecture.loss)
-        learnt = ArrayDataset(X, encoded, v if is_partial else rows.of_mean_one(v))
+        learnt = array_dataset(X, encoded, v if is_partial else rows.of_mean_one(v))
         held_out = self._given_validation(given, architecture.loss, of_classes)
         has_start = given.coef_init is not None or given.intercept_init is not None
         if not goes_on:
             self._begin(architecture, training, X, is_partial, has_scales=has_start)
         elif training != self._training:
-            self._retrain(architecture, training)
+            self._retrain(architecture, training, is_sparse(X))
+        check_fits(self.trainer_.model, learnt, architecture.loss)
         if self.early_stopping and held_out is None:
             learnt, held_out = self._split(learnt, y)
         self._learn_scales(learnt, goes_on, is_partial)
@@ -191,7 +195,7 @@ class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
         X, y = rows.features_and_targets(self, given.X_val, given.y_val, False, self._is_numeric)
         y = self._noted(y, None, is_first=False)
         v = _weighted(rows.weights(given.sample_weight_val, X), y, of_classes)
-        return ArrayDataset(X, self._encoded(y, loss), rows.of_mean_one(v, "sample_weight_val"))
+        return array_dataset(X, self._encoded(y, loss), rows.of_mean_one(v, "sample_weight_val"))
 
     def _split(self, dataset: ArrayDataset, y: np.ndarray) -> tuple[Dataset, Dataset]:
         """The rows to learn from and those held out, which have weights above 0.
@@ -208,9 +212,7 @@ class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
         )
         return Subset(dataset, np.flatnonzero(~is_held_out)), Subset(dataset, np.flatnonzero(is_held_out))
 
-    def _begin(
-        self, architecture: Architecture, training: Training, X: np.ndarray, is_stream: bool, has_scales: bool
-    ) -> None:
+    def _begin(self, architecture: Architecture, training: Training, X: Any, is_stream: bool, has_scales: bool) -> None:
         """Have a new model and a new trainer.
 
         has_scales : whether scales are to be known before training begins
@@ -221,19 +223,21 @@ class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
         self._is_stream = is_stream
         self._architecture = architecture
         self._stopping = Stopping()
-        model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed)
-        self._retrain(architecture, training, model)
+        model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed, is_sparse(X))
+        self._retrain(architecture, training, is_sparse(X), model)
         settings.start_at_zero(self.trainer_, is_stream and not training.has_chosen_rate)
-        centres = architecture.centres_features, architecture.fit_intercept
+        centres = architecture.centres_features and not is_sparse(X), architecture.fit_intercept
         # What a Trainer learns by itself, it learns when training begins.
         learns_here = is_stream or has_scales or not all(centres)
         self._scales = Scales(self.trainer_.model, *centres) if learns_here else None
 
-    def _retrain(self, architecture: Architecture, training: Training, model: Model | None = None) -> None:
+    def _retrain(
+        self, architecture: Architecture, training: Training, is_sparse: bool, model: Model | None = None
+    ) -> None:
         """Have a new trainer, of the model that was trained so far if there is no other."""
         model = self.trainer_.model if model is None else model
         self._training = training
-        self.trainer_ = training.trainer(model, architecture, self._seed, self._is_stream)
+        self.trainer_ = training.trainer(model, architecture, self._seed, self._is_stream, is_sparse)
         # What is fastgd's remembers the run that it has seen; parameters of an estimator stay as they are.
         self.callbacks_ = [copy.copy(each) if isinstance(each, Monitor) else each for each in self.callbacks]
 

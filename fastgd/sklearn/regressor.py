@@ -48,7 +48,8 @@ class GDRegressor(RegressorMixin, GradientDescent):
     solver : str or optimiser, default="auto"
         "sgd", "adam", "adamw", "adagrad", "rmsprop", "normalized_sgd", or an optimiser of fastgd with a rate of its
         own, such as `gd.AdamW(3e-4)`. "auto" is what learns best without a rate being chosen (see
-        `fastgd.recommended.resolved`); where one is, "sgd" without hidden layers and "adam" with some.
+        `fastgd.recommended.resolved`), or Adam with a rate of .001 where that is NormalizedSGD, which cannot see sparse
+        rows, and X is sparse; where a rate is chosen, "sgd" without hidden layers and "adam" with some.
     learning_rate : str or schedule, default="auto"
         "auto": a rate that is known to do, or found by short trials, and lowered where an epoch goes wrong; unless
         learning_rate_init is given, which is then constant. In `partial_fit`, where nothing tells how many rows will
@@ -91,6 +92,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
         has the row of this number. Not with early stopping.
     standardize : bool or "scale", default=True
         Whether features are brought to mean 0 and variance 1 while rows are read, or, "scale", to a mean square of 1.
+        True means "scale" for sparse rows, and for all that come after them.
         `coef_` and the like are for features as they are given all the same.
     standardize_targets : bool, default=True
         Whether targets are, for losses that take any; predictions are in the units of y.
@@ -230,9 +232,10 @@ class GDRegressor(RegressorMixin, GradientDescent):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             Any real dtype and layout, or a frame of numbers; never copied whole. Float32 is float32 throughout, and
-            all that is not floating-point becomes float64 as it is read.
+            all that is not floating-point becomes float64 as it is read. Of sparse matrices, CSR is read where it lies,
+            and any other format is copied to it, with a warning. See the README for what an update costs.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Numbers.
         sample_weight : array-like of shape (n_samples,), optional
@@ -314,6 +317,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
         return tags
 

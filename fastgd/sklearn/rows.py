@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from fastgd.data import checks
+from fastgd.data.sparse import as_csr, is_sparse
 
 
 class Given(NamedTuple):
@@ -24,25 +25,28 @@ class Given(NamedTuple):
     intercept_init: Any = None
 
 
-def features(estimator: BaseEstimator, X: Any, reset: bool = False) -> np.ndarray:
-    """X as an array of any real dtype, the caller's own where it is one.
+def features(estimator: BaseEstimator, X: Any, reset: bool = False) -> Any:
+    """X as an array of any real dtype, or a CSR matrix, the caller's own where it is one.
 
     reset : whether the estimator takes note of how many features there are and of their names, or compares both
     """
-    return validate_data(estimator, X, reset=reset, dtype="numeric")
+    X = as_csr(X) if is_sparse(X) else X
+    return validate_data(estimator, X, reset=reset, dtype="numeric", accept_sparse="csr")
 
 
 def features_and_targets(
     estimator: BaseEstimator, X: Any, y: Any, reset: bool, is_numeric: bool
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Any, np.ndarray]:
     """X as above, and y, (n_samples,) or (n_samples, n_outputs); numbers, if it must be."""
-    X, y = validate_data(estimator, X, y, reset=reset, dtype="numeric", multi_output=True, y_numeric=is_numeric)
+    X = as_csr(X) if is_sparse(X) else X
+    checked = {"dtype": "numeric", "accept_sparse": "csr", "multi_output": True, "y_numeric": is_numeric}
+    X, y = validate_data(estimator, X, y, reset=reset, **checked)
     if hasattr(y, "toarray"):
         raise TypeError("y is a sparse matrix; expected a dense array, as from y.toarray()")
     return X, y
 
 
-def weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
+def weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     """One weight a row, at least 0, or None."""
     if sample_weight is None:
         return None
@@ -50,7 +54,7 @@ def weights(sample_weight: Any, X: np.ndarray) -> np.ndarray | None:
         sample_weight, ensure_2d=False, dtype=[np.float64, np.float32], input_name="sample_weight", copy=False
     )
     check_consistent_length(X, v)
-    v = checks.sample_weights(v, len(X))
+    v = checks.sample_weights(v, X.shape[0])
     if (v < 0).any():
         row = int((v < 0).argmax())
         raise ValueError(f"sample_weight holds {v[row]} in row {row}; expected at least 0")

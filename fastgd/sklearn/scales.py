@@ -9,6 +9,7 @@ from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.data.block import MeanAndScale, require_finite
 from fastgd.data.reader import blocks
+from fastgd.data.sparse_moments import SquareMeans
 from fastgd.layers import Linear
 from fastgd.model import Model
 from fastgd.standardize import Moments
@@ -23,7 +24,10 @@ class Scales:
 
     def __init__(self, model: Model, centres_X: bool, centres_y: bool) -> None:
         self._centres_X, self._centres_y = centres_X, centres_y
-        self._of_X = None if model.standardize is None else Moments(model.in_features)
+        self._of_X: Moments | SquareMeans | None = None
+        if model.standardize is not None:
+            # Sparse rows have zeros that nobody sees, and are not centred.
+            self._of_X = (Moments if model.standardize.with_mean else SquareMeans)(model.in_features)
         self._of_y = None if model.standardized_targets is None else Moments(model.out_features)
         # Which features have varied in what the layers were last told of.
         self._have_varied: np.ndarray | None = None
@@ -55,7 +59,7 @@ class Scales:
         self._have_varied = None if of_X is None else of_X[1] > 0
 
 
-def _learnt(moments: Moments, is_centred: bool) -> MeanAndScale:
+def _learnt(moments: Moments | SquareMeans, is_centred: bool) -> MeanAndScale:
     mean, deviation = moments.result()
     return (mean, deviation) if is_centred else (np.zeros_like(mean), np.hypot(mean, deviation))
 

@@ -52,9 +52,9 @@ class Architecture:
     standardize_targets: bool
     loss: Loss
 
-    def model(self, n_features: int, n_outputs: int, dtype: np.dtype, seed: int) -> Model:
-        """A new model."""
-        layers: list[Layer] = [Standardize(n_features)] if self.standardize else []
+    def model(self, n_features: int, n_outputs: int, dtype: np.dtype, seed: int, is_sparse: bool) -> Model:
+        """A new model; is_sparse : whether it takes sparse rows, and never centres them."""
+        layers: list[Layer] = [Standardize(n_features, with_mean=not is_sparse)] if self.standardize else []
         sizes = pairwise([n_features, *self.hidden_layer_sizes, n_outputs])
         for (n_in, n_out), activation in zip(sizes, (*self.activation, "identity"), strict=True):
             layers += [Linear(n_in, n_out, bias=self.fit_intercept), _ACTIVATIONS[activation]()]
@@ -92,9 +92,12 @@ class Training:
         """Whether the user has said what the learning rate is."""
         return self.optimizer != "auto" and self.optimizer.learning_rate != "auto"
 
-    def trainer(self, model: Model, architecture: Architecture, seed: int, is_stream: bool) -> Trainer:
+    def trainer(
+        self, model: Model, architecture: Architecture, seed: int, is_stream: bool, is_sparse: bool = False
+    ) -> Trainer:
         """A new trainer of a model.
 
+        is_sparse : whether the rows are sparse, which NormalizedSGD cannot see: Adam is "auto" in its place
         is_stream : whether nothing tells how many rows there will be, over which a rate could fall or be looked for
         """
         trainer = Trainer(
@@ -109,6 +112,8 @@ class Training:
             average_from=self.average_from,
             standardize_targets=architecture.standardize_targets,
         )
+        if is_sparse and self.optimizer == "auto" and isinstance(trainer.optimizer, NormalizedSGD):
+            trainer.optimizer = Adam()
         if is_stream and trainer.optimizer.learning_rate == "auto":
             rate = trainer.optimizer.auto_rate(architecture.loss, is_full_batch=False)
             trainer.optimizer = replace(trainer.optimizer, learning_rate=rate)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from loss_cases import CASES
 from sparse_cases import csr
@@ -149,6 +149,8 @@ REGULARIZATION = {
 
 
 @settings(max_examples=60)
+@example(0, "sgd", "elastic net", 7, False, True)
+@example(0, "adagrad", "none", 7, False, True)
 @given(
     st.integers(0, 2**16),
     st.sampled_from(list(OPTIMIZERS)),

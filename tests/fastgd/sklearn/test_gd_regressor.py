@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, make_regression
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -123,15 +122,6 @@ def test_frames_give_names(raw):
         np.testing.assert_allclose(estimator.predict(frame), expected)
     with pytest.raises(ValueError, match="feature names"):
         estimator.predict(frames[0][list("dcba")])
-
-
-@pytest.mark.parametrize("container", [sparse.csr_array, sparse.csc_matrix])
-def test_sparse_features_are_refused(raw, container):
-    X, y = raw
-    with pytest.raises(TypeError, match="dense"):
-        GDRegressor().fit(container(X), y)
-    with pytest.raises(TypeError, match="dense"):
-        GDRegressor(max_iter=1).fit(X, y).predict(container(X))
 
 
 def test_online_steps_are_those_of_sgd():

@@ -1,0 +1,78 @@
+"""Estimators on sparse rows."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sparse_cases import csr
+
+import fastgd as gd
+from fastgd.sklearn import GDClassifier, GDRegressor
+
+SETTINGS = {
+    "auto": {},
+    "not standardised": {"standardize": False},
+    "sgd": {"solver": "sgd", "learning_rate_init": 0.05, "alpha": 0.01, "penalty": "elasticnet", "batch_size": 1},
+    "adam, a network": {"hidden_layer_sizes": (4,), "solver": "adam", "learning_rate_init": 0.01},
+    "held out": {"early_stopping": True},
+    "no intercept": {"fit_intercept": False},
+}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    X, dense = csr(150, 8)
+    return X, dense, dense @ np.arange(8) + 1
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_sparse_rows_teach_what_dense_ones_do(rows, settings):
+    X, dense, y = rows
+    options = {"standardize": "scale", "random_state": 0, "max_iter": 5, "tol": None} | SETTINGS[settings]
+    for estimator, targets in ((GDRegressor(**options), y), (GDClassifier(**options), np.where(y > 1, "up", "down"))):
+        expected = estimator.fit(dense, targets).model_
+        learnt = estimator.fit(X, targets).model_
+        np.testing.assert_allclose(learnt.parameters, expected.parameters, rtol=1e-9, atol=1e-9)
+        outputs = getattr(estimator, "decision_function", estimator.predict)
+        np.testing.assert_allclose(outputs(X), outputs(dense), atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [GDRegressor, GDClassifier])
+def test_true_means_scale_for_sparse_rows(rows, kind):
+    X, _, y = rows
+    options = {"random_state": 0, "max_iter": 3, "tol": None}
+    fitted = [kind(standardize=how, **options).fit(X, y > 1).coef_ for how in (True, "scale")]
+    np.testing.assert_array_equal(*fitted)
+
+
+def test_parts_of_sparse_rows_come_one_after_the_other(rows):
+    X, dense, y = rows
+    estimators = [GDRegressor(standardize="scale", random_state=0) for _ in range(3)]
+    for part in (slice(0, 60), slice(60, 150)):
+        estimators[0].partial_fit(X[part], y[part])
+        estimators[1].partial_fit(dense[part], y[part])
+        # Sparse ones first, and then dense ones.
+        estimators[2].partial_fit(X[part] if part.start == 0 else dense[part], y[part])
+    for estimator in estimators[1:]:
+        np.testing.assert_allclose(estimator.coef_, estimators[0].coef_, rtol=1e-9)
+
+
+def test_what_was_centred_takes_no_sparse_rows(rows):
+    X, dense, y = rows
+    estimator = GDRegressor(random_state=0).partial_fit(dense, y)
+    before = estimator.coef_.copy()
+    with pytest.raises(ValueError, match=r"X is sparse, and Standardize\(8\) subtracts the means"):
+        estimator.partial_fit(X, y)
+    np.testing.assert_array_equal(estimator.coef_, before)
+
+
+def test_other_formats_are_converted_with_a_warning(rows):
+    X, _, y = rows
+    with pytest.warns(gd.UsageWarning, match="X is a csc matrix, which was copied to CSR format"):
+        GDRegressor(random_state=0, max_iter=1, tol=None).fit(sparse.csc_array(X), y)
+
+
+def test_auto_is_adam_for_networks_on_sparse_rows(rows):
+    X, _, y = rows
+    assert GDRegressor((4,), max_iter=1, tol=None).fit(X, y).trainer_.optimizer == gd.Adam()
+    with pytest.raises(ValueError, match="X is sparse, and NormalizedSGD sees all features of each row"):
+        GDRegressor((4,), max_iter=1, solver="normalized_sgd").fit(X, y)
