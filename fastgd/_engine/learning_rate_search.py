@@ -23,6 +23,8 @@ from fastgd.schedules import Cooldown, LinearWarmup, Schedule
 
 # Rows that the second moments are taken of.
 _ROWS = 1024
+# What sparse ones of them may take in memory once they are dense.
+_DENSE_BYTES = 64 << 20
 # Of a trial: one of so many parts of the data, within these numbers of rows, but enough updates.
 _PARTS = 32
 _ENOUGH_ROWS, _MOST_ROWS = 1 << 12, 1 << 16
@@ -163,11 +165,14 @@ def automatic_schedule(
         dataset, counting = Subset(dataset, counting), None
     n_samples = dataset.n_samples
     n_rows = min(_ROWS, model.micro_batch_rows, n_counting)
+    if dataset.is_sparse:
+        n_rows = min(n_rows, rows_made_dense(model.in_features))
     reader = reader_of(model, dataset, n_rows)
     chosen = _spread(n_counting, n_rows)
     reader.order = ChosenRows(chosen if counting is None else counting[chosen])
     block = reader.read(0, n_rows)
     require_finite(block, reader.row)
+    block = block.dense() if dataset.is_sparse else block
     safe = safe_learning_rate(model, loss, block, n_counting / n_samples, batch_rows, n_samples, n_threads)
     most_of_one = most_rows / _FEWEST_TRIALS
     if n_samples // batch_rows < _FEWEST_UPDATES:
@@ -186,7 +191,7 @@ def automatic_schedule(
             raise _BudgetSpent
         copied = copy.deepcopy(model)
         engine = engine_of(copied, one_epoch(rate(k), trials.n_updates))
-        engine.prepare(trials.batch_rows)
+        engine.prepare(trials.batch_rows, entries_per_row=dataset.entries_per_row)
         try:
             for part in trials.parts:
                 reader = reader_of(model, part, engine.micro_batch_rows)
@@ -200,6 +205,11 @@ def automatic_schedule(
     safe = min(safe, most / 2)
     chosen = _best(lambda k: result(k) if rate(k) <= most else math.inf, trials.per_octave, trials.margin, trials.slack)
     return one_epoch(rate(chosen), -(-n_samples // batch_rows))
+
+
+def rows_made_dense(n_features: int) -> int:
+    """How many sparse rows are made dense at once, to be looked at, in float64 and at most 64 MB."""
+    return _DENSE_BYTES // (8 * n_features)
 
 
 def largest_rate(optimizer: Optimizer, loss: Loss, longest: float, batch_rows: int, n_samples: int) -> float:

@@ -2,8 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from fastgd._engine.learning_rate_search import rows_made_dense
 from fastgd._engine.loops import hooks_of
 from fastgd.data.base import Dataset, Stream
+
+# Fewer say too little of how large the rows are.
+_FEWEST_ROWS = 8
 
 if TYPE_CHECKING:
     from fastgd._engine.run import Run
@@ -19,8 +23,10 @@ def require_sparse_support(rows: Dataset | Stream, run: "Run") -> None:
             f"X is sparse, and {type(optimizer).__name__} sees all features of each row; expected SGD or Adagrad, "
             "whose updates cost the entries of a batch, or one of the others, which cost all weights"
         )
-    if optimizer.learning_rate == "auto" and not optimizer.needs_no_search:
+    is_searched = optimizer.learning_rate == "auto" and not optimizer.needs_no_search
+    if is_searched and rows_made_dense(rows.n_features) < _FEWEST_ROWS:
         raise ValueError(
-            'X is sparse, and the search for a learning rate of "auto" sees dense rows; expected a number or a '
-            'schedule, or Adagrad(learning_rate="auto") for a linear model'
+            f'X is sparse and has {rows.n_features} features, and the search for a learning rate of "auto" makes '
+            f'{_FEWEST_ROWS} rows dense, in 64 MB; expected a number or a schedule, or Adagrad("auto") for a linear '
+            "model"
         )

@@ -64,6 +64,13 @@ class Block(NamedTuple):
         y, weights = (read_only(self.in_order(part)) for part in (self.y, self.sample_weight))
         return Block(self.X[self.order.rows], y, weights)
 
+    def dense(self) -> "Block":
+        """The same samples row by row, sparse rows made dense."""
+        rows = self.in_rows()
+        X = np.empty(rows.X.shape, rows.X.dtype)
+        rows.X.densify(X)
+        return rows._replace(X=read_only(X))
+
     def gathered(self, dtype: np.dtype) -> "Block":
         """The same samples row by row, with X in a dtype."""
         rows = self.in_rows()

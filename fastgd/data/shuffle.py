@@ -101,3 +101,7 @@ class ChosenRows:
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Which rows stand at positions start to stop."""
         return self._rows[start:stop]
+
+    def rows_and_later(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows, and in place of later ones, of which there are hardly any, the same."""
+        return (self._rows[start:stop],) * 2
