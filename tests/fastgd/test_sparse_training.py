@@ -94,7 +94,7 @@ def test_a_neuron(**options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", [name for name in CASES if "cross_entropy" not in name])
-@settings(max_examples=30)
+@settings(max_examples=10)
 @given(ends=st.sampled_from(["linear", "relu"]), dtype=st.just("float64"), **OPTIONS)
 def test_a_neuron_with_any_loss(loss, **options):
     if loss == "poisson" and options["penalty"] == "more than all":
