@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from fastgd import losses, optimizers, storage
 from fastgd._engine import checkpoint
 from fastgd._engine.callback_list import CallbackList, SavedCallback
-from fastgd._engine.checkpoint import SETTINGS
 from fastgd._engine.data_warnings import warn_of_targets
 from fastgd._engine.learning_rate_search import chosen_rate
 from fastgd._engine.one_order import require_one_order
@@ -104,9 +103,8 @@ class Trainer(Settings):
         Multiplies the optimiser's rate or schedule, at least 0; `callbacks.ReduceOnPlateau` lowers it.
 
     `optimizer`, `batch_size`, `shuffle` and `learning_rate_factor` may be assigned, and count from the next update or
-    epoch on. All other settings are those of the run from its first update to its last.
-
-    A copy, by `copy.deepcopy` or pickle, has a model of its own and goes on with the same bits.
+    epoch on. All other settings are those of the run from its first update to its last. A copy, by `copy.deepcopy` or
+    pickle, has a model of its own and goes on with the same bits.
 
     Raises
     ------
@@ -136,8 +134,7 @@ class Trainer(Settings):
         and s and m, those of the features in the places of the first unit's weights.
         """
         engine = self._run.engine or self._run.engine_of(self.model, Constant(0.0))
-        state = engine.state.optimizer_state
-        return dict(zip(self.optimizer.state_names, map(read_only, state), strict=False))
+        return dict(zip(self.optimizer.state_names, map(read_only, engine.state.optimizer_state), strict=False))
 
     def averaged_model(self) -> Model:
         """A copy of the model with the mean of its parameters since update `average_from`.
@@ -148,15 +145,12 @@ class Trainer(Settings):
             If no average was asked for, or none has begun.
         """
         engine = self._run.engine
-        average = None if engine is None else engine.average
-        if average is None:
+        if engine is None or engine.average is None:
             n_updates = 0 if engine is None else engine.n_updates
-            raise ValueError(
-                f"average_from is {self.average_from} and {n_updates} updates were made with this optimizer; expected "
-                "to be past it"
-            )
+            found = f"average_from is {self.average_from} and {n_updates} updates were made with this optimizer"
+            raise ValueError(f"{found}; expected to be past it")
         averaged = copy.deepcopy(self.model)
-        averaged.parameters = average
+        averaged.parameters = engine.average
         return averaged
 
     def fit(
@@ -304,7 +298,7 @@ class Trainer(Settings):
         """
         self._calls.require_none_elsewhere("save")
         callbacks = [SavedCallback(monitor.settings(), monitor.saved_state()) for monitor in self._monitors]
-        settings = {name: getattr(self, name) for name in SETTINGS}
+        settings = {name: getattr(self, name) for name in checkpoint.SETTINGS}
         checkpoint.write(path, self._run, settings, callbacks or self._loaded_callbacks)
 
     @classmethod
@@ -342,15 +336,15 @@ class Trainer(Settings):
                 loss=losses.restore(run["loss"]),
                 optimizer=optimizers.restore(run["optimizer"], schedule),
                 metrics=restore_metrics(run.get("metrics", []), metrics),
-                **{name: run[name] for name in SETTINGS},
+                **{name: run[name] for name in checkpoint.SETTINGS},
             )
             trainer._loaded_callbacks = checkpoint.restore(trainer._run, run, of_run)
             return trainer
 
     def __repr__(self) -> str:
         settings = [f"loss={losses.name_of(self.loss)!r}", f"optimizer={self.optimizer!r}"]
-        # Those that are not as they are by default.
-        defaults = {name: p.default for name, p in inspect.signature(Trainer).parameters.items()}
-        settings += [f"{name}={getattr(self, name)!r}" for name in SETTINGS if getattr(self, name) != defaults[name]]
+        defaults = inspect.signature(Trainer).parameters
+        given = {name: getattr(self, name) for name in checkpoint.SETTINGS}
+        settings += [f"{name}={value!r}" for name, value in given.items() if value != defaults[name].default]
         settings += [f"metrics={list(map(name_of_metric, self.metrics))}"] if self.metrics else []
         return f"Trainer({self.model!r}, {', '.join(settings)}): {self.history!r}"

@@ -32,8 +32,7 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         "huber", "epsilon_insensitive", "squared_epsilon_insensitive"; of more than two classes, each against the rest,
         all in one model. See `fastgd.losses` for formulas.
     epsilon : float, optional
-        Where "huber" becomes linear, by default 1.35, and what "epsilon_insensitive" and its square ignore, by default
-        0.1.
+        Where "huber" becomes linear, by default 1.35; what "epsilon_insensitive" and its square ignore, by default 0.1.
     activation : str or sequence of str, default="relu"
         Of the hidden layers, or of each of them: "relu", "leaky_relu", "tanh", "logistic" or "identity".
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
@@ -44,8 +43,7 @@ class GDClassifier(ClassifierMixin, ClassLearner):
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True
-        Whether layers have biases. Without, nothing is centred: features are divided by the roots of their
-        mean squares.
+        Whether layers have biases. Without, nothing is centred: features are divided by their root mean squares.
     solver : str or optimiser, default="auto"
         "sgd", "adam", "adamw", "adagrad", "rmsprop", "normalized_sgd", or an optimiser of fastgd with a rate of its
         own, such as `gd.AdamW(3e-4)`. "auto" is what learns best without a rate being chosen (see

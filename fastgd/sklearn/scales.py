@@ -12,7 +12,7 @@ from fastgd.data.reader import blocks
 from fastgd.data.sparse_moments import SquareMeans
 from fastgd.layers import Linear
 from fastgd.model import Model
-from fastgd.standardize import Moments
+from fastgd.moments import Moments
 
 
 class Scales:

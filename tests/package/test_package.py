@@ -155,6 +155,7 @@ FLOORS = [
     ["layer_stack"],
     ["layers", "labels", "regularization"],
     ["standardize"],
+    ["moments"],
     ["losses", "schedules", "history"],
     ["data"],
     ["storage"],

@@ -1,0 +1,101 @@
+"""Means, deviations and quartiles of columns, learnt block by block in one pass."""
+
+import numpy as np
+
+from fastgd.data.block import MeanAndScale
+
+# Numbers of less than 2^-1000 are subnormal, or soon are, when others are added to them.
+_LEAST_EXPONENT = -1000
+
+
+class Moments:
+    """Mean and deviation of columns whose rows come block by block, in float64.
+
+    Blocks are joined by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+    computing sample variances" (1979).
+    """
+
+    def __init__(self, n_columns: int) -> None:
+        self._total = 0.0
+        self._mean, self._squares = np.zeros(n_columns), np.zeros(n_columns)
+        # Everything counts in units of 2^exponent, a power of two above all values so far, from the first row on.
+        self._origin: np.ndarray | None = None
+        self._exponent = np.full(n_columns, _LEAST_EXPONENT)
+
+    def add(self, values: np.ndarray, sample_weight: np.ndarray) -> None:
+        """Take a block of rows, (n_rows, n_columns), each by its weight; (0,) weights are ones."""
+        X, v = values.astype(np.float64), sample_weight.astype(np.float64)
+        if v.size:
+            X, v = X[v > 0], v[v > 0]
+        if not len(X):
+            return
+        largest = np.abs(X).max(axis=0)
+        needed = np.where(largest > 0, np.frexp(largest)[1], _LEAST_EXPONENT)
+        grown = np.clip(needed, self._exponent, -_LEAST_EXPONENT)
+        if self._origin is None:
+            self._origin = np.ldexp(X[0], -grown)
+        else:
+            # A power of two rounds nothing, and keeps squares from overflow.
+            shrinkage = np.ldexp(1.0, self._exponent - grown)
+            self._origin = self._origin * shrinkage
+            self._mean, self._squares = self._mean * shrinkage, self._squares * shrinkage * shrinkage
+        self._exponent = grown
+        with np.errstate(under="ignore"):
+            # Counted from the first row, a column that does not vary has a deviation of exactly zero.
+            X *= np.ldexp(1.0, -grown)
+            X -= self._origin
+            new, new_mean = (v.sum(), v @ X / v.sum()) if v.size else (len(X), X.mean(axis=0))
+            X -= new_mean
+            shift = new_mean - self._mean
+            within = np.einsum("i,ij,ij->j", v, X, X) if v.size else np.einsum("ij,ij->j", X, X)
+            self._squares += within + shift**2 * (self._total * new / (self._total + new))
+            self._mean += shift * (new / (self._total + new))
+        self._total += new
+
+    def result(self) -> MeanAndScale | None:
+        """Mean and deviation, zero where its inverse would be infinite; None where no row had a weight."""
+        if self._origin is None:
+            return None
+        deviation = np.ldexp(np.sqrt(self._squares / self._total), self._exponent)
+        deviation[deviation < np.finfo(np.float64).tiny] = 0
+        return np.ldexp(self._origin + self._mean, self._exponent), deviation
+
+
+# So many numbers are kept at most to take quartiles of, and so many rows at least.
+_KEPT_NUMBERS, _FEWEST_KEPT = 1 << 23, 1 << 12
+
+
+class Quartiles:
+    """Median and scale of columns whose rows come block by block: those of all rows, or of as many as are kept, evenly
+    spread over them.
+    """
+
+    def __init__(self, n_columns: int, n_samples: int) -> None:
+        self._step = -(-n_samples // max(_KEPT_NUMBERS // n_columns, _FEWEST_KEPT))
+        self._seen = 0
+        self._kept: list[tuple[np.ndarray, np.ndarray]] = []
+        self._least, self._most = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
+
+    def add(self, values: np.ndarray, sample_weight: np.ndarray) -> None:
+        """Take a block of rows, as `Moments.add`."""
+        v = sample_weight.astype(np.float64) if sample_weight.size else np.ones(len(values))
+        X, v = values[v > 0], v[v > 0]
+        if not len(X):
+            return
+        self._least, self._most = np.minimum(self._least, X.min(axis=0)), np.maximum(self._most, X.max(axis=0))
+        # Rows without weight do not count, so that the first that has some is kept.
+        first = -self._seen % self._step
+        self._seen += len(X)
+        self._kept.append((X[first :: self._step].astype(np.float64), v[first :: self._step]))
+
+    def result(self) -> MeanAndScale | None:
+        """Median and scale, as `RobustStandardize` says; None where no row had a weight."""
+        if not self._kept:
+            return None
+        X, v = (np.concatenate(parts) for parts in zip(*self._kept, strict=True))
+        weights = np.broadcast_to(v[:, None], X.shape)
+        low, median, high = np.quantile(X, [0.25, 0.5, 0.75], axis=0, weights=weights, method="inverted_cdf")
+        with np.errstate(divide="ignore", over="ignore"):
+            by_range, by_ends = 1 / (high - low), 2 / (self._most - self._least)
+        scale = np.where(np.isfinite(by_range), by_range, np.where(np.isfinite(by_ends), by_ends, 0))
+        return median, scale
