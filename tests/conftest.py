@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,23 +20,24 @@ def dtype(request):
 
 
 # These run every loss, optimiser or layer, and each combination takes seconds to compile for each dtype.
-COMPILING_MUCH = {
-    "test_losses",
-    "test_optimizers",
-    "test_regularization",
-    "test_layers",
-    "test_dropout",
-    "test_standardize",
-    "test_bounded",
-    "test_compilation",
-    "test_thread_pool",
-    "test_standardized_targets",
-}
+TESTS = Path(__file__).parent
+COMPILING_MUCH = [
+    TESTS / "fastgd/test_dropout.py",
+    TESTS / "fastgd/test_layers.py",
+    TESTS / "fastgd/test_losses.py",
+    TESTS / "fastgd/test_optimizers.py",
+    TESTS / "fastgd/test_regularization.py",
+    TESTS / "fastgd/test_standardize.py",
+    TESTS / "fastgd/test_standardized_targets.py",
+    TESTS / "kernels/test_bounded.py",
+    TESTS / "kernels/test_thread_pool.py",
+    TESTS / "package/test_compilation.py",
+]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if item.path.stem in COMPILING_MUCH and "float32" in parameters.values():
+        if any(item.path.is_relative_to(place) for place in COMPILING_MUCH) and "float32" in parameters.values():
             item.add_marker("slow")
