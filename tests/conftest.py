@@ -22,10 +22,10 @@ def dtype(request):
 # These run every loss, optimiser or layer, and each combination takes seconds to compile for each dtype.
 TESTS = Path(__file__).parent
 COMPILING_MUCH = [
+    TESTS / "fastgd/losses",
     TESTS / "fastgd/optimizers",
     TESTS / "fastgd/test_dropout.py",
     TESTS / "fastgd/test_layers.py",
-    TESTS / "fastgd/test_losses.py",
     TESTS / "fastgd/test_regularization.py",
     TESTS / "fastgd/test_standardize.py",
     TESTS / "fastgd/test_standardized_targets.py",

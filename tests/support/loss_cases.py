@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit, logsumexp, softmax
 
-from fastgd import losses
+from fastgd import kernels, losses
 
 # Halves of halves: on the grid of eighths below, errors and margins are exact in both dtypes, so kinks are met exactly.
 DELTA, EPSILON, QUANTILE = 1.25, 0.25, 0.75
@@ -122,3 +122,18 @@ def made(case, n_rows, n_outputs, seed=0):
     return rng.standard_normal((n_rows, n_outputs)), case.target(
         rng.integers(-24, 24, (n_rows, n_outputs)) / 8, n_outputs
     )
+
+
+def evaluate(loss, out, target, dtype, sample_weight=(), scale=1.0):
+    """The kernel's value and derivative, from read-only arrays; the weights that it adds up are checked on the way."""
+    arrays = [np.array(array, dtype) for array in (out, target, sample_weight)]
+    for array in arrays:
+        array.flags.writeable = False
+    d_out = np.full_like(arrays[0], np.nan)
+    number = np.dtype(dtype).type
+    objective = kernels.objective(losses.as_loss(loss), dtype)
+    objective.sums[:] = np.nan
+    kernels.loss_and_derivative(objective, *arrays, number(scale), d_out)
+    total, weight_sum = objective.sums
+    assert weight_sum == (np.abs(sample_weight).sum() if len(sample_weight) else len(out))
+    return total, d_out
