@@ -24,11 +24,11 @@ TESTS = Path(__file__).parent
 COMPILING_MUCH = [
     TESTS / "fastgd/losses",
     TESTS / "fastgd/optimizers",
+    TESTS / "fastgd/standardized_targets",
     TESTS / "fastgd/test_dropout.py",
     TESTS / "fastgd/test_layers.py",
     TESTS / "fastgd/test_regularization.py",
     TESTS / "fastgd/test_standardize.py",
-    TESTS / "fastgd/test_standardized_targets.py",
     TESTS / "kernels/test_bounded.py",
     TESTS / "kernels/test_thread_pool.py",
     TESTS / "package/test_compilation.py",
