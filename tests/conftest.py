@@ -29,6 +29,7 @@ COMPILING_MUCH = [
     TESTS / "fastgd/test_layers.py",
     TESTS / "fastgd/test_regularization.py",
     TESTS / "fastgd/test_standardize.py",
+    TESTS / "fastgd/test_standardize_learning.py",
     TESTS / "kernels/test_bounded.py",
     TESTS / "kernels/test_thread_pool.py",
     TESTS / "package/test_compilation.py",
