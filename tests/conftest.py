@@ -25,6 +25,7 @@ COMPILING_MUCH = [
     TESTS / "fastgd/losses",
     TESTS / "fastgd/optimizers",
     TESTS / "fastgd/standardized_targets",
+    TESTS / "fastgd/test_averaging.py",
     TESTS / "fastgd/test_dropout.py",
     TESTS / "fastgd/test_layers.py",
     TESTS / "fastgd/test_regularization.py",
