@@ -1,16 +1,12 @@
-"""The compiler and its cache: what is compiled when, and what happens where nothing can be written."""
+"""What is compiled when, and into what."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from cases import model_of, rows_for
 from numba.core import config
+from program import program
 
 import fastgd as gd
 from fastgd import kernels
@@ -18,42 +14,6 @@ from fastgd.data.block import read_only
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim.optimizers import PlainSGD
 from fastgd.kernels.tuning import MOST_LANES
-
-ROOT = Path(gd.__file__).parents[1]
-HAS_CHECKOUT = (ROOT / "kernels").is_dir()
-
-TRAIN = """
-import numpy as np, sys
-import fastgd as gd
-dtype = sys.argv[1]
-data = gd.data.synthetic(64, 5, dtype=dtype)
-for layers in ([gd.Linear(5, 1), gd.ReLU()], [gd.Linear(5, 4), gd.ReLU(), gd.Linear(4, 1)]):
-    model = gd.Model(layers, dtype=dtype)
-    gd.Trainer(model, optimizer=gd.SGD(0.01)).fit(*data.arrays())
-    print(model.parameters.tobytes().hex())
-"""
-
-
-def program(*arguments, code=TRAIN, **environment):
-    """Run Python where no checkout stands in its way."""
-    return subprocess.run(
-        [sys.executable, "-W", "always", "-c", code, *arguments],
-        env=os.environ | environment,
-        cwd=Path(sys.executable).anchor,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-
-def copy_of_the_package(folder):
-    """A checkout without anything else: fastgd beside kernels, nothing installed."""
-    source = ROOT / "kernels" if HAS_CHECKOUT else Path(gd.__file__).parent / "kernels"
-    ignored = shutil.ignore_patterns("__pycache__", "kernels")
-    shutil.copytree(Path(gd.__file__).parent, folder / "fastgd", ignore=ignored)
-    shutil.copytree(source, folder / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
-    return {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-
 
 # Each differs from the others in its loss, optimiser, layers or settings.
 TRAININGS = {
@@ -127,166 +87,6 @@ def test_one_specialisation_serves_every_optimiser_and_regularisation_of_a_neuro
             trainer.fit(X, y)
             counts.add(len(kernels.train_neuron_batch.signatures))
     assert len(counts) == 1
-
-
-def test_a_second_process_loads_what_the_first_compiled(tmp_path):
-    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1"}
-    first = program("float64", **environment).stdout
-    second = program("float64", **environment).stdout
-    assert "data saved to" in first
-    assert "data saved to" not in second
-    assert "data loaded from" in second
-    assert first.splitlines()[-1] == second.splitlines()[-1]
-
-
-EDITS = {
-    "nn/loss.py": ("* error, error", "* error, error + error"),
-    "gemm/small.py": ("broadcast(element(a, i))", "broadcast(2 * element(a, i))"),
-    "nn/linear.py": ("a, n_samples, accumulate, sums", "a, n_samples - 1, accumulate, sums"),
-    "nn/activation.py": ("else x[i]", "else x[i] + x[i]"),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "files", [("nn/linear.py", "gemm/small.py"), ("nn/loss.py", "nn/activation.py")], ids=" and ".join
-)
-def test_an_edited_kernel_file_is_noticed_by_every_kernel_that_uses_it(tmp_path, files):
-    """Numba's own stamp is of the caller's file alone."""
-    environment = copy_of_the_package(tmp_path) | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    results = [program("float64", **environment).stdout.split()]
-    assert program("float64", **environment).stdout.split() == results[0]
-    for helper in files:
-        path, (old, new) = tmp_path / "kernels" / helper, EDITS[helper]
-        source = path.read_text()
-        assert old in source
-        path.write_text(source.replace(old, new))
-        results.append(program("float64", **environment).stdout.split())
-        assert results[-1][1] != results[-2][1], helper
-
-
-@pytest.mark.slow
-def test_read_only_installation_without_a_home(tmp_path):
-    """No directory to cache in, root or not: one warning, and the same numbers."""
-    environment = copy_of_the_package(tmp_path)
-    # A file where the cache's folder would be: even root cannot write into it.
-    (tmp_path / "kernels" / "__pycache__").write_text("")
-    nowhere = {"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none", "NUMBA_CACHE_DIR": ""}
-    run = program("float32", **environment, **nowhere)
-    assert run.stdout == program("float32").stdout
-    assert run.stderr.count("RuntimeWarning: fastgd cannot write its compilation cache") == 1
-    assert run.stderr.count("Warning") == 1
-    assert "NUMBA_CACHE_DIR" in run.stderr
-
-
-DAMAGES = {
-    "empty": lambda content: b"",
-    "cut": lambda content: content[:-40],
-    "another file": lambda content: b"garbage",
-    "one bit": lambda content: content[:-400] + bytes([content[-400] ^ 1]) + content[-399:],
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("suffix", ["nbc", "nbi"])
-def test_a_damaged_cache_is_compiled_over(suffix, tmp_path):
-    """One damage a file, by turns; every later process would end with it, or run damaged machine code."""
-    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1"}
-    first = program("float64", **environment).stdout.splitlines()[-1]
-    files = sorted(tmp_path.glob(f"*/*.{suffix}"))
-    assert len(files) >= len(DAMAGES)
-    for number, file in enumerate(files):
-        damage = list(DAMAGES.values())[number % len(DAMAGES)]
-        content = file.read_bytes()
-        file.write_bytes(damage(content) if len(content) > 400 else content[:7])
-    damaged, mended = (program("float64", **environment) for _ in range(2))
-    for run in (damaged, mended):
-        assert run.stdout.splitlines()[-1] == first
-        assert "Warning" not in run.stderr
-    assert damaged.stdout.count("data saved to") == len(files)
-    assert "data saved to" not in mended.stdout
-
-
-LIMITED = """
-import resource, signal
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
-def test_a_full_disk_costs_the_cache_alone(tmp_path):
-    """One warning, and the same numbers, now and later."""
-    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
-    full = program("float32", code=LIMITED + TRAIN, **environment)
-    later = program("float32", **environment)
-    assert full.stdout == later.stdout
-    assert full.stderr.count("RuntimeWarning: fastgd cannot write its compilation cache in ") == 1
-    assert full.stderr.count("Warning") == 1
-    assert later.stderr == ""
-
-
-# Root may write anywhere, without this capability no more than its files' modes say.
-WITHOUT_RIGHTS = """
-import ctypes
-libc = ctypes.CDLL(None)
-CAP_DAC_OVERRIDE, header, data = 1, (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-assert libc.capget(header, data) == 0
-data[0] &= ~(1 << CAP_DAC_OVERRIDE)
-assert libc.capset(header, data) == 0
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="takes rights away")
-def test_a_cache_of_another_user_is_read(tmp_path):
-    """Without a warning, as long as all that is needed is there."""
-    cache = tmp_path / "cache"
-    environment = {"NUMBA_CACHE_DIR": str(cache), "NUMBA_DEBUG_CACHE": "1"}
-    first = program("float32", **environment)
-    for path in (*cache.rglob("*"), cache):
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    before = sorted(cache.rglob("*"))
-    second, other = (program(dtype, code=WITHOUT_RIGHTS + TRAIN, **environment) for dtype in ("float32", "float64"))
-    assert sorted(cache.rglob("*")) == before
-    assert "data loaded from" in second.stdout
-    assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
-    assert "Warning" not in second.stderr
-    assert other.stderr.count("RuntimeWarning: fastgd cannot write its compilation cache in ") == 1
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere caches have another place")
-@pytest.mark.parametrize("value", ["", "{folder}/caches"], ids=["empty", "set"])
-def test_the_cache_is_among_the_users(value, tmp_path):
-    code = "from fastgd import kernels; print(kernels.cache_directory())"
-    home, named = tmp_path / "home", value.format(folder=tmp_path)
-    found = program(code=code, HOME=str(home), XDG_CACHE_HOME=named, NUMBA_CACHE_DIR="").stdout.strip()
-    expected = Path(named) if named else home / ".cache"
-    assert Path(found).parent == expected / "fastgd"
-
-
-def test_without_a_compiler_there_is_a_clear_message():
-    with pytest.raises(subprocess.CalledProcessError) as caught:
-        program(code="import fastgd; fastgd.Model", NUMBA_DISABLE_JIT="1")
-    assert "ImportError: NUMBA_DISABLE_JIT is set" in caught.value.stderr
-
-
-@pytest.mark.slow
-def test_eight_processes_start_at_once_on_an_empty_cache(tmp_path):
-    """Half of them in each dtype: Numba would number the files of both alike."""
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    for _ in range(2):
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", TRAIN, dtype], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-            for dtype in ("float32", "float64") * 4
-        ]
-        results = [process.communicate() for process in processes]
-        assert [process.returncode for process in processes] == [0] * 8, results
-        assert len({out for out, _ in results[::2]}) == 1
-        assert len({out for out, _ in results[1::2]}) == 1
 
 
 def patterns(dtype):
