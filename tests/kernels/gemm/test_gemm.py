@@ -1,13 +1,25 @@
-"""gemm, gemv and ger: every micro-kernel, panel, block and remainder, held to plain loops in float64."""
+"""gemm: every micro-kernel, panel, block and remainder."""
 
 import os
 import subprocess
 import sys
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from cases import rounding
+from guarded import (
+    ACCUMULATE,
+    COLUMNS,
+    DTYPES,
+    ROWS,
+    SEEDS,
+    SENTINEL,
+    Case,
+    assert_untouched_around,
+    guarded,
+    normal,
+    operands_of,
+)
 from hypothesis import example, given
 from hypothesis import strategies as st
 from llvmlite.binding import get_host_cpu_features
@@ -15,93 +27,9 @@ from protected import run_with_protected_memory
 
 from fastgd import kernels
 from fastgd.kernels.gemm import reference
-from fastgd.kernels.gemm.packing import panel_size
 from fastgd.kernels.parallel.thread_pool import _N_BLOCKS, WORTH_SHARING
 from fastgd.kernels.tuning import FAR_APART, FEW, MOST_LANES, MR, NR_VECTORS, PANEL_ROWS
 from fastgd.threads import ThreadPool
-
-DTYPES = st.sampled_from([np.float32, np.float64])
-# Micro-kernels have up to 8 rows and 64 columns.
-ROWS, COLUMNS = st.integers(1, 20), st.integers(1, 140)
-ACCUMULATE = st.booleans()
-SEEDS = st.integers(0, 2**32 - 1)
-
-
-def normal(seed, dtype, *shapes):
-    rng = np.random.default_rng(seed)
-    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
-
-
-# What stands around an output: a NaN could not be told from what a spoilt operand would leave there.
-SENTINEL = -77
-# The rows of a micro-kernel that a matrix does not have would fit into it.
-EDGE = 2304
-
-
-def guarded(matrix, outside=np.nan):
-    """The matrix's numbers as a vector, with others before and after them in its base."""
-    edge = np.full(EDGE, outside)
-    return np.concatenate([edge, matrix.ravel(), edge]).astype(matrix.dtype)[EDGE:-EDGE]
-
-
-def assert_untouched_around(output):
-    np.testing.assert_array_equal(output.base[:EDGE], SENTINEL)
-    np.testing.assert_array_equal(output.base[-EDGE:], SENTINEL)
-
-
-def guarded_matrix(matrix, by_columns):
-    return guarded(matrix.T).reshape(matrix.T.shape).T if by_columns else guarded(matrix).reshape(matrix.shape)
-
-
-class Case(NamedTuple):
-    """Operands of c = a b + bias, or c += a b; a and b may lie column by column."""
-
-    a: np.ndarray
-    b: np.ndarray
-    before: np.ndarray
-    bias: np.ndarray
-    accumulate: bool
-    a_by_columns: bool
-    b_by_columns: bool
-
-    def result_of(self, kernel, *rest):
-        """What the kernel makes of it; around the operands stand numbers that would spoil it."""
-        before = self.before if self.accumulate else np.full_like(self.before, np.nan)
-        c = guarded(before, SENTINEL).reshape(before.shape)
-        a, b = guarded_matrix(self.a, self.a_by_columns), guarded_matrix(self.b, self.b_by_columns)
-        kernel(a, b, c, guarded(self.bias), self.accumulate, *rest)
-        assert_untouched_around(c)
-        return c
-
-    def by_gemm(self):
-        panel = guarded(np.full(panel_size(self.a.shape[1]), np.nan, self.a.dtype), SENTINEL)
-        result = self.result_of(kernels.gemm, panel, kernels.ALONE, 0)
-        assert_untouched_around(panel)
-        return result
-
-    def by_gemm_small(self):
-        (m, k), n = self.a.shape, self.b.shape[1]
-        c = guarded(self.before if self.accumulate else np.full_like(self.before, np.nan), SENTINEL).reshape(m, n)
-        a, strides = (self.a.T, (1, m)) if self.a_by_columns else (self.a, (k, 1))
-        kernels.gemm_small(guarded(a), strides, guarded(self.b), k, self.accumulate, c)
-        assert_untouched_around(c)
-        return c
-
-    def by_thread_pool(self, n_workers):
-        made = kernels.products(self.a.dtype, 1, self.a.shape[1], n_workers=n_workers)
-        made.pool[WORTH_SHARING] = 0
-        with ThreadPool(made).working():
-            return self.result_of(kernels.parallel_gemm, made.panel, made.pool, 0)
-
-    def by_reference(self):
-        """By plain loops, in float64."""
-        a, b, before, bias = (array.astype(float) for array in (self.a, self.b, self.before, self.bias))
-        exact = self._replace(a=a, b=b, before=before, bias=bias)
-        return exact.result_of(reference.gemm, np.empty(0), kernels.ALONE, 0)
-
-
-def operands_of(dtype, m, k, n, has_bias, seed):
-    return normal(seed, dtype, (m, k), (k, n), (m, n), n if has_bias else 0)
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
@@ -313,67 +241,3 @@ def test_processors_with_other_micro_kernels(tmp_path, name, features, shape):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="protects pages as Linux does")
 def test_products_touch_nothing_beyond_their_operands():
     run_with_protected_memory(AT_THE_END)
-
-
-@given(DTYPES, st.integers(1, 9), st.integers(1, 140), st.integers(1, 9), st.booleans(), st.booleans(), SEEDS)
-def test_gemm_nt_small_and_gemv(dtype, m, k, n, has_bias, prefetches, seed):
-    a, b, bias = normal(seed, dtype, (m, k), (n, k), n if has_bias else 0)
-    c = guarded(np.full((m, n), np.nan, dtype), SENTINEL).reshape(m, n)
-    exact = Case(a, b.T, c, bias, False, False, True).by_reference()
-    for kernel in (kernels.gemm_nt_small, *[kernels.gemv] * (n == 1)):
-        c[:] = np.nan
-        kernel(guarded(a), k, guarded(b), guarded(bias), c, prefetches)
-        np.testing.assert_allclose(c, exact, rtol=0, atol=4 * rounding(dtype, k))
-        assert_untouched_around(c)
-
-
-@given(DTYPES, ROWS, COLUMNS, ACCUMULATE, SEEDS)
-def test_ger(dtype, m, n, accumulate, seed):
-    a, b, before = normal(seed, dtype, m, n, (m, n))
-    c = guarded(before if accumulate else np.full_like(before, np.nan), SENTINEL).reshape(m, n)
-    kernels.ger(guarded(a), guarded(b), accumulate, c)
-    exact = before.astype(float)
-    reference.ger(a.astype(float), b.astype(float), accumulate, exact)
-    np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, 1))
-    assert_untouched_around(c)
-
-
-@given(DTYPES, ROWS, st.integers(1, 200), ACCUMULATE, SEEDS)
-def test_gemm_small_sums_rows(dtype, m, n, accumulate, seed):
-    """The sum of rows, from a single one."""
-    a, before = normal(seed, dtype, (m, n), n)
-    c = guarded(before if accumulate else np.full_like(before, np.nan), SENTINEL)
-    one = guarded(np.ones(1, dtype))
-    kernels.gemm_small(one, (0, 0), guarded(a), m, accumulate, c.reshape(1, n))
-    exact = a.sum(axis=0, dtype=float) + (before.astype(float) if accumulate else 0)
-    np.testing.assert_allclose(c, exact, rtol=0, atol=8 * rounding(dtype, m))
-    assert_untouched_around(c)
-
-
-@given(DTYPES, ROWS, ROWS, st.integers(1, 200), ACCUMULATE, st.booleans(), SEEDS)
-def test_gemm_small(dtype, m, k, n, accumulate, a_by_columns, seed):
-    case = Case(*operands_of(dtype, m, k, n, False, seed), accumulate, a_by_columns, False)
-    np.testing.assert_allclose(case.by_gemm_small(), case.by_reference(), rtol=0, atol=4 * rounding(dtype, k))
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_which_kernels_serve_small_products(dtype):
-    """Two are always needed, one for the sums of biases; others are compiled where products are small enough."""
-    small = kernels.gemv, kernels.gemm_nt_small, kernels.ger
-    row, rows, outer = (kernel.pointer(dtype) for kernel in small)
-    cases = {
-        (1, FEW): (0, rows, outer),
-        (2, FEW): (0, rows, 0),
-        (FEW - 1, FEW): (0, rows, 0),
-        (FEW, FEW): (0, 0, 0),
-        (FEW, FEW - 1): (0, rows, 0),
-        (1000, 1): (row, 0, 0),
-        (1000, 2): (0, rows, 0),
-        (FEW - 1, 1): (row, rows, 0),
-        (1000, 1000): (0, 0, 0),
-    }
-    for (n_rows, n_outputs), expected in cases.items():
-        made = kernels.products(dtype, n_rows, 3, (1000, n_outputs, 1000))
-        assert made.gemm == kernels.gemm.pointer(dtype)
-        assert made.gemm_small == kernels.gemm_small.pointer(dtype)
-        assert (made.gemv, made.gemm_nt_small, made.ger) == expected
