@@ -1,7 +1,6 @@
-"""The thread pool: which networks get one, that workers come and go, and that their number changes no bit."""
+"""The thread pool: which networks get one, that workers come and go, and that bits stay."""
 
 import contextlib
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +9,7 @@ import pytest
 from shared_products import share_every_product
 
 import fastgd as gd
-from fastgd import kernels, threads
+from fastgd import kernels
 from fastgd.kernels.optim.bounded import Bounded
 from fastgd.kernels.optim.normalized_sgd import NormalizedSGD
 from fastgd.kernels.optim.optimizers import PlainSGD
@@ -41,41 +40,6 @@ def test_which_networks_get_a_pool(most, n_samples, expected, monkeypatch):
 def test_few_outputs_get_no_pool(n_outputs, expected, monkeypatch):
     monkeypatch.setattr("fastgd.network.most_threads", lambda: 2)
     assert n_workers(network_of(gd.Model([gd.Linear(1000, n_outputs)]), 1000)) == expected
-
-
-@pytest.mark.parametrize("name", threads.LIMITS)
-def test_limits_of_the_environment_count(name, monkeypatch):
-    for other in threads.LIMITS:
-        monkeypatch.delenv(other, raising=False)
-    monkeypatch.setattr(threads, "usable_processors", lambda: 8)
-    for value, expected in (
-        ("1", 1),
-        ("3", 3),
-        ("8", 8),
-        ("9", 8),
-        ("0", 8),
-        ("", 8),
-        ("many", 8),
-        ("2,4", 2),
-        ("²", 8),
-    ):
-        monkeypatch.setenv(name, value)
-        assert threads.most_threads() == expected
-    monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
-    assert threads.most_threads() == 2
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("200000 100000", 2), ("150000 100000", 2), ("20000 100000", 1), ("900000 100000", 4), ("max 100000", 4), ("", 4)],
-)
-def test_a_container_s_quota_counts(text, expected, monkeypatch, tmp_path):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(4), raising=False)
-    monkeypatch.setattr(threads, "_QUOTA", tmp_path / "cpu.max")
-    assert threads.usable_processors() == 4
-    (tmp_path / "cpu.max").write_text(text)
-    assert threads.usable_processors() == expected
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 30, None])
@@ -308,54 +272,3 @@ def test_small_layers_are_not_transposed_together(n_columns, is_shared):
     np.testing.assert_array_equal(c[:n_columns, :100], 1)
     np.testing.assert_array_equal(sums, 101)
     assert (made.pool[_N_BLOCKS] > 0) == is_shared
-
-
-def test_the_threads_of_a_fit_stay_for_all_of_its_calls(monkeypatch):
-    share_every_product(monkeypatch, 2)
-    monkeypatch.setattr("fastgd._engine.slices._SLICE_SECONDS", 1e-9)
-    monkeypatch.setattr("fastgd._engine.slices._MOST_GROWTH", 1)
-    starts, calls = [], []
-    start, working = threading.Thread.start, ThreadPool.working
-    monkeypatch.setattr(threading.Thread, "start", lambda thread: (starts.append(thread), start(thread)))
-    monkeypatch.setattr(ThreadPool, "working", lambda pool: (calls.append(pool), working(pool))[1])
-    X, y = np.ones((80, 20), np.float32), np.ones((80, 30), np.float32)
-    trainer = gd.Trainer(gd.Model([gd.Linear(20, 30)]), batch_size=10)
-    trainer.fit(X, y, epochs=3)
-    assert (len(starts), len(calls)) == (1, 24)
-    before = threading.active_count()
-    trainer.fit(X, y)
-    assert (len(starts), len(calls)) == (2, 32)
-    assert threading.active_count() == before
-
-
-def test_a_run_uses_as_many_threads_as_it_is_given(monkeypatch):
-    share_every_product(monkeypatch, 8)
-    given = []
-    make = kernels.products
-    monkeypatch.setattr(kernels, "products", lambda *sizes: (given.append(sizes[-1]), make(*sizes))[1])
-    X, y = np.ones((40, 20), np.float32), np.ones((40, 30), np.float32)
-    model = gd.Model([gd.Linear(20, 30)])
-    gd.Trainer(model, optimizer="auto", batch_size=10, n_threads=2, metrics=["r2"]).fit(X, y, validation=0.5)
-    gd.Trainer(model, optimizer=gd.SGD("auto"), batch_size=10, n_threads=2).fit(X, y)
-    model.predict(X, n_threads=2)
-    model.loss(X, y, n_threads=2)
-    model.loss_and_gradient(X, y, n_threads=2)
-    assert set(given) == {2}
-    model.predict(X)
-    assert given[-1] == 8
-
-
-@pytest.mark.parametrize(
-    ("n_threads", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("2", TypeError)]
-)
-def test_what_is_no_number_of_threads_is_refused(n_threads, error):
-    model = gd.Model([gd.Linear(2, 1)])
-    X, y = np.ones((3, 2)), np.ones(3)
-    for call in (
-        lambda: gd.Trainer(model, n_threads=n_threads),
-        lambda: model.predict(X, n_threads=n_threads),
-        lambda: model.loss(X, y, n_threads=n_threads),
-        lambda: model.loss_and_gradient(X, y, n_threads=n_threads),
-    ):
-        with pytest.raises(error, match="n_threads is"):
-            call()
