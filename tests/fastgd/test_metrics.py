@@ -9,11 +9,11 @@ import pytest
 import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
+from metric_cases import halves, linear
 
 import fastgd as gd
 from fastgd import storage
-from fastgd.callbacks import EarlyStopping, ModelCheckpoint, ReduceOnPlateau
-from fastgd.history import EpochRecord
+from fastgd.callbacks import EarlyStopping
 from fastgd.losses import LOSSES, LossName, as_loss
 from fastgd.metrics import METRICS, MetricName, measure, score
 
@@ -24,21 +24,6 @@ REGRESSION = {
     "rmse": sklearn.metrics.root_mean_squared_error,
 }
 OF_CLASSES = ["log_loss", "hinge", "squared_hinge", "modified_huber", "perceptron", "cross_entropy"]
-
-
-def linear(n_outputs=1, seed=0, loss="half_squared_error", n_samples=40, **options):
-    """A trainer and rows for it, with weights, one of them zero."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n_samples, 3))
-    y = X @ rng.standard_normal((3, n_outputs)) + rng.standard_normal((n_samples, n_outputs))
-    model = gd.Model([gd.Linear(3, n_outputs)], dtype="float64")
-    weight = np.append(0, rng.uniform(0.1, 3, n_samples - 1))
-    return gd.Trainer(model, loss, gd.SGD(0.05), **options), (X, y), weight
-
-
-def halves(y, prediction):
-    """A metric of one's own."""
-    return np.mean(np.abs(y - prediction) < 0.5)
 
 
 def test_names_are_those_of_the_types():
@@ -228,55 +213,6 @@ def test_metrics_are_fixed():
     trainer, _, _ = linear()
     with pytest.raises(AttributeError, match="metrics is fixed when a Trainer is made"):
         trainer.metrics = ["mae"]
-
-
-MODES = [("accuracy", None, "max"), ("r2", None, "max"), ("mae", None, "min"), ("mine", "max", "max")]
-
-
-@pytest.mark.parametrize(("monitor", "mode", "better"), MODES)
-def test_what_is_better(monitor, mode, better):
-    stop = EarlyStopping(2, min_delta=0.1, monitor=monitor, mode=mode)
-    trainer, _, _ = linear()
-    signs = 1 if better == "max" else -1
-    for epoch, value in enumerate([1, 1.05, 3, 2, math.nan], start=1):
-        stops = stop(trainer, EpochRecord(epoch, 0.5, None, 0.1, metrics={monitor: signs * value}))
-    assert (stop.best, stop.best_epoch, stops) == (signs * 3, 3, True)
-
-
-def test_callbacks_watch_metrics(tmp_path):
-    trainer, (X, y), _ = linear(metrics=["r2", halves])
-    stop = EarlyStopping(patience=2, monitor="halves", mode="max")
-    best = ModelCheckpoint(tmp_path / "{epoch}-{r2:.3f}", save_best_only=True, monitor="r2")
-    lower = ReduceOnPlateau(patience=1, monitor="halves", mode="max")
-    history = trainer.fit(X, y, epochs=40, validation=0.25, callbacks=[stop, best, lower])
-    values = history.metrics["halves"]
-    assert stop.best == max(values)
-    assert len(history) == stop.best_epoch + 2 == values.index(max(values)) + 3
-    assert trainer.learning_rate_factor < 1
-    r2 = history.metrics["r2"]
-    saved = {f"{k}-{r2[k - 1]:.3f}" for k in range(1, len(r2) + 1) if r2[k - 1] > max([-math.inf, *r2[: k - 1]])}
-    assert {path.name for path in tmp_path.iterdir()} == saved
-
-
-UNWATCHED = [
-    (
-        lambda: EarlyStopping(monitor="mae"),
-        r"EarlyStopping watches mae and the Trainer's metrics are \['r2'\]",
-    ),
-    (lambda: ReduceOnPlateau(monitor="f1", mode="max"), r"ReduceOnPlateau watches f1 .* metrics=\[f1\]"),
-    (
-        lambda: ModelCheckpoint("{mae}"),
-        r"path is .* Trainer's metrics are \['r2'\]; .*metrics=\['mae'\]",
-    ),
-]
-
-
-@pytest.mark.parametrize(("callback", "message"), UNWATCHED)
-def test_a_metric_that_no_epoch_will_have_is_refused_before_training(callback, message):
-    trainer, rows, _ = linear(metrics=["r2"])
-    with pytest.raises(ValueError, match=message):
-        trainer.fit(*rows, validation=rows, callbacks=[callback()])
-    assert trainer.n_updates == 0
 
 
 def test_a_saved_run_goes_on_with_its_metrics(tmp_path):
