@@ -8,8 +8,8 @@ Conventions, which every kernel keeps:
 - Arrays are C-contiguous. A weight is (n_out, n_in), a batch is (n_samples, n_features).
 - The caller allocates the outputs. "Overwritten": every element is written and none is read before. Outputs never share
   memory with inputs.
-- Kernels allocate nothing that grows with the data, raise no errors, draw no random numbers and keep no state. Their
-  input is checked before it comes here.
+- Kernels allocate nothing that grows with the data, raise no errors and keep no state: random bits come from a key.
+  Their input is checked before it comes here.
 - `x`, `weight`, `bias`, `out`, `target` and `mask` name the same things everywhere; `d_x` is the derivative of the
   batch's loss with respect to x.
 

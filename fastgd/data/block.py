@@ -132,11 +132,6 @@ def take_targets(
     standardize_rows(exact, *mean_and_scale, out)
 
 
-def _is_ready(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether kernels can read an array where it lies."""
-    return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
-
-
 def all_finite(array: np.ndarray | SparseRows) -> bool:
     """Whether no element is NaN or infinite."""
     if isinstance(array, SparseRows):

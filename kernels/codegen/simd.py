@@ -7,7 +7,7 @@ kernel says it with lanes:
     w = load(weight, j, n, zero)         n numbers of the array from place j on, as numbers of zero's dtype
     z += w * load(x, j, n, zero)         element by element
     store(weight, j, n, w)
-    total(z)                             the sum of the lanes
+    horizontal_sum(z)                    the sum of the lanes
 
 n is `lane_count(zero)`, or fewer at the end of a row: the lanes beyond are zero and are never read or written. An array
 is one flat sequence here, whatever its shape, and may hold any real dtype: it is converted in registers.

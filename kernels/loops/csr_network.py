@@ -294,8 +294,9 @@ def train_network_csr(
 
 @kernel
 def loss_and_gradient_csr(network, parameters, objective, X, y, sample_weight, scale, gradient):
-    """As `loss_and_gradient`, on a CSR of any number of rows; return the sum of their losses.
+    """As `loss_and_gradient`, of any number of sparse rows; return the sum of their losses.
 
+    network, parameters, objective, y, sample_weight, scale : as there          X : CSR
     gradient : like parameters, the rows' gradient is added to it
     """
     one = parameters.dtype.type(1)

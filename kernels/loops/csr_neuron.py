@@ -53,7 +53,7 @@ def train_neuron_csr(neuron, parameters, derivatives, loss, penalty, rates, rows
     loss : the settings of a loss of `POINTWISE`          penalty : of `lazy_penalty.py`, settled
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     rows : Rows in order, with a CSR for X
-    settled_rows : int, a multiple of batch_size; weights are settled after so many rows of the epoch, and at the end
+    batch_size : int          settled_rows : int, a multiple of it, after which weights are settled, as at the end
     progress : Progress, modified in place
     """
     number = parameters.dtype.type

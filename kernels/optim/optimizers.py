@@ -140,7 +140,11 @@ def adagrad(vectors, numbers, rate, t, part):
 
 @pointer_kernel(update_at_types, exact=True)
 def _adagrad_at(vectors, numbers, rate, t, places, n_places):
-    """As `adagrad`, without weight decay, of some elements."""
+    """What `adagrad` does without weight decay, to some elements.
+
+    vectors, numbers, rate, t : as for the others          places : (n_places and more,) int64, the elements
+    n_places : int
+    """
     optimizer = settings_of(Adagrad, numbers)
     w, gradient, total, missing = vectors.parameters, vectors.gradient, vectors.state[0], vectors.state[1]
     number = type(rate)

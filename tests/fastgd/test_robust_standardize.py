@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastgd as gd
-from fastgd import standardize
+from fastgd import moments
 from fastgd.data import reader
 from fastgd.kernels import standardize_rows_robustly
 
@@ -44,8 +44,8 @@ def test_a_weight_is_as_many_rows(rng):
 
 
 def test_the_only_rows_that_count_are_kept(monkeypatch):
-    monkeypatch.setattr(standardize, "_KEPT_NUMBERS", 1)
-    monkeypatch.setattr(standardize, "_FEWEST_KEPT", 10)
+    monkeypatch.setattr(moments, "_KEPT_NUMBERS", 1)
+    monkeypatch.setattr(moments, "_FEWEST_KEPT", 10)
     X, v = np.arange(1000.0)[:, None], np.zeros(1000)
     v[[333, 501, 777]] = 1
     layer = gd.RobustStandardize(1).fit(gd.data.ArrayDataset(X, sample_weight=v))
@@ -62,8 +62,8 @@ def test_nothing_is_learnt_where_no_row_counts():
 
 @pytest.mark.parametrize("n_features", [1, 3])
 def test_many_rows_are_judged_by_some_that_are_spread(n_features, rng, monkeypatch):
-    monkeypatch.setattr(standardize, "_KEPT_NUMBERS", 1000)
-    monkeypatch.setattr(standardize, "_FEWEST_KEPT", 100)
+    monkeypatch.setattr(moments, "_KEPT_NUMBERS", 1000)
+    monkeypatch.setattr(moments, "_FEWEST_KEPT", 100)
     X = np.arange(100_000.0)[:, None] + rng.standard_normal((100_000, n_features))
     monkeypatch.setattr(reader, "_BLOCK_BYTES", 8 * 777 * n_features)
     layer = gd.RobustStandardize(n_features).fit(X)

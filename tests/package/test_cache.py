@@ -89,6 +89,8 @@ def test_a_damaged_cache_is_compiled_over(suffix, tmp_path):
     environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1"}
     first = program("float64", **environment).stdout.splitlines()[-1]
     files = sorted(tmp_path.glob(f"*/*.{suffix}"))
+    # An index may be that of several signatures.
+    n_compiled = len(list(tmp_path.glob("*/*.nbc")))
     assert len(files) >= len(DAMAGES)
     for number, file in enumerate(files):
         damage = list(DAMAGES.values())[number % len(DAMAGES)]
@@ -98,7 +100,7 @@ def test_a_damaged_cache_is_compiled_over(suffix, tmp_path):
     for run in (damaged, mended):
         assert run.stdout.splitlines()[-1] == first
         assert "Warning" not in run.stderr
-    assert damaged.stdout.count("data saved to") == len(files)
+    assert damaged.stdout.count("data saved to") == n_compiled
     assert "data saved to" not in mended.stdout
 
 
