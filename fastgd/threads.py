@@ -85,7 +85,7 @@ class ThreadPool:
         key = kernel, network.numbers.dtype
         if key not in _compiled:
             # Or they would wait for the compiler too, a processor each.
-            kernel.compile(tuple(map(kernel.typeof_pyval, (network, *arguments))))
+            kernels.compile_for(kernel, network, *arguments)
             _compiled.add(key)
         with self.working():
             return kernel(network, *arguments)

@@ -28,7 +28,7 @@ from . import random, tuning
 from .codegen.alignment import aligned_empty, aligned_zero_rows, aligned_zeros, sum_elements, whole_lines
 from .codegen.function_pointer import FunctionPointerKernel
 from .codegen.interrupts import interrupts_deferred
-from .codegen.jit import cache_directory
+from .codegen.jit import cache_directory, compile_for
 from .codegen.processor import converts_halves
 from .codegen.simd import HalfPrecision
 from .gemm import Products, gemm, gemm_nt_small, gemm_small, gemv, ger, parallel_gemm, products
@@ -36,7 +36,7 @@ from .gemm.transpose import parallel_transpose, to_column_major, transpose
 from .loops.csr_network import (
     EveryWeight,
     LazySGD,
-    Touched,
+    SparseUpdate,
     evaluate_network_csr,
     loss_and_gradient_csr,
     predict_network_csr,
@@ -127,7 +127,7 @@ __all__ = [
     "Shrinking",
     "Shuffled",
     "ShuffledX",
-    "Touched",
+    "SparseUpdate",
     "Unpenalized",
     "Unscaled",
     "UpdateRule",
@@ -141,6 +141,7 @@ __all__ = [
     "bounded",
     "cache_directory",
     "compact_rows",
+    "compile_for",
     "converts_halves",
     "csr_moments",
     "csr_row_squares",

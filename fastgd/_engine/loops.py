@@ -1,4 +1,4 @@
-"""Which compiled loop trains a model, and how it is called."""
+"""How the compiled loops over dense rows are called."""
 
 import functools
 from collections.abc import Callable
@@ -100,27 +100,7 @@ def is_for_neurons(model: Model, loss: Loss, optimizer: tuple) -> bool:
     return model.is_neuron and is_pointwise(loss) and not hooks_of(optimizer).sees_rows
 
 
-def choose_loop(task: Task) -> Loop:
-    """The fastest loop that does what the task asks for."""
-    if not is_for_neurons(task.model, task.loss, task.optimizer):
-        return OnlineNetworkLoop(task) if _is_online(task) else NetworkLoop(task)
-    if task.batch_rows > 1 or not hooks_of(task.optimizer).is_plain or not is_elastic_net(task.regularization):
-        return NeuronLoop(task)
-    has_l1 = isinstance(task.regularization, kernels.Regularization) and task.regularization.l1 > 0
-    row_bytes = task.model.in_features * task.model.dtype.itemsize
-    return OnlineNeuronLoop(task, by_4=row_bytes <= kernels.tuning.BYTES_OF_A_NARROW_ROW and not has_l1)
-
-
-def _is_online(task: Task) -> bool:
-    """Whether a network's every row is an update that `train_network_online` makes, and makes faster."""
-    if task.batch_rows > 1 or not _is_plain(task) or not task.model.starts_linear:
-        return False
-    begin, end, n_in = task.model.weights[0]
-    n_out = (end - begin) // n_in
-    return n_out >= kernels.tuning.FEW_UNITS and end - begin <= kernels.tuning.MANY_WEIGHTS
-
-
-def _is_plain(task: Task) -> bool:
+def is_plain(task: Task) -> bool:
     """Whether an update is  w -= rate · g  and no more."""
     return hooks_of(task.optimizer).is_plain and isinstance(task.regularization, kernels.NoRegularization)
 
@@ -139,7 +119,7 @@ def _may_be_column_major(task: Task) -> bool:
     The step must be the loop's own, from the gradient of a whole batch: other steps take parameters as they lie.
     """
     model = task.model
-    if not _is_plain(task) or not model.starts_linear:
+    if not is_plain(task) or not model.starts_linear:
         return False
     begin, end, n_in = model.weights[0]
     is_small = (end - begin) * model.dtype.itemsize <= kernels.tuning.COLUMN_MAJOR_BYTES

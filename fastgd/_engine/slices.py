@@ -12,12 +12,12 @@ from collections.abc import Callable
 import numpy as np
 
 from fastgd import kernels
+from fastgd._engine.choose_loop import choose_loop
 from fastgd._engine.finiteness import Epoch, FiniteLoop
 from fastgd._engine.garbage_collection import collection_paused
 from fastgd._engine.learning_rates import LearningRates
-from fastgd._engine.loops import Loop, Task, call_end, choose_loop, hooks_of
+from fastgd._engine.loops import Loop, Task, call_end, hooks_of
 from fastgd._engine.run_state import RunState
-from fastgd._engine.sparse_loops import SparseLoop
 from fastgd.data.reader import UNKNOWN, Reader
 from fastgd.data.stream_reader import StreamReader
 from fastgd.kernels import aligned_zeros
@@ -140,7 +140,7 @@ class Engine:
             self._progress,
         )
         with collection_paused():
-            loop = choose_loop(task) if entries_per_row is None else SparseLoop(task, entries_per_row)
+            loop = choose_loop(task, entries_per_row)
         if entries_per_row is not None:
             # No step is cut.
             micro_batch_rows = batch_rows

@@ -1,4 +1,4 @@
-"""The compiled loops for sparse rows: which of them trains a model, and how it is called."""
+"""How the compiled loops over sparse rows are called."""
 
 from collections.abc import Callable
 
@@ -88,7 +88,7 @@ class SparseLoop:
 
         return call
 
-    def _update(self) -> kernels.LazySGD | kernels.Touched | kernels.EveryWeight:
+    def _update(self) -> kernels.LazySGD | kernels.SparseUpdate | kernels.EveryWeight:
         task = self._task
         if self._is_lazy:
             end, vectors = task.model.weights[0, 1], task.vectors
@@ -99,12 +99,11 @@ class SparseLoop:
             rest = vectors._replace(parameters=vectors.parameters[end:], gradient=vectors.gradient[end:])
             return kernels.LazySGD(_lazy_penalty(task), rule.apply_gradient, rule.step, rest)
         rule = task.rule(keeps_gradient=True, looks_along=False)
-        update_at = hooks_of(task.optimizer).update_at
-        decays = getattr(task.optimizer, "weight_decay", 0) > 0
-        if update_at is None or decays or not isinstance(task.regularization, kernels.NoRegularization):
+        hooks = hooks_of(task.optimizer)
+        if not (hooks.is_sparse(task.optimizer) and isinstance(task.regularization, kernels.NoRegularization)):
             return kernels.EveryWeight(rule)
         places = np.empty(_PLACES_AT_ONCE, np.int64)
-        return kernels.Touched(rule.step, update_at.pointer(task.model.dtype), places)
+        return kernels.SparseUpdate(rule.step, hooks.update_at.pointer(task.model.dtype), places)
 
 
 def _settled_rows(task: Task, entries_per_row: float) -> int:

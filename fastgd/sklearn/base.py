@@ -3,9 +3,10 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -24,7 +25,7 @@ from fastgd.model import Model
 from fastgd.model_data import check_fits
 from fastgd.sklearn import rows, settings
 from fastgd.sklearn.attributes import FittedAttributes
-from fastgd.sklearn.callbacks import CallbackSupportMixin, EpochTasks
+from fastgd.sklearn.callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
 from fastgd.sklearn.rows import Given
 from fastgd.sklearn.scales import Scales, start_linear
 from fastgd.sklearn.settings import Architecture, Training
@@ -71,6 +72,54 @@ class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
     standardize: bool | str
     callbacks: Sequence[Callable[..., Any]]
     verbose: int
+
+    @with_callbacks
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        coef_init: ArrayLike | None = None,
+        intercept_init: ArrayLike | None = None,
+    ) -> Self:
+        """Learn from rows, in up to `max_iter` epochs.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Any real dtype and layout, or a frame of numbers; never copied whole. Float32 is float32 throughout, and
+            all that is not floating-point becomes float64 as it is read. Of sparse matrices, CSR is read where it lies,
+            and any other format is copied to it, with a warning. See the README for what an update costs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Numbers; of a classifier labels: strings, booleans, whole numbers, or zeros and ones of several labels a
+            row.
+        sample_weight : array-like of shape (n_samples,), optional
+            Multiplies each row's loss, at least 0; only ratios count, as weights are divided by their mean.
+        X_val, y_val, sample_weight_val : array-likes, optional
+            Rows to take `validation_loss_curve_` on; with early_stopping=True, they say which epoch was the best.
+        coef_init, intercept_init : array-likes, optional
+            What a linear model starts from, shaped and meant as `coef_` and `intercept_`.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For parameters out of range and for rows that are not as above; a NaN or infinity is named by its place.
+        fastgd.DivergenceError
+            Where a learning rate that was chosen is too large.
+        """
+        self._train(
+            Given(X, y, sample_weight, X_val, y_val, sample_weight_val, None, coef_init, intercept_init),
+            is_partial=False,
+        )
+        return self
 
     # What the two kinds differ in.
 

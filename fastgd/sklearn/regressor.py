@@ -11,7 +11,6 @@ from sklearn.utils import Tags
 from fastgd.losses import Loss, kind_of
 from fastgd.sklearn import settings
 from fastgd.sklearn.base import GradientDescent
-from fastgd.sklearn.callbacks import with_callbacks
 from fastgd.sklearn.rows import Given
 
 
@@ -215,53 +214,6 @@ class GDRegressor(RegressorMixin, GradientDescent):
         self.callbacks = callbacks
         self.verbose = verbose
 
-    @with_callbacks
-    def fit(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_val: ArrayLike | None = None,
-        y_val: ArrayLike | None = None,
-        sample_weight_val: ArrayLike | None = None,
-        coef_init: ArrayLike | None = None,
-        intercept_init: ArrayLike | None = None,
-    ) -> "GDRegressor":
-        """Learn from rows, in up to `max_iter` epochs.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Any real dtype and layout, or a frame of numbers; never copied whole. Float32 is float32 throughout, and
-            all that is not floating-point becomes float64 as it is read. Of sparse matrices, CSR is read where it lies,
-            and any other format is copied to it, with a warning. See the README for what an update costs.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Numbers.
-        sample_weight : array-like of shape (n_samples,), optional
-            Multiplies each row's loss, at least 0; only ratios count, as weights are divided by their mean.
-        X_val, y_val, sample_weight_val : array-likes, optional
-            Rows to take `validation_loss_curve_` on; with early_stopping=True, they say which epoch was the best.
-        coef_init, intercept_init : array-likes, optional
-            What a linear model starts from, shaped and meant as `coef_` and `intercept_`.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, TypeError
-            For parameters out of range and for rows that are not as above; a NaN or infinity is named by its place.
-        fastgd.DivergenceError
-            Where a learning rate that was chosen is too large.
-        """
-        self._train(
-            Given(X, y, sample_weight, X_val, y_val, sample_weight_val, None, coef_init, intercept_init),
-            is_partial=False,
-        )
-        return self
-
     def partial_fit(
         self,
         X: ArrayLike,
@@ -276,8 +228,9 @@ class GDRegressor(RegressorMixin, GradientDescent):
 
         What was fitted goes on as if the epoch were its next. Otherwise a stream begins: features and targets are
         standardised by all rows so far, whatever the size of the blocks. Unshuffled, without
-        standardising and with a rate that was chosen, blocks of whole batches are one epoch of `fit` on all their rows:
-        the same bits, but that those of single rows and one output are taken four at a time, and else rounded anew.
+        standardising and with a rate that was chosen, blocks of whole batches give the bits of one epoch of `fit` on
+        all their rows; with batch_size=1 and one output, rows are taken four at a time, and blocks of another length
+        are equal to rounding.
 
         Where all weights are zero, nothing moves. With early stopping, each call is an epoch: the model that predicts
         is the best so far on X_val, or on the part that was held out of this call's rows, and `converged_` tells when

@@ -197,6 +197,11 @@ def part_kernel(function: Callable, exact: bool = False) -> Any:
     return _compile(function, False if exact else FASTMATH, no_cpython_wrapper=True)
 
 
+def compile_for(compiled: Any, *arguments: Any) -> None:
+    """Compile a kernel for the types of these arguments, as its first call with them would, without the call."""
+    compiled.compile(tuple(map(compiled.typeof_pyval, arguments)))
+
+
 def by_type(table: dict[type, Any]) -> Callable:
     """Choose among kernels by the type of their first argument, settings, when the caller is compiled.
 

@@ -18,7 +18,7 @@ from ..parallel.thread_pool import (
     TRANSPOSE,
     TRANSPOSE_COLUMNS,
     WORTH_SHARING,
-    compile_for,
+    compile_work,
     pool_memory,
 )
 from ..tuning import FAR_APART, FEW, MOST_LANES, WORTH_SHARING_OPERATIONS
@@ -78,7 +78,7 @@ def products(dtype: np.dtype, n_rows: int, k: int, n_outputs: Sequence[int] = (F
     is_few = any(n > 1 and min(n_rows, n) < FEW for n in n_outputs)
     is_pool, pool = n_workers > 1, pool_memory(n_workers)
     if is_pool:
-        compile_for(np.dtype(dtype))
+        compile_work(np.dtype(dtype))
         pool[WORTH_SHARING] = WORTH_SHARING_OPERATIONS
         if IS_FAST:
             pool[GEMM], pool[GEMM_BLOCK] = gemm.pointer(dtype), blocked.gemm_block.pointer(dtype)

@@ -4,7 +4,7 @@ The first layer's products and its gradient cost the rows' entries times its out
 `network.py`. What an update costs is a matter of its type:
 
 LazySGD     plain SGD with L1 and L2 penalties: the entries of the batch
-Touched     an optimiser for which a gradient of zero is no update, as Adagrad: the same
+SparseUpdate     an optimiser for which a gradient of zero is no update, as Adagrad: the same
 EveryWeight any other: all weights, for each update
 """
 
@@ -37,7 +37,7 @@ class LazySGD(NamedTuple):
     rest: Vectors
 
 
-class Touched(NamedTuple):
+class SparseUpdate(NamedTuple):
     """Weights whose gradient is zero stay as they are.
 
     step : Step, of an optimiser with an `update_at`, without regularisation          update_at : int, its address
@@ -68,7 +68,7 @@ def _factor_of_others(update, one):
     return one
 
 
-@by_type({LazySGD: _factor_of_lazy, Touched: _factor_of_others, EveryWeight: _factor_of_others})
+@by_type({LazySGD: _factor_of_lazy, SparseUpdate: _factor_of_others, EveryWeight: _factor_of_others})
 def _first_factor(kernel):
     """What the first layer's weights are to be multiplied by."""
     return lambda update, one: kernel(update, one)
@@ -85,7 +85,7 @@ def _touch_row_none(update, weight, X, i, n_in, n_out):
     pass
 
 
-@by_type({LazySGD: _touch_row_lazy, Touched: _touch_row_none, EveryWeight: _touch_row_none})
+@by_type({LazySGD: _touch_row_lazy, SparseUpdate: _touch_row_none, EveryWeight: _touch_row_none})
 def _touch_row(kernel):
     """Bring the weights that a row needs up to date."""
     return lambda update, weight, X, i, n_in, n_out: kernel(update, weight, X, i, n_in, n_out)
@@ -204,7 +204,7 @@ def _update_every_weight(update, network, vectors, X, begin, end, rate, t, sampl
         vectors.gradient[i] = 0
 
 
-@by_type({LazySGD: _update_lazy, Touched: _update_touched, EveryWeight: _update_every_weight})
+@by_type({LazySGD: _update_lazy, SparseUpdate: _update_touched, EveryWeight: _update_every_weight})
 def _make_update(kernel):
     """Make the update of a batch, rows begin to end of a CSR, and have zeros for the gradient by the first weights."""
     return lambda update, network, vectors, X, begin, end, rate, t, sample_weight: kernel(
@@ -238,7 +238,7 @@ def _settle_none(update, weight, n_in):
     pass
 
 
-@by_type({LazySGD: _settle_lazy, Touched: _settle_none, EveryWeight: _settle_none})
+@by_type({LazySGD: _settle_lazy, SparseUpdate: _settle_none, EveryWeight: _settle_none})
 def _settle_first(kernel):
     """Bring all of the first layer's weights up to date."""
     return lambda update, weight, n_in: kernel(update, weight, n_in)
@@ -251,7 +251,7 @@ def train_network_csr(
     """Train on whole batches, one update after each; a batch of weight zero counts for nothing.
 
     network : Network, whose first layer is a Linear          vectors : Vectors, modified in place
-    objective : Objective          update : LazySGD, Touched or EveryWeight
+    objective : Objective          update : LazySGD, SparseUpdate or EveryWeight
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     X : CSR          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
     batch_size, settled_rows : int, as for `train_neuron_csr`          progress : Progress, modified in place

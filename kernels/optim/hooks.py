@@ -12,6 +12,7 @@ All but `update` are optional. An optimiser whose steps are bounded has `update`
 the loop then measures what s changes in the outputs of the batch's rows, and `step_along` makes the step.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from numba import types
@@ -39,7 +40,9 @@ class Hooks(NamedTuple):
     step_along : (vectors, numbers, rate, t, l2, weights, mean_square), which makes  w -= f s  for an f of its own
     is_plain : whether an update is  w -= rate · g  and no more, so that loops may fuse it with their products
     update_at : (vectors, numbers, rate, t, places, n_places), the update of some elements, whose gradient it sets to
-        zero; for optimisers that leave parameter and state as they are where the gradient is zero
+        zero
+    is_sparse : whether an update with these settings leaves parameter and state as they are where the gradient is zero,
+        so that `update_at` may make it
     is_parallel : whether parts of an update know nothing of one another, so that several threads may make them
 
     The kernels' arguments are
@@ -66,6 +69,7 @@ class Hooks(NamedTuple):
     mean_square_along: FunctionPointerKernel | None = None
     step_along: FunctionPointerKernel | None = None
     update_at: FunctionPointerKernel | None = None
+    is_sparse: Callable[[tuple], bool] = lambda settings: False
     is_plain: bool = False
     is_parallel: bool = True
 

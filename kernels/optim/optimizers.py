@@ -182,7 +182,7 @@ OPTIMIZERS = {
     PlainSGD: Hooks(plain_sgd, is_plain=True),
     MomentumSGD: Hooks(_momentum_sgd),
     Adam: Hooks(adam),
-    Adagrad: Hooks(adagrad, update_at=_adagrad_at),
+    Adagrad: Hooks(adagrad, update_at=_adagrad_at, is_sparse=lambda settings: settings.weight_decay == 0),
     RMSprop: Hooks(rmsprop),
     Bounded: BOUNDED,
     NormalizedSGD: NORMALIZED_SGD,

@@ -11,12 +11,12 @@ have work for them. One that the system has put to sleep holds up no more than t
 import functools
 
 import numpy as np
-from numba import from_dtype, types
+from numba import types
 
 from ..codegen.alignment import aligned_zeros
 from ..codegen.atomic import add_and_fetch, give_way, load_acquire, pause, store_release
 from ..codegen.function_pointer import call_through, vector_of
-from ..codegen.jit import inlined_kernel, kernel
+from ..codegen.jit import compile_for, inlined_kernel, kernel
 from ..codegen.tuples import tuple_load, tuple_store
 from ..tuning import LINE_BYTES, WAITS
 
@@ -44,9 +44,9 @@ ALONE = pool_memory(1)
 
 
 @functools.cache
-def compile_for(dtype: np.dtype) -> None:
+def compile_work(dtype: np.dtype) -> None:
     """Compile `work`, so that no thread has to while others wait for it."""
-    work.compile((vector_of(types.int64), types.int64, vector_of(from_dtype(dtype)), types.int64))
+    compile_for(work, ALONE, 0, np.empty(0, dtype), 0)
 
 
 def begin_generation(pool: np.ndarray) -> int:
