@@ -151,7 +151,7 @@ class LayerStack:
         return None if self.standardized_targets is None else self.standardized_targets.mean_and_inverse_scale
 
     @property
-    def untaught_layers(self) -> list[Standardize | StandardizedTargets]:
+    def unfitted_layers(self) -> list[Standardize | StandardizedTargets]:
         """Those that are yet to learn mean and scale."""
         layers = (self.standardize, self.standardized_targets)
         return [layer for layer in layers if layer is not None and layer.mean is None]

@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastgd import kernels, storage
 from fastgd.data import checks
+from fastgd.data.as_dataset import array_dataset, as_dataset
 from fastgd.data.base import Dataset
 from fastgd.data.block import require_finite
-from fastgd.data.given import array_dataset, as_dataset
 from fastgd.errors import warn
 from fastgd.folding import folded
 from fastgd.labels import Labels, shown

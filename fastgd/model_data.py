@@ -80,9 +80,9 @@ def reader_of(
 
     dataset, min_rows, in_place : as for `Reader`
     """
-    untaught = model.untaught_layers
-    of_X = (np.zeros(model.in_features),) * 2 if model.standardize in untaught else model.mean_and_scale
-    of_y = (np.zeros(model.out_features),) * 2 if model.standardized_targets in untaught else model.mean_and_scale_of_y
+    unfitted = model.unfitted_layers
+    of_X = (np.zeros(model.in_features),) * 2 if model.standardize in unfitted else model.mean_and_scale
+    of_y = (np.zeros(model.out_features),) * 2 if model.standardized_targets in unfitted else model.mean_and_scale_of_y
     if isinstance(dataset, Stream):
         return StreamReader(dataset, model.dtype, min_rows, of_X, of_y)
     return Reader(dataset, model.dtype, min_rows, of_X, in_place=in_place, mean_and_scale_of_y=of_y)

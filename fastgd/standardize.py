@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike
 
 from fastgd.data import checks
 from fastgd.data.arrays import ArrayDataset
+from fastgd.data.as_dataset import array_dataset, as_dataset
 from fastgd.data.base import Dataset
 from fastgd.data.block import MeanAndScale, require_finite
-from fastgd.data.given import array_dataset, as_dataset
 from fastgd.data.reader import blocks
 from fastgd.data.sparse_moments import mean_and_deviation
 from fastgd.moments import Moments, Quartiles

@@ -15,15 +15,15 @@ from fastgd._engine import checkpoint
 from fastgd._engine.callback_list import CallbackList, SavedCallback
 from fastgd._engine.data_warnings import warn_of_targets
 from fastgd._engine.learning_rate_search import chosen_rate
-from fastgd._engine.one_order import require_one_order
 from fastgd._engine.progress import Progress, ProgressMode
 from fastgd._engine.settings import Settings
-from fastgd._engine.sparse_rows import require_sparse_support
+from fastgd._engine.sparse_checks import require_sparse_support
+from fastgd._engine.stream_checks import require_stream_support
 from fastgd._engine.validation import split_validation
 from fastgd.data import checks
+from fastgd.data.as_dataset import array_dataset, as_rows
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.block import read_only
-from fastgd.data.given import array_dataset, as_rows
 from fastgd.history import EpochRecord, History
 from fastgd.metrics import name_of_metric
 from fastgd.metrics import restore as restore_metrics
@@ -215,7 +215,7 @@ class Trainer(Settings):
         """
         with self._calls.call("fit"):
             dataset = as_rows(X, y, sample_weight)
-            require_one_order(dataset, self._run, validation)
+            require_stream_support(dataset, self._run, validation)
             check_fits(self.model, dataset, self.loss)
             require_sparse_support(dataset, self._run)
             epochs = checks.integer(epochs, "epochs", 1)
@@ -273,7 +273,7 @@ class Trainer(Settings):
             dataset = array_dataset(X, y, sample_weight)
             check_fits(self.model, dataset, self.loss)
             require_sparse_support(dataset, self._run)
-            for layer in self.model.untaught_layers:
+            for layer in self.model.unfitted_layers:
                 call = "[0].fit(X)" if layer is self.model.standardize else "[-1].fit(y)"
                 raise ValueError(
                     f"the {type(layer).__name__} layer has no mean and scale yet, and one batch is too few rows to "

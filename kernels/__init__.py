@@ -52,7 +52,7 @@ from .loops.neuron_online import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted
 from .loops.neuron_online_by_4 import ROWS_AT_ONCE as NEURON_ROWS_AT_ONCE
 from .loops.neuron_online_by_4 import train_neuron_online_by_4
 from .loops.progress import Progress
-from .loops.row_order import InOrder, Shuffled, ShuffledX
+from .loops.row_access import InOrder, Shuffled, ShuffledX
 from .nn import activation, loss
 from .nn.activation import (
     dropout_backward,
@@ -80,13 +80,13 @@ from .parallel.thread_pool import ALONE, N_WORKERS, begin_generation, work
 from .rows.csr import CSR, Scaled, Unscaled, compact_rows, csr_moments, csr_row_squares, densify_rows
 from .rows.gather import (
     gather_rows,
-    gather_rows_ahead,
+    gather_rows_prefetching,
     row_squares,
     standardize_rows,
     standardize_rows_robustly,
 )
 from .rows.hand_over import hand_over
-from .rows.shuffle import Layout, shuffle_windows
+from .rows.shuffle_windows import Layout, shuffle_windows
 from .rows.synthetic import ROWS_AT_ONCE as SYNTHETIC_ROWS_AT_ONCE
 from .rows.synthetic import VARIANCE as BELL_VARIANCE
 from .rows.synthetic import synthetic_rows, teacher_weights
@@ -152,7 +152,7 @@ __all__ = [
     "evaluate_network_csr",
     "first_layer",
     "gather_rows",
-    "gather_rows_ahead",
+    "gather_rows_prefetching",
     "gemm",
     "gemm_nt_small",
     "gemm_small",

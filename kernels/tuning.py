@@ -14,7 +14,7 @@ from .codegen.processor import register_count
 LINE_BYTES = 128 if sys.platform == "darwin" and platform.machine() == "arm64" else 64
 
 # The most elements that a vector register of any processor holds, of the smallest dtype.
-MOST_LANES = 16
+MAX_VECTOR_WIDTH = 16
 
 # Rows begin anywhere: most loads of 64 bytes would cross a cache line.
 LOADED_BYTES = 32
@@ -120,9 +120,9 @@ MANY_WEIGHTS = 1 << 20
 
 # How many rows ahead sparse rows are prefetched, what their columns need in twice the memory, and how many entries, of
 # four bytes each, a cache line has. Shuffled, rows come from anywhere.
-CSR_ROWS_AHEAD, CSR_COLUMNS_AHEAD = 8, 2
+CSR_ROWS_PREFETCH, CSR_COLUMNS_PREFETCH = 8, 2
 ENTRIES_PER_PREFETCH = LINE_BYTES // 4
 
 # Bringing all weights up to date, which lazy penalties do now and then, costs a few percent of the work on so many
 # entries for each weight.
-ENTRIES_PER_SETTLED_WEIGHT = 16
+ENTRIES_PER_FLUSHED_WEIGHT = 16

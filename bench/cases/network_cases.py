@@ -13,7 +13,7 @@ from fastgd.data.block import read_only
 from fastgd.kernels.codegen.alignment import aligned_empty
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim.optimizers import PlainSGD
-from fastgd.kernels.tuning import BYTES_ADDED_BY_4, MOST_LANES
+from fastgd.kernels.tuning import BYTES_ADDED_BY_4, MAX_VECTOR_WIDTH
 from fastgd.network import network_of
 from fastgd.reference import algorithm as reference
 from fastgd.reference import comparison as baseline
@@ -147,7 +147,7 @@ def train_neuron(kernel: Callable[..., None], n_features: int, n_samples: int) -
     progress, expected = kernels.Progress.zeros(), subject.parameters.copy()
     neuron = kernels.ReLUNeuron(n_features, subject.tolerance)
     rows = kernels.Rows(subject.X, subject.y)
-    weight = aligned_empty(n_features + MOST_LANES, np.float32)
+    weight = aligned_empty(n_features + MAX_VECTOR_WIDTH, np.float32)
 
     def fastgd():
         progress.begin_epoch(n_samples)
@@ -176,7 +176,7 @@ def train_neuron_batch(n_features: int, batch_size: int, n_samples: int) -> Case
     subject = Subject((n_features, 1), batch_size, n_samples)
     progress, vectors = kernels.Progress.zeros(), subject.vectors()
     rules = LOSS, subject.rule(keeps_gradient=False), RATES
-    neuron, gradient = kernels.LinearNeuron(n_features), aligned_empty(n_features + MOST_LANES, np.float32)
+    neuron, gradient = kernels.LinearNeuron(n_features), aligned_empty(n_features + MAX_VECTOR_WIDTH, np.float32)
     pattern = (kernels.By4 if 4 * n_features <= BYTES_ADDED_BY_4 else kernels.RowByRow)(gradient)
     # As the NumPy network: without the ReLU.
     layers = subject.python[:-1]

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from fastgd.data.shuffle import Shuffle
-from fastgd.kernels.codegen.simd import broadcast, horizontal_sum, lane_count, load, prefetch, prefetch_l2
+from fastgd.kernels.codegen.simd import broadcast, horizontal_sum, load, prefetch, prefetch_l2, vector_width
 from fastgd.kernels.tuning import LINE_BYTES
 
 _REPEATS = 100_000
@@ -33,7 +33,7 @@ def multiply_add(x, n):
     x : (2, width)
     """
     zero = x.dtype.type(0)
-    width = lane_count(zero)
+    width = vector_width(zero)
     a, b = load(x, 0, width, zero), load(x, width, width, zero)
     s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11 = a, b, a, b, a, b, a, b, a, b, a, b
     for _ in range(n):
@@ -63,7 +63,7 @@ def sum_rows(x, n_features, rows, l2):
     x : (n_rows * n_features,)          rows, l2 : (n_rows,) int64, as `fastgd.data.shuffle.Shuffle` gives them
     """
     zero = x.dtype.type(0)
-    width, line, last = lane_count(zero), LINE_BYTES // x.itemsize, rows.size - 1
+    width, line, last = vector_width(zero), LINE_BYTES // x.itemsize, rows.size - 1
     n_whole = n_features // line * line
     rows_to_l1 = max(_L1_NUMBERS // n_features, 1)
     even, odd = broadcast(zero), broadcast(zero)
@@ -87,7 +87,7 @@ class ReadShuffled(Limit):
     def __init__(self, X: np.ndarray) -> None:
         self.n_samples, self._n_features = X.shape
         self._x = X.reshape(-1)
-        self._order = Shuffle(*X.shape, 0, 0).rows_and_later(0, self.n_samples)
+        self._order = Shuffle(*X.shape, 0, 0).rows_and_prefetches(0, self.n_samples)
 
     def epoch(self) -> float:
         return sum_rows(self._x, self._n_features, *self._order)
@@ -97,7 +97,7 @@ class MultiplyAdds(Limit):
     """Fused multiply-adds of float32 from registers alone, two operations each."""
 
     def __init__(self) -> None:
-        width = vector_width(np.float32(0))
+        width = width_of(np.float32(0))
         self.n_samples = 2 * _SUMS * width * _REPEATS
         # s = s / 2 + 1/2 stays near 1: no number is so small that the processor slows down.
         self._x = np.full((2, width), 0.5, np.float32)
@@ -107,8 +107,8 @@ class MultiplyAdds(Limit):
 
 
 @numba.njit
-def vector_width(number):
-    return lane_count(number)
+def width_of(number):
+    return vector_width(number)
 
 
 class BlasProduct(Limit):

@@ -37,14 +37,14 @@ class Task(NamedTuple):
     n_threads: int | None
     progress: kernels.Progress
 
-    def rule(self, keeps_gradient: bool, pool: np.ndarray = kernels.ALONE, looks_along: bool = True) -> UpdateRule:
+    def rule(self, keeps_gradient: bool, pool: np.ndarray = kernels.ALONE, measures_step: bool = True) -> UpdateRule:
         """The optimiser and the regularisation as the kernels call them.
 
-        pool : that of the network's products          looks_along : as for `kernels.update_rule`
+        pool : that of the network's products          measures_step : as for `kernels.update_rule`
         """
         model = self.model
         return kernels.update_rule(
-            self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient, pool, looks_along
+            self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient, pool, measures_step
         )
 
 
@@ -206,10 +206,10 @@ class NeuronLoop:
         self._task = task
         self._neuron = neuron_of(task)
         self._is_narrow = task.model.in_features * task.model.dtype.itemsize <= kernels.tuning.BYTES_ADDED_BY_4
-        self._gradient = _lanes_more(task.model)
-        n_whole = -(-task.model.in_features // kernels.tuning.MOST_LANES) * kernels.tuning.MOST_LANES
+        self._gradient = _padded_scratch(task.model)
+        n_whole = -(-task.model.in_features // kernels.tuning.MAX_VECTOR_WIDTH) * kernels.tuning.MAX_VECTOR_WIDTH
         self._kept = aligned_empty(NEURON_ROWS_AT_ONCE * n_whole, task.model.dtype)
-        self._rule = task.rule(keeps_gradient=False, looks_along=False)
+        self._rule = task.rule(keeps_gradient=False, measures_step=False)
 
     def run(self, block: Block, rates: np.ndarray) -> None:
         """As `Loop` says."""
@@ -249,7 +249,7 @@ class OnlineNeuronLoop:
         self.period = self.unit = NEURON_ROWS_AT_ONCE if by_4 else 1
         self._task = task
         self._neuron = neuron_of(task)
-        self._weight = _lanes_more(task.model)
+        self._weight = _padded_scratch(task.model)
 
     def run(self, block: Block, rates: np.ndarray) -> None:
         """As `Loop` says."""
@@ -274,9 +274,9 @@ class OnlineNeuronLoop:
         return False
 
 
-def _lanes_more(model: Model) -> np.ndarray:
+def _padded_scratch(model: Model) -> np.ndarray:
     """Scratch for numbers of all features, and what whole registers may write behind them."""
-    return aligned_empty(model.in_features + kernels.tuning.MOST_LANES, model.dtype)
+    return aligned_empty(model.in_features + kernels.tuning.MAX_VECTOR_WIDTH, model.dtype)
 
 
 def neuron_of(task: Task) -> kernels.LinearNeuron | kernels.ReLUNeuron:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastgd._engine.learning_rate_search import automatic_schedule, largest_rate, most_rows_of_trials
-from fastgd._engine.one_order import require_one_order
 from fastgd._engine.progress import log_setback
 from fastgd._engine.safeguard import LongestRows, Safeguard
 from fastgd._engine.slices import Engine
+from fastgd._engine.stream_checks import require_stream_support
 from fastgd._engine.validation import errors_of_validation
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.reader import Reader
@@ -164,15 +164,15 @@ class Run:
         """Have Standardize and StandardizedTargets learn, where they are to."""
         if not np.isfinite(self.model.parameters).all():
             raise ValueError("the model's parameters hold a NaN or infinity; expected finite numbers to start from")
-        if self.model.untaught_layers:
+        if self.model.unfitted_layers:
             if not takes_every_number(self.loss):
                 # Nothing is to be learnt from data with a target that would end training in its first epoch.
                 check_rows(self.model, dataset, self.loss)
-            learn_scales(dataset, self.model.untaught_layers)
+            learn_scales(dataset, self.model.unfitted_layers)
 
     def _longest_rows(self, dataset: Dataset) -> LongestRows | None:
         """The rows that a rate of "auto" must have in view; None for any other."""
-        if self.optimizer.learning_rate != "auto" or self.model.untaught_layers:
+        if self.optimizer.learning_rate != "auto" or self.model.unfitted_layers:
             # Nothing is learnt where every weight is zero.
             return None
         began = time.perf_counter()
@@ -221,7 +221,7 @@ class Run:
     ) -> EpochRecord:
         """Train for an epoch, and add what came of it to the history."""
         engine, reader, safeguard = prepared
-        require_one_order(reader.dataset, self, validation)
+        require_stream_support(reader.dataset, self, validation)
         began = time.perf_counter()
         epoch, n_updates = len(self.history), engine.n_updates
         n_samples, n_features = reader.dataset.n_samples, reader.dataset.n_features

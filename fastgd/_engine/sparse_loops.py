@@ -18,7 +18,7 @@ _LazyPenalty = kernels.Unpenalized | kernels.Decaying | kernels.Shrinking
 class SparseLoop:
     """A loop over sparse rows; calls end where batches do, and a batch is never cut.
 
-    Lazy penalties are settled at the end of a call. Where there are some, calls end after whole periods, which are long
+    Lazy penalties are flushed at the end of a call. Where there are some, calls end after whole periods, which are long
     enough to outweigh that: where they end is then no matter of time.
     """
 
@@ -29,7 +29,7 @@ class SparseLoop:
         self._task = task
         self._is_lazy = hooks_of(task.optimizer).is_plain and is_elastic_net(task.regularization)
         is_penalized = isinstance(task.regularization, kernels.Regularization)
-        self.period = _settled_rows(task, entries_per_row) if self._is_lazy and is_penalized else task.batch_rows
+        self.period = _flush_rows(task, entries_per_row) if self._is_lazy and is_penalized else task.batch_rows
         self.unit = self.period
         if self._is_lazy and is_for_neurons(task.model, task.loss, task.optimizer):
             self._call = self._neuron_call()
@@ -98,7 +98,7 @@ class SparseLoop:
             )
             rest = vectors._replace(parameters=vectors.parameters[end:], gradient=vectors.gradient[end:])
             return kernels.LazySGD(_lazy_penalty(task), rule.apply_gradient, rule.step, rest)
-        rule = task.rule(keeps_gradient=True, looks_along=False)
+        rule = task.rule(keeps_gradient=True, measures_step=False)
         hooks = hooks_of(task.optimizer)
         if not (hooks.is_sparse(task.optimizer) and isinstance(task.regularization, kernels.NoRegularization)):
             return kernels.EveryWeight(rule)
@@ -106,9 +106,9 @@ class SparseLoop:
         return kernels.SparseUpdate(rule.step, hooks.update_at.pointer(task.model.dtype), places)
 
 
-def _settled_rows(task: Task, entries_per_row: float) -> int:
+def _flush_rows(task: Task, entries_per_row: float) -> int:
     """So many rows, in whole batches, that bringing all weights up to date is a small part of the work on them."""
-    wanted = kernels.tuning.ENTRIES_PER_SETTLED_WEIGHT * task.model.in_features / max(entries_per_row, 1)
+    wanted = kernels.tuning.ENTRIES_PER_FLUSHED_WEIGHT * task.model.in_features / max(entries_per_row, 1)
     return max(round(wanted / task.batch_rows), 1) * task.batch_rows
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fastgd.data.as_dataset import as_dataset
 from fastgd.data.base import Dataset
-from fastgd.data.given import as_dataset
 from fastgd.data.reader import blocks
 from fastgd.data.subset import split
 from fastgd.losses import Loss

@@ -11,7 +11,7 @@ from fastgd.kernels import (
     Shuffled,
     ShuffledX,
     gather_rows,
-    gather_rows_ahead,
+    gather_rows_prefetching,
     standardize_rows,
 )
 
@@ -94,11 +94,11 @@ def allocate(
 
 
 def take_rows(
-    source: np.ndarray, rows: slice | np.ndarray, later: np.ndarray | None = None, *, out: np.ndarray
+    source: np.ndarray, rows: slice | np.ndarray, prefetch_rows: np.ndarray | None = None, *, out: np.ndarray
 ) -> None:
     """out[:] = source[rows], converted. What float32 cannot hold becomes infinite, and is found as such.
 
-    later : for each row one that is needed long after, to ask the memory for
+    prefetch_rows : for each row, one that is needed long after, to prefetch
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if isinstance(rows, slice):
@@ -106,8 +106,8 @@ def take_rows(
         elif source.dtype.isnative and source.flags.aligned and source.dtype.char not in "eg":
             matrix = read_only(source.reshape(len(source), -1) if source.ndim == 1 else source)
             out = out.reshape(len(out), -1)
-            if later is not None and source.flags.c_contiguous:
-                gather_rows_ahead(matrix, rows, later, out)
+            if prefetch_rows is not None and source.flags.c_contiguous:
+                gather_rows_prefetching(matrix, rows, prefetch_rows, out)
             else:
                 gather_rows(matrix, rows, out)
         else:
@@ -118,17 +118,17 @@ def take_rows(
 def take_targets(
     source: np.ndarray,
     rows: slice | np.ndarray,
-    later: np.ndarray | None = None,
+    prefetch_rows: np.ndarray | None = None,
     *,
     mean_and_scale: MeanAndScale | None,
     out: np.ndarray,
 ) -> None:
     """As `take_rows`, but (source - mean) · scale, in float64 from the source's own dtype."""
     if mean_and_scale is None:
-        take_rows(source, rows, later, out=out)
+        take_rows(source, rows, prefetch_rows, out=out)
         return
     exact = np.empty(out.shape)
-    take_rows(source, rows, later, out=exact)
+    take_rows(source, rows, prefetch_rows, out=exact)
     standardize_rows(exact, *mean_and_scale, out)
 
 

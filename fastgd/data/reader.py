@@ -238,16 +238,16 @@ class Reader:
         if self.order is None:
             block = self._view.rows(start, stop)
             return block._replace(**self._convert((slice(start, stop),), stop - start)) if self._converts else block
-        rows_and_later = self.order.rows_and_later(start, stop)
+        rows_and_prefetches = self.order.rows_and_prefetches(start, stop)
         if not self._converts:
-            return self._view._replace(order=Shuffled(*rows_and_later))
-        converted = self._convert(rows_and_later, stop - start)
-        return self._view._replace(order=ShuffledX(*rows_and_later), **converted)
+            return self._view._replace(order=Shuffled(*rows_and_prefetches))
+        converted = self._convert(rows_and_prefetches, stop - start)
+        return self._view._replace(order=ShuffledX(*rows_and_prefetches), **converted)
 
     def _convert(self, rows: tuple[slice | np.ndarray, ...], n_rows: int) -> dict[str, np.ndarray]:
         """y and the weights of some rows, as blocks have them.
 
-        rows : a slice, or rows and later ones
+        rows : a slice, or rows and those to prefetch
         """
         converted = {}
         for name, dtype, mean_and_scale in (

@@ -67,10 +67,10 @@ class Shuffle:
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Which rows stand at positions start to stop, (stop - start,) int64. The array holds until the next call."""
-        return self.rows_and_later(start, stop)[0]
+        return self.rows_and_prefetches(start, stop)[0]
 
-    def rows_and_later(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows as above, and for each position the row that stands a window later, to ask the memory for.
+    def rows_and_prefetches(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows as above, and for each position the row a window on, to prefetch.
 
         Both hold until the next call. Past the window that follows these rows, that window's last row stands for all.
         """
@@ -102,6 +102,6 @@ class ChosenRows:
         """Which rows stand at positions start to stop."""
         return self._rows[start:stop]
 
-    def rows_and_later(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """The rows, and in place of later ones, of which there are hardly any, the same."""
+    def rows_and_prefetches(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows, and the same to prefetch, as hardly any come after them."""
         return (self._rows[start:stop],) * 2

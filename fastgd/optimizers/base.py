@@ -83,7 +83,7 @@ class Optimizer(ABC):
         """
 
     def resolved_for(self, model: LayerStack, loss: Loss) -> "Optimizer":
-        """The optimiser with all that it leaves open settled for a model and its loss.
+        """The optimiser with all that it leaves open decided for a model and its loss.
 
         Raises a ValueError where it cannot train them.
         """

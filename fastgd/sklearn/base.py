@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from fastgd._engine.monitor import Monitor
 from fastgd.data import checks
 from fastgd.data.arrays import ArrayDataset
+from fastgd.data.as_dataset import array_dataset
 from fastgd.data.base import Dataset
-from fastgd.data.given import array_dataset
 from fastgd.data.sparse import is_sparse
 from fastgd.data.subset import Subset
 from fastgd.errors import warn

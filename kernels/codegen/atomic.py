@@ -71,7 +71,7 @@ def pause(typing_context):
 
 
 @intrinsic
-def give_way(typing_context):
+def yield_processor(typing_context):
     """Leave the processor to another thread that waits for it, if there is one."""
 
     def code(context, builder, signature, arguments):

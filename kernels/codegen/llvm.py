@@ -41,7 +41,7 @@ def require_inside(context, builder, begin, n, size):
     )
 
 
-def require_lanes_inside(context, builder, array_type, arguments, count):
+def require_vector_inside(context, builder, array_type, arguments, count):
     """The same for the first n of some lanes; arguments are the array, its element and n, which may be any number."""
     if not config.BOUNDSCHECK:
         return

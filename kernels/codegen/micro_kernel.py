@@ -156,7 +156,7 @@ def micro_kernel_of(mr, nr_vectors):
 
 
 @intrinsic
-def transpose_tile(typing_context, source, begin, row_length, n_rows, n_columns, target, target_begin, target_row):
+def transpose_block(typing_context, source, begin, row_length, n_rows, n_columns, target, target_begin, target_row):
     """Copy a tile of at most as many rows and columns as lanes, column by column.
 
     target[target_begin + j · target_row + i] = source[begin + i · row_length + j], for as many i and j as there are

@@ -1,18 +1,18 @@
-"""Lanes: as many numbers as fit one of the processor's vector registers, as values that kernels compute with.
+"""SIMD vectors: as many numbers as fit one of the processor's vector registers, as values that kernels compute with.
 
-LLVM turns plain loops into vector code by itself, but leaves a part of a register's length to scalar code at the end
-of each loop, and cannot keep several rows and sums in registers at once. Where that costs more than it is worth, a
-kernel says it with lanes:
+LLVM turns plain loops into vector code by itself, but leaves what does not fill a vector to scalar code at the end of
+each loop, and cannot keep several rows and sums in registers at once. Where that costs more than it is worth, a kernel
+is written with vectors:
 
     w = load(weight, j, n, zero)         n numbers of the array from place j on, as numbers of zero's dtype
     z += w * load(x, j, n, zero)         element by element
     store(weight, j, n, w)
-    horizontal_sum(z)                    the sum of the lanes
+    horizontal_sum(z)                    the sum of its elements
 
-n is `lane_count(zero)`, or fewer at the end of a row: the lanes beyond are zero and are never read or written. An array
-is one flat sequence here, whatever its shape, and may hold any real dtype: it is converted in registers.
+n is `vector_width(zero)`, or fewer at the end of a row: the elements beyond are zero and are never read or written. An
+array is one flat sequence here, whatever its shape, and may hold any real dtype: it is converted in registers.
 
-The lanes are those of a whole register, or as many as others that stand in zero's place, such as
+A vector fills a whole register, or is as wide as another that stands in zero's place, such as
 `simd_vector_for(x, zero)`.
 """
 
@@ -39,7 +39,7 @@ from .llvm import (
     broadcast_in,
     load_first,
     prefetch_at,
-    require_lanes_inside,
+    require_vector_inside,
     store_first,
     suffix,
 )
@@ -56,25 +56,25 @@ class HalfPrecision(NamedTuple):
 
 
 class SIMDVector(types.Type):
-    """Numba's type of lanes of a dtype, as many as fit so many bytes."""
+    """Numba's type of a SIMD vector of a dtype, in n_bytes bytes."""
 
     def __init__(self, dtype: types.Float, n_bytes: int | None = None) -> None:
         n_bytes = n_bytes or register_bytes()
-        super().__init__(name=f"Lanes({dtype}, {n_bytes})")
+        super().__init__(name=f"SIMDVector({dtype}, {n_bytes})")
         self.dtype = dtype
         self.count = n_bytes * 8 // dtype.bitwidth
 
 
 def _vector_like(number):
-    """The type of lanes of a number's dtype, or of the lanes themselves."""
+    """The type of a vector of a number's dtype, or of the vector itself."""
     return number if isinstance(number, SIMDVector) else SIMDVector(number)
 
 
 @register_model(SIMDVector)
 class _SIMDVectorModel(models.PrimitiveModel):
-    def __init__(self, manager, lanes):
-        element = manager.lookup(lanes.dtype).get_value_type()
-        super().__init__(manager, lanes, ir.VectorType(element, lanes.count))
+    def __init__(self, manager, vector):
+        element = manager.lookup(vector.dtype).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(element, vector.count))
 
 
 def _dtype_of(array):
@@ -104,96 +104,96 @@ for _operations, _instruction in (
         _define(_operation, _instruction)
 
 
-def _converted(builder, lanes, array_type, result):
-    """Lanes of an array's elements as lanes of floats."""
-    source, target = str(lanes.type.element), str(result.element)
+def _converted(builder, vector, array_type, result):
+    """A vector of an array's elements as a vector of floats."""
+    source, target = str(vector.type.element), str(result.element)
     if source == target:
-        return lanes
+        return vector
     if source in BYTES:
-        return (builder.fpext if BYTES[source] < BYTES[target] else builder.fptrunc)(lanes, result)
-    return (builder.sitofp if array_type.dtype.signed else builder.uitofp)(lanes, result)
+        return (builder.fpext if BYTES[source] < BYTES[target] else builder.fptrunc)(vector, result)
+    return (builder.sitofp if array_type.dtype.signed else builder.uitofp)(vector, result)
 
 
 @intrinsic
-def lane_count(typing_context, number):
-    """How many lanes a number's dtype has, or how many these are: a constant of the compiled code."""
+def vector_width(typing_context, number):
+    """How many elements a vector of a number's dtype has, or this one: a constant of the compiled code."""
     count = _vector_like(number).count
     return types.intp(number), lambda context, *_: context.get_constant(types.intp, count)
 
 
 @intrinsic
 def broadcast(typing_context, number):
-    """The number in every lane."""
-    lanes = SIMDVector(number)
+    """The number in every element."""
+    vector = SIMDVector(number)
 
     def code(context, builder, signature, arguments):
-        return broadcast_in(builder, arguments[0], lanes.count)
+        return broadcast_in(builder, arguments[0], vector.count)
 
-    return lanes(number), code
+    return vector(number), code
 
 
 @intrinsic
 def simd_vector_for(typing_context, array, number):
-    """The number in every lane of the registers that are fastest with rows of an array.
+    """The number in every element of a vector as wide as is fastest with rows of an array.
 
     A load of them takes at most `LOADED_BYTES`, so the registers may be short ones, whose sums are a step shorter; they
     are longer where elements are narrower than the number, for half the work of converting them.
     """
     n_bytes = LOADED_BYTES * number.bitwidth // _dtype_of(array).bitwidth
-    lanes = SIMDVector(number, min(n_bytes, register_bytes()))
+    vector = SIMDVector(number, min(n_bytes, register_bytes()))
 
     def code(context, builder, signature, arguments):
-        return broadcast_in(builder, arguments[1], lanes.count)
+        return broadcast_in(builder, arguments[1], vector.count)
 
-    return lanes(array, number), code
+    return vector(array, number), code
 
 
 @intrinsic
-def broadcast_like(typing_context, lanes, number):
-    """The number in every lane, of as many as these."""
+def broadcast_like(typing_context, vector, number):
+    """The number in every element of a vector as wide as this."""
 
     def code(context, builder, signature, arguments):
-        return broadcast_in(builder, arguments[1], lanes.count)
+        return broadcast_in(builder, arguments[1], vector.count)
 
-    return lanes(lanes, lanes.dtype), code
+    return vector(vector, vector.dtype), code
 
 
 @intrinsic
 def load(typing_context, array, begin, n, number):
-    """The n numbers of an array from place `begin` on, in the dtype of `number`; zero in the lanes beyond.
+    """The n numbers of an array from place `begin` on, in the dtype of `number`; zero in the elements beyond.
 
     array : C-contiguous, of any real dtype, or a HalfPrecision
-    n : int; below one it stands for none, above the count of lanes for all
-    number : a number, or lanes of which there shall be as many
+    n : int; below one it stands for none, above the vector's width for all
+    number : a number, or a vector as wide as the result
     """
-    lanes = _vector_like(number)
+    vector = _vector_like(number)
 
     def code(context, builder, signature, arguments):
-        require_lanes_inside(context, builder, array, arguments, lanes.count)
+        require_vector_inside(context, builder, array, arguments, vector.count)
         address, element = address_of(context, builder, array, *arguments[:2])
-        (loaded,) = load_first(builder, [address], ir.VectorType(element, lanes.count), arguments[2])
-        return _converted(builder, loaded, array, context.get_value_type(lanes))
+        (loaded,) = load_first(builder, [address], ir.VectorType(element, vector.count), arguments[2])
+        return _converted(builder, loaded, array, context.get_value_type(vector))
 
-    return lanes(array, types.intp, types.intp, number), code
+    return vector(array, types.intp, types.intp, number), code
 
 
 @intrinsic
-def store(typing_context, array, begin, n, lanes):
-    """Write the first n lanes into an array of their dtype, from place `begin` on."""
+def store(typing_context, array, begin, n, vector):
+    """Write the first n elements into an array of their dtype, from place `begin` on."""
 
     def code(context, builder, signature, arguments):
         values = arguments[3]
-        require_lanes_inside(context, builder, array, arguments, values.type.count)
+        require_vector_inside(context, builder, array, arguments, values.type.count)
         address, _ = address_of(context, builder, array, *arguments[:2])
         store_first(builder, values, address, arguments[2])
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, lanes), code
+    return types.void(array, types.intp, types.intp, vector), code
 
 
 @intrinsic
-def horizontal_sum(typing_context, lanes):
-    """The sum of all lanes."""
+def horizontal_sum(typing_context, vector):
+    """The sum of all elements."""
 
     def code(context, builder, signature, arguments):
         element = arguments[0].type.element
@@ -202,12 +202,12 @@ def horizontal_sum(typing_context, lanes):
         function = cgutils.get_or_insert_function(builder.module, function_type, name)
         return builder.call(function, [ir.Constant(element, 0.0), arguments[0]], fastmath=("reassoc",))
 
-    return lanes.dtype(lanes), code
+    return vector.dtype(vector), code
 
 
 @intrinsic
-def clipped(typing_context, lanes, limit):
-    """Each lane, limited to ± the limit's; NaN becomes a limit."""
+def clipped(typing_context, vector, limit):
+    """Each element, limited to ± the limit's; NaN becomes a limit."""
 
     def code(context, builder, signature, arguments):
         values, upper = arguments
@@ -215,7 +215,7 @@ def clipped(typing_context, lanes, limit):
         values = builder.select(builder.fcmp_ordered("<", values, upper), values, upper)
         return builder.select(builder.fcmp_ordered(">", values, lower), values, lower)
 
-    return lanes(lanes, limit), code
+    return vector(vector, limit), code
 
 
 def _prefetch(array, locality):

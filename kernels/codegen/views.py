@@ -205,7 +205,7 @@ def copy(typing_context, source, target):
 
 
 @intrinsic
-def record_of(typing_context, dtype, memory):
+def struct_view(typing_context, dtype, memory):
     """The record of a structured dtype that begins where a vector does; its fields may be assigned."""
     record = dtype.dtype
 

@@ -21,7 +21,7 @@ from ..parallel.thread_pool import (
     compile_work,
     pool_memory,
 )
-from ..tuning import FAR_APART, FEW, MOST_LANES, WORTH_SHARING_OPERATIONS
+from ..tuning import FAR_APART, FEW, MAX_VECTOR_WIDTH, WORTH_SHARING_OPERATIONS
 from . import blocked, reference, small
 from .packing import panel_size
 from .transpose import parallel_transpose, transpose, transpose_columns
@@ -74,7 +74,7 @@ def products(dtype: np.dtype, n_rows: int, k: int, n_outputs: Sequence[int] = (F
     """
     n_widest = max(n_outputs)
     is_wide = IS_FAST and n_widest >= FAR_APART and n_rows > 1
-    length, width = (-(-n // MOST_LANES) * MOST_LANES if is_wide else 0 for n in (n_widest, n_rows))
+    length, width = (-(-n // MAX_VECTOR_WIDTH) * MAX_VECTOR_WIDTH if is_wide else 0 for n in (n_widest, n_rows))
     is_few = any(n > 1 and min(n_rows, n) < FEW for n in n_outputs)
     is_pool, pool = n_workers > 1, pool_memory(n_workers)
     if is_pool:

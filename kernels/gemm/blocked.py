@@ -11,7 +11,7 @@ from numba import types
 from ..codegen.function_pointer import call_through, pointer_kernel, read_only_vector_of, strided_of, vector_of
 from ..codegen.jit import inlined_kernel
 from ..codegen.micro_kernel import micro_kernel_of
-from ..codegen.simd import lane_count
+from ..codegen.simd import vector_width
 from ..codegen.views import address, read_only_span, submatrix
 from ..parallel.thread_pool import (
     GEMM,
@@ -61,7 +61,7 @@ def gemm(a, b, c, bias, accumulate, panel, pool, prefetch_range):
     bias : (n,), or (0,); not read where it accumulates          accumulate : bool
     panel : as `products` makes it          pool : not used          prefetch_range : as for `prefetch_some`
     """
-    count = lane_count(panel.dtype.type(0))
+    count = vector_width(panel.dtype.type(0))
     (m, k), n = a.shape, c.shape[1]
     n_panels = (k + PANEL_ROWS - 1) // PANEL_ROWS
     panel_rows = (k + n_panels * count - 1) // (n_panels * count) * count
@@ -127,7 +127,7 @@ def parallel_gemm(a, b, c, bias, accumulate, panel, pool, prefetch_range):
     if 2 * m * n * k < pool[WORTH_SHARING]:
         call_gemm(pool[GEMM], (a, b, c, bias, accumulate, panel, pool, prefetch_range))
         return
-    n_blocks, width = pool[N_WORKERS] * BLOCKS_PER_WORKER, NR_VECTORS * lane_count(panel.dtype.type(0))
+    n_blocks, width = pool[N_WORKERS] * BLOCKS_PER_WORKER, NR_VECTORS * vector_width(panel.dtype.type(0))
     # Columns are cut first: each thread packs panels of its own, so rows that are cut have them packed again.
     n_columns = rounded_up((n + n_blocks - 1) // n_blocks, width)
     n_across = (n + n_columns - 1) // n_columns

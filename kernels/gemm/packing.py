@@ -1,16 +1,16 @@
 """Parts of a matrix copied into a panel: in the order in which the micro-kernel reads them."""
 
 from ..codegen.jit import inlined_kernel
-from ..codegen.micro_kernel import transpose_tile
-from ..codegen.simd import lane_count, load, store
+from ..codegen.micro_kernel import transpose_block
+from ..codegen.simd import load, store, vector_width
 from ..codegen.views import row_of
-from ..tuning import MOST_LANES, NR_VECTORS, PANEL_ROWS
+from ..tuning import MAX_VECTOR_WIDTH, NR_VECTORS, PANEL_ROWS
 
 
 def panel_size(k: int) -> int:
     """How many numbers the scratch memory of a panel has, for sums over k products."""
     # Transposing writes whole vectors beyond the panel's last row.
-    return (min(k, PANEL_ROWS) + MOST_LANES) * MOST_LANES * NR_VECTORS
+    return (min(k, PANEL_ROWS) + MAX_VECTOR_WIDTH) * MAX_VECTOR_WIDTH * NR_VECTORS
 
 
 @inlined_kernel
@@ -22,7 +22,7 @@ def pack(b, width, panel):
     """
     k, n = b.shape
     zero = panel.dtype.type(0)
-    count = lane_count(zero)
+    count = vector_width(zero)
     for p in range(k):
         row = row_of(b, p)
         for j in range(0, width, count):
@@ -37,8 +37,8 @@ def pack_transposed(b, width, panel):
     panel : (size,), overwritten
     """
     k, n = b.shape
-    count = lane_count(panel.dtype.type(0))
+    count = vector_width(panel.dtype.type(0))
     column = b.strides[1] // b.itemsize
     for j in range(0, width, count):
         for p in range(0, k, count):
-            transpose_tile(b, j * column + p, column, n - j, k - p, panel, p * width + j, width)
+            transpose_block(b, j * column + p, column, n - j, k - p, panel, p * width + j, width)

@@ -4,7 +4,7 @@ from numba import types
 
 from ..codegen.function_pointer import call_through, matrix_of, pointer_kernel, read_only_vector_of
 from ..codegen.jit import inlined_kernel
-from ..codegen.simd import broadcast, elements_in, horizontal_sum, lane_count, load, prefetch, prefetch_l2, store
+from ..codegen.simd import broadcast, elements_in, horizontal_sum, load, prefetch, prefetch_l2, store, vector_width
 from ..codegen.views import element, vector
 from ..tuning import GEMM_L1_BYTES, GEMM_L2_BYTES
 
@@ -31,7 +31,7 @@ call_gemv = call_through(gemv_types)
 def gemv(a, k, b, bias, c, prefetches):
     """As `gemm_nt_small`, for a b of one row: in four sums, and one row of a after the other."""
     zero = c.dtype.type(0)
-    count = lane_count(zero)
+    count = vector_width(zero)
     flat = vector(c)
     shift = load(bias, 0, bias.size, zero)
     l1, l2 = _prefetch_distances(a, prefetches)
@@ -71,7 +71,7 @@ def gemm_nt_small(a, k, b, bias, c, prefetches):
     prefetches : bool, whether a comes from memory: what lies behind its rows is prefetched
     """
     zero = c.dtype.type(0)
-    count = lane_count(zero)
+    count = vector_width(zero)
     m, n = c.shape
     flat = vector(c)
     has_bias = min(bias.size, 1)
@@ -122,7 +122,7 @@ def gemm_small(a, a_strides, b, k, accumulate, c):
     accumulate : bool, whether to add to what c has          c : (m, n), modified in place; not read unless it adds
     """
     zero = c.dtype.type(0)
-    count = lane_count(zero)
+    count = vector_width(zero)
     m, n = c.shape
     row, step = a_strides
     flat = vector(c)
@@ -165,7 +165,7 @@ def ger(a, b, accumulate, c):
     c : (m, n), modified in place; not read unless it adds
     """
     zero = c.dtype.type(0)
-    count = lane_count(zero)
+    count = vector_width(zero)
     m, n = c.shape
     n_full = n // count * count
     flat = vector(c)

@@ -4,8 +4,8 @@ from numba import types
 
 from ..codegen.function_pointer import call_through, matrix_of, pointer_kernel, read_only_vector_of, vector_of
 from ..codegen.jit import inlined_kernel
-from ..codegen.micro_kernel import transpose_tile
-from ..codegen.simd import broadcast, lane_count, load, store
+from ..codegen.micro_kernel import transpose_block
+from ..codegen.simd import broadcast, load, store, vector_width
 from ..codegen.views import copy, element, span, vector
 from ..parallel.thread_pool import (
     N_WORKERS,
@@ -18,7 +18,7 @@ from ..parallel.thread_pool import (
     put_job,
     rounded_up,
 )
-from ..tuning import COLUMN_BLOCKS_PER_WORKER, MOST_LANES, OPERATIONS_A_NUMBER
+from ..tuning import COLUMN_BLOCKS_PER_WORKER, MAX_VECTOR_WIDTH, OPERATIONS_A_NUMBER
 
 
 def _job_types(number):
@@ -42,11 +42,11 @@ def transpose(a, m, n, c, accumulate, sums, block, pool, scratch):
     c : at least (n, m), both rounded up to whole registers, modified in place: beyond n rows and m columns, any numbers
     sums : (n,), modified in place, not read unless it accumulates; or (0,) where they are not wanted
     accumulate : bool
-    block : (first column, end of columns), each a multiple of `MOST_LANES` or the end of all
+    block : (first column, end of columns), each a multiple of `MAX_VECTOR_WIDTH` or the end of all
     pool, scratch : not used
     """
     zero = c.dtype.type(0)
-    count = lane_count(zero)
+    count = vector_width(zero)
     begin, end = block
     width = c.shape[1]
     has_sums = 1 if sums.size else 0
@@ -54,7 +54,7 @@ def transpose(a, m, n, c, accumulate, sums, block, pool, scratch):
         rest = end - j
         n_sums, total = has_sums * rest, broadcast(zero)
         for i in range(0, m, count):
-            transpose_tile(a, i * n + j, n, m - i, rest, vector(c), j * width + i, width)
+            transpose_block(a, i * n + j, n, m - i, rest, vector(c), j * width + i, width)
             # Row after row, as `gemm_small` adds: it sums where weights are column-major, and sums shall round alike.
             for k in range(i, min(i + count, m)):
                 total += load(a, k * n + j, rest, zero)
@@ -65,7 +65,7 @@ def transpose(a, m, n, c, accumulate, sums, block, pool, scratch):
 def _width_of_block(pool, n):
     """Of how many columns the blocks are that a thread pool cuts n columns into: whole registers."""
     n_blocks = COLUMN_BLOCKS_PER_WORKER * pool[N_WORKERS]
-    return rounded_up((n + n_blocks - 1) // n_blocks, MOST_LANES)
+    return rounded_up((n + n_blocks - 1) // n_blocks, MAX_VECTOR_WIDTH)
 
 
 _job = job_of(_job_types)

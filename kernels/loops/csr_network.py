@@ -16,7 +16,7 @@ from ..codegen.function_pointer import settings_at
 from ..codegen.jit import by_type, inlined_kernel, kernel
 from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
 from ..optim.hooks import call_update, call_update_at
-from ..optim.lazy_penalty import begin_step, end_step, factor_of, settle, touch
+from ..optim.lazy_penalty import apply_pending, begin_step, end_step, factor_of, flush
 from ..optim.step import Step, UpdateRule, apply_step_along, call_apply_gradient
 from ..optim.vectors import Vectors
 from ..rows.csr import column_of, value_of
@@ -26,7 +26,7 @@ from .network import Layer, backward, evaluate, forward, last_layer, weights_of
 class LazySGD(NamedTuple):
     """Plain SGD, the first layer's penalties by `lazy_penalty.py`.
 
-    penalty : settled
+    penalty : with nothing pending
     apply_gradient, step : as of an UpdateRule, for the parameters behind the first layer's weights
     rest : Vectors, those of these parameters
     """
@@ -75,18 +75,18 @@ def _first_factor(kernel):
 
 
 @inlined_kernel
-def _touch_row_lazy(update, weight, X, i, n_in, n_out):
+def _pending_lazy(update, weight, X, i, n_in, n_out):
     for p in range(X.begin[i], X.end[i]):
-        touch(update.penalty, weight, column_of(X, p), n_in, n_out)
+        apply_pending(update.penalty, weight, column_of(X, p), n_in, n_out)
 
 
 @inlined_kernel
-def _touch_row_none(update, weight, X, i, n_in, n_out):
+def _pending_none(update, weight, X, i, n_in, n_out):
     pass
 
 
-@by_type({LazySGD: _touch_row_lazy, SparseUpdate: _touch_row_none, EveryWeight: _touch_row_none})
-def _touch_row(kernel):
+@by_type({LazySGD: _pending_lazy, SparseUpdate: _pending_none, EveryWeight: _pending_none})
+def _apply_pending_row(kernel):
     """Bring the weights that a row needs up to date."""
     return lambda update, weight, X, i, n_in, n_out: kernel(update, weight, X, i, n_in, n_out)
 
@@ -229,24 +229,24 @@ def _mean_square_along_csr(layer, direction, X, begin, end, sample_weight):
 
 
 @inlined_kernel
-def _settle_lazy(update, weight, n_in):
-    settle(update.penalty, weight, n_in)
+def _flush_lazy(update, weight, n_in):
+    flush(update.penalty, weight, n_in)
 
 
 @inlined_kernel
-def _settle_none(update, weight, n_in):
+def _flush_none(update, weight, n_in):
     pass
 
 
-@by_type({LazySGD: _settle_lazy, SparseUpdate: _settle_none, EveryWeight: _settle_none})
-def _settle_first(kernel):
+@by_type({LazySGD: _flush_lazy, SparseUpdate: _flush_none, EveryWeight: _flush_none})
+def _flush_first(kernel):
     """Bring all of the first layer's weights up to date."""
     return lambda update, weight, n_in: kernel(update, weight, n_in)
 
 
 @kernel
 def train_network_csr(
-    network, vectors, objective, update, rates, X, y, sample_weight, batch_size, settled_rows, progress
+    network, vectors, objective, update, rates, X, y, sample_weight, batch_size, flush_rows, progress
 ):
     """Train on whole batches, one update after each; a batch of weight zero counts for nothing.
 
@@ -254,7 +254,7 @@ def train_network_csr(
     objective : Objective          update : LazySGD, SparseUpdate or EveryWeight
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     X : CSR          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
-    batch_size, settled_rows : int, as for `train_neuron_csr`          progress : Progress, modified in place
+    batch_size, flush_rows : int, as for `train_neuron_csr`          progress : Progress, modified in place
     """
     parameters, gradient = vectors.parameters, vectors.gradient
     number = parameters.dtype.type
@@ -272,7 +272,7 @@ def train_network_csr(
             end = min(begin + network.micro_batch_rows, stop)
             n_updates, done = progress.n_updates[0], begin - start
             for i in range(begin, end):
-                _touch_row(update, weight, X, i, n_in, n_out)
+                _apply_pending_row(update, weight, X, i, n_in, n_out)
             factor = _first_factor(update, number(1))
             progress.loss_sum[0] += _forward_csr(network, parameters, factor, X, begin, end, n_updates, done)
             weights = weights_of(sample_weight, begin, end)
@@ -286,9 +286,9 @@ def train_network_csr(
             rate = number(element(rates, min(t - np.int64(n_before), rates.size) - 1))
             _make_update(update, network, vectors, X, start, stop, rate, t, sample_weight)
         start = stop
-        if (first + start) % settled_rows == 0:
-            _settle_first(update, weight, n_in)
-    _settle_first(update, weight, n_in)
+        if (first + start) % flush_rows == 0:
+            _flush_first(update, weight, n_in)
+    _flush_first(update, weight, n_in)
     progress.position[0] = first + n_samples
 
 

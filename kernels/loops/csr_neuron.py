@@ -8,9 +8,9 @@ import numpy as np
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.simd import prefetch
 from ..codegen.views import element, vector
-from ..optim.lazy_penalty import begin_step, end_step, factor_of, prefetch_columns, settle, touch
+from ..optim.lazy_penalty import apply_pending, begin_step, end_step, factor_of, flush, prefetch_columns
 from ..rows.csr import column_of, value_of
-from ..tuning import CSR_COLUMNS_AHEAD, CSR_ROWS_AHEAD, ENTRIES_PER_PREFETCH
+from ..tuning import CSR_COLUMNS_PREFETCH, CSR_ROWS_PREFETCH, ENTRIES_PER_PREFETCH
 from .neuron_online import loss_and_grad, total_weight, weight_of
 
 
@@ -21,14 +21,14 @@ def _dot(X, i, u, penalty, n_columns):
     z = zero
     for p in range(element(X.begin, i), element(X.end, i)):
         column = column_of(X, p)
-        touch(penalty, u, column, n_columns, 1)
+        apply_pending(penalty, u, column, n_columns, 1)
         z += element(u, column) * value_of(X, p, column, zero)
     return z
 
 
 @inlined_kernel
 def _prefetch_row(X, i):
-    """Ask for the memory of a row."""
+    """Prefetch a row."""
     for p in range(element(X.begin, i), element(X.end, i), ENTRIES_PER_PREFETCH):
         prefetch(X.indices, p)
         prefetch(X.values, p)
@@ -44,16 +44,16 @@ def _subtract(X, i, u, step):
 
 
 @kernel
-def train_neuron_csr(neuron, parameters, derivatives, loss, penalty, rates, rows, batch_size, settled_rows, progress):
+def train_neuron_csr(neuron, parameters, derivatives, loss, penalty, rates, rows, batch_size, flush_rows, progress):
     """Train on whole batches, one update after each; a batch of weight zero counts for nothing.
 
     neuron : LinearNeuron or ReLUNeuron
     parameters : (n_features,), or (n_features + 1,) with the bias last; modified in place
     derivatives : (batch_size,) and more, scratch
-    loss : the settings of a loss of `POINTWISE`          penalty : of `lazy_penalty.py`, settled
+    loss : the settings of a loss of `POINTWISE`          penalty : of `lazy_penalty.py`, with nothing pending
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     rows : Rows in order, with a CSR for X
-    batch_size : int          settled_rows : int, a multiple of it, after which weights are settled, as at the end
+    batch_size : int          flush_rows : int, a multiple of it, after which weights are flushed, as at the end
     progress : Progress, modified in place
     """
     number = parameters.dtype.type
@@ -69,8 +69,8 @@ def train_neuron_csr(neuron, parameters, derivatives, loss, penalty, rates, rows
         stop, d_bias = start + batch_rows, zero
         factor, scale = factor_of(penalty, one), number(1.0 / batch_rows)
         for i in range(start, stop):
-            _prefetch_row(X, min(i + CSR_ROWS_AHEAD, n_samples - 1))
-            prefetch_columns(penalty, u, X, min(i + CSR_COLUMNS_AHEAD, n_samples - 1))
+            _prefetch_row(X, min(i + CSR_ROWS_PREFETCH, n_samples - 1))
+            prefetch_columns(penalty, u, X, min(i + CSR_COLUMNS_PREFETCH, n_samples - 1))
             z = factor * _dot(X, i, u, penalty, n_features) + bias
             value, derivative = loss_and_grad(neuron, loss, z, element(targets, i), weight_of(rows.weights, i, one))
             loss_sum += value
@@ -90,9 +90,9 @@ def train_neuron_csr(neuron, parameters, derivatives, loss, penalty, rates, rows
                 bias -= rate * d_bias
             end_step(penalty, rate)
         start = stop
-        if (first + start) % settled_rows == 0:
-            settle(penalty, u, n_features)
-    settle(penalty, u, n_features)
+        if (first + start) % flush_rows == 0:
+            flush(penalty, u, n_features)
+    flush(penalty, u, n_features)
     if has_bias:
         parameters[n_features] = bias
     progress.loss_sum[0] = loss_sum + nan_sentinel

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..codegen.function_pointer import settings_at
 from ..codegen.jit import inlined_kernel, kernel
-from ..codegen.simd import broadcast, horizontal_sum, lane_count, load
+from ..codegen.simd import broadcast, horizontal_sum, load, vector_width
 from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
 from ..gemm import Products
 from ..gemm.prefetch import set_prefetch_range
@@ -261,7 +261,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
 def _has_finite_sum(x):
     """Whether Σ x_i is finite, as it is not where any x_i is NaN or infinite."""
     zero = x.dtype.type(0)
-    count = lane_count(zero)
+    count = vector_width(zero)
     s0 = s1 = broadcast(zero)
     for i in range(0, x.size, 2 * count):
         s0 += load(x, i, x.size - i, zero)

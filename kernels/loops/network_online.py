@@ -14,9 +14,9 @@ import numpy as np
 from ..codegen.alignment import aligned_empty
 from ..codegen.function_pointer import settings_at
 from ..codegen.jit import inlined_kernel, kernel
-from ..codegen.simd import broadcast, horizontal_sum, lane_count, load, store
+from ..codegen.simd import broadcast, horizontal_sum, load, store, vector_width
 from ..codegen.views import element, read_only_rows, span, vector
-from ..tuning import MOST_LANES
+from ..tuning import MAX_VECTOR_WIDTH
 from .network import Layer, backward, evaluate, forward, weights_of
 
 # Calls that begin after so many rows, or a multiple of them, leave the pairs as they are.
@@ -38,7 +38,7 @@ class _FirstLayer(NamedTuple):
 
 def first_layer(layer: Layer, dtype: np.dtype) -> _FirstLayer:
     """The memory that `train_network_online` works in."""
-    width = -(-layer.n_out // MOST_LANES) * MOST_LANES
+    width = -(-layer.n_out // MAX_VECTOR_WIDTH) * MAX_VECTOR_WIDTH
     sizes = layer.n_in * width, ROWS_AT_ONCE * width, ROWS_AT_ONCE * width
     return _FirstLayer(*(aligned_empty(size, dtype) for size in sizes))
 
@@ -67,7 +67,7 @@ def _pass_of_vectors(columns, place, x, step0, step1, z0, z1):
 
     x : a number of each of the four rows, broadcast
     """
-    count = lane_count(columns.dtype.type(0))
+    count = vector_width(columns.dtype.type(0))
     w = load(columns, place, count, columns.dtype.type(0)) + x[0] * step0 + x[1] * step1
     store(columns, place, count, w)
     return z0 + x[2] * w, z1 + x[3] * w
@@ -93,7 +93,7 @@ def _gemv_columns(first, width, X, places, n_in, bias):
     """
     columns, steps, outputs = first.columns, first.steps, first.outputs
     zero = columns.dtype.type(0)
-    count = lane_count(zero)
+    count = vector_width(zero)
     n_in_twos = width // (2 * count) * (2 * count)
     for j in range(0, n_in_twos, 2 * count):
         left, right = j, j + count
@@ -125,7 +125,7 @@ def _complete_outputs(first, width, r, lacks, n_out, out):
     lacks : how much of the first row's step the outputs lack          out : (n_out and more,)
     """
     zero = out.dtype.type(0)
-    count = lane_count(zero)
+    count = vector_width(zero)
     factors = broadcast(lacks)
     for j in range(0, n_out, count):
         z = load(first.outputs, r * width + j, count, zero) + factors * load(first.steps, j, count, zero)
@@ -139,7 +139,7 @@ def _keep_step(first, width, r, deltas, n_out, bias):
     deltas : (n_out and more,)          bias : (n_out,), or (0,)
     """
     zero = deltas.dtype.type(0)
-    count = lane_count(zero)
+    count = vector_width(zero)
     for j in range(0, width, count):
         step = load(deltas, j, n_out - j, zero)
         store(first.steps, r * width + j, count, step)
@@ -151,7 +151,7 @@ def _keep_step(first, width, r, deltas, n_out, bias):
 def dot(X, left, right, n):
     """Σ_k X[left + k] X[right + k]."""
     zero = X.dtype.type(0)
-    count = lane_count(zero)
+    count = vector_width(zero)
     sums = broadcast(zero)
     for k in range(0, n, count):
         sums += load(X, left + k, n - k, zero) * load(X, right + k, n - k, zero)

@@ -6,7 +6,7 @@ The passes over rows that it is made of, and what they wait for, stand in `neuro
 import numpy as np
 
 from ..codegen.jit import by_type, inlined_kernel, kernel
-from ..codegen.simd import broadcast_like, horizontal_sum, lane_count, load, simd_vector_for
+from ..codegen.simd import broadcast_like, horizontal_sum, load, simd_vector_for, vector_width
 from ..codegen.views import element, vector
 from ..optim.step import apply_step_along, call_apply_gradient
 from ..tuning import ROW_L1_BYTES, ROW_L1_ROWS
@@ -24,7 +24,7 @@ from .neuron_batch_passes import (
 )
 from .neuron_online import loss_and_grad, total_weight, weight_of
 from .neuron_online_by_4 import ROWS_AT_ONCE, prefetch_places_of_4
-from .row_order import n_samples_of, prefetch_places, row, target_row
+from .row_access import n_samples_of, prefetch_places, row, target_row
 
 
 @inlined_kernel
@@ -126,7 +126,7 @@ def mean_square_along(neuron, direction, rows, first, last):
     X, n_features = rows.X, neuron.n_features
     of_bias = direction[n_features] if direction.size > n_features else direction.dtype.type(0)
     none = simd_vector_for(X, direction.dtype.type(0))
-    count = lane_count(none)
+    count = vector_width(none)
     n_pairs = n_features // (2 * count) * (2 * count)
     squares = 0.0
     for i in range(first, last):

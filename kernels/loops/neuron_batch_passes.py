@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..codegen.jit import by_type, inlined_kernel
-from ..codegen.simd import broadcast_like, horizontal_sum, lane_count, load, simd_vector_for, store
+from ..codegen.simd import broadcast_like, horizontal_sum, load, simd_vector_for, store, vector_width
 from .neuron_online_by_4 import ROWS_AT_ONCE
-from .row_order import prefetch_row
+from .row_access import prefetch_row
 
 
 class RowByRow(NamedTuple):
@@ -58,7 +58,7 @@ class Converted(NamedTuple):
 @inlined_kernel
 def _plus_row(pattern, X, j, n, share, before):
     """Elements j to j + n of the gradient, and a row times its share."""
-    return load(pattern.gradient, j, lane_count(share), share) + share * load(X, before + j, n, share)
+    return load(pattern.gradient, j, vector_width(share), share) + share * load(X, before + j, n, share)
 
 
 @inlined_kernel
@@ -66,7 +66,7 @@ def _plus_rows(pattern, X, j, n, shares, places):
     """Elements j to j + n of the gradient, and four rows times their shares."""
     d0, d1, d2, d3 = shares
     p0, p1, p2, p3 = places
-    g = load(pattern.gradient, j, lane_count(d0), d0)
+    g = load(pattern.gradient, j, vector_width(d0), d0)
     g += d0 * load(X, p0 + j, n, d0)
     g += d1 * load(X, p1 + j, n, d0)
     g += d2 * load(X, p2 + j, n, d0)
@@ -78,7 +78,7 @@ def _plus_rows(pattern, X, j, n, shares, places):
 def _plus_kept(pattern, X, j, n, shares, places):
     """Elements j to j + n of the gradient, and the four rows that are kept times their shares."""
     d0, d1, d2, d3 = shares
-    count = lane_count(d0)
+    count = vector_width(d0)
     place = ROWS_AT_ONCE * j
     g = load(pattern.gradient, j, count, d0)
     g += d0 * load(pattern.kept, place, count, d0)
@@ -109,7 +109,7 @@ class Updating(NamedTuple):
 
 @inlined_kernel
 def add(step, weight, gradient, j, n, g):
-    store(gradient, j, lane_count(g), g)
+    store(gradient, j, vector_width(g), g)
     return load(weight, j, n, g)
 
 
@@ -118,7 +118,7 @@ def update(step, weight, gradient, j, n, g):
     w = load(weight, j, n, g)
     w -= step.rates * g
     store(weight, j, n, w)
-    store(gradient, j, lane_count(g), broadcast_like(g, gradient.dtype.type(0)))
+    store(gradient, j, vector_width(g), broadcast_like(g, gradient.dtype.type(0)))
     return w
 
 
@@ -131,7 +131,7 @@ def _weight_after(kernel):
 @inlined_kernel
 def pass_over_pending(pattern, step, weight, X, n_features, pending):
     """Add the pending rows, with no others to multiply the weights with."""
-    count = lane_count(simd_vector_for(X, weight.dtype.type(0)))
+    count = vector_width(simd_vector_for(X, weight.dtype.type(0)))
     for j in range(0, n_features, count):
         n = n_features - j
         _weight_after(step, weight, pattern.gradient, j, n, _plus_pending(pattern, X, j, n, pending))
@@ -153,7 +153,7 @@ def pass_over_row(pattern, step, weight, X, n_features, pending, begin, prefetch
     prefetched : as `prefetch_places` returns it
     """
     none = simd_vector_for(X, weight.dtype.type(0))
-    count = lane_count(none)
+    count = vector_width(none)
     n_pairs = n_features // (2 * count) * (2 * count)
     # Two sums side by side, as each has to wait for itself.
     even, odd = none, none
@@ -176,7 +176,7 @@ def _load_row(pattern, i, X, begin, j, n, like):
 
 @inlined_kernel
 def _load_and_keep_row(pattern, i, X, begin, j, n, like):
-    x, count = load(X, begin + j, n, like), lane_count(like)
+    x, count = load(X, begin + j, n, like), vector_width(like)
     store(pattern.kept, ROWS_AT_ONCE * j + i * count, count, x)
     return x
 
@@ -216,7 +216,7 @@ def pass_over_fours(pattern, step, weight, X, n_features, pending, places, prefe
     pending : the shares, broadcast, and where the rows begin          places : where the others begin
     """
     none = simd_vector_for(X, weight.dtype.type(0))
-    count = lane_count(none)
+    count = vector_width(none)
     n_full = n_features // count * count
     h0, h1, h2, h3 = prefetched
     sums = (none, none, none, none)

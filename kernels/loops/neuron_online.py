@@ -16,12 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.jit import by_type, inlined_kernel, kernel
-from ..codegen.simd import broadcast_like, clipped, horizontal_sum, lane_count, load, simd_vector_for, store
+from ..codegen.simd import broadcast_like, clipped, horizontal_sum, load, simd_vector_for, store, vector_width
 from ..codegen.views import element, vector
 from ..nn.loss import pointwise
 from ..optim.regularization import NoRegularization, Regularization
 from ..tuning import ROW_L1_BYTES, ROW_L1_ROWS
-from .row_order import InOrder, n_samples_of, prefetch_places, prefetch_row, row, target_row
+from .row_access import InOrder, n_samples_of, prefetch_places, prefetch_row, row, target_row
 
 
 class LinearNeuron(NamedTuple):
@@ -61,7 +61,7 @@ class Rows(NamedTuple):
 
     X : (n_rows, n_features), C-contiguous, of any real dtype, or a HalfPrecision
     y : (n_rows, 1)          weights : Equal or Weighted
-    order : of `row_order.py`
+    order : of `row_access.py`
     """
 
     X: np.ndarray
@@ -190,7 +190,7 @@ def pad_weights(parameters, weight, n_features):
 def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, prefetched, z):
     """Update elements j to j + n of the weights with one row and add their product with another to z."""
     zero = simd_vector_for(X, weight.dtype.type(0))
-    count = lane_count(zero)
+    count = vector_width(zero)
     w = broadcast_like(zero, shrinkage(regularization, rate)) * load(weight, j, count, zero)
     w -= broadcast_like(zero, step) * load(X, before + j, n, zero)
     w = _thresholded(regularization, w, rate)
@@ -203,7 +203,7 @@ def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, pref
 def pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, prefetched):
     """Update the weights with one row and return a SIMD vector whose sum is their product with another."""
     none = simd_vector_for(X, weight.dtype.type(0))
-    count = lane_count(none)
+    count = vector_width(none)
     n_pairs = n_features // (2 * count) * (2 * count)
     # Two sums side by side, as each has to wait for itself.
     even, odd = none, none

@@ -1,14 +1,14 @@
 """The training loop of a single output neuron on narrow rows: the online algorithm, four rows at a time.
 
 z of a row needs the weights that the row before leaves, and where rows are narrow that wait is longer than the work. So
-this loop looks ahead: it multiplies four rows with the weights before them, and with one another, and settles the four
+this loop looks ahead: it multiplies four rows with the weights before them, and with one another, and finds the four
 in scalars,  z_j = w·x_j - Σ_{i<j} s_i x_i·x_j.  These are the updates of the online algorithm, one after the other, up
 to rounding.
 
 As in `neuron_online.py`, one pass updates the weights with the rows before and multiplies them with the rows to come.
 Rows are asked for long before they are needed: the processor's own prefetching does not follow four rows at once.
 
-What is left to wait for, with latencies of a Zen 4: the last of four steps is spread over a register (3 cycles),
+What is left to wait for, with latencies of a Zen 4: the last of four steps is broadcast (3 cycles),
 subtracted from the weights (4), and these are multiplied with the next four rows (4 for each register of a row) and
 summed horizontally and added to the bias (19); then each derivative waits for the one before (10 with a ReLU, 7
 without; the last 6 or 3), and the last step for the last of them (3). The loop cannot take less for four rows than
@@ -19,11 +19,11 @@ multiplied with all before it.
 """
 
 from ..codegen.jit import inlined_kernel, kernel
-from ..codegen.simd import broadcast_like, horizontal_sum, lane_count, load, minus_product, simd_vector_for, store
+from ..codegen.simd import broadcast_like, horizontal_sum, load, minus_product, simd_vector_for, store, vector_width
 from ..codegen.views import element, vector
 from ..tuning import ROWS_BY_4_L1_BYTES, ROWS_BY_4_L1_ROWS
 from .neuron_online import copy_weights, learning_rate_at, loss_and_grad, pad_weights, shrinkage, weight_of
-from .row_order import n_samples_of, prefetch_places, prefetch_row, row, target_row
+from .row_access import n_samples_of, prefetch_places, prefetch_row, row, target_row
 
 ROWS_AT_ONCE = 4
 
@@ -51,7 +51,7 @@ def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, prefetched, su
     p0, p1, p2, p3 = before
     a0, a1, a2, a3 = places
     z0, z1, z2, z3, g10, g20, g21, g30, g31, g32 = sums
-    count = lane_count(zero)
+    count = vector_width(zero)
     w = shrunk * load(weight, j, count, zero)
     w -= s0 * load(X, p0 + j, n, zero)
     w -= s1 * load(X, p1 + j, n, zero)
@@ -119,7 +119,7 @@ def train_neuron_online_by_4(neuron, parameters, weight, loss, regularization, r
     bias = parameters[n_features] if bias_size else zero
     has_bias = number(bias_size)
     none = simd_vector_for(X, zero)
-    count = lane_count(none)
+    count = vector_width(none)
     n_full = n_features // count * count
     n_rest = n_features - n_full
     steps, shrunk = (none, none, none, none), broadcast_like(none, one)

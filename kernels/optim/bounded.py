@@ -18,7 +18,7 @@ import numpy as np
 
 from ..codegen.function_pointer import pointer_kernel, settings_of
 from ..codegen.jit import inlined_kernel
-from ..codegen.views import read_only_matrix, read_only_span, record_of
+from ..codegen.views import read_only_matrix, read_only_span, struct_view
 from ..nn.linear import linear_forward
 from .compensated import add_square
 from .hooks import Hooks, mean_square_along_types, step_along_types, update_types
@@ -92,7 +92,7 @@ def mean_square_along(vectors, weights, x, sample_weight, change, products, resu
 def step_along(vectors, numbers, rate, t, l2, weights, mean_square):
     """w -= f s, for the s that stands in the gradient; no step where s·g is zero; arguments as for `Hooks`."""
     optimizer = settings_of(Bounded, numbers)
-    record_of(FIELDS, vectors.own).mean_square = mean_square
+    struct_view(FIELDS, vectors.own).mean_square = mean_square
     w, direction = vectors.parameters, vectors.gradient
     slope = 0.0
     if optimizer.is_scaled:

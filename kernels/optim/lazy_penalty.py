@@ -7,7 +7,7 @@ that what is missing can be made up for when the column is next touched (Carpent
 descent for regularized multinomial logistic regression", 2008). That is exact but for rounding: a weight that has come
 to zero stays there until a gradient moves it.
 
-`settle` brings all weights up to date, and u is w again.
+`flush` brings all weights up to date, and u is w again.
 """
 
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class Unpenalized(NamedTuple):
 class Decaying(NamedTuple):
     """L2 alone.
 
-    l2 : float          factor : (1,) float64, a, which is 1 where weights are settled
+    l2 : float          factor : (1,) float64, a, which is 1 where nothing is pending
     """
 
     l2: float
@@ -41,7 +41,7 @@ class Shrinking(NamedTuple):
     """L1, and perhaps L2.
 
     l2, l1 : float          factor : (1,) float64, as above
-    threshold : (1,) float64, Q, which is 0 where weights are settled
+    threshold : (1,) float64, Q, which is 0 where nothing is pending
     applied : (n_columns,) float64, what of Q has been applied to each column's weights
     """
 
@@ -69,21 +69,21 @@ def factor_of(kernel):
 
 
 @inlined_kernel
-def _touch_nothing(penalty, u, column, n_columns, n_units):
+def _apply_pending_nothing(penalty, u, column, n_columns, n_units):
     pass
 
 
 @inlined_kernel
-def _touch_shrunk(penalty, u, column, n_columns, n_units):
-    # Not asked whether something is missing: what is guessed wrong takes longer than nothing to do.
+def _apply_pending_shrunk(penalty, u, column, n_columns, n_units):
+    # No branch: a misprediction costs more than an empty update.
     missing = penalty.threshold[0] - penalty.applied[np.uint64(column)]
     penalty.applied[np.uint64(column)] = penalty.threshold[0]
     for place in range(column, n_units * n_columns, n_columns):
         _shrink(u, place, missing)
 
 
-@by_type({Unpenalized: _touch_nothing, Decaying: _touch_nothing, Shrinking: _touch_shrunk})
-def touch(kernel):
+@by_type({Unpenalized: _apply_pending_nothing, Decaying: _apply_pending_nothing, Shrinking: _apply_pending_shrunk})
+def apply_pending(kernel):
     """Bring the weights of a column up to date.
 
     u : (n_units, n_columns) row by row, modified in place
@@ -105,7 +105,7 @@ def _prefetch_shrinking(penalty, u, X, i):
 
 @by_type({Unpenalized: _prefetch_nothing, Decaying: _prefetch_nothing, Shrinking: _prefetch_shrinking})
 def prefetch_columns(kernel):
-    """Ask for the memory of what `touch` needs of the columns of a row of a CSR; weights alone come in time anyway."""
+    """Prefetch what `apply_pending` needs of the columns of a row of a CSR; weights alone come in time anyway."""
     return lambda penalty, u, X, i: kernel(penalty, u, X, i)
 
 
@@ -117,12 +117,12 @@ def _shrink(u, place, threshold):
 
 
 @inlined_kernel
-def _settle_nothing(penalty, u, n_columns):
+def _flush_nothing(penalty, u, n_columns):
     pass
 
 
 @inlined_kernel
-def _settle_decayed(penalty, u, n_columns):
+def _flush_decayed(penalty, u, n_columns):
     factor = penalty.factor[0]
     if factor != 1:
         for i in range(u.size):
@@ -131,7 +131,7 @@ def _settle_decayed(penalty, u, n_columns):
 
 
 @inlined_kernel
-def _settle_shrunk(penalty, u, n_columns):
+def _flush_shrunk(penalty, u, n_columns):
     factor, threshold = penalty.factor[0], penalty.threshold[0]
     if factor != 1 or threshold != 0:
         for begin in range(0, u.size, n_columns):
@@ -143,8 +143,8 @@ def _settle_shrunk(penalty, u, n_columns):
         penalty.factor[0], penalty.threshold[0] = 1, 0
 
 
-@by_type({Unpenalized: _settle_nothing, Decaying: _settle_decayed, Shrinking: _settle_shrunk})
-def settle(kernel):
+@by_type({Unpenalized: _flush_nothing, Decaying: _flush_decayed, Shrinking: _flush_shrunk})
+def flush(kernel):
     """Bring all weights up to date:  u = w.
 
     u : (n_units · n_columns,), modified in place
@@ -162,12 +162,12 @@ def _begin_decayed(penalty, u, n_columns, rate):
     penalty.factor[0] *= 1 - np.float64(rate) * penalty.l2
     size = abs(penalty.factor[0])
     if size < _LEAST_FACTOR or size > _LARGEST_FACTOR:
-        settle(penalty, u, n_columns)
+        flush(penalty, u, n_columns)
 
 
 @by_type({Unpenalized: _begin_nothing, Decaying: _begin_decayed, Shrinking: _begin_decayed})
 def begin_step(kernel):
-    """w *= 1 - rate · l2, before the gradient is subtracted; u, n_columns as for `settle`."""
+    """w *= 1 - rate · l2, before the gradient is subtracted; u, n_columns as for `flush`."""
     return lambda penalty, u, n_columns, rate: kernel(penalty, u, n_columns, rate)
 
 

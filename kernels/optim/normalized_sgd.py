@@ -7,7 +7,7 @@ import numpy as np
 from ..codegen.alignment import whole_lines
 from ..codegen.function_pointer import pointer_kernel, settings_of
 from ..codegen.jit import inlined_kernel
-from ..codegen.views import record_of, span
+from ..codegen.views import span, struct_view
 from .compensated import normalize_gradient
 from .hooks import (
     Hooks,
@@ -54,7 +54,7 @@ class NormalizedSGD(NamedTuple):
     the gradient of a bias, of any layer, by 64 ε Σ |δ|.
 
     η = 10 rate min(1, r / r_0) min(1, t / 10) √(n_in / (n_in + √(r min(r, t n_in / 4)))), for the t-th update, r rows
-    seen, n_in features and a warm-up of r_0 rows. The steps that 1 / √G alone would make never settle, since the sum of
+    seen, n_in features and a warm-up of r_0 rows. The steps that 1 / √G alone would make never flush, since the sum of
     their squares grows for ever, and the loss keeps some of their noise. The rate falls with the rows as long as a
     batch has fewer of them than a quarter of the features, so that each of its rows pulls in a direction of its own; in
     larger batches there is less noise and there are fewer updates.
@@ -184,7 +184,7 @@ def normalized_sgd(vectors, numbers, rate, t, part):
 
     It is made in one part; arguments as for `Hooks`. In the gradient, the first layer's weights before it are left.
     """
-    settings, fields = settings_of(NormalizedSGD, numbers), record_of(FIELDS, vectors.own)
+    settings, fields = settings_of(NormalizedSGD, numbers), struct_view(FIELDS, vectors.own)
     w, gradient = vectors.parameters, vectors.gradient
     # Rows of the state are longer than the parameters.
     root, missing = span(vectors.state[ROOT], 0, w.size), span(vectors.state[ROOT_MISSING], 0, w.size)
@@ -244,7 +244,7 @@ def _shrink_with(vectors, settings, i, size, centre):
     n_in, n_out, has_bias = _first_layer_of(settings)
     before = scale[i]
     if before <= 0:
-        if not record_of(FIELDS, vectors.own).is_drawn:
+        if not struct_view(FIELDS, vectors.own).is_drawn:
             # Nothing was learnt yet.
             return
         before = abs(mean[i]) if abs(mean[i]) >= _least_scale(vectors) else type(size)(1)
@@ -263,7 +263,7 @@ def _observe_features(vectors, numbers, x, sample_weight):
 
     Arguments as for `Hooks`.
     """
-    settings, fields = settings_of(NormalizedSGD, numbers), record_of(FIELDS, vectors.own)
+    settings, fields = settings_of(NormalizedSGD, numbers), struct_view(FIELDS, vectors.own)
     w, scale, mean = vectors.parameters, vectors.state[SCALE], vectors.state[MEAN]
     start, inverse = vectors.state[START], vectors.state[INVERSE_SCALE]
     number, zero, kink = x.dtype.type, x.dtype.type(0), x.dtype.type(_ROUNDINGS * np.finfo(x.dtype).eps)

@@ -90,12 +90,12 @@ def update_rule(
     dtype: np.dtype,
     keeps_gradient: bool,
     pool: np.ndarray = ALONE,
-    looks_along: bool = True,
+    measures_step: bool = True,
 ) -> UpdateRule:
     """What loops of a dtype call for these settings; compiled where it was not.
 
     keeps_gradient : whether the loop cannot make direct updates          pool : as `pool_memory` makes it
-    looks_along : whether it calls `mean_square_along` for a step that is bounded
+    measures_step : whether it calls `mean_square_along` for a step that is bounded
     """
     hooks = OPTIMIZERS[type(optimizer)]
     is_regularized = isinstance(regularization, Regularization)
@@ -111,7 +111,7 @@ def update_rule(
         before_forward=pointer(hooks.before_forward),
         after_backward=pointer(hooks.after_backward),
         apply_gradient=pointer(apply_gradient, not is_direct),
-        mean_square_along=pointer(hooks.mean_square_along, looks_along),
+        mean_square_along=pointer(hooks.mean_square_along, measures_step),
         finish_along=pointer(_finish_along, hooks.is_bounded and (is_regularized or hooks.after_update is not None)),
         l2=float(regularization.l2) if is_regularized else 0.0,
         mean_square=np.zeros(1),

@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 
 from ..codegen.alignment import aligned_zeros
-from ..codegen.atomic import add_and_fetch, give_way, load_acquire, pause, store_release
+from ..codegen.atomic import add_and_fetch, load_acquire, pause, store_release, yield_processor
 from ..codegen.function_pointer import call_through, vector_of
 from ..codegen.jit import compile_for, inlined_kernel, kernel
 from ..codegen.tuples import tuple_load, tuple_store
@@ -85,7 +85,7 @@ def wait(n_waits):
     """Wait a moment, the n-th time; returns n + 1."""
     # Who waits for long may keep from its processor the very thread that it waits for.
     if n_waits % WAITS == WAITS - 1:
-        give_way()
+        yield_processor()
     else:
         pause()
     return n_waits + 1

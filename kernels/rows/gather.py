@@ -25,14 +25,14 @@ def gather_rows(X, rows, out):
 
 
 @kernel
-def gather_rows_ahead(X, rows, later, out):
-    """As `gather_rows`, with row later[i] prefetched while row rows[i] is copied.
+def gather_rows_prefetching(X, rows, prefetch_rows, out):
+    """As `gather_rows`, with row prefetch_rows[i] prefetched while row rows[i] is copied.
 
-    X : as there, C-contiguous          rows, later : (n_samples,) int64, each in [0, n_rows)
+    X : as there, C-contiguous          rows, prefetch_rows : (n_samples,) int64, each in [0, n_rows)
     out : (n_samples, n_columns), overwritten
     """
     for i in range(rows.size):
-        prefetch(X, later[i] * out.shape[1])
+        prefetch(X, prefetch_rows[i] * out.shape[1])
         row = rows[i]
         for j in range(out.shape[1]):
             out[i, j] = X[row, j]

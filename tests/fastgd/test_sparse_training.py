@@ -8,7 +8,7 @@ from loss_cases import CASES
 from sparse_cases import csr
 
 import fastgd as gd
-from fastgd.data.given import array_dataset
+from fastgd.data.as_dataset import array_dataset
 
 N_ROWS, N_FEATURES = 30, 12
 

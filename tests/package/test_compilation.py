@@ -13,7 +13,7 @@ from fastgd import kernels
 from fastgd.data.block import read_only
 from fastgd.kernels.nn.loss import HalfSquaredError
 from fastgd.kernels.optim.optimizers import PlainSGD
-from fastgd.kernels.tuning import MOST_LANES
+from fastgd.kernels.tuning import MAX_VECTOR_WIDTH
 
 # Each differs from the others in its loss, optimiser, layers or settings.
 TRAININGS = {
@@ -92,9 +92,9 @@ def test_one_specialisation_serves_every_optimiser_and_regularisation_of_a_neuro
 def patterns(dtype):
     """How batches of one feature are taken, with what a call that was not finite may leave in the scratch."""
     return {
-        "in batches by fours": kernels.By4(np.full(1 + MOST_LANES, np.nan, dtype)),
-        "in batches row by row": kernels.RowByRow(np.full(1 + MOST_LANES, np.nan, dtype)),
-        "in batches, converted": kernels.Converted(*np.full((2, 4 * MOST_LANES), np.nan, dtype)),
+        "in batches by fours": kernels.By4(np.full(1 + MAX_VECTOR_WIDTH, np.nan, dtype)),
+        "in batches row by row": kernels.RowByRow(np.full(1 + MAX_VECTOR_WIDTH, np.nan, dtype)),
+        "in batches, converted": kernels.Converted(*np.full((2, 4 * MAX_VECTOR_WIDTH), np.nan, dtype)),
     }
 
 
@@ -122,7 +122,7 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_we
         kernels.train_neuron_batch(pattern, neuron, vectors, loss, rule, rates, rows, 2, 4, progress)
     else:
         kernel = getattr(kernels, f"train_neuron_{loop}")
-        weight = np.full(1 + MOST_LANES, np.nan, dtype)
+        weight = np.full(1 + MAX_VECTOR_WIDTH, np.nan, dtype)
         kernel(neuron, parameters, weight, loss, regularization, rates, rows, progress)
     assert np.isfinite(progress.loss_sum[0]) == np.isfinite(value)
 

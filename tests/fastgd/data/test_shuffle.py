@@ -197,7 +197,7 @@ def test_parts_are_those_of_the_whole(sizes, seed, data):
     whole = order.rows(0, n_samples).copy()
     for _ in range(5):
         start, stop = sorted(data.draw(st.tuples(st.integers(0, n_samples), st.integers(0, n_samples))))
-        rows, later = order.rows_and_later(start, stop)
+        rows, later = order.rows_and_prefetches(start, stop)
         np.testing.assert_array_equal(rows, whole[start:stop])
         assert rows.dtype == later.dtype == np.int64
         assert len(later) == len(rows)
@@ -212,7 +212,7 @@ def test_later_rows_are_those_one_window_later(n_features):
     whole = order.rows(0, n_samples).copy()
     starts = np.append(0, np.cumsum([len(window) for window in windows]))
     for start, stop in ((0, n_samples), (100, 700), (window_rows, 3 * window_rows), (n_samples - 500, n_samples)):
-        _, later = order.rows_and_later(start, stop)
+        _, later = order.rows_and_prefetches(start, stop)
         # Up to the end of the window after the last one of these rows.
         end = starts[min(np.searchsorted(starts, stop - 1, side="right") + 1, len(starts) - 1)]
         expected = whole[start + window_rows : min(stop + window_rows, end)]

@@ -10,7 +10,7 @@ from scipy import sparse
 from sparse_cases import csr
 
 import fastgd as gd
-from fastgd.data.given import array_dataset
+from fastgd.data.as_dataset import array_dataset
 from fastgd.data.sparse import SparseDataset, sparse_rows
 from fastgd.data.subset import Subset
 from fastgd.model_data import reader_of

@@ -13,10 +13,10 @@ from fastgd.kernels.codegen.simd import (
     broadcast_like,
     clipped,
     horizontal_sum,
-    lane_count,
     load,
     simd_vector_for,
     store,
+    vector_width,
 )
 
 SOURCES = ["float16", "float32", "float64", "bool"]
@@ -30,14 +30,14 @@ def copy_vector(array, begin, n, out, at, m):
     zero = out.dtype.type(0)
     vector = load(array, begin, n, zero)
     store(out, at, m, vector)
-    return lane_count(zero), horizontal_sum(vector)
+    return vector_width(zero), horizontal_sum(vector)
 
 
 @numba.njit
 def combine(a, b, limit, out):
     """Rows of out: a + b, a - b, a b, a limited, a number broadcast; whole registers."""
     zero = out.dtype.type(0)
-    count = lane_count(zero)
+    count = vector_width(zero)
     x, y = load(a, 0, count, zero), load(b, 0, count, zero)
     added, less, times = x, x, x
     added += y
@@ -153,7 +153,7 @@ def test_arithmetic(dtype, rng):
 def vector_for_rows(a, out):
     """Write twice the first elements of a, plus one; return how many there are, and the sum of all but the last."""
     zero = simd_vector_for(a, out.dtype.type(0))
-    count = lane_count(zero)
+    count = vector_width(zero)
     vector = load(a, 1, count, zero)
     vector += vector + broadcast_like(zero, out.dtype.type(1))
     store(out, 1, count, vector)

@@ -28,7 +28,7 @@ from protected import run_with_protected_memory
 from fastgd import kernels
 from fastgd.kernels.gemm import reference
 from fastgd.kernels.parallel.thread_pool import _N_BLOCKS, WORTH_SHARING
-from fastgd.kernels.tuning import FAR_APART, FEW, MOST_LANES, MR, NR_VECTORS, PANEL_ROWS
+from fastgd.kernels.tuning import FAR_APART, FEW, MAX_VECTOR_WIDTH, MR, NR_VECTORS, PANEL_ROWS
 from fastgd.threads import ThreadPool
 
 
@@ -76,7 +76,7 @@ def test_gemm(dtype, m, k, n, accumulate, has_bias, a_by_columns, b_by_columns, 
 def transposed(kernel, a, before, accumulate, n_more_rows=0, n_more_columns=0, pool=kernels.ALONE):
     """Transpose in one block; return the result with the rows and columns beyond it, and the sums."""
     m, n = a.shape
-    n_rows, n_columns = (-(-size // MOST_LANES) * MOST_LANES for size in (n, m))
+    n_rows, n_columns = (-(-size // MAX_VECTOR_WIDTH) * MAX_VECTOR_WIDTH for size in (n, m))
     n_rows, n_columns = n_rows + n_more_rows, n_columns + n_more_columns
     c = guarded(np.full((n_rows, n_columns), SENTINEL, a.dtype), SENTINEL)
     sums = guarded(before if accumulate else np.full_like(before, np.nan), SENTINEL)
@@ -116,7 +116,7 @@ def test_a_thread_pool_transposes_to_the_same_bits(n_workers, dtype, m, n, accum
     made.pool[WORTH_SHARING] = 0
     with ThreadPool(made).working():
         shared = transposed(kernels.parallel_transpose, a, before, accumulate, pool=made.pool)
-    assert (made.pool[_N_BLOCKS] > 1) == (n > MOST_LANES)
+    assert (made.pool[_N_BLOCKS] > 1) == (n > MAX_VECTOR_WIDTH)
     for mine, ours in zip(transposed(kernels.transpose, a, before, accumulate), shared, strict=True):
         np.testing.assert_array_equal(mine, ours)
 

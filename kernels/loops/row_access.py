@@ -18,21 +18,21 @@ class Shuffled(NamedTuple):
     """Any order of rows.
 
     rows : (n_samples,) int64, which row of X, y and the weights each sample is
-    later : (n_samples,) int64, a row that will be needed after many others; to prefetch at this sample
+    prefetch_rows : (n_samples,) int64, a row that will be needed after many others; to prefetch at this sample
     """
 
     rows: np.ndarray
-    later: np.ndarray
+    prefetch_rows: np.ndarray
 
 
 class ShuffledX(NamedTuple):
     """Any order of the rows of X, with y and the weights gathered: they are the samples', one after the other.
 
-    rows, later : as of Shuffled, of X alone
+    rows, prefetch_rows : as of Shuffled, of X alone
     """
 
     rows: np.ndarray
-    later: np.ndarray
+    prefetch_rows: np.ndarray
 
 
 @inlined_kernel
@@ -77,7 +77,7 @@ class _PrefetchPlaces(NamedTuple):
     """Where rows begin in X: one that is needed soon, and one that is needed long after."""
 
     l1: int
-    later: int
+    l2: int
 
 
 @inlined_kernel
@@ -90,12 +90,12 @@ def _prefetch_places_in_order(order, i, l1_rows, n_features, X, targets, l1_byte
 @inlined_kernel
 def _prefetch_places_shuffled_x(order, i, l1_rows, n_features, X, targets, l1_bytes):
     l1 = element(order.rows, min(i + l1_rows, order.rows.size - 1))
-    return _PrefetchPlaces(l1 * n_features, element(order.later, i) * n_features)
+    return _PrefetchPlaces(l1 * n_features, element(order.prefetch_rows, i) * n_features)
 
 
 @inlined_kernel
 def _prefetch_places_shuffled(order, i, l1_rows, n_features, X, targets, l1_bytes):
-    prefetch(targets, element(order.later, i))
+    prefetch(targets, element(order.prefetch_rows, i))
     return _prefetch_places_shuffled_x(order, i, l1_rows, n_features, X, targets, l1_bytes)
 
 
@@ -118,4 +118,4 @@ def prefetch_places(kernel):
 def prefetch_row(places, X, j):
     """Prefetch element j of the rows that `prefetch_places` has chosen."""
     prefetch(X, places.l1 + j)
-    prefetch_l2(X, places.later + j)
+    prefetch_l2(X, places.l2 + j)

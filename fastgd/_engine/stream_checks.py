@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _OR_ROWS = "or rows that can be read in any order: arrays, or a Dataset"
 
 
-def require_one_order(rows: Dataset | Stream, run: "Run", validation: Any) -> None:
+def require_stream_support(rows: Dataset | Stream, run: "Run", validation: Any) -> None:
     """Raise a ValueError where a run would have to read the rows of a stream in another order, or know them before.
 
     validation : what the model is to be judged on, or None
@@ -37,7 +37,7 @@ def require_one_order(rows: Dataset | Stream, run: "Run", validation: Any) -> No
         )
     if run.metrics and validation is None:
         raise ValueError(f"metrics of a stream's rows need all of them at once; expected validation data, {_OR_ROWS}")
-    for layer in run.model.untaught_layers:
+    for layer in run.model.unfitted_layers:
         call = "[0].fit(X)" if layer is run.model.standardize else "[-1].fit(y)"
         raise ValueError(
             f"the {type(layer).__name__} layer has no mean and scale yet, and learns none from a stream; expected "
