@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from fastgd._engine.progress import show_line
 from fastgd.cli.arguments import parser
-from fastgd.cli.output import lost_stdout, one_line, stdout_left_to
+from fastgd.cli.output import flush_stderr, lost_stdout, one_line, stdout_left_to
 from fastgd.errors import DivergenceError
 
 
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with lost_stdout():
             if sys.stdout is not None:
                 sys.stdout.flush()
+        flush_stderr()
 
 
 def _run(options: argparse.Namespace) -> int:

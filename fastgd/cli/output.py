@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 from fastgd._engine.progress import show_line
 
@@ -31,11 +32,24 @@ def lost_stdout() -> Iterator[None]:
     except (OSError, ValueError) as error:
         if not isinstance(error, BrokenPipeError):
             show_line(f"fastgd: nothing more can be written to stdout: {one_line(error)}")
-        # What waits in its buffer would fail again.
-        with contextlib.suppress(OSError, ValueError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, sys.stdout.fileno())
-            os.close(null)
+        _discard(sys.stdout)
+
+
+def flush_stderr() -> None:
+    """Write what waits for stderr, if that takes it: else the interpreter would try at its end, and exit with 120."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what waits in a stream's buffer, and what follows, nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,10 @@ import fastgd as gd
 @pytest.mark.parametrize("redirection", ["| true", "> /dev/full", ">&-", "2>&-", "2> /dev/full"])
 def test_the_model_is_saved_whoever_reads(redirection, tmp_path):
     command = f"{sys.executable} -m fastgd train --synthetic 2000x10 --out {tmp_path}/m {redirection}"
-    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True)
+    # Unbuffered, nothing would be left for the interpreter's end.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    shell = ["bash", "-c", f"set -o pipefail; {command}"]
+    done = subprocess.run(shell, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
