@@ -22,6 +22,9 @@ def dtype(request):
 # These run every loss, optimiser or layer, and each combination takes seconds to compile for each dtype.
 TESTS = Path(__file__).parent
 COMPILING_MUCH = [
+    TESTS / "fastgd/bad_input",
+    TESTS / "fastgd/data/test_datasets.py",
+    TESTS / "fastgd/engine/test_reproducible.py",
     TESTS / "fastgd/losses",
     TESTS / "fastgd/optimizers",
     TESTS / "fastgd/standardized_targets",
@@ -31,6 +34,7 @@ COMPILING_MUCH = [
     TESTS / "fastgd/test_regularization.py",
     TESTS / "fastgd/test_standardize.py",
     TESTS / "fastgd/test_standardize_learning.py",
+    TESTS / "fastgd/test_training.py",
     TESTS / "kernels/test_bounded.py",
     TESTS / "kernels/test_thread_pool.py",
     TESTS / "package/test_compilation.py",
@@ -41,5 +45,7 @@ COMPILING_MUCH = [
 def pytest_collection_modifyitems(items):
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if any(item.path.is_relative_to(place) for place in COMPILING_MUCH) and "float32" in parameters.values():
+        if any(item.path.is_relative_to(place) for place in COMPILING_MUCH) and any(
+            isinstance(value, str) and value == "float32" for value in parameters.values()
+        ):
             item.add_marker("slow")

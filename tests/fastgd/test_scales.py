@@ -37,7 +37,7 @@ def test_within_five_percent_of_a_tuned_step(name, optimizer, standardize, batch
 
 
 @pytest.mark.parametrize("batch_size", [1, 32])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", [LOSSES[0], *(pytest.param(loss, marks=pytest.mark.slow) for loss in LOSSES[1:])])
 @pytest.mark.parametrize("n_samples", [pytest.param(20_000, marks=pytest.mark.slow), 2000])
 def test_any_means_within_five_percent_of_a_tuned_step(n_samples, loss, batch_size):
     assert max(ratios_for_any_means(loss, n_samples, batch_size, epochs=5)) < 1.05
@@ -74,7 +74,7 @@ def test_any_features_within_five_percent_of_a_tuned_step(kind, loss, batch_size
     assert linear_loss_after(gd.NormalizedSGD(), *settings, scaled, y, layers) < best + 0.05 * abs(best)
 
 
-@pytest.mark.parametrize("batch_size", [1, 8, 32])
+@pytest.mark.parametrize("batch_size", [1, pytest.param(8, marks=pytest.mark.slow), 32])
 @pytest.mark.parametrize("name", LAYERS)
 def test_normalized_sgd_within_five_percent_on_several_data_sets(name, batch_size):
     """No unit may stop learning."""
@@ -125,6 +125,7 @@ def test_normalized_sgd_in_full_batches_ends_no_unit():
         assert loss < 1.05 * tuned("neuron", None, X, y, epochs=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "n_samples", "batch_size", "epochs"), SHORT)
 def test_short_epochs_within_five_percent_of_a_tuned_step(name, n_samples, batch_size, epochs):
     """In the mean of five data sets, which a few updates treat very differently."""

@@ -73,7 +73,7 @@ def folder(tmp_path_factory):
         pytest.param("mapped, Fortran", 400, marks=pytest.mark.slow),
         pytest.param("mapped, Fortran, shuffled", 100, marks=pytest.mark.slow),
         pytest.param("mapped, columns", 150, marks=pytest.mark.slow),
-        ("float64 into float32", 100),
+        pytest.param("float64 into float32", 100, marks=pytest.mark.slow),
         pytest.param("float64 into float32, shuffled", 100, marks=pytest.mark.slow),
         pytest.param("targets from float64", 50, marks=pytest.mark.slow),
         pytest.param("targets from float64, shuffled", 50, marks=pytest.mark.slow),

@@ -7,6 +7,9 @@ import pytest
 
 from fastgd._engine.garbage_collection import collection_paused
 
+# To collect all that a session of tests has made takes seconds.
+pytestmark = pytest.mark.slow
+
 
 class Knot:
     def __init__(self):

@@ -269,7 +269,7 @@ def test_bad_rows_of_a_search_are_named(value, expected, row):
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 @pytest.mark.parametrize("layers", [LAYERS, NEURON[:2]], ids=["hidden layer", "linear"])
 @pytest.mark.parametrize(("n_samples", "batch_size"), [(300, 32), (3000, 1), (3000, 32), (3000, None)])
-@pytest.mark.parametrize("kind", [gd.SGD, gd.Adam, gd.Adagrad])
+@pytest.mark.parametrize("kind", [gd.SGD, *(pytest.param(k, marks=pytest.mark.slow) for k in (gd.Adam, gd.Adagrad))])
 def test_rates_do_not_depend_on_the_dtype(kind, n_samples, batch_size, layers, seed):
     """A factor of 2 is a step of the search, and what neighbouring rates differ by is often within rounding."""
     data = gd.data.synthetic(n_samples, 5, hidden=(4,), noise=0.3, seed=seed, dtype="float64")

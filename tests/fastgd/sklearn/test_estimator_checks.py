@@ -13,11 +13,11 @@ pytestmark = [
 
 ESTIMATORS = [
     GDRegressor(),
-    GDRegressor((8,), max_iter=20),
     GDClassifier(),
     GDClassifier((8,), early_stopping=True),
 ]
 OTHERS = [
+    GDRegressor((8,), max_iter=20),
     GDRegressor(loss="huber", early_stopping=True, max_iter=20),
     GDRegressor((8, 8), activation="tanh", solver="adam", max_iter=20),
     GDRegressor(batch_size=None, standardize="scale"),
