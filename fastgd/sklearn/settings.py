@@ -1,6 +1,7 @@
 """scikit-learn's parameters as what a Model and a Trainer are made of."""
 
 import math
+import numbers
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -201,6 +202,8 @@ def training_of(estimator: Any) -> Training:
 
 def _optimizer(estimator: Any, alpha: float, is_network: bool) -> Optimizer | Literal["auto"]:
     solver, rate, first = estimator.solver, estimator.learning_rate, estimator.learning_rate_init
+    if isinstance(rate, numbers.Real):
+        raise ValueError(f"learning_rate is {rate!r}, and names a schedule; expected learning_rate_init={rate!r}")
     if not isinstance(rate, Schedule):
         checks.choice(rate, "learning_rate", _LEARNING_RATES)
     is_chosen = isinstance(rate, Schedule) or rate != "auto" or first is not None

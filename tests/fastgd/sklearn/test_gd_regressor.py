@@ -267,6 +267,7 @@ def test_progress_is_shown(raw, capsys):
         ({"solver": "lbfgs"}, "solver is 'lbfgs'"),
         ({"solver": gd.SGD(0.1), "learning_rate_init": 0.1}, "the solver's own rate"),
         ({"learning_rate": "linear"}, "learning_rate is 'linear'"),
+        ({"learning_rate": 0.01}, "learning_rate is 0.01, and names a schedule; expected learning_rate_init=0.01"),
         ({"learning_rate": "optimal", "alpha": 0.0}, "alpha is 0.0"),
         ({"learning_rate_init": 0.0}, "learning_rate_init is 0.0"),
         ({"batch_size": 0}, "batch_size is 0"),
