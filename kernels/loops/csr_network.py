@@ -3,9 +3,9 @@
 The first layer's products and its gradient cost the rows' entries times its outputs; the layers behind it are those of
 `network.py`. What an update costs is a matter of its type:
 
-LazySGD     plain SGD with L1 and L2 penalties: the entries of the batch
-SparseUpdate     an optimiser for which a gradient of zero is no update, as Adagrad: the same
-EveryWeight any other: all weights, for each update
+LazySGD         plain SGD with L1 and L2 penalties: the entries of the batch
+SparseUpdate    an optimiser for which a gradient of zero is no update, as Adagrad: the same
+EveryWeight     any other: all weights, for each update
 """
 
 from typing import NamedTuple
@@ -99,7 +99,7 @@ def _forward_first(network, parameters, factor, X, begin, end):
     out = matrix(network.outputs, layer.output, end - begin, n_out)
     nan_sentinel = zero
     for i in range(begin, end):
-        # Unit by unit, as its weights lie.
+        # Output by output, as the weights lie.
         for k in range(n_out):
             z, weight = zero, layer.weight + k * n_in
             for p in range(X.begin[i], X.end[i]):
@@ -137,7 +137,7 @@ def _backward_first(network, X, begin, end, accumulate, gradient):
 
 @inlined_kernel
 def _rows_for_shape(network, n_rows):
-    """A matrix of so many rows for what asks no more of the first layer's input."""
+    """An empty matrix of n_rows rows: of a first layer that they leave out, `forward` and `backward` read no more."""
     return read_only_matrix(network.outputs, 0, n_rows, 0)
 
 
@@ -176,7 +176,7 @@ def _update_lazy(update, network, vectors, X, begin, end, rate, t, sample_weight
 
 
 @inlined_kernel
-def _update_touched(update, network, vectors, X, begin, end, rate, t, sample_weight):
+def _update_entries(update, network, vectors, X, begin, end, rate, t, sample_weight):
     layer, step = settings_at(Layer, network.layers, 0), update.step
     n_in, n_out = layer.n_in, layer.n_out
     for i in range(begin, end):
@@ -204,7 +204,7 @@ def _update_every_weight(update, network, vectors, X, begin, end, rate, t, sampl
         vectors.gradient[i] = 0
 
 
-@by_type({LazySGD: _update_lazy, SparseUpdate: _update_touched, EveryWeight: _update_every_weight})
+@by_type({LazySGD: _update_lazy, SparseUpdate: _update_entries, EveryWeight: _update_every_weight})
 def _make_update(kernel):
     """Make the update of a batch, rows begin to end of a CSR, and have zeros for the gradient by the first weights."""
     return lambda update, network, vectors, X, begin, end, rate, t, sample_weight: kernel(
