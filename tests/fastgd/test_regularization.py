@@ -96,7 +96,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("l1_ratio", [0.5, *(pytest.param(ratio, marks=pytest.mark.slow) for ratio in (0.0, 1.0))])
 def test_every_optimizer_has_the_same_minimum(name, l1_ratio, rng):
     """Uncorrelated features, so that the elastic net has its solution in closed form."""
     X = np.linalg.qr(rng.standard_normal((200, 4)))[0] * math.sqrt(200)

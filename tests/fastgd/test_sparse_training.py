@@ -85,10 +85,17 @@ def _neuron(loss, ends="linear", dtype="float64", **o):
     )
 
 
+# The kernels of a neuron are compiled for each loss, kind of order, and with weights or without.
+@settings(max_examples=60)
+@given(**OPTIONS | {"shuffle": st.just(True), "weighted": st.just(True)})
+def test_a_neuron(**options):
+    _neuron("log_loss", **options)
+
+
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(**OPTIONS)
-def test_a_neuron(**options):
-    # The kernels of a neuron are compiled for each loss.
+def test_a_neuron_in_any_order(**options):
     _neuron("log_loss", **options)
 
 
@@ -97,7 +104,7 @@ def test_a_neuron(**options):
 @settings(max_examples=20)
 @given(seed=OPTIONS["seed"], rate=OPTIONS["rate"], has_bias=OPTIONS["has_bias"])
 def test_a_neuron_with_any_loss(loss, **options):
-    # One combination of what the kernels of a neuron are compiled for, beside the loss: `test_a_neuron` has the others.
+    # One combination of what kernels are compiled for beside the loss: `test_a_neuron_in_any_order` has the others.
     ends = "relu" if list(CASES).index(loss) % 2 else "linear"
     _neuron(loss, ends, penalty="elastic net", batch_size=7, shuffle=False, weighted=True, **options)
 

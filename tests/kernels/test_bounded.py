@@ -234,7 +234,7 @@ def test_any_number_of_threads_takes_the_same_steps(kind, monkeypatch):
     np.testing.assert_array_equal(*results)
 
 
-@pytest.mark.parametrize("source", ["uint8", "float16", "int64"])
+@pytest.mark.parametrize("source", ["uint8", *(pytest.param(s, marks=pytest.mark.slow) for s in ("float16", "int64"))])
 def test_rows_in_place_are_as_converted(source, dtype):
     given, _ = trained("neuron", 7, dtype, source)
     X, y, v = rows_of("neuron", 300)

@@ -122,7 +122,7 @@ def n_branches(loop):
 @pytest.mark.skipif(
     not binding.get_process_triple().startswith("x86_64"), reason="compiles for the newest x86 on the way"
 )
-@pytest.mark.parametrize("features", ["+neon", "+neon,+sve"])
+@pytest.mark.parametrize("features", ["+neon", pytest.param("+neon,+sve", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("name", "n_most"), [("gemm_nt_small", 6), ("gemm_small", 4)])
 def test_few_row_products_take_no_branch_for_each_lane(name, n_most, features, tmp_path):
     """As masked loads, the loops took 17 branches in 90 instructions for four products, and 9 in 20 for two."""

@@ -124,6 +124,7 @@ def test_plain_install_run_from_the_checkout(wheel, python, checkout):
     assert "fastgd" in run(python, "-m", "fastgd", "info", cwd=checkout)
 
 
+@pytest.mark.slow
 def test_editable(checkout, python, tmp_path):
     pip(python, "install", "--no-deps", "--force-reinstall", "-e", str(checkout), cwd=tmp_path)
     out = run(python, "-c", CHECK, cwd=tmp_path)

@@ -54,7 +54,7 @@ def test_the_walk_ends():
     assert _best(lambda k: 1.0) == -1
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("layers", [LAYERS, NEURON], ids=["hidden layer", "neuron"])
 def test_the_search_leaves_nothing_behind(layers, batch_size):
     """Training is that of the schedule that the rate belongs to."""

@@ -9,7 +9,7 @@ from fastgd import losses
 SIGNS = ["hinge", "squared_hinge", "modified_huber", "perceptron"]
 
 
-@pytest.mark.parametrize("loss", ["log_loss", *SIGNS])
+@pytest.mark.parametrize("loss", ["log_loss", *(pytest.param(loss, marks=pytest.mark.slow) for loss in SIGNS)])
 @pytest.mark.parametrize("hidden", [0, 16])
 def test_classifies(loss, hidden, rng):
     """Two classes that a line parts; with a hidden layer, a ring around a disc."""

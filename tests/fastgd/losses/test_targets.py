@@ -42,7 +42,7 @@ def rows_with_a_bad_target(case, dtype="float32"):
 
 
 @pytest.mark.parametrize("case", BAD_TARGETS)
-@pytest.mark.parametrize("batch_size", [1, 16, None])
+@pytest.mark.parametrize("batch_size", [1, *(pytest.param(size, marks=pytest.mark.slow) for size in (16, None))])
 @pytest.mark.parametrize("shuffle", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_bad_target(case, batch_size, shuffle, dtype):
     """The error names the row of the data; the model is as the rows before it left it, as if the row were not there."""

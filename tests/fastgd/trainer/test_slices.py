@@ -45,7 +45,12 @@ print(json.dumps({"caught": caught, "finite": finite, "history": history, "goes 
 """
 
 
-INTERRUPTIONS = [("neuron", "1", "no"), ("neuron", "1", "shuffle"), ("wide", "256", "no"), ("wide", "0", "no")]
+INTERRUPTIONS = [
+    ("neuron", "1", "no"),
+    pytest.param(("neuron", "1", "shuffle"), marks=pytest.mark.slow),
+    ("wide", "256", "no"),
+    pytest.param(("wide", "0", "no"), marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("arguments", INTERRUPTIONS)
