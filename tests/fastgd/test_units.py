@@ -86,8 +86,7 @@ class TestOneFeature:
     def test_each(self, name, hidden, change, batch_size):
         X, y, _ = rows(name)
         for column in range(X.shape[1]):
-            for seed in SEEDS:
-                assert_the_same(changed(X, change, column), y, name, hidden, seed, batch_size)
+            assert_the_same(changed(X, change, column), y, name, hidden, SEEDS[column % 3], batch_size)
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -42,8 +42,10 @@ def rows_with_a_bad_target(case, dtype="float32"):
 
 
 @pytest.mark.parametrize("case", BAD_TARGETS)
-@pytest.mark.parametrize("batch_size", [1, *(pytest.param(size, marks=pytest.mark.slow) for size in (16, None))])
-@pytest.mark.parametrize("shuffle", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("batch_size", "shuffle"),
+    [(1, False), *(pytest.param(*way, marks=pytest.mark.slow) for way in ((1, True), (16, True), (None, False)))],
+)
 def test_bad_target(case, batch_size, shuffle, dtype):
     """The error names the row of the data; the model is as the rows before it left it, as if the row were not there."""
     model, X, y, message = rows_with_a_bad_target(case, dtype)

@@ -37,11 +37,12 @@ TYPES = [
 ]
 SOURCES = ["float16", "float32", "float64", "bool"]
 SOURCES += [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
-# Each source in both dtypes, each with and without a ReLU, a penalty and an order.
-RARE_TYPES = [
-    Types(dtype, source, (i + k) % 2 == 0, k % 2 == 0, (i + k) // 2 % 2 == 0)
-    for k, dtype in enumerate(("float32", "float64"))
+# Each source in one dtype, with or without a ReLU, a penalty and an order; pixels are mostly trained in float32.
+RARE_TYPES = [Types("float32", "uint8", False, False, False)]
+RARE_TYPES += [
+    Types(("float32", "float64")[i % 2], source, i % 4 < 2, i % 3 == 0, i // 2 % 2 == 0)
     for i, source in enumerate(SOURCES)
+    if source != "uint8"
 ]
 RARE_TYPES += [
     Types(dtype, dtype, ends_in_relu, is_penalized, False)
