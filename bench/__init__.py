@@ -1,1 +1,1 @@
-"""Benchmarks: `bench_*.py` for pytest-benchmark, `report.py` for the README's tables, `studies` for the rest."""
+"""Benchmarks: `bench_*.py` for pytest-benchmark, `report.py` for the tables of `README.md`, `studies` for the rest."""

@@ -1,4 +1,4 @@
-"""What the README's tables share: Markdown, markers, and the machine that the figures are of."""
+"""What the tables of figures share: Markdown, markers, and the machine that the figures are of."""
 
 import platform
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 
 from fastgd.cli import machine
 
-README = Path(__file__).parents[1] / "README.md"
+#: Where all tables are, and the README that shows some of their lines.
+TABLES, README = Path(__file__).with_name("README.md"), Path(__file__).parents[1] / "README.md"
 # As they read in the README, and as `machine.describe` names them.
 VERSIONS = {"Python": "python", "Numba": "numba", "NumPy": "numpy"}
 
@@ -48,5 +49,5 @@ def replace_between_markers(name: str, table: str, text: str) -> str:
     before, found, rest = text.partition(begin)
     _, found_end, after = rest.partition(end)
     if not (found and found_end):
-        raise SystemExit(f"expected {begin} and, after it, {end} in the README")
+        raise SystemExit(f"expected {begin} and, after it, {end} in the file")
     return f"{before}{begin}\n{table}\n{end}{after}"

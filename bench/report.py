@@ -1,9 +1,11 @@
-"""Measure what a part of the README says and write it there, between its markers.
+"""Measure a part of `bench/README.md` and write it there, between its markers.
 
-python bench/report.py [training] [--dry-run] [--seconds 10] [--picture bench/speed.svg]
+python bench/report.py [training] [--dry-run] [--seconds 10]
 python bench/report.py peers [--dry-run] [--seconds 10] [--threads one|all|both] [--workloads neuron Adam]
 python bench/report.py roofline [--dry-run] [--seconds 5]
 python bench/report.py quality [--dry-run] [--json FILE]
+python bench/report.py learning [--dry-run] [--picture bench/learning.svg]
+python bench/report.py summary [--dry-run]               the lines of these that the README shows
 
 `--help` after the name of a part says more.
 """
@@ -18,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # As a script, Python looks for modules beside it.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.readme import README, replace_between_markers
+from bench.readme import README, TABLES, replace_between_markers
 
 # Each has MARKERS, `add_arguments(parser)` and `report(options)`, which gives the text.
 PARTS = {
@@ -26,6 +28,8 @@ PARTS = {
     "peers": "bench.peers.table",
     "roofline": "bench.limits.roofline",
     "quality": "bench.studies.quality_table",
+    "learning": "bench.peers.learning",
+    "summary": "bench.summary",
 }
 
 
@@ -35,13 +39,14 @@ def main(arguments: list[str]) -> None:
         return
     name, *rest = arguments if arguments and not arguments[0].startswith("-") else ["training", *arguments]
     if name not in PARTS:
-        raise SystemExit(f"{name} is no part of the README; expected one of {', '.join(PARTS)}\n\n{__doc__}")
+        raise SystemExit(f"{name} is no part of the tables; expected one of {', '.join(PARTS)}\n\n{__doc__}")
     part = importlib.import_module(PARTS[name])
     parser = argparse.ArgumentParser(
         prog=f"report.py {name}", description=part.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dry-run", action="store_true", help="print the text and leave the README as it is")
-    parser.add_argument("--readme", type=Path, default=README, help="where to write the text between its markers")
+    parser.add_argument("--dry-run", action="store_true", help="print the text and leave the file as it is")
+    place = README if name == "summary" else TABLES
+    parser.add_argument("--readme", type=Path, default=place, help="where to write the text between its markers")
     part.add_arguments(parser)
     options = parser.parse_args(rest)
     if options.dry_run:

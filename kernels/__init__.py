@@ -24,6 +24,9 @@ Which decorator (`codegen.jit`, `codegen.function_pointer`) when:
   compiled.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from . import random, tuning
 from .codegen.alignment import aligned_empty, aligned_zero_rows, aligned_zeros, sum_elements, whole_lines
 from .codegen.function_pointer import FunctionPointerKernel
@@ -33,16 +36,6 @@ from .codegen.processor import converts_halves
 from .codegen.simd import HalfPrecision
 from .gemm import Products, gemm, gemm_nt_small, gemm_small, gemv, ger, parallel_gemm, products
 from .gemm.transpose import parallel_transpose, to_column_major, transpose
-from .loops.csr_network import (
-    EveryWeight,
-    LazySGD,
-    SparseUpdate,
-    evaluate_network_csr,
-    loss_and_gradient_csr,
-    predict_network_csr,
-    train_network_csr,
-)
-from .loops.csr_neuron import train_neuron_csr
 from .loops.network import Layer, Network, evaluate_network, loss_and_gradient, predict_network, train_network
 from .loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
 from .loops.network_online import first_layer, train_network_online
@@ -71,7 +64,6 @@ from .nn.loss import Objective, loss_and_derivative, objective
 from .optim import bounded, normalized_sgd, optimizers
 from .optim.bounded import Bounded
 from .optim.hooks import Hooks
-from .optim.lazy_penalty import Decaying, Shrinking, Unpenalized
 from .optim.optimizers import OPTIMIZERS
 from .optim.regularization import NoRegularization, Regularization, prox_and_project, transform_gradient
 from .optim.step import UpdateRule, update_rule
@@ -90,6 +82,42 @@ from .rows.shuffle_windows import Layout, shuffle_windows
 from .rows.synthetic import ROWS_AT_ONCE as SYNTHETIC_ROWS_AT_ONCE
 from .rows.synthetic import VARIANCE as BELL_VARIANCE
 from .rows.synthetic import synthetic_rows, teacher_weights
+
+if TYPE_CHECKING:
+    from .loops.csr_network import (
+        EveryWeight,
+        LazySGD,
+        SparseUpdate,
+        evaluate_network_csr,
+        loss_and_gradient_csr,
+        predict_network_csr,
+        train_network_csr,
+    )
+    from .loops.csr_neuron import train_neuron_csr
+    from .optim.lazy_penalty import Decaying, Shrinking, Unpenalized
+
+# Few runs are of sparse rows: their loops are loaded when one is, as every start would wait for them.
+_OF_SPARSE_ROWS = {
+    ".loops.csr_network": (
+        "EveryWeight",
+        "LazySGD",
+        "SparseUpdate",
+        "evaluate_network_csr",
+        "loss_and_gradient_csr",
+        "predict_network_csr",
+        "train_network_csr",
+    ),
+    ".loops.csr_neuron": ("train_neuron_csr",),
+    ".optim.lazy_penalty": ("Decaying", "Shrinking", "Unpenalized"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _OF_SPARSE_ROWS.items():
+        if name in names:
+            return getattr(importlib.import_module(module, __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "ALONE",

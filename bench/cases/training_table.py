@@ -1,7 +1,6 @@
-"""The README's table of training speed: epochs beside pure Python, NumPy and reading, and first updates."""
+"""The table of training speed: epochs beside pure Python, NumPy and reading, and first updates."""
 
 import argparse
-from pathlib import Path
 
 from bench.cases.runs import baseline_of, prepare
 from bench.cases.start import FIRST_UPDATES, Ratios, ratios
@@ -18,25 +17,15 @@ METHOD = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--picture", type=Path, help="draw the speeds, as .svg or .png")
     parser.add_argument("--seconds", type=float, default=10, help="time to spend on each workload")
     parser.add_argument("--starts", type=int, default=7, help="how many fresh processes of each kind to start")
 
 
 def report(options: argparse.Namespace) -> str:
-    """Measured; with a picture where one is asked for."""
+    """Measured."""
     epochs = {name: best_seconds(prepare(workload), options.seconds) for name, workload in WORKLOADS.items()}
     starts = {name: ratios(code, options.starts) for name, code in FIRST_UPDATES.items()}
-    if options.picture:
-        from bench.cases.picture import draw
-
-        draw({name: speeds(seconds) for name, seconds in epochs.items()}, options.picture)
     return f"{machine_line()}\n{METHOD}\n\n{epoch_table(epochs)}\n\n{start_table(starts)}"
-
-
-def speeds(seconds: dict[str, float]) -> dict[str, float]:
-    """Rows per second of NumPy and fastgd as multiples of pure Python's."""
-    return {name: seconds["pure Python"] / seconds[name] for name in ("NumPy", "fastgd")}
 
 
 def epoch_table(epochs: dict[str, dict[str, float]]) -> str:

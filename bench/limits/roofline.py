@@ -1,4 +1,4 @@
-"""How near each training loop comes to what this machine can do at most: the README's tables of it.
+"""How near each training loop comes to what this machine can do at most.
 
 A neuron's loop has to read its rows, and a network's has to multiply. How fast one thread reads the same rows, and how
 fast it multiplies and adds, are measured by turns with the loops, after these have come to NumPy's parameters.

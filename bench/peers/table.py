@@ -1,4 +1,4 @@
-"""fastgd side by side with the libraries that could be used in its place: the README's tables of them.
+"""fastgd side by side with the libraries that could be used in its place.
 
 Whatever is installed takes part: `pip install scikit-learn torch jax vowpalwabbit river`, or some of them. PyTorch
 compiles with the C++ compiler that it finds. On the same rows in the same order, from the same weights and by the same

@@ -5,7 +5,7 @@ python -m bench.studies.quality [--quick] [--sets bikeshare wine] [--settings "S
 On each set of `quality_sets.py`: seeds 0 to 2 split the rows (a quarter is for judging) and draw the weights; batches
 of 1, 32 and 256 rows; a linear model, and one with a hidden layer of 64. An epoch count for all: 300 000 rows' worth,
 from 10 to 100. A score is R² or the accuracy on the rows for judging. Baselines and the grid are kept in the cache
-folder's `baselines.json` and fitted once; `--fresh` fits them again. `report.py quality` measures the README's lines.
+folder's `baselines.json` and fitted once; `--fresh` fits them again. `report.py quality` writes what others read.
 
 What is counted, of a setting's runs: those that diverged; those that are worse than the best constant prediction on
 the rows they learnt from, which is a wreck, or on the others; and, of means over the seeds, linear models more than

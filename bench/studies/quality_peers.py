@@ -1,4 +1,4 @@
-"""What one would use in fastgd's place: what `quality.py` measures it by, and the peers of the README's table."""
+"""What one would use in fastgd's place: what `quality.py` measures it by, and the peers of the table."""
 
 import importlib.metadata
 import time
@@ -159,7 +159,7 @@ def fit_torch(split: Split, case: Case) -> Result:
     return result._replace(loss=relative_squares(predict(split.X_train), split.y_train))
 
 
-#: The README's lines of others; slow ones are not measured on batches of one row.
+#: The lines of others; slow ones are not measured on batches of one row.
 PEERS = {
     "SGD*": Peer(fit_sgd, ("linear",), (1,), "scikit-learn"),
     "SGD*, standardised targets": Peer(

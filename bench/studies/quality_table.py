@@ -1,4 +1,4 @@
-"""The README's table of how good models are on real tables, which are downloaded."""
+"""The table of how good models are on real tables, which are downloaded."""
 
 import argparse
 import json
@@ -31,7 +31,7 @@ from bench.studies.quality_models import GRID, MODELS, SETTINGS
 from bench.studies.quality_peers import PEERS, Peer
 
 MARKERS = "quality"
-#: The README's lines of fastgd: all are given raw features and raw targets.
+#: The lines of fastgd: all are given raw features and raw targets.
 LINES = {
     '`SGD("auto")`': SETTINGS["SGD auto"]._replace(targets="by trainer"),
     "`NormalizedSGD()`": SETTINGS["NormalizedSGD"]._replace(targets="by trainer"),

@@ -13,7 +13,6 @@ from fastgd._engine.loops import (
     is_for_neurons,
     is_plain,
 )
-from fastgd._engine.sparse_loops import SparseLoop
 
 
 def choose_loop(task: Task, entries_per_row: float | None) -> Loop:
@@ -22,6 +21,9 @@ def choose_loop(task: Task, entries_per_row: float | None) -> Loop:
     entries_per_row : of sparse rows; None for dense ones
     """
     if entries_per_row is not None:
+        # Not at the top: it brings the kernels of sparse rows, which few runs need.
+        from fastgd._engine.sparse_loops import SparseLoop
+
         return SparseLoop(task, entries_per_row)
     if not is_for_neurons(task.model, task.loss, task.optimizer):
         return OnlineNetworkLoop(task) if _is_online(task) else NetworkLoop(task)
