@@ -1,0 +1,80 @@
+"""The lines of `bench/README.md` that the README shows: speed beside other libraries, and how good models are."""
+
+import argparse
+
+from bench.readme import TABLES, markdown
+
+MARKERS = "summary"
+#: Rows of the tables of peers, on one thread, and what of scikit-learn's they are beside.
+_WORKLOADS = {
+    "16 inputs, batch 1": "SGDRegressor",
+    "100 inputs, batch 1": "SGDRegressor",
+    "1000 inputs, batch 1": "SGDRegressor",
+    "100-64-1, batch 1": "MLPRegressor",
+    "100-64-1, batch 32": "MLPRegressor",
+    "784-256-10, batch 32, Adam": "MLPRegressor",
+    "784-1024-1024-10, batch 256": "MLPRegressor",
+}
+_PEERS = ("PyTorch", "torch.compile", "JAX")
+_LEARNERS = {
+    "the default": "fastgd's default",
+    "SGD*": "SGDRegressor, SGDClassifier",
+    "MLP*": "MLPRegressor, MLPClassifier",
+    "PyTorch, Adam, standardised targets": "PyTorch, Adam, standardised targets",
+    "Ridge / LogisticRegression": "Ridge, LogisticRegression",
+    "HistGradientBoosting": "HistGradientBoosting",
+}
+_WRECKED, _MEAN = "worse than the best constant: rows learnt from, rows for judging", "mean score, linear and hidden"
+
+Table = dict[str, dict[str, str]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None beside those of every part."""
+
+
+def report(_: argparse.Namespace) -> str:
+    text = TABLES.read_text(encoding="utf-8")
+    return f"{speed(between('peers', text))}\n\n{quality(between('quality', text))}"
+
+
+def between(name: str, text: str) -> str:
+    """What is between two markers."""
+    return text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0]
+
+
+def tables(text: str, n_left: int) -> Table:
+    """The lines of all tables by their first cells, the first n_left joined by commas; each a cell by its header."""
+    found: Table = {}
+    header: list[str] = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|"):
+            header = []
+        elif not header:
+            header = cells
+        elif not line.startswith("| ---"):
+            found[", ".join(cells[:n_left])] = dict(zip(header, cells, strict=True))
+    return found
+
+
+def speed(text: str) -> str:
+    lines = tables(text, 2)
+    rows = []
+    for workload, estimator in _WORKLOADS.items():
+        line = lines[f"{workload}, one"]
+        kind = "neuron, " if estimator == "SGDRegressor" else ""
+        rows.append([f"{kind}{workload}", *(line[name].partition(" (")[0] for name in (estimator, *_PEERS))])
+    return markdown(["time of an epoch, fastgd's = 1", "scikit-learn", *_PEERS], rows)
+
+
+def quality(text: str) -> str:
+    lines = tables(text, 1)
+    header = ["at their defaults", "runs", "diverged", "worse than a constant", "linear", "hidden layer", "trees"]
+    rows = []
+    for name, shown in _LEARNERS.items():
+        line = lines[name]
+        wrecked = line[_WRECKED].partition(",")[0]
+        means = ["–", "–", line[_MEAN]] if name == "HistGradientBoosting" else [*line[_MEAN].split(", "), "–"]
+        rows.append([shown, line["runs"], line["diverged"], wrecked, *means])
+    return markdown(header, rows)
