@@ -8,6 +8,7 @@ from fastgd._engine.callback_list import SavedCallback
 from fastgd._engine.checkpoint import SETTINGS
 from fastgd._engine.exclusive import Exclusive
 from fastgd._engine.monitor import Monitor
+from fastgd._engine.replicas import Shares
 from fastgd._engine.run import Run
 from fastgd.data import checks
 from fastgd.history import History
@@ -17,9 +18,13 @@ from fastgd.model import Model
 from fastgd.optimizers import Optimizer
 from fastgd.recommended import resolved
 from fastgd.regularization import Regularization
+from fastgd.replicas import Nesterov
 
 # What the engine has compiled in, or a mean over updates counts from, cannot change under it.
-_FIXED = {"model", "loss", "metrics", "standardize_targets", "n_threads", *SETTINGS} - {"batch_size", "shuffle"}
+_FIXED = {"model", "loss", "metrics", "standardize_targets", "n_threads", "outer", *SETTINGS} - {
+    "batch_size",
+    "shuffle",
+}
 
 
 class Settings:
@@ -42,6 +47,9 @@ class Settings:
         standardize_targets: bool = False,
         metrics: Sequence[Metric] = (),
         n_threads: int | None = None,
+        replicas: int = 1,
+        round_rows: int | None = None,
+        outer: Nesterov | None = None,
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model is {model!r}; expected a Model")
@@ -58,7 +66,17 @@ class Settings:
             losses.require_any_number(self.loss)
             model.add_standardized_targets()
         self.n_threads = None if n_threads is None else checks.integer(n_threads, "n_threads", 1)
-        self._run = Run(model, self.loss, regularization, self.metrics, self.seed, self.n_threads)
+        self.replicas = checks.integer(replicas, "replicas", 1)
+        self.round_rows = None if round_rows is None else checks.integer(round_rows, "round_rows", 1)
+        if not (outer is None or isinstance(outer, Nesterov)):
+            raise TypeError(f"outer is {outer!r}; expected None or gd.replicas.Nesterov(...)")
+        self.outer = outer
+        if self.replicas > 1 and average_from is not None:
+            raise ValueError(f"average_from is {average_from} with {replicas} replicas; expected None, or one replica")
+        if self.replicas == 1 and not (round_rows is None and outer is None):
+            raise ValueError("round_rows and outer are for replicas, of which there is 1; expected replicas=2 or more")
+        shares = Shares(self.replicas, self.round_rows, outer)
+        self._run = Run(model, self.loss, regularization, self.metrics, self.seed, self.n_threads, shares)
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.shuffle = shuffle
