@@ -24,7 +24,7 @@ __all__ = ["Nesterov"]
 
 # A round should take so many seconds, a row what it takes at least and what a parameter's part of it does: then threads
 # wait for one another for a few hundredths of the time.
-_ROUND_SECONDS, _PER_ROW, _PER_PARAMETER = 2e-3, 5e-9, 4e-11
+_ROUND_SECONDS, _PER_ROW, _PER_PARAMETER = 1e-2, 5e-9, 4e-11
 
 
 @dataclass(frozen=True)
