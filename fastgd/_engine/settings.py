@@ -123,7 +123,7 @@ class Settings:
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer | Literal["auto"] | None) -> None:
-        self._run.optimizer = resolved(optimizer, self.model, self.loss, self.batch_size)
+        self._run.optimizer = resolved(optimizer, self.model, self.loss, self.batch_size, self.replicas)
 
     @property
     def history(self) -> History:
