@@ -5,20 +5,25 @@ import copy
 import itertools
 import threading
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
 from fastgd import kernels, storage
 from fastgd._engine.learning_rates import LearningRates
 from fastgd._engine.slices import Engine
-from fastgd.data.base import Dataset
 from fastgd.data.reader import Part, Reader
+from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.model_data import reader_of
+from fastgd.optimizers import Optimizer
+from fastgd.regularization import Regularization
 from fastgd.replicas import Nesterov, combine, rows_of_a_round
+from fastgd.schedules import Schedule
 from fastgd.threads import most_threads
+
+_Result = TypeVar("_Result")
 
 
 class Shares(NamedTuple):
@@ -112,156 +117,215 @@ def _name(number: int, name: str) -> str:
     return f"replica{number}.{name}"
 
 
+class Plan(NamedTuple):
+    """What makes the engine of a replica, but for its model; it can be pickled.
+
+    seed : what its Dropout draws from; all else as `Engine` takes it
+    """
+
+    loss: Loss
+    optimizer: Optimizer
+    schedule: Schedule
+    regularization: Regularization
+    seed: int
+
+    def engine_of(self, model: Model) -> Engine:
+        """A new one, of one thread."""
+        return Engine(model, *self[:4], seed=self.seed, n_threads=1)
+
+
+class Workers(Protocol):
+    """Who trains replicas for an epoch, inside `with`; made of (engine, reader)."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def train(self, spans: list[tuple[int, int]], number: int) -> list[float]:
+        """Train each replica of the engine, which has the parameters to begin with, on its span of the epoch's
+        positions, and return their mean losses; where one fails, when all have ended.
+
+        number : the epoch's, which errors name
+        """
+
+
 class ReplicatedEngine:
     """Does what `Engine` does, by several of them.
 
     model : what the replicas are combined in          shares : as above
-    engine_of : makes the engine of a copy of the model, by its number
-    n_threads : int or None, how many replicas train at once at most
+    plans : of each replica                            n_threads : int or None, how many may train at once
+
+    Attributes
+    ----------
+    model : Model
+    plans : list of Plan
+    engines : list of Engine, whose states are those of the replicas
+    prepared_for : the arguments of the latest `prepare`
+    workers : what makes `Workers`
     """
 
     average = None
 
-    def __init__(
-        self, model: Model, shares: Shares, engine_of: Callable[[Model, int], Engine], n_threads: int | None
-    ) -> None:
-        self._model, self._shares = model, shares
-        self._engines = [engine_of(copy.deepcopy(model), number) for number in range(shares.n_replicas)]
-        self.n_threads = n_threads
+    def __init__(self, model: Model, shares: Shares, plans: list[Plan], n_threads: int | None) -> None:
+        self.model, self.plans, self.n_threads = model, plans, n_threads
+        self.engines = [plan.engine_of(copy.deepcopy(model)) for plan in plans]
+        self.prepared_for: tuple[int, bool, float | None] = 1, False, None
+        self.workers: Callable[[ReplicatedEngine, Reader], Workers] = Threads
+        self._outer = shares.outer
         size = model.parameters.size
         self._velocity = np.zeros(0 if shares.outer is None else size)
         self._round_rows = shares.round_rows or rows_of_a_round(size)
-        self._batch_rows = 1
-        self._readers: list[Reader] = []
-        self._read: Dataset | None = None
-        self._reading: contextlib.AbstractContextManager = contextlib.nullcontext()
 
     @property
     def n_updates(self) -> int:
         """How many updates the replica with the most of them has made: what a schedule counts."""
-        return max(engine.n_updates for engine in self._engines)
+        return max(engine.n_updates for engine in self.engines)
 
     @property
     def rates(self) -> LearningRates:
         """Those of the first replica; a factor that is assigned counts for all."""
-        return self._engines[0].rates
+        return self.engines[0].rates
 
     @property
     def state(self) -> ReplicatedState:
         """What training changes."""
-        return ReplicatedState(self._model.parameters, self._velocity, self._engines)
+        return ReplicatedState(self.model.parameters, self._velocity, self.engines)
 
     def prepare(self, batch_rows: int, is_full_batch: bool = False, entries_per_row: float | None = None) -> None:
         """As `Engine.prepare`."""
-        for engine in self._engines:
+        for engine in self.engines:
             # An optimiser that begins looks at the parameters that it begins with.
-            engine.state.parameters[:] = self._model.parameters
+            engine.state.parameters[:] = self.model.parameters
             engine.prepare(batch_rows, is_full_batch, entries_per_row)
-        self._batch_rows = batch_rows
+        self.prepared_for = batch_rows, is_full_batch, entries_per_row
 
     @property
     def micro_batch_rows(self) -> int:
         """As `Engine.micro_batch_rows`."""
-        return self._engines[0].micro_batch_rows
+        return self.engines[0].micro_batch_rows
 
     @property
     def takes_rows_in_place(self) -> bool:
         """As `Engine.takes_rows_in_place`."""
-        return self._engines[0].takes_rows_in_place
+        return self.engines[0].takes_rows_in_place
 
     @property
     def threads(self) -> contextlib.AbstractContextManager:
         """Replicas have threads for as long as an epoch."""
         return contextlib.nullcontext()
 
+    def shares_of(self, n_samples: int) -> list[tuple[int, int]]:
+        """The positions of an epoch that each replica trains on, from one to before another."""
+        n_replicas = len(self.engines)
+        return list(itertools.pairwise(n_samples * k // n_replicas for k in range(n_replicas + 1)))
+
     def train_epoch(self, reader: Reader, number: int, on_rows: Callable[[int, float], None] | None = None) -> float:
-        """As `Engine.train_epoch`: the epoch's positions are cut into a share for each replica.
+        """As `Engine.train_epoch`: each replica has a share of the epoch's positions.
 
         Where a round fails, all are as they were before it.
         """
-        n_samples, n_replicas = reader.dataset.n_samples, len(self._engines)
-        readers = self._readers_like(reader)
-        bounds = [n_samples * k // n_replicas for k in range(n_replicas + 1)]
-        spans = list(itertools.pairwise(bounds))
+        shares, batch_rows = self.shares_of(reader.dataset.n_samples), self.prepared_for[0]
         # All rounds but the last end where a batch does.
-        step = max(self._round_rows // self._batch_rows, 1) * self._batch_rows
+        step = max(self._round_rows // batch_rows, 1) * batch_rows
         loss_sum, n_done = 0.0, 0
-        n_workers = min(n_replicas, most_threads() if self.n_threads is None else self.n_threads)
-        with ThreadPoolExecutor(n_workers, thread_name_prefix="fastgd replica") as pool:
-            for first in range(0, max(end - begin for begin, end in spans), step):
-                cut = [(min(begin + first, end), min(begin + first + step, end)) for begin, end in spans]
-                losses = self._round(pool, readers, cut, number)
-                n_rows = [end - begin for begin, end in cut]
+        with self.workers(self, reader) as workers:
+            for first in range(0, max(end - begin for begin, end in shares), step):
+                spans = [(min(begin + first, end), min(begin + first + step, end)) for begin, end in shares]
+                losses = self._round(workers, spans, number)
+                n_rows = [end - begin for begin, end in spans]
                 loss_sum += sum(loss * n for loss, n in zip(losses, n_rows, strict=True))
                 n_done += sum(n_rows)
                 if on_rows:
                     on_rows(sum(n_rows), loss_sum / n_done)
         return loss_sum / n_done
 
-    def _round(
-        self, pool: ThreadPoolExecutor, readers: list[Reader], spans: list[tuple[int, int]], number: int
-    ) -> list[float]:
+    def _round(self, workers: Workers, spans: list[tuple[int, int]], number: int) -> list[float]:
         """Train each replica on its span, combine them, and return their mean losses."""
         before = self.state.copy()
+        try:
+            for engine in self.engines:
+                engine.state.parameters[:] = self.model.parameters
+                engine.rates.factor = self.rates.factor
+            losses = workers.train(spans, number)
+            with kernels.interrupts_deferred():
+                n_rows = [end - begin for begin, end in spans]
+                trained = [engine.state.parameters for engine in self.engines]
+                combine(self.model.parameters, trained, n_rows, self._velocity, self._outer)
+            return losses
+        except BaseException:
+            self.state.assign(before)
+            raise
+
+
+class Threads:
+    """Workers in threads of this process."""
+
+    def __init__(self, engine: ReplicatedEngine, reader: Reader) -> None:
+        self._engines = engine.engines
+        n_threads = most_threads() if engine.n_threads is None else engine.n_threads
+        self._pool = ThreadPoolExecutor(min(len(self._engines), n_threads), thread_name_prefix="fastgd replica")
+        self._readers = [
+            reader_of(engine.model, reader.dataset, each.micro_batch_rows, in_place=each.takes_rows_in_place)
+            for each in self._engines
+        ]
+        for each in self._readers:
+            # An order has scratch of its own.
+            each.order = copy.deepcopy(reader.order)
+        # A data set that does not bear several calls at once is called by one replica after the other.
+        self._reading = contextlib.nullcontext() if reader.dataset.reads_in_parallel else threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def train(self, spans: list[tuple[int, int]], number: int) -> list[float]:
+        """As `Workers.train`."""
         stop = threading.Event()
         futures: list[Future[float]] = []
         try:
-            replicas = zip(self._engines, readers, spans, strict=True)
-            futures.extend(pool.submit(self._train, *each, number, stop) for each in replicas)
-            losses = [_result(future, k, len(spans)) for k, future in enumerate(futures)]
-            with kernels.interrupts_deferred():
-                n_rows = [end - begin for begin, end in spans]
-                trained = [engine.state.parameters for engine in self._engines]
-                combine(self._model.parameters, trained, n_rows, self._velocity, self._shares.outer)
-            return losses
+            replicas = zip(self._engines, self._readers, spans, strict=True)
+            futures.extend(self._pool.submit(self._train, *each, number, stop) for each in replicas)
+            # Whichever fails first in time, the first by number is told of.
+            wait(futures)
+            return [result_of(future.result, k, len(spans)) for k, future in enumerate(futures)]
         except BaseException:
             stop.set()
-            for future in futures:
-                future.cancel()
-            for future in futures:
-                with contextlib.suppress(BaseException):
-                    future.result()
-            self.state.assign(before)
+            wait(futures)
             raise
 
     def _train(
         self, engine: Engine, reader: Reader, span: tuple[int, int], number: int, stop: threading.Event
     ) -> float:
-        engine.state.parameters[:] = self._model.parameters
-        engine.rates.factor = self.rates.factor
-        begin, end = span
-        if begin == end:
-            return 0.0
-
         def look(_: int, __: float) -> None:
             if stop.is_set():
                 raise _StoppedError
 
-        return engine.train_epoch(Span(reader, begin, end, self._reading), number, look)
+        return train_span(engine, reader, span, number, self._reading, look)
 
-    def _readers_like(self, reader: Reader) -> list[Reader]:
-        """A reader for each replica, in the order that is set for one."""
-        if self._read is not reader.dataset or not self._readers:
-            self._readers = [
-                reader_of(self._model, reader.dataset, engine.micro_batch_rows, in_place=engine.takes_rows_in_place)
-                for engine in self._engines
-            ]
-            self._read = reader.dataset
-            # A data set that does not bear several calls at once is called by one replica after the other.
-            self._reading = contextlib.nullcontext() if reader.dataset.reads_in_parallel else threading.Lock()
-        for each in self._readers:
-            # An order has scratch of its own.
-            each.order = copy.deepcopy(reader.order)
-        return self._readers
+
+def train_span(
+    engine: Engine,
+    reader: Reader,
+    span: tuple[int, int],
+    number: int,
+    reading: contextlib.AbstractContextManager,
+    on_rows: Callable[[int, float], None] | None = None,
+) -> float:
+    """Train on consecutive positions of an epoch, and return the mean loss; 0 where there are none."""
+    begin, end = span
+    return engine.train_epoch(Span(reader, begin, end, reading), number, on_rows) if end > begin else 0.0
+
+
+def result_of(result: Callable[[], _Result], number: int, n_replicas: int) -> _Result:
+    """What a replica's task has come to; its errors name it."""
+    try:
+        return result()
+    except Exception as error:
+        error.add_note(f"in replica {number + 1} of {n_replicas}")
+        raise
 
 
 class _StoppedError(Exception):
     """Another thread ends the round."""
-
-
-def _result(future: Future[float], number: int, n_replicas: int) -> float:
-    try:
-        return future.result()
-    except Exception as error:
-        error.add_note(f"in replica {number + 1} of {n_replicas}")
-        raise

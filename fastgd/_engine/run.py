@@ -8,7 +8,7 @@ import numpy as np
 
 from fastgd._engine.learning_rate_search import automatic_schedule, largest_rate, most_rows_of_trials
 from fastgd._engine.progress import log_setback
-from fastgd._engine.replicas import ReplicatedEngine, Shares
+from fastgd._engine.replicas import Plan, ReplicatedEngine, Shares, Threads, Workers
 from fastgd._engine.safeguard import LongestRows, Safeguard
 from fastgd._engine.slices import Engine
 from fastgd._engine.stream_checks import require_stream_support
@@ -77,6 +77,8 @@ class Run:
         self.learning_rate_factor = 1.0
         self.history = History()
         self.measured_rate: Schedule | None = None
+        #: What makes the workers that train replicas.
+        self.workers: Callable[[ReplicatedEngine, Reader], Workers] = Threads
         # What "auto" has put in the place of a model that was worse than a constant, after what that was.
         self.replaced: tuple[np.ndarray, np.ndarray] | None = None
         self._optimizer: Optimizer | None = None
@@ -134,12 +136,15 @@ class Run:
         if self.shares.n_replicas == 1:
             return self.engine_of(self.model, schedule)
 
-        def engine_of_replica(model: Model, number: int) -> Engine:
+        def seed_of(number: int) -> int:
             # The first draws for Dropout what a run without replicas would, and each of the others something else.
-            seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]) if number else self.seed
-            return Engine(model, self.loss, self.optimizer, schedule, self.regularization, seed, n_threads=1)
+            return int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]) if number else self.seed
 
-        return ReplicatedEngine(self.model, self.shares, engine_of_replica, self.n_threads)
+        plans = [
+            Plan(self.loss, self.optimizer, schedule, self.regularization, seed_of(number))
+            for number in range(self.shares.n_replicas)
+        ]
+        return ReplicatedEngine(self.model, self.shares, plans, self.n_threads)
 
     # -- from a data set to what trains on it
 
@@ -210,6 +215,8 @@ class Run:
         # Where every weight is zero, there is nothing to learn or to measure, and no update to come.
         is_measured = self.optimizer.learning_rate != "auto" or self.measured_rate is not None
         engine = self.prepared_engine() if is_measured else self._new_engine(Constant(0.0))
+        if isinstance(engine, ReplicatedEngine):
+            engine.workers = self.workers
         engine.prepare(batch_rows, is_full_batch, dataset.entries_per_row if isinstance(dataset, Dataset) else None)
         reader = reader_of(self.model, dataset, engine.micro_batch_rows, in_place=engine.takes_rows_in_place)
         return Prepared(engine, reader)

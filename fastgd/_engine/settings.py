@@ -1,6 +1,7 @@
 """The settings of a run, as `Trainer` takes them and lets them be assigned."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from fastgd import losses
@@ -8,9 +9,10 @@ from fastgd._engine.callback_list import SavedCallback
 from fastgd._engine.checkpoint import SETTINGS
 from fastgd._engine.exclusive import Exclusive
 from fastgd._engine.monitor import Monitor
-from fastgd._engine.replicas import Shares
+from fastgd._engine.replicas import ReplicatedEngine, Shares, Threads, Workers
 from fastgd._engine.run import Run
 from fastgd.data import checks
+from fastgd.data.reader import Reader
 from fastgd.history import History
 from fastgd.losses import Loss, LossName
 from fastgd.metrics import Metric, as_metrics
@@ -143,3 +145,12 @@ class Settings:
         engine = self._run.prepared_engine()
         engine.rates.factor = self.learning_rate_factor
         return engine.rates.at()
+
+    @contextlib.contextmanager
+    def replicas_trained_by(self, workers: Callable[[ReplicatedEngine, Reader], Workers]) -> Iterator[None]:
+        """Inside, other workers than threads train the replicas; see `fastgd.dask.fit`."""
+        self._run.workers = workers
+        try:
+            yield
+        finally:
+            self._run.workers = Threads

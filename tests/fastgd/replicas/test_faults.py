@@ -9,7 +9,9 @@ from fastgd.data.base import Stream
 
 def trainer_of(replicas=3, rate=0.02, **options):
     model = gd.Model([gd.Linear(5, 7), gd.ReLU(), gd.Linear(7, 1)], seed=3)
-    return gd.Trainer(model, optimizer=gd.SGD(rate, momentum=0.9), batch_size=4, replicas=replicas, round_rows=8, **options)
+    return gd.Trainer(
+        model, optimizer=gd.SGD(rate, momentum=0.9), batch_size=4, replicas=replicas, round_rows=8, **options
+    )
 
 
 def rows(n, rng):
