@@ -183,6 +183,7 @@ def test_without_workers_training_ends(processes, monkeypatch):
     twin.fit(data(), epochs=2)
     same(twin, trainer)
     processes.cluster.scale(1)
+    processes.wait_for_workers(1)
     gd_dask.fit(trainer, data(), processes)
     twin.fit(data())
     same(twin, trainer)
