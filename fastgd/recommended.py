@@ -16,14 +16,17 @@ from fastgd.schedules import Cooldown, Schedule
 _ROWS = 1 << 12
 
 
-def resolved(optimizer: Optimizer | str | None, model: Model, loss: Loss, batch_size: int | None) -> Optimizer:
+def resolved(
+    optimizer: Optimizer | str | None, model: Model, loss: Loss, batch_size: int | None, n_replicas: int = 1
+) -> Optimizer:
     """The optimiser that trains a model: of "auto" the recommended one, else what is given.
 
     "auto" is, as `bench/studies/quality.py` has found,
 
     - Adagrad("auto", bounded=True) where steps can be bounded: see `can_be_bounded`; SGD("auto", bounded=True) there
       for full batches;
-    - NormalizedSGD("auto") for any other model that starts with a Linear;
+    - NormalizedSGD("auto") for any other model that starts with a Linear, and Adagrad("auto") where there are replicas,
+      as NormalizedSGD keeps scales of features, which each replica would have of its own;
     - Adam("auto") for the rest.
 
     Adagrad with no word on bounds is told whether it has them.
@@ -31,15 +34,22 @@ def resolved(optimizer: Optimizer | str | None, model: Model, loss: Loss, batch_
     Raises a ValueError or TypeError for one that cannot train the model.
     """
     is_auto = isinstance(optimizer, str) and optimizer == "auto"
-    checked = _recommended(model, loss, batch_size) if is_auto else check_optimizer(optimizer)
+    checked = _recommended(model, loss, batch_size, n_replicas) if is_auto else check_optimizer(optimizer)
+    if n_replicas > 1 and isinstance(checked, NormalizedSGD):
+        raise ValueError(
+            f"optimizer is {checked!r} with {n_replicas} replicas, each of which would find scales of features of its "
+            "own; expected Adagrad() or another one, with a Standardize layer first"
+        )
     checked.check_dtype(model.dtype)
     return checked.resolved_for(model, loss)
 
 
-def _recommended(model: Model, loss: Loss, batch_size: int | None) -> Optimizer:
+def _recommended(model: Model, loss: Loss, batch_size: int | None, n_replicas: int) -> Optimizer:
     if can_be_bounded(model, loss):
         return SGD("auto", bounded=True) if batch_size is None else Adagrad("auto", bounded=True)
-    return NormalizedSGD("auto") if model.starts_linear else Adam("auto")
+    if not model.starts_linear:
+        return Adam("auto")
+    return NormalizedSGD("auto") if n_replicas == 1 else Adagrad("auto")
 
 
 def falling_schedule(

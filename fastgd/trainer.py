@@ -29,6 +29,7 @@ from fastgd.metrics import name_of_metric
 from fastgd.metrics import restore as restore_metrics
 from fastgd.model import Model
 from fastgd.model_data import check_fits
+from fastgd.replicas import Nesterov
 from fastgd.schedules import Constant, Schedule, as_schedule
 
 Callback = Callable[["Trainer", EpochRecord], Any]
@@ -93,6 +94,15 @@ class Trainer(Settings):
     n_threads : int, optional
         How many threads the run may use, at least 1; by default one for each processor that this process may use, or as
         many as OMP_NUM_THREADS and the like allow. The numbers do not depend on it; a saved run has none.
+    replicas : int
+        How many copies of the model train at once, each on its share of an epoch's rows by an optimiser of its own, and
+        are combined after each round: see `fastgd.replicas`. `n_updates` counts those of the copy that makes the most,
+        and so do schedules. Not with `average_from`, and not for streams.
+    round_rows : int, optional
+        Rows of each copy in a round, at least 1, rounded down to whole batches; by default as many as take some
+        milliseconds. An epoch's last round may be shorter.
+    outer : gd.replicas.Nesterov, optional
+        What takes the step from the parameters before a round to those after it; by default it is their mean.
 
     Attributes
     ----------
@@ -336,7 +346,8 @@ class Trainer(Settings):
                 loss=losses.restore(run["loss"]),
                 optimizer=optimizers.restore(run["optimizer"], schedule),
                 metrics=restore_metrics(run.get("metrics", []), metrics),
-                **{name: run[name] for name in checkpoint.SETTINGS},
+                outer=run.get("outer") and Nesterov(**run["outer"]),
+                **{name: run[name] for name in checkpoint.SETTINGS if name in run},
             )
             trainer._loaded_callbacks = checkpoint.restore(trainer._run, run, of_run)
             return trainer

@@ -1,5 +1,6 @@
 """A run as a file holds it: descriptions in JSON, and tensors."""
 
+import dataclasses
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -16,10 +17,12 @@ from fastgd.metrics import describe as describe_metrics
 
 #: The settings of a Trainer that a file holds as they are.
 SETTINGS = ["batch_size", "shuffle", "seed", "alpha", "l1_ratio", "clip_value", "clip_norm", "max_norm", "average_from"]
-# What describes a run, in every version.
-_RUN = [*SETTINGS, "loss", "optimizer", "learning_rate_factor", "measured_rate", "past_updates", "history"]
+SETTINGS += ["replicas", "round_rows"]
 # What runs of earlier versions do not have.
-_LATER = ["callbacks", "tensors", "setbacks", "search_seconds", "metrics"]
+_LATER = ["callbacks", "tensors", "setbacks", "search_seconds", "metrics", "replicas", "round_rows", "outer"]
+# What describes a run, in every version.
+_RUN = ["loss", "optimizer", "learning_rate_factor", "measured_rate", "past_updates", "history"]
+_RUN += [name for name in SETTINGS if name not in _LATER]
 # The name of the tensor that training goes on from.
 _REPLACED = "parameters"
 # What the names of a run's tensors begin with, beside those of its model.
@@ -43,6 +46,7 @@ def write(path: str | os.PathLike, run: Run, settings: dict[str, Any], callbacks
         "metrics": describe_metrics(run.metrics),
         "setbacks": [list(setback) for setback in run.history.setbacks],
         "search_seconds": run.history.search_seconds,
+        "outer": run.shares.outer and dataclasses.asdict(run.shares.outer),
     }
     state = ({} if run.engine is None else run.engine.state.between_epochs()) | callback_tensors
     if run.replaced is not None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastgd._engine.learning_rate_search import automatic_schedule, largest_rate, most_rows_of_trials
 from fastgd._engine.progress import log_setback
+from fastgd._engine.replicas import Plan, ReplicatedEngine, Shares, Threads, Workers
 from fastgd._engine.safeguard import LongestRows, Safeguard
 from fastgd._engine.slices import Engine
 from fastgd._engine.stream_checks import require_stream_support
@@ -37,7 +38,7 @@ _TRIALS = 2
 class Prepared(NamedTuple):
     """What trains on a data set: an engine, a reader, and a watch over a rate that nobody has chosen."""
 
-    engine: Engine
+    engine: Engine | ReplicatedEngine
     reader: Reader | StreamReader
     safeguard: Safeguard | None = None
 
@@ -49,6 +50,8 @@ class Run:
     ----------
     model, loss, regularization, metrics, seed, n_threads
         As `Trainer` has them.
+    shares : Shares
+        Of the replicas.
     optimizer, batch_size, shuffle, learning_rate_factor
         The same; they may be assigned.
     history : History
@@ -64,7 +67,9 @@ class Run:
         metrics: list[Metric],
         seed: int,
         n_threads: int | None,
+        shares: Shares,
     ) -> None:
+        self.shares = shares
         self.model, self.loss, self.regularization = model, loss, regularization
         self.metrics, self.seed, self.n_threads = metrics, seed, n_threads
         self.batch_size: int | None = 1
@@ -72,11 +77,13 @@ class Run:
         self.learning_rate_factor = 1.0
         self.history = History()
         self.measured_rate: Schedule | None = None
+        #: What makes the workers that train replicas.
+        self.workers: Callable[[ReplicatedEngine, Reader], Workers] = Threads
         # What "auto" has put in the place of a model that was worse than a constant, after what that was.
         self.replaced: tuple[np.ndarray, np.ndarray] | None = None
         self._optimizer: Optimizer | None = None
         self._updates_before = 0
-        self._engine: Engine | None = None
+        self._engine: Engine | ReplicatedEngine | None = None
         self._engine_optimizer: Optimizer | None = None
 
     @property
@@ -94,7 +101,7 @@ class Run:
     # -- the engine
 
     @property
-    def engine(self) -> Engine | None:
+    def engine(self) -> Engine | ReplicatedEngine | None:
         """What has trained, unless another optimiser is to begin afresh."""
         return self._engine if self._engine_optimizer is self.optimizer else None
 
@@ -112,18 +119,32 @@ class Run:
     def updates_before_engine(self, n_updates: int) -> None:
         self._updates_before = n_updates
 
-    def prepared_engine(self) -> Engine:
+    def prepared_engine(self) -> Engine | ReplicatedEngine:
         """The engine, made where there is none yet."""
         if self.engine is None:
             rate = self.measured_rate if self.optimizer.learning_rate == "auto" else self.optimizer.learning_rate
-            engine = self.engine_of(self.model, as_schedule(rate))
+            engine = self._new_engine(as_schedule(rate))
             # A new optimiser starts afresh, and so does its count of updates; in one call, which no Ctrl-C divides.
             vars(self).update(_updates_before=self.n_updates, _engine=engine, _engine_optimizer=self.optimizer)
         return self._engine
 
     def engine_of(self, model: Model, schedule: Schedule) -> Engine:
-        """A new engine that trains a model as this run is set."""
+        """A new engine that trains a model as this run is set, but for replicas."""
         return Engine(model, self.loss, self.optimizer, schedule, self.regularization, self.seed, self.n_threads)
+
+    def _new_engine(self, schedule: Schedule) -> Engine | ReplicatedEngine:
+        if self.shares.n_replicas == 1:
+            return self.engine_of(self.model, schedule)
+
+        def seed_of(number: int) -> int:
+            # The first draws for Dropout what a run without replicas would, and each of the others something else.
+            return int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]) if number else self.seed
+
+        plans = [
+            Plan(self.loss, self.optimizer, schedule, self.regularization, seed_of(number))
+            for number in range(self.shares.n_replicas)
+        ]
+        return ReplicatedEngine(self.model, self.shares, plans, self.n_threads)
 
     # -- from a data set to what trains on it
 
@@ -193,7 +214,9 @@ class Run:
             self._find_rate(dataset, batch_rows, longest, is_full_batch, epochs)
         # Where every weight is zero, there is nothing to learn or to measure, and no update to come.
         is_measured = self.optimizer.learning_rate != "auto" or self.measured_rate is not None
-        engine = self.prepared_engine() if is_measured else self.engine_of(self.model, Constant(0.0))
+        engine = self.prepared_engine() if is_measured else self._new_engine(Constant(0.0))
+        if isinstance(engine, ReplicatedEngine):
+            engine.workers = self.workers
         engine.prepare(batch_rows, is_full_batch, dataset.entries_per_row if isinstance(dataset, Dataset) else None)
         reader = reader_of(self.model, dataset, engine.micro_batch_rows, in_place=engine.takes_rows_in_place)
         return Prepared(engine, reader)
@@ -203,7 +226,9 @@ class Run:
     ) -> None:
         began = time.perf_counter()
         if self.optimizer.needs_no_search:
-            rate = falling_schedule(self.optimizer, self.model, self.loss, dataset, batch_rows, is_full_batch)
+            # Each replica makes its part of an epoch's updates.
+            rows = batch_rows * self.shares.n_replicas
+            rate = falling_schedule(self.optimizer, self.model, self.loss, dataset, rows, is_full_batch)
         else:
             rng = np.random.default_rng([self.seed, 0, _TRIALS])
             most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)

@@ -1,6 +1,7 @@
 """The settings of a run, as `Trainer` takes them and lets them be assigned."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from fastgd import losses
@@ -8,8 +9,10 @@ from fastgd._engine.callback_list import SavedCallback
 from fastgd._engine.checkpoint import SETTINGS
 from fastgd._engine.exclusive import Exclusive
 from fastgd._engine.monitor import Monitor
+from fastgd._engine.replicas import ReplicatedEngine, Shares, Threads, Workers
 from fastgd._engine.run import Run
 from fastgd.data import checks
+from fastgd.data.reader import Reader
 from fastgd.history import History
 from fastgd.losses import Loss, LossName
 from fastgd.metrics import Metric, as_metrics
@@ -17,9 +20,13 @@ from fastgd.model import Model
 from fastgd.optimizers import Optimizer
 from fastgd.recommended import resolved
 from fastgd.regularization import Regularization
+from fastgd.replicas import Nesterov
 
 # What the engine has compiled in, or a mean over updates counts from, cannot change under it.
-_FIXED = {"model", "loss", "metrics", "standardize_targets", "n_threads", *SETTINGS} - {"batch_size", "shuffle"}
+_FIXED = {"model", "loss", "metrics", "standardize_targets", "n_threads", "outer", *SETTINGS} - {
+    "batch_size",
+    "shuffle",
+}
 
 
 class Settings:
@@ -42,6 +49,9 @@ class Settings:
         standardize_targets: bool = False,
         metrics: Sequence[Metric] = (),
         n_threads: int | None = None,
+        replicas: int = 1,
+        round_rows: int | None = None,
+        outer: Nesterov | None = None,
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model is {model!r}; expected a Model")
@@ -58,7 +68,17 @@ class Settings:
             losses.require_any_number(self.loss)
             model.add_standardized_targets()
         self.n_threads = None if n_threads is None else checks.integer(n_threads, "n_threads", 1)
-        self._run = Run(model, self.loss, regularization, self.metrics, self.seed, self.n_threads)
+        self.replicas = checks.integer(replicas, "replicas", 1)
+        self.round_rows = None if round_rows is None else checks.integer(round_rows, "round_rows", 1)
+        if not (outer is None or isinstance(outer, Nesterov)):
+            raise TypeError(f"outer is {outer!r}; expected None or gd.replicas.Nesterov(...)")
+        self.outer = outer
+        if self.replicas > 1 and average_from is not None:
+            raise ValueError(f"average_from is {average_from} with {replicas} replicas; expected None, or one replica")
+        if self.replicas == 1 and not (round_rows is None and outer is None):
+            raise ValueError("round_rows and outer are for replicas, of which there is 1; expected replicas=2 or more")
+        shares = Shares(self.replicas, self.round_rows, outer)
+        self._run = Run(model, self.loss, regularization, self.metrics, self.seed, self.n_threads, shares)
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.shuffle = shuffle
@@ -105,7 +125,7 @@ class Settings:
 
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer | Literal["auto"] | None) -> None:
-        self._run.optimizer = resolved(optimizer, self.model, self.loss, self.batch_size)
+        self._run.optimizer = resolved(optimizer, self.model, self.loss, self.batch_size, self.replicas)
 
     @property
     def history(self) -> History:
@@ -125,3 +145,12 @@ class Settings:
         engine = self._run.prepared_engine()
         engine.rates.factor = self.learning_rate_factor
         return engine.rates.at()
+
+    @contextlib.contextmanager
+    def replicas_trained_by(self, workers: Callable[[ReplicatedEngine, Reader], Workers]) -> Iterator[None]:
+        """Inside, other workers than threads train the replicas; see `fastgd.dask.fit`."""
+        self._run.workers = workers
+        try:
+            yield
+        finally:
+            self._run.workers = Threads

@@ -20,6 +20,8 @@ def require_stream_support(rows: Dataset | Stream, run: "Run", validation: Any) 
         return
     if run.shuffle:
         raise ValueError(f"shuffle is True, and a stream's rows come in one order; expected False, {_OR_ROWS}")
+    if run.shares.n_replicas > 1:
+        raise ValueError(f"replicas share out rows, and a stream's come in one order; expected 1 replica, {_OR_ROWS}")
     if run.optimizer.learning_rate == "auto":
         raise ValueError(
             'the learning rate is "auto", and what finds one looks at rows from everywhere, which a stream has not; '

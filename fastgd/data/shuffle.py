@@ -47,6 +47,8 @@ class Shuffle:
     """
 
     def __init__(self, n_samples: int, n_features: int, seed: int, epoch: int) -> None:
+        #: The seed and the epoch.
+        self.drawn_from = seed, epoch
         rng = np.random.default_rng([seed, epoch])
         if n_samples * n_features <= _FEATURES_AT_RANDOM:
             self._permutation: np.ndarray | None = rng.permutation(n_samples)

@@ -12,7 +12,7 @@ import fastgd as gd
 FLOORS = [
     ["__main__"],
     ["cli", "_public", "sklearn"],
-    ["reference", "callbacks"],
+    ["reference", "callbacks", "dask"],
     ["trainer"],
     ["_engine"],
     ["recommended"],
@@ -20,7 +20,7 @@ FLOORS = [
     ["model"],
     ["folding", "model_data", "network", "optimizers"],
     ["layer_stack"],
-    ["layers", "labels", "regularization"],
+    ["layers", "labels", "regularization", "replicas"],
     ["standardize"],
     ["moments"],
     ["losses", "schedules", "history"],

@@ -1,0 +1,119 @@
+"""What combining replicas costs in loss after equal epochs, and what the length of a round and Nesterov change.
+
+python -m bench.studies.replicas [--epochs 10] [--rows 200000]
+
+Validation losses divided by one replica's, on synthetic rows and on real ones (flights and diamonds, downloaded), as
+medians over seeds. Each row is trained on as often, whatever the number of replicas.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastgd as gd
+from bench.readme import markdown
+from bench.studies import quality_sets
+
+SEEDS = (0, 1, 2)
+REPLICAS = (2, 4, 8)
+ROUNDS = (None, 128, 1024, 8192)
+OUTERS = (None, gd.replicas.Nesterov(0.7, 0.9), gd.replicas.Nesterov(1.0, 0.5))
+
+
+class Problem(NamedTuple):
+    """Rows to learn from and to judge by, and what learns them."""
+
+    train: Any
+    validation: Any
+    layers: Callable[[int], list]
+    options: dict[str, Any]
+
+
+def _synthetic(n_rows: int, hidden: tuple[int, ...], seed: int) -> tuple:
+    rows = gd.data.synthetic(n_rows + 50_000, 100, hidden=hidden, noise=0.3, seed=seed).arrays()
+    X, y = rows
+    return (X[:n_rows], y[:n_rows]), (X[n_rows:], y[n_rows:])
+
+
+def _table(name: str, seed: int) -> tuple:
+    X, y, _ = quality_sets.load(name)
+    order = np.random.default_rng(seed).permutation(len(X))
+    test, train = np.split(order, [len(X) // 4])
+    return (X[train], y[train]), (X[test], y[test])
+
+
+def _linear(n: int) -> list:
+    return [gd.Linear(n, 1)]
+
+
+def _hidden(n: int) -> list:
+    return [gd.Linear(n, 64), gd.ReLU(), gd.Linear(64, 1)]
+
+
+def problems(n_rows: int, seed: int) -> Iterator[tuple[str, Problem]]:
+    """Of one seed, by name."""
+    train, validation = _synthetic(n_rows, (), seed)
+    sgd = gd.SGD(gd.schedules.InverseScaling(0.01, 0.25))
+    yield "linear, squared error", Problem(train, validation, _linear, {"optimizer": sgd, "batch_size": 8})
+    above = [(X, (y > np.median(train[1])).astype(float)) for X, y in (train, validation)]
+    options = {"loss": "log_loss", "optimizer": gd.SGD(gd.schedules.InverseScaling(0.1, 0.25)), "batch_size": 8}
+    yield "linear, log loss", Problem(*above, _linear, options)
+    train, validation = _synthetic(n_rows, (64,), seed)
+    yield "100-64-1, SGD", Problem(train, validation, _hidden, {"optimizer": gd.SGD(0.02), "batch_size": 32})
+    yield "100-64-1, Adam", Problem(train, validation, _hidden, {"optimizer": gd.Adam(1e-3), "batch_size": 32})
+    for name in ("flights", "diamonds"):
+        train, validation = _table(name, seed)
+        auto = {"optimizer": "auto", "batch_size": 32, "standardize_targets": True, "alpha": 1e-3}
+        scaled = {"linear": _linear, "hidden layer": _hidden}
+        for kind, layers in scaled.items():
+            options = auto if kind != "linear" else auto | {"alpha": 0.0}
+            yield f"{name}, {kind}, auto", Problem(train, validation, _standardized(layers), options)
+
+
+def _standardized(layers: Callable[[int], list]) -> Callable[[int], list]:
+    return lambda n: [gd.Standardize(n), *layers(n)]
+
+
+def loss_of(problem: Problem, seed: int, epochs: int, **replicas: Any) -> float:
+    """On the rows to judge by, after training."""
+    layers = problem.layers(problem.train[0].shape[1])
+    assert all(a is not b for a, b in pairwise(layers))
+    trainer = gd.Trainer(gd.Model(layers, seed=seed), shuffle=True, seed=seed, **problem.options, **replicas)
+    trainer.fit(*problem.train, epochs=epochs)
+    return trainer.model.loss(*problem.validation, loss=trainer.loss)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--rows", type=int, default=200_000, help="synthetic rows to learn from")
+    options = parser.parse_args()
+    settings = [{"replicas": n, "round_rows": rows} for n in REPLICAS for rows in ROUNDS]
+    settings += [{"replicas": 4, "round_rows": rows, "outer": outer} for rows in (128, 1024) for outer in OUTERS[1:]]
+    found: dict[str, list[list[float]]] = {}
+    for seed in SEEDS:
+        for name, problem in problems(options.rows, seed):
+            one = loss_of(problem, seed, options.epochs)
+            ratios = [loss_of(problem, seed, options.epochs, **each) / one for each in settings]
+            found.setdefault(name, []).append(ratios)
+    names = list(found)
+    rows = [
+        [_label(each), *(f"{statistics.median(ratios[k] for ratios in found[name]):.3f}" for name in names)]
+        for k, each in enumerate(settings)
+    ]
+    print(markdown(["validation loss, one replica's = 1", *names], rows))
+
+
+def _label(setting: dict[str, Any]) -> str:
+    rows = setting["round_rows"] or "default"
+    outer = setting.get("outer")
+    of_outer = "" if outer is None else f", Nesterov({outer.learning_rate}, {outer.momentum})"
+    return f"{setting['replicas']} replicas, rounds of {rows}{of_outer}"
+
+
+if __name__ == "__main__":
+    main()

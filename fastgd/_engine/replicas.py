@@ -1,0 +1,331 @@
+"""Copies of a model that train at once, in threads, and are combined after each round."""
+
+import contextlib
+import copy
+import itertools
+import threading
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import NamedTuple, Protocol, Self, TypeVar
+
+import numpy as np
+
+from fastgd import kernels, storage
+from fastgd._engine.learning_rates import LearningRates
+from fastgd._engine.slices import Engine
+from fastgd.data.reader import Part, Reader
+from fastgd.losses import Loss
+from fastgd.model import Model
+from fastgd.model_data import reader_of
+from fastgd.optimizers import Optimizer
+from fastgd.regularization import Regularization
+from fastgd.replicas import Nesterov, combine, rows_of_a_round
+from fastgd.schedules import Schedule
+from fastgd.threads import most_threads
+
+_Result = TypeVar("_Result")
+
+
+class Shares(NamedTuple):
+    """How rows are shared out.
+
+    n_replicas : int          round_rows : int or None, of each replica in a round
+    outer : Nesterov or None
+    """
+
+    n_replicas: int = 1
+    round_rows: int | None = None
+    outer: Nesterov | None = None
+
+
+class Span:
+    """Consecutive positions of an epoch, read as if they were one: what an engine takes for a reader.
+
+    reader : of the epoch          begin, end : positions in it          reading : held while the data set is read
+    """
+
+    def __init__(self, reader: Reader, begin: int, end: int, reading: contextlib.AbstractContextManager) -> None:
+        self._reader, self._begin, self._end, self._reading = reader, begin, end, reading
+
+    def parts(
+        self, end_of_part: Callable[[int, int, int], int], n_threads: int | None = 1, n_busy: int = 1
+    ) -> Generator[Part, None, None]:
+        """As `Reader.parts`, without a thread that reads ahead: the replicas have all of them."""
+        reader, begin, n_rows = self._reader, self._begin, self._end - self._begin
+        start = 0
+        while start < n_rows:
+            stop = end_of_part(start, min(start + reader.max_rows, n_rows), n_rows)
+            with self._reading:
+                block = reader.read(begin + start, begin + stop)
+            yield Part(start, stop, n_rows, block)
+            reader.release(begin + start, begin + stop)
+            start = stop
+
+    def row(self, position: int) -> int:
+        """What errors call a row."""
+        return self._reader.row(self._begin + position)
+
+
+class ReplicatedState:
+    """What training changes: the state of each replica, and what combines them."""
+
+    def __init__(self, parameters: np.ndarray, velocity: np.ndarray, engines: list[Engine]) -> None:
+        self._parameters, self._velocity = parameters, velocity
+        self._states = [engine.state for engine in engines]
+
+    @property
+    def optimizer_state(self) -> np.ndarray:
+        """That of the first replica."""
+        return self._states[0].optimizer_state
+
+    def copy(self) -> dict[str, np.ndarray]:
+        """The same numbers in memory of their own."""
+        return {name: array.copy() for name, array in self._named().items()}
+
+    def assign(self, copies: Mapping[str, np.ndarray]) -> None:
+        """Become equal to a copy of this state."""
+        for name, array in self._named().items():
+            np.copyto(array, copies[name])
+
+    def between_epochs(self) -> dict[str, np.ndarray]:
+        """What a run goes on from between two epochs, besides the model's parameters, by name."""
+        named = {"outer_velocity": self._velocity}
+        for number, state in enumerate(self._states):
+            named |= {_name(number, name): array for name, array in state.between_epochs().items()}
+        return named
+
+    def load(self, saved: Mapping[str, np.ndarray | storage.SavedTensor]) -> None:
+        """Go on from what another run's `between_epochs` held; a ValueError says what does not fit."""
+        expected = self.between_epochs()
+        storage.require_names(saved, "state of the run", expected)
+        if tuple(saved["outer_velocity"].shape) != self._velocity.shape:
+            raise ValueError(
+                f"outer_velocity has shape {tuple(saved['outer_velocity'].shape)}; expected {self._velocity.shape}"
+            )
+        self._velocity[...] = saved["outer_velocity"]
+        for number, state in enumerate(self._states):
+            state.load({name: saved[_name(number, name)] for name in state.between_epochs()})
+
+    def _named(self) -> dict[str, np.ndarray]:
+        named = {"parameters": self._parameters, "outer_velocity": self._velocity}
+        for number, state in enumerate(self._states):
+            named |= {_name(number, name): array for name, array in state.arrays.items()}
+        return named
+
+
+def _name(number: int, name: str) -> str:
+    return f"replica{number}.{name}"
+
+
+class Plan(NamedTuple):
+    """What makes the engine of a replica, but for its model; it can be pickled.
+
+    seed : what its Dropout draws from; all else as `Engine` takes it
+    """
+
+    loss: Loss
+    optimizer: Optimizer
+    schedule: Schedule
+    regularization: Regularization
+    seed: int
+
+    def engine_of(self, model: Model) -> Engine:
+        """A new one, of one thread."""
+        return Engine(model, *self[:4], seed=self.seed, n_threads=1)
+
+
+class Workers(Protocol):
+    """Who trains replicas for an epoch, inside `with`; made of (engine, reader)."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def train(self, spans: list[tuple[int, int]], number: int) -> list[float]:
+        """Train each replica of the engine, which has the parameters to begin with, on its span of the epoch's
+        positions, and return their mean losses; where one fails, when all have ended.
+
+        number : the epoch's, which errors name
+        """
+
+
+class ReplicatedEngine:
+    """Does what `Engine` does, by several of them.
+
+    model : what the replicas are combined in          shares : as above
+    plans : of each replica                            n_threads : int or None, how many may train at once
+
+    Attributes
+    ----------
+    model : Model
+    plans : list of Plan
+    engines : list of Engine, whose states are those of the replicas
+    prepared_for : the arguments of the latest `prepare`
+    workers : what makes `Workers`
+    """
+
+    average = None
+
+    def __init__(self, model: Model, shares: Shares, plans: list[Plan], n_threads: int | None) -> None:
+        self.model, self.plans, self.n_threads = model, plans, n_threads
+        self.engines = [plan.engine_of(copy.deepcopy(model)) for plan in plans]
+        self.prepared_for: tuple[int, bool, float | None] = 1, False, None
+        self.workers: Callable[[ReplicatedEngine, Reader], Workers] = Threads
+        self._outer = shares.outer
+        size = model.parameters.size
+        self._velocity = np.zeros(0 if shares.outer is None else size)
+        self._round_rows = shares.round_rows or rows_of_a_round(size)
+
+    @property
+    def n_updates(self) -> int:
+        """How many updates the replica with the most of them has made: what a schedule counts."""
+        return max(engine.n_updates for engine in self.engines)
+
+    @property
+    def rates(self) -> LearningRates:
+        """Those of the first replica; a factor that is assigned counts for all."""
+        return self.engines[0].rates
+
+    @property
+    def state(self) -> ReplicatedState:
+        """What training changes."""
+        return ReplicatedState(self.model.parameters, self._velocity, self.engines)
+
+    def prepare(self, batch_rows: int, is_full_batch: bool = False, entries_per_row: float | None = None) -> None:
+        """As `Engine.prepare`."""
+        for engine in self.engines:
+            # An optimiser that begins looks at the parameters that it begins with.
+            engine.state.parameters[:] = self.model.parameters
+            engine.prepare(batch_rows, is_full_batch, entries_per_row)
+        self.prepared_for = batch_rows, is_full_batch, entries_per_row
+
+    @property
+    def micro_batch_rows(self) -> int:
+        """As `Engine.micro_batch_rows`."""
+        return self.engines[0].micro_batch_rows
+
+    @property
+    def takes_rows_in_place(self) -> bool:
+        """As `Engine.takes_rows_in_place`."""
+        return self.engines[0].takes_rows_in_place
+
+    @property
+    def threads(self) -> contextlib.AbstractContextManager:
+        """Replicas have threads for as long as an epoch."""
+        return contextlib.nullcontext()
+
+    def shares_of(self, n_samples: int) -> list[tuple[int, int]]:
+        """The positions of an epoch that each replica trains on, from one to before another."""
+        n_replicas = len(self.engines)
+        return list(itertools.pairwise(n_samples * k // n_replicas for k in range(n_replicas + 1)))
+
+    def train_epoch(self, reader: Reader, number: int, on_rows: Callable[[int, float], None] | None = None) -> float:
+        """As `Engine.train_epoch`: each replica has a share of the epoch's positions.
+
+        Where a round fails, all are as they were before it.
+        """
+        shares, batch_rows = self.shares_of(reader.dataset.n_samples), self.prepared_for[0]
+        # All rounds but the last end where a batch does.
+        step = max(self._round_rows // batch_rows, 1) * batch_rows
+        loss_sum, n_done = 0.0, 0
+        with self.workers(self, reader) as workers:
+            for first in range(0, max(end - begin for begin, end in shares), step):
+                spans = [(min(begin + first, end), min(begin + first + step, end)) for begin, end in shares]
+                losses = self._round(workers, spans, number)
+                n_rows = [end - begin for begin, end in spans]
+                loss_sum += sum(loss * n for loss, n in zip(losses, n_rows, strict=True))
+                n_done += sum(n_rows)
+                if on_rows:
+                    on_rows(sum(n_rows), loss_sum / n_done)
+        return loss_sum / n_done
+
+    def _round(self, workers: Workers, spans: list[tuple[int, int]], number: int) -> list[float]:
+        """Train each replica on its span, combine them, and return their mean losses."""
+        before = self.state.copy()
+        try:
+            for engine in self.engines:
+                engine.state.parameters[:] = self.model.parameters
+                engine.rates.factor = self.rates.factor
+            losses = workers.train(spans, number)
+            with kernels.interrupts_deferred():
+                n_rows = [end - begin for begin, end in spans]
+                trained = [engine.state.parameters for engine in self.engines]
+                combine(self.model.parameters, trained, n_rows, self._velocity, self._outer)
+            return losses
+        except BaseException:
+            self.state.assign(before)
+            raise
+
+
+class Threads:
+    """Workers in threads of this process."""
+
+    def __init__(self, engine: ReplicatedEngine, reader: Reader) -> None:
+        self._engines = engine.engines
+        n_threads = most_threads() if engine.n_threads is None else engine.n_threads
+        self._pool = ThreadPoolExecutor(min(len(self._engines), n_threads), thread_name_prefix="fastgd replica")
+        self._readers = [
+            reader_of(engine.model, reader.dataset, each.micro_batch_rows, in_place=each.takes_rows_in_place)
+            for each in self._engines
+        ]
+        for each in self._readers:
+            # An order has scratch of its own.
+            each.order = copy.deepcopy(reader.order)
+        # A data set that does not bear several calls at once is called by one replica after the other.
+        self._reading = contextlib.nullcontext() if reader.dataset.reads_in_parallel else threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def train(self, spans: list[tuple[int, int]], number: int) -> list[float]:
+        """As `Workers.train`."""
+        stop = threading.Event()
+        futures: list[Future[float]] = []
+        try:
+            replicas = zip(self._engines, self._readers, spans, strict=True)
+            futures.extend(self._pool.submit(self._train, *each, number, stop) for each in replicas)
+            # Whichever fails first in time, the first by number is told of.
+            wait(futures)
+            return [result_of(future.result, k, len(spans)) for k, future in enumerate(futures)]
+        except BaseException:
+            stop.set()
+            wait(futures)
+            raise
+
+    def _train(
+        self, engine: Engine, reader: Reader, span: tuple[int, int], number: int, stop: threading.Event
+    ) -> float:
+        def look(_: int, __: float) -> None:
+            if stop.is_set():
+                raise _StoppedError
+
+        return train_span(engine, reader, span, number, self._reading, look)
+
+
+def train_span(
+    engine: Engine,
+    reader: Reader,
+    span: tuple[int, int],
+    number: int,
+    reading: contextlib.AbstractContextManager,
+    on_rows: Callable[[int, float], None] | None = None,
+) -> float:
+    """Train on consecutive positions of an epoch, and return the mean loss; 0 where there are none."""
+    begin, end = span
+    return engine.train_epoch(Span(reader, begin, end, reading), number, on_rows) if end > begin else 0.0
+
+
+def result_of(result: Callable[[], _Result], number: int, n_replicas: int) -> _Result:
+    """What a replica's task has come to; its errors name it."""
+    try:
+        return result()
+    except Exception as error:
+        error.add_note(f"in replica {number + 1} of {n_replicas}")
+        raise
+
+
+class _StoppedError(Exception):
+    """Another thread ends the round."""

@@ -1,0 +1,126 @@
+"""A replica's part of a round as a function of its arguments alone, to be run in any process."""
+
+import contextlib
+import pickle
+import threading
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastgd._engine.replicas import train_span
+from fastgd._engine.slices import Engine
+from fastgd.data.arrays import ArrayDataset
+from fastgd.data.base import Dataset
+from fastgd.data.shuffle import Shuffle
+from fastgd.model_data import reader_of
+
+# So many plans and sources of the latest tasks are kept ready in a process.
+_MOST_KEPT = 16
+
+
+class Rows(NamedTuple):
+    """A pickled Dataset, or a callable that opens one."""
+
+    opener: bytes
+
+
+class Task(NamedTuple):
+    """What a replica does in a round.
+
+    plan : pickled (Model, Plan, the arguments of `Engine.prepare`)          state : as `RunState.copy` gives it
+    factor : float, of the rates
+    shuffle : (seed, epoch) of the order, or None for the data's
+    span : (begin, end), positions in the order of the rows that the task has
+    first : int, what errors add to the number of a row
+    number : int, the epoch's, which errors name
+    """
+
+    plan: bytes
+    state: dict[str, np.ndarray]
+    factor: float
+    shuffle: tuple[int, int] | None
+    span: tuple[int, int]
+    first: int
+    number: int
+
+
+class _Block(ArrayDataset):
+    """Consecutive rows of a larger data set.
+
+    first : int, the number of its first row there
+    """
+
+    first = 0
+
+    def row_number(self, row: int) -> int:
+        """What errors call a row."""
+        return self.first + row
+
+
+class _Kept:
+    """What was made of the latest keys, each for one task at a time."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[Any, list] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, key: Any) -> Any:
+        """One that nobody uses, or None."""
+        with self._lock:
+            free = self._made.get(key)
+            return free.pop() if free else None
+
+    def give_back(self, key: Any, value: Any) -> None:
+        """Let others use it; what was longest in no use goes where there are many."""
+        with self._lock:
+            self._made.setdefault(key, []).append(value)
+            self._made.move_to_end(key)
+            while len(self._made) > _MOST_KEPT:
+                self._made.popitem(last=False)
+
+
+_engines, _datasets = _Kept(), _Kept()
+
+
+def train_task(task: Task, rows: Rows | tuple[np.ndarray, ...]) -> tuple[dict[str, np.ndarray], float]:
+    """The state after training on the span, and the mean loss.
+
+    rows : where all of the data set comes from, or arrays: X, y and perhaps weights, of the replica's rows alone
+    """
+    model, plan, prepared_for = pickle.loads(task.plan)
+    engine = _engines.take(task.plan)
+    if engine is None:
+        engine = plan.engine_of(model)
+    dataset = _dataset_of(rows, task.first)
+    try:
+        return _trained(task, engine, prepared_for, model, dataset)
+    finally:
+        _engines.give_back(task.plan, engine)
+        if isinstance(rows, Rows):
+            _datasets.give_back(rows.opener, dataset)
+
+
+def _trained(
+    task: Task, engine: Engine, prepared_for: tuple, model: Any, dataset: Dataset
+) -> tuple[dict[str, np.ndarray], float]:
+    engine.prepare(*prepared_for)
+    engine.state.assign(task.state)
+    engine.rates.factor = task.factor
+    reader = reader_of(model, dataset, engine.micro_batch_rows, in_place=engine.takes_rows_in_place)
+    if task.shuffle is not None:
+        reader.order = Shuffle(dataset.n_samples, dataset.n_features, *task.shuffle)
+    loss = train_span(engine, reader, task.span, task.number, contextlib.nullcontext())
+    return engine.state.copy(), loss
+
+
+def _dataset_of(rows: Rows | tuple[np.ndarray, ...], first: int) -> Dataset:
+    if isinstance(rows, Rows):
+        dataset = _datasets.take(rows.opener)
+        if dataset is None:
+            made = pickle.loads(rows.opener)
+            dataset = made if isinstance(made, Dataset) else made()
+        return dataset
+    block = _Block(*rows)
+    block.first = first
+    return block

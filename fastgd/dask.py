@@ -1,0 +1,300 @@
+"""Replicas on a cluster of dask.distributed: `pip install "fastgd[dask]"`.
+
+Each round of a `Trainer(replicas=R)` is R tasks that depend on nothing but their arguments: parameters, state of the
+optimiser, rows, epoch. Dask runs them where their rows are, and again where a worker is lost; the results, a few times
+the parameters, come back and are combined in the order of the replicas. So the numbers are those of the same trainer on
+the threads of one machine, whatever the number of workers and whatever happens to them.
+"""
+
+import contextlib
+import copy
+import numbers
+import pickle
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from fastgd._engine.replicas import ReplicatedEngine, result_of
+from fastgd._engine.round_tasks import Rows, Task, train_task
+from fastgd.data.base import Dataset
+from fastgd.data.block import Block, take_rows
+from fastgd.data.reader import Reader
+from fastgd.history import History
+from fastgd.model import Model
+from fastgd.trainer import Trainer
+
+if TYPE_CHECKING:
+    import dask.array
+    from distributed import Client
+
+__all__ = ["fit", "predict"]
+
+# A data set that goes to the workers with every task has no more bytes than this.
+_MOST_BYTES = 1 << 20
+# How long a round waits for workers where there are none, and how often it looks.
+_SECONDS_WITHOUT_WORKERS, _SECONDS_BETWEEN_LOOKS = 20.0, 1.0
+_RETRIES = 2
+
+
+def fit(
+    trainer: Trainer,
+    data: "Dataset | Callable[[], Dataset] | Sequence[dask.array.Array]",
+    client: "Client | None" = None,
+    epochs: int = 1,
+    **options: Any,
+) -> History:
+    """Train for some epochs on a cluster.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        With `replicas` of 2 or more, each of which is a task of a round. A round should take ten times as long as the
+        10 ms or so that Dask takes for it: choose `round_rows` accordingly.
+    data : Dataset, callable, or (X, y) or (X, y, sample_weight) of Dask arrays
+        A Dataset that is made of few numbers, as of `gd.data.synthetic`, goes to the workers, which make their rows
+        themselves; a callable of no arguments is called there and here, and opens what all of them see, as in
+        `functools.partial(gd.data.open, "/shared/X.npy", target="/shared/y.npy")`. Both give the bits of `trainer.fit`
+        on the same rows. Dask arrays, X of shape (n_samples, in_features), are cut into a block of consecutive rows for
+        each replica and persisted; with `shuffle=True` each block is shuffled by itself. What has to be learnt before
+        training, scales and rates of "auto", comes from a pass of all rows through the client.
+    client : distributed.Client, optional
+        By default the current one.
+    epochs : int
+        At least 1.
+    options
+        `validation`, `callbacks` and `progress`, as for `Trainer.fit`; validation data are rows of their own.
+
+    Returns
+    -------
+    History
+        The trainer's.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a trainer of one replica, rows that cannot go to workers, and all that `Trainer.fit` raises.
+    RuntimeError
+        Where no worker is left for 20 seconds; the trainer keeps what the rounds so far have come to.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> import fastgd.dask
+    >>> from distributed import Client
+    >>> data = gd.data.synthetic(100_000, 20, noise=0.1)
+    >>> trainer = gd.Trainer(gd.Model([gd.Linear(20, 1)]), optimizer=gd.SGD(0.01), replicas=4, round_rows=5000)
+    >>> with Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:  # doctest: +SKIP
+    ...     gd.dask.fit(trainer, data, client, epochs=2)
+    """
+    from distributed import get_client
+
+    if not isinstance(trainer, Trainer):
+        raise TypeError(f"trainer is {trainer!r}; expected a Trainer")
+    if trainer.replicas == 1:
+        raise ValueError("the trainer has 1 replica, which is one task; expected Trainer(replicas=2) or more")
+    if isinstance(options.get("validation"), numbers.Real):
+        raise ValueError(
+            f"validation is {options['validation']} of the rows, which lie on the workers; expected (X, y) or a "
+            "Dataset of other rows"
+        )
+    client = get_client() if client is None else client
+    rows = _rows_of(data, client, trainer.replicas)
+
+    def workers(engine: ReplicatedEngine, reader: Reader) -> "_ClusterWorkers":
+        return _ClusterWorkers(engine, reader, rows, client)
+
+    with trainer.replicas_trained_by(workers):
+        return trainer.fit(rows.dataset, epochs=epochs, **options)
+
+
+def predict(model: Model, X: "dask.array.Array") -> "dask.array.Array":
+    """The model's outputs for a Dask array, block by block when they are computed.
+
+    X : (n_samples, in_features), any chunks
+
+    Returns an array of shape (n_samples, out_features) and the model's dtype.
+    """
+    X = X.rechunk({1: -1})
+    chunks = X.chunks[0], (model.out_features,)
+    return X.map_blocks(_predict_block, model, chunks=chunks, dtype=model.dtype, meta=np.empty((0, 0), model.dtype))
+
+
+def _predict_block(X: np.ndarray, model: Model) -> np.ndarray:
+    return model.predict(X, n_threads=1)
+
+
+class _Source:
+    """Rows as the trainer sees them, and as tasks get them.
+
+    dataset : Dataset          is_cut : whether each replica's rows are a data set of their own
+    """
+
+    def __init__(self, dataset: Dataset, opener: bytes) -> None:
+        self.dataset, self.is_cut = dataset, False
+        self._opener = opener
+
+    def rows(self, replica: int) -> Rows | tuple:
+        """What a task is given; of Dask arrays, futures in a tuple."""
+        return Rows(self._opener)
+
+
+class _CutArrays(_Source):
+    """A block of Dask arrays for each replica, kept on the workers."""
+
+    def __init__(self, dataset: "_DaskRows", blocks: list[tuple]) -> None:
+        self.dataset, self.is_cut = dataset, True
+        self._blocks = blocks
+
+    def rows(self, replica: int) -> Rows | tuple:
+        return self._blocks[replica]
+
+
+def _rows_of(data: Any, client: "Client", n_replicas: int) -> _Source:
+    if callable(data) and not isinstance(data, Dataset):
+        dataset = data()
+        if not isinstance(dataset, Dataset):
+            raise TypeError(f"data() gave {type(dataset).__name__}; expected a Dataset, as gd.data.open returns")
+        return _Source(dataset, pickle.dumps(data))
+    if isinstance(data, Dataset):
+        if data.is_mapped or data.is_in_memory:
+            raise ValueError(
+                f"data is a {type(data).__name__}, whose rows are in this process's memory or files; expected a "
+                "callable that opens them where it is called, or Dask arrays, as from dask.array.from_array"
+            )
+        opener = pickle.dumps(data)
+        if len(opener) > _MOST_BYTES:
+            raise ValueError(
+                f"data is a {type(data).__name__} of {len(opener)} bytes, which every task would get; expected at most "
+                f"{_MOST_BYTES}, a callable that opens it where it is called, or Dask arrays"
+            )
+        return _Source(data, opener)
+    return _cut_arrays(data, client, n_replicas)
+
+
+def _cut_arrays(data: Any, client: "Client", n_replicas: int) -> _CutArrays:
+    import dask.array as da
+
+    arrays = list(data) if isinstance(data, Sequence) else [data]
+    if not (2 <= len(arrays) <= 3 and all(isinstance(each, da.Array) for each in arrays)):
+        raise TypeError(
+            f"data is {type(data).__name__} of {[type(each).__name__ for each in arrays]}; expected a Dataset, a "
+            "callable that opens one, or (X, y) or (X, y, sample_weight) of Dask arrays"
+        )
+    arrays = [each[:, None] if k == 1 and each.ndim == 1 else each for k, each in enumerate(arrays)]
+    for each, ndim, name in zip(arrays, (2, 2, 1), ("X", "y", "sample_weight"), strict=False):
+        if each.ndim != ndim or np.isnan(each.shape).any():
+            raise ValueError(
+                f"{name} has shape {each.shape}; expected {ndim} dimensions of known lengths (compute_chunk_sizes)"
+            )
+    n_samples = len(arrays[0])
+    if any(len(each) != n_samples for each in arrays) or n_samples < n_replicas:
+        raise ValueError(
+            f"the arrays have {[len(each) for each in arrays]} rows; expected as many of each, and at least one for "
+            f"each of {n_replicas} replicas"
+        )
+    sizes = tuple(int(n) for n in np.diff([n_samples * k // n_replicas for k in range(n_replicas + 1)]))
+    cut = [each.rechunk({0: sizes, 1: -1} if each.ndim == 2 else {0: sizes}) for each in arrays]
+    cut = list(client.persist(cut))
+    columns = [client.compute(each.to_delayed().ravel().tolist()) for each in cut]
+    return _CutArrays(_DaskRows(cut, client), list(zip(*columns, strict=True)))
+
+
+class _DaskRows(Dataset):
+    """Dask arrays, whose rows come through the client."""
+
+    def __init__(self, arrays: list, client: "Client") -> None:
+        self._arrays, self._client = arrays, client
+        (self.n_samples, self.n_features), self.n_outputs = arrays[0].shape, arrays[1].shape[1]
+        self.has_sample_weight = len(arrays) == 3
+        dtype = arrays[0].dtype
+        self.dtype = np.dtype(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)
+
+    def read(self, rows: slice | np.ndarray, out: Block) -> None:
+        """Compute them."""
+        parts = self._client.gather(self._client.compute([each[rows] for each in self._arrays]))
+        for part, place in zip(parts, out[:3], strict=False):
+            take_rows(np.asarray(part), slice(0, len(part)), out=place[: len(part)])
+
+
+class _ClusterWorkers:
+    """Workers that are tasks on a cluster."""
+
+    def __init__(self, engine: ReplicatedEngine, reader: Reader, source: _Source, client: "Client") -> None:
+        self._engine, self._source, self._client = engine, source, client
+        # Workers keep the engines that they make of a plan: it must be the same in each epoch.
+        model = copy.deepcopy(engine.model)
+        model.parameters = 0
+        self._plans = [pickle.dumps((model, plan, engine.prepared_for)) for plan in engine.plans]
+        self._shuffle = reader.order
+        self._begins = [begin for begin, _ in engine.shares_of(reader.dataset.n_samples)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def train(self, spans: list[tuple[int, int]], number: int) -> list[float]:
+        """As `Workers.train`."""
+        engines = self._engine.engines
+        busy = [k for k, (begin, end) in enumerate(spans) if end > begin]
+        tasks = [self._task(k, spans[k], number) for k in busy]
+        rows = [self._source.rows(k) for k in busy]
+        futures = self._client.map(train_task, tasks, rows, retries=_RETRIES, pure=False)
+        try:
+            self._wait(futures)
+            if any(future.status == "error" for future in futures):
+                results = [result_of(future.result, k, len(spans)) for k, future in zip(busy, futures, strict=True)]
+            else:
+                results = self._client.gather(futures)
+        except BaseException:
+            # An error ends the others; so does Ctrl-C.
+            with contextlib.suppress(Exception):
+                self._client.cancel(futures, force=True)
+            raise
+        losses = [0.0] * len(spans)
+        for k, (state, loss) in zip(busy, results, strict=True):
+            engines[k].state.assign(state)
+            losses[k] = loss
+        return losses
+
+    def _task(self, replica: int, span: tuple[int, int], number: int) -> Task:
+        engine, first = self._engine.engines[replica], self._begins[replica] if self._source.is_cut else 0
+        return Task(
+            self._plans[replica],
+            engine.state.copy(),
+            engine.rates.factor,
+            self._shuffle_of(replica),
+            (span[0] - first, span[1] - first),
+            first,
+            number,
+        )
+
+    def _shuffle_of(self, replica: int) -> tuple[int, int] | None:
+        """What the order is drawn from; a block of Dask arrays is shuffled by itself."""
+        if self._shuffle is None:
+            return None
+        seed, epoch = self._shuffle.drawn_from
+        if self._source.is_cut:
+            seed = int(np.random.SeedSequence([seed, replica]).generate_state(1)[0])
+        return seed, epoch
+
+    def _wait(self, futures: list) -> None:
+        """Wait for all, as long as there are workers."""
+        from distributed import wait
+
+        last_seen = time.monotonic()
+        while True:
+            try:
+                wait(futures, timeout=_SECONDS_BETWEEN_LOOKS)
+                return
+            except TimeoutError:
+                if self._client.nthreads():
+                    last_seen = time.monotonic()
+                elif time.monotonic() - last_seen > _SECONDS_WITHOUT_WORKERS:
+                    raise RuntimeError(
+                        f"the cluster has had no worker for {_SECONDS_WITHOUT_WORKERS:.0f} seconds; the model keeps "
+                        "what the rounds so far have come to. Start workers, and call fit again"
+                    ) from None
