@@ -5,6 +5,7 @@ python bench/report.py peers [--dry-run] [--seconds 10] [--threads one|all|both]
 python bench/report.py roofline [--dry-run] [--seconds 5]
 python bench/report.py quality [--dry-run] [--json FILE]
 python bench/report.py learning [--dry-run] [--picture bench/learning.svg]
+python bench/report.py scaling [--dry-run] [--repeats 9] [--without-cluster]
 python bench/report.py summary [--dry-run]               the lines of these that the README shows
 
 `--help` after the name of a part says more.
@@ -29,6 +30,7 @@ PARTS = {
     "roofline": "bench.limits.roofline",
     "quality": "bench.studies.quality_table",
     "learning": "bench.peers.learning",
+    "scaling": "bench.cases.scaling",
     "summary": "bench.summary",
 }
 

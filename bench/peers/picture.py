@@ -10,8 +10,12 @@ from matplotlib.figure import Figure
 from bench.peers import learning
 
 # Okabe and Ito's, which all can tell apart.
-COLOURS = {"fastgd": "#0072b2", "MLP*": "#e69f00", "PyTorch": "#d55e00", "HistGradientBoosting": "#555555"}
-NAMES = {"MLP*": ("MLPRegressor", "MLPClassifier")}
+COLOURS = {
+    "fastgd": "#0072b2",
+    "MLPRegressor, MLPClassifier": "#e69f00",
+    "PyTorch": "#d55e00",
+    "HistGradientBoosting": "#555555",
+}
 INK, GREY = "#1f2328", "#59636e"
 
 
@@ -19,9 +23,9 @@ def draw(found: dict[str, dict[str, list[learning.Curve]]], path: Path) -> None:
     """One panel a table: the score on rows held out against seconds of training, a line a seed."""
     figure = Figure(figsize=(10, 4.2), layout="constrained", facecolor="white")
     for axes, (name, curves) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
-        is_classes = name == "late"
+        is_classes = learning.is_classes(name)
         for label, of_seeds in curves.items():
-            draw_learner(axes, NAMES.get(label, (label, label))[is_classes], COLOURS[label], of_seeds)
+            draw_learner(axes, label, COLOURS[label], of_seeds)
         axes.set_xscale("log")
         axes.set_title(f"{learning.SETS[name]} ({name})", loc="left", color=INK, fontsize=10.5)
         axes.set_xlabel("seconds of training, one thread", color=GREY)
@@ -31,7 +35,7 @@ def draw(found: dict[str, dict[str, list[learning.Curve]]], path: Path) -> None:
         axes.tick_params(colors=GREY, which="both")
         axes.grid(color="#d9dee3", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, labelcolor=INK, loc="lower right")
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, labelcolor=INK, loc="outside lower center", ncols=4)
     figure.suptitle("A hidden layer of 64, no learning rate given", x=0.01, ha="left", color=INK, weight="bold")
     with mpl.rc_context({"svg.hashsalt": "fastgd"}):
         figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -1,0 +1,134 @@
+"""Rows per second of replicas: on threads, and on a cluster of processes on this machine.
+
+Beside them stands how much faster as many threads read the same rows than one does: what takes its rows from the
+memory cannot be scaled further. The cluster makes synthetic rows itself; what a round costs there besides is that of
+tasks which do nothing.
+"""
+
+import argparse
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+import fastgd as gd
+from bench.readme import machine_line, markdown
+from fastgd import kernels
+from fastgd.threads import usable_processors
+
+MARKERS = "scaling"
+REPLICAS = (2, 4, 8)
+# A round of the cluster takes about a tenth of a second.
+_ROUND_ROWS, _CLUSTER_ROWS = 250_000, 4_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repeats", type=int, default=9, help="epochs by turns, of which the best counts")
+    parser.add_argument("--without-cluster", action="store_true", help="leave Dask out")
+
+
+def report(options: argparse.Namespace) -> str:
+    parts = [machine_line(), threads_table(options.repeats)]
+    if not options.without_cluster:
+        parts.append(cluster_table(options.repeats))
+    return "\n\n".join(parts)
+
+
+def threads_table(repeats: int) -> str:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1_000_000, 100), dtype=np.float32)
+    pixels = rng.integers(0, 3, (3_000_000, 100), dtype=np.uint8)
+    neuron, network = (lambda: [gd.Linear(100, 1)]), (lambda: [gd.Linear(100, 64), gd.ReLU(), gd.Linear(64, 1)])
+    cases = {
+        "neuron, 100 inputs, batch 1": (neuron, X, 1),
+        "neuron, 100 inputs, batch 1, uint8": (neuron, pixels, 1),
+        "100-64-1, batch 32": (network, X, 32),
+    }
+    n_threads = usable_processors()
+    header = ["rows a second, one replica = 1", *(f"{n} replicas" for n in REPLICAS), f"reading by {n_threads} threads"]
+    rows = []
+    for name, (layers, features, batch_size) in cases.items():
+        rows.append([name, *ratios(layers, features, batch_size, n_threads, repeats)])
+    return markdown(header, rows)
+
+
+def ratios(
+    layers: Callable[[], list], features: np.ndarray, batch_size: int, n_threads: int, repeats: int
+) -> list[str]:
+    """Of one workload: the speeds with replicas, and that of reading."""
+    y = np.random.default_rng(1).standard_normal(len(features)).astype(np.float32)
+
+    def epochs_of(n_replicas: int) -> Callable[[], object]:
+        trainer = gd.Trainer(
+            gd.Model(layers()),
+            optimizer=gd.SGD(1e-6),
+            batch_size=batch_size,
+            replicas=n_replicas,
+            n_threads=min(n_replicas, n_threads),
+        )
+        return lambda: trainer.fit(features, y)
+
+    seconds = best({n: epochs_of(n) for n in (1, *REPLICAS)}, repeats)
+    reading = best({n: lambda n=n: read(features, n) for n in (1, n_threads)}, repeats)
+    return [f"{seconds[1] / seconds[n]:.2f}" for n in REPLICAS] + [f"{reading[1] / reading[n_threads]:.2f}"]
+
+
+def read(features: np.ndarray, n_threads: int) -> None:
+    """Add all elements up."""
+    parts = np.array_split(features.reshape(-1).view(np.float32), n_threads)
+    threads = [threading.Thread(target=kernels.sum_elements, args=(part,)) for part in parts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def cluster_table(repeats: int) -> str:
+    """Synthetic rows of 100 features; two replicas, on one and on two workers."""
+    from distributed import Client, LocalCluster
+
+    import fastgd.dask as gd_dask
+
+    data = gd.data.synthetic(_CLUSTER_ROWS, 100)
+    seconds, rounds = {}, {}
+    for n_workers in (1, 2):
+        cluster = LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0")
+        with cluster, Client(cluster) as client:
+            trainer = gd.Trainer(
+                gd.Model([gd.Linear(100, 1), gd.ReLU()]),
+                optimizer=gd.SGD(1e-6),
+                batch_size=32,
+                replicas=2,
+                round_rows=_ROUND_ROWS,
+            )
+            fit = {n_workers: lambda trainer=trainer, client=client: gd_dask.fit(trainer, data, client)}
+            seconds |= best(fit, max(repeats // 3, 1))
+            rounds |= best({n_workers: lambda client=client: empty_round(client)}, 5 * repeats)
+    header = ["cluster on this machine, two replicas", "1 worker", "2 workers"]
+    rows = [
+        ["rows a second, one worker = 1", "1.00", f"{seconds[1] / seconds[2]:.2f}"],
+        ["a round of tasks that do nothing, ms", *(f"{1e3 * rounds[n]:.0f}" for n in (1, 2))],
+    ]
+    return markdown(header, rows)
+
+
+def empty_round(client: object) -> None:
+    client.gather(client.map(_nothing, range(2), pure=False))
+
+
+def _nothing(number: int) -> int:
+    return number
+
+
+def best(runs: dict[int, Callable[[], object]], repeats: int) -> dict[int, float]:
+    """The least seconds of each, taken by turns after a first time that does not count."""
+    found = dict.fromkeys(runs, np.inf)
+    for run in runs.values():
+        run()
+    for _ in range(repeats):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            found[name] = min(found[name], time.perf_counter() - began)
+    return found
