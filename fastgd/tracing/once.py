@@ -31,8 +31,8 @@ def trace(
     """Every number of the updates that training would make from these rows; the model stays as it was.
 
     They are the kernels' own. Without Dropout, loss and gradient have the bits of `model.loss_and_gradient` for each
-    batch. The parameters after it have those of `Trainer.step`, which in plain SGD adds -α δw to w as it computes it: so
-    ŵ is w - α δw but for rounding.
+    batch. The parameters after it have those of `Trainer.step`, which in plain SGD adds -α δw to w as it computes it:
+    so ŵ is w - α δw but for rounding.
 
     Parameters
     ----------
@@ -67,12 +67,23 @@ def trace(
     --------
     >>> import fastgd as gd
     >>> model = gd.Model([gd.Linear(2, 1, bias=False, init=[[1, 2]]), gd.ReLU()], dtype="float64")
-    >>> print(gd.trace(model, [[1, 1]], [2], learning_rate=0.5))
+    >>> trace = gd.trace(model, [[1, 1]], [2], learning_rate=0.5)
+    >>> print(trace)
     update 1: row 0, loss 0.5, α = 0.5
-    pass      layer                     formula                          value
-    --------  ------------------------  -------------------------------  ----------
-    forward   input                     o1 = x                           (1, 1)
+    pass      layer                       formula                          value
+    --------  --------------------------  -------------------------------  ----------
+    forward   input                       o1 = x                           (1, 1)
               0 Linear(2, 1, bias=False)  o2 = w2 · o1                     (3)
+              1 ReLU()                    o3 = o2 if o2 >= 0 else 0        (3)
+                                          mask: o2 >= 0, but for rounding  (1)
+              half_squared_error          y                                (2)
+                                          loss = ½ (o3 - y)²               0.5
+    backward  half_squared_error          δ4 = o3 - y                      (1)
+              1 ReLU()                    δ3 = δ4 if mask else 0           (1)
+              0 Linear(2, 1, bias=False)  δ2 = δ3 · w2                     (1, 2)
+                                          δw2 = δ3 · o1                    (1, 1)
+    update    0 Linear(2, 1, bias=False)  w2                               (1, 2)
+                                          ŵ2 = w2 - α δw2                  (0.5, 1.5)
     """
     if not isinstance(model, Model):
         raise TypeError(f"model is {model!r}; expected a Model")
@@ -82,9 +93,9 @@ def trace(
             f"{type(optimizer).__name__}({learning_rate!r})"
         )
     dataset = array_dataset(X, y, sample_weight)
-    n_rows = (
-        dataset.n_samples if batch_size is None else min(checks.integer(batch_size, "batch_size", 1), dataset.n_samples)
-    )
+    n_rows = dataset.n_samples
+    if batch_size is not None:
+        n_rows = min(checks.integer(batch_size, "batch_size", 1), n_rows)
     if y is None:
         if not (learning_rate is optimizer is sample_weight is None):
             raise ValueError("y is None, so that there is no update; expected targets, or X alone")

@@ -12,7 +12,7 @@ from fastgd.layers import Layer, Linear
 class Step:
     """An update: a batch's forward pass, its loss, the backward pass, and the parameters before and after.
 
-    The arrays are of the model's dtype, of objects in a trace of `fastgd.reference` (fractions, say), and the step's own.
+    The arrays are the step's own, of the model's dtype; in a trace of `fastgd.reference`, of objects such as fractions.
     n_rows is the batch's, n_layers is len(layers).
 
     Attributes
@@ -37,8 +37,8 @@ class Step:
     loss : float or None
         The mean over the rows, 1/n_rows Σ_i v_i loss(out_i, y_i) with v the sample weights; without penalties.
     deltas : tuple of n_layers + 1 arrays
-        The learning flow: deltas[k] is the derivative of the loss by what layer k is given, (n_rows, n_in), and the last
-        one that by the model's outputs. Empty without y.
+        The learning flow: deltas[k] is the derivative of the loss by what layer k is given, (n_rows, n_in), and the
+        last one that by the model's outputs. Empty without y.
     gradient : (n_parameters,) or None
         ∂loss/∂w as the backward pass leaves it: the optimiser, penalties and bounds take it from there.
     learning_rate : float or None

@@ -14,10 +14,10 @@ _MOST_STEPS = 10
 class Trace(Sequence[Step]):
     """The steps that `gd.trace` or `trainer.trace` has made, in order; a sequence of `fastgd.tracing.Step`.
 
-    Its text is a table for each step, of the first 10 where there are more; a notebook shows the same. Names and formulas
-    are the article's: o1 is the input, o2 the first layer's output, δ2 the derivative of the loss by o1, w2 and δw2 the
-    first layer's weights and their gradient, ŵ2 the weights after. A cell shows up to 8 numbers of up to 8 rows, in 6
-    digits, and says how many more there are; the steps' arrays have all of them.
+    Its text is a table for each step, of the first 10 where there are more; a notebook shows the same. Names and
+    formulas are the article's: o1 is the input, o2 the first layer's output, δ2 the derivative of the loss by what that
+    layer is given, w2 its weights, δw2 their gradient, ŵ2 the weights after. A cell shows up to 8 numbers of up to 8
+    rows, in 6 digits, and says how many more there are; the steps' arrays have all of them.
 
     Examples
     --------

@@ -22,10 +22,7 @@ def input_derivative(network, parameters, d_x):
         weight = read_only_matrix(parameters, layer.weight, n_out, n_in)
         linear_backward_input(d_out, weight, d_x, network.products)
     else:
-        out, mask = (
-            read_only_span(network.outputs, layer.output, size),
-            read_only_span(network.masks, layer.output, size),
-        )
-        d = span(vector(d_x), 0, size)
+        out, d = read_only_span(network.outputs, layer.output, size), span(vector(d_x), 0, size)
+        mask = read_only_span(network.masks, layer.output, size)
         copy(read_only_span(network.deltas, layer.output, size), d)
         call_backward(layer.backward, (out, mask, element(network.numbers, 0), d))
