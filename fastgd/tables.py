@@ -44,7 +44,7 @@ _TOKENS = re.compile(
     r"|(?P<power>\d[\d.]*e[+-]?\d+)"
     r"|(?P<number>\d[\d.]*)"
     r"|(?P<symbol>[·α∂Σ½²…≈→]|<=|>=|_k)"
-    r"|(?P<word>[^\W\d_]{2,}(?: [^\W\d_]{2,})*|[^\W\d_])"
+    r"|(?P<word>[^\W\d_½²]{2,}(?: [^\W\d_½²]{2,})*|[^\W\d_½²])"
     r"|(?P<other>.)"
 )
 
@@ -165,8 +165,8 @@ def _latex_cell(cell: str, is_formula: bool) -> str:
 
 def _formula(text: str) -> str:
     """A formula as LaTeX sets it: names of the article's with their layer's number below, words upright."""
-    joined = "".join(map(_token, _TOKENS.finditer(text)))
-    return re.sub(" *~[ ~]*", "~", joined).strip("~ ")
+    joined = re.sub(" *~[ ~]*", "~", "".join(map(_token, _TOKENS.finditer(text))))
+    return re.sub(" +", " ", joined).strip("~ ")
 
 
 def _token(found: re.Match[str]) -> str:

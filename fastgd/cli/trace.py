@@ -1,10 +1,11 @@
 """`fastgd trace`: every number of training steps, of a saved model on some rows or of the article's worked example."""
 
 import argparse
+import dataclasses
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from fastgd.cli.output import say
+from fastgd.cli.output import rows_files, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +31,12 @@ class _Subject(Protocol):
 
 
 class _Rows(NamedTuple):
-    """The rows of a trace; y as the loss takes it, and as it was given."""
+    """The rows of a trace; y as the loss takes it, and as it was given; the number of the first in its file."""
 
     X: "np.ndarray"
     y: "np.ndarray"
     given: "np.ndarray"
+    first: int = 0
 
 
 class _ByKernels(NamedTuple):
@@ -47,7 +49,7 @@ class _ByKernels(NamedTuple):
         return self.trainer.trace(self.rows.X, self.rows.y)
 
     def judged(self) -> "tuple[np.ndarray, list]":
-        model, (X, y, _) = self.trainer.model, self.rows
+        model, (X, y, *_) = self.trainer.model, self.rows
         losses = [model.loss(X[i : i + 1], y[i : i + 1], self.trainer.loss) for i in range(len(X))]
         return model.predict(X), losses
 
@@ -118,22 +120,28 @@ def _of_files(options: argparse.Namespace) -> "list[Table]":
     if options.dtype is not None:
         raise ValueError("--dtype with a model, which has its own; expected it with --example")
     model = gd.Model.load(options.model)
-    X = map_array(options.X)
+    X_file, *of_folder = rows_files(options.X)
+    y_file = options.y
+    if of_folder:
+        if y_file is not None:
+            raise ValueError(f"{options.X} is a folder and brings its own y.npy; expected no {y_file}")
+        y_file = of_folder[0]
+    X = map_array(X_file)
     chosen = _chosen(options, len(X))
-    if options.y is None:
+    if y_file is None:
         given = [name for name in ("learning_rate", "loss", "exact", "epochs") if getattr(options, name)]
         if given:
             raise ValueError(f"--{given[0].replace('_', '-')} without targets; expected MODEL X.npy Y.npy")
-        return [*gd.trace(model, X[chosen]).tables]
-    y = given_y = map_array(options.y)
+        return _numbered(gd.trace(model, X[chosen]), chosen.start).tables
+    y = given_y = map_array(y_file)
     if len(y) != len(X):
-        raise ValueError(f"{options.y} has {len(y)} rows and {options.X} has {len(X)}; expected as many")
+        raise ValueError(f"{y_file} has {len(y)} rows and {X_file} has {len(X)}; expected as many")
     y, given_y = y[chosen], given_y[chosen]
     loss = options.loss or ("half_squared_error" if model.labels is None else model.labels.loss)
     if model.classes is not None:
-        y = labels.encode(y, model.classes, loss, options.y)
+        y = labels.encode(y, model.classes, loss, y_file)
     rate = Fraction(1, 1000) if options.learning_rate is None else options.learning_rate
-    rows = _Rows(X[chosen], y, given_y)
+    rows = _Rows(X[chosen], y, given_y, chosen.start)
     result = None if model.classes is None else model.labels.decode
     if not options.exact:
         return _tables(options, _ByKernels(_trainer(options, model, rate, loss), rows), rows, result)
@@ -171,6 +179,12 @@ def _chosen(options: argparse.Namespace, n_rows: int) -> slice:
     return slice(first, end)
 
 
+def _numbered(trace: "Trace", first: int) -> "Trace":
+    """The same steps, with the numbers that the rows have in a file of which they are those from `first` on."""
+    steps = [dataclasses.replace(step, rows=(step.rows[0] + first, step.rows[1] + first)) for step in trace]
+    return type(trace)(steps)
+
+
 def _fractions(model: "Model", numbers: "np.ndarray") -> list[Fraction]:
     """Numbers exactly as the model's dtype has them."""
     return list(map(Fraction, numbers.astype(model.dtype).tolist()))
@@ -191,7 +205,7 @@ def _tables(
         raise ValueError(f"--epochs is {epochs}; expected at least 1")
     tables = [_judged(subject, rows, result, "before")]
     for _ in range(epochs):
-        tables += subject.trace().tables
+        tables += _numbered(subject.trace(), rows.first).tables
     after = "after 1 epoch" if epochs == 1 else f"after {epochs} epochs"
     return [*tables, _judged(subject, rows, result, after)]
 
@@ -201,14 +215,14 @@ def _judged(subject: _Subject, rows: _Rows, result: "_Result | None", title: str
     from fastgd.tables import Table, number, numbers
 
     outputs, losses = subject.judged()
-    columns = ["x", "model(x)", "y", "loss"]
+    columns = ["row", "x", "model(x)", "y", "loss"]
     lines = [
-        [numbers(x), numbers(out), str(y.item()) if y.size == 1 else numbers(y), number(loss)]
-        for x, out, y, loss in zip(rows.X, outputs, rows.given, losses, strict=True)
+        [str(row), numbers(x), numbers(out), str(y.item()) if y.size == 1 else numbers(y), number(loss)]
+        for row, (x, out, y, loss) in enumerate(zip(rows.X, outputs, rows.given, losses, strict=True), rows.first)
     ]
     if result is not None:
         columns += ["result", "correct?"]
         for line, found, y in zip(lines, result(outputs), rows.given.ravel(), strict=True):
             line += [str(found), "right" if found == y else "wrong"]
     total = number(sum(losses) / len(losses))
-    return Table(f"{title}: mean loss {total}", tuple(columns), list(map(tuple, lines)), frozenset({0, 1, 3}))
+    return Table(f"{title}: mean loss {total}", tuple(columns), list(map(tuple, lines)), frozenset({1, 2, 4}))

@@ -12,7 +12,7 @@ from fastgd.kernels import Layer
 from fastgd.layers import Dropout, LeakyReLU, ReLU
 from fastgd.losses import Loss, name_of
 from fastgd.model import Model
-from fastgd.model_data import check_fits, checked_blocks
+from fastgd.model_data import check_fits, check_rows, checked_blocks
 from fastgd.network import network_of
 from fastgd.threads import ThreadPool
 from fastgd.tracing.step import Step
@@ -29,6 +29,8 @@ def trace_updates(run: Run, dataset: ArrayDataset) -> Trace:
     model, n_samples = run.model, dataset.n_samples
     batch_rows = min(run.batch_size or n_samples, n_samples)
     _require_traceable(model, dataset, batch_rows)
+    check_fits(model, dataset, run.loss)
+    check_rows(model, dataset, run.loss)
     steps = []
     for first in range(0, n_samples, batch_rows):
         batch = _rows_of(dataset, first, min(first + batch_rows, n_samples))
@@ -39,6 +41,7 @@ def trace_updates(run: Run, dataset: ArrayDataset) -> Trace:
 def trace_predictions(model: Model, dataset: ArrayDataset, batch_rows: int) -> Trace:
     """The forward pass alone, of a batch after another."""
     _require_traceable(model, dataset, batch_rows)
+    check_fits(model, dataset)
     steps = []
     for first in range(0, dataset.n_samples, batch_rows):
         rows = _block_of(model, _rows_of(dataset, first, min(first + batch_rows, dataset.n_samples)), None)
@@ -124,7 +127,6 @@ def _taken(buffer: np.ndarray, place: Layer, n_rows: int) -> np.ndarray:
 
 def _block_of(model: Model, batch: ArrayDataset, loss: Loss | None) -> Block:
     """A batch as the first layer and the loss take it, checked, in memory of its own."""
-    check_fits(model, batch, loss)
     parts = [block[:3] for _, block in checked_blocks(model, batch, loss)]
     return Block(*(read_only(np.concatenate(arrays)) for arrays in zip(*parts, strict=True)))
 
