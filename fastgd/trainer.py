@@ -29,7 +29,7 @@ from fastgd.model import Model
 from fastgd.model_data import check_fits
 from fastgd.replicas import Nesterov
 from fastgd.schedules import Schedule, as_schedule
-from fastgd.tracing import Trace, trace_updates
+from fastgd.tracing import Trace, rows_to_trace, trace_updates
 
 Callback = Callable[["Trainer", EpochRecord], Any]
 
@@ -289,7 +289,7 @@ class Trainer(Settings):
         (array([1., 1.]), array([0.5, 1.5]))
         """
         with self._calls.call("trace"):
-            return trace_updates(self._run, array_dataset(X, y, sample_weight))
+            return trace_updates(self._run, rows_to_trace(X, y, sample_weight))
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model and everything that the run needs to go on with the same bits, as safetensors.

@@ -94,6 +94,7 @@ def trace(
                 first_layer=0,
                 x=_array(x),
                 y=_array(y),
+                y_is_standardized=False,
                 sample_weight=None if v is None else _array(v),
                 outputs=tuple(_array(layer.outputs) for layer in recorded),
                 masks=tuple(np.array(layer.masks) if layer.masks else None for layer in recorded),
@@ -105,7 +106,7 @@ def trace(
                 parameters_after=_flat(layers, "weight", "bias"),
                 loss_name="half_squared_error",
                 optimizer=f"SGD(learning_rate={learning_rate})",
-                rule="{w} - α {d}",
+                rule="{new} = {w} - α {d}",
             )
         )
     return Trace(steps)

@@ -5,8 +5,8 @@ kernels make them, `rows.py` says by what formula each number comes about, `trac
 """
 
 from fastgd.tracing.once import trace
-from fastgd.tracing.recorder import trace_updates
+from fastgd.tracing.recorder import rows_to_trace, trace_updates
 from fastgd.tracing.step import Step
 from fastgd.tracing.trace import Trace
 
-__all__ = ["Step", "Trace", "trace", "trace_updates"]
+__all__ = ["Step", "Trace", "rows_to_trace", "trace", "trace_updates"]

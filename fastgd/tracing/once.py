@@ -6,14 +6,13 @@ from numpy.typing import ArrayLike
 
 from fastgd._engine.run import Run
 from fastgd.data import checks
-from fastgd.data.as_dataset import array_dataset
 from fastgd.losses import Loss, LossName, as_loss
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Optimizer
 from fastgd.recommended import resolved
 from fastgd.regularization import NO_REGULARIZATION
 from fastgd.schedules import Schedule
-from fastgd.tracing.recorder import trace_predictions, trace_updates
+from fastgd.tracing.recorder import rows_to_trace, trace_predictions, trace_updates
 from fastgd.tracing.trace import Trace
 
 
@@ -89,10 +88,10 @@ def trace(
         raise TypeError(f"model is {model!r}; expected a Model")
     if optimizer is not None and learning_rate is not None:
         raise ValueError(
-            f"learning_rate is {learning_rate!r} and optimizer is {optimizer!r}; expected either, as "
-            f"{type(optimizer).__name__}({learning_rate!r})"
+            f"learning_rate is {learning_rate!r} and optimizer is {optimizer!r}; expected either, as the optimizer "
+            "brings its own rate"
         )
-    dataset = array_dataset(X, y, sample_weight)
+    dataset = rows_to_trace(X, y, sample_weight)
     n_rows = dataset.n_samples
     if batch_size is not None:
         n_rows = min(checks.integer(batch_size, "batch_size", 1), n_rows)

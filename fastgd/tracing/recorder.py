@@ -7,6 +7,8 @@ import numpy as np
 from fastgd import kernels
 from fastgd._engine.run import Run
 from fastgd.data.arrays import ArrayDataset
+from fastgd.data.as_dataset import array_dataset
+from fastgd.data.base import Dataset, Stream
 from fastgd.data.block import Block, read_only
 from fastgd.kernels import Layer
 from fastgd.layers import Dropout, LeakyReLU, ReLU
@@ -22,6 +24,13 @@ from fastgd.tracing.trace import Trace
 _MOST_BYTES = 1 << 30
 
 _HAVE_MASKS = ReLU, LeakyReLU, Dropout
+
+
+def rows_to_trace(X: Any, y: Any = None, sample_weight: Any = None) -> ArrayDataset:
+    """What is given as rows; a trace is of few, which are arrays."""
+    if isinstance(X, Dataset | Stream):
+        raise TypeError(f"X is a {type(X).__name__}; expected arrays for a trace, as X, y = data.arrays()")
+    return array_dataset(X, y, sample_weight)
 
 
 def trace_updates(run: Run, dataset: ArrayDataset) -> Trace:
@@ -84,7 +93,6 @@ def _traced_step(run: Run, batch: ArrayDataset, first: int) -> Step:
     passes = _forward_pass(model, network, rows.X, first, drops=True)
     deltas = d_x, *(_taken(network.deltas, Layer(*row), n_rows) for row in network.layers)
     run.make_step(prepared)
-    is_plain = optimizer.is_plain and run.regularization.settings(True) == kernels.NoRegularization()
     return Step(
         update=update,
         y=rows.y,
@@ -97,9 +105,17 @@ def _traced_step(run: Run, batch: ArrayDataset, first: int) -> Step:
         parameters_after=model.parameters.copy(),
         loss_name=name_of(loss),
         optimizer=repr(optimizer),
-        rule="{w} - α {d}" if is_plain else f"by {type(optimizer).__name__}",
+        rule=_rule(run),
         **passes,
     )
+
+
+def _rule(run: Run) -> str:
+    """As `Step.rule`."""
+    is_regularized = run.regularization.settings(True) != kernels.NoRegularization()
+    if run.optimizer.is_plain and not is_regularized:
+        return "{new} = {w} - α {d}"
+    return f"{{new}} by {type(run.optimizer).__name__}{' and regularisation' if is_regularized else ''}"
 
 
 def _forward_pass(model: Model, network: kernels.Network, x: np.ndarray, first: int, drops: bool) -> dict[str, Any]:
@@ -111,6 +127,7 @@ def _forward_pass(model: Model, network: kernels.Network, x: np.ndarray, first: 
         "layers": model.stack,
         "first_layer": 0 if model.standardize is None else 1,
         "x": x,
+        "y_is_standardized": model.standardized_targets is not None,
         "outputs": tuple(_taken(network.outputs, place, n_rows) for place in places),
         "masks": tuple(
             _taken(network.masks, place, n_rows) if has_mask else None

@@ -36,7 +36,8 @@ def _named(step: Step, k: int) -> str:
 
 
 def _forward(step: Step) -> Iterator[Row]:
-    yield "input", "o1 = x", numbers(step.x)
+    given = "o1 = x, standardised" if step.first_layer else "o1 = x"
+    yield "input", given, numbers(step.x)
     for k, (layer, out, mask) in enumerate(zip(step.layers, step.outputs, step.masks, strict=True)):
         # Where nothing is learnt, nothing is dropped.
         formula, of_mask = _passes(layer, k + 1, mask is not None)[:2]
@@ -44,7 +45,7 @@ def _forward(step: Step) -> Iterator[Row]:
         if mask is not None:
             yield "", of_mask, numbers(mask)
     if step.y is not None:
-        yield step.loss_name, "y", numbers(step.y)
+        yield step.loss_name, "y, standardised" if step.y_is_standardized else "y", numbers(step.y)
         if step.sample_weight is not None:
             yield "", "v", numbers(step.sample_weight)
         yield "", f"loss = {_loss(step)}", number(step.loss)
@@ -91,9 +92,9 @@ def _update(step: Step) -> Iterator[Row]:
             for kind, letter, hat in (("weight", "w", "ŵ"), ("bias", "b", "b̂")):
                 name = f"{k + step.first_layer}.{kind}"
                 if name in before:
-                    rule = step.rule.format(w=f"{letter}{k + 2}", d=f"δ{letter}{k + 2}")
+                    rule = step.rule.format(new=f"{hat}{k + 2}", w=f"{letter}{k + 2}", d=f"δ{letter}{k + 2}")
                     yield (_named(step, k) if kind == "weight" else ""), f"{letter}{k + 2}", numbers(before[name])
-                    yield "", f"{hat}{k + 2} = {rule}", numbers(after[name])
+                    yield "", rule, numbers(after[name])
 
 
 def _passes(layer: Layer, given: int, has_mask: bool) -> tuple[str, str, str]:

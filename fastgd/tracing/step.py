@@ -29,6 +29,7 @@ class Step:
         What the first of the layers is given: the article's o1; standardised where the model has a Standardize.
     y : (n_rows, n_targets) or None
         As the loss takes it: standardised where the model has a StandardizedTargets.
+    y_is_standardized : bool
     sample_weight : (n_rows,) or None
     outputs : tuple of n_layers arrays (n_rows, n_out)
         What each layer gives: z of a Linear, out of an activation.
@@ -45,7 +46,7 @@ class Step:
     parameters_before, parameters_after : (n_parameters,), the latter None without y
         Those before are the ones that the forward pass sees: NormalizedSGD adapts them to the batch's features first.
     loss_name, optimizer, rule : str
-        The loss, the optimiser with its settings, and how the parameters follow from the gradient.
+        The loss, the optimiser with its settings, and what comes of {w} by its gradient {d}: "{new} = {w} - α {d}".
     """
 
     update: int
@@ -54,6 +55,7 @@ class Step:
     first_layer: int
     x: np.ndarray
     y: np.ndarray | None
+    y_is_standardized: bool
     sample_weight: np.ndarray | None
     outputs: tuple[np.ndarray, ...]
     masks: tuple[np.ndarray | None, ...]

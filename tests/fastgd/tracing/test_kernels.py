@@ -124,6 +124,15 @@ def test_rows_are_seen_as_the_layers_see_them():
     assert trace[0].first_layer == 1
     assert list(trace[0].by_name(trace[0].gradient)) == ["1.weight", "1.bias", "3.weight", "3.bias"]
     assert "3 Linear(4, 1)" in str(trace)
+    assert "o1 = x, standardised" in str(trace)
+    assert "y, standardised" in str(trace)
+
+
+def test_the_rule_is_named():
+    model = built([gd.Linear(3, 1)], "float64")
+    X, y, _ = rows_for(model, 1)
+    assert "ŵ2 by SGD and regularisation " in str(gd.Trainer(model, alpha=0.1).trace(X, y))
+    assert "ŵ2 = w2 - α δw2" in str(gd.Trainer(model).trace(X, y))
 
 
 def test_forward_passes_alone():

@@ -19,6 +19,7 @@ REFUSED = [
     ({"y": [1.0, np.nan]}, "y holds nan .* in row 1"),
     ({"X": [[1.0, 2.0], [np.inf, 1.0]], "batch_size": 2}, "X holds inf .* in row 1, column 0"),
     ({"sample_weight": [1.0, -1.0], "batch_size": 2}, "sample_weight holds -1.0 in row 1"),
+    ({"X": gd.data.ArrayDataset(X, Y), "y": None}, r"X is a ArrayDataset; expected arrays for a trace"),
     ({"loss": "mse"}, "loss is 'mse'"),
     ({"learning_rate": -1.0}, "learning_rate is -1.0"),
     ({"batch_size": 0}, "batch_size is 0; expected at least 1"),
