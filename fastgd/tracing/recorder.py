@@ -112,7 +112,7 @@ def _traced_step(run: Run, batch: ArrayDataset, first: int) -> Step:
 
 def _rule(run: Run) -> str:
     """As `Step.rule`."""
-    is_regularized = run.regularization.settings(True) != kernels.NoRegularization()
+    is_regularized = isinstance(run.regularization.settings(True), kernels.Regularization)
     if run.optimizer.is_plain and not is_regularized:
         return "{new} = {w} - α {d}"
     return f"{{new}} by {type(run.optimizer).__name__}{' and regularisation' if is_regularized else ''}"

@@ -94,12 +94,12 @@ def test_fractions_of_a_saved_model(capsys, files, model):
 def test_labels(capsys, files):
     X = np.load(files / "X.npy")
     np.save(files / "labels.npy", np.where(X[:, 0] > 0, "yes", "no"))
-    model = gd.Model([gd.Linear(10, 1)], seed=1)
-    model.set_classes(["no", "yes"], "log_loss")
+    model = gd.Model([gd.Linear(10, 4), gd.ReLU(), gd.Linear(4, 2)], seed=1)
+    model.set_classes(["no", "yes"], "cross_entropy")
     model.save(files / "m")
     status, out, _ = run(capsys, "trace", files / "m", files / "X.npy", files / "labels.npy", "--row", "0:5")
     assert status == 0
-    assert "log_loss" in out
+    assert "cross_entropy" in out
     rows = [line.split()[-3:] for line in out.splitlines()[3:8]]
     found = model.predict_classes(X[:5])
     assert [row[1] for row in rows] == found.tolist()

@@ -128,8 +128,22 @@ def test_rows_are_seen_as_the_layers_see_them():
     assert "y, standardised" in str(trace)
 
 
+def test_the_rate_is_the_one_that_was_used():
+    model = built(SMALL, "float32")
+    X, y, _ = rows_for(model, 4)
+
+    def trainer_of(model):
+        trainer = gd.Trainer(model, optimizer=gd.SGD(gd.schedules.InverseScaling(0.1)))
+        trainer.learning_rate_factor = 0.5
+        return trainer
+
+    trace = assert_is_what_training_does(model, X, y, trainer_of, 1)
+    assert trace[0].learning_rate == 0.05
+    assert trace[3].learning_rate < 0.05
+
+
 def test_the_rule_is_named():
-    model = built([gd.Linear(3, 1)], "float64")
+    model = built(SMALL)
     X, y, _ = rows_for(model, 1)
     assert "ŵ2 by SGD and regularisation " in str(gd.Trainer(model, alpha=0.1).trace(X, y))
     assert "ŵ2 = w2 - α δw2" in str(gd.Trainer(model).trace(X, y))
