@@ -104,11 +104,11 @@ def _of_example(options: argparse.Namespace) -> "list[Table]":
         raise ValueError("--row with --example; expected it with a model and X.npy, as the example has three rows")
     X, y = np.array(article.X), np.array(article.Y)
     rate = article.LEARNING_RATE if options.learning_rate is None else options.learning_rate
-    rows = _Rows(X, y, y)
+    rows, trainer = _Rows(X, y, y), _trainer(options, article.model(options.dtype or "float64"), rate)
+    subject: _Subject = _ByKernels(trainer, rows)
     if options.exact:
-        subject: _Subject = _Exactly(article.layers(), article.X, article.Y, rate, _batch_rows(options, rows))
-    else:
-        subject = _ByKernels(_trainer(options, article.model(options.dtype or "float64"), rate), rows)
+        _require_exact(trainer)
+        subject = _Exactly(article.layers(), article.X, article.Y, rate, trainer.batch_size or len(X))
     return _tables(options, subject, rows, lambda out: (out[:, 0] >= article.THRESHOLD).astype(int))
 
 
@@ -141,18 +141,33 @@ def _of_files(options: argparse.Namespace) -> "list[Table]":
     if model.classes is not None:
         y = labels.encode(y, model.classes, loss, y_file)
     rate = Fraction(1, 1000) if options.learning_rate is None else options.learning_rate
-    rows = _Rows(X[chosen], y, given_y, chosen.start)
-    result = None if model.classes is None else model.labels.decode
-    if not options.exact:
-        return _tables(options, _ByKernels(_trainer(options, model, rate, loss), rows), rows, result)
-    if loss != "half_squared_error":
-        raise ValueError(f"--exact with the loss {loss}; expected half_squared_error, which is the reference's")
+    rows, trainer = _Rows(X[chosen], y, given_y, chosen.start), _trainer(options, model, rate, loss)
+    result = None if model.labels is None or model.classes is None else model.labels.decode
+    subject = _exactly(trainer, rows, rate) if options.exact else _ByKernels(trainer, rows)
+    return _tables(options, subject, rows, result)
+
+
+def _exactly(trainer: "Trainer", rows: _Rows, rate: Fraction) -> _Exactly:
+    """The trainer's model in fractions."""
+    from fastgd.data.arrays import ArrayDataset
+    from fastgd.model_data import check_fits, check_rows
     from fastgd.reference.comparison import as_reference
 
-    inputs = [_fractions(model, row) for row in rows.X]
-    targets = [_fractions(model, row) for row in rows.y.reshape(len(rows.y), -1)]
-    layers = as_reference(model, Fraction)
-    return _tables(options, _Exactly(layers, inputs, targets, rate, _batch_rows(options, rows)), rows, result)
+    _require_exact(trainer)
+    model = trainer.model
+    layers, dataset = as_reference(model, Fraction), ArrayDataset(rows.X, rows.y)
+    check_fits(model, dataset, trainer.loss)
+    check_rows(model, dataset, trainer.loss)
+    X, Y = ([_fractions(model, row) for row in part] for part in (dataset.X, dataset.y))
+    return _Exactly(layers, X, Y, rate, trainer.batch_size or len(X))
+
+
+def _require_exact(trainer: "Trainer") -> None:
+    from fastgd.losses import name_of
+
+    loss = name_of(trainer.loss)
+    if loss != "half_squared_error":
+        raise ValueError(f"--exact with the loss {loss}; expected half_squared_error, which is the reference's")
 
 
 def _trainer(
@@ -162,10 +177,6 @@ def _trainer(
 
     batch_size = None if options.batch_size == "full" else options.batch_size
     return gd.Trainer(model, options.loss or loss, gd.SGD(float(rate)), batch_size=batch_size)
-
-
-def _batch_rows(options: argparse.Namespace, rows: _Rows) -> int:
-    return len(rows.X) if options.batch_size == "full" else options.batch_size
 
 
 def _chosen(options: argparse.Namespace, n_rows: int) -> slice:

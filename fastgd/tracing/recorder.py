@@ -18,7 +18,7 @@ from fastgd.model_data import check_fits, check_rows, checked_blocks
 from fastgd.network import network_of
 from fastgd.threads import ThreadPool
 from fastgd.tracing.step import Step
-from fastgd.tracing.trace import Trace
+from fastgd.tracing.steps import Trace
 
 # A trace is for reading; one of more bytes is a mistake.
 _MOST_BYTES = 1 << 30

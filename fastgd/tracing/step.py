@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastgd.layers import Layer, Linear
+from fastgd.tables import Table
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -94,6 +95,20 @@ class Step:
                     views[f"{k}.bias"] = vector[begin:end]
                     begin = end
         return views
+
+    @property
+    def table(self) -> Table:
+        """The step as a table, which its text and a notebook show."""
+        # Not at the top: the formulas are of steps.
+        from fastgd.tracing.rows import table_of
+
+        return table_of(self)
+
+    def __str__(self) -> str:
+        return self.table.to_text()
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html()
 
     def __repr__(self) -> str:
         first, end = self.rows

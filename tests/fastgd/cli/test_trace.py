@@ -122,6 +122,17 @@ BAD = {
     "epochs": (["--example", "article", "--epochs", "0"], "--epochs is 0; expected at least 1"),
     "exact loss": (["{folder}/m", "{folder}", "--exact", "--loss", "huber"], "--exact with the loss huber"),
     "exact layers": (["{folder}/tanh", "{folder}", "--exact"], "the model has Tanh(); expected Linear and ReLU alone"),
+    "exact loss of the example": (["--example", "article", "--exact", "--loss", "huber"], "with the loss huber"),
+    "exact rate": (["--example", "article", "--exact", "--learning-rate", "-1"], "learning_rate is -1.0"),
+    "batch": (["--example", "article", "--exact", "--batch-size", "0"], "batch_size is 0; expected at least 1"),
+    "columns": (["{folder}/m", "{folder}/X.npy", "{folder}/one.npy", "--exact"], "y has shape (1, 1); expected"),
+    "features": (
+        ["{folder}/m", "{folder}/one.npy", "{folder}/one.npy"],
+        "X has shape (1, 1); expected (n_samples, 10)",
+    ),
+    "NaN": (["{folder}/m", "{folder}/X.npy", "{folder}/nan.npy", "--exact"], "y holds nan"),
+    "text": (["{folder}/m", "{folder}/X.npy", "{folder}/text.npy"], "y has dtype <U1; expected real numbers"),
+    "no model": (["{folder}/X.npy", "{folder}/X.npy"], "is not a safetensors file"),
     "lengths": (["{folder}/m", "{folder}/X.npy", "{folder}/short.npy"], "has 3 rows and"),
     "two targets": (["{folder}/m", "{folder}", "{folder}/y.npy"], "brings its own y.npy"),
 }
@@ -131,6 +142,9 @@ BAD = {
 def test_bad_input(capsys, files, model, case):
     arguments, message = BAD[case]
     np.save(files / "short.npy", np.ones((3, 2)))
+    np.save(files / "one.npy", np.ones((1000, 1)))
+    np.save(files / "nan.npy", np.full((1000, 2), np.nan))
+    np.save(files / "text.npy", np.full((1000, 2), "a"))
     gd.Model([gd.Linear(10, 2), gd.Tanh()]).save(files / "tanh")
     status, out, err = run(capsys, "trace", *(argument.format(folder=files) for argument in arguments))
     assert (status, out) == (2, "")

@@ -45,7 +45,7 @@ def network():
 
 
 def test_text(worked):
-    assert str(worked[2:]) == STEP
+    assert str(worked[2:]) == str(worked[2]) == STEP
     assert repr(worked) == str(worked)
     assert str(worked).count("update ") == 6
     assert repr(worked[2]) == "Step(update 3, row 2, loss 1/2, learning rate 1/10000000)"
@@ -103,6 +103,7 @@ class _Page(html.parser.HTMLParser):
 
 def test_html(worked):
     text = worked[2:]._repr_html_()
+    assert worked[2]._repr_html_() == text
     assert len(text.encode()) < 20_000
     page = _Page(text)
     assert page.names == {"p", "b", "table", "thead", "tbody", "tr", "th", "td", "style"}

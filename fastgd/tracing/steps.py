@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import overload
 
 from fastgd.tables import Table
-from fastgd.tracing.rows import table_of
 from fastgd.tracing.step import Step
 
 # The text and the page of a trace show so many steps, and say how many more there are.
@@ -49,7 +48,7 @@ class Trace(Sequence[Step]):
     @property
     def tables(self) -> list[Table]:
         """A table for each step."""
-        return list(map(table_of, self._steps))
+        return [step.table for step in self._steps]
 
     def to_markdown(self) -> str:
         """A pipe table for each step."""
