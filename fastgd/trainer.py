@@ -272,7 +272,7 @@ class Trainer(Settings):
         """Make one update after another, `batch_size` rows each in the data's order, and show every number of them.
 
         The updates have the bits of those that `step` makes of the same batches; arguments and errors are its. See
-        `fastgd.tracing` for what is shown; `gd.trace` does the same to a copy of a model.
+        `fastgd.tracing.Step` for what is shown; `gd.trace` does the same to a copy of a model.
 
         Raises
         ------

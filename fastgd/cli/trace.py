@@ -91,7 +91,9 @@ def trace(options: argparse.Namespace) -> int:
         raise ValueError(f"no rows for {options.model}; expected fastgd trace {options.model} X.npy")
     else:
         tables = _of_files(options)
-    say("\n\n".join(getattr(table, f"to_{options.format}")() for table in tables))
+    parts = [getattr(table, f"to_{options.format}")() for table in tables]
+    # A browser takes a file for Latin-1 unless it is told.
+    say("\n\n".join(['<meta charset="utf-8">', *parts] if options.format == "html" else parts))
     return 0
 
 

@@ -31,7 +31,8 @@ def trace(
 
     They are the kernels' own. Without Dropout, loss and gradient have the bits of `model.loss_and_gradient` for each
     batch. The parameters after it have those of `Trainer.step`, which in plain SGD adds -α δw to w as it computes it:
-    so ŵ is w - α δw but for rounding.
+    so ŵ is w - α δw but for rounding. The loops of a single neuron add up z in an order of their own: theirs may differ
+    from the trace's in its last digit.
 
     Parameters
     ----------

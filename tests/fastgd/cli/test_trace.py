@@ -45,7 +45,11 @@ def test_the_worked_example_by_the_kernels(capsys):
 
 @pytest.mark.parametrize(
     ("shown", "begins"),
-    [("markdown", "**before"), ("latex", "\\par\\noindent\\textbf{before"), ("html", "<p><b>before")],
+    [
+        ("markdown", "**before"),
+        ("latex", "\\par\\noindent\\textbf{before"),
+        ("html", '<meta charset="utf-8">\n\n<p><b>before'),
+    ],
 )
 def test_formats(capsys, shown, begins):
     status, out, _ = run(capsys, "trace", "--example", "article", "--exact", "--format", shown)
