@@ -1,7 +1,6 @@
 """Gradient descent: epochs over a data set, or one update at a time."""
 
 import contextlib
-import copy
 import inspect
 import os
 from collections.abc import Callable, Sequence
@@ -132,23 +131,6 @@ class Trainer(Settings):
     (5, True)
     """
 
-    def averaged_model(self) -> Model:
-        """A copy of the model with the mean of its parameters since update `average_from`.
-
-        Raises
-        ------
-        ValueError
-            If no average was asked for, or none has begun.
-        """
-        engine = self._run.engine
-        if engine is None or engine.average is None:
-            n_updates = 0 if engine is None else engine.n_updates
-            found = f"average_from is {self.average_from} and {n_updates} updates were made with this optimizer"
-            raise ValueError(f"{found}; expected to be past it")
-        averaged = copy.deepcopy(self.model)
-        averaged.parameters = engine.average
-        return averaged
-
     def fit(
         self,
         X: ArrayLike | Dataset | Stream,
@@ -277,8 +259,8 @@ class Trainer(Settings):
         Raises
         ------
         ValueError
-            Besides, for sparse rows, for batches of more rows than the model's kernels work on at once (1024, of wide
-            layers fewer), and for a trace of more than a gigabyte, before anything is changed.
+            Besides, for sparse rows, for replicas, for batches of more rows than the model's kernels work on at once
+            (1024, of wide layers fewer), and for a trace of more than a gigabyte, before anything is changed.
 
         Examples
         --------

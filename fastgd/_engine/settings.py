@@ -1,6 +1,7 @@
-"""The settings of a run, as `Trainer` takes them and lets them be assigned."""
+"""The settings of a run, as `Trainer` takes them and lets them be assigned, and what can be read of its state."""
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -143,6 +144,23 @@ class Settings:
         """
         engine = self._run.engine or self._run.engine_of(self.model, Constant(0.0))
         return dict(zip(self.optimizer.state_names, map(read_only, engine.state.optimizer_state), strict=False))
+
+    def averaged_model(self) -> Model:
+        """A copy of the model with the mean of its parameters since update `average_from`.
+
+        Raises
+        ------
+        ValueError
+            If no average was asked for, or none has begun.
+        """
+        engine = self._run.engine
+        if engine is None or engine.average is None:
+            n_updates = 0 if engine is None else engine.n_updates
+            found = f"average_from is {self.average_from} and {n_updates} updates were made with this optimizer"
+            raise ValueError(f"{found}; expected to be past it")
+        averaged = copy.deepcopy(self.model)
+        averaged.parameters = engine.average
+        return averaged
 
     @property
     def history(self) -> History:

@@ -4,6 +4,7 @@ import copy
 
 from numpy.typing import ArrayLike
 
+from fastgd._engine.replicas import Shares
 from fastgd._engine.run import Run
 from fastgd.data import checks
 from fastgd.losses import Loss, LossName, as_loss
@@ -100,7 +101,8 @@ def trace(
         if not (learning_rate is optimizer is sample_weight is None):
             raise ValueError("y is None, so that there is no update; expected targets, or X alone")
         return trace_predictions(model, dataset, n_rows)
-    run = Run(copy.deepcopy(model), as_loss(loss), NO_REGULARIZATION, [], checks.integer(seed, "seed", 0), None)
+    seed = checks.integer(seed, "seed", 0)
+    run = Run(copy.deepcopy(model), as_loss(loss), NO_REGULARIZATION, [], seed, None, Shares())
     run.batch_size = n_rows
     given = SGD() if learning_rate is None else SGD(learning_rate)
     run.optimizer = resolved(given if optimizer is None else optimizer, run.model, run.loss, n_rows)

@@ -35,6 +35,10 @@ def rows_to_trace(X: Any, y: Any = None, sample_weight: Any = None) -> ArrayData
 
 def trace_updates(run: Run, dataset: ArrayDataset) -> Trace:
     """Make one update after another from the rows of a data set, and keep every number; as `Trainer.trace` says."""
+    if run.shares.n_replicas > 1:
+        raise ValueError(
+            f"a trace of {run.shares.n_replicas} replicas, whose step is the mean of theirs; expected replicas=1"
+        )
     model, n_samples = run.model, dataset.n_samples
     batch_rows = min(run.batch_size or n_samples, n_samples)
     _require_traceable(model, dataset, batch_rows)

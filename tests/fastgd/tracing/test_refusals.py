@@ -62,6 +62,13 @@ def test_layers_that_have_not_learnt(layers):
         trainer.trace(X, Y)
 
 
+def test_replicas():
+    with pytest.raises(
+        ValueError, match="a trace of 2 replicas, whose step is the mean of theirs; expected replicas=1"
+    ):
+        gd.Trainer(model(), replicas=2).trace(X, Y)
+
+
 def test_one_call_at_a_time():
     trainer = gd.Trainer(model())
 
