@@ -1,6 +1,7 @@
 """The numbers of a trace are those that training computes, bit for bit, and leave it as it is."""
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -227,3 +228,30 @@ def test_every_layer(name):
             shift[i, j] = h
             up, down = (model.loss(X[:2] + sign * shift, y[:2]) for sign in (1, -1))
             np.testing.assert_allclose(step.deltas[0][i, j], (up - down) / (2 * h), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_random_networks(dtype):
+    rng = np.random.default_rng(7)
+    for seed in range(40):
+        widths = rng.integers(1, 40, rng.integers(2, 5)).tolist()
+        layers = []
+        for n_in, n_out in itertools.pairwise(widths):
+            layers += [gd.Linear(n_in, n_out, bias=bool(rng.integers(2))), gd.ReLU()]
+        model = built(layers[: len(layers) - rng.integers(2)], dtype, seed)
+        X, y, v = rows_for(model, 20, seed)
+        optimizer = [gd.SGD(0.001), gd.SGD(0.001, momentum=0.9), gd.Adam()][seed % 3]
+        batch_size = int(rng.integers(1, 21))
+        trace = assert_is_what_training_does(
+            model, X, y, lambda model, optimizer=optimizer: gd.Trainer(model, optimizer=optimizer), batch_size, v
+        )
+        by_reference = exact.trace(as_reference(model), X.tolist(), y.tolist(), 0.001, batch_size, v.tolist())
+        eps = 1000 * np.finfo(dtype).eps
+        # The first step begins with the same parameters, whatever the optimiser.
+        for name in ("outputs", "deltas"):
+            for found, expected in zip(getattr(trace[0], name), getattr(by_reference[0], name), strict=True):
+                scale = np.abs(expected.astype(float)).max() + 1
+                np.testing.assert_allclose(found, expected.astype(float), rtol=eps, atol=eps * scale)
+        expected = by_reference[0].gradient.astype(float)
+        np.testing.assert_allclose(trace[0].gradient, expected, rtol=eps, atol=eps * (np.abs(expected).max() + 1))
