@@ -19,6 +19,7 @@ from fastgd.layers import (
 )
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, RMSprop
+from fastgd.tracing import trace
 from fastgd.trainer import Trainer
 
 __all__ = [
@@ -52,4 +53,5 @@ __all__ = [
     "losses",
     "replicas",
     "schedules",
+    "trace",
 ]

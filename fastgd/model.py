@@ -18,6 +18,7 @@ from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, LossName, as_loss
 from fastgd.model_data import check_fits, checked_blocks, row_number
 from fastgd.network import evaluate_rows, network_of, predict_rows
+from fastgd.summary import Summary, summary_of
 from fastgd.threads import ThreadPool
 
 
@@ -250,7 +251,7 @@ class Model(LayerStack):
                     continue
                 for begin in range(0, len(block.X), network.micro_batch_rows):
                     rows = block.rows(begin, begin + network.micro_batch_rows)[:3]
-                    pool.call(kernels.loss_and_gradient, network, at, objective, *rows, scale, micro_batch_gradient)
+                    pool.call(kernels.loss_and_gradient, network, at, objective, 0, *rows, scale, micro_batch_gradient)
                     total += objective.sums[0]
                     gradient += micro_batch_gradient
         return total / dataset.n_samples, gradient
@@ -288,6 +289,23 @@ class Model(LayerStack):
         model.parameters = parameters
         model.labels = self.labels
         return model
+
+    def summary(self) -> Summary:
+        """The layers with their shapes, parameters and multiplications a row, as a table for terminal and notebook.
+
+        Examples
+        --------
+        >>> import fastgd as gd
+        >>> gd.Model([gd.Linear(3, 4), gd.ReLU(), gd.Linear(4, 1)]).summary()
+        Model, float32: 21 parameters in 84 bytes
+        layer           features  parameters  multiplications a row
+        --------------  --------  ----------  ---------------------
+        0 Linear(3, 4)  3 → 4             16                     12
+        1 ReLU()        4 → 4              0                      0
+        2 Linear(4, 1)  4 → 1              5                      4
+        all             3 → 1             21                     16
+        """
+        return summary_of(self)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model as safetensors, with the architecture as JSON in the metadata.

@@ -17,12 +17,17 @@ Rows = np.ndarray | SparseRows
 
 
 def network_of(
-    model: LayerStack, max_rows: int, dropout_seed: int | None = None, n_threads: int | None = None
+    model: LayerStack,
+    max_rows: int,
+    dropout_seed: int | None = None,
+    n_threads: int | None = None,
+    keeps_all: bool = False,
 ) -> kernels.Network:
     """The stack as the kernels see it, with buffers for micro-batches of at most `max_rows`.
 
     dropout_seed : what Dropout draws from while training; None where nothing is dropped
     n_threads : int, at most so many share a product; by default `most_threads`
+    keeps_all : whether no activation works in place, so that what every layer is given and gives stays to be seen
     """
     rows = min(model.micro_batch_rows, max_rows)
     layers, table = model.stack, []
@@ -38,7 +43,7 @@ def network_of(
             pair = Identity if isinstance(layer, Dropout) and dropout_seed is None else type(layer)
             addresses = (kernel.pointer(model.dtype) for kernel in pair.kernels)
             numbers[k] = layer.number_in(model.dtype)
-        is_in_place = k > 0 and not isinstance(layer, Linear) and isinstance(layers[k - 1], Linear)
+        is_in_place = not keeps_all and k > 0 and not isinstance(layer, Linear) and isinstance(layers[k - 1], Linear)
         place = before if is_in_place else size
         size += 0 if is_in_place else whole_lines(rows * n_out)
         table.append(Layer(n_in, n_out, parameter, bias, end, before, place, *addresses))

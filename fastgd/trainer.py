@@ -1,13 +1,11 @@
 """Gradient descent: epochs over a data set, or one update at a time."""
 
 import contextlib
-import copy
 import inspect
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd import losses, optimizers, storage
@@ -23,14 +21,14 @@ from fastgd._engine.validation import split_validation
 from fastgd.data import checks
 from fastgd.data.as_dataset import array_dataset, as_rows
 from fastgd.data.base import Dataset, Stream
-from fastgd.data.block import read_only
 from fastgd.history import EpochRecord, History
 from fastgd.metrics import name_of_metric
 from fastgd.metrics import restore as restore_metrics
 from fastgd.model import Model
 from fastgd.model_data import check_fits
 from fastgd.replicas import Nesterov
-from fastgd.schedules import Constant, Schedule, as_schedule
+from fastgd.schedules import Schedule, as_schedule
+from fastgd.tracing import Trace, rows_to_trace, trace_updates
 
 Callback = Callable[["Trainer", EpochRecord], Any]
 
@@ -132,36 +130,6 @@ class Trainer(Settings):
     >>> len(history), history.loss[-1] < 1.2 * data.noise_loss
     (5, True)
     """
-
-    @property
-    def optimizer_state(self) -> dict[str, np.ndarray]:
-        """The optimiser's vectors of state, by the names that its formulas have for them.
-
-        Each is a read-only view, (n_parameters,), parallel to `model.parameters` and of their dtype. One that is taken
-        once training with the optimiser has begun follows it until another is assigned; one from before holds what
-        training begins with, and follows nothing. SGD: m with momentum or weight decay, else nothing; Adam, AdamW: m
-        and v, without the correction of m̂ and v̂; Adagrad: G; RMSprop: v, a, m; NormalizedSGD: sqrt_G, the root of G,
-        and s and m, those of the features in the places of the first unit's weights.
-        """
-        engine = self._run.engine or self._run.engine_of(self.model, Constant(0.0))
-        return dict(zip(self.optimizer.state_names, map(read_only, engine.state.optimizer_state), strict=False))
-
-    def averaged_model(self) -> Model:
-        """A copy of the model with the mean of its parameters since update `average_from`.
-
-        Raises
-        ------
-        ValueError
-            If no average was asked for, or none has begun.
-        """
-        engine = self._run.engine
-        if engine is None or engine.average is None:
-            n_updates = 0 if engine is None else engine.n_updates
-            found = f"average_from is {self.average_from} and {n_updates} updates were made with this optimizer"
-            raise ValueError(f"{found}; expected to be past it")
-        averaged = copy.deepcopy(self.model)
-        averaged.parameters = engine.average
-        return averaged
 
     def fit(
         self,
@@ -280,19 +248,30 @@ class Trainer(Settings):
         measured on the first batch.
         """
         with self._calls.call("step"):
-            dataset = array_dataset(X, y, sample_weight)
-            check_fits(self.model, dataset, self.loss)
-            require_sparse_support(dataset, self._run)
-            for layer in self.model.unfitted_layers:
-                call = "[0].fit(X)" if layer is self.model.standardize else "[-1].fit(y)"
-                raise ValueError(
-                    f"the {type(layer).__name__} layer has no mean and scale yet, and one batch is too few rows to "
-                    f"learn them from; expected model.layers{call} with rows of every kind first"
-                )
-            self._run.go_on()
-            engine, reader, _ = self._run.prepare_step(dataset)
-            engine.rates.factor = self.learning_rate_factor
-            return engine.train_epoch(reader, len(self.history) + 1)
+            return self._run.make_step(self._run.prepare_step(array_dataset(X, y, sample_weight)))
+
+    def trace(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
+        """Make one update after another, `batch_size` rows each in the data's order, and show every number of them.
+
+        The updates have the bits of those that `step` makes of the same batches; arguments and errors are its. See
+        `fastgd.tracing.Step` for what is shown; `gd.trace` does the same to a copy of a model.
+
+        Raises
+        ------
+        ValueError
+            Besides, for sparse rows, for replicas, for batches of more rows than the model's kernels work on at once
+            (1024, of wide layers fewer), and for a trace of more than a gigabyte, before anything is changed.
+
+        Examples
+        --------
+        >>> import fastgd as gd
+        >>> model = gd.Model([gd.Linear(2, 1, bias=False, init=[[1, 2]]), gd.ReLU()], dtype="float64")
+        >>> trace = gd.Trainer(model, optimizer=gd.SGD(0.5)).trace([[1, 1]], [2])
+        >>> trace[0].gradient, model.parameters
+        (array([1., 1.]), array([0.5, 1.5]))
+        """
+        with self._calls.call("trace"):
+            return trace_updates(self._run, rows_to_trace(X, y, sample_weight))
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the model and everything that the run needs to go on with the same bits, as safetensors.

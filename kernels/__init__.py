@@ -29,13 +29,14 @@ from typing import TYPE_CHECKING, Any
 
 from . import random, tuning
 from .codegen.alignment import aligned_empty, aligned_zero_rows, aligned_zeros, sum_elements, whole_lines
-from .codegen.function_pointer import FunctionPointerKernel
+from .codegen.function_pointer import FunctionPointerKernel, settings_vector
 from .codegen.interrupts import interrupts_deferred
 from .codegen.jit import cache_directory, compile_for
 from .codegen.processor import converts_halves
 from .codegen.simd import HalfPrecision
 from .gemm import Products, gemm, gemm_nt_small, gemm_small, gemv, ger, parallel_gemm, products
 from .gemm.transpose import parallel_transpose, to_column_major, transpose
+from .loops.input_derivative import input_derivative
 from .loops.network import Layer, Network, evaluate_network, loss_and_gradient, predict_network, train_network
 from .loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
 from .loops.network_online import first_layer, train_network_online
@@ -187,6 +188,7 @@ __all__ = [
     "gemv",
     "ger",
     "hand_over",
+    "input_derivative",
     "interrupts_deferred",
     "leaky_relu_backward",
     "leaky_relu_forward",
@@ -210,6 +212,7 @@ __all__ = [
     "relu_backward",
     "relu_forward",
     "row_squares",
+    "settings_vector",
     "shuffle_windows",
     "sigmoid_backward",
     "sigmoid_forward",

@@ -105,7 +105,7 @@ def loss_and_gradient(widths: tuple[int, ...], batch_size: int, n_samples: int) 
     rows = subject.X, subject.y, NO_WEIGHTS
 
     def fastgd():
-        kernels.loss_and_gradient(subject.layers, subject.parameters, subject.objective, *rows, scale, gradient)
+        kernels.loss_and_gradient(subject.layers, subject.parameters, subject.objective, 0, *rows, scale, gradient)
         return subject.objective.sums[0], gradient
 
     def numpy():

@@ -11,6 +11,7 @@ from fastgd._engine.progress import log_setback
 from fastgd._engine.replicas import Plan, ReplicatedEngine, Shares, Threads, Workers
 from fastgd._engine.safeguard import LongestRows, Safeguard
 from fastgd._engine.slices import Engine
+from fastgd._engine.sparse_checks import require_sparse_support
 from fastgd._engine.stream_checks import require_stream_support
 from fastgd._engine.validation import errors_of_validation
 from fastgd.data.base import Dataset, Stream
@@ -21,7 +22,7 @@ from fastgd.history import EpochRecord, History, Setback
 from fastgd.losses import Loss, takes_every_number
 from fastgd.metrics import Metric, measure
 from fastgd.model import Model
-from fastgd.model_data import check_rows, reader_of
+from fastgd.model_data import check_fits, check_rows, reader_of
 from fastgd.optimizers import Optimizer
 from fastgd.recommended import falling_schedule, start_at_constant
 from fastgd.regularization import Regularization
@@ -158,10 +159,25 @@ class Run:
             self.replaced = None
 
     def prepare_step(self, dataset: Dataset) -> Prepared:
-        """What makes one update from all rows of a data set."""
+        """What makes one update from all rows of a data set, by `make_step`."""
+        check_fits(self.model, dataset, self.loss)
+        require_sparse_support(dataset, self)
+        for layer in self.model.unfitted_layers:
+            call = "[0].fit(X)" if layer is self.model.standardize else "[-1].fit(y)"
+            raise ValueError(
+                f"the {type(layer).__name__} layer has no mean and scale yet, and one batch is too few rows to "
+                f"learn them from; expected model.layers{call} with rows of every kind first"
+            )
+        self.go_on()
         self._learn_scales(dataset)
         longest = self._longest_rows(dataset) if self.measured_rate is None else None
-        return self._prepared(dataset, dataset.n_samples, longest)
+        prepared = self._prepared(dataset, dataset.n_samples, longest)
+        prepared.engine.rates.factor = self.learning_rate_factor
+        return prepared
+
+    def make_step(self, prepared: Prepared) -> float:
+        """Make the update that `prepare_step` has prepared, and return the batch's mean loss before it."""
+        return prepared.engine.train_epoch(prepared.reader, len(self.history) + 1)
 
     def prepare_epochs(self, dataset: Dataset | Stream, batch_rows: int, epochs: int) -> Prepared:
         """What trains for epochs on a data set.

@@ -1,8 +1,11 @@
-"""The settings of a run, as `Trainer` takes them and lets them be assigned."""
+"""The settings of a run, as `Trainer` takes them and lets them be assigned, and what can be read of its state."""
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
+
+import numpy as np
 
 from fastgd import losses
 from fastgd._engine.callback_list import SavedCallback
@@ -12,6 +15,7 @@ from fastgd._engine.monitor import Monitor
 from fastgd._engine.replicas import ReplicatedEngine, Shares, Threads, Workers
 from fastgd._engine.run import Run
 from fastgd.data import checks
+from fastgd.data.block import read_only
 from fastgd.data.reader import Reader
 from fastgd.history import History
 from fastgd.losses import Loss, LossName
@@ -21,6 +25,7 @@ from fastgd.optimizers import Optimizer
 from fastgd.recommended import resolved
 from fastgd.regularization import Regularization
 from fastgd.replicas import Nesterov
+from fastgd.schedules import Constant
 
 # What the engine has compiled in, or a mean over updates counts from, cannot change under it.
 _FIXED = {"model", "loss", "metrics", "standardize_targets", "n_threads", "outer", *SETTINGS} - {
@@ -126,6 +131,36 @@ class Settings:
     @optimizer.setter
     def optimizer(self, optimizer: Optimizer | Literal["auto"] | None) -> None:
         self._run.optimizer = resolved(optimizer, self.model, self.loss, self.batch_size, self.replicas)
+
+    @property
+    def optimizer_state(self) -> dict[str, np.ndarray]:
+        """The optimiser's vectors of state, by the names that its formulas have for them.
+
+        Each is a read-only view, (n_parameters,), parallel to `model.parameters` and of their dtype. One that is taken
+        once training with the optimiser has begun follows it until another is assigned; one from before holds what
+        training begins with, and follows nothing. SGD: m with momentum or weight decay, else nothing; Adam, AdamW: m
+        and v, without the correction of m̂ and v̂; Adagrad: G; RMSprop: v, a, m; NormalizedSGD: sqrt_G, the root of G,
+        and s and m, those of the features in the places of the first unit's weights.
+        """
+        engine = self._run.engine or self._run.engine_of(self.model, Constant(0.0))
+        return dict(zip(self.optimizer.state_names, map(read_only, engine.state.optimizer_state), strict=False))
+
+    def averaged_model(self) -> Model:
+        """A copy of the model with the mean of its parameters since update `average_from`.
+
+        Raises
+        ------
+        ValueError
+            If no average was asked for, or none has begun.
+        """
+        engine = self._run.engine
+        if engine is None or engine.average is None:
+            n_updates = 0 if engine is None else engine.n_updates
+            found = f"average_from is {self.average_from} and {n_updates} updates were made with this optimizer"
+            raise ValueError(f"{found}; expected to be past it")
+        averaged = copy.deepcopy(self.model)
+        averaged.parameters = engine.average
+        return averaged
 
     @property
     def history(self) -> History:

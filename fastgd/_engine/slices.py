@@ -107,6 +107,20 @@ class Engine:
             *self._progress,
         )
 
+    def parameters_seen(self, X: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+        """A copy of the parameters as the next batch's forward pass sees them.
+
+        They are the model's, but for an optimiser that adapts them to the rows before.
+
+        X, sample_weight : the batch, as the first layer takes it; `prepare` must have been called for it
+        """
+        observe = hooks_of(self._settings).before_forward
+        if observe is None:
+            return self._model.parameters.copy()
+        vectors = kernels.Vectors(*(array.copy() for array in self._vectors))
+        observe(vectors, kernels.settings_vector(self._settings), X, sample_weight)
+        return vectors.parameters
+
     def prepare(self, batch_rows: int, is_full_batch: bool = False, entries_per_row: float | None = None) -> None:
         """Have buffers for batches of up to so many rows; a full batch is of all rows there are.
 

@@ -2,10 +2,11 @@
 
 import argparse
 import re
+from fractions import Fraction
 from typing import Any, NoReturn
 
 from fastgd._version import __version__
-from fastgd.cli import info, predict, settings, train
+from fastgd.cli import info, predict, settings, trace, train
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
     _add_predict(commands)
+    _add_trace(commands)
     command = commands.add_parser("warmup", help="compile every kernel once, so that nothing waits for it later")
     command.set_defaults(run=info.warmup)
     command = commands.add_parser("info", help="show versions, threads and the compilation cache")
@@ -171,6 +173,48 @@ def _add_predict(commands: Any) -> None:
         action="store_true",
         help="a column with the probability of each class, in the order that is reported, in place of labels",
     )
+
+
+def _add_trace(commands: Any) -> None:
+    command = commands.add_parser(
+        "trace",
+        help="show every number of training steps: forward pass, loss, backward pass, update",
+        description="Shows every number of training steps, without changing a file: the outputs and masks of each "
+        "layer, the loss, the derivatives, the gradient, and the parameters before and after.",
+        formatter_class=_HelpFormatter,
+    )
+    command.set_defaults(run=trace.trace)
+    command.add_argument("model", nargs="?", help="a .safetensors file that fastgd saved; none: --example")
+    command.add_argument("X", nargs="?", help="features, a .npy file")
+    command.add_argument("y", nargs="?", help="targets, a .npy file, labels where the model has classes; none: forward")
+    command.add_argument("--example", choices=("article",), help="the article's neuron and its three rows")
+    command.add_argument("--row", type=_rows, metavar="N | FIRST:END", help="rows of X, from 0 (default: 0)")
+    command.add_argument("--epochs", type=int, help="how often to go through the rows (default: 1)")
+    command.add_argument("--batch-size", type=_batch_size, default=1, metavar="ROWS", help="rows per update, or 'full'")
+    command.add_argument(
+        "--learning-rate",
+        type=_exact_rate,
+        metavar="RATE",
+        help="of plain SGD (default: 0.001, of the example 1e-7)",
+    )
+    command.add_argument("--loss", metavar="NAME", help="(default: the model's for classes, else half_squared_error)")
+    command.add_argument("--dtype", choices=("float32", "float64"), help="of the example (default: float64)")
+    command.add_argument("--exact", action="store_true", help="in fractions, by plain Python, in place of the kernels")
+    command.add_argument("--format", choices=("text", "markdown", "latex", "html"), default="text")
+
+
+def _rows(text: str) -> tuple[int, int]:
+    if not re.fullmatch(r"\d+(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a row, as in 7, or some, as in 3:6")
+    first, _, end = text.partition(":")
+    return int(first), int(end) if end else int(first) + 1
+
+
+def _exact_rate(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number, as in 0.01 or 1/100") from None
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -2,13 +2,14 @@
 
 import copy
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset, first_rows
-from fastgd.layers import Linear
+from fastgd.layers import Linear, ReLU
 from fastgd.model import Model
 from fastgd.optimizers import SGD
 from fastgd.reference import algorithm as reference
@@ -29,15 +30,22 @@ class Baseline(NamedTuple):
     difference: float
 
 
-def as_reference(model: Model) -> list[reference.Layer]:
-    """The same layers in plain Python."""
+def as_reference(model: Model, number: Callable[[float], Any] = float) -> list[reference.Layer]:
+    """The same layers in plain Python; a ValueError says which one the reference lacks.
+
+    number : what each weight becomes, as `fractions.Fraction`
+    """
     layers: list[reference.Layer] = []
     for layer in model.layers:
         if isinstance(layer, Linear):
-            bias = None if layer.bias is None else layer.bias.tolist()
-            layers.append(reference.Linear(layer.weight.tolist(), bias))
+            bias = None if layer.bias is None else list(map(number, layer.bias.tolist()))
+            layers.append(reference.Linear([list(map(number, row)) for row in layer.weight.tolist()], bias))
+        elif isinstance(layer, ReLU):
+            layers.append(reference.ReLU(number(layer.number_in(model.dtype))))
         else:
-            layers.append(reference.ReLU(layer.number_in(model.dtype)))
+            raise ValueError(
+                f"the model has {layer!r}; expected Linear and ReLU alone, which are the reference's layers"
+            )
     return layers
 
 

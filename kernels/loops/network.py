@@ -166,17 +166,18 @@ def weights_of(sample_weight, row, end):
 
 
 @kernel
-def loss_and_gradient(network, parameters, objective, x, y, sample_weight, scale, gradient):
+def loss_and_gradient(network, parameters, objective, update, x, y, sample_weight, scale, gradient):
     """Forward pass, loss and backward pass on one micro-batch of rows; the sums are left in objective.sums.
 
     network : Network          parameters : (size,)          objective : Objective
+    update : int, the number of updates made, for random layers
     x : (n_samples, n_in)          y : (n_samples, n_targets)
     sample_weight : (n_samples,), or (0,)          scale : scalar, one over the size of the batch
     gradient : like parameters, overwritten
     """
     n_samples = x.shape[0]
     rows = read_only_rows(x, 0, n_samples)
-    forward(network, parameters, rows, False, 0, 0, 0, network.layers.shape[0])
+    forward(network, parameters, rows, False, update, 0, 0, network.layers.shape[0])
     evaluate(network, objective, read_only_rows(y, 0, n_samples), weights_of(sample_weight, 0, n_samples), scale)
     backward(network, parameters, rows, False, False, gradient, 0)
 

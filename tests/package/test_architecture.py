@@ -14,11 +14,12 @@ FLOORS = [
     ["cli", "_public", "sklearn"],
     ["reference", "callbacks", "dask"],
     ["trainer"],
+    ["tracing"],
     ["_engine"],
     ["recommended"],
     ["metrics"],
     ["model"],
-    ["folding", "model_data", "network", "optimizers"],
+    ["folding", "model_data", "network", "optimizers", "summary"],
     ["layer_stack"],
     ["layers", "labels", "regularization", "replicas"],
     ["standardize"],
@@ -26,7 +27,7 @@ FLOORS = [
     ["losses", "schedules", "history"],
     ["data"],
     ["storage"],
-    ["_version", "errors", "threads"],
+    ["_version", "errors", "tables", "threads"],
     ["kernels"],
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -35,6 +35,10 @@ history = trainer.fit([[1.0, 2.0, 3.0]], [1.0], callbacks=[stop], progress="epoc
 assert_type(history.metrics["r2"], list[float])
 assert_type(history.learning_rate, list[float | None])
 gd.Trainer.load("run", metrics=[halves])
+for step in gd.trace(model, [[1.0, 2.0, 3.0]], [1.0], learning_rate=0.1, loss="huber"):
+    assert_type(step.outputs[0], np.ndarray)
+assert_type(trainer.trace([[1.0, 2.0, 3.0]], [1.0]).to_markdown(), str)
+assert_type(model.summary().n_parameters, int)
 """
 
 WRONG = [
@@ -44,6 +48,7 @@ WRONG = [
     'gd.Trainer(model, optimizer=gd.SGD("fast"))',
     'gd.Trainer(model).fit([[1.0]], [1.0], progress="lines")',
     'gd.callbacks.EarlyStopping(monitor="f1", mode="up")',
+    'gd.trace(model, [[1.0]], [1.0], loss="mse")',
     "[layer.weigth for layer in model.layers]",
 ]
 
