@@ -1,6 +1,6 @@
 """What `fastgd` exports, all imported together: `fastgd.__getattr__` does so when the first of these names is used."""
 
-from fastgd import callbacks, data, labels, losses, replicas, schedules
+from fastgd import callbacks, data, labels, losses, plot, replicas, schedules
 from fastgd._version import __version__
 from fastgd.data.base import Dataset
 from fastgd.errors import DivergenceError, UsageWarning
@@ -51,6 +51,7 @@ __all__ = [
     "data",
     "labels",
     "losses",
+    "plot",
     "replicas",
     "schedules",
     "trace",

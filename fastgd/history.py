@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import numpy
     import pandas
+    from matplotlib.axes import Axes
 
 
 class EpochRecord(NamedTuple):
@@ -80,6 +82,16 @@ class History:
 
         columns = [name for name in EpochRecord._fields if name != "metrics"] + list(self.metrics)
         return pandas.DataFrame([record.by_name() for record in self], columns=columns)
+
+    def plot(self, **options: Any) -> "Axes | numpy.ndarray":
+        """The losses, metrics and learning rates of the epochs, as `fastgd.plot.learning_curve(self, **options)`.
+
+        Options, what is returned and errors are described there. It needs matplotlib: `pip install "fastgd[plot]"`.
+        """
+        # What draws stands above what is drawn, and so is looked up when it is used.
+        import fastgd
+
+        return fastgd.plot.learning_curve(self, **options)
 
     def __len__(self) -> int:
         return len(self.loss)
