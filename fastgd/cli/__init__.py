@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
     except MemoryError as error:
         show_line(f"fastgd: error: not enough memory ({one_line(error) or 'no more is free'})")
         return 2
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         show_line(f"fastgd: error: {one_line(error)}")
         return 2
     except Exception:

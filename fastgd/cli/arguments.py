@@ -33,8 +33,9 @@ def parser() -> argparse.ArgumentParser:
         prog="fastgd",
         description="Gradient descent for linear and ReLU networks, with compiled kernels.",
         epilog="Exit status: 0; 1 if training diverged, after the last finite model is saved where --out asked; 2 for "
-        "bad input, for files that cannot be read or written and for too little memory, with one line that says what; "
-        "3 for a fault of fastgd's own, with a traceback; 130 for Ctrl-C, after the model so far is saved.",
+        "bad input, for files that cannot be read or written, for what is not installed and for too little memory, "
+        "with one line that says what; 3 for a fault of fastgd's own, with a traceback; 130 for Ctrl-C, after the "
+        "model so far is saved.",
     )
     parser.add_argument("--version", action="version", version=f"fastgd {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -150,6 +151,16 @@ def _add_train(commands: Any) -> None:
     )
     run.add_argument("--seed", type=int, default=0, help="of the initial weights, the orders and the synthetic rows")
     run.add_argument("--out", metavar="MODEL.safetensors", help="where to save the model")
+    run.add_argument(
+        "--plot",
+        metavar="CURVE.png",
+        help="where to draw the losses, metrics and learning rates of the epochs; also .svg, .pdf and others",
+    )
+    run.add_argument(
+        "--live",
+        action="store_true",
+        help="draw the losses in the terminal after each epoch; a line for each where stderr is none",
+    )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     # The last group, as its settings may need the names that others have left.
     kinds = settings.classes_in("optimizers")

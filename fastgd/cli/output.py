@@ -63,15 +63,15 @@ def stdout_left_to(out: str | None) -> Iterator[None]:
         yield
 
 
-def require_output(path: str | None, *inputs: str | None) -> None:
+def require_output(path: str | None, *inputs: str | None, option: str = "--out") -> None:
     """Raise an error where a file cannot be written, or would take the place of one that is read."""
     if path is None:
         return
     if not path:
-        raise ValueError("--out is empty; expected the name of a file to write")
+        raise ValueError(f"{option} is empty; expected the name of a file to write")
     for given in inputs:
         if given and os.path.exists(path) and os.path.exists(given) and os.path.samefile(path, given):
-            raise ValueError(f"--out is {path}, which is read; expected another file")
+            raise ValueError(f"{option} is {path}, which is read; expected another file")
     from fastgd import storage
 
     storage.require_writable(path)

@@ -9,7 +9,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fastgd.cli import settings
+from fastgd.cli.live import LiveCurve, can_draw
 from fastgd.cli.output import require_output, rows_files, say
+from fastgd.cli.picture import draw, require_picture
 from fastgd.cli.report import report
 from fastgd.cli.rows import Arrays, Rows, arrays_of, may_be_classes, rows_of_files, synthetic_rows, task_of
 
@@ -27,8 +29,12 @@ _ALPHA_OF_NETWORKS = 1e-3
 def train(options: argparse.Namespace) -> int:
     """Train, save and report."""
     files = () if options.X is None else rows_files(options.X)
-    require_output(options.out, *files, options.target, options.sample_weight, *(options.validation or ()))
+    files = (*files, options.target, options.sample_weight, *(options.validation or ()))
+    require_output(options.out, *files)
+    require_picture(options.plot, options.out, *files)
+    shown, callbacks = _shown(options)
     import fastgd as gd
+    from fastgd.losses import name_of as loss_name
 
     arrays = arrays_of(options)
     is_untold = options.task == "auto" and options.loss is None
@@ -36,31 +42,45 @@ def train(options: argparse.Namespace) -> int:
     loss = settings.loss(options)
     rows = synthetic_rows(options) if arrays is None else rows_of_files(options, arrays, loss)
     trainer = _trainer(options, rows, loss)
-    callbacks = [] if options.patience is None else [gd.callbacks.EarlyStopping(options.patience)]
-    if callbacks and rows.validation is None:
+    if options.patience is not None:
+        callbacks.append(gd.callbacks.EarlyStopping(options.patience))
+    if options.patience is not None and rows.validation is None:
         raise ValueError("--patience without --validation; expected data to see a gain on")
     if arrays is None:
         # Synthetic rows are what they were asked to be; `main` puts the filters back.
         warnings.simplefilter("ignore", gd.UsageWarning)
     untrained = copy.deepcopy(trainer.model)
     _compile(trainer, rows.data)
+    is_squared = loss_name(trainer.loss) == "half_squared_error" and not trainer.standardize_targets
+    noise_loss = rows.noise_loss if is_squared else None
     try:
         trainer.fit(
             rows.data,
             epochs=options.epochs,
             validation=rows.validation,
             callbacks=callbacks,
-            progress=not options.quiet,
+            progress=shown,
         )
     except (KeyboardInterrupt, gd.DivergenceError):
         _save(_result(trainer), options.out)
+        draw(trainer, options.plot, noise_loss)
         raise
     model = _result(trainer)
     _save(model, options.out)
+    draw(trainer, options.plot, noise_loss)
     report(trainer, model, untrained, rows)
     if is_untold and options.task == "regression" and arrays is not None and may_be_classes(arrays.y):
         say("targets      few different integers, taken as numbers; --task classification takes them as classes")
     return 0
+
+
+def _shown(options: argparse.Namespace) -> tuple[bool | str, list]:
+    """What `fit` is to show while it trains, and the callbacks that show more."""
+    if options.live and options.quiet:
+        raise ValueError("--live with --quiet; expected one of them")
+    if not options.live:
+        return not options.quiet, []
+    return (False, [LiveCurve(options.epochs)]) if can_draw() else ("epochs", [])
 
 
 def _choose_defaults(options: argparse.Namespace, arrays: Arrays | None) -> None:
