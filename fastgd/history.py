@@ -1,13 +1,11 @@
 """What a training run remembers of each epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    import numpy
     import pandas
-    from matplotlib.axes import Axes
 
 
 class EpochRecord(NamedTuple):
@@ -83,15 +81,27 @@ class History:
         columns = [name for name in EpochRecord._fields if name != "metrics"] + list(self.metrics)
         return pandas.DataFrame([record.by_name() for record in self], columns=columns)
 
-    def plot(self, **options: Any) -> "Axes | numpy.ndarray":
-        """The losses, metrics and learning rates of the epochs, as `fastgd.plot.learning_curve(self, **options)`.
+    def plot(
+        self,
+        *,
+        noise_loss: float | None = None,
+        best_epoch: int | None = None,
+        metrics: Sequence[str] | None = None,
+        ax: Any = None,
+    ) -> Any:
+        """The losses, metrics and learning rates of the epochs, as `fastgd.plot.learning_curve` draws and describes
+        them: an array of matplotlib's axes, or `ax`.
 
-        Options, what is returned and errors are described there. It needs matplotlib: `pip install "fastgd[plot]"`.
+        It needs matplotlib: `pip install "fastgd[plot]"`.
+
+        Examples
+        --------
+        >>> history.plot()[0].figure.savefig("run.png")  # doctest: +SKIP
         """
         # What draws stands above what is drawn, and so is looked up when it is used.
         import fastgd
 
-        return fastgd.plot.learning_curve(self, **options)
+        return fastgd.plot.learning_curve(self, noise_loss=noise_loss, best_epoch=best_epoch, metrics=metrics, ax=ax)
 
     def __len__(self) -> int:
         return len(self.loss)

@@ -117,6 +117,8 @@ class TensorBoard:
         self.log_dir = os.fsdecode(log_dir)
         if not self.log_dir:
             raise ValueError("log_dir is empty; expected the name of a folder")
+        if os.path.isfile(self.log_dir):
+            raise NotADirectoryError(f"log_dir is {self.log_dir!r}, a file; expected a folder")
         self._open = SummaryWriter
         self._writer: Any = None
 

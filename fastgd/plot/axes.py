@@ -1,9 +1,14 @@
-"""The axes to draw into, and what all pictures have in common. matplotlib is imported here, when the first is drawn."""
+"""What pictures have in common: what they take, and the axes to draw into.
+
+matplotlib is imported when the first is drawn.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fastgd.model import Model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,12 +23,19 @@ _MANY_TIMES = 20
 _FEW_POINTS = 30
 
 
+def require_model(model: Any) -> None:
+    """Raise a TypeError for anything but a Model."""
+    if not isinstance(model, Model):
+        hint = ", such as its model_" if hasattr(model, "model_") else ""
+        raise TypeError(f"model is {model!r}; expected a Model{hint}")
+
+
 def single_axes(ax: "Axes | None") -> "Axes":
     """The axes that were given, or those of a new figure."""
     return axes_for(ax, ["the picture"])[0]
 
 
-def axes_for(ax: "Axes | Sequence[Axes] | None", panels: Sequence[str], **layout: Any) -> "list[Axes]":
+def axes_for(ax: "Axes | Sequence[Axes] | np.ndarray | None", panels: Sequence[str], **layout: Any) -> "list[Axes]":
     """Axes for panels: those that were given, or those of a new figure.
 
     panels : their names, for errors          layout : of a new figure, as `pyplot.subplots` takes it
@@ -34,7 +46,7 @@ def axes_for(ax: "Axes | Sequence[Axes] | None", panels: Sequence[str], **layout
     if ax is None:
         _, axes = pyplot.subplots(squeeze=False, layout="constrained", **layout)
         return list(axes.flat)
-    given = [ax] if isinstance(ax, Axes) else list(np.ravel(ax))
+    given = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, object)))
     if len(given) != len(panels) or not all(isinstance(each, Axes) for each in given):
         expected = "a matplotlib Axes" if len(panels) == 1 else f"{len(panels)} Axes, for {', '.join(panels)}"
         raise TypeError(f"ax is {ax!r}; expected {expected}, as pyplot.subplots() gives them")

@@ -1,7 +1,7 @@
 """Pictures of what a run remembers of its epochs."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -29,13 +29,31 @@ if TYPE_CHECKING:
 _HEIGHT_OF_METRIC, _HEIGHT_OF_RATE = 0.6, 0.4
 
 
+@overload
+def learning_curve(
+    run: History | Trainer,
+    *,
+    noise_loss: float | None = ...,
+    best_epoch: int | None = ...,
+    metrics: Sequence[str] | None = ...,
+    ax: "Axes",
+) -> "Axes": ...
+@overload
+def learning_curve(
+    run: History | Trainer,
+    *,
+    noise_loss: float | None = ...,
+    best_epoch: int | None = ...,
+    metrics: Sequence[str] | None = ...,
+    ax: "Sequence[Axes] | np.ndarray | None" = ...,
+) -> np.ndarray: ...
 def learning_curve(
     run: History | Trainer,
     *,
     noise_loss: float | None = None,
     best_epoch: int | None = None,
     metrics: Sequence[str] | None = None,
-    ax: "Axes | Sequence[Axes] | None" = None,
+    ax: "Axes | Sequence[Axes] | np.ndarray | None" = None,
 ) -> "Axes | np.ndarray":
     """The losses of each epoch; below them, each metric and the learning rate.
 
@@ -118,7 +136,7 @@ def _draw_losses(
     ax.plot(epochs, loss, color=blue, marker=marker, markersize=4, label="training, mean during the epoch")
     has_validation = not np.isnan(validation).all()
     if has_validation:
-        style = {"color": VERMILLION, "linestyle": "--", "marker": marker, "markersize": 4}
+        style: dict[str, Any] = {"color": VERMILLION, "linestyle": "--", "marker": marker, "markersize": 4}
         ax.plot(epochs, validation, label="validation, after the epoch", **style)
     if best_epoch is not None:
         best_epoch = checks.integer(best_epoch, "best_epoch", 1)
@@ -127,9 +145,10 @@ def _draw_losses(
     elif has_validation:
         best_epoch = int(epochs[np.nanargmin(validation)])
     if best_epoch is not None:
-        value = (validation if has_validation else loss)[best_epoch - 1]
-        ring = {"color": VERMILLION if has_validation else blue, "marker": "o", "markersize": 11, "fillstyle": "none"}
-        ax.plot(best_epoch, value, linestyle="none", label=f"best epoch: {best_epoch}, {number(value)}", **ring)
+        value = validation[best_epoch - 1]
+        value = loss[best_epoch - 1] if np.isnan(value) else value
+        color, label = VERMILLION if has_validation else blue, f"best epoch: {best_epoch}, {number(value)}"
+        ax.plot(best_epoch, value, "o", color=color, markersize=11, fillstyle="none", label=label)
     floor = []
     if noise_loss is not None:
         floor = [checks.non_negative(noise_loss, "noise_loss")]

@@ -1,7 +1,7 @@
 """Pictures of what stands in a model's layers, and of what they give."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from fastgd.data import checks
 from fastgd.layers import Activation, Dropout, Identity, Linear, ReLU
 from fastgd.model import Model
-from fastgd.plot.axes import BLUE, GREY, SKY_BLUE, VERMILLION, axes_for, single_axes
+from fastgd.plot.axes import BLUE, GREY, SKY_BLUE, VERMILLION, axes_for, require_model, single_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,6 +52,7 @@ def first_layer(
     >>> import fastgd as gd
     >>> ax = gd.plot.first_layer(gd.Model([gd.Linear(64, 10)], seed=1), (8, 8))
     """
+    require_model(model)
     linear = next(layer for layer in model.layers if isinstance(layer, Linear))
     shown = min(checks.integer(n_units, "n_units", 1), linear.out_features)
     weight = np.asarray(linear.weight[:shown], np.float64)
@@ -65,7 +66,7 @@ def first_layer(
         weight = _mosaic(weight.reshape(shown, height, width))
     ax = single_axes(ax)
     bound = float(np.nanmax(np.abs(weight))) or 1.0
-    aspect = "auto" if shape is None else "equal"
+    aspect: Literal["auto", "equal"] = "auto" if shape is None else "equal"
     image = ax.imshow(weight, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect=aspect, interpolation="nearest")
     of = " of standardised features" if model.standardize is not None else ""
     ax.figure.colorbar(image, ax=ax, label=f"weight{of}")
@@ -138,6 +139,7 @@ def activations(model: Model, X: ArrayLike, *, ax: "Sequence[Axes] | np.ndarray 
     >>> history = gd.Trainer(model, optimizer=gd.SGD(0.01)).fit(X, y)
     >>> outputs, units = gd.plot.activations(model, X)
     """
+    require_model(model)
     names, boxes, shares = [], [], []
     for index, layer, outputs in _outputs(model, X):
         names.append(f"{index}: {type(layer).__name__}, {outputs.shape[1]} units")
@@ -151,8 +153,7 @@ def activations(model: Model, X: ArrayLike, *, ax: "Sequence[Axes] | np.ndarray 
     size = (7.2, 1.6 + 0.55 * len(names))
     panels = axes_for(ax, ["the outputs", "the units"], ncols=2, width_ratios=[3, 2], figsize=size)
     places = np.arange(len(names))
-    median = {"color": VERMILLION, "linewidth": 2}
-    panels[0].bxp(boxes, places, orientation="horizontal", widths=0.5, showfliers=False, medianprops=median, **_lines())
+    panels[0].bxp(boxes, places, orientation="horizontal", widths=0.5, showfliers=False, **_lines())
     panels[0].set_yticks(places, names)
     panels[0].set_xlabel("outputs: quartiles, and 5 % to 95 %")
     _draw_units(panels[1], shares)
@@ -166,19 +167,21 @@ def _outputs(model: Model, X: ArrayLike) -> Iterator[tuple[int, Activation, np.n
     """Each activation with its place among the layers and its outputs, (n_samples, width)."""
     for index, layer in enumerate(model.layers):
         before = model.layers[: index + 1]
-        is_activation = isinstance(layer, Activation) and not isinstance(layer, Identity | Dropout)
-        if is_activation and any(isinstance(each, Linear) for each in before):
+        if not isinstance(layer, Activation) or isinstance(layer, Identity | Dropout):
+            continue
+        if any(isinstance(each, Linear) for each in before):
             part = Model(before, model.dtype)
             part.parameters = model.parameters[: part.parameters.size]
             part.may_be_untrained = False
             yield index, layer, part.predict(X)
 
 
-def _lines() -> dict[str, dict[str, str]]:
-    """What the lines of boxes look like: as the axes' own, on any background."""
+def _lines() -> dict[str, Any]:
+    """What the lines of boxes look like: as the axes' own, on any background, but for the median."""
     from matplotlib import rcParams
 
-    return {name: {"color": rcParams["axes.edgecolor"]} for name in ("boxprops", "whiskerprops", "capprops")}
+    own = {name: {"color": rcParams["axes.edgecolor"]} for name in ("boxprops", "whiskerprops", "capprops")}
+    return own | {"medianprops": {"color": VERMILLION, "linewidth": 2}}
 
 
 def _draw_units(ax: "Axes", shares: list[tuple[float, float, float] | None]) -> None:

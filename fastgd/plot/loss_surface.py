@@ -11,7 +11,17 @@ from fastgd.data.as_dataset import as_dataset
 from fastgd.data.base import Dataset
 from fastgd.losses import Loss, LossName
 from fastgd.model import Model
-from fastgd.plot.axes import GREEN, GREY, VERMILLION, blue_on, marker_of, number, single_axes, spans_decades
+from fastgd.plot.axes import (
+    GREEN,
+    GREY,
+    VERMILLION,
+    blue_on,
+    marker_of,
+    number,
+    require_model,
+    single_axes,
+    spans_decades,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,6 +86,7 @@ def tangent(
     >>> neuron.layers[0].weight[:] = [[1 / 200, -3000 / 11_600_000, 1 / 5800]]
     >>> ax = gd.plot.tangent(neuron, [[0, 2000, 3000]], [1], weight=2, learning_rate=1e-7)
     """
+    require_model(model)
     dataset = as_dataset(X, y, sample_weight)
     place, name = _place_of(model, weight, "weight")
     learning_rate = checks.non_negative(learning_rate, "learning_rate")
@@ -111,7 +122,14 @@ def tangent(
     after = f"ŵ = w − {number(learning_rate)} · slope = {number(w + step)}, loss {number(there, 6)}"
     ax.plot(w + step, there, "s", color=GREEN, markersize=8, label=after)
     ax.plot([w + step, w + step], [here, there], ":", color=GREY)
-    arrow = {"arrowstyle": "-|>", "color": GREEN, "linewidth": 2, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 15}
+    arrow: dict[str, Any] = {
+        "arrowstyle": "-|>",
+        "color": GREEN,
+        "linewidth": 2,
+        "shrinkA": 0,
+        "shrinkB": 0,
+        "mutation_scale": 15,
+    }
     ax.annotate("", xy=(w + step, here), xytext=(w, here), arrowprops=arrow)
     ax.set_xlim(w - span, w + span)
     ax.set_xlabel(f"w, which is {name}")
@@ -185,6 +203,7 @@ def descent_path(
     >>> history = trainer.fit(X, y, epochs=20, callbacks=[lambda *_: path.append(model.parameters.copy())])
     >>> ax = gd.plot.descent_path(model, path, X, y)
     """
+    require_model(model)
     dataset = as_dataset(X, y, sample_weight)
     resolution = checks.integer(resolution, "resolution", 2)
     points = _checked_path(model, path)
@@ -198,10 +217,10 @@ def descent_path(
             surface[row, column] = model.loss_and_gradient(dataset, loss=loss, parameters=parameters)[0]
 
     ax = single_axes(ax)
-    _draw_surface(ax, *sides, surface)
+    _draw_surface(ax, sides[0], sides[1], surface)
     ax.plot(*along.T, color="white", linewidth=3)
     ax.plot(*along.T, color=VERMILLION, linewidth=1.5, marker=marker_of(len(along)), markersize=4, label="path")
-    edge = {"markeredgecolor": "white", "markersize": 10, "linestyle": "none"}
+    edge: dict[str, Any] = {"markeredgecolor": "white", "markersize": 10, "linestyle": "none"}
     ax.plot(*along[0], marker="s", color=VERMILLION, label="beginning", **edge)
     ax.plot(*along[-1], marker="*", color=VERMILLION, label="end", **edge | {"markersize": 15})
     ax.set_xlabel(names[0])

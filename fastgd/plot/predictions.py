@@ -80,7 +80,7 @@ def predicted(
     else:
         colors = [blue_on(ax), VERMILLION, GREEN, PURPLE]
         for k, (targets, predictions) in enumerate(zip(true.T, found.T, strict=True)):
-            style = {"marker": _MARKERS[k % 4], "color": colors[k % 4], "linestyle": "none"}
+            style: dict[str, Any] = {"marker": _MARKERS[k % 4], "color": colors[k % 4], "linestyle": "none"}
             name = f"output {k}" if true.shape[1] > 1 else None
             ax.plot(targets, predictions, markersize=3, alpha=0.5, label=name, **style)
     ax.plot(ends, ends, "--", color=GREY, label="predicted = true")
@@ -152,7 +152,7 @@ def confusion_matrix(model: Any, X: ArrayLike, y: ArrayLike, *, ax: "Axes | None
     are_long = sum(map(len, names)) > 40
     places = range(len(names)) if len(names) <= _MOST_COUNTS else None
     if places is not None:
-        turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if are_long else {}
+        turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if are_long else {}
         ax.set_xticks(places, names, **turned)
         ax.set_yticks(places, names)
     ax.set_xlabel("predicted class")

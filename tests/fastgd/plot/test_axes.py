@@ -36,6 +36,15 @@ def test_the_style_is_the_users(style, color):
     assert list(lines(ax)) == ["training"]
 
 
+@pytest.mark.parametrize("draw", [gd.plot.first_layer, lambda model: gd.plot.activations(model, [[1]])])
+def test_an_estimator_is_no_model(draw):
+    class Estimator:
+        model_ = gd.Model([gd.Linear(1, 1)])
+
+    with pytest.raises(TypeError, match="expected a Model, such as its model_"):
+        draw(Estimator())
+
+
 def test_every_picture_says_so_in_the_packages_docstring():
     for name in gd.plot.__all__:
         assert f"gd.plot.{name}(" in gd.plot.__doc__
