@@ -34,6 +34,15 @@ def test_json_lines_are_the_records(tmp_path):
     assert set(lines(log_path)[0]) == {"epoch", "loss", "validation_loss", "seconds", "learning_rate", "mae"}
 
 
+def test_epochs_that_a_log_was_not_told_of_are_in_the_file(tmp_path):
+    trainer, rows, _ = trainer_and_rows()
+    log = gd.callbacks.JSONLines(tmp_path / "run.jsonl")
+    trainer.fit(*rows, callbacks=[log])
+    trainer.fit(*rows)
+    trainer.fit(*rows, callbacks=[log])
+    assert lines(tmp_path / "run.jsonl") == [record.by_name() for record in trainer.history]
+
+
 def test_a_line_is_there_after_its_epoch(tmp_path):
     path = tmp_path / "run.jsonl"
     seen = []

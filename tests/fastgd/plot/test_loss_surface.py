@@ -26,6 +26,22 @@ def test_tangent_of_the_worked_example():
     assert ax.get_xlabel() == "w, which is 0.weight[0, 2]"
 
 
+def test_a_weight_goes_by_its_place_and_by_its_name():
+    """Each with the slope that the gradient has there."""
+    model = gd.Model(
+        [gd.Standardize(2).fit([[0, 0], [1, 3]]), gd.Linear(2, 2), gd.Linear(2, 1)], dtype="float64", seed=1
+    )
+    rows = [[1.0, 2.0]], [3.0]
+    gradient = model.loss_and_gradient(*rows)[1]
+    for place, name in ((3, ("1.weight", 1, 1)), (5, ("1.bias", 1)), (7, ("2.weight", 0, 1)), (8, ("2.bias", 0))):
+        pictures = [gd.plot.tangent(model, *rows, weight=weight, learning_rate=0.1) for weight in (place, name)]
+        labels = [ax.get_xlabel() for ax in pictures]
+        assert labels == [f"w, which is {name[0]}{list(name[1:])}"] * 2
+        for ax in pictures:
+            (x0, x1), (y0, y1) = lines(ax)["tangent"]
+            assert (y1 - y0) / (x1 - x0) == pytest.approx(gradient[place])
+
+
 def test_tangent_without_a_step():
     """Where the slope is zero, and where the rate is."""
     neuron = worked_example("float64")
