@@ -20,7 +20,9 @@ def curves(monkeypatch):
     pyplot.close("all")
 
 
-@pytest.mark.parametrize(("name", "begin"), [("run.png", b"\x89PNG"), ("run.SVG", b"<?xml")])
+@pytest.mark.parametrize(
+    ("name", "begin"), [("run.png", b"\x89PNG"), pytest.param("run.SVG", b"<?xml", marks=pytest.mark.slow)]
+)
 def test_the_curve_of_a_run(name, begin, curves, capsys, tmp_path):
     status, out, err = run(capsys, "train", *SMALL, "--epochs", 3, "--plot", tmp_path / name)
     assert (status, err) == (0, "")
