@@ -20,7 +20,7 @@ from fastgd.threads import usable_processors
 MARKERS = "scaling"
 REPLICAS = (2, 4, 8)
 # A round of the cluster takes about a tenth of a second.
-_ROUND_ROWS, _CLUSTER_ROWS = 250_000, 4_000_000
+_ROUND_ROWS, _CLUSTER_ROWS = 2_000_000, 32_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
