@@ -83,18 +83,20 @@ class _Kept:
 _engines, _datasets = _Kept(), _Kept()
 
 
-def train_task(task: Task, rows: Rows | tuple[np.ndarray, ...]) -> tuple[dict[str, np.ndarray], float]:
-    """The state after training on the span, and the mean loss.
+def train_task(pickled: bytes, rows: Rows | tuple[np.ndarray, ...]) -> bytes:
+    """The state after training on the span, and the mean loss, pickled.
 
+    pickled : a Task
     rows : where all of the data set comes from, or arrays: X, y and perhaps weights, of the replica's rows alone
     """
+    task: Task = pickle.loads(pickled)
     model, plan, prepared_for = pickle.loads(task.plan)
     engine = _engines.take(task.plan)
     if engine is None:
         engine = plan.engine_of(model)
     dataset = _dataset_of(rows, task.first)
     try:
-        return _trained(task, engine, prepared_for, model, dataset)
+        return pickle.dumps(_trained(task, engine, prepared_for, model, dataset))
     finally:
         _engines.give_back(task.plan, engine)
         if isinstance(rows, Rows):
