@@ -22,6 +22,7 @@ from ..codegen.function_pointer import (
     vector_of,
 )
 from ..codegen.jit import by_type, inlined_kernel
+from .functions import exp, exp_of_row, log1p, log1p_inside, sigmoid_and_power
 
 
 class HalfSquaredError(NamedTuple):
@@ -142,18 +143,16 @@ def squared_epsilon_insensitive(loss, out, target):
 
 @inlined_kernel
 def poisson(loss, out, target):
-    rate = np.exp(out)
+    rate = exp(out)
     return np.float64(rate) - np.float64(target) * out, rate - target
 
 
 @inlined_kernel
 def log_loss(loss, out, target):
-    # The exponential of a negative number cannot overflow.
-    one, small = type(out)(1), np.exp(-abs(out))
-    probability = (one if out >= 0 else small) / (one + small)
+    probability, small = sigmoid_and_power(out)
     # A product of two factors has no cancellation in it, whereas  z - y z  has.
     distance = 1.0 - np.float64(target) if out >= 0 else -np.float64(target)
-    return distance * out + np.log1p(small), probability - target
+    return distance * out + log1p_inside(small), probability - target
 
 
 @inlined_kernel
@@ -251,7 +250,7 @@ def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums)
     """One target a row, its class."""
     loss = settings_of(kind, numbers)
     total, weights = 0.0, 0.0
-    weight = out.dtype.type(1)
+    one = weight = out.dtype.type(1)
     n_classes = out.shape[1]
     broadcast = out.dtype.type(loss.label_smoothing / n_classes)
     at_class = out.dtype.type(1.0 - loss.label_smoothing)
@@ -264,21 +263,16 @@ def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums)
                     d_out[i, j] = weight * out[i, j]
                     total += d_out[i, j]
                 continue
-        # Less the largest, no exponential overflows and one of them is 1.
-        largest = out[i, 0]
-        for j in range(n_classes):
-            largest = max(largest, out[i, j])
-        exponentials = out.dtype.type(0)
-        for j in range(n_classes):
-            d_out[i, j] = np.exp(out[i, j] - largest)
-            exponentials += d_out[i, j]
+        largest, exponentials = exp_of_row(out, i * n_classes, n_classes, d_out)
         label = int(target[i, 0])
-        row = np.float64(np.log(exponentials)) - at_class * distance(out[i, label], largest)
-        for j in range(n_classes):
-            if broadcast > 0:
+        row = np.float64(log1p(exponentials - one)) - at_class * distance(out[i, label], largest)
+        if broadcast > 0:
+            for j in range(n_classes):
                 row -= broadcast * distance(out[i, j], largest)
-            share = broadcast + at_class if j == label else broadcast
-            d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - share)
+        at_label = d_out[i, label]
+        for j in range(n_classes):
+            d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - broadcast)
+        d_out[i, label] = scale * weight * (at_label / exponentials - (broadcast + at_class))
         total += weight * row
         weights += abs(weight)
     sums[0], sums[1] = total, weights
