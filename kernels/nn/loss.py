@@ -155,39 +155,40 @@ def log_loss(loss, out, target):
     return distance * out + log1p_inside(small), probability - target
 
 
+# What is said of either side of a margin is computed for both, and then chosen: a branch would be taken as if by chance.
+
+
 @inlined_kernel
 def hinge(loss, out, target):
-    margin = np.float64(target) * out
-    if margin > 1:
-        return 0.0, type(out)(0)
-    return 1.0 - margin, -target
+    value, derivative = 1.0 - np.float64(target) * out, -target
+    is_met = target * out > 1
+    return 0.0 if is_met else value, type(out)(0) if is_met else derivative
 
 
 @inlined_kernel
 def squared_hinge(loss, out, target):
     missing = type(out)(1) - target * out
-    if missing < 0:
-        return 0.0, type(out)(0)
-    return np.float64(missing) * missing, type(out)(-2) * target * missing
+    value, derivative = np.float64(missing) * missing, type(out)(-2) * target * missing
+    is_met = missing < 0
+    return 0.0 if is_met else value, type(out)(0) if is_met else derivative
 
 
 @inlined_kernel
 def modified_huber(loss, out, target):
     margin = target * out
     missing = type(out)(1) - margin
-    if missing < 0:
-        return 0.0, type(out)(0)
-    if margin < -1:
-        return -4.0 * margin, type(out)(-4) * target
-    return np.float64(missing) * missing, type(out)(-2) * target * missing
+    value, derivative = np.float64(missing) * missing, type(out)(-2) * target * missing
+    far_value, far_derivative = -4.0 * np.float64(margin), type(out)(-4) * target
+    is_far, is_met = margin < -1, missing < 0
+    value, derivative = far_value if is_far else value, far_derivative if is_far else derivative
+    return 0.0 if is_met else value, type(out)(0) if is_met else derivative
 
 
 @inlined_kernel
 def perceptron(loss, out, target):
-    margin = np.float64(target) * out
-    if margin > 0:
-        return 0.0, type(out)(0)
-    return -margin, -target
+    value, derivative = -np.float64(target) * out, -target
+    is_met = target * out > 0
+    return 0.0 if is_met else value, type(out)(0) if is_met else derivative
 
 
 POINTWISE = {
