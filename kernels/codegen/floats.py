@@ -99,8 +99,9 @@ def polynomial(typing_context, x, single, double):
         power = arguments[0]
         terms = [_rounded(builder, builder.extract_value(arguments[place], i), power.type) for i in range(count)]
         while len(terms) > 1:
-            pairs = [_plus_product(builder, power, odd, even) for even, odd in zip(terms[::2], terms[1::2], strict=False)]
-            terms = pairs + terms[2 * len(pairs) :]
+            evens, odds = terms[::2], terms[1::2]
+            pairs = [_plus_product(builder, power, odd, even) for even, odd in zip(evens, odds, strict=False)]
+            terms = pairs + evens[len(odds) :]
             power = builder.fmul(power, power, flags=_AS_WRITTEN)
         return terms[0]
 

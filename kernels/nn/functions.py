@@ -1,7 +1,8 @@
 """Elementary functions of floats, numbers or SIMD vectors: exp, log1p, tanh and the logistic functions.
 
 Without a branch, so that they run at the speed of vectors; of float32 or float64, and within 2 units in the last place
-of the true value. An element has the same bits wherever it stands in an array, and as a number alone. NaN stays NaN.
+of the true value (2.5 for tanh where products are not fused with sums). An element has the same bits wherever it stands
+in an array, and as a number alone. NaN stays NaN.
 
 The methods are those of W. J. Cody and W. Waite, "Software Manual for the Elementary Functions", 1980, and of Sun's
 fdlibm: an argument is reduced by a multiple of ln 2, held in two parts of which the first has so few bits that its
@@ -166,7 +167,7 @@ def softplus(x):
 
 @inlined_kernel
 def exp_of_row(z, begin, n, out):
-    """out_j = exp(z_j - largest z) for the row of n elements from place `begin` of both on; return the largest and Σ out.
+    """out_j = exp(z_j - largest z) for the n elements from place `begin` of both on; return the largest and Σ out.
 
     log Σ exp(z_j) is then largest + log Σ out. Σ out is 1 or more, as no exponential overflows and one of them is 1.
     z and out : C-contiguous, of one dtype          out : overwritten

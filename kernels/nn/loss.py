@@ -155,7 +155,7 @@ def log_loss(loss, out, target):
     return distance * out + log1p_inside(small), probability - target
 
 
-# What is said of either side of a margin is computed for both, and then chosen: a branch would be taken as if by chance.
+# Both sides of a margin are computed before one is chosen: a processor would mispredict a branch.
 
 
 @inlined_kernel
