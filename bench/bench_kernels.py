@@ -17,6 +17,7 @@ CASES = {
     layer_cases.tanh_forward: VECTORS,
     layer_cases.sigmoid_forward: VECTORS,
     layer_cases.loss_and_derivative: [(8, 4), (32, 64), (4096, 1024)],
+    layer_cases.cross_entropy: [(8, 4), (64, 10), (4096, 1024)],
     update_cases.plain_sgd: VECTORS,
     update_cases.adam: VECTORS,
     data_cases.gather_rows: [(100, 8, 10), (1000, 32, 100), (60_000, 8192, 784)],

@@ -3,7 +3,7 @@
 Activations work in place: their times include a copy of what they work on.
 """
 
-from math import exp, tanh
+from math import exp, log, tanh
 from operator import mul
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from bench.cases.case import Case, normal
 from fastgd import kernels
 from fastgd.data.block import read_only
-from fastgd.kernels.nn.loss import HalfSquaredError
+from fastgd.kernels.nn.loss import CrossEntropy, HalfSquaredError
 
 TOLERANCE = np.float32(8 * np.finfo(np.float32).eps)
 # What random layers draw from; none of these reads it.
@@ -144,6 +144,41 @@ def loss_and_derivative(n_samples: int, n_out: int) -> Case:
 
     # NumPy's pairwise sum: within blocks of 128, then over a tree of blocks.
     return Case(fastgd, numpy, python, (out, target), 64)
+
+
+def cross_entropy(n_samples: int, n_classes: int) -> Case:
+    (out,) = normal((n_samples, n_classes))
+    labels = np.arange(n_samples) % n_classes
+    target, rows = labels.astype(np.float32)[:, None], np.arange(n_samples)
+    no_weights, scale = np.empty(0, np.float32), np.float32(1 / n_samples)
+    d_out, expected = np.empty((2, n_samples, n_classes), np.float32)
+    objective = kernels.objective(CrossEntropy(0.0), np.float32)
+    given = [read_only(array) for array in (out, target, no_weights)]
+
+    def fastgd():
+        kernels.loss_and_derivative(objective, *given, scale, d_out)
+        return objective.sums[0], d_out
+
+    def numpy():
+        np.subtract(out, out.max(axis=1, keepdims=True), out=expected)
+        at_labels = expected[rows, labels].sum()
+        np.exp(expected, out=expected)
+        sums = expected.sum(axis=1, keepdims=True)
+        np.divide(expected, sums, out=expected)
+        expected[rows, labels] -= 1
+        return np.log(sums).sum() - at_labels, np.multiply(expected, scale, out=expected)
+
+    def python(out, labels):
+        loss, d = 0.0, []
+        for row, label in zip(out, labels, strict=True):
+            largest = max(row)
+            exponentials = [exp(z - largest) for z in row]
+            total = sum(exponentials)
+            loss += log(total) - (row[label] - largest)
+            d.append([(e / total - (j == label)) / len(out) for j, e in enumerate(exponentials)])
+        return loss, d
+
+    return Case(fastgd, numpy, python, (out, labels), 64)
 
 
 def tanh_forward(size: int) -> Case:

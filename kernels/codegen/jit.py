@@ -189,6 +189,14 @@ def inlined_kernel(function: Callable) -> Any:
     return _compile(function, FASTMATH, inline="always")
 
 
+def exact_inlined_kernel(function: Callable) -> Any:
+    """As `exact_kernel`, for what other kernels call by its name alone: LLVM puts it into each of them, unchanged.
+
+    Whatever the caller's options, its operations keep theirs, as they would not if Numba put them there.
+    """
+    return _compile(function, False, forceinline=True, no_cpython_wrapper=True)
+
+
 def part_kernel(function: Callable, exact: bool = False) -> Any:
     """As `kernel`, for what other kernels call by its address and Python never does: half the time to compile.
 

@@ -61,7 +61,7 @@ def broadcast_in(builder, scalar, count):
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_LANE, count), [0] * count))
 
 
-def _first_lanes(builder, n, count):
+def first_elements(builder, n, count):
     """The mask that is true for the first n of `count` lanes."""
     places = ir.Constant(ir.VectorType(_LANE, count), list(range(count)))
     return builder.icmp_signed(">", broadcast_in(builder, builder.trunc(n, _LANE), count), places)
@@ -88,9 +88,11 @@ def call(builder, name, result, *arguments):
     return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), arguments)
 
 
-def suffix(vector):
-    """What the names of LLVM's functions end in, for a type of vectors."""
-    return f"v{vector.count}{_SUFFIXES.get(str(vector.element), vector.element)}"
+def suffix(kind):
+    """What the names of LLVM's functions end in, for a type of numbers or vectors."""
+    if isinstance(kind, ir.VectorType):
+        return f"v{kind.count}{suffix(kind.element)}"
+    return _SUFFIXES.get(str(kind), str(kind))
 
 
 def bytes_of(element):
@@ -157,7 +159,7 @@ def load_first(builder, pointers, vector, n):
         return [builder.load(pointer, align=bytes_of(element), typ=vector) for pointer in pointers]
 
     def part():
-        mask = _first_lanes(builder, n, count)
+        mask = first_elements(builder, n, count)
         return [_masked_load(builder, pointer, vector, mask) for pointer in pointers]
 
     if loads_under_masks(count * bytes_of(element)):
@@ -180,10 +182,10 @@ def store_first(builder, values, pointer, n):
     """Store the first n lanes; n as in `load_first`."""
     element, count = values.type.element, values.type.count
     if loads_under_masks(count * bytes_of(element)):
-        _masked_store(builder, values, pointer, _first_lanes(builder, n, count))
+        _masked_store(builder, values, pointer, first_elements(builder, n, count))
         return
     with builder.if_else(builder.icmp_signed(">=", n, ir.Constant(INDEX, count))) as (whole, part):
         with whole:
             builder.store(values, pointer, align=bytes_of(element))
         with part:
-            _masked_store(builder, values, pointer, _first_lanes(builder, n, count))
+            _masked_store(builder, values, pointer, first_elements(builder, n, count))

@@ -99,6 +99,7 @@ for _operations, _instruction in (
     ((operator.add, operator.iadd), "fadd"),
     ((operator.sub, operator.isub), "fsub"),
     ((operator.mul, operator.imul), "fmul"),
+    ((operator.truediv, operator.itruediv), "fdiv"),
 ):
     for _operation in _operations:
         _define(_operation, _instruction)

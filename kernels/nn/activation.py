@@ -16,7 +16,9 @@ import numpy as np
 from numba import types
 
 from ..codegen.function_pointer import call_through, pointer_kernel, read_only_vector_of, vector_of
+from ..codegen.simd import load, store, vector_width
 from ..random import subkey
+from .functions import sigmoid, tanh
 
 
 def _forward(number):
@@ -70,8 +72,10 @@ def leaky_relu_backward(out, mask, slope, d):
 @pointer_kernel(_forward)
 def tanh_forward(x, number, draw, mask):
     """out = tanh(z)."""
-    for i in range(x.size):
-        x[i] = np.tanh(x[i])
+    zero = x.dtype.type(0)
+    count = vector_width(zero)
+    for i in range(0, x.size, count):
+        store(x, i, x.size - i, tanh(load(x, i, x.size - i, zero)))
 
 
 @pointer_kernel(_backward)
@@ -84,11 +88,10 @@ def tanh_backward(out, mask, number, d):
 @pointer_kernel(_forward)
 def sigmoid_forward(x, number, draw, mask):
     """out = 1 / (1 + exp(-z))."""
-    one = x.dtype.type(1)
-    for i in range(x.size):
-        # The exponential of a negative number cannot overflow.
-        small = np.exp(-abs(x[i]))
-        x[i] = (small if x[i] < 0 else one) / (one + small)
+    zero = x.dtype.type(0)
+    count = vector_width(zero)
+    for i in range(0, x.size, count):
+        store(x, i, x.size - i, sigmoid(load(x, i, x.size - i, zero)))
 
 
 @pointer_kernel(_backward)

@@ -22,6 +22,7 @@ from ..codegen.function_pointer import (
     vector_of,
 )
 from ..codegen.jit import by_type, inlined_kernel
+from .functions import exp, exp_of_row, log1p, log1p_inside, sigmoid_and_power
 
 
 class HalfSquaredError(NamedTuple):
@@ -142,53 +143,52 @@ def squared_epsilon_insensitive(loss, out, target):
 
 @inlined_kernel
 def poisson(loss, out, target):
-    rate = np.exp(out)
+    rate = exp(out)
     return np.float64(rate) - np.float64(target) * out, rate - target
 
 
 @inlined_kernel
 def log_loss(loss, out, target):
-    # The exponential of a negative number cannot overflow.
-    one, small = type(out)(1), np.exp(-abs(out))
-    probability = (one if out >= 0 else small) / (one + small)
+    probability, small = sigmoid_and_power(out)
     # A product of two factors has no cancellation in it, whereas  z - y z  has.
     distance = 1.0 - np.float64(target) if out >= 0 else -np.float64(target)
-    return distance * out + np.log1p(small), probability - target
+    return distance * out + log1p_inside(small), probability - target
+
+
+# Both sides of a margin are computed before one is chosen: a processor would mispredict a branch.
 
 
 @inlined_kernel
 def hinge(loss, out, target):
-    margin = np.float64(target) * out
-    if margin > 1:
-        return 0.0, type(out)(0)
-    return 1.0 - margin, -target
+    value, derivative = 1.0 - np.float64(target) * out, -target
+    is_met = target * out > 1
+    return 0.0 if is_met else value, type(out)(0) if is_met else derivative
 
 
 @inlined_kernel
 def squared_hinge(loss, out, target):
     missing = type(out)(1) - target * out
-    if missing < 0:
-        return 0.0, type(out)(0)
-    return np.float64(missing) * missing, type(out)(-2) * target * missing
+    value, derivative = np.float64(missing) * missing, type(out)(-2) * target * missing
+    is_met = missing < 0
+    return 0.0 if is_met else value, type(out)(0) if is_met else derivative
 
 
 @inlined_kernel
 def modified_huber(loss, out, target):
     margin = target * out
     missing = type(out)(1) - margin
-    if missing < 0:
-        return 0.0, type(out)(0)
-    if margin < -1:
-        return -4.0 * margin, type(out)(-4) * target
-    return np.float64(missing) * missing, type(out)(-2) * target * missing
+    value, derivative = np.float64(missing) * missing, type(out)(-2) * target * missing
+    far_value, far_derivative = -4.0 * np.float64(margin), type(out)(-4) * target
+    is_far, is_met = margin < -1, missing < 0
+    value, derivative = far_value if is_far else value, far_derivative if is_far else derivative
+    return 0.0 if is_met else value, type(out)(0) if is_met else derivative
 
 
 @inlined_kernel
 def perceptron(loss, out, target):
-    margin = np.float64(target) * out
-    if margin > 0:
-        return 0.0, type(out)(0)
-    return -margin, -target
+    value, derivative = -np.float64(target) * out, -target
+    is_met = target * out > 0
+    return 0.0 if is_met else value, type(out)(0) if is_met else derivative
 
 
 POINTWISE = {
@@ -251,7 +251,7 @@ def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums)
     """One target a row, its class."""
     loss = settings_of(kind, numbers)
     total, weights = 0.0, 0.0
-    weight = out.dtype.type(1)
+    one = weight = out.dtype.type(1)
     n_classes = out.shape[1]
     broadcast = out.dtype.type(loss.label_smoothing / n_classes)
     at_class = out.dtype.type(1.0 - loss.label_smoothing)
@@ -264,21 +264,16 @@ def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums)
                     d_out[i, j] = weight * out[i, j]
                     total += d_out[i, j]
                 continue
-        # Less the largest, no exponential overflows and one of them is 1.
-        largest = out[i, 0]
-        for j in range(n_classes):
-            largest = max(largest, out[i, j])
-        exponentials = out.dtype.type(0)
-        for j in range(n_classes):
-            d_out[i, j] = np.exp(out[i, j] - largest)
-            exponentials += d_out[i, j]
+        largest, exponentials = exp_of_row(out, i * n_classes, n_classes, d_out)
         label = int(target[i, 0])
-        row = np.float64(np.log(exponentials)) - at_class * distance(out[i, label], largest)
-        for j in range(n_classes):
-            if broadcast > 0:
+        row = np.float64(log1p(exponentials - one)) - at_class * distance(out[i, label], largest)
+        if broadcast > 0:
+            for j in range(n_classes):
                 row -= broadcast * distance(out[i, j], largest)
-            share = broadcast + at_class if j == label else broadcast
-            d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - share)
+        at_label = d_out[i, label]
+        for j in range(n_classes):
+            d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - broadcast)
+        d_out[i, label] = scale * weight * (at_label / exponentials - (broadcast + at_class))
         total += weight * row
         weights += abs(weight)
     sums[0], sums[1] = total, weights

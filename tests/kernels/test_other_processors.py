@@ -137,6 +137,24 @@ def test_few_row_products_take_no_branch_for_each_lane(name, n_most, features, t
     assert len(fastest) <= n_most * n_products(fastest)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not binding.get_process_triple().startswith("x86_64"), reason="compiles for the newest x86 on the way"
+)
+@pytest.mark.parametrize("name", ["tanh_forward", "sigmoid_forward"])
+def test_smooth_activations_call_nothing(name, tmp_path):
+    """They are vectors' own operations: no function of a library for each number."""
+    environment = {"NUMBA_CPU_NAME": "x86-64-v4", "NUMBA_CPU_FEATURES": NEWEST, "NUMBA_CACHE_DIR": str(tmp_path)}
+    environment["NUMBA_BOUNDSCHECK"] = "0"  # What raises an error is called.
+    command = [sys.executable, "-c", CODE, ARM, "+neon", name]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = assembly_of(done.stdout)
+    assert not [line for line in lines if re.match(r"blr?\s", line)]
+    assert n_products(lines) >= 8
+    assert [line for line in lines if re.match(r"fdiv\s+v", line)]
+
+
 TRAIN = """
 import sys
 import numba

@@ -41,10 +41,27 @@ assert "llvm.fmuladd" in code
 assert "llvm.fma." not in code
 """
 
+FUNCTIONS = """
+import numpy as np
+from fastgd import kernels
+
+z = np.linspace(-30, 30, 100_001).astype("float32")
+exact = z.astype("float64")
+for run, formula in (
+    (kernels.tanh_forward, np.tanh(exact)),
+    (kernels.sigmoid_forward, 1 / (1 + np.exp(-exact))),
+):
+    out = z.copy()
+    run(out, 0, (0, 0, 0, 0), np.empty(z.size, np.bool_))
+    assert (np.abs(out - formula) / np.spacing(np.abs(formula).astype("float32"))).max() <= 3
+    (code,) = run._dispatcher.inspect_llvm().values()
+    assert "llvm.fma." not in code
+"""
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(not get_process_triple().startswith("x86_64"), reason="compiles for an x86")
-@pytest.mark.parametrize("program", [HALVES, PRODUCTS], ids=["halves", "products"])
+@pytest.mark.parametrize("program", [HALVES, PRODUCTS, FUNCTIONS], ids=["halves", "products", "functions"])
 def test_older_processor(program, tmp_path):
     environment = os.environ | OLDER | {"NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)

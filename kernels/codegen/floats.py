@@ -1,0 +1,204 @@
+"""Operations on floats, numbers or SIMD vectors, each rounded as written: what elementary functions are made of.
+
+A function of them is compiled by `exact_inlined_kernel`, and gives an element of a vector the same bits as a number.
+For that, it adds no product except by `fma`: LLVM may fuse others in vectors.
+
+    constant(x, 1.5)                     a number in x's place
+    polynomial(x, SINGLE, DOUBLE)        c0 + c1 x + c2 x² + ..., with the coefficients for x's dtype
+    select_less(a, b, yes, no)           yes where a < b, else, and where either is NaN, no
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .llvm import broadcast_in, call, first_elements, suffix
+from .processor import fuses
+from .simd import SIMDVector
+
+# A product that is fused into no sum, and a sum into which none is: "arcp" means nothing to either, and Numba gives
+# the caller's flags only to what has none.
+_AS_WRITTEN = ("arcp",)
+
+# The bits of the fraction, the exponent's bias, and of √½ the bits.
+_FORMATS = {32: (23, 127, 0x3F3504F3), 64: (52, 1023, 0x3FE6A09E667F3BCD)}
+
+
+def _dtype_of(kind):
+    return kind.dtype if isinstance(kind, SIMDVector) else kind
+
+
+def _filled(kind, scalar):
+    """A constant of an LLVM type, a number's or a vector's."""
+    if isinstance(kind, ir.VectorType):
+        return ir.Constant(kind, [scalar] * kind.count)
+    return ir.Constant(kind, scalar)
+
+
+def _rounded(builder, number, kind):
+    """A constant of float64 in every element of an LLVM type."""
+    element = kind.element if isinstance(kind, ir.VectorType) else kind
+    if element != number.type:
+        number = builder.fptrunc(number, element)
+    return broadcast_in(builder, number, kind.count) if isinstance(kind, ir.VectorType) else number
+
+
+def _integer_like(kind):
+    """The LLVM type of the bits of floats."""
+    if isinstance(kind, ir.VectorType):
+        return ir.VectorType(_integer_like(kind.element), kind.count)
+    return ir.IntType(32 if isinstance(kind, ir.FloatType) else 64)
+
+
+def _plus_product(builder, a, b, c):
+    """a b + c, rounded once where the processor does."""
+    if fuses():
+        return call(builder, f"llvm.fma.{suffix(a.type)}", a.type, a, b, c)
+    return builder.fadd(builder.fmul(a, b, flags=_AS_WRITTEN), c, flags=_AS_WRITTEN)
+
+
+@intrinsic
+def constant(typing_context, x, number):
+    """A number, float64, rounded to x's dtype, in every element of x's type."""
+
+    def code(context, builder, signature, arguments):
+        return _rounded(builder, arguments[1], arguments[0].type)
+
+    return x(x, types.float64), code
+
+
+@intrinsic
+def constant_of(typing_context, x, single, double):
+    """The first number where x is float32, else the second, in every element of x's type."""
+    place = 1 if _dtype_of(x) == types.float32 else 2
+
+    def code(context, builder, signature, arguments):
+        return _rounded(builder, arguments[place], arguments[0].type)
+
+    return x(x, types.float64, types.float64), code
+
+
+@intrinsic
+def fma(typing_context, a, b, c):
+    """a b + c."""
+    if not a == b == c:
+        return None
+    return a(a, a, a), lambda context, builder, signature, arguments: _plus_product(builder, *arguments)
+
+
+@intrinsic
+def polynomial(typing_context, x, single, double):
+    """c0 + c1 x + c2 x² + ...; the tuple of coefficients is the first where x is float32, else the second.
+
+    Pairs of terms are added first (Estrin's scheme): a number waits for the logarithm of their count.
+    """
+    place = 1 if _dtype_of(x) == types.float32 else 2
+    count = (single, double)[place - 1].count
+
+    def code(context, builder, signature, arguments):
+        power = arguments[0]
+        terms = [_rounded(builder, builder.extract_value(arguments[place], i), power.type) for i in range(count)]
+        while len(terms) > 1:
+            evens, odds = terms[::2], terms[1::2]
+            pairs = [_plus_product(builder, power, odd, even) for even, odd in zip(evens, odds, strict=False)]
+            terms = pairs + evens[len(odds) :]
+            power = builder.fmul(power, power, flags=_AS_WRITTEN)
+        return terms[0]
+
+    return x(x, single, double), code
+
+
+@intrinsic
+def select_less(typing_context, a, b, yes, no):
+    """yes where a < b, else no, and no where a or b is NaN."""
+    if not a == b == yes == no:
+        return None
+
+    def code(context, builder, signature, arguments):
+        a, b, yes, no = arguments
+        return builder.select(builder.fcmp_ordered("<", a, b, flags=_AS_WRITTEN), yes, no)
+
+    return a(a, a, a, a), code
+
+
+@intrinsic
+def with_sign_of(typing_context, x, sign):
+    """|x| with the sign of another number."""
+
+    def code(context, builder, signature, arguments):
+        return call(builder, f"llvm.copysign.{suffix(arguments[0].type)}", arguments[0].type, *arguments)
+
+    return x(x, x), code
+
+
+@intrinsic
+def nearest_integer(typing_context, x, scale):
+    """The integer n nearest to scale · x, below 2^21 in size, and 2^⌊n/2⌋ and 2^(n-⌊n/2⌋), for n of normal powers.
+
+    Two factors, as 2^n itself may overflow, or be subnormal.
+    """
+    n_bits, bias, _ = _FORMATS[_dtype_of(x).bitwidth]
+
+    def code(context, builder, signature, arguments):
+        x, scale = arguments
+        bits = _integer_like(x.type)
+        # Beside 1.5 · 2^n_bits there is no room for fractions, and the last bits are the integer.
+        large = _filled(x.type, 1.5 * 2.0**n_bits)
+        sum_ = _plus_product(builder, x, scale, large)
+        n = builder.fsub(sum_, large, flags=_AS_WRITTEN)
+        large_bits = (bias + n_bits << n_bits) + (1 << n_bits - 1)
+        biased = builder.sub(builder.bitcast(sum_, bits), _filled(bits, large_bits - 2 * bias))
+        first = builder.lshr(biased, _filled(bits, 1))
+        factors = [
+            builder.bitcast(builder.shl(exponent, _filled(bits, n_bits)), x.type)
+            for exponent in (first, builder.sub(biased, first))
+        ]
+        return context.make_tuple(builder, signature.return_type, [n, *factors])
+
+    return types.UniTuple(x, 3)(x, x), code
+
+
+@intrinsic
+def split_exponent(typing_context, x):
+    """m, k and 2^-k with x = m 2^k and √½ <= m < √2, for normal numbers; 2^-k only where k is below the bias."""
+    n_bits, bias, root_half = _FORMATS[_dtype_of(x).bitwidth]
+
+    def code(context, builder, signature, arguments):
+        x = arguments[0]
+        bits = _integer_like(x.type)
+        shift = _filled(bits, n_bits)
+        word = builder.bitcast(x, bits)
+        biased = builder.lshr(builder.add(word, _filled(bits, (bias << n_bits) - root_half)), shift)
+        exponent = builder.shl(builder.sub(biased, _filled(bits, bias)), shift)
+        m = builder.bitcast(builder.sub(word, exponent), x.type)
+        inverse = builder.bitcast(builder.sub(_filled(bits, bias << n_bits), exponent), x.type)
+        # As in `nearest_integer`: few processors convert vectors of integers of 64 bits.
+        large = builder.bitcast(builder.or_(biased, _filled(bits, bias + n_bits << n_bits)), x.type)
+        k = builder.fsub(large, _filled(x.type, 2.0**n_bits + bias), flags=_AS_WRITTEN)
+        return context.make_tuple(builder, signature.return_type, [m, k, inverse])
+
+    return types.UniTuple(x, 3)(x), code
+
+
+@intrinsic
+def keep_first(typing_context, vector, n, others):
+    """The first n elements of a vector, and others' beyond; below one, n stands for none."""
+    if vector != others:
+        return None
+
+    def code(context, builder, signature, arguments):
+        values, n, others = arguments
+        return builder.select(first_elements(builder, n, values.type.count), values, others)
+
+    return vector(vector, types.intp, vector), code
+
+
+@intrinsic
+def horizontal_max(typing_context, vector):
+    """The largest of a vector's elements that are numbers."""
+
+    def code(context, builder, signature, arguments):
+        (values,) = arguments
+        return call(builder, f"llvm.vector.reduce.fmax.{suffix(values.type)}", values.type.element, values)
+
+    return vector.dtype(vector), code
