@@ -12,16 +12,16 @@ from fastgd.data.as_dataset import array_dataset, as_dataset
 from fastgd.data.base import Dataset
 from fastgd.data.block import require_finite
 from fastgd.errors import warn
+from fastgd.export.methods import ExportMethods
 from fastgd.folding import folded
 from fastgd.labels import Labels, shown
-from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, LossName, as_loss
 from fastgd.model_data import check_fits, checked_blocks, row_number
 from fastgd.network import evaluate_rows, network_of, predict_rows
 from fastgd.threads import ThreadPool
 
 
-class Model(LayerStack):
+class Model(ExportMethods):
     """A network: layers applied one after another to rows of features.
 
     Parameters

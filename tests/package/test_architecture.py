@@ -18,7 +18,7 @@ FLOORS = [
     ["recommended"],
     ["metrics"],
     ["model"],
-    ["folding", "model_data", "network", "optimizers"],
+    ["export", "folding", "model_data", "network", "optimizers"],
     ["layer_stack"],
     ["layers", "labels", "regularization"],
     ["standardize"],
