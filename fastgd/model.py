@@ -2,6 +2,7 @@
 
 import functools
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -308,9 +309,18 @@ class Model(ExportMethods):
         with storage.opened(path, "architecture", ignored=("run",)) as (tensors, architecture):
             return cls.restore(architecture, tensors)
 
-    def __reduce__(self) -> tuple:
+    def __getstate__(self) -> dict[str, Any]:
         tensors = {name: tensor.copy() for name, tensor in self.tensors().items()}
-        return Model.restore, (self.architecture(), tensors), {"may_be_untrained": self.may_be_untrained}
+        return {
+            "architecture": self.architecture(),
+            "tensors": tensors,
+            "may_be_untrained": self.may_be_untrained,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Layers are views of the parameters, which no copy of their attributes would be.
+        vars(self).update(vars(Model.restore(state["architecture"], state["tensors"])))
+        self.may_be_untrained = state["may_be_untrained"]
 
     def __repr__(self) -> str:
         classes = "" if self.classes is None else f", classes=[{shown(self.classes)}]"
