@@ -1,4 +1,4 @@
-"""The command line: `fastgd train | predict | warmup | info`.
+"""The command line: `fastgd train | predict | export | warmup | info`.
 
 What trains is imported inside the commands: `fastgd --help` should not wait for a compiler.
 """

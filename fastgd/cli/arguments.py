@@ -5,7 +5,7 @@ import re
 from typing import Any, NoReturn
 
 from fastgd._version import __version__
-from fastgd.cli import info, predict, settings, train
+from fastgd.cli import export, info, predict, settings, train
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
     _add_predict(commands)
+    _add_export(commands)
     command = commands.add_parser("warmup", help="compile every kernel once, so that nothing waits for it later")
     command.set_defaults(run=info.warmup)
     command = commands.add_parser("info", help="show versions, threads and the compilation cache")
@@ -171,6 +172,14 @@ def _add_predict(commands: Any) -> None:
         action="store_true",
         help="a column with the probability of each class, in the order that is reported, in place of labels",
     )
+
+
+def _add_export(commands: Any) -> None:
+    command = commands.add_parser("export", help="write a saved model as ONNX or as C")
+    command.set_defaults(run=export.export)
+    command.add_argument("model", help="a .safetensors file that fastgd saved")
+    command.add_argument("out", metavar="FILE.onnx | FILE.c", help="the file to write; its suffix says what")
+    command.add_argument("--name", help="what the functions of C begin with (default: the file's name)")
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ def iris():
     return X * [1, 1e3, 1e-3, 1] + [0, 0, 0, 1e4], y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "loss"), [(np.float32, "squared_error"), (np.float64, "poisson")])
 def test_numbers(iris, dtype, loss, tmp_path):
     X, y = iris[0].astype(dtype), iris[1].astype(dtype)
@@ -37,10 +38,11 @@ def test_numbers(iris, dtype, loss, tmp_path):
     np.testing.assert_allclose(found["variable"][:, 0], regressor.predict(X), rtol=1e-4, atol=1e-6)
 
 
+OTHERS = ["modified_huber", "hinge"]
 NAMES = np.array(["setosa", "versicolor", "virginica"], object)
 
 
-@pytest.mark.parametrize("loss", ["log_loss", "modified_huber", "hinge"])
+@pytest.mark.parametrize("loss", ["log_loss", *(pytest.param(loss, marks=pytest.mark.slow) for loss in OTHERS)])
 @pytest.mark.parametrize("labels", [NAMES, NAMES[[0, 1, 1]] == "setosa"], ids=["three", "two"])
 def test_classes(iris, loss, labels, tmp_path):
     X, y = iris[0], labels[iris[1]]
