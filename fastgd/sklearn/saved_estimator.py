@@ -38,7 +38,8 @@ class FileMethods:
 
         It goes on with `fit`, where warm_start is True, and `partial_fit` with the same bits. Of callbacks and of a
         schedule of your own, the file has no more than the names; of what scikit-learn keeps itself, as by
-        `set_fit_request` and `set_callbacks`, nothing.
+        `set_fit_request` and `set_callbacks`, nothing. (skops writes estimators too: all types that it then asks to be
+        trusted begin with "fastgd.")
 
         Raises
         ------

@@ -64,6 +64,8 @@ def assert_same(found, expected, X):
     assert found.get_params() == expected.get_params()
     for name in KNOWN:
         assert getattr(found, name) == getattr(expected, name), name
+    assert found._seed == expected._seed
+    assert found._stopping.state() == expected._stopping.state()
     assert found.model_ is not expected.model_
     np.testing.assert_array_equal(found.predict(X), expected.predict(X))
     assert (found.model_ is found.trainer_.model) == (expected.model_ is expected.trainer_.model)
@@ -164,6 +166,7 @@ def test_what_is_a_users_own_is_given_again(table, tmp_path):
         each.partial_fit(X, y)
     np.testing.assert_array_equal(found.predict(X), estimator.predict(X))
     assert [each.best for each in found.callbacks_[:1]] == [each.best for each in estimator.callbacks_[:1]]
+    assert found.callbacks[0].is_new
     assert GDRegressor.load(path, Halving(), ()).callbacks == ()
 
 
