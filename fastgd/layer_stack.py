@@ -109,6 +109,11 @@ class LayerStack:
     def parameters(self, values: ArrayLike) -> None:
         self._parameters[...] = values
 
+    def require_finite(self, purpose: str) -> None:
+        """Raise a ValueError that says what they are wanted for unless all parameters are finite."""
+        if not np.isfinite(self.parameters).all():
+            raise ValueError(f"the model's parameters hold a NaN or infinity; expected finite numbers {purpose}")
+
     @property
     def is_neuron(self) -> bool:
         """Whether the model is one neuron: Linear to a single output, then perhaps a ReLU."""

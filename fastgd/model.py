@@ -2,6 +2,7 @@
 
 import functools
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -12,9 +13,9 @@ from fastgd.data.as_dataset import array_dataset, as_dataset
 from fastgd.data.base import Dataset
 from fastgd.data.block import require_finite
 from fastgd.errors import warn
+from fastgd.export.methods import ExportMethods
 from fastgd.folding import folded
 from fastgd.labels import Labels, shown
-from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, LossName, as_loss
 from fastgd.model_data import check_fits, checked_blocks, row_number
 from fastgd.network import evaluate_rows, network_of, predict_rows
@@ -22,7 +23,7 @@ from fastgd.summary import Summary, summary_of
 from fastgd.threads import ThreadPool
 
 
-class Model(LayerStack):
+class Model(ExportMethods):
     """A network: layers applied one after another to rows of features.
 
     Parameters
@@ -326,9 +327,18 @@ class Model(LayerStack):
         with storage.opened(path, "architecture", ignored=("run",)) as (tensors, architecture):
             return cls.restore(architecture, tensors)
 
-    def __reduce__(self) -> tuple:
+    def __getstate__(self) -> dict[str, Any]:
         tensors = {name: tensor.copy() for name, tensor in self.tensors().items()}
-        return Model.restore, (self.architecture(), tensors), {"may_be_untrained": self.may_be_untrained}
+        return {
+            "architecture": self.architecture(),
+            "tensors": tensors,
+            "may_be_untrained": self.may_be_untrained,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Layers are views of the parameters, which no copy of their attributes would be.
+        vars(self).update(vars(Model.restore(state["architecture"], state["tensors"])))
+        self.may_be_untrained = state["may_be_untrained"]
 
     def __repr__(self) -> str:
         classes = "" if self.classes is None else f", classes=[{shown(self.classes)}]"

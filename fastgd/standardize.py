@@ -174,11 +174,12 @@ class StandardizedTargets:
     @property
     def mean_and_inverse_scale(self) -> MeanAndScale:
         """The m and s of t = (y - m) · s: two float64 arrays of shape (n_outputs,)."""
-        mean, scale = self._learnt
+        mean, scale = self.mean_and_scale
         return mean, 1 / np.where(scale > 0, scale, 1)
 
     @property
-    def _learnt(self) -> MeanAndScale:
+    def mean_and_scale(self) -> MeanAndScale:
+        """What was learnt, the m and s of z · s + m: two float64 arrays of shape (n_outputs,)."""
         if self.mean is None:
             raise ValueError(
                 "the StandardizedTargets layer has no mean and scale yet; train the model, or call its fit(y)"
@@ -215,7 +216,7 @@ class StandardizedTargets:
 
     def require_range(self, dtype: np.dtype) -> None:
         """Raise a ValueError where predictions would be zero in a dtype for no reason but that it cannot hold them."""
-        mean, scale = self._learnt
+        mean, scale = self.mean_and_scale
         least = np.finfo(dtype).tiny
         is_below = (scale > 0) & (scale < least) & (np.abs(mean) < least)
         if is_below.any():
@@ -227,7 +228,7 @@ class StandardizedTargets:
 
     def predictions(self, z: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """z · scale + mean, computed in float64; a ValueError where the dtype cannot hold it."""
-        mean, scale = self._learnt
+        mean, scale = self.mean_and_scale
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             exact = z * scale + mean
             # Not a number is what an infinite z makes of a scale of zero.

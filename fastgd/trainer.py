@@ -8,9 +8,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from fastgd import losses, optimizers, storage
+from fastgd import losses, storage
 from fastgd._engine import checkpoint
-from fastgd._engine.callback_list import CallbackList, SavedCallback
+from fastgd._engine.callback_list import CallbackList
 from fastgd._engine.data_warnings import warn_of_targets
 from fastgd._engine.learning_rate_search import chosen_rate
 from fastgd._engine.progress import Progress, ProgressMode
@@ -23,11 +23,8 @@ from fastgd.data.as_dataset import array_dataset, as_rows
 from fastgd.data.base import Dataset, Stream
 from fastgd.history import EpochRecord, History
 from fastgd.metrics import name_of_metric
-from fastgd.metrics import restore as restore_metrics
-from fastgd.model import Model
 from fastgd.model_data import check_fits
-from fastgd.replicas import Nesterov
-from fastgd.schedules import Schedule, as_schedule
+from fastgd.schedules import Schedule
 from fastgd.tracing import Trace, rows_to_trace, trace_updates
 
 Callback = Callable[["Trainer", EpochRecord], Any]
@@ -285,10 +282,8 @@ class Trainer(Settings):
         RuntimeError
             While a call of `fit` or `step` in another thread trains.
         """
-        self._calls.require_none_elsewhere("save")
-        callbacks = [SavedCallback(monitor.settings(), monitor.saved_state()) for monitor in self._monitors]
-        settings = {name: getattr(self, name) for name in checkpoint.SETTINGS}
-        checkpoint.write(path, self._run, settings, callbacks or self._loaded_callbacks)
+        tensors, descriptions = checkpoint.describe(self)
+        storage.write(path, tensors, **descriptions)
 
     @classmethod
     def load(
@@ -315,21 +310,8 @@ class Trainer(Settings):
             If the file is not one of fastgd's, or was damaged, or holds a model alone, or what another version of
             fastgd kept; if the run needs another schedule, or none; if it has other metrics of your own.
         """
-        if schedule is not None and "own" not in as_schedule(schedule).describe():
-            raise ValueError(f"schedule is {schedule!r}; expected one of your own, as the file holds all others")
         with storage.opened(path, "architecture", "run") as (tensors, architecture, run):
-            checkpoint.require_description(run)
-            of_model, of_run = checkpoint.split_tensors(tensors)
-            trainer = cls(
-                Model.restore(architecture, of_model),
-                loss=losses.restore(run["loss"]),
-                optimizer=optimizers.restore(run["optimizer"], schedule),
-                metrics=restore_metrics(run.get("metrics", []), metrics),
-                outer=run.get("outer") and Nesterov(**run["outer"]),
-                **{name: run[name] for name in checkpoint.SETTINGS if name in run},
-            )
-            trainer._loaded_callbacks = checkpoint.restore(trainer._run, run, of_run)
-            return trainer
+            return checkpoint.restored(cls, tensors, architecture, run, schedule, metrics)
 
     def __repr__(self) -> str:
         settings = [f"loss={losses.name_of(self.loss)!r}", f"optimizer={self.optimizer!r}"]

@@ -1,19 +1,25 @@
 """A run as a file holds it: descriptions in JSON, and tensors."""
 
 import dataclasses
-import os
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastgd import losses, schedules, storage
+from fastgd import losses, optimizers, schedules, storage
 from fastgd._engine import callback_list
 from fastgd._engine.callback_list import SavedCallback
 from fastgd._engine.run import Run
 from fastgd.data import checks
 from fastgd.history import EpochRecord, Setback
 from fastgd.metrics import describe as describe_metrics
+from fastgd.metrics import restore as restore_metrics
+from fastgd.model import Model
+from fastgd.replicas import Nesterov
+from fastgd.schedules import Schedule, as_schedule
+
+if TYPE_CHECKING:
+    from fastgd._engine.settings import Settings
 
 #: The settings of a Trainer that a file holds as they are.
 SETTINGS = ["batch_size", "shuffle", "seed", "alpha", "l1_ratio", "clip_value", "clip_norm", "max_norm", "average_from"]
@@ -29,13 +35,19 @@ _REPLACED = "parameters"
 _PREFIX = "run."
 
 
-def write(path: str | os.PathLike, run: Run, settings: dict[str, Any], callbacks: list[SavedCallback]) -> None:
-    """Write a run.
+def describe(trainer: "Settings") -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+    """A trainer's run as tensors, and as descriptions that `storage.write` takes beside them.
 
-    settings : those of SETTINGS, by name          callbacks : what the latest ones knew
+    Raises
+    ------
+    RuntimeError
+        While a call in another thread trains.
     """
-    descriptions, callback_tensors = callback_list.describe(callbacks)
-    description = settings | {
+    trainer._calls.require_none_elsewhere("save")
+    run = trainer._run
+    callbacks = [SavedCallback(monitor.settings(), monitor.saved_state()) for monitor in trainer._monitors]
+    descriptions, callback_tensors = callback_list.describe(callbacks or trainer._loaded_callbacks)
+    description = {name: getattr(trainer, name) for name in SETTINGS} | {
         "callbacks": descriptions,
         "loss": losses.describe(run.loss),
         "optimizer": run.optimizer.describe(),
@@ -53,10 +65,35 @@ def write(path: str | os.PathLike, run: Run, settings: dict[str, Any], callbacks
         state[_REPLACED] = run.replaced[0]
     description["tensors"] = sorted(state)
     tensors = run.model.tensors() | {f"{_PREFIX}{name}": tensor for name, tensor in state.items()}
-    storage.write(path, tensors, architecture=run.model.architecture(), run=description)
+    return tensors, {"architecture": run.model.architecture(), "run": description}
 
 
-def split_tensors(
+def restored(
+    kind: type["Settings"],
+    tensors: dict[str, storage.SavedTensor],
+    architecture: dict[str, Any],
+    run: dict[str, Any],
+    schedule: Schedule | None = None,
+    metrics: Sequence[Callable[..., float]] = (),
+) -> Any:
+    """The trainer, of a class, whose run `describe` described; arguments and errors as of `Trainer.load`."""
+    if schedule is not None and "own" not in as_schedule(schedule).describe():
+        raise ValueError(f"schedule is {schedule!r}; expected one of your own, as the file holds all others")
+    storage.require_names(run, "run", _RUN, _LATER)
+    of_model, of_run = _split(tensors)
+    trainer = kind(
+        Model.restore(architecture, of_model),
+        loss=losses.restore(run["loss"]),
+        optimizer=optimizers.restore(run["optimizer"], schedule),
+        metrics=restore_metrics(run.get("metrics", []), metrics),
+        outer=run.get("outer") and Nesterov(**run["outer"]),
+        **{name: run[name] for name in SETTINGS if name in run},
+    )
+    trainer._loaded_callbacks = _take_up(trainer._run, run, of_run)
+    return trainer
+
+
+def _split(
     tensors: dict[str, storage.SavedTensor],
 ) -> tuple[dict[str, storage.SavedTensor], dict[str, storage.SavedTensor]]:
     """The tensors of the model, and those of the run by their own names."""
@@ -65,12 +102,7 @@ def split_tensors(
     return of_model, of_run
 
 
-def require_description(description: Iterable[str]) -> None:
-    """Raise a ValueError unless a description has what `write` writes."""
-    storage.require_names(description, "run", _RUN, _LATER)
-
-
-def restore(run: Run, description: dict[str, Any], tensors: dict[str, storage.SavedTensor]) -> list[SavedCallback]:
+def _take_up(run: Run, description: dict[str, Any], tensors: dict[str, storage.SavedTensor]) -> list[SavedCallback]:
     """Have a new run of the same settings go on from where the written one was; return what its callbacks knew."""
     run.learning_rate_factor = checks.non_negative(description["learning_rate_factor"], "learning_rate_factor")
     run.measured_rate = description["measured_rate"] and schedules.restore(description["measured_rate"])

@@ -199,8 +199,7 @@ class Run:
 
     def _learn_scales(self, dataset: Dataset) -> None:
         """Have Standardize and StandardizedTargets learn, where they are to."""
-        if not np.isfinite(self.model.parameters).all():
-            raise ValueError("the model's parameters hold a NaN or infinity; expected finite numbers to start from")
+        self.model.require_finite("to start from")
         if self.model.unfitted_layers:
             if not takes_every_number(self.loss):
                 # Nothing is to be learnt from data with a target that would end training in its first epoch.

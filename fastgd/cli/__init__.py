@@ -1,4 +1,4 @@
-"""The command line: `fastgd train | predict | trace | warmup | info`.
+"""The command line: `fastgd train | predict | trace | export | warmup | info`.
 
 What trains is imported inside the commands: `fastgd --help` should not wait for a compiler.
 """

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any, NoReturn
 
 from fastgd._version import __version__
-from fastgd.cli import info, predict, settings, trace, train
+from fastgd.cli import export, info, predict, settings, trace, train
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_predict(commands)
     _add_trace(commands)
+    _add_export(commands)
     command = commands.add_parser("warmup", help="compile every kernel once, so that nothing waits for it later")
     command.set_defaults(run=info.warmup)
     command = commands.add_parser("info", help="show versions, threads and the compilation cache")
@@ -226,6 +227,14 @@ def _exact_rate(text: str) -> Fraction:
         return Fraction(text)
     except (ValueError, ZeroDivisionError):
         raise argparse.ArgumentTypeError(f"{text!r}; expected a number, as in 0.01 or 1/100") from None
+
+
+def _add_export(commands: Any) -> None:
+    command = commands.add_parser("export", help="write a saved model as ONNX or as C")
+    command.set_defaults(run=export.export)
+    command.add_argument("model", help="a .safetensors file that fastgd saved")
+    command.add_argument("out", metavar="FILE.onnx | FILE.c", help="the file to write; its suffix says what")
+    command.add_argument("--name", help="what the functions of C begin with (default: the file's name)")
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ from fastgd.sklearn import rows, settings
 from fastgd.sklearn.attributes import FittedAttributes
 from fastgd.sklearn.callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
 from fastgd.sklearn.rows import Given
+from fastgd.sklearn.saved_estimator import FileMethods
 from fastgd.sklearn.scales import Scales, start_linear
 from fastgd.sklearn.settings import Architecture, Training
 from fastgd.sklearn.stopping import Stopping
@@ -35,7 +36,7 @@ from fastgd.sklearn.stopping import Stopping
 _HELD_OUT = 3
 
 
-class GradientDescent(CallbackSupportMixin, FittedAttributes, BaseEstimator):
+class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseEstimator):
     """What GDRegressor and GDClassifier share; see there."""
 
     # Rows to validate on go where these estimators are, as `Pipeline(transform_input=["X_val"])` expects.

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from fastgd import losses
+from fastgd.export.onnx import Outputs
 from fastgd.losses import Loss
 from fastgd.sklearn import settings
 from fastgd.sklearn.base import GradientDescent
@@ -63,3 +65,15 @@ class ClassLearner(GradientDescent):
 
     def _strata(self, y: np.ndarray) -> np.ndarray | None:
         return None if self._classes.is_multilabel else y
+
+    def _onnx_outputs(self) -> Outputs:
+        loss, classes = self._architecture.loss, self._classes
+        link = "clip" if losses.name_of(loss) == "modified_huber" else losses.kind_of(loss).link
+        has_any = link in ("clip", "logit", "softmax")
+        return Outputs(link if has_any else None, classes.labels, classes.is_multilabel)
+
+    def _described_targets(self) -> dict[str, Any]:
+        return {"classes": self._classes.labels, "is_multilabel": self._classes.is_multilabel}
+
+    def _restore_targets(self, description: dict[str, Any]) -> None:
+        self._classes = Classes(description["classes"], description["is_multilabel"])

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
+from fastgd.export.onnx import Outputs
 from fastgd.losses import Loss, kind_of
 from fastgd.sklearn import settings
 from fastgd.sklearn.base import GradientDescent
@@ -295,3 +296,12 @@ class GDRegressor(RegressorMixin, GradientDescent):
     @property
     def _n_outputs(self) -> int:
         return self._n_targets
+
+    def _onnx_outputs(self) -> Outputs:
+        return Outputs("log" if kind_of(self._architecture.loss).link == "log" else "identity", name="variable")
+
+    def _described_targets(self) -> dict[str, Any]:
+        return {"is_flat": self._is_flat, "n_targets": self._n_targets}
+
+    def _restore_targets(self, description: dict[str, Any]) -> None:
+        self._is_flat, self._n_targets = description["is_flat"], description["n_targets"]

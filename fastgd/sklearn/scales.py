@@ -1,6 +1,7 @@
 """Standardisation whose means and scales go on being learnt, block by block, while a model trains."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -45,6 +46,46 @@ class Scales:
                 self._of_X.add(block.X, block.sample_weight)
             if self._of_y is not None:
                 self._of_y.add(block.y, block.sample_weight)
+
+    @property
+    def centres(self) -> tuple[bool, bool]:
+        """Whether features and targets are centred."""
+        return self._centres_X, self._centres_y
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that was learnt so far, by name; `load` takes it up."""
+        known = {
+            f"{name}.{key.lstrip('_')}": np.atleast_1d(value)
+            for name, moments in self._moments().items()
+            for key, value in vars(moments).items()
+            if value is not None
+        }
+        return known if self._have_varied is None else known | {"have_varied": self._have_varied}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Be as another was, of a model of the same layers, when it gave its `state`.
+
+        Raises
+        ------
+        ValueError
+            Where the state is not one of these layers'.
+        """
+        for name, moments in self._moments().items():
+            for key, value in vars(moments).items():
+                found = state.get(f"{name}.{key.lstrip('_')}")
+                if found is None and value is not None:
+                    raise ValueError(f"there is no {name}{key}; expected what a stream has learnt of its scales")
+                if found is not None:
+                    found = np.array(found)
+                    if value is not None and found.shape != np.atleast_1d(value).shape:
+                        raise ValueError(f"{name}{key} has shape {found.shape}; expected that of {np.shape(value)}")
+                    setattr(moments, key, found[0] if np.ndim(value) == 0 and value is not None else found)
+        if "have_varied" in state:
+            self._have_varied = np.array(state["have_varied"])
+
+    def _moments(self) -> dict[str, Moments | SquareMeans]:
+        known = {"X": self._of_X, "y": self._of_y}
+        return {name: moments for name, moments in known.items() if moments is not None}
 
     def tell(self, models: Sequence[Model]) -> None:
         """Have the layers of models use what was learnt; what the models predict stays as it is, but for rounding."""

@@ -1,7 +1,7 @@
 """When the training of an estimator ends, and which of its models is the best."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,15 @@ class Stopping:
         self.best_parameters: np.ndarray | None = None
         self.has_converged = False
         self._n_no_change = 0
+
+    def state(self) -> dict[str, Any]:
+        """What it goes on from between two calls; `restore` takes it up."""
+        return {name: getattr(self, name) for name in ("best_loss", "has_converged", "_n_no_change")}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.best_loss, self.has_converged = state["best_loss"], state["has_converged"]
+        self._n_no_change = state["_n_no_change"]
 
     def configure(self, n_iter_no_change: float, tol: float | None, early: bool, is_adaptive: bool) -> None:
         """Watch the run by these settings from here on."""

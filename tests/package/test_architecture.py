@@ -19,7 +19,7 @@ FLOORS = [
     ["recommended"],
     ["metrics"],
     ["model"],
-    ["folding", "model_data", "network", "optimizers", "summary"],
+    ["export", "folding", "model_data", "network", "optimizers", "summary"],
     ["layer_stack"],
     ["layers", "labels", "regularization", "replicas"],
     ["standardize"],
