@@ -67,11 +67,14 @@ class ArrowTable(Table):
         first = 0 if starts is None else int(starts[number])
         n_bytes = 0
         for batch in read_from(file.batches(number), first, str(path)):
-            yield batch
-            n_bytes += batch.columns.nbytes
-            if n_bytes > _MAPPED_BYTES:
-                file.release()
-                n_bytes = 0
+            # A file may be one batch, which is as large as it.
+            for start in range(0, batch.columns.num_rows, self.batch_rows):
+                columns = batch.columns.slice(start, self.batch_rows)
+                yield Batch(columns, batch.first + start, batch.place)
+                n_bytes += columns.nbytes
+                if n_bytes > _MAPPED_BYTES:
+                    file.release()
+                    n_bytes = 0
 
 
 class _Mapped:
@@ -96,8 +99,8 @@ class _Mapped:
         self._is_in_any_order = self._map[: len(_ANY_ORDER)] == _ANY_ORDER
         self._reader = self._opened([])
         self.schema = self._reader.schema
-        if names is not None:
-            # What is compressed is only looked at where it is wanted.
+        if names is not None and self._is_compressed():
+            # What is compressed is only looked at where it is wanted. What is not would be copied by being chosen.
             places = [self.schema.get_field_index(name) for name in names]
             self._reader = self._opened([place for place in places if place >= 0])
 
@@ -109,6 +112,15 @@ class _Mapped:
             return open_reader(pa.BufferReader(pa.py_buffer(self._map)), options=options)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{self._path} cannot be read as an Arrow file: {error}") from error
+
+    def _is_compressed(self) -> bool:
+        """Whether batches lie elsewhere than in the map."""
+        if not (self._is_in_any_order and self._reader.num_record_batches):
+            return False
+        memory = pa.py_buffer(self._map)
+        batch = self._reader.get_batch(0)
+        buffers = [buffer for column in batch.columns for buffer in column.buffers() if buffer is not None]
+        return any(not memory.address <= each.address < memory.address + memory.size for each in buffers if each.size)
 
     def starts(self) -> np.ndarray | None:
         """The rows that its batches begin with, and their end; None for a stream."""

@@ -13,8 +13,8 @@ from fastgd.data.files import Request
 from fastgd.data.table import Batch, Table, name_of, read_from, skip
 
 # Larger row groups are read through buffers of this size, one a column, and not whole, which takes some percent less
-# time.
-_READ_WHOLE, _BUFFER_BYTES = 32 << 20, 1 << 16
+# time; pages are in memory whole, of each column one or two.
+_READ_WHOLE, _BUFFER_BYTES = 64 << 20, 1 << 16
 
 
 class _File(NamedTuple):
@@ -98,7 +98,7 @@ def open_parquet(paths: list[Path], request: Request) -> ParquetTable:
 def _opened(path: Path, buffer_size: int = 0) -> Any:
     # Through the file and not a map of it: one that shrinks meanwhile would end the process.
     try:
-        return pq.ParquetFile(path, buffer_size=buffer_size)
+        return pq.ParquetFile(path, buffer_size=buffer_size, pre_buffer=buffer_size == 0)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is gone; expected a file that stays where it is") from None
     except (pa.ArrowException, OSError) as error:
