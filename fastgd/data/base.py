@@ -147,6 +147,8 @@ class Stream(ABC):
         float32, or float64 where float32 does not hold its features exactly.
     feature_names : sequence of str, or None
         What the columns of X are called, where they have names.
+    starts : (n_parts,) int64, or None
+        Rows from which `open` reads without those before, as of files and row groups; None where it reads them all.
 
     Examples
     --------
@@ -174,6 +176,7 @@ class Stream(ABC):
     dtype: np.dtype
     feature_names: Sequence[str] | None = None
     is_sparse: ClassVar[bool] = False
+    starts: np.ndarray | None = None
 
     @abstractmethod
     def open(self, cursor: int = 0) -> Iterator[Block]:

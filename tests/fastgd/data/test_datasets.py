@@ -225,8 +225,9 @@ def test_open_refuses(tmp_path):
     np.save(tmp_path / "X.npy", np.ones((3, 2)))
     np.save(tmp_path / "objects.npy", np.array([[{}]]), allow_pickle=True)
     (tmp_path / "broken.npy").write_text("no array")
+    (tmp_path / "X.txt").write_text("no array")
     for path, message in (
-        ("X.txt", "ends in '.txt'; expected a .npy file"),
+        ("X.txt", r"ends in '\.txt'; expected one of .*\.npy"),
         ("objects.npy", r"holds Python objects.*expected numbers, or strings as saved by np.save"),
         ("broken.npy", "cannot be read as a .npy array of numbers"),
     ):

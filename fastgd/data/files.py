@@ -1,0 +1,187 @@
+"""`open`: files as a data set or a stream, chosen by what they are called."""
+
+import glob
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from fastgd.data.base import Dataset, Stream
+
+Names = str | Sequence[str]
+Paths = str | os.PathLike | Sequence[str | os.PathLike]
+
+
+class Request(NamedTuple):
+    """What `open` was asked for, besides the files.
+
+    folder : Path, or None, the folder that the files were found in
+    others : as for `open`
+    """
+
+    target: Any = None
+    sample_weight: Any = None
+    features: Names | None = None
+    drop: Names = ()
+    weight: str | None = None
+    categories: Mapping[str, Sequence[Any] | int] | None = None
+    folder: Path | None = None
+
+    def refuse(self, *names: str, kind: str) -> None:
+        """Raise a ValueError for what was given and files of a kind do not take."""
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and value != ():
+                raise ValueError(f"{name} is {value!r}, which {kind} files do not take; expected none")
+
+
+#: Which function opens files of a suffix, as "module:function": each takes a list of paths and a Request.
+OPENERS = {
+    ".npy": "fastgd.data.npy:open_npy",
+    ".parquet": "fastgd.data.parquet:open_parquet",
+    ".pq": "fastgd.data.parquet:open_parquet",
+    ".csv": "fastgd.data.csv:open_csv",
+    ".tsv": "fastgd.data.csv:open_csv",
+    ".feather": "fastgd.data.arrow:open_arrow",
+    ".arrow": "fastgd.data.arrow:open_arrow",
+    ".ipc": "fastgd.data.arrow:open_arrow",
+    ".arrows": "fastgd.data.arrow:open_arrow",
+}
+# How files begin that may be called anything.
+_MAGIC = {b"PAR1": ".parquet", b"ARROW1": ".arrow"}
+# What follows another suffix where a file is compressed.
+_COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".br")
+
+
+def open(
+    path: Paths,
+    target: Any = None,
+    sample_weight: Any = None,
+    *,
+    features: Names | None = None,
+    drop: Names = (),
+    weight: str | None = None,
+    categories: Mapping[str, Sequence[Any] | int] | None = None,
+) -> Dataset | Stream:
+    r"""Files as rows to train on; only the rows in use are in memory.
+
+    .npy files are a `Dataset`, memory-mapped, whose rows may be shuffled. Tables are a `Stream`, whose rows come in the
+    files' order: Parquet (.parquet, .pq), CSV (.csv, .tsv, also compressed, as .csv.gz) and Arrow (.feather, .arrow,
+    .ipc, .arrows). They need pyarrow: pip install "fastgd[data]".
+
+    Parameters
+    ----------
+    path : path, pattern such as "rows-*.parquet", folder, or list of paths
+        Several files are one table, in the list's order; those of a folder, with its sub-folders, or of a pattern in
+        the order of their names. What folders are called, as year=2024, is a column of Parquet files.
+    target : name of a column, or list of names
+        What is to be predicted. Of .npy files, the path of y. Not for a folder that `Dataset.save` wrote. Without it,
+        the rows can only be predicted on.
+    sample_weight : path of the weights as .npy, optional
+        For .npy files only.
+    features : name of a column, or list of names, optional
+        The columns of X, in this order; by default all that are not named otherwise, in the table's order.
+    drop : name of a column, or list of names
+        Columns to leave out.
+    weight : name of a column, optional
+        What multiplies each row's loss and gradient, at least 0.
+    categories : mapping from names of columns to lists of values or to an int, optional
+        A column with a list of k values, strings or others, becomes k columns of zeros and ones, called "city=Rome"; a
+        value that is not on the list is an error; None on the list stands for a null. With an int k, each value has
+        one of k columns by its hash, "city#0" to "city#k-1", which is the same anywhere.
+
+    Returns
+    -------
+    Dataset or Stream
+        X is (n_samples, n_features), y (n_samples, n_outputs).
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file, or none in a folder or of a pattern.
+    ValueError
+        For files of several kinds or of one that is not known, for columns that are not there or do not fit each
+        other, and, as rows are read, for nulls, with column, file and row.
+    TypeError
+        For columns that hold no numbers, with what to do about it.
+    ImportError
+        Where pyarrow is needed and missing.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import fastgd as gd
+    >>> _ = Path("rows.csv").write_text("price,rooms,size\n3.5,4,100\n2.5,2,70\n")
+    >>> rows = gd.data.open("rows.csv", target="price")
+    >>> rows.feature_names, rows.n_outputs
+    (('rooms', 'size'), 1)
+    """
+    paths, folder = _found(path)
+    request = Request(target, sample_weight, features, drop, weight, categories, folder)
+    if folder is not None and (folder / "X.npy").exists():
+        return _call("fastgd.data.npy:open_folder", [folder], request)
+    suffixes = sorted({_suffix(each) for each in paths})
+    if len(suffixes) > 1:
+        examples = ", ".join(next(str(each) for each in paths if _suffix(each) == suffix) for suffix in suffixes)
+        raise ValueError(f"the files are of several kinds ({examples}); expected one kind")
+    if suffixes[0] not in OPENERS:
+        _refuse_suffix(paths[0], suffixes[0])
+    return _call(OPENERS[suffixes[0]], paths, request)
+
+
+def _call(name: str, paths: list[Path], request: Request) -> Dataset | Stream:
+    """Call an opener, imported when it is first needed."""
+    module, function = name.split(":")
+    return getattr(importlib.import_module(module), function)(paths, request)
+
+
+def _found(path: Paths) -> tuple[list[Path], Path | None]:
+    """The files, and the folder that they are in where that is what was given."""
+    if isinstance(path, list | tuple):
+        if not path:
+            raise ValueError("path is an empty list; expected at least one file")
+        return [_file(each) for each in path], None
+    if isinstance(path, str) and glob.has_magic(path) and not os.path.exists(path):
+        paths = [Path(each) for each in sorted(glob.glob(path, recursive=True)) if os.path.isfile(each)]
+        if not paths:
+            raise FileNotFoundError(f"no file is called {path!r}; expected at least one")
+        return paths, None
+    given = Path(path)
+    if not given.is_dir():
+        return [_file(given)], None
+    paths = sorted(each for each in given.rglob("*") if each.is_file() and not _is_hidden(each.relative_to(given)))
+    if not paths:
+        raise FileNotFoundError(f"{given} is a folder without files; expected at least one")
+    return paths, given
+
+
+def _file(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder in a list; expected files, or a folder alone")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; expected a file or a folder")
+    return path
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a file is one that systems leave beside tables, as _SUCCESS and .crc files."""
+    return any(part.startswith((".", "_")) and "=" not in part for part in path.parts)
+
+
+def _suffix(path: Path) -> str:
+    """What a file is called at its end; where that says nothing, what it should be, by how it begins."""
+    suffix = path.suffix.lower()
+    if suffix in _COMPRESSED:
+        suffix = Path(path.stem).suffix.lower()
+    if suffix in OPENERS:
+        return suffix
+    with path.open("rb") as file:
+        begin = file.read(max(map(len, _MAGIC)))
+    return next((known for magic, known in _MAGIC.items() if begin.startswith(magic)), suffix)
+
+
+def _refuse_suffix(path: Path, suffix: str) -> NoReturn:
+    known = ", ".join(sorted(OPENERS))
+    raise ValueError(f"{path} ends in {suffix!r}; expected one of {known}, or a folder of such files")

@@ -1,0 +1,47 @@
+"""Arrays in .npy files, memory-mapped."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from fastgd.data.arrays import ArrayDataset
+from fastgd.data.files import Request
+
+
+def open_npy(paths: list[Path], request: Request) -> ArrayDataset:
+    """As `open`, of one X.npy; target and sample_weight are paths."""
+    request.refuse("features", "drop", "weight", "categories", kind=".npy")
+    if len(paths) > 1:
+        raise ValueError(f"{len(paths)} .npy files were given; expected one, that of X")
+    parts = paths[0], request.target, request.sample_weight
+    return ArrayDataset(*(None if part is None else map_array(part) for part in parts))
+
+
+def open_folder(paths: list[Path], request: Request) -> ArrayDataset:
+    """As `open`, of a folder that `Dataset.save` wrote."""
+    (folder,) = paths
+    if request.target is not None or request.sample_weight is not None:
+        raise ValueError(f"{folder} is a folder and brings its own y.npy; expected no target and no sample_weight")
+    weights = folder / "sample_weight.npy"
+    request = request._replace(target=folder / "y.npy", sample_weight=weights if weights.exists() else None)
+    return open_npy([folder / "X.npy"], request)
+
+
+def map_array(path: str | os.PathLike) -> np.ndarray:
+    """The array in a .npy file, memory-mapped for reading, of numbers or strings.
+
+    Raises ValueError for a suffix other than .npy and for a file that is no array, or one of Python objects.
+    """
+    path = Path(path)
+    if path.suffix != ".npy":
+        raise ValueError(f"{path} ends in {path.suffix!r}; expected a .npy file, as numpy.save writes it")
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        if "Python objects" in str(error):
+            raise ValueError(
+                f"{path} holds Python objects, which loading could run code of; expected numbers, or strings as saved "
+                "by np.save(path, y.astype(str))"
+            ) from None
+        raise ValueError(f"{path} cannot be read as a .npy array of numbers: {error}") from None
