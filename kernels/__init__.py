@@ -82,6 +82,8 @@ from .rows.shuffle_windows import Layout, shuffle_windows
 from .rows.synthetic import ROWS_AT_ONCE as SYNTHETIC_ROWS_AT_ONCE
 from .rows.synthetic import VARIANCE as BELL_VARIANCE
 from .rows.synthetic import synthetic_rows, teacher_weights
+from .rows.transpose import COLUMNS_SCRATCH, columns_to_rows, columns_to_rows_reference
+from .rows.transpose import Kind as ColumnKind
 
 if TYPE_CHECKING:
     from .loops.csr_network import (
@@ -122,6 +124,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "ALONE",
     "BELL_VARIANCE",
+    "COLUMNS_SCRATCH",
     "CSR",
     "NETWORK_ROWS_AT_ONCE",
     "NEURON_ROWS_AT_ONCE",
@@ -130,6 +133,7 @@ __all__ = [
     "SYNTHETIC_ROWS_AT_ONCE",
     "Bounded",
     "By4",
+    "ColumnKind",
     "Converted",
     "Decaying",
     "Equal",
@@ -168,6 +172,8 @@ __all__ = [
     "begin_generation",
     "bounded",
     "cache_directory",
+    "columns_to_rows",
+    "columns_to_rows_reference",
     "compact_rows",
     "compile_for",
     "converts_halves",

@@ -126,3 +126,9 @@ ENTRIES_PER_PREFETCH = LINE_BYTES // 4
 # Bringing all weights up to date, which lazy penalties do now and then, costs a few percent of the work on so many
 # entries for each weight.
 ENTRIES_PER_FLUSHED_WEIGHT = 16
+
+# -- columns to rows
+
+# Rows of which a panel of columns is transposed at once: the panel stays in L1, and a piece of a column is long enough
+# for the processor to prefetch.
+COLUMN_ROWS = 256

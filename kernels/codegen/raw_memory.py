@@ -2,6 +2,7 @@
 
 from numba import types
 from numba.extending import intrinsic
+from numba.np.arrayobj import impl_ret_borrowed, make_array, populate_array
 
 from .llvm import INDEX, POINTER, Locality, prefetch_at
 
@@ -37,3 +38,19 @@ def set_number_at(typing_context, place, number):
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp), code
+
+
+@intrinsic
+def vector_at(typing_context, place, size, number):
+    """So many numbers of the dtype of `number` from an address on, as a vector that is not written to."""
+    result = types.Array(number, 1, "C", readonly=True)
+
+    def code(context, builder, signature, arguments):
+        place, size, _ = arguments
+        vector = make_array(result)(context, builder)
+        itemsize = context.get_constant(types.intp, number.bitwidth // 8)
+        data = builder.inttoptr(place, POINTER)
+        populate_array(vector, data=data, shape=[size], strides=[itemsize], itemsize=itemsize, meminfo=None)
+        return impl_ret_borrowed(context, builder, result, vector._getvalue())
+
+    return result(types.intp, types.intp, number), code
