@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastgd.data.column_rows import ColumnRows
 from fastgd.data.sparse_rows import SparseRows, read_only
 from fastgd.kernels import (
     InOrder,
@@ -94,14 +95,20 @@ def allocate(
 
 
 def take_rows(
-    source: np.ndarray, rows: slice | np.ndarray, prefetch_rows: np.ndarray | None = None, *, out: np.ndarray
+    source: np.ndarray | ColumnRows,
+    rows: slice | np.ndarray,
+    prefetch_rows: np.ndarray | None = None,
+    *,
+    out: np.ndarray,
 ) -> None:
     """out[:] = source[rows], converted. What float32 cannot hold becomes infinite, and is found as such.
 
     prefetch_rows : for each row, one that is needed long after, to prefetch
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        if isinstance(rows, slice):
+        if isinstance(source, ColumnRows):
+            source[rows].write(out)
+        elif isinstance(rows, slice):
             out[...] = source[rows]
         elif source.dtype.isnative and source.flags.aligned and source.dtype.char not in "eg":
             matrix = read_only(source.reshape(len(source), -1) if source.ndim == 1 else source)

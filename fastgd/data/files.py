@@ -1,4 +1,4 @@
-"""`open`: files as a data set or a stream, chosen by what they are called."""
+"""`open` and `from_stream`: files and tables as rows, by what they are called or what they offer."""
 
 import glob
 import importlib
@@ -26,6 +26,7 @@ class Request(NamedTuple):
     drop: Names = ()
     weight: str | None = None
     categories: Mapping[str, Sequence[Any] | int] | None = None
+    column_names: Sequence[str] | None = None
     folder: Path | None = None
 
     def refuse(self, *names: str, kind: str) -> None:
@@ -63,6 +64,7 @@ def open(
     drop: Names = (),
     weight: str | None = None,
     categories: Mapping[str, Sequence[Any] | int] | None = None,
+    column_names: Sequence[str] | None = None,
 ) -> Dataset | Stream:
     r"""Files as rows to train on; only the rows in use are in memory.
 
@@ -89,7 +91,10 @@ def open(
     categories : mapping from names of columns to lists of values or to an int, optional
         A column with a list of k values, strings or others, becomes k columns of zeros and ones, called "city=Rome"; a
         value that is not on the list is an error; None on the list stands for a null. With an int k, each value has
-        one of k columns by its hash, "city#0" to "city#k-1", which is the same anywhere.
+        one of k columns by its hash, "city#0" to "city#k-1", which is the same anywhere. A target becomes one column,
+        of the numbers of its values on the list, from 0.
+    column_names : list of names, optional
+        Of CSV files whose first line holds none.
 
     Returns
     -------
@@ -118,7 +123,7 @@ def open(
     (('rooms', 'size'), 1)
     """
     paths, folder = _found(path)
-    request = Request(target, sample_weight, features, drop, weight, categories, folder)
+    request = Request(target, sample_weight, features, drop, weight, categories, column_names, folder)
     if folder is not None and (folder / "X.npy").exists():
         return _call("fastgd.data.npy:open_folder", [folder], request)
     suffixes = sorted({_suffix(each) for each in paths})
@@ -130,10 +135,67 @@ def open(
     return _call(OPENERS[suffixes[0]], paths, request)
 
 
-def _call(name: str, paths: list[Path], request: Request) -> Dataset | Stream:
-    """Call an opener, imported when it is first needed."""
+def from_stream(
+    stream: Any,
+    target: Names | None = None,
+    *,
+    features: Names | None = None,
+    drop: Names = (),
+    weight: str | None = None,
+    categories: Mapping[str, Sequence[Any] | int] | None = None,
+) -> Stream:
+    """Tables of other libraries as rows to train on, read batch by batch: any object with `__arrow_c_stream__`.
+
+    Frames of Polars and pandas, pyarrow's tables and DuckDB's relations can be read again for each epoch. Readers and
+    iterators, as of Polars' `collect_batches`, can be read once: for more epochs, give a callable that makes them.
+    The rows have to come in the same order each time. DuckDB ends a relation's rows without an error when its
+    connection is used for another query meanwhile.
+
+    Parameters
+    ----------
+    stream : object with `__arrow_c_stream__`, or a callable without arguments that returns one
+    target, features, drop, weight, categories : as for `open`
+
+    Returns
+    -------
+    Stream
+        X is (n_samples, n_features), y (n_samples, n_outputs); n_samples is known after the first pass.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `open` does; and, as rows are read, where they are read again and come no more, or not as many.
+    ImportError
+        Where pyarrow is missing.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> import fastgd as gd
+    >>> table = pa.table({"price": [3.5, 2.5], "rooms": [4, 2], "size": [100.0, 70.0]})
+    >>> rows = gd.data.from_stream(table, target="price")
+    >>> rows.feature_names, rows.n_outputs
+    (('rooms', 'size'), 1)
+    """
+    if not (hasattr(stream, "__arrow_c_stream__") or callable(stream)):
+        raise TypeError(
+            f"stream is a {type(stream).__name__}; expected an object with __arrow_c_stream__, such as a frame or a "
+            "pyarrow.RecordBatchReader, or a callable that returns one"
+        )
+    request = Request(target, features=features, drop=drop, weight=weight, categories=categories)
+    return _call("fastgd.data.stream:stream_table", stream, request)
+
+
+def _call(name: str, source: Any, request: Request) -> Any:
+    """Call what makes rows of a source, imported when it is first needed."""
     module, function = name.split(":")
-    return getattr(importlib.import_module(module), function)(paths, request)
+    try:
+        opener = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "pyarrow":
+            raise
+        raise ImportError("tables are read by pyarrow; expected pip install 'fastgd[data]'") from error
+    return opener(source, request)
 
 
 def _found(path: Paths) -> tuple[list[Path], Path | None]:

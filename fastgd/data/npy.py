@@ -11,7 +11,7 @@ from fastgd.data.files import Request
 
 def open_npy(paths: list[Path], request: Request) -> ArrayDataset:
     """As `open`, of one X.npy; target and sample_weight are paths."""
-    request.refuse("features", "drop", "weight", "categories", kind=".npy")
+    request.refuse("features", "drop", "weight", "categories", "column_names", kind=".npy")
     if len(paths) > 1:
         raise ValueError(f"{len(paths)} .npy files were given; expected one, that of X")
     parts = paths[0], request.target, request.sample_weight

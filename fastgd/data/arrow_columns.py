@@ -1,0 +1,235 @@
+"""What columns of Arrow tables are to kernels: which types are taken, and how the others can be."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fastgd.data.column_rows import Codes, Column
+from fastgd.kernels import ColumnKind
+
+Part = Column | Codes | np.ndarray
+
+_KINDS = {
+    pa.bool_(): ColumnKind.BITS,
+    pa.float32(): ColumnKind.FLOAT32,
+    pa.float64(): ColumnKind.FLOAT64,
+    **{
+        getattr(pa, f"{sign}int{bits}")(): ColumnKind[f"{sign}int{bits}".upper()]
+        for sign in ("", "u")
+        for bits in (8, 16, 32, 64)
+    },
+}
+# What float32 holds exactly.
+_SHORT = {pa.bool_(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.float16(), pa.float32()}
+
+
+class ArrowColumn(ABC):
+    """How a column of a table becomes one or several of X or y.
+
+    width : int, how many          is_short : bool, whether float32 holds all its numbers
+    """
+
+    width: int = 1
+    is_short: bool = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def names(self) -> list[str]:
+        """What its columns are called."""
+        return [self.name]
+
+    @abstractmethod
+    def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
+        """The rows of an Arrow array; a ValueError for nulls and what else cannot be taken.
+
+        row_name : what errors call one of them
+        """
+
+    def _require_no_nulls(self, array: Any, row_name: Callable[[int], str], remedy: str) -> None:
+        if array.null_count:
+            row = array.is_null().index(True).as_py()
+            raise ValueError(f"column {self.name!r} has a null in {row_name(row)}; {remedy}")
+
+
+_NULL_REMEDY = "expected a number in its place, or no such row: fill or drop nulls before"
+
+
+class Numbers(ArrowColumn):
+    """A column of numbers."""
+
+    def __init__(self, name: str, type_: Any) -> None:
+        super().__init__(name)
+        self.is_short = type_ in _SHORT
+
+    def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
+        """As `ArrowColumn.part`, where they lie."""
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        self._require_no_nulls(array, row_name, _NULL_REMEDY)
+        if pa.types.is_decimal(array.type):
+            array = array.cast(pa.float64())
+        if array.type not in _KINDS:
+            # Half precision, which compiled code does not know everywhere.
+            return array.to_numpy(zero_copy_only=False).reshape(-1, 1)
+        kind, memory = _KINDS[array.type], array.buffers()[1]
+        size = max(array.type.bit_width // 8, 1)
+        if memory.address % size:
+            numbers = np.array(array.to_numpy(zero_copy_only=False))
+            return Column(numbers.ctypes.data, kind, 0, numbers)
+        return Column(memory.address, kind, array.offset, memory)
+
+
+class Lists(ArrowColumn):
+    """A column of lists of so many numbers each."""
+
+    def __init__(self, name: str, type_: Any) -> None:
+        super().__init__(name)
+        self.width = type_.list_size
+        self.is_short = type_.value_type in _SHORT
+
+    @property
+    def names(self) -> list[str]:
+        """The column's name with the place in the list."""
+        return [f"{self.name}[{k}]" for k in range(self.width)]
+
+    def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
+        """As `ArrowColumn.part`, where they lie."""
+        self._require_no_nulls(array, row_name, "expected a list of numbers in its place, or no such row")
+        values = array.flatten()
+        self._require_no_nulls(values, lambda k: row_name(k // self.width), _NULL_REMEDY)
+        return values.to_numpy(zero_copy_only=False).reshape(len(array), self.width)
+
+
+class Categories(ArrowColumn):
+    """A column of values of a list: one of zeros and ones for each, or their numbers on it.
+
+    values : sequence          as_numbers : bool
+    """
+
+    def __init__(self, name: str, type_: Any, values: Sequence[Any], as_numbers: bool = False) -> None:
+        super().__init__(name)
+        self._values, self._as_numbers = list(values), as_numbers
+        if not self._values or len(set(self._values)) < len(self._values):
+            raise ValueError(f"categories of column {name!r} are {self._values!r}; expected values that differ")
+        self.width = 1 if as_numbers else len(self._values)
+        self._type = _plain(type_)
+        try:
+            self._set = pa.array(self._values, self._type)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise TypeError(
+                f"categories of column {name!r} are {_few(self._values)}, and it holds {type_}; expected such values"
+            ) from error
+
+    @property
+    def names(self) -> list[str]:
+        """The column's name with each value."""
+        return [self.name] if self._as_numbers else [f"{self.name}={value}" for value in self._values]
+
+    def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
+        """As `ArrowColumn.part`."""
+        array = _decoded(array, self._type)
+        codes = pc.index_in(array, value_set=self._set)
+        if codes.null_count:
+            row = codes.is_null().index(True).as_py()
+            value = array[row].as_py()
+            found = "a null" if value is None else repr(value)
+            raise ValueError(
+                f"column {self.name!r} holds {found} in {row_name(row)}, which is none of its categories "
+                f"{_few(self._values)}; expected it among them" + (", as None" if value is None else "")
+            )
+        codes = codes.to_numpy(zero_copy_only=False)
+        return codes.reshape(-1, 1) if self._as_numbers else Codes(codes, self.width)
+
+
+class Hashes(ArrowColumn):
+    """A column of any values, each of which has one of k columns by its hash."""
+
+    def __init__(self, name: str, type_: Any, width: int) -> None:
+        super().__init__(name)
+        if width < 1:
+            raise ValueError(f"categories of column {name!r} is {width}; expected at least 1, or a list of values")
+        self.width, self._type = width, _plain(type_)
+
+    @property
+    def names(self) -> list[str]:
+        """The column's name with the number of the hash."""
+        return [f"{self.name}#{k}" for k in range(self.width)]
+
+    def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
+        """As `ArrowColumn.part`."""
+        self._require_no_nulls(array, row_name, "expected a value in its place, or no such row")
+        encoded = _decoded(array, self._type).dictionary_encode()
+        hashes = [_hash(value) % self.width for value in encoded.dictionary.to_pylist()]
+        return Codes(np.array(hashes, np.int64)[encoded.indices.to_numpy()], self.width)
+
+
+def _hash(value: Any) -> int:
+    """A number of 64 bits that is the same on any machine, of what a value is as text."""
+    return int.from_bytes(hashlib.blake2b(str(value).encode(), digest_size=8).digest(), "little")
+
+
+def column_of(field: Any, categories: Sequence[Any] | int | None, is_target: bool = False) -> ArrowColumn:
+    """How a column becomes numbers; a TypeError, with what to do about it, where it does not.
+
+    field : pyarrow.Field          categories : values that are declared, or a number of hashes
+    """
+    name, type_ = field.name, field.type
+    if isinstance(categories, int) and not isinstance(categories, bool):
+        if is_target:
+            raise TypeError(f"categories of target {name!r} is {categories}; expected a list of its values")
+        return Hashes(name, type_, categories)
+    if categories is not None:
+        if isinstance(categories, str) or not hasattr(categories, "__len__"):
+            raise TypeError(f"categories of column {name!r} is {categories!r}; expected a list of values, or an int")
+        return Categories(name, type_, categories, as_numbers=is_target)
+    values = type_.value_type if pa.types.is_dictionary(type_) else type_
+    if _is_number(values):
+        return Numbers(name, values)
+    if pa.types.is_fixed_size_list(type_) and _is_number(type_.value_type) and type_.list_size:
+        return Lists(name, type_)
+    raise TypeError(f"column {name!r} holds {type_}; expected numbers. {_remedy(name, values, is_target)}")
+
+
+def _is_number(type_: Any) -> bool:
+    return type_ in _KINDS or pa.types.is_float16(type_) or pa.types.is_decimal(type_)
+
+
+def _remedy(name: str, type_: Any, is_target: bool) -> str:
+    if pa.types.is_null(type_):
+        return f"It is null where its type was looked for: drop=[{name!r}], or fill it before"
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return f"Where all lists are of one size, cast it to pyarrow.list_(pyarrow.float32(), size), or drop=[{name!r}]"
+    if pa.types.is_temporal(type_):
+        return f"Make numbers of it before, such as days since some date, or drop=[{name!r}]"
+    if is_target:
+        return f"Where these are classes, categories={{{name!r}: [...]}} with a list of them gives their numbers on it"
+    return (
+        f"Leave it out, drop=[{name!r}], or make columns of its values: categories={{{name!r}: [...]}} with a list of "
+        f"them, or categories={{{name!r}: 64}} for hashes"
+    )
+
+
+def _plain(type_: Any) -> Any:
+    """The type of a column's values, in a form that values can be looked up in."""
+    if pa.types.is_dictionary(type_):
+        return _plain(type_.value_type)
+    is_text = pa.types.is_large_string(type_) or pa.types.is_string_view(type_) or pa.types.is_string(type_)
+    return pa.large_string() if is_text else type_
+
+
+def _decoded(array: Any, type_: Any) -> Any:
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    return array if array.type == type_ else array.cast(type_)
+
+
+def _few(values: Sequence[Any], most: int = 8) -> str:
+    shown = ", ".join(map(repr, values[:most]))
+    return f"[{shown}{', ...' if len(values) > most else ''}]"

@@ -1,0 +1,123 @@
+"""CSV files, read block by block under one schema."""
+
+import itertools
+import math
+import re
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from fastgd.data.files import Request
+from fastgd.data.table import Batch, Table, name_of, read_from, skip
+
+# Types are found on so many bytes of the first file.
+_SAMPLE_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 20
+_DELIMITERS = ",;\t|"
+
+
+class CSVTable(Table):
+    """Rows of CSV files, one file after the other. The first line names the columns, unless the request does.
+
+    What is a number in the first rows is read as float64 in all, so that 4.5 may follow 4.
+    """
+
+    def __init__(self, paths: list[Path], request: Request) -> None:
+        self._paths = paths
+        self._names = None if request.column_names is None else list(request.column_names)
+        self._delimiter = _delimiter(paths[0])
+        sample = self._sample(paths[0])
+        declared = request.categories or {}
+        fields = [pa.field(field.name, _declared(field, declared.get(field.name))) for field in sample]
+        super().__init__(pa.schema(fields), request, name_of(paths, request.folder))
+        self._types = {field.name: field.type for field in fields if field.name in self.chosen.all}
+
+    def batches(self, cursor: int) -> Generator[Batch, None, None]:
+        """As `Table.batches`; rows before are read, too."""
+        yield from skip(itertools.chain.from_iterable(map(self._read, self._paths)), cursor)
+
+    def _read(self, path: Path) -> Iterator[Batch]:
+        options = pa_csv.ConvertOptions(column_types=self._types, include_columns=list(self._types))
+        yield from read_from(self._record_batches(path, options), 0, str(path))
+
+    def _record_batches(self, path: Path, options: Any) -> Iterator[Any]:
+        try:
+            with self._opened(path, _BLOCK_BYTES, options) as reader:
+                yield from reader
+        except pa.ArrowKeyError:
+            raise ValueError(f"{path} has not the columns {list(self._types)}; expected those of {self.name}") from None
+        except pa.ArrowInvalid as error:
+            raise _explained(error, path, list(self._types)) from error
+
+    def _sample(self, path: Path) -> Any:
+        """The schema that the first rows of a file seem to have."""
+        try:
+            with self._opened(path, _SAMPLE_BYTES, pa_csv.ConvertOptions()) as reader:
+                schema = reader.schema
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{path} cannot be read as CSV: {error}") from error
+        if self._names is None and all(map(_is_number, schema.names)):
+            raise ValueError(
+                f"the first line of {path} holds numbers, {self._delimiter.join(schema.names[:6])}; expected names, or "
+                "column_names=[...]"
+            )
+        return schema
+
+    def _opened(self, path: Path, block_size: int, options: Any) -> Any:
+        # In one thread, which is what tells errors the line.
+        read_options = pa_csv.ReadOptions(use_threads=False, block_size=block_size, column_names=self._names)
+        parse_options = pa_csv.ParseOptions(delimiter=self._delimiter)
+        try:
+            return pa_csv.open_csv(path, read_options, parse_options, options)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{path} is gone; expected a file that stays where it is") from None
+
+
+def open_csv(paths: list[Path], request: Request) -> CSVTable:
+    """As `open`, of CSV files."""
+    return CSVTable(paths, request)
+
+
+def _declared(field: Any, categories: Sequence[Any] | int | None) -> Any:
+    """The type of a column of which the first rows look like a field."""
+    if categories is None:
+        return pa.float64() if pa.types.is_integer(field.type) or pa.types.is_floating(field.type) else field.type
+    if isinstance(categories, int):
+        return pa.large_string()
+    type_ = pa.array(list(categories)).type
+    return pa.large_string() if pa.types.is_null(type_) else type_
+
+
+def _delimiter(path: Path) -> str:
+    """What stands between the names in the first line."""
+    if ".tsv" in path.suffixes:
+        return "\t"
+    with pa.input_stream(str(path), compression="detect") as file:
+        line = file.read(1 << 16).split(b"\n", 1)[0].decode(errors="replace")
+    return max(_DELIMITERS, key=line.count)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _explained(error: Exception, path: Path, names: list[str]) -> ValueError:
+    """An error of pyarrow's, with the file, the line and the column's name."""
+    text = str(error)
+    line = re.search(r"Row #(\d+)", text)
+    column = re.search(r"In CSV column #(\d+)", text)
+    value = re.search(r"conversion error to (\S+): invalid value '(.*)'", text, re.DOTALL)
+    place = f"line {line[1]} of {path}" if line else str(path)
+    if value is None or column is None:
+        return ValueError(f"{place} cannot be read: {text}")
+    name = names[int(column[1])] if int(column[1]) < len(names) else column[1]
+    return ValueError(
+        f"column {name!r} holds {value[2]!r} in {place}, and numbers in the first rows (as {value[1]}); expected a "
+        f"number, or drop=[{name!r}]"
+    )

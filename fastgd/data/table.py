@@ -1,0 +1,172 @@
+"""Tables as streams: batches of columns, which become blocks of rows."""
+
+from abc import abstractmethod
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import DTypeLike
+
+from fastgd.data.arrow_columns import ArrowColumn, column_of
+from fastgd.data.base import Stream
+from fastgd.data.block import Block
+from fastgd.data.chosen_columns import ChosenColumns, choose
+from fastgd.data.column_rows import ColumnRows
+from fastgd.data.files import Request
+
+# Batches should stay in the cache until their rows are used, and outweigh what each costs.
+_BATCH_BYTES = 4 << 20
+_FEWEST_ROWS, _MOST_ROWS = 1 << 10, 1 << 16
+
+
+class Batch(NamedTuple):
+    """Rows of a table, as they are read.
+
+    columns : pyarrow.RecordBatch, with those that are chosen by their names
+    first : int, the row of `place` that it begins with
+    place : str, what errors call the file or stream
+    """
+
+    columns: Any
+    first: int
+    place: str
+
+
+class Table(Stream):
+    """Rows of a table, in its order.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+    request : Request
+    name : str, what errors call it
+    """
+
+    def __init__(self, schema: Any, request: Request, name: str) -> None:
+        if request.sample_weight is not None:
+            raise ValueError("sample_weight is a file beside .npy files; expected weight, the name of a column")
+        self.name = name
+        self.chosen = choose(request, schema.names, name, _index_names(schema))
+        self._features, self._targets, self._weight = columns_of(schema, self.chosen, name)
+        names = [label for column in self._features for label in column.names]
+        self.feature_names = tuple(names)
+        self.n_features = len(names)
+        self.n_outputs = sum(column.width for column in self._targets)
+        self.has_sample_weight = self._weight is not None
+        self.dtype = np.dtype(_dtype_of(self._features))
+
+    @property
+    def batch_rows(self) -> int:
+        """How many rows a batch should have."""
+        return min(max(_BATCH_BYTES // (8 * len(self.chosen.all)), _FEWEST_ROWS), _MOST_ROWS)
+
+    @abstractmethod
+    def batches(self, cursor: int) -> Generator[Batch, None, None]:
+        """The table's rows from number `cursor` on."""
+
+    def open(self, cursor: int = 0) -> Iterator[Block]:
+        """As `Stream.open`: views of the batches' columns, which become rows where they are needed."""
+        n_rows = cursor
+        with closing(self.batches(cursor)) as batches:
+            for batch in batches:
+                if batch.columns.num_rows:
+                    yield self._block(batch)
+                    n_rows += batch.columns.num_rows
+        if self.n_samples is None:
+            self.n_samples = n_rows
+        elif n_rows != self.n_samples:
+            self._refuse_size(n_rows)
+
+    def _refuse_size(self, n_rows: int) -> None:
+        raise ValueError(f"{self.name} has {n_rows} rows and had {self.n_samples}; expected the same rows each time")
+
+    def require_columns(self, schema: Any, place: str) -> None:
+        """Raise an error unless a part of the table with its own schema has the columns of the others."""
+        missing = [name for name in self.chosen.all if schema.get_field_index(name) < 0]
+        if missing:
+            raise ValueError(f"{place} has no column {missing[0]!r}; expected the columns of {self.name}")
+        features, targets, _ = columns_of(schema, self.chosen, place)
+        for mine, its in zip((*self._features, *self._targets), (*features, *targets), strict=True):
+            if mine.width != its.width:
+                raise ValueError(
+                    f"column {mine.name!r} of {place} has {its.width} numbers a row; expected {mine.width}"
+                )
+        if _dtype_of(features) == np.float64:
+            self.dtype = np.dtype(np.float64)
+
+    def _block(self, batch: Batch) -> Block:
+        columns, first, place = batch
+
+        def row_name(row: int) -> str:
+            return f"row {first + row} of {place}"
+
+        def rows_of(wanted: Sequence[ArrowColumn], dtype: DTypeLike = np.float64) -> ColumnRows | np.ndarray:
+            parts = [column.part(columns.column(column.name), row_name) for column in wanted]
+            if len(parts) == 1 and isinstance(parts[0], np.ndarray):
+                return parts[0]
+            return ColumnRows(parts, columns.num_rows, dtype)
+
+        X, y = rows_of(self._features, self.dtype), rows_of(self._targets)
+        weights = np.empty(0) if self._weight is None else np.asarray(rows_of([self._weight])).reshape(-1)
+        return Block(X, y, weights)
+
+
+def read_from(columns: Iterator[Any], first: int, place: str) -> Generator[Batch, None, None]:
+    """Record batches of a file or stream, from its row `first` on; errors say where they occurred."""
+    while True:
+        try:
+            batch = next(columns)
+        except StopIteration:
+            return
+        except (pa.ArrowException, OSError) as error:
+            kind = OSError if isinstance(error, OSError) else ValueError
+            raise kind(f"{place} cannot be read from row {first} on: {error}") from error
+        yield Batch(batch, first, place)
+        first += batch.num_rows
+
+
+def skip(batches: Iterator[Batch], n_rows: int) -> Iterator[Batch]:
+    """The batches without so many rows."""
+    for batch in batches:
+        n_skipped = min(n_rows, batch.columns.num_rows)
+        n_rows -= n_skipped
+        if n_skipped < batch.columns.num_rows:
+            yield Batch(batch.columns.slice(n_skipped), batch.first + n_skipped, batch.place)
+    if n_rows:
+        raise ValueError(f"the rows end {n_rows} rows before the one to go on from; expected the same rows each time")
+
+
+def name_of(paths: Sequence[Path], folder: Path | None) -> str:
+    """What errors call files."""
+    return str(paths[0]) if len(paths) == 1 else str(folder or f"{paths[0]} and the other files")
+
+
+def columns_of(
+    schema: Any, chosen: ChosenColumns, table: str
+) -> tuple[list[ArrowColumn], list[ArrowColumn], ArrowColumn | None]:
+    """How the chosen columns of a table with a schema become features, targets and weights."""
+
+    def column(name: str, is_target: bool = False) -> ArrowColumn:
+        try:
+            return column_of(schema.field(name), chosen.categories.get(name), is_target)
+        except TypeError as error:
+            raise TypeError(f"{table}: {error}") from error.__cause__
+
+    features, targets = [column(name) for name in chosen.features], [column(name, True) for name in chosen.targets]
+    weight = None if chosen.weight is None else column(chosen.weight)
+    if weight is not None and weight.width > 1:
+        raise ValueError(f"{table}: weight is column {chosen.weight!r}, which holds lists; expected a number a row")
+    return features, targets, weight
+
+
+def _dtype_of(columns: Sequence[ArrowColumn]) -> type:
+    return np.float32 if all(column.is_short for column in columns) else np.float64
+
+
+def _index_names(schema: Any) -> list[str]:
+    """Columns that pandas writes its index into, which is no feature unless named."""
+    described = schema.pandas_metadata or {}
+    return [name for name in described.get("index_columns", []) if isinstance(name, str)]
