@@ -24,6 +24,8 @@ _KINDS = {
         for bits in (8, 16, 32, 64)
     },
 }
+#: Where a field's metadata may say which value is no number.
+EXAMPLE = b"fastgd.example"
 # What float32 holds exactly.
 _SHORT = {pa.bool_(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.float16(), pa.float32()}
 
@@ -194,7 +196,9 @@ def column_of(field: Any, categories: Sequence[Any] | int | None, is_target: boo
         return Numbers(name, values)
     if pa.types.is_fixed_size_list(type_) and _is_number(type_.value_type) and type_.list_size:
         return Lists(name, type_)
-    raise TypeError(f"column {name!r} holds {type_}; expected numbers. {_remedy(name, values, is_target)}")
+    example = (field.metadata or {}).get(EXAMPLE)
+    found = f"{type_}, as {example.decode()}" if example else str(type_)
+    raise TypeError(f"column {name!r} holds {found}; expected numbers. {_remedy(name, values, is_target)}")
 
 
 def _is_number(type_: Any) -> bool:

@@ -80,8 +80,9 @@ def _listed(given: Names | None, role: str) -> tuple[str, ...]:
 def _require_name(name: str, role: str, names: Sequence[str], table: str) -> None:
     if name in names:
         return
-    near = difflib.get_close_matches(name, names, n=1)
-    meant = f". Did you mean {near[0]!r}?" if near else ""
+    by_small_letters = {each.lower(): each for each in names}
+    near = difflib.get_close_matches(name.lower(), by_small_letters, n=1)
+    meant = f". Did you mean {by_small_letters[near[0]]!r}?" if near else ""
     raise ValueError(f"{role} names column {name!r}; expected one of {table}: {_shown(names)}{meant}")
 
 

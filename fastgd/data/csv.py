@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from fastgd.data.arrow_columns import EXAMPLE
 from fastgd.data.files import Request
 from fastgd.data.table import Batch, Table, name_of, read_from, skip
 
@@ -31,7 +32,7 @@ class CSVTable(Table):
         self._delimiter = _delimiter(paths[0])
         sample = self._sample(paths[0])
         declared = request.categories or {}
-        fields = [pa.field(field.name, _declared(field, declared.get(field.name))) for field in sample]
+        fields = [field.with_type(_declared(field, declared.get(field.name))) for field in sample]
         super().__init__(pa.schema(fields), request, name_of(paths, request.folder))
         self._types = {field.name: field.type for field in fields if field.name in self.chosen.all}
 
@@ -57,6 +58,7 @@ class CSVTable(Table):
         try:
             with self._opened(path, _SAMPLE_BYTES, pa_csv.ConvertOptions()) as reader:
                 schema = reader.schema
+                first_rows = next(iter(reader), None)
         except pa.ArrowInvalid as error:
             raise ValueError(f"{path} cannot be read as CSV: {error}") from error
         if self._names is None and all(map(_is_number, schema.names)):
@@ -64,7 +66,10 @@ class CSVTable(Table):
                 f"the first line of {path} holds numbers, {self._delimiter.join(schema.names[:6])}; expected names, or "
                 "column_names=[...]"
             )
-        return schema
+        if first_rows is None or not first_rows.num_rows:
+            raise ValueError(f"{path} has no rows; expected at least one")
+        n_before = 1 if self._names else 2
+        return pa.schema([_with_example(field, first_rows.column(k), n_before) for k, field in enumerate(schema)])
 
     def _opened(self, path: Path, block_size: int, options: Any) -> Any:
         # In one thread, which is what tells errors the line.
@@ -89,6 +94,17 @@ def _declared(field: Any, categories: Sequence[Any] | int | None) -> Any:
         return pa.large_string()
     type_ = pa.array(list(categories)).type
     return pa.large_string() if pa.types.is_null(type_) else type_
+
+
+def _with_example(field: Any, values: Any, n_before: int) -> Any:
+    """A column of text with the first value that is no number, for errors.
+
+    n_before : the line that rows begin with
+    """
+    if not pa.types.is_string(field.type):
+        return field
+    found = next(((k, text) for k, text in enumerate(values.to_pylist()) if text and not _is_number(text)), None)
+    return field if found is None else field.with_metadata({EXAMPLE: f"{found[1]!r} in line {n_before + found[0]}"})
 
 
 def _delimiter(path: Path) -> str:

@@ -178,9 +178,10 @@ def from_stream(
     (('rooms', 'size'), 1)
     """
     if not (hasattr(stream, "__arrow_c_stream__") or callable(stream)):
+        hint = "; of a LazyFrame, as from_stream(lambda: frame.collect_batches())" if hasattr(stream, "collect") else ""
         raise TypeError(
             f"stream is a {type(stream).__name__}; expected an object with __arrow_c_stream__, such as a frame or a "
-            "pyarrow.RecordBatchReader, or a callable that returns one"
+            f"pyarrow.RecordBatchReader, or a callable that returns one{hint}"
         )
     request = Request(target, features=features, drop=drop, weight=weight, categories=categories)
     return _call("fastgd.data.stream:stream_table", stream, request)

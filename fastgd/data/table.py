@@ -1,5 +1,6 @@
 """Tables as streams: batches of columns, which become blocks of rows."""
 
+import bisect
 from abc import abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -20,6 +21,15 @@ from fastgd.data.files import Request
 # Batches should stay in the cache until their rows are used, and outweigh what each costs.
 _BATCH_BYTES = 4 << 20
 _FEWEST_ROWS, _MOST_ROWS = 1 << 10, 1 << 16
+
+
+class _FileRow(int):
+    """The number of a row, which errors call by its file."""
+
+    place: str
+
+    def __str__(self) -> str:
+        return f"{int(self)} of {self.place}"
 
 
 class Batch(NamedTuple):
@@ -49,6 +59,8 @@ class Table(Stream):
         if request.sample_weight is not None:
             raise ValueError("sample_weight is a file beside .npy files; expected weight, the name of a column")
         self.name = name
+        # Where the rows of another file begin, as (row, row of the file, file), once they have been read.
+        self._begins: list[tuple[int, int, str]] = []
         self.chosen = choose(request, schema.names, name, _index_names(schema))
         self._features, self._targets, self._weight = columns_of(schema, self.chosen, name)
         names = [label for column in self._features for label in column.names]
@@ -72,6 +84,7 @@ class Table(Stream):
         n_rows = cursor
         with closing(self.batches(cursor)) as batches:
             for batch in batches:
+                self._note_place(n_rows, batch)
                 if batch.columns.num_rows:
                     yield self._block(batch)
                     n_rows += batch.columns.num_rows
@@ -79,6 +92,21 @@ class Table(Stream):
             self.n_samples = n_rows
         elif n_rows != self.n_samples:
             self._refuse_size(n_rows)
+
+    def row_number(self, row: int) -> int:
+        """As `Stream.row_number`; of several files, the row of a file, printed with its name."""
+        if not self._begins or self._begins[0][2] == self._begins[-1][2]:
+            return row
+        begin, first, place = self._begins[bisect.bisect_right(self._begins, row, key=lambda each: each[0]) - 1]
+        numbered = _FileRow(first + row - begin)
+        numbered.place = place
+        return numbered
+
+    def _note_place(self, row: int, batch: Batch) -> None:
+        """Remember where the rows of a file begin."""
+        k = bisect.bisect_right(self._begins, row, key=lambda each: each[0])
+        if k == 0 or self._begins[k - 1][2] != batch.place:
+            self._begins.insert(k, (row, batch.first, batch.place))
 
     def _refuse_size(self, n_rows: int) -> None:
         raise ValueError(f"{self.name} has {n_rows} rows and had {self.n_samples}; expected the same rows each time")
@@ -123,7 +151,7 @@ def read_from(columns: Iterator[Any], first: int, place: str) -> Generator[Batch
             return
         except (pa.ArrowException, OSError) as error:
             kind = OSError if isinstance(error, OSError) else ValueError
-            raise kind(f"{place} cannot be read from row {first} on: {error}") from error
+            raise kind(f"{place} cannot be read from row {first} on: {' '.join(str(error).split())}") from error
         yield Batch(batch, first, place)
         first += batch.num_rows
 
