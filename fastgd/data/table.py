@@ -18,9 +18,9 @@ from fastgd.data.chosen_columns import ChosenColumns, choose
 from fastgd.data.column_rows import ColumnRows
 from fastgd.data.files import Request
 
-# Batches should stay in the cache until their rows are used, and outweigh what each costs.
-_BATCH_BYTES = 4 << 20
-_FEWEST_ROWS, _MOST_ROWS = 1 << 10, 1 << 16
+# Batches outweigh what each costs, mostly for its columns one by one, and are no burden on the memory.
+_BATCH_BYTES = 16 << 20
+_FEWEST_ROWS, _MOST_ROWS = 1 << 10, 1 << 17
 
 
 class _FileRow(int):
