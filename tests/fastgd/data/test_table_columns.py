@@ -1,0 +1,217 @@
+"""Which columns of tables become X, y and weights, and how."""
+
+import datetime
+import decimal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import fastgd as gd
+
+N_ROWS = 40
+CITIES = ["Rome", "Oslo"] * (N_ROWS // 2)
+
+
+def columns(**others):
+    numbers = np.arange(N_ROWS)
+    return pa.table({"a": numbers / 8, "b": numbers.astype(np.int8), "y": -numbers} | others)
+
+
+def opened(table, **roles):
+    """The only block of a table, as arrays, and the names of its features."""
+    stream = gd.data.from_stream(table, **{"target": "y"} | roles)
+    (block,) = stream.open()
+    X, y, weight = (np.asarray(array) for array in block[:3])
+    assert X.shape == (N_ROWS, stream.n_features)
+    assert y.shape == (N_ROWS, stream.n_outputs)
+    assert len(weight) == (N_ROWS if stream.has_sample_weight else 0)
+    return X, y, weight, stream
+
+
+@pytest.mark.parametrize(
+    ("roles", "features", "targets"),
+    [
+        ({}, ["a", "b"], ["y"]),
+        ({"features": ["b", "a"]}, ["b", "a"], ["y"]),
+        ({"features": "b"}, ["b"], ["y"]),
+        ({"drop": ["a"]}, ["b"], ["y"]),
+        ({"target": ["y", "a"]}, ["b"], ["y", "a"]),
+        ({"target": None}, ["a", "b", "y"], []),
+        ({"weight": "b"}, ["a"], ["y"]),
+    ],
+)
+def test_columns_by_name(roles, features, targets):
+    table = columns()
+    X, y, weight, stream = opened(table, **roles)
+    assert stream.feature_names == tuple(features)
+    for array, names in ((X, features), (y, targets)):
+        np.testing.assert_array_equal(array, np.array([table[name].to_numpy() for name in names]).reshape(-1, N_ROWS).T)
+    if stream.has_sample_weight:
+        np.testing.assert_array_equal(weight, table["b"].to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ({"target": "Y"}, r"target names column 'Y'; expected one of the stream: 'a', 'b', 'y'\. Did you mean 'y'\?"),
+        ({"features": ["a", "c"]}, "features names column 'c'"),
+        ({"drop": "c"}, "drop names column 'c'"),
+        ({"weight": "c"}, "weight names column 'c'"),
+        ({"features": []}, "features is empty"),
+        ({"features": "a", "drop": "b"}, "features and drop are both given"),
+        ({"features": ["a", "y"]}, "column 'y' is both a feature and target"),
+        ({"features": ["a", "a"]}, "column 'a' is named twice in features"),
+        ({"weight": "y"}, "column 'y' is named twice in weight"),
+        ({"drop": ["a", "b"]}, "has no columns but 'a', 'b', 'y'; expected one for X"),
+        ({"categories": {"c": ["x"]}}, "categories names column 'c'"),
+        ({"drop": "a", "categories": {"a": [1]}}, "column 'a', which is neither feature nor target"),
+        ({"categories": {"a": []}}, r"categories of column 'a' are \[\]"),
+        ({"categories": {"a": [1.0, 1.0]}}, "expected values that differ"),
+        ({"categories": {"a": 0}}, "categories of column 'a' is 0; expected at least 1"),
+    ],
+)
+def test_names_that_cannot_be(roles, message):
+    with pytest.raises(ValueError, match=message):
+        gd.data.from_stream(columns(), **{"target": "y"} | roles)
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ({"features": 3}, "features is 3; expected the name of a column"),
+        ({"weight": ["a"]}, "weight is"),
+        ({"categories": ["a"]}, "categories is"),
+        ({"categories": {"a": "Rome"}}, "expected a list of values, or an int"),
+        ({"categories": {"a": ["Rome"]}}, r"\['Rome'\], and it holds double"),
+        ({"categories": {"y": 4}}, "categories of target 'y' is 4"),
+    ],
+)
+def test_names_of_other_kinds(roles, message):
+    with pytest.raises(TypeError, match=message):
+        gd.data.from_stream(columns(), **{"target": "y"} | roles)
+
+
+def test_a_name_that_two_columns_have():
+    table = columns().rename_columns(["a", "a", "y"])
+    with pytest.raises(ValueError, match="several columns called 'a'"):
+        gd.data.from_stream(table, target="y")
+
+
+NUMBERS = {
+    "bool": pa.array([True, False] * (N_ROWS // 2)),
+    "bool from a place on": pa.array([True] * 3 + [True, False] * (N_ROWS // 2))[3:],
+    "int from a place on": pa.array(range(N_ROWS + 3))[3:],
+    "half": pa.array(np.arange(N_ROWS, dtype=np.float16)),
+    "decimal": pa.array([decimal.Decimal("1.25"), decimal.Decimal("-3.50")] * (N_ROWS // 2)),
+    "dictionary": pa.array([7, 3] * (N_ROWS // 2)).dictionary_encode(),
+    "uint64": pa.array([2**64 - 1, 1] * (N_ROWS // 2), pa.uint64()),
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_numbers(kind):
+    X, _, _, stream = opened(columns(c=NUMBERS[kind]))
+    np.testing.assert_array_equal(X[:, 2], [float(value) for value in NUMBERS[kind].to_pylist()])
+    assert stream.dtype == np.float64
+
+
+def test_short_numbers_are_float32():
+    *_, stream = opened(columns(c=NUMBERS["half"]), features=["b", "c"])
+    assert stream.dtype == np.float32
+
+
+@pytest.mark.parametrize("encode", [lambda c: c, lambda c: c.dictionary_encode(), lambda c: c.cast(pa.string_view())])
+def test_categories(encode):
+    table = columns(city=encode(pa.array(CITIES)))
+    X, _, _, stream = opened(table, categories={"city": ["Oslo", "Lima", "Rome"]})
+    assert stream.feature_names == ("a", "b", "city=Oslo", "city=Lima", "city=Rome")
+    np.testing.assert_array_equal(X[:, 2:], [[city == name for name in ("Oslo", "Lima", "Rome")] for city in CITIES])
+    _, y, _, _ = opened(table, target="city", drop="y", categories={"city": ["Oslo", "Rome"]})
+    np.testing.assert_array_equal(y[:, 0], [city == "Rome" for city in CITIES])
+
+
+def test_categories_with_a_null():
+    table = columns(city=pa.array([None if city == "Oslo" else city for city in CITIES]))
+    X, _, _, stream = opened(table, features="city", categories={"city": ["Rome", None]})
+    assert stream.feature_names == ("city=Rome", "city=None")
+    np.testing.assert_array_equal(X, [[city == "Rome", city == "Oslo"] for city in CITIES])
+
+
+def test_hashes_are_the_same_anywhere():
+    X, _, _, stream = opened(columns(city=pa.array(CITIES)), features="city", categories={"city": 8})
+    assert stream.feature_names == tuple(f"city#{k}" for k in range(8))
+    np.testing.assert_array_equal(X.sum(axis=1), 1)
+    assert dict(zip(CITIES, X.argmax(axis=1).tolist(), strict=True)) == {"Rome": 4, "Oslo": 5}
+    numbers, _, _, _ = opened(columns(), features="b", categories={"b": 8})
+    texts, _, _, _ = opened(columns(b=pa.array(map(str, range(N_ROWS)))), features="b", categories={"b": 8})
+    np.testing.assert_array_equal(numbers, texts)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array(CITIES), r"'c' holds string; expected numbers\. Leave it out, drop=\['c'\], .* categories={'c': "),
+        (pa.array([datetime.date(2024, 1, 1)] * N_ROWS), "'c' holds date32.*expected numbers. Make numbers of it"),
+        (pa.array([[1.0]] * N_ROWS), "Where all lists are of one size"),
+        (pa.nulls(N_ROWS), "It is null where its type was looked for"),
+    ],
+)
+def test_what_is_no_number(column, message):
+    with pytest.raises(TypeError, match=message):
+        gd.data.from_stream(columns(c=column), target="y")
+    if column.type == pa.string():
+        with pytest.raises(TypeError, match=r"Where these are classes, categories={'c': \[...\]}"):
+            gd.data.from_stream(columns(c=column), target="c")
+
+
+def with_null(values, row=17):
+    return pa.array([None if k == row else value for k, value in enumerate(values)])
+
+
+@pytest.mark.parametrize(
+    ("column", "categories", "message"),
+    [
+        (with_null(range(N_ROWS)), None, "column 'c' has a null in row 17 of the stream; expected a number"),
+        (with_null(CITIES), {"c": 3}, "column 'c' has a null in row 17"),
+        (with_null(CITIES), {"c": ["Rome", "Oslo"]}, "column 'c' holds a null in row 17 .* as None"),
+        (pa.array(CITIES), {"c": ["Rome"]}, r"column 'c' holds 'Oslo' in row 1 .* none of its categories \['Rome'\]"),
+        (
+            pa.array([[k, None if k == 17 else 1] for k in range(N_ROWS)], pa.list_(pa.int32(), 2)),
+            None,
+            "column 'c' has a null in row 17",
+        ),
+    ],
+)
+def test_values_that_are_refused(column, categories, message):
+    stream = gd.data.from_stream(columns(c=column), target="y", categories=categories)
+    with pytest.raises(ValueError, match=message):
+        list(stream.open())
+
+
+def test_an_index_is_no_feature(tmp_path):
+    frame = pd.DataFrame({"a": [1.0, 2.0], "y": [3.0, 4.0]}, index=pd.Index([5, 9], name="key"))
+    frame.to_parquet(tmp_path / "rows.parquet")
+    assert gd.data.open(tmp_path / "rows.parquet", target="y").feature_names == ("a",)
+    named = gd.data.open(tmp_path / "rows.parquet", target="y", features=["key", "a"])
+    assert named.feature_names == ("key", "a")
+
+
+def test_folders_may_stand_for_columns(tmp_path):
+    years = pa.array([2020, 2021] * (N_ROWS // 2))
+    table = columns(year=years, city=pa.array(CITIES))
+    pq.write_to_dataset(table, tmp_path, partition_cols=["year", "city"])
+    stream = gd.data.open(tmp_path, target="y", categories={"city": ["Rome", "Oslo"]})
+    assert stream.feature_names == ("a", "b", "year", "city=Rome", "city=Oslo")
+    assert stream.n_samples == N_ROWS
+    X = np.concatenate([np.asarray(block.X) for block in stream.open()])
+    expected = [[k / 8, k, 2020 + k % 2, k % 2 == 0, k % 2 == 1] for k in range(N_ROWS)]
+    np.testing.assert_array_equal(X[np.argsort(X[:, 1])], expected)
+
+
+def test_a_frame_that_is_not_collected():
+    with pytest.raises(TypeError, match=r"a LazyFrame; .* from_stream\(lambda: frame\.collect_batches\(\)\)"):
+        gd.data.from_stream(pl.DataFrame({"a": [1]}).lazy())
