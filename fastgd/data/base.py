@@ -11,7 +11,9 @@ import numpy as np
 
 from fastgd import storage
 from fastgd.data.block import Block, MeanAndScale, allocate, read_only
+from fastgd.data.chunk_shuffle import ChunkShuffle
 from fastgd.data.reader import blocks
+from fastgd.data.shuffle import Shuffle
 
 
 class Dataset(ABC):
@@ -57,6 +59,19 @@ class Dataset(ABC):
         any_dtype : whether X may be of any dtype that kernels can load
         """
         return None
+
+    def order(self, seed: int, epoch: int) -> Shuffle | ChunkShuffle:
+        """The order in which a shuffled epoch takes the rows, a function of these two numbers alone.
+
+        epoch : int, from 0
+        """
+        return Shuffle(self.n_samples, self.n_features, seed, epoch)
+
+    def prefetch(self, rows: np.ndarray) -> None:  # noqa: B027 (most rows are as near as any others)
+        """Hear of some rows, (n_rows,) int64, that those of their chunks are needed soon, in an order of `ChunkShuffle`.
+
+        Called as `read` is.
+        """
 
     @property
     def is_sparse(self) -> bool:

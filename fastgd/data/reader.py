@@ -13,6 +13,7 @@ import numpy as np
 
 from fastgd.data.block import Block, MeanAndScale, read_only, take_targets
 from fastgd.data.buffers import Buffers, Conversion, Place
+from fastgd.data.chunk_shuffle import ChunkShuffle
 from fastgd.data.maps import Growth, memory_bytes
 from fastgd.data.ring import Ring
 from fastgd.data.shuffle import Shuffle
@@ -99,7 +100,7 @@ class Reader:
         y_dtype: np.dtype | None = None,
     ) -> None:
         self.dataset = dataset
-        self.order: Shuffle | None = None
+        self.order: Shuffle | ChunkShuffle | None = None
         self._in_any_order = in_place or dataset.is_sparse
         self._min_rows = min_rows
         self._conversion = Conversion(dtype, mean_and_scale, mean_and_scale_of_y, y_dtype)
@@ -224,6 +225,8 @@ class Reader:
         rows = slice(start, stop) if self.order is None else self._ordered_rows(start, stop)
         out = buffers.rows.rows(0, stop - start)
         try:
+            if isinstance(self.order, ChunkShuffle):
+                self.dataset.prefetch(self.order.upcoming(start, stop))
             self.dataset.read(rows, out)
         except Exception as error:
             error.add_note(f"while fastgd read rows {start} to {stop} of the epoch")
