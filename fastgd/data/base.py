@@ -31,6 +31,9 @@ class Dataset(ABC):
         How many entries sparse rows have, on average; None for dense rows. `view` gives SparseRows for X then.
     reads_in_parallel : bool
         Whether several threads may call `read` at once, each with a block of its own.
+    starts : (n_chunks,) int64, or None
+        The first rows of chunks that are better read as a whole, rising from 0; None where any row is as near as the
+        next. Then `window_rows` is how many rows of them may be in memory to be mixed.
     """
 
     n_samples: int
@@ -41,6 +44,8 @@ class Dataset(ABC):
     feature_names: Sequence[str] | None = None
     entries_per_row: float | None = None
     reads_in_parallel: bool = False
+    starts: np.ndarray | None = None
+    window_rows: int = 1
 
     @abstractmethod
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
@@ -65,12 +70,14 @@ class Dataset(ABC):
 
         epoch : int, from 0
         """
+        if self.starts is not None:
+            return ChunkShuffle(self.starts, self.n_samples, self.n_features, self.window_rows, seed, epoch)
         return Shuffle(self.n_samples, self.n_features, seed, epoch)
 
     def prefetch(self, rows: np.ndarray) -> None:  # noqa: B027 (most rows are as near as any others)
-        """Hear of some rows, (n_rows,) int64, that those of their chunks are needed soon, in an order of `ChunkShuffle`.
+        """Hear of rows of which the chunks are needed soon, in the order that they are named in; called as `read` is.
 
-        Called as `read` is.
+        rows : (n_rows,) int64, one of each chunk, from a `ChunkShuffle`
         """
 
     @property
@@ -164,6 +171,8 @@ class Stream(ABC):
         What the columns of X are called, where they have names.
     starts : (n_parts,) int64, or None
         Rows from which `open` reads without those before, as of files and row groups; None where it reads them all.
+    is_read_once : bool
+        Whether `open` gives the rows for one epoch only.
 
     Examples
     --------
@@ -192,6 +201,7 @@ class Stream(ABC):
     feature_names: Sequence[str] | None = None
     is_sparse: ClassVar[bool] = False
     starts: np.ndarray | None = None
+    is_read_once: bool = False
 
     @abstractmethod
     def open(self, cursor: int = 0) -> Iterator[Block]:

@@ -11,9 +11,9 @@ _WINDOWS = 1
 class ChunkShuffle:
     """A permutation of all rows that keeps those of a chunk near one another.
 
-    It depends on the chunks, on the rows of a window, on the seed and the epoch alone. The chunks are taken in the order
-    `default_rng([seed, epoch]).permutation(n_chunks)`, and cut into windows: a chunk whose first row comes to position
-    p is in window p // window_rows. The rows of window w, one chunk after the other, are permuted by
+    It depends on the chunks, on the rows of a window, on the seed and the epoch alone. The chunks are taken in the
+    order `default_rng([seed, epoch]).permutation(n_chunks)`, and cut into windows: a chunk whose first row comes to
+    position p is in window p // window_rows. The rows of window w, one chunk after the other, are permuted by
     `default_rng([seed, epoch, w, 1])`. So each window has rows from as many places of the data as it has chunks, and
     all of them have to be in memory, with those of the next one as they are read.
 
@@ -37,7 +37,8 @@ class ChunkShuffle:
         self._starts, self._n_samples = starts, n_samples
         self._key = seed, epoch
         self._is_one = n_samples * n_features <= FEATURES_AT_RANDOM
-        self._order = np.arange(len(starts)) if self._is_one else np.random.default_rng(self._key).permutation(len(starts))
+        chunks = np.arange(len(starts))
+        self._order = chunks if self._is_one else np.random.default_rng(self._key).permutation(chunks)
         self._sizes = np.diff(starts, append=n_samples)[self._order]
         positions = np.cumsum(self._sizes) - self._sizes
         windows = np.zeros_like(positions) if self._is_one else positions // window_rows

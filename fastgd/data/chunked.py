@@ -1,18 +1,17 @@
 """Rows that are read from files chunk by chunk, in order or shuffled, of which few are in memory at once."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only, take_rows, take_targets
-from fastgd.data.chunk_shuffle import ChunkShuffle
 from fastgd.data.held_rows import HeldRows
-from fastgd.data.shuffle import Shuffle
 
 # A disk takes about as long to find a chunk of so many bytes as to read it, or less.
-CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
 # Rows are mixed within so many bytes, of 64 chunks; those and the next ones are in memory.
 _WINDOW_BYTES = 64 << 20
 # Short rows are more in number, and each has a place in the order.
@@ -97,10 +96,6 @@ class ChunkedDataset(Dataset):
         """What X, y and the weights are where they lie."""
         parts = {"X": self._X, "y": self._y, "sample_weight": self._sample_weight}
         return {name: part.dtype for name, part in parts.items() if part is not None}
-
-    def order(self, seed: int, epoch: int) -> ChunkShuffle | Shuffle:
-        """Chunks in random order, and the rows of several of them at a time."""
-        return ChunkShuffle(self.starts, self.n_samples, self.n_features, self.window_rows, seed, epoch)
 
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
         """Read the rows, or take those that are held."""
@@ -190,10 +185,13 @@ def _taken(source: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return taken
 
 
-def starts_of(shards: np.ndarray, chunk_rows: int) -> np.ndarray:
-    """The first rows of chunks of so many rows at most, none of which has rows of two shards.
+def starts_of(shards: np.ndarray, X: RowSource, multiple: int = 1) -> np.ndarray:
+    """The first rows of chunks of about a megabyte at most, none of which has rows of two shards.
 
     shards : (n_shards + 1,) int64, the first row of each shard, and how many there are
+    multiple : of how many rows chunks are to be, which is the least
     """
-    parts = [np.arange(begin, end, chunk_rows) for begin, end in zip(shards[:-1], shards[1:], strict=True)]
+    row_bytes = X.dtype.itemsize * X.shape[1]
+    chunk_rows = max(_CHUNK_BYTES // (row_bytes * multiple), 1) * multiple
+    parts = [np.arange(begin, end, chunk_rows) for begin, end in pairwise(shards)]
     return np.concatenate(parts).astype(np.int64)

@@ -3,7 +3,7 @@
 import glob
 import importlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -48,7 +48,15 @@ OPENERS = {
     ".arrow": "fastgd.data.arrow:open_arrow",
     ".ipc": "fastgd.data.arrow:open_arrow",
     ".arrows": "fastgd.data.arrow:open_arrow",
+    ".h5": "fastgd.data.sliced:open_hdf5",
+    ".hdf5": "fastgd.data.sliced:open_hdf5",
 }
+#: Which function opens folders that are one data set, by what tells them.
+FOLDERS: list[tuple[Callable[[Path], bool], str]] = [
+    (lambda folder: (folder / "X.npy").exists(), "fastgd.data.npy:open_folder"),
+    (lambda folder: (folder / "zarr.json").exists() or (folder / ".zgroup").exists(), "fastgd.data.sliced:open_zarr"),
+    (lambda folder: any(folder.glob("X?*.np[yz]")) or any(folder.glob("*/X.npy")), "fastgd.data.shards:open_shards"),
+]
 # How files begin that may be called anything.
 _MAGIC = {b"PAR1": ".parquet", b"ARROW1": ".arrow"}
 # What follows another suffix where a file is compressed.
@@ -122,10 +130,12 @@ def open(
     >>> rows.feature_names, rows.n_outputs
     (('rooms', 'size'), 1)
     """
+    request = Request(target, sample_weight, features, drop, weight, categories, column_names)
+    for is_one, opener in FOLDERS:
+        if isinstance(path, str | os.PathLike) and Path(path).is_dir() and is_one(Path(path)):
+            return _call(opener, [Path(path)], request)
     paths, folder = _found(path)
-    request = Request(target, sample_weight, features, drop, weight, categories, column_names, folder)
-    if folder is not None and (folder / "X.npy").exists():
-        return _call("fastgd.data.npy:open_folder", [folder], request)
+    request = request._replace(folder=folder)
     suffixes = sorted({_suffix(each) for each in paths})
     if len(suffixes) > 1:
         examples = ", ".join(next(str(each) for each in paths if _suffix(each) == suffix) for suffix in suffixes)

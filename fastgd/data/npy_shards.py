@@ -66,17 +66,18 @@ class NpyShards:
         self._files = [read_header(path) for path in paths]
         self._open: OrderedDict[Path, BinaryIO] = OrderedDict()
         first = self._files[0]
+        flat = (1,) if n_dimensions == 2 else ()
+        columns = first.shape[1:] or flat
         for file in self._files:
             if len(file.shape) not in (1, n_dimensions):
                 expected = "(n_rows,)" if n_dimensions == 1 else "(n_rows, n_columns) or (n_rows,)"
                 raise ValueError(f"{file.path} has shape {file.shape}; expected {expected}")
-            if file.shape[1:] != first.shape[1:]:
+            if (file.shape[1:] or flat) != columns:
                 raise ValueError(
                     f"{file.path} has shape {file.shape}, and {first.path} has {first.shape}; expected shards of rows "
                     "that are equally long"
                 )
         self.starts = np.append(0, np.cumsum([file.shape[0] for file in self._files]))
-        columns = (first.shape[1:] or (1,)) if n_dimensions == 2 else ()
         self.shape = (int(self.starts[-1]), *columns)
         self.dtype = np.result_type(*{file.dtype for file in self._files})
 
@@ -152,7 +153,7 @@ class NpyShards:
         if stream is None:
             if len(self._open) >= _MOST_OPEN:
                 self._open.popitem(last=False)[1].close()
-            stream = self._open[file.path] = open(file.path, "rb", buffering=0)
+            stream = self._open[file.path] = open(file.path, "rb", buffering=0)  # noqa: SIM115 (kept open)
         self._open.move_to_end(file.path)
         return stream
 

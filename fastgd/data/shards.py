@@ -5,15 +5,16 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastgd.data.chunked import CHUNK_BYTES, ChunkedDataset, starts_of
+from fastgd.data.chunked import ChunkedDataset, starts_of
+from fastgd.data.files import Request
 from fastgd.data.npy_shards import NpyShards
 
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
 _NAMES = re.compile(r"(X|y|sample_weight)(.*)\.npy")
 _EXPECTED = (
-    "X*.npy and y*.npy, and perhaps sample_weight*.npy, where * is the same for the files of a shard, as in X-00000.npy "
-    "and y-00000.npy; or folders with X.npy and y.npy"
+    "X*.npy and y*.npy, and perhaps sample_weight*.npy, where * is the same for the files of a shard, as in "
+    "X-00000.npy and y-00000.npy; or folders with X.npy and y.npy"
 )
 
 
@@ -28,20 +29,18 @@ def npy_dataset(X: Paths, y: Paths | None = None, sample_weight: Paths | None = 
     sources = {name: NpyShards(paths, 1 if name == "sample_weight" else 2) for name, paths in lists.items()}
     for name, source in sources.items():
         if len(lists[name]) != len(lists["X"]):
-            raise ValueError(f"there are {len(lists[name])} files of {name} and {len(lists['X'])} of X; expected as many")
-        for path, of_X, n_rows, of_path in zip(
-            lists["X"], sources["X"].sizes, source.sizes, lists[name], strict=True
-        ):
-            if n_rows != of_X:
-                raise ValueError(f"{of_path} has {n_rows} rows and {path} has {of_X}; expected as many")
+            found = f"{len(lists[name])} files of {name} and {len(lists['X'])} of X"
+            raise ValueError(f"there are {found}; expected as many")
+        for path, X_path, n_rows, X_rows in zip(lists[name], lists["X"], source.sizes, sources["X"].sizes, strict=True):
+            if n_rows != X_rows:
+                raise ValueError(f"{path} has {n_rows} rows and {X_path} has {X_rows}; expected as many")
     X_source = sources["X"]
-    row_bytes = X_source.shape[1] * X_source.dtype.itemsize
-    starts = starts_of(X_source.starts, max(CHUNK_BYTES // row_bytes, 1))
+    starts = starts_of(X_source.starts, X_source)
     return ChunkedDataset(X_source, sources.get("y"), sources.get("sample_weight"), starts)
 
 
-def shard_folder(folder: str | os.PathLike) -> ChunkedDataset:
-    """The rows of a folder of .npy shards.
+def open_shards(paths: list[Path], request: Request) -> ChunkedDataset:
+    """As `open`, of a folder of .npy shards.
 
     Either X*.npy, y*.npy and perhaps sample_weight*.npy, where * is what a shard is called; or folders, each with
     X.npy, y.npy and perhaps sample_weight.npy, as `Dataset.save` writes them. Shards come in the order of their names,
@@ -52,7 +51,8 @@ def shard_folder(folder: str | os.PathLike) -> ChunkedDataset:
     ValueError
         For a folder with other .npy files, or a shard of which a part is missing.
     """
-    folder = Path(folder)
+    (folder,) = paths
+    request.refuse("target", "sample_weight", "features", "drop", "weight", "categories", kind="a folder of .npy")
     shards: dict[str, dict[str, Path]] = {}
     names = [entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")]
     for name in names:

@@ -9,6 +9,7 @@ from fastgd.data.chunk_shuffle import ChunkShuffle
 from fastgd.data.chunked import ChunkedDataset
 from fastgd.data.reader import blocks
 from fastgd.data.shuffle import Shuffle
+from fastgd.data.with_targets import WithTargets
 
 
 class Subset(Dataset):
@@ -43,7 +44,7 @@ class Subset(Dataset):
     def order(self, seed: int, epoch: int) -> Shuffle | ChunkShuffle:
         """Chunk by chunk, where the other data set is read so, and most of its rows are here, in its order."""
         whole, n_samples = self._dataset, self.n_samples
-        is_most = isinstance(whole, ChunkedDataset) and 2 * n_samples >= whole.n_samples
+        is_most = whole.starts is not None and 2 * n_samples >= whole.n_samples
         if not (is_most and (np.diff(self._indices) > 0).all()):
             return super().order(seed, epoch)
         starts = np.unique(np.searchsorted(self._indices, whole.starts))
@@ -58,7 +59,7 @@ class Subset(Dataset):
         """As `Dataset.targets`; where X is an array, without a look at it: a few rows may lie on all pages of a map."""
         if isinstance(self._dataset, Subset):
             return Subset(self._dataset._dataset, self._dataset._indices[self._indices]).targets(dtype, mean_and_scale)
-        if isinstance(self._dataset, ArrayDataset | ChunkedDataset):
+        if isinstance(self._dataset, ArrayDataset | ChunkedDataset | WithTargets):
             return self._dataset.targets(dtype, mean_and_scale, self._indices)
         return super().targets(dtype, mean_and_scale)
 
