@@ -18,10 +18,11 @@ def require_stream_support(rows: Dataset | Stream, run: "Run", validation: Any, 
     """
     if not isinstance(rows, Stream):
         return
-    if run.shuffle:
+    if run.shuffle and (rows.starts is None or len(rows.starts) < 2):
         raise ValueError(
-            "shuffle is True, and a stream's rows come in one order; expected False, with rows that were shuffled "
-            f"before, {_OR_ROWS}, such as gd.data.open gives of a folder of .npy shards"
+            "shuffle is True, and this stream's rows come in one order; expected False, with rows that were shuffled "
+            f"before, files with several parts, such as row groups, {_OR_ROWS}, such as gd.data.open gives of a folder "
+            "of .npy shards"
         )
     if rows.is_read_once and epochs != 1:
         raise ValueError(

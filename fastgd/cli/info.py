@@ -50,13 +50,13 @@ def _of_rows(rows: "Dataset | Stream") -> dict[str, str]:
     n_rows = rows.n_samples
     lines = {"rows": "as many as there are: known once they were read" if n_rows is None else f"{n_rows:,}"}
     weights = ", weights" if rows.has_sample_weight else ""
-    lines["columns"] = f"{rows.n_features:,} features, {rows.n_outputs or 'no'} targets{weights}"
+    lines["columns"] = f"{_counted(rows.n_features, 'feature')}, {_counted(rows.n_outputs, 'target')}{weights}"
     names = rows.feature_names
     if names:
         more = f", ... and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         lines["features"] = ", ".join(names[:_NAMES]) + more
     lines["types"] = _types(rows)
-    lines["order"] = "any, so that rows can be shuffled" if isinstance(rows, Dataset) else "that of the files"
+    lines["order"] = "any: rows can be shuffled" if isinstance(rows, Dataset) else "that of the files"
     if isinstance(rows, Dataset):
         if rows.is_sparse:
             lines["entries"] = f"{rows.entries_per_row:.1f} in a row"
@@ -65,8 +65,12 @@ def _of_rows(rows: "Dataset | Stream") -> dict[str, str]:
     if rows.starts is not None:
         n_chunks = len(rows.starts)
         average = "" if n_rows is None else f", {n_rows / n_chunks:,.0f} rows on average"
-        lines["blocks"] = f"{n_chunks:,} that are read by themselves{average}"
+        lines["blocks"] = f"{n_chunks:,}{average}"
     return lines
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def _types(rows: "Dataset | Stream") -> str:

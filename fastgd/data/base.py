@@ -14,6 +14,7 @@ from fastgd.data.block import Block, MeanAndScale, allocate, read_only
 from fastgd.data.chunk_shuffle import ChunkShuffle
 from fastgd.data.reader import blocks
 from fastgd.data.shuffle import Shuffle
+from fastgd.data.stream_shuffle import StreamShuffle
 
 
 class Dataset(ABC):
@@ -209,6 +210,13 @@ class Stream(ABC):
 
         A block holds until the next is asked for, in any thread, but never in two at once.
         """
+
+    def order(self, seed: int, epoch: int) -> StreamShuffle:
+        """The order in which a shuffled epoch takes the rows, where there are `starts`.
+
+        epoch : int, from 0
+        """
+        return StreamShuffle(self, seed, epoch)
 
     def row_number(self, row: int) -> int:
         """What errors call a row."""

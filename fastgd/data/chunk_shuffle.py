@@ -5,7 +5,11 @@ import numpy as np
 from fastgd.data.shuffle import FEATURES_AT_RANDOM
 
 # What tells the draws of windows from all others.
-_WINDOWS = 1
+WINDOWS = 1
+# Rows are mixed within so many bytes; those and the next ones are in memory.
+WINDOW_BYTES = 64 << 20
+# Short rows are more in number, and each has a place in the order.
+MOST_WINDOW_ROWS = 1 << 20
 
 
 class ChunkShuffle:
@@ -81,6 +85,6 @@ class ChunkShuffle:
             sizes = self._sizes[part]
             ends = np.cumsum(sizes)
             rows = np.arange(ends[-1]) + np.repeat(self._starts[self._order[part]] - (ends - sizes), sizes)
-            key = self._key if self._is_one else (*self._key, w, _WINDOWS)
+            key = self._key if self._is_one else (*self._key, w, WINDOWS)
             rows = self._made[w] = np.random.default_rng(key).permutation(rows)
         return rows

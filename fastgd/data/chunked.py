@@ -8,14 +8,11 @@ import numpy as np
 
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only, take_rows, take_targets
+from fastgd.data.chunk_shuffle import MOST_WINDOW_ROWS, WINDOW_BYTES
 from fastgd.data.held_rows import HeldRows
 
 # A disk takes about as long to find a chunk of so many bytes as to read it, or less.
 _CHUNK_BYTES = 1 << 20
-# Rows are mixed within so many bytes, of 64 chunks; those and the next ones are in memory.
-_WINDOW_BYTES = 64 << 20
-# Short rows are more in number, and each has a place in the order.
-_MOST_WINDOW_ROWS = 1 << 20
 # Targets are taken so many rows at a time.
 _TARGET_ROWS = 1 << 16
 
@@ -82,7 +79,7 @@ class ChunkedDataset(Dataset):
         self.dtype = np.dtype(np.float32 if X.dtype.itemsize <= 4 and X.dtype.kind == "f" else np.float64)
         self.feature_names = feature_names
         self.starts = starts
-        self.window_rows = min(max(_WINDOW_BYTES // self.row_bytes, 1), _MOST_WINDOW_ROWS)
+        self.window_rows = min(max(WINDOW_BYTES // self.row_bytes, 1), MOST_WINDOW_ROWS)
         self._gap_rows = max(X.gap_bytes // self.row_bytes, 1)
         self._held: HeldRows | None = None
 

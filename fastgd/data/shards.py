@@ -52,7 +52,7 @@ def open_shards(paths: list[Path], request: Request) -> ChunkedDataset:
         For a folder with other .npy files, or a shard of which a part is missing.
     """
     (folder,) = paths
-    request.refuse("target", "sample_weight", "features", "drop", "weight", "categories", kind="a folder of .npy")
+    request.refuse("target", "sample_weight", "features", "drop", "weight", "categories", kind="sharded .npy")
     shards: dict[str, dict[str, Path]] = {}
     names = [entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")]
     for name in names:

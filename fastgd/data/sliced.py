@@ -125,6 +125,8 @@ def _of_group(group: Any, path: str | os.PathLike, request: Request) -> ChunkedD
     given = (request.features, request.target, request.sample_weight if has_weight else request.weight)
     names = []
     for name, default in zip(given, _PARTS, strict=True):
+        if isinstance(name, list | tuple) and len(name) == 1:
+            (name,) = name
         if name is None and (default == "X" or default in group):
             name = default
         if name is not None and not isinstance(name, str):

@@ -83,7 +83,7 @@ class Counted:
 
 
 def windowed(n_rows, chunk_rows, window_rows, monkeypatch):
-    monkeypatch.setattr(chunked, "_WINDOW_BYTES", window_rows * 8)
+    monkeypatch.setattr(chunked, "WINDOW_BYTES", window_rows * 8)
     source = Counted(n_rows)
     return source, chunked.ChunkedDataset(source, None, None, np.arange(0, n_rows, chunk_rows))
 

@@ -126,7 +126,7 @@ def test_what_is_no_shard(tmp_path):
     np.save(tmp_path / "y-0.npy", np.array(["a"]))
     with pytest.raises(TypeError, match=r"y-0\.npy has dtype <U1; expected real numbers"):
         gd.data.open(tmp_path)
-    with pytest.raises(ValueError, match=r"target is 'y', which a folder of \.npy files do not take"):
+    with pytest.raises(ValueError, match=r"target is 'y', which sharded \.npy files do not take"):
         gd.data.open(tmp_path, target="y")
 
 
