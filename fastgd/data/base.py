@@ -14,6 +14,7 @@ from fastgd.data.block import Block, MeanAndScale, allocate, read_only
 from fastgd.data.chunk_shuffle import ChunkShuffle
 from fastgd.data.reader import blocks
 from fastgd.data.shuffle import Shuffle
+from fastgd.data.sparse_rows import SparseRows
 from fastgd.data.stream_shuffle import StreamShuffle
 
 
@@ -65,6 +66,19 @@ class Dataset(ABC):
         any_dtype : whether X may be of any dtype that kernels can load
         """
         return None
+
+    def read_sparse(self, rows: slice | np.ndarray, out: Block) -> SparseRows:
+        """As `read`, of sparse rows without a `view`: y and the weights into a block, and the features as they are."""
+        raise NotImplementedError(f"{type(self).__name__} reads no sparse rows")
+
+    def sparse_rows(self, dtype: np.dtype) -> SparseRows:
+        """The features of all sparse rows, in memory, counting as a dtype."""
+        view = self.view(dtype)
+        if view is not None:
+            return view.X
+        n_weights = self.n_samples if self.has_sample_weight else 0
+        out = Block(np.empty((self.n_samples, 0)), np.empty((self.n_samples, self.n_outputs)), np.empty(n_weights))
+        return self.read_sparse(slice(0, self.n_samples), out).counting_as(dtype)
 
     def order(self, seed: int, epoch: int) -> Shuffle | ChunkShuffle:
         """The order in which a shuffled epoch takes the rows, a function of these two numbers alone.

@@ -13,6 +13,8 @@ from fastgd.data.held_rows import HeldRows
 
 # A disk takes about as long to find a chunk of so many bytes as to read it, or less.
 _CHUNK_BYTES = 1 << 20
+# So many rows after the one that is copied, another is fetched into the cache.
+_ROWS_AHEAD = 16
 # Targets are taken so many rows at a time.
 _TARGET_ROWS = 1 << 16
 
@@ -108,7 +110,7 @@ class ChunkedDataset(Dataset):
         places[missing] = 0
         for source, target in zip(self._held.rows[:3], out[:3], strict=True):
             if target.size:
-                take_rows(source, places, out=target)
+                take_rows(source, places, np.roll(places, -_ROWS_AHEAD), out=target)
         if len(missing):
             self._read_scattered(rows[missing], missing, out)
 

@@ -48,6 +48,10 @@ OPENERS = {
     ".arrow": "fastgd.data.arrow:open_arrow",
     ".ipc": "fastgd.data.arrow:open_arrow",
     ".arrows": "fastgd.data.arrow:open_arrow",
+    ".npz": "fastgd.data.sparse_files:open_npz",
+    ".svm": "fastgd.data.sparse_files:open_svmlight",
+    ".svmlight": "fastgd.data.sparse_files:open_svmlight",
+    ".libsvm": "fastgd.data.sparse_files:open_svmlight",
     ".h5": "fastgd.data.sliced:open_hdf5",
     ".hdf5": "fastgd.data.sliced:open_hdf5",
 }

@@ -6,6 +6,9 @@ import numpy as np
 
 from fastgd.data.block import Block
 
+# A search among all chunks for each row would take as long as its copy: so many bins tell where to look.
+_MOST_BINS = 1 << 20
+
 
 class HeldRows:
     """A ring of rows: each chunk lies in one piece, after the one that came before it.
@@ -23,6 +26,11 @@ class HeldRows:
     def __init__(self, rows: Block, starts: np.ndarray, n_samples: int) -> None:
         self.rows = rows
         self._starts, self._ends = starts, np.append(starts[1:], n_samples)
+        self._bin_rows = max(int(np.diff(starts, append=n_samples).min()), -(-n_samples // _MOST_BINS))
+        bins = np.arange(0, n_samples, self._bin_rows)
+        self._chunk_of_bin = np.searchsorted(starts, bins, side="right") - 1
+        last_of_bin = np.searchsorted(starts, np.minimum(bins + self._bin_rows, n_samples) - 1, side="right") - 1
+        self._is_one_or_next = bool((last_of_bin - self._chunk_of_bin <= 1).all())
         # The place of each chunk's first row, or -1; and the chunks that are held, the oldest first.
         self._places = np.full(len(starts), -1)
         self._held: dict[int, int] = {}
@@ -30,9 +38,19 @@ class HeldRows:
 
     def places(self, rows: np.ndarray) -> np.ndarray:
         """Where in memory some rows lie, (n_rows,) int64; negative for those that are not there."""
-        chunks = np.searchsorted(self._starts, rows, side="right") - 1
+        chunks = self._chunks_of(rows)
         places = self._places[chunks]
-        return np.where(places < 0, -1, places + rows - self._starts[chunks])
+        is_held = places >= 0
+        places += rows
+        places -= self._starts[chunks]
+        return places if is_held.all() else np.where(is_held, places, -1)
+
+    def _chunks_of(self, rows: np.ndarray) -> np.ndarray:
+        if not self._is_one_or_next:
+            return np.searchsorted(self._starts, rows, side="right") - 1
+        chunks = self._chunk_of_bin[rows // self._bin_rows]
+        chunks += rows >= self._ends[chunks]
+        return chunks
 
     def hold(self, rows: np.ndarray, read: Callable[[int, int, Block], None]) -> None:
         """Have the chunks of some rows, in their order, read by read(start, stop, out) unless they are there."""

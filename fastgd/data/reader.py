@@ -106,7 +106,7 @@ class Reader:
         self._conversion = Conversion(dtype, mean_and_scale, mean_and_scale_of_y, y_dtype)
         self._arrays: dict[str, np.ndarray] = {}
         self._view = dataset.view(dtype, in_place) if mean_and_scale is None or dataset.is_sparse else None
-        if dataset.is_sparse and mean_and_scale is not None:
+        if dataset.is_sparse and mean_and_scale is not None and self._view is not None:
             # What is centred is not sparse any more, and never comes here.
             self._view = self._view._replace(X=self._view.X.counting_as(dtype, mean_and_scale[1]))
         self._converts = self._view is not None and not self._has_ready_columns
@@ -227,7 +227,10 @@ class Reader:
         try:
             if isinstance(self.order, ChunkShuffle):
                 self.dataset.prefetch(self.order.upcoming(start, stop))
-            self.dataset.read(rows, out)
+            if self.dataset.is_sparse:
+                out = out._replace(X=self.dataset.read_sparse(rows, out))
+            else:
+                self.dataset.read(rows, out)
         except Exception as error:
             error.add_note(f"while fastgd read rows {start} to {stop} of the epoch")
             raise

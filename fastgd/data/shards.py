@@ -8,13 +8,15 @@ from pathlib import Path
 from fastgd.data.chunked import ChunkedDataset, starts_of
 from fastgd.data.files import Request
 from fastgd.data.npy_shards import NpyShards
+from fastgd.data.sparse_chunks import SparseChunks
+from fastgd.data.sparse_files import csr_shards
 
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
-_NAMES = re.compile(r"(X|y|sample_weight)(.*)\.npy")
+_NAMES = re.compile(r"(X)(.*)\.npz|(X|y|sample_weight)(.*)\.npy")
 _EXPECTED = (
-    "X*.npy and y*.npy, and perhaps sample_weight*.npy, where * is the same for the files of a shard, as in "
-    "X-00000.npy and y-00000.npy; or folders with X.npy and y.npy"
+    "X*.npy, or X*.npz of CSR matrices, and y*.npy, and perhaps sample_weight*.npy, where * is the same for the files of "
+    "a shard, as in X-00000.npy and y-00000.npy; or folders with X.npy and y.npy"
 )
 
 
@@ -39,10 +41,11 @@ def npy_dataset(X: Paths, y: Paths | None = None, sample_weight: Paths | None = 
     return ChunkedDataset(X_source, sources.get("y"), sources.get("sample_weight"), starts)
 
 
-def open_shards(paths: list[Path], request: Request) -> ChunkedDataset:
+def open_shards(paths: list[Path], request: Request) -> ChunkedDataset | SparseChunks:
     """As `open`, of a folder of .npy shards.
 
-    Either X*.npy, y*.npy and perhaps sample_weight*.npy, where * is what a shard is called; or folders, each with
+    Either X*.npy, or X*.npz with CSR matrices as `scipy.sparse.save_npz` writes them, with y*.npy and perhaps
+    sample_weight*.npy, where * is what a shard is called; or folders, each with
     X.npy, y.npy and perhaps sample_weight.npy, as `Dataset.save` writes them. Shards come in the order of their names,
     with numbers in them by their size: X-2.npy before X-10.npy.
 
@@ -59,7 +62,10 @@ def open_shards(paths: list[Path], request: Request) -> ChunkedDataset:
         path = folder / name
         match = _NAMES.fullmatch(name)
         if match:
-            shards.setdefault(match[2], {})[match[1]] = path
+            kind, shard = match.groups()[:2] if match[1] else match.groups()[2:]
+            if kind in shards.setdefault(shard, {}):
+                raise ValueError(f"{path} and {shards[shard][kind]} are one shard; expected one of them")
+            shards[shard][kind] = path
         elif name.endswith(".npy"):
             raise ValueError(f"{path} is neither X*.npy nor y*.npy; expected {_EXPECTED}")
         elif path.is_dir() and (path / "X.npy").exists():
@@ -74,6 +80,11 @@ def open_shards(paths: list[Path], request: Request) -> ChunkedDataset:
             raise ValueError(f"{there} has no {kind} beside it, in shard {name!r}; expected {_EXPECTED}")
     ordered = [shards[name] for name in sorted(shards, key=_natural)]
     parts = {kind: [shard[kind] for shard in ordered] for kind in kinds}
+    suffixes = {path.suffix for path in parts["X"]}
+    if len(suffixes) > 1:
+        raise ValueError(f"{folder} has shards X*.npy and X*.npz; expected either")
+    if suffixes == {".npz"}:
+        return csr_shards(parts["X"], parts.get("y"), parts.get("sample_weight"))
     return npy_dataset(parts["X"], parts.get("y"), parts.get("sample_weight"))
 
 

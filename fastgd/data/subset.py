@@ -9,6 +9,8 @@ from fastgd.data.chunk_shuffle import ChunkShuffle
 from fastgd.data.chunked import ChunkedDataset
 from fastgd.data.reader import blocks
 from fastgd.data.shuffle import Shuffle
+from fastgd.data.sparse_chunks import SparseChunks
+from fastgd.data.sparse_rows import SparseRows
 from fastgd.data.with_targets import WithTargets
 
 
@@ -29,6 +31,8 @@ class Subset(Dataset):
         if not self.is_sparse:
             return None
         rows = self._dataset.view(dtype, any_dtype)
+        if rows is None:
+            return None
         y, weights = (read_only(part[self._indices] if len(part) else part) for part in rows[1:3])
         return Block(rows.X[self._indices], y, weights)
 
@@ -55,11 +59,15 @@ class Subset(Dataset):
         """Tell the other data set."""
         self._dataset.prefetch(self._indices[rows])
 
+    def read_sparse(self, rows: slice | np.ndarray, out: Block) -> SparseRows:
+        """Read the rows where they are."""
+        return self._dataset.read_sparse(self._indices[rows], out)
+
     def targets(self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None) -> Block:
         """As `Dataset.targets`; where X is an array, without a look at it: a few rows may lie on all pages of a map."""
         if isinstance(self._dataset, Subset):
             return Subset(self._dataset._dataset, self._dataset._indices[self._indices]).targets(dtype, mean_and_scale)
-        if isinstance(self._dataset, ArrayDataset | ChunkedDataset | WithTargets):
+        if isinstance(self._dataset, ArrayDataset | ChunkedDataset | SparseChunks | WithTargets):
             return self._dataset.targets(dtype, mean_and_scale, self._indices)
         return super().targets(dtype, mean_and_scale)
 

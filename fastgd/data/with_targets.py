@@ -5,6 +5,7 @@ import numpy as np
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only, take_rows
+from fastgd.data.sparse_rows import SparseRows
 
 
 class WithTargets(Dataset):
@@ -31,13 +32,13 @@ class WithTargets(Dataset):
         self._dataset.read(rows, Block(out.X, *others))
         self._take(rows, out)
 
-    def read_sparse(self, rows: slice | np.ndarray, out: Block) -> Block:
-        """As `Dataset.read_sparse`."""
+    def read_sparse(self, rows: slice | np.ndarray, out: Block) -> SparseRows:
+        """Read the features, and take targets and weights."""
         n_rows = len(out.y)
         others = np.empty((n_rows, self._dataset.n_outputs)), np.empty(n_rows * self._dataset.has_sample_weight)
-        block = self._dataset.read_sparse(rows, Block(out.X, *others))
+        X = self._dataset.read_sparse(rows, Block(out.X, *others))
         self._take(rows, out)
-        return out._replace(X=block.X)
+        return X
 
     def _take(self, rows: slice | np.ndarray, out: Block) -> None:
         take_rows(self._own.y, rows, out=out.y)
