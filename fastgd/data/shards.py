@@ -15,7 +15,7 @@ Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
 _NAMES = re.compile(r"(X)(.*)\.npz|(X|y|sample_weight)(.*)\.npy")
 _EXPECTED = (
-    "X*.npy, or X*.npz of CSR matrices, and y*.npy, and perhaps sample_weight*.npy, where * is the same for the files of "
+    "X*.npy, or X*.npz of CSR matrices, and y*.npy, perhaps sample_weight*.npy, where * is the same for the files of "
     "a shard, as in X-00000.npy and y-00000.npy; or folders with X.npy and y.npy"
 )
 
