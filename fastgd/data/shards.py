@@ -55,7 +55,9 @@ def open_shards(paths: list[Path], request: Request) -> ChunkedDataset | SparseC
         For a folder with other .npy files, or a shard of which a part is missing.
     """
     (folder,) = paths
-    request.refuse("target", "sample_weight", "features", "drop", "weight", "categories", kind="sharded .npy")
+    request.refuse(
+        "target", "sample_weight", "features", "drop", "weight", "categories", "column_names", kind="sharded .npy"
+    )
     shards: dict[str, dict[str, Path]] = {}
     names = [entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")]
     for name in names:

@@ -118,7 +118,7 @@ def open_zarr(paths: list[Path], request: Request) -> ChunkedDataset:
 
 
 def _of_group(group: Any, path: str | os.PathLike, request: Request) -> ChunkedDataset:
-    request.refuse("drop", "categories", kind="HDF5 and Zarr")
+    request.refuse("drop", "categories", "column_names", kind="HDF5 and Zarr")
     has_weight = request.sample_weight is not None
     if has_weight and request.weight is not None:
         raise ValueError("sample_weight and weight are given, which are one; expected weight, the name of an array")

@@ -24,7 +24,7 @@ _TEXT_BYTES = 8 << 20
 
 def open_npz(paths: list[Path], request: Request) -> SparseChunks:
     """As `open`, of CSR matrices that `scipy.sparse.save_npz` wrote, one a shard; target and weights are .npy paths."""
-    request.refuse("features", "drop", "weight", "categories", kind=".npz")
+    request.refuse("features", "drop", "weight", "categories", "column_names", kind=".npz")
     return csr_shards(paths, _listed(request.target), _listed(request.sample_weight))
 
 
@@ -151,7 +151,9 @@ def open_svmlight(paths: list[Path], request: Request) -> SparseChunks:
     One pass over the files finds how many features there are, and whether columns count from 1, as they do where none
     is 0; targets are kept. Each epoch parses all lines again: CSR shards are read much faster.
     """
-    request.refuse("target", "sample_weight", "features", "drop", "weight", "categories", kind="SVMlight")
+    request.refuse(
+        "target", "sample_weight", "features", "drop", "weight", "categories", "column_names", kind="SVMlight"
+    )
     try:
         from sklearn.datasets import load_svmlight_file
     except ImportError as error:
