@@ -57,6 +57,13 @@ def parser() -> argparse.ArgumentParser:
 def _add_columns(group: Any) -> None:
     group.add_argument("--features", metavar="NAME,...", help="the columns of a table to use (default: all others)")
     group.add_argument("--drop", metavar="NAME,...", help="columns of a table to leave out")
+    group.add_argument(
+        "--categories",
+        action="append",
+        type=_categories,
+        metavar="NAME=VALUE,... | NAME=NUMBER",
+        help="a column of words becomes columns of zeros and ones, one for each of these values, or so many, by hashes",
+    )
 
 
 def _add_train(commands: Any) -> None:
@@ -193,6 +200,15 @@ def _add_predict(commands: Any) -> None:
         action="store_true",
         help="a column with the probability of each class, in the order that is reported, in place of labels",
     )
+
+
+def _categories(text: str) -> tuple[str, list[str] | int]:
+    name, _, values = text.partition("=")
+    if not (name and values):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; expected NAME=VALUE,VALUE,... or NAME=NUMBER, as in city=Rome,Oslo"
+        )
+    return name, int(values) if values.isdecimal() else values.split(",")
 
 
 def _shape(text: str) -> tuple[int, ...]:

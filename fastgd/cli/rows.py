@@ -71,8 +71,8 @@ def arrays_of(options: argparse.Namespace) -> Arrays | None:
         return None
     if not is_npy(X):
         return _opened(options)
-    if options.features or options.drop:
-        raise ValueError(f"--features or --drop, and {X} has columns without names; expected none")
+    if options.features or options.drop or options.categories:
+        raise ValueError(f"--features, --drop or --categories, and {X} has columns without names; expected none")
     if Path(X).is_dir():
         if y or weights:
             raise ValueError(f"{X} is a folder and brings its own y.npy; expected no --target and no --sample-weight")
@@ -114,6 +114,7 @@ def open_rows(options: argparse.Namespace, path: str) -> "Dataset | Stream":
         "weight": getattr(options, "sample_weight", None),
         "features": names_in(options.features),
         "drop": names_in(options.drop) or (),
+        "categories": dict(options.categories) if options.categories else None,
     }
     return data.open(path, **names)
 

@@ -96,6 +96,11 @@ class Dataset(ABC):
         """
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """That of X, (n_samples, n_features)."""
+        return self.n_samples, self.n_features
+
+    @property
     def is_sparse(self) -> bool:
         """Whether the rows are sparse."""
         return self.entries_per_row is not None

@@ -25,6 +25,11 @@ class WithTargets(Dataset):
         self.reads_in_parallel = dataset.reads_in_parallel
         self.starts, self.window_rows = dataset.starts, dataset.window_rows
 
+    @property
+    def sample_weight(self) -> np.ndarray | None:
+        """The weights."""
+        return self._own.sample_weight
+
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
         """Read the features, and take targets and weights."""
         n_rows = len(out.X)
