@@ -1,6 +1,7 @@
 """The rows that `fastgd train` learns from, and what their targets are taken for."""
 
 import argparse
+import glob
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -52,7 +53,8 @@ class Arrays(NamedTuple):
 
 def is_npy(path: str) -> bool:
     """Whether a path is that of X.npy, or of a folder that has one."""
-    return path.endswith(".npy") or os.path.exists(os.path.join(path, "X.npy")) or not os.path.exists(path)
+    is_missing = not os.path.exists(path) and not glob.has_magic(path)
+    return path.endswith(".npy") or os.path.exists(os.path.join(path, "X.npy")) or is_missing
 
 
 def names_in(text: str | None) -> list[str] | None:

@@ -82,7 +82,21 @@ def open(
 
     .npy files are a `Dataset`, memory-mapped, whose rows may be shuffled. Tables are a `Stream`, whose rows come in the
     files' order: Parquet (.parquet, .pq), CSV (.csv, .tsv, also compressed, as .csv.gz) and Arrow (.feather, .arrow,
-    .ipc, .arrows). They need pyarrow: pip install "fastgd[data]".
+    .ipc, .arrows). They need pyarrow: pip install "fastgd[data]". Those with several parts, such as row groups, can be
+    shuffled all the same, see `fastgd.data.stream_shuffle`.
+
+    A `Dataset` larger than memory, whose rows may be shuffled (see `fastgd.data.chunk_shuffle`), and which is used as
+    any other, is
+
+    - a folder of shards: X-0.npy, y-0.npy, X-1.npy, ... with any names after X and y, and weights in
+      sample_weight-0.npy where there are any; X-0.npz for CSR matrices as `scipy.sparse.save_npz` writes them; or
+      folders that `Dataset.save` wrote. Numbers in the names give the order. A list of X*.npy or X*.npz is one too,
+      with a list of as many for `target`;
+    - an HDF5 file (.h5, .hdf5) or a Zarr group, with h5py or zarr: features, target and weight are names of its arrays,
+      by default "X", "y" and "sample_weight";
+    - SVMlight's text (.svm, .svmlight, .libsvm), with scikit-learn.
+
+    These files are read and not mapped: one that becomes shorter or vanishes meanwhile is an error that names it.
 
     Parameters
     ----------
