@@ -39,10 +39,11 @@ class ChunkShuffle:
         self, starts: np.ndarray, n_samples: int, n_features: int, window_rows: int, seed: int, epoch: int
     ) -> None:
         self._starts, self._n_samples = starts, n_samples
-        self._key = seed, epoch
+        #: The seed and the epoch.
+        self.drawn_from = seed, epoch
         self._is_one = n_samples * n_features <= FEATURES_AT_RANDOM
         chunks = np.arange(len(starts))
-        self._order = chunks if self._is_one else np.random.default_rng(self._key).permutation(chunks)
+        self._order = chunks if self._is_one else np.random.default_rng(self.drawn_from).permutation(chunks)
         self._sizes = np.diff(starts, append=n_samples)[self._order]
         positions = np.cumsum(self._sizes) - self._sizes
         windows = np.zeros_like(positions) if self._is_one else positions // window_rows
@@ -85,6 +86,6 @@ class ChunkShuffle:
             sizes = self._sizes[part]
             ends = np.cumsum(sizes)
             rows = np.arange(ends[-1]) + np.repeat(self._starts[self._order[part]] - (ends - sizes), sizes)
-            key = self._key if self._is_one else (*self._key, w, WINDOWS)
+            key = self.drawn_from if self._is_one else (*self.drawn_from, w, WINDOWS)
             rows = self._made[w] = np.random.default_rng(key).permutation(rows)
         return rows
