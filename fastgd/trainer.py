@@ -147,13 +147,13 @@ class Trainer(Settings):
 
         Parameters
         ----------
-        X : array or sparse matrix of shape (n_samples, in_features), Dataset or Stream
-            Any real dtype and layout. Never copied or converted whole. A stream's rows come in one order. Sparse rows
+        X : array or sparse matrix of shape (n_samples, in_features), Dataset, Stream, or blocks of rows
+            Any real dtype and layout. Never copied or converted whole. A stream's rows come in one order, and so do
+            those of an iterable, or of a function that returns one, as for `fastgd.data.from_blocks`. Sparse rows
             (see `fastgd.data.sparse.SparseDataset`) need a Linear as the first layer, apart from
             Standardize(..., with_mean=False). They cost their entries with SGD() and its penalties, and with Adagrad()
             without penalty, decay or bounds; with any other settings, each update costs all weights.
-        y : array of shape (n_samples, out_features), or (n_samples,) for one output
-            Not with a Dataset or Stream.
+        y : array of shape (n_samples, out_features), or (n_samples,) for one output; not with a Dataset or Stream
         epochs : int
             At least 1.
         sample_weight : array of shape (n_samples,), optional
@@ -190,7 +190,7 @@ class Trainer(Settings):
         """
         with self._calls.call("fit"):
             dataset = as_rows(X, y, sample_weight)
-            require_stream_support(dataset, self._run, validation)
+            require_stream_support(dataset, self._run, validation, epochs)
             check_fits(self.model, dataset, self.loss)
             require_sparse_support(dataset, self._run)
             epochs = checks.integer(epochs, "epochs", 1)

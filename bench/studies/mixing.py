@@ -1,7 +1,8 @@
 """How well `shuffle=True` mixes rows that are sorted: `python -m bench.studies.mixing [--rows 300000] [--seeds 5]`.
 
 Prints the loss on all rows after one epoch of updates row by row: with the rows as they come, with `shuffle=True`,
-which keeps near to the order of the memory on data of this size, and with a permutation of all. Means over the seeds.
+which keeps near to the order of the memory on data of this size, as rows of files are shuffled, in 30 windows of 64
+chunks each (about 2 GB of float32 would have as many), and with a permutation of all. Means over the seeds.
 """
 
 import argparse
@@ -12,10 +13,12 @@ import numpy as np
 
 import fastgd as gd
 from bench.readme import markdown
+from fastgd.data.chunk_shuffle import ChunkShuffle
 
 N_FEATURES = 100
 N_CLASSES = 10
 LEARNING_RATES = (0.003, 0.0005)
+N_WINDOWS, CHUNKS_PER_WINDOW = 30, 64
 
 
 class Problem(NamedTuple):
@@ -70,12 +73,22 @@ def loss_after_epoch(
     return model.loss_and_gradient(problem.X, problem.y, loss=problem.loss)[0]
 
 
-def losses(problem: Problem, learning_rate: float, n_seeds: int) -> tuple[float, float, float]:
-    """The mean losses for the rows as they come, shuffled, and in a permutation of all."""
+def order_of_files(n_rows: int, seed: int) -> np.ndarray:
+    """The order of a shuffled epoch of rows that are read in chunks."""
+    window_rows = n_rows // N_WINDOWS
+    starts = np.arange(0, n_rows, window_rows // CHUNKS_PER_WINDOW)
+    return ChunkShuffle(starts, n_rows, N_FEATURES, window_rows, seed, 0).rows(0, n_rows)
+
+
+def losses(problem: Problem, learning_rate: float, n_seeds: int) -> tuple[float, float, float, float]:
+    """The mean losses for the rows as they come, shuffled, in chunks, and in a permutation of all."""
+    in_chunks = [order_of_files(len(problem.X), seed) for seed in range(n_seeds)]
+    chunked = [loss_after_epoch(problem, learning_rate, order) for order in in_chunks]
     shuffled = [loss_after_epoch(problem, learning_rate, shuffle=True, seed=seed) for seed in range(n_seeds)]
     orders = [np.random.default_rng(seed).permutation(len(problem.X)) for seed in range(n_seeds)]
     permuted = [loss_after_epoch(problem, learning_rate, order) for order in orders]
-    return loss_after_epoch(problem, learning_rate), float(np.mean(shuffled)), float(np.mean(permuted))
+    means = (float(np.mean(found)) for found in (shuffled, chunked, permuted))
+    return loss_after_epoch(problem, learning_rate), *means
 
 
 def main() -> None:
@@ -89,7 +102,7 @@ def main() -> None:
         for learning_rate in LEARNING_RATES:
             found = losses(problem, learning_rate, options.seeds)
             rows.append([name, f"{learning_rate:g}", *(f"{loss:.4f}" for loss in found)])
-    print(markdown(["rows", "learning rate", "in order", "shuffle=True", "a permutation of all"], rows))
+    print(markdown(["rows", "learning rate", "in order", "shuffle=True", "of files", "a permutation of all"], rows))
 
 
 if __name__ == "__main__":

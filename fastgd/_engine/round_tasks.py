@@ -12,7 +12,6 @@ from fastgd._engine.replicas import train_span
 from fastgd._engine.slices import Engine
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
-from fastgd.data.shuffle import Shuffle
 from fastgd.model_data import reader_of
 
 # So many plans and sources of the latest tasks are kept ready in a process.
@@ -111,7 +110,7 @@ def _trained(
     engine.rates.factor = task.factor
     reader = reader_of(model, dataset, engine.micro_batch_rows, in_place=engine.takes_rows_in_place)
     if task.shuffle is not None:
-        reader.order = Shuffle(dataset.n_samples, dataset.n_features, *task.shuffle)
+        reader.order = dataset.order(*task.shuffle)
     loss = train_span(engine, reader, task.span, task.number, contextlib.nullcontext())
     return engine.state.copy(), loss
 

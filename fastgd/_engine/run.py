@@ -16,7 +16,6 @@ from fastgd._engine.stream_checks import require_stream_support
 from fastgd._engine.validation import errors_of_validation
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.reader import Reader
-from fastgd.data.shuffle import Shuffle
 from fastgd.data.stream_reader import StreamReader
 from fastgd.history import EpochRecord, History, Setback
 from fastgd.losses import Loss, takes_every_number
@@ -264,8 +263,7 @@ class Run:
         require_stream_support(reader.dataset, self, validation)
         began = time.perf_counter()
         epoch, n_updates = len(self.history), engine.n_updates
-        n_samples, n_features = reader.dataset.n_samples, reader.dataset.n_features
-        reader.order = Shuffle(n_samples, n_features, self.seed, epoch) if self.shuffle else None
+        reader.order = reader.dataset.order(self.seed, epoch) if self.shuffle else None
         engine.rates.factor = self.learning_rate_factor
         if safeguard is None:
             loss = engine.train_epoch(reader, epoch + 1, on_rows)

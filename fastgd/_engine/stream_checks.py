@@ -11,15 +11,24 @@ if TYPE_CHECKING:
 _OR_ROWS = "or rows that can be read in any order: arrays, or a Dataset"
 
 
-def require_stream_support(rows: Dataset | Stream, run: "Run", validation: Any) -> None:
+def require_stream_support(rows: Dataset | Stream, run: "Run", validation: Any, epochs: int = 1) -> None:
     """Raise a ValueError where a run would have to read the rows of a stream in another order, or know them before.
 
-    validation : what the model is to be judged on, or None
+    validation : what the model is to be judged on, or None          epochs : how many are to come
     """
     if not isinstance(rows, Stream):
         return
-    if run.shuffle:
-        raise ValueError(f"shuffle is True, and a stream's rows come in one order; expected False, {_OR_ROWS}")
+    if run.shuffle and (rows.starts is None or len(rows.starts) < 2):
+        raise ValueError(
+            "shuffle is True, and this stream's rows come in one order; expected False, with rows that were shuffled "
+            f"before, files with several parts, such as row groups, {_OR_ROWS}, such as gd.data.open gives of a folder "
+            "of .npy shards"
+        )
+    if rows.is_read_once and epochs != 1:
+        raise ValueError(
+            f"epochs is {epochs}, and the rows come from an iterator that can be read only once; expected epochs=1, or "
+            "a function without arguments that gives the blocks anew each time it is called"
+        )
     if run.shares.n_replicas > 1:
         raise ValueError(f"replicas share out rows, and a stream's come in one order; expected 1 replica, {_OR_ROWS}")
     if run.optimizer.learning_rate == "auto":

@@ -8,6 +8,11 @@ from typing import Any, NoReturn
 from fastgd._version import __version__
 from fastgd.cli import export, info, predict, settings, trace, train
 
+_FILES = (
+    "rows: a .npy file, a folder with X.npy and y.npy or with shards of them, or any other file that fastgd.data.open "
+    "takes"
+)
+
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
@@ -45,21 +50,41 @@ def parser() -> argparse.ArgumentParser:
     _add_export(commands)
     command = commands.add_parser("warmup", help="compile every kernel once, so that nothing waits for it later")
     command.set_defaults(run=info.warmup)
-    command = commands.add_parser("info", help="show versions, threads and the compilation cache")
+    command = commands.add_parser("info", help="show versions, threads and the compilation cache, or what files hold")
     command.set_defaults(run=info.info)
+    command.add_argument("data", nargs="?", metavar="DATA", help=f"{_FILES}; none: what there is of fastgd")
+    command.add_argument("--target", metavar="Y.npy | NAME,...", help="targets, as for fastgd train")
+    _add_columns(command)
     return parser
+
+
+def _add_columns(group: Any) -> None:
+    group.add_argument("--features", metavar="NAME,...", help="the columns of a table to use (default: all others)")
+    group.add_argument("--drop", metavar="NAME,...", help="columns of a table to leave out")
+    group.add_argument(
+        "--categories",
+        action="append",
+        type=_categories,
+        metavar="NAME=VALUE,... | NAME=NUMBER",
+        help="a column of words becomes columns of zeros and ones, one for each of these values, or so many, by hashes",
+    )
 
 
 def _add_train(commands: Any) -> None:
     command = commands.add_parser(
         "train",
-        help="train a model on .npy files or synthetic rows",
+        help="train a model on rows of files, or on synthetic ones",
         formatter_class=_HelpFormatter,
     )
     command.set_defaults(run=train.train)
     data = command.add_argument_group("data")
-    data.add_argument("X", nargs="?", help="features, a .npy file, or a folder with X.npy and y.npy; none: --synthetic")
-    data.add_argument("--target", metavar="Y.npy", help="targets for X: numbers, or class labels of any kind")
+    data.add_argument("X", nargs="?", help=f"{_FILES}; none: --synthetic")
+    data.add_argument(
+        "--target",
+        metavar="Y.npy | NAME,...",
+        help="targets for X: a .npy file of numbers, or of class labels of any kind; or columns of a table",
+    )
+    _add_columns(data)
     data.add_argument(
         "--task",
         choices=("auto", "regression", "classification"),
@@ -67,12 +92,13 @@ def _add_train(commands: Any) -> None:
         help="whether targets are numbers or classes; auto: what the loss takes, or else classes where they are "
         "strings or booleans",
     )
-    data.add_argument("--sample-weight", metavar="W.npy", help="weights for X's rows")
+    data.add_argument("--sample-weight", metavar="W.npy | NAME", help="weights for X's rows: a file, or a column")
     data.add_argument(
         "--validation",
         nargs="+",
-        metavar="SHARE | X.npy Y.npy",
-        help="rows to judge the model by after each epoch: a share of X's, held out, or others (default: 0.2 of X)",
+        metavar="SHARE | X.npy Y.npy | FILE",
+        help="rows to judge the model by after each epoch: a share of X's, held out, or others, in files like X "
+        "(default: 0.2 of X)",
     )
     data.add_argument(
         "--synthetic",
@@ -175,11 +201,14 @@ def _add_train(commands: Any) -> None:
 
 
 def _add_predict(commands: Any) -> None:
-    command = commands.add_parser("predict", help="apply a saved model to the rows of a .npy file")
+    command = commands.add_parser("predict", help="apply a saved model to the rows of files")
     command.set_defaults(run=predict.predict)
     command.add_argument("model", help="a .safetensors file that fastgd saved")
-    command.add_argument("X", help="features, a .npy file")
-    command.add_argument("--out", required=True, metavar="P.npy", help="where to write the predictions")
+    command.add_argument("X", help=_FILES)
+    _add_columns(command)
+    command.add_argument(
+        "--out", required=True, metavar="P.npy | P.csv", help="where to write the predictions, as they are made"
+    )
     command.add_argument(
         "--probabilities",
         action="store_true",
@@ -235,6 +264,15 @@ def _add_export(commands: Any) -> None:
     command.add_argument("model", help="a .safetensors file that fastgd saved")
     command.add_argument("out", metavar="FILE.onnx | FILE.c", help="the file to write; its suffix says what")
     command.add_argument("--name", help="what the functions of C begin with (default: the file's name)")
+
+
+def _categories(text: str) -> tuple[str, list[str] | int]:
+    name, _, values = text.partition("=")
+    if not (name and values):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; expected NAME=VALUE,VALUE,... or NAME=NUMBER, as in city=Rome,Oslo"
+        )
+    return name, int(values) if values.isdecimal() else values.split(",")
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -1,8 +1,16 @@
-"""`fastgd info` and `fastgd warmup`: what there is, and what it has compiled."""
+"""`fastgd info` and `fastgd warmup`: what there is, what it has compiled, and what files hold."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from fastgd.cli.output import say
+from fastgd.cli.rows import is_npy, open_rows
+
+if TYPE_CHECKING:
+    from fastgd.data import Dataset, Stream
+
+# So many names of columns are shown.
+_NAMES = 12
 
 
 def warmup(_: argparse.Namespace) -> int:
@@ -14,10 +22,61 @@ def warmup(_: argparse.Namespace) -> int:
     return 0
 
 
-def info(_: argparse.Namespace) -> int:
-    """Show what there is."""
-    from fastgd.cli import machine
+def info(options: argparse.Namespace) -> int:
+    """Show what there is, or what files hold."""
+    if options.data is not None:
+        lines = _of_rows(_opened(options))
+    else:
+        from fastgd.cli import machine
 
-    for name, value in machine.describe().items():
+        lines = machine.describe()
+    for name, value in lines.items():
         say(f"{name:15}{value}")
     return 0
+
+
+def _opened(options: argparse.Namespace) -> "Dataset | Stream":
+    from fastgd import data
+
+    if is_npy(options.data) and options.data.endswith(".npy"):
+        return data.open(options.data, target=options.target)
+    return open_rows(options, options.data)
+
+
+def _of_rows(rows: "Dataset | Stream") -> dict[str, str]:
+    """What rows are, without a look at them."""
+    from fastgd.data.base import Dataset
+
+    n_rows = rows.n_samples
+    lines = {"rows": "as many as there are: known once they were read" if n_rows is None else f"{n_rows:,}"}
+    weights = ", weights" if rows.has_sample_weight else ""
+    lines["columns"] = f"{_counted(rows.n_features, 'feature')}, {_counted(rows.n_outputs, 'target')}{weights}"
+    names = rows.feature_names
+    if names:
+        more = f", ... and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        lines["features"] = ", ".join(names[:_NAMES]) + more
+    lines["types"] = _types(rows)
+    lines["order"] = "any: rows can be shuffled" if isinstance(rows, Dataset) else "that of the files"
+    if isinstance(rows, Dataset):
+        if rows.is_sparse:
+            lines["entries"] = f"{rows.entries_per_row:.1f} in a row"
+        size = n_rows * rows.row_bytes
+        lines["size"] = f"{size / 1e6:,.1f} MB of features"
+    if rows.starts is not None:
+        n_chunks = len(rows.starts)
+        average = "" if n_rows is None else f", {n_rows / n_chunks:,.0f} rows on average"
+        lines["blocks"] = f"{n_chunks:,}{average}"
+    return lines
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+def _types(rows: "Dataset | Stream") -> str:
+    """The dtypes of the parts where they are known, else what they are read as."""
+    dtypes = getattr(rows, "dtypes", None)
+    if dtypes is None:
+        parts = {name: getattr(rows, name, None) for name in ("X", "y", "sample_weight")}
+        dtypes = {name: part.dtype for name, part in parts.items() if part is not None and 0 not in part.shape}
+    return ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items()) or f"read as {rows.dtype}"

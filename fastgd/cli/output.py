@@ -81,4 +81,6 @@ def rows_files(path: str) -> list[str]:
     """The files that hold rows: this one, or those in this folder."""
     if not os.path.isdir(path):
         return [path]
+    if not os.path.exists(os.path.join(path, "X.npy")):
+        return [entry.path for entry in os.scandir(path)]
     return [os.path.join(path, f"{name}.npy") for name in ("X", "y", "sample_weight")]

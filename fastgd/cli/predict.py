@@ -1,27 +1,61 @@
-"""`fastgd predict`: a saved model on rows of .npy files."""
+"""`fastgd predict`: a saved model on rows of files."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from fastgd.cli.output import require_output, rows_files, say
+from fastgd.cli.rows import is_npy, open_rows
+
+if TYPE_CHECKING:
+    from fastgd import Model
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Write the labels or the outputs, or the probabilities."""
+    """Write the labels or the outputs, or the probabilities, as they are made."""
     require_output(options.out, options.model, *rows_files(options.X))
     import fastgd as gd
     from fastgd import labels, storage
+    from fastgd.cli.predictions import CsvWriter, NpyWriter, predicted
+    from fastgd.model_data import check_fits
 
     model = gd.Model.load(options.model)
-    X = gd.data.map_array(rows_files(options.X)[0])
-    if options.probabilities:
-        predictions, what = model.predict_proba(X), "probabilities"
-    elif model.classes is not None:
-        predictions, what = model.predict_classes(X), "labels"
+    if is_npy(options.X):
+        rows = gd.data.ArrayDataset(gd.data.map_array(rows_files(options.X)[0]))
     else:
-        predictions, what = model.predict(X), "outputs"
+        rows = open_rows(options, options.X)
+    check_fits(model, rows)
+    n_columns = model.out_features
+    if options.probabilities:
+        function, what = model.predict_proba, "probabilities"
+        n_columns = n_columns if model.classes is None else len(model.classes)
+    elif model.classes is not None:
+        function, what, n_columns = model.predict_classes, "labels", 1
+    else:
+        function, what = model.predict, "outputs"
+    n_rows, shape, dtype = 0, ",", None
     with storage.atomic_write(options.out) as file:
-        storage.write_array(file, predictions)
-    shape = f" x {predictions.shape[1]}" if predictions.ndim == 2 else ","
+        if options.out.endswith(".csv"):
+            writer = CsvWriter(file, _columns(model, what, n_columns))
+        else:
+            writer = NpyWriter(file, rows.n_samples)
+        for predictions in predicted(function, rows, 8 * n_columns):
+            writer.write(predictions)
+            n_rows += len(predictions)
+            shape = f" x {predictions.shape[1]}" if predictions.ndim == 2 else ","
+            dtype = predictions.dtype
+        if n_rows == 0:
+            raise ValueError(f"{options.X} has no rows; expected at least one")
+        writer.end()
     of = "" if model.classes is None else f" of {labels.shown(model.classes)}"
-    say(f"{options.out}: {predictions.shape[0]} rows{shape} {what}{of}, {predictions.dtype}")
+    say(f"{options.out}: {n_rows} rows{shape} {what}{of}, {dtype}")
     return 0
+
+
+def _columns(model: "Model", what: str, n_columns: int) -> list[str]:
+    """What the columns of a .csv file are called."""
+    if what == "labels":
+        return ["label"]
+    if what == "probabilities" and model.classes is not None:
+        return [str(label) for label in model.classes]
+    name = what.removesuffix("s") if what == "outputs" else "probability"
+    return [name] if n_columns == 1 else [f"{name}_{k}" for k in range(n_columns)]

@@ -14,14 +14,13 @@ def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows) -
 
     model : the trainer's, or the average of it          untrained : the trainer's as it was
     """
-    from fastgd import labels, losses
+    from fastgd import Dataset, labels, losses
     from fastgd.cli import machine
     from fastgd.metrics import score
 
     history, data, validation = trainer.history, rows.data, rows.validation
-    rows_per_second = len(history) * data.n_samples / sum(history.seconds)
+    rows_per_second = len(history) * (data.n_samples or 0) / sum(history.seconds)
     bandwidth = machine.read_bandwidth()
-    share = rows_per_second * data.row_bytes / bandwidth
     rate = trainer.learning_rate
     rate = "no learning rate, as all weights are zero" if rate is None else f"learning rate {rate:.3g}"
     floor = "" if rows.noise_loss is None else f" (noise floor {rows.noise_loss:.6g})"
@@ -43,10 +42,12 @@ def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows) -
     if validation is not None:
         name, value = score(model, validation, trainer.loss)
         say(f"{name:13}{value:.4f} on {validation.n_samples} rows that were not learnt from")
-    say(
-        f"speed        {rows_per_second:,.0f} rows per second, {share:.1%} of the {bandwidth / 1e9:.0f} GB/s "
-        "at which one thread reads memory"
-    )
+    if isinstance(data, Dataset):
+        share = rows_per_second * data.row_bytes / bandwidth
+        of = f", {share:.1%} of the {bandwidth / 1e9:.0f} GB/s at which one thread reads memory"
+    else:
+        of = f", {sum(history.seconds):.1f} s in all"
+    say(f"speed        {rows_per_second:,.0f} rows per second{of}")
     if rows.noise_loss is not None and _is_the_references(trainer):
         _compare(trainer, untrained, data, rows_per_second)
 

@@ -1,6 +1,8 @@
 """The rows that `fastgd train` learns from, and what their targets are taken for."""
 
 import argparse
+import glob
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,10 +12,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fastgd import Dataset
+    from fastgd.data import Stream
     from fastgd.losses import Loss
 
 # A synthetic data set of up to this size is made once and kept; a larger one is made anew in each epoch.
 _KEPT_BYTES = 1 << 30
+# Tasks are told by so many targets.
+_LOOKED_AT = 100_000
 # Integers are taken for measurements where they have more values than this.
 _FEW_VALUES = 20
 
@@ -26,19 +31,35 @@ class Rows(NamedTuple):
     noise_loss : the loss that synthetic rows leave to a perfect model
     """
 
-    data: "Dataset"
+    data: "Dataset | Stream"
     validation: "Dataset | None"
     classes: "np.ndarray | None" = None
     noise_loss: float | None = None
 
 
 class Arrays(NamedTuple):
-    """What the files of a data set hold, memory-mapped; `file` is where the targets are."""
+    """What the files of a data set hold, memory-mapped; `file` is where the targets are.
+
+    y : all targets, or, of rows that are not mapped, the first of them
+    rows : the data set itself, where it is more than arrays that are mapped
+    """
 
     file: str
-    X: "np.ndarray"
+    X: "np.ndarray | None"
     y: "np.ndarray"
     sample_weight: "np.ndarray | None"
+    rows: "Dataset | Stream | None" = None
+
+
+def is_npy(path: str) -> bool:
+    """Whether a path is that of X.npy, or of a folder that has one."""
+    is_missing = not os.path.exists(path) and not glob.has_magic(path)
+    return path.endswith(".npy") or os.path.exists(os.path.join(path, "X.npy")) or is_missing
+
+
+def names_in(text: str | None) -> list[str] | None:
+    """The names of columns that are separated by commas."""
+    return None if text is None else text.split(",")
 
 
 def arrays_of(options: argparse.Namespace) -> Arrays | None:
@@ -50,6 +71,10 @@ def arrays_of(options: argparse.Namespace) -> Arrays | None:
         if y or weights:
             raise ValueError("--target or --sample-weight without X; expected fastgd train X.npy --target Y.npy")
         return None
+    if not is_npy(X):
+        return _opened(options)
+    if options.features or options.drop or options.categories:
+        raise ValueError(f"--features, --drop or --categories, and {X} has columns without names; expected none")
     if Path(X).is_dir():
         if y or weights:
             raise ValueError(f"{X} is a folder and brings its own y.npy; expected no --target and no --sample-weight")
@@ -58,6 +83,71 @@ def arrays_of(options: argparse.Namespace) -> Arrays | None:
     elif y is None:
         raise ValueError(f"no targets for {X}; expected --target Y.npy")
     return Arrays(y, map_array(X), map_array(y), None if weights is None else map_array(weights))
+
+
+def _opened(options: argparse.Namespace) -> Arrays:
+    """Rows of any files that `fastgd.data.open` takes; those of a stream in memory, unless they are too many."""
+    import numpy as np
+
+    from fastgd.data.base import Dataset
+
+    rows = open_rows(options, options.X)
+    if not isinstance(rows, Dataset):
+        rows = _kept(rows)
+    if rows.n_outputs == 0:
+        raise ValueError(f"no targets for {options.X}; expected --target NAME")
+    if isinstance(rows, Dataset):
+        from fastgd.data.subset import Subset
+
+        first = Subset(rows, np.arange(min(rows.n_samples, _LOOKED_AT)))
+        y = first.targets(np.dtype(np.float64)).y
+    else:
+        y = next(np.asarray(block.y) for block in rows.open() if len(block.y))
+    return Arrays(options.X, None, _as_integers(y), None, rows)
+
+
+def open_rows(options: argparse.Namespace, path: str) -> "Dataset | Stream":
+    """Rows of files, with the columns that were named."""
+    from fastgd import data
+
+    target = names_in(getattr(options, "target", None))
+    names = {
+        "target": target[0] if target and len(target) == 1 else target,
+        "weight": getattr(options, "sample_weight", None),
+        "features": names_in(options.features),
+        "drop": names_in(options.drop) or (),
+        "categories": dict(options.categories) if options.categories else None,
+    }
+    return data.open(path, **names)
+
+
+def _kept(stream: "Stream") -> "Dataset | Stream":
+    """The rows of a stream in memory, where they are not many."""
+    import numpy as np
+
+    from fastgd.data import ArrayDataset
+
+    parts, size = [], 0
+    for block in stream.open():
+        arrays = [np.array(part) for part in block[:3]]
+        size += sum(array.nbytes for array in arrays)
+        if size > _KEPT_BYTES:
+            return stream
+        parts.append(arrays)
+    if size == 0:
+        raise ValueError("there are no rows; expected at least one")
+    X, y, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    kept = ArrayDataset(X, y if stream.n_outputs else None, weights if stream.has_sample_weight else None)
+    kept.feature_names = stream.feature_names
+    return kept
+
+
+def _as_integers(y: "np.ndarray") -> "np.ndarray":
+    """Targets that are whole numbers, as such: labels are called 1 and not 1.0."""
+    import numpy as np
+
+    is_whole = y.dtype.kind == "f" and bool((np.isfinite(y) & (np.floor(y) == y) & (np.abs(y) < 2**53)).all())
+    return y.astype(np.int64) if is_whole else y
 
 
 def task_of(options: argparse.Namespace, arrays: Arrays | None) -> str:
@@ -110,13 +200,32 @@ def synthetic_rows(options: argparse.Namespace) -> Rows:
 
 def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> Rows:
     """The rows of files, with labels as the loss wants them, and those to judge by."""
+    import numpy as np
+
     from fastgd import labels
     from fastgd.data.arrays import ArrayDataset
+    from fastgd.data.base import Dataset
+    from fastgd.data.with_targets import WithTargets
 
     y, classes = arrays.y, None
-    if options.task == "classification" and not _are_as_wanted(y, loss):
+    is_encoded = options.task == "classification" and not _are_as_wanted(y, loss)
+    if is_encoded:
+        if isinstance(arrays.rows, Dataset):
+            everything = arrays.rows.targets(np.dtype(np.float64))
+            y = _as_integers(everything.y)
+        elif arrays.rows is not None:
+            raise ValueError(
+                f"{options.X} is a stream of more than {_KEPT_BYTES >> 20} MB, and classes are looked for in all rows; "
+                "expected .npy shards, or numbers as targets"
+            )
         classes = labels.classes_of(y, arrays.file)
         y = labels.encode(y, classes, loss, arrays.file)
+    if arrays.rows is not None:
+        data = arrays.rows
+        if is_encoded:
+            weights = everything.sample_weight if data.has_sample_weight else None
+            data = WithTargets(data, y, weights)
+        return Rows(*_with_validation(options, data, classes, loss), classes)
     dataset = ArrayDataset(arrays.X, y, arrays.sample_weight)
     return Rows(*_with_validation(options, dataset, classes, loss), classes)
 
@@ -154,9 +263,31 @@ def _with_validation(
         share = float(given[0])
     except ValueError:
         share = None
+    if share is None and len(given) == 1 and not is_npy(given[0]):
+        return dataset, _encoded(open_rows(options, given[0]), classes, loss, given[0])
     if share is None or len(given) > 1:
         raise ValueError(f"--validation is {' '.join(given)}; expected a share of the rows, as in 0.2, or X.npy Y.npy")
     return split(dataset, share, np.random.default_rng([options.seed, 0, 1]))
+
+
+def _encoded(rows: "Dataset | Stream", classes: "np.ndarray | None", loss: "Loss | None", file: str) -> "Dataset":
+    """Rows to judge by, with labels as the loss wants them."""
+    import numpy as np
+
+    from fastgd import labels
+    from fastgd.data.base import Dataset
+    from fastgd.data.with_targets import WithTargets
+
+    rows = rows if isinstance(rows, Dataset) else _kept(rows)
+    if not isinstance(rows, Dataset):
+        raise ValueError(
+            f"{file} has more than {_KEPT_BYTES >> 20} MB of rows to judge by; expected fewer, or .npy files"
+        )
+    if classes is None:
+        return rows
+    targets = rows.targets(np.dtype(np.float64))
+    y = labels.encode(_as_integers(targets.y), classes, loss, file)
+    return WithTargets(rows, y, targets.sample_weight if rows.has_sample_weight else None)
 
 
 def may_be_classes(y: "np.ndarray") -> bool:

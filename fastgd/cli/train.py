@@ -1,4 +1,4 @@
-"""`fastgd train`: a model from rows of .npy files, or from synthetic ones."""
+"""`fastgd train`: a model from rows of files, or from synthetic ones."""
 
 import argparse
 import contextlib
@@ -17,11 +17,14 @@ from fastgd.cli.rows import Arrays, Rows, arrays_of, may_be_classes, rows_of_fil
 
 if TYPE_CHECKING:
     from fastgd import Dataset, Model, Trainer
+    from fastgd.data import Stream
     from fastgd.losses import Loss
 
 
 # Where nothing is said of these, the optimiser is the recommended one.
 _OF_OPTIMIZERS = ("learning_rate", "schedule")
+# Means and scales of a stream are those of so many rows.
+_ROWS_OF_SCALES = 1 << 16
 # What `bench/studies/quality.py` has found best for networks on tables.
 _ALPHA_OF_NETWORKS = 1e-3
 
@@ -38,7 +41,8 @@ def train(options: argparse.Namespace) -> int:
 
     arrays = arrays_of(options)
     is_untold = options.task == "auto" and options.loss is None
-    _choose_defaults(options, arrays)
+    stream = arrays.rows if arrays is not None and isinstance(arrays.rows, gd.data.Stream) else None
+    _choose_defaults(options, arrays, is_stream=stream is not None)
     loss = settings.loss(options)
     rows = synthetic_rows(options) if arrays is None else rows_of_files(options, arrays, loss)
     trainer = _trainer(options, rows, loss)
@@ -50,6 +54,8 @@ def train(options: argparse.Namespace) -> int:
         # Synthetic rows are what they were asked to be; `main` puts the filters back.
         warnings.simplefilter("ignore", gd.UsageWarning)
     untrained = copy.deepcopy(trainer.model)
+    if stream is not None:
+        _learn_scales(trainer, stream)
     _compile(trainer, rows.data)
     is_squared = loss_name(trainer.loss) == "half_squared_error" and not trainer.standardize_targets
     noise_loss = rows.noise_loss if is_squared else None
@@ -83,15 +89,22 @@ def _shown(options: argparse.Namespace) -> tuple[bool | str, list]:
     return (False, [LiveCurve(options.epochs)]) if can_draw() else ("epochs", [])
 
 
-def _choose_defaults(options: argparse.Namespace, arrays: Arrays | None) -> None:
-    """What was not said: what learns well from rows of one's own, and the article's for synthetic ones."""
+def _choose_defaults(options: argparse.Namespace, arrays: Arrays | None, is_stream: bool) -> None:
+    """What was not said: what learns well from rows of one's own, and the article's for synthetic ones.
+
+    is_stream : whether the rows come in one order, which leaves no choice of it, nor of a rate by trials
+    """
     from fastgd.losses import as_loss, takes_every_number
 
     is_own = arrays is not None
-    for name, own, synthetic in (("batch_size", 32, 1), ("shuffle", True, False), ("standardize", True, False)):
+    for name, own, synthetic in (
+        ("batch_size", 32, 1),
+        ("shuffle", not is_stream, False),
+        ("standardize", True, False),
+    ):
         if getattr(options, name) is None:
             setattr(options, name, own if is_own else synthetic)
-    if is_own and options.validation is None:
+    if is_own and options.validation is None and not is_stream:
         options.validation = ["0.2"]
     options.task = task_of(options, arrays)
     if options.loss is None:
@@ -99,7 +112,7 @@ def _choose_defaults(options: argparse.Namespace, arrays: Arrays | None) -> None
     if options.optimizer is None:
         is_told = any(value is not None for name, value in vars(options).items() if name in _OF_OPTIMIZERS)
         is_told |= any(name.startswith("optimizer.") for name in vars(options))
-        options.optimizer = "auto" if is_own and not is_told else "SGD"
+        options.optimizer = "SGD" if is_told or not is_own else "Adam" if is_stream else "auto"
     if options.optimizer == "SGD" and options.learning_rate is None and options.schedule is None:
         options.learning_rate = "auto"
     if options.alpha is None:
@@ -113,6 +126,12 @@ def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer"
 
     n_samples = rows.data.n_samples
     batch_size = None if options.batch_size == "full" else options.batch_size
+    if n_samples is None and (options.schedule is not None or options.average_from is not None):
+        raise ValueError(
+            f"--schedule or --average-from, and nobody knows how many rows {options.X} has before they were read; "
+            "expected neither"
+        )
+    n_samples = n_samples or 1
     updates_per_epoch = math.ceil(n_samples / max(batch_size or n_samples, 1))
     if options.average_from is not None:
         if options.patience is not None:
@@ -168,13 +187,31 @@ def _save(model: "Model", path: str | None) -> None:
         say(f"saved        {path}")
 
 
-def _compile(trainer: "Trainer", data: "Dataset") -> None:
+def _learn_scales(trainer: "Trainer", stream: "Stream") -> None:
+    """Have the model know means and scales of the first rows of a stream, as fitting learns none of one."""
+    import numpy as np
+
+    n_rows, parts = 0, []
+    for block in stream.open():
+        parts.append((np.array(block.X), np.array(block.y)))
+        n_rows += len(block.X)
+        if n_rows >= _ROWS_OF_SCALES:
+            break
+    X, y = (np.concatenate(arrays)[:_ROWS_OF_SCALES] for arrays in zip(*parts, strict=True))
+    for layer in trainer.model.unfitted_layers:
+        layer.fit(X if layer is trainer.model.standardize else y)
+        say(f"scales       {type(layer).__name__} by the first {len(X)} rows of the stream")
+
+
+def _compile(trainer: "Trainer", data: "Dataset | Stream") -> None:
     """Compile what the run needs before its clock starts, and say so where it takes long."""
     import time
 
     from fastgd.data.arrays import ArrayDataset
-    from fastgd.data.base import first_rows
+    from fastgd.data.base import Stream, first_rows
 
+    if isinstance(data, Stream):
+        return
     began = time.perf_counter()
     n_rows = min(trainer.batch_size or 2, data.n_samples, 2)
     rows = first_rows(data, n_rows, data.dtype)

@@ -1,29 +1,48 @@
 """What users give as rows, as a data set or a stream."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset, Stream
+from fastgd.data.block_stream import BlockStream
+from fastgd.data.chunked import ChunkedDataset
+from fastgd.data.sliced import is_sliced, sliced_dataset
 from fastgd.data.sparse import SparseDataset, is_sparse
 
 
-def array_dataset(X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> ArrayDataset:
-    """A data set of arrays, whose X may be sparse."""
+def array_dataset(
+    X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+) -> ArrayDataset | ChunkedDataset:
+    """A data set of arrays, whose X may be sparse, or an array in a file that is read by slices."""
+    if is_sliced(X):
+        return sliced_dataset(X, y, sample_weight)
     return (SparseDataset if is_sparse(X) else ArrayDataset)(X, y, sample_weight)
 
 
 def as_rows(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset | Stream:
-    """A data set or stream as it is, or a data set made of arrays, whose X may be sparse."""
+    """A data set or stream as it is, or one made of arrays, whose X may be sparse, or of blocks."""
     if isinstance(X, Dataset | Stream):
         if y is not None or sample_weight is not None:
             kind = "Dataset" if isinstance(X, Dataset) else "Stream"
             raise TypeError(f"a {kind} brings its own targets and weights; expected y and sample_weight to be None")
         return X
+    if y is None and sample_weight is None and _gives_blocks(X):
+        return BlockStream(X)
     if y is None:
         raise TypeError("y is None; expected targets beside an array X")
     return array_dataset(X, y, sample_weight)
+
+
+def _gives_blocks(X: Any) -> bool:
+    """Whether X is a function, or gives (X, y), and is no array or frame itself."""
+    if callable(X):
+        return True
+    if isinstance(X, list | tuple):
+        return bool(X) and isinstance(X[0], tuple | list) and any(hasattr(part, "shape") for part in X[0])
+    return isinstance(X, Iterable) and not any(hasattr(X, name) for name in ("shape", "columns", "keys", "__array__"))
 
 
 def as_dataset(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset:

@@ -11,7 +11,11 @@ import numpy as np
 
 from fastgd import storage
 from fastgd.data.block import Block, MeanAndScale, allocate, read_only
+from fastgd.data.chunk_shuffle import ChunkShuffle
 from fastgd.data.reader import blocks
+from fastgd.data.shuffle import Shuffle
+from fastgd.data.sparse_rows import SparseRows
+from fastgd.data.stream_shuffle import StreamShuffle
 
 
 class Dataset(ABC):
@@ -29,6 +33,9 @@ class Dataset(ABC):
         How many entries sparse rows have, on average; None for dense rows. `view` gives SparseRows for X then.
     reads_in_parallel : bool
         Whether several threads may call `read` at once, each with a block of its own.
+    starts : (n_chunks,) int64, or None
+        The first rows of chunks that are better read as a whole, rising from 0; None where any row is as near as the
+        next. Then `window_rows` is how many rows of them may be in memory to be mixed.
     """
 
     n_samples: int
@@ -39,6 +46,8 @@ class Dataset(ABC):
     feature_names: Sequence[str] | None = None
     entries_per_row: float | None = None
     reads_in_parallel: bool = False
+    starts: np.ndarray | None = None
+    window_rows: int = 1
 
     @abstractmethod
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
@@ -57,6 +66,39 @@ class Dataset(ABC):
         any_dtype : whether X may be of any dtype that kernels can load
         """
         return None
+
+    def read_sparse(self, rows: slice | np.ndarray, out: Block) -> SparseRows:
+        """As `read`, of sparse rows without a `view`: y and the weights into a block, and the features as they are."""
+        raise NotImplementedError(f"{type(self).__name__} reads no sparse rows")
+
+    def sparse_rows(self, dtype: np.dtype) -> SparseRows:
+        """The features of all sparse rows, in memory, counting as a dtype."""
+        view = self.view(dtype)
+        if view is not None:
+            return view.X
+        n_weights = self.n_samples if self.has_sample_weight else 0
+        out = Block(np.empty((self.n_samples, 0)), np.empty((self.n_samples, self.n_outputs)), np.empty(n_weights))
+        return self.read_sparse(slice(0, self.n_samples), out).counting_as(dtype)
+
+    def order(self, seed: int, epoch: int) -> Shuffle | ChunkShuffle:
+        """The order in which a shuffled epoch takes the rows, a function of these two numbers alone.
+
+        epoch : int, from 0
+        """
+        if self.starts is not None:
+            return ChunkShuffle(self.starts, self.n_samples, self.n_features, self.window_rows, seed, epoch)
+        return Shuffle(self.n_samples, self.n_features, seed, epoch)
+
+    def prefetch(self, rows: np.ndarray) -> None:  # noqa: B027 (most rows are as near as any others)
+        """Hear of rows of which the chunks are needed soon, in the order that they are named in; called as `read` is.
+
+        rows : (n_rows,) int64, one of each chunk, from a `ChunkShuffle`
+        """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """That of X, (n_samples, n_features)."""
+        return self.n_samples, self.n_features
 
     @property
     def is_sparse(self) -> bool:
@@ -149,6 +191,8 @@ class Stream(ABC):
         What the columns of X are called, where they have names.
     starts : (n_parts,) int64, or None
         Rows from which `open` reads without those before, as of files and row groups; None where it reads them all.
+    is_read_once : bool
+        Whether `open` gives the rows for one epoch only.
 
     Examples
     --------
@@ -177,6 +221,7 @@ class Stream(ABC):
     feature_names: Sequence[str] | None = None
     is_sparse: ClassVar[bool] = False
     starts: np.ndarray | None = None
+    is_read_once: bool = False
 
     @abstractmethod
     def open(self, cursor: int = 0) -> Iterator[Block]:
@@ -184,6 +229,13 @@ class Stream(ABC):
 
         A block holds until the next is asked for, in any thread, but never in two at once.
         """
+
+    def order(self, seed: int, epoch: int) -> StreamShuffle:
+        """The order in which a shuffled epoch takes the rows, where there are `starts`.
+
+        epoch : int, from 0
+        """
+        return StreamShuffle(self, seed, epoch)
 
     def row_number(self, row: int) -> int:
         """What errors call a row."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastgd import kernels
 from fastgd.data.block import Block, MeanAndScale, read_only
+from fastgd.data.sparse_rows import SparseRows
 from fastgd.kernels import hand_over, standardize_rows, standardize_rows_robustly
 
 if TYPE_CHECKING:
@@ -69,12 +70,13 @@ class Buffers:
         # A float32 may not hold a mean far from zero exactly, and neither the mean of targets nor their scale.
         X_dtype = dtype if of_X is None else dataset.dtype
         y_dtype = conversion.dtype_of_y if of_y is None else np.dtype(np.float64)
+        n_features = _n_copied(dataset)
         self.rows = Block(
-            empty((n_rows, dataset.n_features), X_dtype),
+            empty((n_rows, n_features), X_dtype),
             empty((n_rows, dataset.n_outputs), y_dtype),
             empty((n_rows if dataset.has_sample_weight else 0,), dtype),
         )
-        self._X = None if of_X is None else empty((n_rows, dataset.n_features), dtype)
+        self._X = None if of_X is None else empty((n_rows, n_features), dtype)
         self._y = None if of_y is None else empty((n_rows, dataset.n_outputs), conversion.dtype_of_y)
 
     def block(self, rows: Block) -> Block:
@@ -82,7 +84,9 @@ class Buffers:
         X, y, sample_weight, _ = rows
         n_rows = len(X)
         _, of_X, of_y, _ = self._conversion
-        if of_X is not None:
+        if isinstance(X, SparseRows):
+            X = X.counting_as(self._conversion.dtype, None if of_X is None else of_X[1])
+        elif of_X is not None:
             mean, scale, *limit = of_X
             given, X = X, self._X[:n_rows]
             if limit:
@@ -92,7 +96,7 @@ class Buffers:
         if of_y is not None:
             given, y = y, self._y[:n_rows]
             standardize_rows(given, *of_y, y)
-        return Block(*map(read_only, (X, y, sample_weight)))
+        return Block(X if isinstance(X, SparseRows) else read_only(X), read_only(y), read_only(sample_weight))
 
 
 class Place:
@@ -101,17 +105,24 @@ class Place:
     def __init__(self, dataset: "Dataset | Stream", n_rows: int, conversion: Conversion) -> None:
         dtype, dtype_of_y = conversion.dtype, conversion.dtype_of_y
         self._arrays = (
-            empty((n_rows, dataset.n_features), dtype, kernels.tuning.LINE_BYTES),
+            empty((n_rows, _n_copied(dataset)), dtype, kernels.tuning.LINE_BYTES),
             empty((n_rows, dataset.n_outputs), dtype_of_y, kernels.tuning.LINE_BYTES),
             empty((n_rows if dataset.has_sample_weight else 0,), dtype, kernels.tuning.LINE_BYTES),
         )
 
     def take(self, block: Block) -> Block:
-        """A copy of a block."""
+        """A copy of a block; of sparse rows, which last, it is of the others."""
         copies = [array[: len(source)] for array, source in zip(self._arrays, block[:3], strict=True)]
-        for source, copy in zip(block[:3], copies, strict=True):
+        is_sparse = isinstance(block.X, SparseRows)
+        for source, copy in list(zip(block[:3], copies, strict=True))[is_sparse:]:
             hand_over(_bytes(source), _bytes(copy))
-        return Block(*map(read_only, copies))
+        X, y, sample_weight = map(read_only, copies)
+        return Block(block.X if is_sparse else X, y, sample_weight)
+
+
+def _n_copied(dataset: "Dataset | Stream") -> int:
+    """How many features of a row are copied."""
+    return 0 if dataset.is_sparse else dataset.n_features
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import glob
 import importlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -48,7 +48,19 @@ OPENERS = {
     ".arrow": "fastgd.data.arrow:open_arrow",
     ".ipc": "fastgd.data.arrow:open_arrow",
     ".arrows": "fastgd.data.arrow:open_arrow",
+    ".npz": "fastgd.data.sparse_files:open_npz",
+    ".svm": "fastgd.data.sparse_files:open_svmlight",
+    ".svmlight": "fastgd.data.sparse_files:open_svmlight",
+    ".libsvm": "fastgd.data.sparse_files:open_svmlight",
+    ".h5": "fastgd.data.sliced:open_hdf5",
+    ".hdf5": "fastgd.data.sliced:open_hdf5",
 }
+#: Which function opens folders that are one data set, by what tells them.
+FOLDERS: list[tuple[Callable[[Path], bool], str]] = [
+    (lambda folder: (folder / "X.npy").exists(), "fastgd.data.npy:open_folder"),
+    (lambda folder: (folder / "zarr.json").exists() or (folder / ".zgroup").exists(), "fastgd.data.sliced:open_zarr"),
+    (lambda folder: any(folder.glob("X?*.np[yz]")) or any(folder.glob("*/X.npy")), "fastgd.data.shards:open_shards"),
+]
 # How files begin that may be called anything.
 _MAGIC = {b"PAR1": ".parquet", b"ARROW1": ".arrow"}
 # What follows another suffix where a file is compressed.
@@ -70,7 +82,21 @@ def open(
 
     .npy files are a `Dataset`, memory-mapped, whose rows may be shuffled. Tables are a `Stream`, whose rows come in the
     files' order: Parquet (.parquet, .pq), CSV (.csv, .tsv, also compressed, as .csv.gz) and Arrow (.feather, .arrow,
-    .ipc, .arrows). They need pyarrow: pip install "fastgd[data]".
+    .ipc, .arrows). They need pyarrow: pip install "fastgd[data]". Those with several parts, such as row groups, can be
+    shuffled all the same, see `fastgd.data.stream_shuffle`.
+
+    A `Dataset` larger than memory, whose rows may be shuffled (see `fastgd.data.chunk_shuffle`), and which is used as
+    any other, is
+
+    - a folder of shards: X-0.npy, y-0.npy, X-1.npy, ... with any names after X and y, and weights in
+      sample_weight-0.npy where there are any; X-0.npz for CSR matrices as `scipy.sparse.save_npz` writes them; or
+      folders that `Dataset.save` wrote. Numbers in the names give the order. A list of X*.npy or X*.npz is one too,
+      with a list of as many for `target`;
+    - an HDF5 file (.h5, .hdf5) or a Zarr group, with h5py or zarr: features, target and weight are names of its arrays,
+      by default "X", "y" and "sample_weight";
+    - SVMlight's text (.svm, .svmlight, .libsvm), with scikit-learn.
+
+    These files are read and not mapped: one that becomes shorter or vanishes meanwhile is an error that names it.
 
     Parameters
     ----------
@@ -122,10 +148,12 @@ def open(
     >>> rows.feature_names, rows.n_outputs
     (('rooms', 'size'), 1)
     """
+    request = Request(target, sample_weight, features, drop, weight, categories, column_names)
+    for is_one, opener in FOLDERS:
+        if isinstance(path, str | os.PathLike) and Path(path).is_dir() and is_one(Path(path)):
+            return _call(opener, [Path(path)], request)
     paths, folder = _found(path)
-    request = Request(target, sample_weight, features, drop, weight, categories, column_names, folder)
-    if folder is not None and (folder / "X.npy").exists():
-        return _call("fastgd.data.npy:open_folder", [folder], request)
+    request = request._replace(folder=folder)
     suffixes = sorted({_suffix(each) for each in paths})
     if len(suffixes) > 1:
         examples = ", ".join(next(str(each) for each in paths if _suffix(each) == suffix) for suffix in suffixes)

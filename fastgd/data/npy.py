@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from fastgd.data.arrays import ArrayDataset
+from fastgd.data.chunked import ChunkedDataset
 from fastgd.data.files import Request
+from fastgd.data.shards import npy_dataset
 
 
-def open_npy(paths: list[Path], request: Request) -> ArrayDataset:
-    """As `open`, of one X.npy; target and sample_weight are paths."""
+def open_npy(paths: list[Path], request: Request) -> ArrayDataset | ChunkedDataset:
+    """As `open`, of one X.npy, or of several that are shards; target and sample_weight are paths, or as many."""
     request.refuse("features", "drop", "weight", "categories", "column_names", kind=".npy")
     if len(paths) > 1:
-        raise ValueError(f"{len(paths)} .npy files were given; expected one, that of X")
+        return npy_dataset(paths, request.target, request.sample_weight)
     parts = paths[0], request.target, request.sample_weight
     return ArrayDataset(*(None if part is None else map_array(part) for part in parts))
 

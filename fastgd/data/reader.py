@@ -13,6 +13,7 @@ import numpy as np
 
 from fastgd.data.block import Block, MeanAndScale, read_only, take_targets
 from fastgd.data.buffers import Buffers, Conversion, Place
+from fastgd.data.chunk_shuffle import ChunkShuffle
 from fastgd.data.maps import Growth, memory_bytes
 from fastgd.data.ring import Ring
 from fastgd.data.shuffle import Shuffle
@@ -99,13 +100,13 @@ class Reader:
         y_dtype: np.dtype | None = None,
     ) -> None:
         self.dataset = dataset
-        self.order: Shuffle | None = None
+        self.order: Shuffle | ChunkShuffle | None = None
         self._in_any_order = in_place or dataset.is_sparse
         self._min_rows = min_rows
         self._conversion = Conversion(dtype, mean_and_scale, mean_and_scale_of_y, y_dtype)
         self._arrays: dict[str, np.ndarray] = {}
         self._view = dataset.view(dtype, in_place) if mean_and_scale is None or dataset.is_sparse else None
-        if dataset.is_sparse and mean_and_scale is not None:
+        if dataset.is_sparse and mean_and_scale is not None and self._view is not None:
             # What is centred is not sparse any more, and never comes here.
             self._view = self._view._replace(X=self._view.X.counting_as(dtype, mean_and_scale[1]))
         self._converts = self._view is not None and not self._has_ready_columns
@@ -224,7 +225,12 @@ class Reader:
         rows = slice(start, stop) if self.order is None else self._ordered_rows(start, stop)
         out = buffers.rows.rows(0, stop - start)
         try:
-            self.dataset.read(rows, out)
+            if isinstance(self.order, ChunkShuffle):
+                self.dataset.prefetch(self.order.upcoming(start, stop))
+            if self.dataset.is_sparse:
+                out = out._replace(X=self.dataset.read_sparse(rows, out))
+            else:
+                self.dataset.read(rows, out)
         except Exception as error:
             error.add_note(f"while fastgd read rows {start} to {stop} of the epoch")
             raise

@@ -7,7 +7,7 @@ import numpy as np
 from fastgd.kernels import Layout, shuffle_windows
 
 # Whole permutations, as long as all features together are so many: they lie in a cache.
-_FEATURES_AT_RANDOM = 1 << 20
+FEATURES_AT_RANDOM = 1 << 20
 # In float32 a window has 256 KB: it and the one that is asked for meanwhile leave half of a cache of 1 MB.
 _FEATURES_PER_WINDOW = 1 << 16
 # Memory is read the faster the longer the chunks, and rows are mixed the better the fewer of them a chunk has: the
@@ -50,7 +50,7 @@ class Shuffle:
         #: The seed and the epoch.
         self.drawn_from = seed, epoch
         rng = np.random.default_rng([seed, epoch])
-        if n_samples * n_features <= _FEATURES_AT_RANDOM:
+        if n_samples * n_features <= FEATURES_AT_RANDOM:
             self._permutation: np.ndarray | None = rng.permutation(n_samples)
             return
         self._permutation = None

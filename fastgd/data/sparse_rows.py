@@ -46,6 +46,11 @@ class SparseRows:
         return kernels.CSR(self._begin, self._end, self._indices, values, scaling)
 
     @property
+    def lengths(self) -> np.ndarray:
+        """How many entries each row has, (n_rows,) int64."""
+        return self._end - self._begin
+
+    @property
     def n_entries(self) -> int:
         """How many entries the rows have together."""
         return int((self._end - self._begin).sum())
@@ -79,6 +84,12 @@ class SparseRows:
         end = np.cumsum(self._end - self._begin)
         begin = end - (self._end - self._begin)
         return type(self)(read_only(begin), read_only(end), indices, values, self.shape[1])
+
+    def with_dtypes(self, indices: np.dtype, values: np.dtype) -> Self:
+        """The rows with columns and values of wider dtypes, or of the same."""
+        columns = self._indices.astype(indices, copy=False)
+        entries = self._values.astype(values, copy=False)
+        return type(self)(self._begin, self._end, read_only(columns), read_only(entries), self.shape[1])
 
     def entries(self) -> tuple[np.ndarray, np.ndarray]:
         """The columns of all entries and what these count as, row by row: copies."""

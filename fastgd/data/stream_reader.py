@@ -1,7 +1,7 @@
 """How rows are read from a stream: its blocks are cut anew, so that parts of an epoch end where a data set's would."""
 
 import itertools
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ from fastgd.data.block import Block, MeanAndScale, take_rows
 from fastgd.data.buffers import Buffers, Conversion, Place
 from fastgd.data.reader import N_PLACES, UNKNOWN, Part, rows_of_a_copy
 from fastgd.data.ring import Ring
+from fastgd.data.stream_shuffle import StreamShuffle
 from fastgd.threads import spare_threads
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class StreamReader:
         mean_and_scale_of_y: MeanAndScale | None = None,
     ) -> None:
         self.dataset = dataset
-        self.order = None
+        self.order: StreamShuffle | None = None
         self._conversion = Conversion(dtype, mean_and_scale, mean_and_scale_of_y)
         self._n_rows, self._may_read_ahead = rows_of_a_copy(dataset, self._conversion, min_rows)
         self._buffers: Buffers | None = None
@@ -48,7 +49,8 @@ class StreamReader:
         """As `Reader.parts`; `n_epoch` is `UNKNOWN` but for the last part."""
         if self._buffers is None:
             self._buffers = Buffers(self.dataset, self._n_rows, self._conversion)
-        one_pass = _Pass(self.dataset, self._buffers, self._n_rows, end_of_part)
+        blocks = self.dataset.open(0) if self.order is None else self.order.blocks()
+        one_pass = _Pass(self.dataset, blocks, self._buffers, self._n_rows, end_of_part)
         # What has one part is done before a thread has paid for itself.
         yield one_pass.next_part()
         ring = None
@@ -70,7 +72,7 @@ class StreamReader:
 
     def row(self, position: int) -> int:
         """What errors call the row at a position of the epoch."""
-        return self.dataset.row_number(position)
+        return self.dataset.row_number(position if self.order is None else self.order.row(position))
 
 
 class _Pass:
@@ -82,12 +84,13 @@ class _Pass:
     def __init__(
         self,
         stream: "Stream",
+        blocks: Iterator[Block],
         buffers: Buffers,
         n_rows: int,
         end_of_part: Callable[[int, int, int], int] | None,
     ) -> None:
         self._stream, self._buffers, self._n_rows, self._end_of_part = stream, buffers, n_rows, end_of_part
-        self._blocks = iter(stream.open(0))
+        self._blocks = iter(blocks)
         # What is left of the stream's block, and the rows in the buffers: some that the last part had, and others.
         self._left: Block | None = None
         self._n_used = self._n_filled = 0

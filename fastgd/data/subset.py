@@ -5,7 +5,13 @@ import numpy as np
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only
+from fastgd.data.chunk_shuffle import ChunkShuffle
+from fastgd.data.chunked import ChunkedDataset
 from fastgd.data.reader import blocks
+from fastgd.data.shuffle import Shuffle
+from fastgd.data.sparse_chunks import SparseChunks
+from fastgd.data.sparse_rows import SparseRows
+from fastgd.data.with_targets import WithTargets
 
 
 class Subset(Dataset):
@@ -25,6 +31,8 @@ class Subset(Dataset):
         if not self.is_sparse:
             return None
         rows = self._dataset.view(dtype, any_dtype)
+        if rows is None:
+            return None
         y, weights = (read_only(part[self._indices] if len(part) else part) for part in rows[1:3])
         return Block(rows.X[self._indices], y, weights)
 
@@ -37,11 +45,29 @@ class Subset(Dataset):
         """Read the rows where they are."""
         self._dataset.read(self._indices[rows], out)
 
+    def order(self, seed: int, epoch: int) -> Shuffle | ChunkShuffle:
+        """Chunk by chunk, where the other data set is read so, and most of its rows are here, in its order."""
+        whole, n_samples = self._dataset, self.n_samples
+        is_most = whole.starts is not None and 2 * n_samples >= whole.n_samples
+        if not (is_most and (np.diff(self._indices) > 0).all()):
+            return super().order(seed, epoch)
+        starts = np.unique(np.searchsorted(self._indices, whole.starts))
+        window_rows = max(whole.window_rows * n_samples // whole.n_samples, 1)
+        return ChunkShuffle(starts[starts < n_samples], n_samples, self.n_features, window_rows, seed, epoch)
+
+    def prefetch(self, rows: np.ndarray) -> None:
+        """Tell the other data set."""
+        self._dataset.prefetch(self._indices[rows])
+
+    def read_sparse(self, rows: slice | np.ndarray, out: Block) -> SparseRows:
+        """Read the rows where they are."""
+        return self._dataset.read_sparse(self._indices[rows], out)
+
     def targets(self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None) -> Block:
         """As `Dataset.targets`; where X is an array, without a look at it: a few rows may lie on all pages of a map."""
         if isinstance(self._dataset, Subset):
             return Subset(self._dataset._dataset, self._dataset._indices[self._indices]).targets(dtype, mean_and_scale)
-        if isinstance(self._dataset, ArrayDataset):
+        if isinstance(self._dataset, ArrayDataset | ChunkedDataset | SparseChunks | WithTargets):
             return self._dataset.targets(dtype, mean_and_scale, self._indices)
         return super().targets(dtype, mean_and_scale)
 

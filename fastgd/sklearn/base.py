@@ -14,10 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastgd._engine.monitor import Monitor
 from fastgd.data import checks
-from fastgd.data.arrays import ArrayDataset
-from fastgd.data.as_dataset import array_dataset
 from fastgd.data.base import Dataset
-from fastgd.data.sparse import is_sparse
 from fastgd.data.subset import Subset
 from fastgd.errors import warn
 from fastgd.losses import Loss
@@ -78,7 +75,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
     def fit(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
         X_val: ArrayLike | None = None,
@@ -91,10 +88,11 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
 
         Parameters
         ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features), or Dataset
             Any real dtype and layout, or a frame of numbers; never copied whole. Float32 is float32 throughout, and
             all that is not floating-point becomes float64 as it is read. Of sparse matrices, CSR is read where it lies,
-            and any other format is copied to it, with a warning. See the README for what an update costs.
+            and any other format is copied to it, with a warning. See the README for what an update costs. A data set,
+            as `gd.data.open` gives of .npy shards, brings y and the weights, which are held in memory.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Numbers; of a classifier labels: strings, booleans, whole numbers, or zeros and ones of several labels a
             row.
@@ -188,13 +186,13 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         of_classes = self._weights_of_classes(y, v, is_partial)
         v = _weighted(v, y, of_classes)
         encoded = self._encoded(y, architecture.loss)
-        learnt = array_dataset(X, encoded, v if is_partial else rows.of_mean_one(v))
+        learnt = rows.with_targets(X, encoded, v if is_partial else rows.of_mean_one(v))
         held_out = self._given_validation(given, architecture.loss, of_classes)
         has_start = given.coef_init is not None or given.intercept_init is not None
         if not goes_on:
             self._begin(architecture, training, X, is_partial, has_scales=has_start)
         elif training != self._training:
-            self._retrain(architecture, training, is_sparse(X))
+            self._retrain(architecture, training, rows.is_sparse(X))
         check_fits(self.trainer_.model, learnt, architecture.loss)
         if self.early_stopping and held_out is None:
             learnt, held_out = self._split(learnt, y)
@@ -234,9 +232,9 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             n_iter = checks.integer(n_iter, "n_iter_no_change", 1)
         return n_iter, tol, early, is_adaptive
 
-    def _given_validation(self, given: Given, loss: Loss, of_classes: np.ndarray | None) -> ArrayDataset | None:
+    def _given_validation(self, given: Given, loss: Loss, of_classes: np.ndarray | None) -> Dataset | None:
         """The user's own rows to validate on; None where there are none."""
-        if given.X_val is None or given.y_val is None:
+        if given.X_val is None or (given.y_val is None and not isinstance(given.X_val, Dataset)):
             parts = {name: getattr(given, name) for name in ("X_val", "y_val", "sample_weight_val")}
             there = [name for name, part in parts.items() if part is not None]
             if there:
@@ -245,9 +243,9 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         X, y = rows.features_and_targets(self, given.X_val, given.y_val, False, self._is_numeric)
         y = self._noted(y, None, is_first=False)
         v = _weighted(rows.weights(given.sample_weight_val, X), y, of_classes)
-        return array_dataset(X, self._encoded(y, loss), rows.of_mean_one(v, "sample_weight_val"))
+        return rows.with_targets(X, self._encoded(y, loss), rows.of_mean_one(v, "sample_weight_val"))
 
-    def _split(self, dataset: ArrayDataset, y: np.ndarray) -> tuple[Dataset, Dataset]:
+    def _split(self, dataset: Dataset, y: np.ndarray) -> tuple[Dataset, Dataset]:
         """The rows to learn from and those held out, which have weights above 0.
 
         They are the same whenever the same rows come again, so that none is ever learnt from.
@@ -273,10 +271,10 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         self._is_stream = is_stream
         self._architecture = architecture
         self._stopping = Stopping()
-        model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed, is_sparse(X))
-        self._retrain(architecture, training, is_sparse(X), model)
+        model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed, rows.is_sparse(X))
+        self._retrain(architecture, training, rows.is_sparse(X), model)
         settings.start_at_zero(self.trainer_, is_stream and not training.has_chosen_rate)
-        centres = architecture.centres_features and not is_sparse(X), architecture.fit_intercept
+        centres = architecture.centres_features and not rows.is_sparse(X), architecture.fit_intercept
         # What a Trainer learns by itself, it learns when training begins.
         learns_here = is_stream or has_scales or not all(centres)
         self._scales = Scales(self.trainer_.model, *centres) if learns_here else None

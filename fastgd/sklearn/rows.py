@@ -8,7 +8,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from fastgd.data import checks
-from fastgd.data.sparse import as_csr, is_sparse
+from fastgd.data.as_dataset import array_dataset
+from fastgd.data.base import Dataset, Stream
+from fastgd.data.sparse import as_csr
+from fastgd.data.sparse import is_sparse as is_matrix
+from fastgd.data.with_targets import WithTargets
 
 
 class Given(NamedTuple):
@@ -30,7 +34,9 @@ def features(estimator: BaseEstimator, X: Any, reset: bool = False) -> Any:
 
     reset : whether the estimator takes note of how many features there are and of their names, or compares both
     """
-    X = as_csr(X) if is_sparse(X) else X
+    if isinstance(X, Dataset | Stream):
+        return _noted(estimator, X, reset)
+    X = as_csr(X) if is_matrix(X) else X
     return validate_data(estimator, X, reset=reset, dtype="numeric", accept_sparse="csr")
 
 
@@ -38,7 +44,9 @@ def features_and_targets(
     estimator: BaseEstimator, X: Any, y: Any, reset: bool, is_numeric: bool
 ) -> tuple[Any, np.ndarray]:
     """X as above, and y, (n_samples,) or (n_samples, n_outputs); numbers, if it must be."""
-    X = as_csr(X) if is_sparse(X) else X
+    if isinstance(X, Dataset | Stream):
+        return _noted(estimator, X, reset), _own_targets(X, y, is_numeric)
+    X = as_csr(X) if is_matrix(X) else X
     checked = {"dtype": "numeric", "accept_sparse": "csr", "multi_output": True, "y_numeric": is_numeric}
     X, y = validate_data(estimator, X, y, reset=reset, **checked)
     if hasattr(y, "toarray"):
@@ -46,8 +54,61 @@ def features_and_targets(
     return X, y
 
 
+def is_sparse(X: Any) -> bool:
+    """Whether X is a sparse matrix, or a data set of sparse rows."""
+    return X.is_sparse if isinstance(X, Dataset) else is_matrix(X)
+
+
+def with_targets(X: Any, y: np.ndarray, v: np.ndarray | None) -> Dataset:
+    """Rows of features with targets as a loss takes them, and weights."""
+    return WithTargets(X, y, v) if isinstance(X, Dataset) else array_dataset(X, y, v)
+
+
+def _noted(estimator: BaseEstimator, X: Dataset | Stream, reset: bool) -> Dataset:
+    """A data set as it is, once its features were taken note of or compared, as `validate_data` does."""
+    if isinstance(X, Stream):
+        raise TypeError(
+            f"X is a {type(X).__name__}, whose rows come in one order; expected rows that can be read in any order, "
+            "such as gd.data.open gives of .npy shards, or partial_fit on its blocks, or a Trainer"
+        )
+    names = None if X.feature_names is None else np.array(X.feature_names, object)
+    if reset:
+        estimator.n_features_in_ = X.n_features
+        vars(estimator).pop("feature_names_in_", None)
+        if names is not None:
+            estimator.feature_names_in_ = names
+    elif X.n_features != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {X.n_features} features, but {type(estimator).__name__} is expecting {estimator.n_features_in_} "
+            "features as input"
+        )
+    elif names is not None and not np.array_equal(names, getattr(estimator, "feature_names_in_", names)):
+        raise ValueError(
+            f"X has other feature names than those seen in fit; expected {', '.join(estimator.feature_names_in_)}"
+        )
+    return X
+
+
+def _own_targets(X: Dataset, y: Any, is_numeric: bool) -> np.ndarray:
+    """The targets of a data set, in memory; labels that are whole numbers as such."""
+    if y is not None:
+        raise TypeError("a Dataset brings its own targets and weights; expected y to be None")
+    if X.n_outputs == 0:
+        raise ValueError("the data set has no targets; expected gd.data.open(..., target=...)")
+    y = X.targets(np.dtype(np.float64)).y
+    if not np.isfinite(y).all():
+        row = int(np.flatnonzero(~np.isfinite(y).all(axis=1))[0])
+        raise ValueError(f"y holds {y[row]} in row {X.row_number(row)}; expected finite numbers")
+    y = y[:, 0] if y.shape[1] == 1 else y
+    return y.astype(np.int64) if not is_numeric and (np.floor(y) == y).all() else y
+
+
 def weights(sample_weight: Any, X: Any) -> np.ndarray | None:
     """One weight a row, at least 0, or None."""
+    if isinstance(X, Dataset):
+        if sample_weight is not None:
+            raise TypeError("a Dataset brings its own targets and weights; expected sample_weight to be None")
+        sample_weight = X.targets(np.dtype(np.float64)).sample_weight if X.has_sample_weight else None
     if sample_weight is None:
         return None
     v = check_array(

@@ -18,7 +18,7 @@ BAD = {
     "targets alone": (["train", "--target", "{y}"], "without X"),
     "lengths": (["train", "{X}", "--target", "{short}"], "y has 3 rows and X has 1000"),
     "NaN": (["train", "{nan}", "--target", "{y}", "--quiet"], "X holds nan (as float64) in row 5, column 1"),
-    "suffix": (["train", "{text}", "--target", "{y}"], "expected a .npy file"),
+    "suffix": (["train", "{text}", "--target", "{y}"], "expected one of .arrow"),
     "shape": (["train", "--synthetic", "10"], "expected ROWSxFEATURES"),
     "rows": (["train", "--synthetic", "0x10"], "n_samples is 0"),
     "widths": (["train", "--hidden", "6,,5"], "expected widths"),

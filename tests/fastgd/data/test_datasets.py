@@ -167,7 +167,7 @@ def test_targets_converted_with_each_block_train_to_the_same_bits(kind, shape, s
     options = {"optimizer": gd.SGD(0.001), "batch_size": batch_size, "shuffle": shuffle, "seed": 1}
     monkeypatch.setattr(datasets, "_SAMPLES_PER_ORDER", 300)
     for at_random in (0, 1 << 20):
-        monkeypatch.setattr(shuffles, "_FEATURES_AT_RANDOM", at_random)
+        monkeypatch.setattr(shuffles, "FEATURES_AT_RANDOM", at_random)
         results = []
         for limit in (1 << 20, 0):
             monkeypatch.setattr(datasets, "_CONVERTED_BYTES", limit)

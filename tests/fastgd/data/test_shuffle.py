@@ -137,7 +137,7 @@ def test_windows_take_a_chunk_of_each_part_of_the_data():
 
 def test_short_windows_may_stand_anywhere(monkeypatch):
     """Those of which a chunk is missing, and the one of which it is shorter."""
-    monkeypatch.setattr(shuffle, "_FEATURES_AT_RANDOM", 0)
+    monkeypatch.setattr(shuffle, "FEATURES_AT_RANDOM", 0)
     # Two chunks of 16 rows are missing, and one is seven rows short.
     n_samples, n_features, places = 4 * 64 - 39, 1000, set()
     for seed in range(300):
@@ -151,7 +151,7 @@ def test_short_windows_may_stand_anywhere(monkeypatch):
 @pytest.mark.parametrize("n_samples", [1, 15, 16, 17, 47, 48, 63, 64, 65, 66, 90])
 def test_few_windows(n_samples, monkeypatch):
     """Of 64 rows, in four parts: some parts may be missing, or short of several chunks."""
-    monkeypatch.setattr(shuffle, "_FEATURES_AT_RANDOM", 0)
+    monkeypatch.setattr(shuffle, "FEATURES_AT_RANDOM", 0)
     for seed in range(20):
         order = Shuffle(n_samples, 1000, seed, 0).rows(0, n_samples)
         assert order.tolist() == by_hand(n_samples, 1000, seed, 0, at_random=0)
@@ -229,7 +229,7 @@ def test_seeds_and_epochs_differ():
 @pytest.mark.parametrize("n_samples", [9, 16], ids=["short window", "full window"])
 def test_every_row_may_stand_anywhere(n_samples, monkeypatch):
     """Over many seeds each place of a window takes each of its rows about equally often."""
-    monkeypatch.setattr(shuffle, "_FEATURES_AT_RANDOM", 0)
+    monkeypatch.setattr(shuffle, "FEATURES_AT_RANDOM", 0)
     n_seeds = 3000
     counts = np.zeros((n_samples, n_samples))
     for seed in range(n_seeds):

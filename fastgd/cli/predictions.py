@@ -1,0 +1,112 @@
+"""Predictions for rows of any number, written as they are made."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+import numpy as np
+
+from fastgd import storage
+from fastgd.data.arrays import ArrayDataset
+from fastgd.data.base import Dataset, Stream
+from fastgd.data.subset import Subset
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+# So much is read at once, and so much written.
+_PART_BYTES = 16 << 20
+
+
+class Writer(Protocol):
+    """What takes predictions, one array of rows after the other."""
+
+    def write(self, rows: np.ndarray) -> None:
+        """Write some rows more."""
+        ...
+
+    def end(self) -> None:
+        """Say that these were all."""
+        ...
+
+
+class NpyWriter:
+    """Rows as a .npy file, whose header says how many there are.
+
+    n_rows : int, or None where it is not known before; then the file has to be one, and no pipe
+    """
+
+    def __init__(self, file: BinaryIO, n_rows: int | None) -> None:
+        self._file, self._n_rows = file, n_rows
+        if n_rows is None and not file.seekable():
+            raise ValueError("--out is a pipe, and a .npy file begins with its number of rows; expected a .csv file")
+        self._n_written = 0
+        self._rows: np.ndarray | None = None
+
+    def write(self, rows: np.ndarray) -> None:
+        """As `Writer.write`."""
+        if self._rows is None:
+            self._rows = rows[:0]
+            self._write_header(self._n_rows or 0)
+        self._n_written += len(rows)
+        self._file.write(np.ascontiguousarray(rows).data)
+
+    def end(self) -> None:
+        """As `Writer.end`."""
+        if self._n_rows is None:
+            # NumPy leaves room in a header for any number of rows.
+            self._file.seek(0)
+            self._write_header(self._n_written)
+            self._file.seek(0, io.SEEK_END)
+
+    def _write_header(self, n_rows: int) -> None:
+        storage.write_array_header(self._file, self._rows.dtype, (n_rows, *self._rows.shape[1:]))
+
+
+class CsvWriter:
+    """Rows as lines of text, numbers with as many digits as tell them from others, below the names of their columns."""
+
+    def __init__(self, file: BinaryIO, names: Sequence[str]) -> None:
+        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        self._lines = csv.writer(self._text, lineterminator="\n")
+        self._lines.writerow(names)
+
+    def write(self, rows: np.ndarray) -> None:
+        """As `Writer.write`."""
+        self._lines.writerows(rows.reshape(len(rows), -1).astype(str).tolist())
+
+    def end(self) -> None:
+        """As `Writer.end`."""
+        self._text.flush()
+        self._text.detach()
+
+
+class _BlockOfStream(ArrayDataset):
+    """A block of a stream, whose rows errors call by their places in it."""
+
+    def __init__(self, X: "ArrayLike", stream: Stream, start: int) -> None:
+        super().__init__(X)
+        self._stream, self._start = stream, start
+
+    def row_number(self, row: int) -> int:
+        return self._stream.row_number(self._start + row)
+
+
+def predicted(
+    predict: Callable[[Dataset], np.ndarray], rows: Dataset | Stream, output_bytes: int
+) -> Iterator[np.ndarray]:
+    """Predictions for all rows, some thousands at a time.
+
+    output_bytes : about how much one row's take
+    """
+    if isinstance(rows, Stream):
+        start = 0
+        for block in rows.open():
+            if len(block.X):
+                yield predict(_BlockOfStream(block.X, rows, start))
+            start += len(block.X)
+        return
+    n_rows = max(_PART_BYTES // max(rows.row_bytes, rows.n_features * 4, output_bytes), 1)
+    for start in range(0, rows.n_samples, n_rows):
+        yield predict(Subset(rows, np.arange(start, min(start + n_rows, rows.n_samples))))

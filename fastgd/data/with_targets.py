@@ -1,0 +1,93 @@
+"""The rows of a data set with other targets."""
+
+import numpy as np
+
+from fastgd.data.arrays import ArrayDataset
+from fastgd.data.base import Dataset
+from fastgd.data.block import Block, MeanAndScale, read_only, take_rows
+from fastgd.data.sparse_rows import SparseRows
+
+
+class WithTargets(Dataset):
+    """The features of a data set, with targets and weights in memory.
+
+    dataset : Dataset
+    y, sample_weight : as for `ArrayDataset`
+    """
+
+    def __init__(self, dataset: Dataset, y: np.ndarray, sample_weight: np.ndarray | None = None) -> None:
+        self._dataset = dataset
+        # Checked as they are of arrays, beside no features to speak of.
+        self._own = ArrayDataset(np.broadcast_to(np.float32(0), (dataset.n_samples, 1)), y, sample_weight)
+        self.n_samples, self.n_features, self.dtype = dataset.n_samples, dataset.n_features, dataset.dtype
+        self.n_outputs, self.has_sample_weight = self._own.n_outputs, self._own.has_sample_weight
+        self.feature_names, self.entries_per_row = dataset.feature_names, dataset.entries_per_row
+        self.reads_in_parallel = dataset.reads_in_parallel
+        self.starts, self.window_rows = dataset.starts, dataset.window_rows
+
+    @property
+    def sample_weight(self) -> np.ndarray | None:
+        """The weights."""
+        return self._own.sample_weight
+
+    def read(self, rows: slice | np.ndarray, out: Block) -> None:
+        """Read the features, and take targets and weights."""
+        n_rows = len(out.X)
+        others = np.empty((n_rows, self._dataset.n_outputs)), np.empty(n_rows * self._dataset.has_sample_weight)
+        self._dataset.read(rows, Block(out.X, *others))
+        self._take(rows, out)
+
+    def read_sparse(self, rows: slice | np.ndarray, out: Block) -> SparseRows:
+        """Read the features, and take targets and weights."""
+        n_rows = len(out.y)
+        others = np.empty((n_rows, self._dataset.n_outputs)), np.empty(n_rows * self._dataset.has_sample_weight)
+        X = self._dataset.read_sparse(rows, Block(out.X, *others))
+        self._take(rows, out)
+        return X
+
+    def _take(self, rows: slice | np.ndarray, out: Block) -> None:
+        take_rows(self._own.y, rows, out=out.y)
+        if self.has_sample_weight:
+            take_rows(self._own.sample_weight, rows, out=out.sample_weight)
+
+    def view(self, dtype: np.dtype, any_dtype: bool = False) -> Block | None:
+        """The features where they lie, if they can be used there."""
+        block = self._dataset.view(dtype, any_dtype)
+        if block is None:
+            return None
+        weights = self._own.sample_weight if self.has_sample_weight else np.empty(0, dtype)
+        return Block(block.X, read_only(self._own.y), read_only(weights))
+
+    def targets(
+        self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None, indices: np.ndarray | None = None
+    ) -> Block:
+        """As `ArrayDataset.targets`."""
+        found = self._own.targets(dtype, mean_and_scale, indices)
+        return found._replace(X=np.empty((0, self.n_features), dtype))
+
+    def prefetch(self, rows: np.ndarray) -> None:
+        """As the other data set does."""
+        self._dataset.prefetch(rows)
+
+    @property
+    def row_bytes(self) -> int:
+        """As the other data set's."""
+        return self._dataset.row_bytes
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the other data set is."""
+        return self._dataset.is_mapped
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the other data set is."""
+        return self._dataset.is_in_memory
+
+    def release(self, start: int, stop: int) -> None:
+        """As the other data set does."""
+        self._dataset.release(start, stop)
+
+    def row_number(self, row: int) -> int:
+        """What the other data set calls it."""
+        return self._dataset.row_number(row)

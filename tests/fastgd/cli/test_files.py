@@ -1,0 +1,111 @@
+"""The command line on files other than X.npy: shards, and what holds more than one array."""
+
+import csv
+
+import numpy as np
+import pytest
+from command_line import run
+
+import fastgd as gd
+from fastgd.cli import predictions, rows
+
+QUICK = ["--optimizer", "SGD", "--learning-rate", "0.01", "--no-standardize", "--no-standardize-targets", "--quiet"]
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """A folder of shards, with X as one array."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 3)).astype("float32")
+    y = X[:, :1] + X[:, 1:2]
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    for k in range(3):
+        part = slice(100 * k, 100 * k + 100)
+        np.save(folder / f"X-{k}.npy", X[part])
+        np.save(folder / f"y-{k}.npy", y[part])
+    return folder, X, y
+
+
+def test_train_and_predict(shards, tmp_path, capsys, monkeypatch):
+    """A few rows at a time."""
+    folder, X, _ = shards
+    status, out, err = run(capsys, "train", folder, *QUICK, "--out", tmp_path / "m")
+    assert (status, err) == (0, "")
+    assert "on 60 rows that were not learnt from" in out
+    monkeypatch.setattr(predictions, "_PART_BYTES", 12 * 70)
+    model = gd.Model.load(tmp_path / "m")
+    for name in ("p.npy", "p.csv"):
+        status, out, err = run(capsys, "predict", tmp_path / "m", folder, "--out", tmp_path / name)
+        assert (status, out, err) == (0, f"{tmp_path / name}: 300 rows x 1 outputs, float32\n", "")
+    np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), model.predict(X))
+    header, *lines = csv.reader((tmp_path / "p.csv").read_text().splitlines())
+    assert header == ["output"]
+    np.testing.assert_array_equal(np.array(lines, "float32"), model.predict(X))
+
+
+def test_classes_of_shards(shards, tmp_path, capsys):
+    folder, X, _ = shards
+    for k in range(3):
+        np.save(folder / f"y-{k}.npy", 5 + 2 * (X[100 * k : 100 * k + 100, 0] > 0))
+    options = ("--loss", "log_loss", "--validation", "0.1", "--out", tmp_path / "m")
+    status, out, _ = run(capsys, "train", folder, *QUICK, *options)
+    assert status == 0
+    assert "classes      2: 5, 7" in out
+    run(capsys, "predict", tmp_path / "m", folder, "--out", tmp_path / "p.csv", "--probabilities")
+    assert (tmp_path / "p.csv").read_text().splitlines()[0] == "5,7"
+    run(capsys, "predict", tmp_path / "m", folder, "--out", tmp_path / "p.csv")
+    assert set((tmp_path / "p.csv").read_text().splitlines()) == {"label", "5", "7"}
+
+
+def test_info(shards, capsys):
+    status, out, _ = run(capsys, "info", shards[0])
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert status == 0
+    assert lines["rows"] == "300"
+    assert lines["columns"] == "3 features, 1 target"
+    assert lines["types"] == "X float32, y float32"
+    assert lines["blocks"] == "3, 100 rows on average"
+    status, out, _ = run(capsys, "info", shards[0] / "X-0.npy", "--target", shards[0] / "y-0.npy")
+    assert "rows           100\n" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "{folder}", "--target", "y"], "sharded .npy files do not take"),
+        (["train", "{folder}/X-0.npy", "--target", "{folder}/y-0.npy", "--drop", "a"], "has columns without names"),
+        (["predict", "{m}", "{folder}", "--out", "{folder}/y-1.npy"], "which is read"),
+        (["info", "{folder}/none"], "does not exist"),
+    ],
+)
+def test_what_does_not_fit(arguments, message, shards, tmp_path, capsys):
+    gd.Model([gd.Linear(3, 1)]).save(tmp_path / "m")
+    status, _, err = run(capsys, *(each.format(folder=shards[0], m=tmp_path / "m") for each in arguments))
+    assert status == 2
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.fixture
+def blocks(shards, monkeypatch):
+    """A file that is opened as a stream of unknown length, in place of the shards."""
+    _, X, y = shards
+    given = [(X[begin : begin + 90], y[begin : begin + 90]) for begin in range(0, 300, 90)]
+    monkeypatch.setattr("fastgd.data.open", lambda *_, **__: gd.data.from_blocks(given))
+    return shards[0]
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_streams(is_kept, blocks, tmp_path, capsys, monkeypatch):
+    """Few rows are kept in memory, and those of more come block by block."""
+    monkeypatch.setattr(rows, "_KEPT_BYTES", 1 << 20 if is_kept else 1000)
+    status, out, err = run(capsys, "train", blocks, "--quiet", "--out", tmp_path / "m", *QUICK[:-3], "--no-standardize")
+    assert (status, err) == (0, "")
+    assert ("that were not learnt from" in out) == is_kept
+    assert ("by the first 300 rows of the stream" in out) == (not is_kept)
+    status, out, _ = run(capsys, "predict", tmp_path / "m", blocks, "--out", tmp_path / "p.npy")
+    assert status == 0
+    assert np.load(tmp_path / "p.npy").shape == (300, 1)
+    status, out, _ = run(capsys, "info", blocks)
+    assert "known once they were read" in out
