@@ -87,30 +87,21 @@ from .rows.transpose import COLUMNS_SCRATCH, columns_to_rows, columns_to_rows_re
 from .rows.transpose import Kind as ColumnKind
 
 if TYPE_CHECKING:
-    from .loops.csr_network import (
-        EveryWeight,
-        LazySGD,
-        SparseUpdate,
-        evaluate_network_csr,
-        loss_and_gradient_csr,
-        predict_network_csr,
-        train_network_csr,
-    )
+    from .loops.csr_network import evaluate_network_csr, loss_and_gradient_csr, predict_network_csr, train_network_csr
     from .loops.csr_neuron import train_neuron_csr
+    from .loops.csr_updates import BoundedEntries, EveryWeight, LazySGD, SparseUpdate
     from .optim.lazy_penalty import Decaying, Shrinking, Unpenalized
 
 # Few runs are of sparse rows: their loops are loaded when one is, as every start would wait for them.
 _OF_SPARSE_ROWS = {
     ".loops.csr_network": (
-        "EveryWeight",
-        "LazySGD",
-        "SparseUpdate",
         "evaluate_network_csr",
         "loss_and_gradient_csr",
         "predict_network_csr",
         "train_network_csr",
     ),
     ".loops.csr_neuron": ("train_neuron_csr",),
+    ".loops.csr_updates": ("BoundedEntries", "EveryWeight", "LazySGD", "SparseUpdate"),
     ".optim.lazy_penalty": ("Decaying", "Shrinking", "Unpenalized"),
 }
 
@@ -133,6 +124,7 @@ __all__ = [
     "OPTIMIZERS",
     "SYNTHETIC_ROWS_AT_ONCE",
     "Bounded",
+    "BoundedEntries",
     "By4",
     "ColumnKind",
     "Converted",

@@ -88,7 +88,7 @@ class SparseLoop:
 
         return call
 
-    def _update(self) -> kernels.LazySGD | kernels.SparseUpdate | kernels.EveryWeight:
+    def _update(self) -> kernels.LazySGD | kernels.SparseUpdate | kernels.BoundedEntries | kernels.EveryWeight:
         task = self._task
         if self._is_lazy:
             end, vectors = task.model.weights[0, 1], task.vectors
@@ -103,6 +103,10 @@ class SparseLoop:
         if not (hooks.is_sparse(task.optimizer) and isinstance(task.regularization, kernels.NoRegularization)):
             return kernels.EveryWeight(rule)
         places = np.empty(_PLACES_AT_ONCE, np.int64)
+        if hooks.direction_at is not None:
+            address = hooks.direction_at.pointer(task.model.dtype)
+            direction = np.zeros_like(task.vectors.parameters)
+            return kernels.BoundedEntries(rule.step, address, direction, np.zeros(1), places)
         return kernels.SparseUpdate(rule.step, hooks.update_at.pointer(task.model.dtype), places)
 
 

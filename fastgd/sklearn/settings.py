@@ -87,6 +87,7 @@ class Training:
     alpha: float
     l1_ratio: float
     average_from: int | None
+    has_chosen_alpha: bool = True
 
     @property
     def has_chosen_rate(self) -> bool:
@@ -98,9 +99,11 @@ class Training:
     ) -> Trainer:
         """A new trainer of a model.
 
-        is_sparse : whether the rows are sparse, which NormalizedSGD cannot see: Adam is "auto" in its place
+        is_sparse : whether the rows are sparse, which NormalizedSGD cannot see: Adagrad is "auto" in its place; and an
+            alpha that nobody chose is 0 with it, so that an update costs no more than the entries of its rows
         is_stream : whether nothing tells how many rows there will be, over which a rate could fall or be looked for
         """
+        spares_weights = is_sparse and self.optimizer == "auto" and self.batch_size is not None
         trainer = Trainer(
             model,
             architecture.loss,
@@ -108,13 +111,13 @@ class Training:
             self.batch_size,
             self.shuffle,
             seed,
-            self.alpha,
+            0.0 if spares_weights and not self.has_chosen_alpha else self.alpha,
             self.l1_ratio,
             average_from=self.average_from,
             standardize_targets=architecture.standardize_targets,
         )
         if is_sparse and self.optimizer == "auto" and isinstance(trainer.optimizer, NormalizedSGD):
-            trainer.optimizer = Adam()
+            trainer.optimizer = Adagrad("auto", bounded=False)
         if is_stream and trainer.optimizer.learning_rate == "auto":
             rate = trainer.optimizer.auto_rate(architecture.loss, is_full_batch=False)
             trainer.optimizer = replace(trainer.optimizer, learning_rate=rate)
@@ -167,7 +170,8 @@ def training_of(estimator: Any) -> Training:
     """What an estimator's parameters say of its training; errors as for `architecture_of`."""
     is_network = np.size(estimator.hidden_layer_sizes) > 0
     alpha = estimator.alpha
-    if isinstance(alpha, str):
+    has_chosen_alpha = not isinstance(alpha, str)
+    if not has_chosen_alpha:
         checks.choice(alpha, "alpha", ("auto",))
         alpha = _ALPHA_OF_NETWORKS if is_network else _ALPHA
     alpha = checks.non_negative(alpha, "alpha")
@@ -197,7 +201,8 @@ def training_of(estimator: Any) -> Training:
             f"average={average!r} with early_stopping=True, which keeps the best epoch's parameters; expected one of "
             "them"
         )
-    return Training(optimizer, batch_size, checks.switch(estimator.shuffle, "shuffle"), alpha, l1_ratio, average_from)
+    shuffle = checks.switch(estimator.shuffle, "shuffle")
+    return Training(optimizer, batch_size, shuffle, alpha, l1_ratio, average_from, has_chosen_alpha)
 
 
 def _optimizer(estimator: Any, alpha: float, is_network: bool) -> Optimizer | Literal["auto"]:

@@ -1,94 +1,17 @@
 """Forward pass, backward pass and the training loop of a stack of layers whose first is a Linear on sparse rows.
 
 The first layer's products and its gradient cost the rows' entries times its outputs; the layers behind it are those of
-`network.py`. What an update costs is a matter of its type:
-
-LazySGD         plain SGD with L1 and L2 penalties: the entries of the batch
-SparseUpdate    an optimiser for which a gradient of zero is no update, as Adagrad: the same
-EveryWeight     any other: all weights, for each update
+`network.py`. What an update costs is a matter of its type, see `csr_updates.py`.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 
 from ..codegen.function_pointer import settings_at
-from ..codegen.jit import by_type, inlined_kernel, kernel
+from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
-from ..optim.hooks import call_update, call_update_at
-from ..optim.lazy_penalty import apply_pending, begin_step, end_step, factor_of, flush
-from ..optim.step import Step, UpdateRule, apply_step_along, call_apply_gradient
-from ..optim.vectors import Vectors
 from ..rows.csr import column_of, value_of
+from .csr_updates import apply_pending_row, first_factor, flush_first, make_update
 from .network import Layer, backward, evaluate, forward, last_layer, weights_of
-
-
-class LazySGD(NamedTuple):
-    """Plain SGD, the first layer's penalties by `lazy_penalty.py`.
-
-    penalty : with nothing pending
-    apply_gradient, step : as of an UpdateRule, for the parameters behind the first layer's weights
-    rest : Vectors, those of these parameters
-    """
-
-    penalty: NamedTuple
-    apply_gradient: int
-    step: Step
-    rest: Vectors
-
-
-class SparseUpdate(NamedTuple):
-    """Weights whose gradient is zero stay as they are.
-
-    step : Step, of an optimiser with an `update_at`, without regularisation          update_at : int, its address
-    places : (n,) int64, scratch
-    """
-
-    step: Step
-    update_at: int
-    places: np.ndarray
-
-
-class EveryWeight(NamedTuple):
-    """All parameters are updated.
-
-    rule : UpdateRule, not direct, of an optimiser that sees no rows
-    """
-
-    rule: UpdateRule
-
-
-@inlined_kernel
-def _factor_of_lazy(update, one):
-    return factor_of(update.penalty, one)
-
-
-@inlined_kernel
-def _factor_of_others(update, one):
-    return one
-
-
-@by_type({LazySGD: _factor_of_lazy, SparseUpdate: _factor_of_others, EveryWeight: _factor_of_others})
-def _first_factor(kernel):
-    """What the first layer's weights are to be multiplied by."""
-    return lambda update, one: kernel(update, one)
-
-
-@inlined_kernel
-def _pending_lazy(update, weight, X, i, n_in, n_out):
-    for p in range(X.begin[i], X.end[i]):
-        apply_pending(update.penalty, weight, column_of(X, p), n_in, n_out)
-
-
-@inlined_kernel
-def _pending_none(update, weight, X, i, n_in, n_out):
-    pass
-
-
-@by_type({LazySGD: _pending_lazy, SparseUpdate: _pending_none, EveryWeight: _pending_none})
-def _apply_pending_row(kernel):
-    """Bring the weights that a row needs up to date."""
-    return lambda update, weight, X, i, n_in, n_out: kernel(update, weight, X, i, n_in, n_out)
 
 
 @inlined_kernel
@@ -157,93 +80,6 @@ def _backward_csr(network, parameters, X, begin, end, accumulate, gradient):
     _backward_first(network, X, begin, end, accumulate, gradient)
 
 
-@inlined_kernel
-def _update_lazy(update, network, vectors, X, begin, end, rate, t, sample_weight):
-    layer = settings_at(Layer, network.layers, 0)
-    n_in, n_out = layer.n_in, layer.n_out
-    u, gradient = span(vectors.parameters, layer.weight, n_in * n_out), vectors.gradient
-    begin_step(update.penalty, u, n_in, rate)
-    step = rate / factor_of(update.penalty, type(rate)(1))
-    for i in range(begin, end):
-        for k in range(n_out):
-            for p in range(X.begin[i], X.end[i]):
-                place = k * n_in + column_of(X, p)
-                u[place] -= step * gradient[place]
-                # A row to come may have an entry here, too.
-                gradient[place] = 0
-    end_step(update.penalty, rate)
-    call_apply_gradient(update.apply_gradient, (update.rest, update.step, rate, t))
-
-
-@inlined_kernel
-def _update_entries(update, network, vectors, X, begin, end, rate, t, sample_weight):
-    layer, step = settings_at(Layer, network.layers, 0), update.step
-    n_in, n_out = layer.n_in, layer.n_out
-    for i in range(begin, end):
-        for k in range(n_out):
-            p = X.begin[i]
-            while p < X.end[i]:
-                n = min(X.end[i] - p, update.places.size)
-                for q in range(n):
-                    update.places[q] = k * n_in + column_of(X, p + q)
-                call_update_at(update.update_at, (vectors, step.optimizer, rate, t, update.places, n))
-                p += n
-    call_update(step.update, (vectors, step.optimizer, rate, t, (n_in * n_out, vectors.parameters.size)))
-
-
-@inlined_kernel
-def _update_every_weight(update, network, vectors, X, begin, end, rate, t, sample_weight):
-    rule, layer = update.rule, settings_at(Layer, network.layers, 0)
-    call_apply_gradient(rule.apply_gradient, (vectors, rule.step, rate, t))
-    if rule.step.step_along != 0:
-        # Dense rows are measured on the last micro-batch.
-        first = begin + (end - begin - 1) // network.micro_batch_rows * network.micro_batch_rows
-        mean_square = _mean_square_along_csr(layer, vectors.gradient, X, first, end, sample_weight)
-        apply_step_along(vectors, rule, rate, t, mean_square)
-    for i in range(layer.n_in * layer.n_out):
-        vectors.gradient[i] = 0
-
-
-@by_type({LazySGD: _update_lazy, SparseUpdate: _update_entries, EveryWeight: _update_every_weight})
-def _make_update(kernel):
-    """Make the update of a batch, rows begin to end of a CSR, and have zeros for the gradient by the first weights."""
-    return lambda update, network, vectors, X, begin, end, rate, t, sample_weight: kernel(
-        update, network, vectors, X, begin, end, rate, t, sample_weight
-    )
-
-
-@inlined_kernel
-def _mean_square_along_csr(layer, direction, X, begin, end, sample_weight):
-    """The mean over rows of v |s·x + s_b|², for the direction s of a step that is to be bounded."""
-    zero = direction.dtype.type(0)
-    squares = 0.0
-    for i in range(begin, end):
-        v = np.float64(element(sample_weight, i)) if sample_weight.size else 1.0
-        for k in range(layer.n_out):
-            change = element(direction, layer.bias + k) if layer.bias_end > layer.bias else zero
-            for p in range(X.begin[i], X.end[i]):
-                column = column_of(X, p)
-                change += element(direction, layer.weight + k * layer.n_in + column) * value_of(X, p, column, zero)
-            squares += v * np.float64(change) * change
-    return squares / (end - begin)
-
-
-@inlined_kernel
-def _flush_lazy(update, weight, n_in):
-    flush(update.penalty, weight, n_in)
-
-
-@inlined_kernel
-def _flush_none(update, weight, n_in):
-    pass
-
-
-@by_type({LazySGD: _flush_lazy, SparseUpdate: _flush_none, EveryWeight: _flush_none})
-def _flush_first(kernel):
-    """Bring all of the first layer's weights up to date."""
-    return lambda update, weight, n_in: kernel(update, weight, n_in)
-
-
 @kernel
 def train_network_csr(
     network, vectors, objective, update, rates, X, y, sample_weight, batch_size, flush_rows, progress
@@ -251,7 +87,7 @@ def train_network_csr(
     """Train on whole batches, one update after each; a batch of weight zero counts for nothing.
 
     network : Network, whose first layer is a Linear          vectors : Vectors, modified in place
-    objective : Objective          update : LazySGD, SparseUpdate or EveryWeight
+    objective : Objective          update : of `csr_updates.py`
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     X : CSR          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
     batch_size, flush_rows : int, as for `train_neuron_csr`          progress : Progress, modified in place
@@ -272,8 +108,8 @@ def train_network_csr(
             end = min(begin + network.micro_batch_rows, stop)
             n_updates, done = progress.n_updates[0], begin - start
             for i in range(begin, end):
-                _apply_pending_row(update, weight, X, i, n_in, n_out)
-            factor = _first_factor(update, number(1))
+                apply_pending_row(update, weight, X, i, n_in, n_out)
+            factor = first_factor(update, number(1))
             progress.loss_sum[0] += _forward_csr(network, parameters, factor, X, begin, end, n_updates, done)
             weights = weights_of(sample_weight, begin, end)
             evaluate(network, objective, read_only_rows(y, begin, end), weights, number(1.0 / batch_rows))
@@ -284,11 +120,11 @@ def train_network_csr(
             t = progress.n_updates[0] + 1
             progress.n_updates[0] = t
             rate = number(element(rates, min(t - np.int64(n_before), rates.size) - 1))
-            _make_update(update, network, vectors, X, start, stop, rate, t, sample_weight)
+            make_update(update, network, vectors, X, start, stop, rate, t, sample_weight)
         start = stop
         if (first + start) % flush_rows == 0:
-            _flush_first(update, weight, n_in)
-    _flush_first(update, weight, n_in)
+            flush_first(update, weight, n_in)
+    flush_first(update, weight, n_in)
     progress.position[0] = first + n_samples
 
 

@@ -21,7 +21,7 @@ from ..codegen.jit import inlined_kernel
 from ..codegen.views import read_only_matrix, read_only_span, struct_view
 from ..nn.linear import linear_forward
 from .compensated import add_square
-from .hooks import Hooks, mean_square_along_types, step_along_types, update_types
+from .hooks import Hooks, direction_at_types, mean_square_along_types, step_along_types, update_types
 from .vectors import part_of
 
 
@@ -63,6 +63,42 @@ def _bounded_direction(vectors, numbers, rate, t, part):
         gradient[i] = g / (np.sqrt(total[i]) + eps)
 
 
+@pointer_kernel(direction_at_types, exact=True)
+def _bounded_direction_at(vectors, numbers, direction, slope, places, n_places):
+    """What `_bounded_direction` does without weight decay, to some elements; arguments as for `Hooks`."""
+    optimizer = settings_of(Bounded, numbers)
+    gradient, eps = vectors.gradient, vectors.gradient.dtype.type(optimizer.eps)
+    along = 0.0
+    for k in range(n_places):
+        i = np.uint64(places[k])
+        g = gradient[i]
+        gradient[i] = 0
+        # It is zero where a place comes again.
+        if g != 0:
+            s = g
+            if optimizer.is_scaled:
+                add_square(vectors.state[0], vectors.state[1], i, g)
+                s = g / (np.sqrt(vectors.state[0][i]) + eps)
+            direction[i] = s
+            along += np.float64(s) * g
+    slope[0] += along
+
+
+@inlined_kernel
+def bounded_length(vectors, numbers, rate, t, l2_curvature, mean_square, slope):
+    """f, the length of a step along s; the mean square is noted.
+
+    vectors : Vectors, own is modified in place          numbers, rate, t, mean_square : as for `Hooks`
+    l2_curvature : float64, what penalties add to c          slope : float64, s·g
+    """
+    optimizer = settings_of(Bounded, numbers)
+    struct_view(FIELDS, vectors.own).mean_square = mean_square
+    curvature = optimizer.curvature * mean_square + l2_curvature
+    most = np.float64(rate) / (1 + (t - 1) * optimizer.rate_decay)
+    # NaN has to stay one.
+    return type(rate)(most / (1 + most * curvature / slope) if slope != 0 else 0.0)
+
+
 @inlined_kernel
 def _square_of(direction, end):
     """Σ s² of the elements before an end, in float64."""
@@ -92,9 +128,8 @@ def mean_square_along(vectors, weights, x, sample_weight, change, products, resu
 def step_along(vectors, numbers, rate, t, l2, weights, mean_square):
     """w -= f s, for the s that stands in the gradient; no step where s·g is zero; arguments as for `Hooks`."""
     optimizer = settings_of(Bounded, numbers)
-    struct_view(FIELDS, vectors.own).mean_square = mean_square
     w, direction = vectors.parameters, vectors.gradient
-    slope = 0.0
+    slope = l2_curvature = 0.0
     if optimizer.is_scaled:
         total, eps = vectors.state[0], type(rate)(optimizer.eps)
         for i in range(w.size):
@@ -102,14 +137,11 @@ def step_along(vectors, numbers, rate, t, l2, weights, mean_square):
             slope += np.float64(direction[i]) * direction[i] * np.float64(np.sqrt(total[i]) + eps)
     else:
         slope = _square_of(direction, w.size)
-    curvature = optimizer.curvature * mean_square
     if l2 > 0:
-        curvature += l2 * _square_of(direction, weights[0, 1])
+        l2_curvature += l2 * _square_of(direction, weights[0, 1])
     if optimizer.weight_decay > 0:
-        curvature += optimizer.weight_decay * _square_of(direction, w.size)
-    most = np.float64(rate) / (1 + (t - 1) * optimizer.rate_decay)
-    # NaN has to stay one.
-    step = type(rate)(most / (1 + most * curvature / slope) if slope != 0 else 0.0)
+        l2_curvature += optimizer.weight_decay * _square_of(direction, w.size)
+    step = bounded_length(vectors, numbers, rate, t, l2_curvature, mean_square, slope)
     for i in range(w.size):
         w[i] -= step * direction[i]
 
@@ -118,5 +150,7 @@ BOUNDED = Hooks(
     _bounded_direction,
     mean_square_along=mean_square_along,
     step_along=step_along,
+    direction_at=_bounded_direction_at,
+    is_sparse=lambda settings: settings.weight_decay == 0,
     is_parallel=False,
 )

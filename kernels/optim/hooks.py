@@ -41,8 +41,10 @@ class Hooks(NamedTuple):
     is_plain : whether an update is  w -= rate · g  and no more, so that loops may fuse it with their products
     update_at : (vectors, numbers, rate, t, places, n_places), the update of some elements, whose gradient it sets to
         zero
+    direction_at : (vectors, numbers, direction, slope, places, n_places), which takes the gradient of some elements,
+        leaves zero there and s in the direction, and adds their s·g to the slope
     is_sparse : whether an update with these settings leaves parameter and state as they are where the gradient is zero,
-        so that `update_at` may make it
+        so that `update_at` or `direction_at` may make it
     is_parallel : whether parts of an update know nothing of one another, so that several threads may make them
 
     The kernels' arguments are
@@ -58,6 +60,7 @@ class Hooks(NamedTuple):
     weights : (n_linear_layers, 3) int64, where each Linear's weight begins and ends in the parameters, and its n_in
     change : (n_samples, n_out), overwritten with Δz, what s changes in the outputs          products : Products
     result : (1,) float64, overwritten with the mean over the rows of v |Δz|², v their weights
+    direction : like the parameters          slope : (1,) float64
     l2 : float64, the penalty's          mean_square : float64, what `mean_square_along` has found
     """
 
@@ -69,6 +72,7 @@ class Hooks(NamedTuple):
     mean_square_along: FunctionPointerKernel | None = None
     step_along: FunctionPointerKernel | None = None
     update_at: FunctionPointerKernel | None = None
+    direction_at: FunctionPointerKernel | None = None
     is_sparse: Callable[[tuple], bool] = lambda settings: False
     is_plain: bool = False
     is_parallel: bool = True
@@ -103,6 +107,12 @@ def update_types(number):
 def update_at_types(number):
     """The types of the arguments of `Hooks.update_at`."""
     return *_optimizer_types(number), number, types.int64, vector_of(types.int64), types.int64
+
+
+def direction_at_types(number):
+    """The types of the arguments of `Hooks.direction_at`."""
+    places = vector_of(types.int64), types.int64
+    return *_optimizer_types(number), vector_of(number), vector_of(types.float64), *places
 
 
 def before_forward_types(number):
@@ -144,6 +154,7 @@ def step_along_types(number):
 
 call_update = call_through(update_types)
 call_update_at = call_through(update_at_types)
+call_direction_at = call_through(direction_at_types)
 call_before_forward = call_through(before_forward_types)
 call_after_backward = call_through(after_backward_types)
 call_transform_gradient = call_through(transform_gradient_types)
