@@ -121,6 +121,10 @@ MANY_WEIGHTS = 1 << 20
 # How many rows ahead sparse rows are prefetched, what their columns need in twice the memory, and how many entries, of
 # four bytes each, a cache line has. Shuffled, rows come from anywhere.
 CSR_ROWS_PREFETCH, CSR_COLUMNS_PREFETCH = 8, 2
+
+# So many elements ahead the state of an optimiser that keeps to the entries of sparse rows is prefetched: far enough
+# for the memory, and within what the nearest cache holds.
+CSR_PLACES_PREFETCH = 16
 ENTRIES_PER_PREFETCH = LINE_BYTES // 4
 
 # Bringing all weights up to date, which lazy penalties do now and then, costs a few percent of the work on so many

@@ -39,7 +39,9 @@ class GDRegressor(RegressorMixin, GradientDescent):
         alpha ½ Σ w², alpha Σ |w|, or alpha ((1 - l1_ratio) ½ Σ w² + l1_ratio Σ |w|), over the weights that features of
         the common scale have, and not over the biases. The latter two make weights exactly zero.
     alpha : float or "auto", default="auto"
-        At least 0; "auto" is 0.001 with hidden layers and 0.0001 without.
+        At least 0; "auto" is 0.001 with hidden layers and 0.0001 without, or 0 where X is sparse, solver "auto" and
+        batch_size not None: an update then costs the entries of its rows, and with a penalty all weights. Those of
+        solver="sgd" cost no more than the entries, too.
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True
@@ -48,8 +50,8 @@ class GDRegressor(RegressorMixin, GradientDescent):
     solver : str or optimiser, default="auto"
         "sgd", "adam", "adamw", "adagrad", "rmsprop", "normalized_sgd", or an optimiser of fastgd with a rate of its
         own, such as `gd.AdamW(3e-4)`. "auto" is what learns best without a rate being chosen (see
-        `fastgd.recommended.resolved`), or Adam with a rate of .001 where that is NormalizedSGD, which cannot see sparse
-        rows, and X is sparse; where a rate is chosen, "sgd" without hidden layers and "adam" with some.
+        `fastgd.recommended.resolved`), or Adagrad with a rate of .01 where that is NormalizedSGD, which cannot see
+        sparse rows, and X is sparse; where a rate is chosen, "sgd" without hidden layers and "adam" with some.
     learning_rate : str or schedule, default="auto"
         "auto": a rate that is known to do, or found by short trials, and lowered where an epoch goes wrong; unless
         learning_rate_init is given, which is then constant. In `partial_fit`, where nothing tells how many rows will

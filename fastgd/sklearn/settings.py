@@ -117,7 +117,7 @@ class Training:
             standardize_targets=architecture.standardize_targets,
         )
         if is_sparse and self.optimizer == "auto" and isinstance(trainer.optimizer, NormalizedSGD):
-            trainer.optimizer = Adagrad("auto", bounded=False)
+            trainer.optimizer = Adagrad()
         if is_stream and trainer.optimizer.learning_rate == "auto":
             rate = trainer.optimizer.auto_rate(architecture.loss, is_full_batch=False)
             trainer.optimizer = replace(trainer.optimizer, learning_rate=rate)

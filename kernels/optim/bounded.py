@@ -18,8 +18,10 @@ import numpy as np
 
 from ..codegen.function_pointer import pointer_kernel, settings_of
 from ..codegen.jit import inlined_kernel
+from ..codegen.simd import prefetch
 from ..codegen.views import read_only_matrix, read_only_span, struct_view
 from ..nn.linear import linear_forward
+from ..tuning import CSR_PLACES_PREFETCH
 from .compensated import add_square
 from .hooks import Hooks, direction_at_types, mean_square_along_types, step_along_types, update_types
 from .vectors import part_of
@@ -70,6 +72,11 @@ def _bounded_direction_at(vectors, numbers, direction, slope, places, n_places):
     gradient, eps = vectors.gradient, vectors.gradient.dtype.type(optimizer.eps)
     along = 0.0
     for k in range(n_places):
+        ahead = places[min(k + CSR_PLACES_PREFETCH, n_places - 1)]
+        prefetch(direction, ahead)
+        if optimizer.is_scaled:
+            prefetch(vectors.state[0], ahead)
+            prefetch(vectors.state[1], ahead)
         i = np.uint64(places[k])
         g = gradient[i]
         gradient[i] = 0

@@ -157,6 +157,7 @@ REGULARIZATION = {
 @settings(max_examples=60)
 @example(0, "sgd", "elastic net", 7, False, True)
 @example(0, "adagrad", "none", 7, False, True)
+@example(0, "adagrad, bounded", "none", 7, True, False)
 @given(
     st.integers(0, 2**16),
     st.sampled_from(list(OPTIMIZERS)),

@@ -68,6 +68,15 @@ def test_what_was_used_up_or_changed_is_told(arrays):
         given = iter([blocks_of(X, y), second])
         with pytest.raises(ValueError, match=rf"had {found} rows this time, and 640 rows the first time"):
             trained(lambda given=given: next(given))
+    given = iter([blocks_of(X, y), blocks_of(X, y) * 2])
+    stream = gd.data.from_blocks(lambda: next(given))
+    n_rows = sum(len(block.X) for block in stream.open())
+    blocks = stream.open()
+    while n_rows > 0:
+        n_rows -= len(next(blocks).X)
+    assert n_rows == 0
+    with pytest.raises(ValueError, match="had more rows"):
+        next(blocks)
 
 
 @pytest.mark.parametrize(

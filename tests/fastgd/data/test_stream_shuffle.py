@@ -21,11 +21,13 @@ class Parts(Stream):
         self._X, self._y = X, y
         self.n_features, self.dtype = X.shape[1], X.dtype
         self.starts = np.cumsum([0, *sizes])[:-1]
+        self.n_blocks = 0
 
     def open(self, cursor=0):
         for row in range(cursor, len(self._X), 7):
             part = slice(row, row + 7)
             block = Block(self._X[part].copy(), self._y[part].copy(), self._y[part, 0] + 1)
+            self.n_blocks += 1
             yield block
             block.X.fill(np.nan)
 
@@ -63,6 +65,8 @@ def test_the_order_is_that_of_the_docstring(sizes, window_rows, rows, monkeypatc
             np.concatenate([block.sample_weight for block, _ in blocks]), rows[1][order, 0] + 1
         )
         assert reader.row(399) == order[399]
+    # A block may have rows of two parts.
+    assert stream.n_blocks <= 2 * (400 // 7 + 1 + len(sizes))
 
 
 def trained(*data, **settings):

@@ -6,15 +6,17 @@ from scipy import sparse
 from sparse_cases import csr
 
 import fastgd as gd
+from fastgd import kernels
 from fastgd.sklearn import GDClassifier, GDRegressor
 
 SETTINGS = {
-    "auto": {},
-    "not standardised": {"standardize": False},
+    "auto": {"alpha": 0.0},
+    "auto, with a penalty": {"alpha": 1e-4},
+    "not standardised": {"standardize": False, "alpha": 0.0},
     "sgd": {"solver": "sgd", "learning_rate_init": 0.05, "alpha": 0.01, "penalty": "elasticnet", "batch_size": 1},
     "adam, a network": {"hidden_layer_sizes": (4,), "solver": "adam", "learning_rate_init": 0.01},
-    "held out": {"early_stopping": True},
-    "no intercept": {"fit_intercept": False},
+    "held out": {"early_stopping": True, "alpha": 0.0},
+    "no intercept": {"fit_intercept": False, "alpha": 0.0},
 }
 
 
@@ -46,7 +48,7 @@ def test_true_means_scale_for_sparse_rows(rows, kind):
 
 def test_parts_of_sparse_rows_come_one_after_the_other(rows):
     X, dense, y = rows
-    estimators = [GDRegressor(standardize="scale", random_state=0) for _ in range(3)]
+    estimators = [GDRegressor(standardize="scale", alpha=0.0, random_state=0) for _ in range(3)]
     for part in (slice(0, 60), slice(60, 150)):
         estimators[0].partial_fit(X[part], y[part])
         estimators[1].partial_fit(dense[part], y[part])
@@ -71,8 +73,37 @@ def test_other_formats_are_converted_with_a_warning(rows):
         GDRegressor(random_state=0, max_iter=1, tol=None).fit(sparse.csc_array(X), y)
 
 
-def test_auto_is_adam_for_networks_on_sparse_rows(rows):
+def test_auto_is_adagrad_for_networks_on_sparse_rows(rows):
     X, _, y = rows
-    assert GDRegressor((4,), max_iter=1, tol=None).fit(X, y).trainer_.optimizer == gd.Adam()
+    fitted = GDRegressor((4,), max_iter=1, tol=None).fit(X, y)
+    assert fitted.trainer_.optimizer == gd.Adagrad(bounded=False)
     with pytest.raises(ValueError, match="X is sparse, and NormalizedSGD sees all features of each row"):
         GDRegressor((4,), max_iter=1, solver="normalized_sgd").fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("settings", "alpha", "update"),
+    [
+        ({}, 0.0, kernels.BoundedEntries),
+        ({"hidden_layer_sizes": (4,)}, 0.0, kernels.SparseUpdate),
+        ({"alpha": 0.01}, 0.01, kernels.EveryWeight),
+        ({"batch_size": None}, 1e-4, kernels.EveryWeight),
+    ],
+)
+def test_defaults_cost_the_entries_of_a_batch(rows, monkeypatch, settings, alpha, update):
+    X, _, y = rows
+    updates, train = [], kernels.train_network_csr
+
+    def watched(network, vectors, objective, update, *rest):
+        updates.append(type(update))
+        train(network, vectors, objective, update, *rest)
+
+    monkeypatch.setattr(kernels, "train_network_csr", watched, raising=False)
+    fitted = GDRegressor(max_iter=1, tol=None, **settings).fit(X, y)
+    assert fitted.trainer_.alpha == alpha
+    assert set(updates) == {update}
+
+
+def test_a_penalty_that_nobody_chose_is_there_for_dense_rows(rows):
+    _, dense, y = rows
+    assert GDRegressor(max_iter=1, tol=None).fit(dense, y).trainer_.alpha == 1e-4
