@@ -234,7 +234,7 @@ class Trainer(Settings):
             prepared = fit.prepare(self._run, dataset, epochs, shown)
             calling.load_state(self._loaded_callbacks)
             self._monitors, self._loaded_callbacks = calling.monitors, []
-            rows = dataset.n_samples and epochs * dataset.n_samples
+            rows = fit.rows_to_come(self._run, dataset, epochs)
             try:
                 with calling.of(self), shown.over(rows, len(self.history) + epochs):
                     fit.train_epochs(self, self._run, prepared, validation_data, epochs, calling, shown)

@@ -60,6 +60,12 @@ def recognise(run: Run, rows: Dataset | Stream, validation: Dataset | None, resu
     run.fingerprint = found
 
 
+def rows_to_come(run: Run, rows: Dataset | Stream, epochs: int) -> int | None:
+    """How many rows a call of `fit` trains on; None where nobody knows."""
+    done = 0 if run.cut is None else run.cut.position
+    return None if rows.n_samples is None else max(epochs * rows.n_samples - done, 0)
+
+
 def prepare(run: Run, dataset: Dataset | Stream, epochs: int, shown: Progress) -> Prepared:
     """What trains on a data set for some epochs, and says what it has found."""
     n_samples = dataset.n_samples

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from fastgd._version import __version__
 from fastgd.cli import info, predict, settings, train
+from fastgd.cli.checkpoint import every
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,7 +34,8 @@ def parser() -> argparse.ArgumentParser:
         description="Gradient descent for linear and ReLU networks, with compiled kernels.",
         epilog="Exit status: 0; 1 if training diverged, after the last finite model is saved where --out asked; 2 for "
         "bad input, for files that cannot be read or written and for too little memory, with one line that says what; "
-        "3 for a fault of fastgd's own, with a traceback; 130 for Ctrl-C, after the model so far is saved.",
+        "3 for a fault of fastgd's own, with a traceback; 130 for Ctrl-C and 143 for SIGTERM, after the model so far is "
+        "saved.",
     )
     parser.add_argument("--version", action="version", version=f"fastgd {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -148,6 +150,23 @@ def _add_train(commands: Any) -> None:
     )
     run.add_argument("--seed", type=int, default=0, help="of the initial weights, the orders and the synthetic rows")
     run.add_argument("--out", metavar="MODEL.safetensors", help="where to save the model")
+    run.add_argument(
+        "--checkpoint",
+        metavar="RUN.safetensors",
+        help="where to save the whole run while it goes on, and on Ctrl-C and SIGTERM, for --resume",
+    )
+    run.add_argument(
+        "--every",
+        type=every,
+        default="60s",
+        metavar="TIME | UPDATES",
+        help="how often to save to --checkpoint: a time as 60s, 10min or 1h, or a number of updates",
+    )
+    run.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from --checkpoint, where it exists, with the options and rows of that run, until it has --epochs",
+    )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     # The last group, as its settings may need the names that others have left.
     kinds = settings.classes_in("optimizers")

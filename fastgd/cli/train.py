@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fastgd.cli import settings
+from fastgd.cli.checkpoint import checkpoints, resumed, terminable
 from fastgd.cli.output import require_output, rows_files, say
 from fastgd.cli.report import report
 from fastgd.cli.rows import Arrays, Rows, arrays_of, may_be_classes, rows_of_files, synthetic_rows, task_of
@@ -36,22 +37,26 @@ def train(options: argparse.Namespace) -> int:
     loss = settings.loss(options)
     rows = synthetic_rows(options) if arrays is None else rows_of_files(options, arrays, loss)
     trainer = _trainer(options, rows, loss)
-    callbacks = [] if options.patience is None else [gd.callbacks.EarlyStopping(options.patience)]
+    callbacks: list = [] if options.patience is None else [gd.callbacks.EarlyStopping(options.patience)]
     if callbacks and rows.validation is None:
         raise ValueError("--patience without --validation; expected data to see a gain on")
     if arrays is None:
         # Synthetic rows are what they were asked to be; `main` puts the filters back.
         warnings.simplefilter("ignore", gd.UsageWarning)
     untrained = copy.deepcopy(trainer.model)
-    _compile(trainer, rows.data)
+    callbacks += checkpoints(options)
+    fresh, trainer = trainer, resumed(options, trainer)
+    _compile(fresh, rows.data)
     try:
-        trainer.fit(
-            rows.data,
-            epochs=options.epochs,
-            validation=rows.validation,
-            callbacks=callbacks,
-            progress=not options.quiet,
-        )
+        with terminable():
+            trainer.fit(
+                rows.data,
+                epochs=options.epochs,
+                validation=rows.validation,
+                callbacks=callbacks,
+                progress=not options.quiet,
+                resume=options.resume,
+            )
     except (KeyboardInterrupt, gd.DivergenceError):
         _save(_result(trainer), options.out)
         raise

@@ -54,7 +54,8 @@ def assert_same(found, expected, where=""):
 def check_all_places(make, data, folder, every=1, epochs=2, callbacks=list, **options):
     """Each save of a run leads to where the run itself does; returns how many there were.
 
-    make : returns a new trainer          callbacks : returns new callbacks          every : which of the saves are tried
+    make : returns a new trainer          callbacks : returns new callbacks
+    every : which of the saves are tried
     """
     saves = SaveEach(folder)
     first, whole, own = make(), make(), callbacks()
