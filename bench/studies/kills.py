@@ -3,8 +3,8 @@
     python -m bench.studies.kills [N_KILLS]
 
 Each run is a process that trains a small network by Adam with shuffling, validation and callbacks, and saves itself
-every 200 ms. SIGKILL ends it after up to two seconds, again and again, until one process comes to the end. Parameters,
-history and what the callbacks know are compared bit by bit.
+every 200 ms. SIGKILL ends it after up to three seconds, again and again, until one process comes to the end.
+Parameters, history and what the callbacks know are compared bit by bit.
 """
 
 import json
@@ -19,7 +19,7 @@ import numpy as np
 
 import fastgd as gd
 
-_EVERY, _MOST_SECONDS, _EPOCHS = "0.2s", 2.0, 40
+_EVERY, _MOST_SECONDS, _EPOCHS = "0.2s", 3.0, 60
 
 
 def train(path: str) -> None:

@@ -34,6 +34,7 @@ class CutEpoch:
     n_updates : made before it          seconds : that its training took so far
     rate_factor : what multiplies its learning rates          state : `RunState.within_epoch()`
     before : what the safeguard goes back to, or None without one
+    settings : those that may be assigned, as it began with them
     """
 
     n_updates: int
@@ -41,6 +42,7 @@ class CutEpoch:
     rate_factor: float
     state: Mapping[str, np.ndarray]
     before: BeforeEpoch | None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def position(self) -> int:

@@ -25,6 +25,13 @@ def epochs_to_come(run: Run, epochs: int, resume: bool) -> int:
         run.is_stopped = False
         leave_cut_epoch(run)
         return epochs
+    if run.cut is not None and run.assigned != run.cut.settings:
+        before, now = run.cut.settings, run.assigned
+        changes = [f"{name} was {before[name]!r} and is {now[name]!r}" for name in now if now[name] != before[name]]
+        raise ValueError(
+            f"the run was saved in the midst of epoch {len(run.history) + 1}, and since then {', '.join(changes)}; "
+            "expected the same for resume=True until the epoch is over"
+        )
     n_left = max(epochs - len(run.history), 0)
     if n_left and run.is_stopped:
         logger.info("a callback has stopped the run after epoch %d: nothing is left of it to train", len(run.history))

@@ -108,6 +108,11 @@ class Run:
             self.measured_rate = None
         self._optimizer = optimizer
 
+    @property
+    def assigned(self) -> dict[str, Any]:
+        """What may be assigned, and is not to change in the midst of an epoch."""
+        return {"batch_size": self.batch_size, "shuffle": self.shuffle, "optimizer": self.optimizer}
+
     # -- the engine
 
     @property

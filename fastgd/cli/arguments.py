@@ -34,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
         description="Gradient descent for linear and ReLU networks, with compiled kernels.",
         epilog="Exit status: 0; 1 if training diverged, after the last finite model is saved where --out asked; 2 for "
         "bad input, for files that cannot be read or written and for too little memory, with one line that says what; "
-        "3 for a fault of fastgd's own, with a traceback; 130 for Ctrl-C and 143 for SIGTERM, after the model so far is "
-        "saved.",
+        "3 for a fault of fastgd's own, with a traceback; 130 for Ctrl-C and 143 for SIGTERM, after the model so far "
+        "is saved.",
     )
     parser.add_argument("--version", action="version", version=f"fastgd {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
