@@ -1,6 +1,5 @@
 """Gradient descent: epochs over a data set, or one update at a time."""
 
-import contextlib
 import inspect
 import os
 from collections.abc import Callable, Sequence
@@ -9,10 +8,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastgd import losses, storage
-from fastgd._engine import checkpoint
+from fastgd._engine import checkpoint, fit
 from fastgd._engine.callback_list import CallbackList
-from fastgd._engine.data_warnings import warn_of_targets
-from fastgd._engine.learning_rate_search import chosen_rate
 from fastgd._engine.progress import Progress, ProgressMode
 from fastgd._engine.settings import Settings
 from fastgd._engine.sparse_checks import require_sparse_support
@@ -137,8 +134,9 @@ class Trainer(Settings):
         validation: Dataset | Sequence[ArrayLike] | float | None = None,
         callbacks: Sequence[Callback] = (),
         progress: ProgressMode = False,
+        resume: bool = False,
     ) -> History:
-        """Train for some epochs more.
+        """Train for some epochs more, or, with resume=True, until the run has so many.
 
         Two calls of one epoch each do the same as one call of two, but that a search for a rate of "auto" on more than
         10 000 rows may take a tenth of the epochs of the call that makes it, where that is more than one epoch. Ctrl-C
@@ -155,7 +153,7 @@ class Trainer(Settings):
             without penalty, decay or bounds; with any other settings, each update costs all weights.
         y : array of shape (n_samples, out_features), or (n_samples,) for one output; not with a Dataset or Stream
         epochs : int
-            At least 1.
+            At least 1; with resume=True those of the whole run, the ones in `history` among them.
         sample_weight : array of shape (n_samples,), optional
             Multiplies each row's loss and gradient, at least 0; the mean over a batch still divides by its number of
             rows.
@@ -171,6 +169,13 @@ class Trainer(Settings):
             both with the learning rate that "auto" chose. The logger "fastgd" of `logging` hears of that rate and of
             setbacks at INFO, of epochs at DEBUG, whatever is shown.
 
+        resume : bool
+            Whether a run of `Trainer.load` goes on where it was saved, in the midst of an epoch too, with the bits of
+            one that was never interrupted. The rows and validation data have to be those that it was saved with, where
+            a callback or Ctrl-C saved it: sizes, dtype and the checksum of some rows are compared (of a stream, the
+            sizes). A stream is opened at its next row; one that cannot seek reads those before and leaves them out.
+            Where nothing is left, or a callback had stopped the run, no row is trained.
+
         Returns
         -------
         History
@@ -179,9 +184,9 @@ class Trainer(Settings):
         Raises
         ------
         ValueError, TypeError
-            For arguments that are not as above and for bad validation data in memory, before anything is changed; for a
-            NaN, an infinity, a negative weight or a target that the loss does not take in the data, before its row
-            changes anything.
+            For arguments that are not as above, for other data than the run that is resumed had, and for bad validation
+            data in memory, before anything is changed; for a NaN, an infinity, a negative weight or a target that the
+            loss does not take in the data, before its row changes anything.
         DivergenceError
             Where training stops being finite. The model keeps its last finite parameters, or gets the best as above.
         RuntimeError
@@ -199,44 +204,18 @@ class Trainer(Settings):
             shown = Progress(progress)
             draw = self.seed, 0, _HELD_OUT
             dataset, validation_data = split_validation(dataset, validation, self.model, self.loss, draw)
-            return self._fit(dataset, validation_data, epochs, calling, shown)
-
-    def _fit(
-        self,
-        dataset: Dataset | Stream,
-        validation: Dataset | None,
-        epochs: int,
-        calling: CallbackList,
-        shown: Progress,
-    ) -> History:
-        run, n_samples = self._run, dataset.n_samples
-        batch_rows = min(self.batch_size or n_samples, n_samples or self.batch_size)
-        if not self.history and isinstance(dataset, Dataset):
-            warn_of_targets(self.model, self.loss, dataset, batch_rows, self.shuffle)
-        run.go_on()
-        was_measured = run.measured_rate is not None
-        prepared = run.prepare_epochs(dataset, batch_rows, epochs)
-        if run.measured_rate is not None and not was_measured:
-            shown.found_rate(chosen_rate(run.measured_rate))
-        calling.load_state(self._loaded_callbacks)
-        self._monitors, self._loaded_callbacks = calling.monitors, []
-        try:
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(calling.of(self))
-                stack.enter_context(shown.over(n_samples and epochs * n_samples, len(self.history) + epochs))
-                stack.enter_context(prepared.engine.threads)
-                for _ in range(epochs):
-                    if run.engine is None:
-                        # A callback has assigned another optimiser.
-                        prepared = run.prepare_epochs(dataset, batch_rows, epochs)
-                        stack.enter_context(prepared.engine.threads)
-                    record = run.train_epoch(prepared, validation, shown.on_rows)
-                    shown.after_epoch(record)
-                    if calling.after_epoch(self, record):
-                        break
-        finally:
-            run.end(prepared.safeguard)
-        return self.history
+            epochs = fit.epochs_to_come(self._run, epochs, checks.switch(resume, "resume"))
+            fit.recognise(self._run, dataset, validation_data, resume, calling.may_save)
+            prepared = fit.prepare(self._run, dataset, epochs, shown)
+            calling.load_state(self._loaded_callbacks)
+            self._monitors, self._loaded_callbacks = calling.monitors, []
+            rows = fit.rows_to_come(self._run, dataset, epochs)
+            try:
+                with calling.of(self), shown.over(rows, len(self.history) + epochs):
+                    fit.train_epochs(self, self._run, prepared, validation_data, epochs, calling, shown)
+            finally:
+                self._run.end()
+            return self.history
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Make one update from one batch, whatever its size, and return the batch's mean loss before it.
@@ -274,8 +253,8 @@ class Trainer(Settings):
         """Write the model and everything that the run needs to go on with the same bits, as safetensors.
 
         What the latest `fit`'s callbacks of `fastgd.callbacks` have seen is part of it; of a schedule of your own, no
-        more than its name. To be called between epochs or steps; a callback may, though `callbacks.ModelCheckpoint`
-        alone is sure to save what the others have done.
+        more than its name. A callback may call it, though `callbacks.ModelCheckpoint` alone is sure to save what the
+        others have done; while an epoch is trained, `callbacks.Checkpoint` does, and a callback's `on_slice` may.
 
         Raises
         ------
@@ -294,7 +273,8 @@ class Trainer(Settings):
     ) -> "Trainer":
         """Read a run that `save` wrote.
 
-        The callbacks of its next `fit` take up what those of the same class and settings had seen.
+        The callbacks of its next `fit` take up what those of the same class and settings had seen. With resume=True, it
+        goes on where the run was saved, in the midst of an epoch too.
 
         Parameters
         ----------

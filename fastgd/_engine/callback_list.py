@@ -2,13 +2,14 @@
 
 import contextlib
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastgd._engine.monitor import Monitor
+from fastgd._engine.timed_checkpoint import Checkpoint
 from fastgd.history import EpochRecord, History
 
 
@@ -87,6 +88,70 @@ class CallbackList:
         self._callbacks = list(callbacks)
         #: Those whose state is part of a saved run.
         self.monitors = [callback for callback in callbacks if isinstance(callback, Monitor)]
+        self._checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoint)]
+        self._on_slice = [callback.on_slice for callback in callbacks if hasattr(callback, "on_slice")]
+
+    @property
+    def may_save(self) -> bool:
+        """Whether one may save the run."""
+        return bool(self._on_slice) or any(map(_saves_run, self.monitors))
+
+    def between_slices(
+        self, trainer: Any, shown: Callable[[int, float], None] | None
+    ) -> Callable[[int, float], None] | None:
+        """What is to be called with a slice's rows and the mean loss; None where nobody listens.
+
+        shown : who else listens
+        """
+        if not self._on_slice:
+            return shown
+
+        def on_rows(n_rows: int, loss: float) -> None:
+            if shown is not None:
+                shown(n_rows, loss)
+            for on_slice in self._on_slice:
+                on_slice(trainer)
+
+        return on_rows
+
+    def save(self, trainer: Any) -> None:
+        """Have each Checkpoint save the run as it is."""
+        for checkpoint in self._checkpoints:
+            checkpoint.save(trainer)
+
+    def save_interrupted(
+        self, trainer: Any, run: Any, known: list[dict[str, Any]] | None, error: BaseException
+    ) -> None:
+        """Have each Checkpoint save a run that Ctrl-C has ended; that one cannot is a note on the error.
+
+        known : what the monitors knew before they were to hear of an epoch, where that was interrupted
+        """
+        if not self._checkpoints:
+            return
+        try:
+            if known is None:
+                self.save(trainer)
+                return
+            with run.last_epoch_reopened(), self._knowing(known):
+                self.save(trainer)
+        except OSError as failure:
+            error.add_note(f"The run could not be saved: {failure}")
+
+    def known(self) -> list[dict[str, Any]]:
+        """What the monitors know."""
+        return [monitor.saved_state() for monitor in self.monitors]
+
+    @contextlib.contextmanager
+    def _knowing(self, known: list[dict[str, Any]]) -> Iterator[None]:
+        """Inside, the monitors know this."""
+        now = self.known()
+        try:
+            for monitor, state in zip(self.monitors, known, strict=True):
+                monitor.restore(state)
+            yield
+        finally:
+            for monitor, state in zip(self.monitors, now, strict=True):
+                monitor.restore(state)
 
     def load_state(self, states: list[SavedCallback]) -> None:
         """Give what the callbacks of a saved run knew to those here that are new and have the same settings."""

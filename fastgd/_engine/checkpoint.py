@@ -9,6 +9,8 @@ import numpy as np
 from fastgd import losses, optimizers, schedules, storage
 from fastgd._engine import callback_list
 from fastgd._engine.callback_list import SavedCallback
+from fastgd._engine.cut_epoch import PREFIX as _OF_EPOCH
+from fastgd._engine.cut_epoch import CutEpoch
 from fastgd._engine.run import Run
 from fastgd.data import checks
 from fastgd.history import EpochRecord, Setback
@@ -26,6 +28,7 @@ SETTINGS = ["batch_size", "shuffle", "seed", "alpha", "l1_ratio", "clip_value", 
 SETTINGS += ["replicas", "round_rows"]
 # What runs of earlier versions do not have.
 _LATER = ["callbacks", "tensors", "setbacks", "search_seconds", "metrics", "replicas", "round_rows", "outer"]
+_LATER += ["epoch", "fingerprint", "is_stopped"]
 # What describes a run, in every version.
 _RUN = ["loss", "optimizer", "learning_rate_factor", "measured_rate", "past_updates", "history"]
 _RUN += [name for name in SETTINGS if name not in _LATER]
@@ -47,6 +50,10 @@ def describe(trainer: "Settings") -> tuple[dict[str, np.ndarray], dict[str, dict
     run = trainer._run
     callbacks = [SavedCallback(monitor.settings(), monitor.saved_state()) for monitor in trainer._monitors]
     descriptions, callback_tensors = callback_list.describe(callbacks or trainer._loaded_callbacks)
+    cut = run.cut_here()
+    epoch, epoch_tensors = (None, {}) if cut is None else cut.describe()
+    # An epoch is part of the history once its callbacks have heard of it.
+    records = list(run.history) if run.under_way is None else list(run.history)[: run.under_way.number]
     description = {name: getattr(trainer, name) for name in SETTINGS} | {
         "callbacks": descriptions,
         "loss": losses.describe(run.loss),
@@ -54,13 +61,16 @@ def describe(trainer: "Settings") -> tuple[dict[str, np.ndarray], dict[str, dict
         "learning_rate_factor": run.learning_rate_factor,
         "measured_rate": run.measured_rate and run.measured_rate.describe(),
         "past_updates": run.updates_before_engine,
-        "history": [list(record) for record in run.history],
+        "history": [list(record) for record in records],
         "metrics": describe_metrics(run.metrics),
         "setbacks": [list(setback) for setback in run.history.setbacks],
         "search_seconds": run.history.search_seconds,
         "outer": run.shares.outer and dataclasses.asdict(run.shares.outer),
+        "epoch": epoch,
+        "fingerprint": run.fingerprint,
+        "is_stopped": run.is_stopped,
     }
-    state = ({} if run.engine is None else run.engine.state.between_epochs()) | callback_tensors
+    state = ({} if run.engine is None else run.engine.state.between_epochs()) | callback_tensors | epoch_tensors
     if run.replaced is not None:
         state[_REPLACED] = run.replaced[0]
     description["tensors"] = sorted(state)
@@ -114,7 +124,13 @@ def _take_up(run: Run, description: dict[str, Any], tensors: dict[str, storage.S
     descriptions = description.get("callbacks", [])
     of_callbacks = set(callback_list.tensor_names(descriptions))
     storage.require_names(tensors, "tensors of the run", description.get("tensors", tensors))
-    of_engine = {name: tensor for name, tensor in tensors.items() if name not in of_callbacks and name != _REPLACED}
+    run.fingerprint, run.is_stopped = description.get("fingerprint"), bool(description.get("is_stopped", False))
+    of_epoch = {name: tensor for name, tensor in tensors.items() if name.startswith(_OF_EPOCH)}
+    if description.get("epoch") is not None:
+        run.cut = CutEpoch.restore(description["epoch"], of_epoch)
+        run.cut.settings = run.assigned
+    others = {_REPLACED, *of_callbacks, *of_epoch}
+    of_engine = {name: tensor for name, tensor in tensors.items() if name not in others}
     if _REPLACED in tensors:
         run.replaced = np.array(tensors[_REPLACED]), run.model.parameters.copy()
     if of_engine:

@@ -12,8 +12,9 @@ import numpy as np
 
 from fastgd import kernels, storage
 from fastgd._engine.learning_rates import LearningRates
+from fastgd._engine.run_state import load_arrays
 from fastgd._engine.slices import Engine
-from fastgd.data.reader import Part, Reader
+from fastgd.data.reader import UNKNOWN, Part, Reader
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.model_data import reader_of
@@ -48,11 +49,11 @@ class Span:
         self._reader, self._begin, self._end, self._reading = reader, begin, end, reading
 
     def parts(
-        self, end_of_part: Callable[[int, int, int], int], n_threads: int | None = 1, n_busy: int = 1
+        self, end_of_part: Callable[[int, int, int], int], n_threads: int | None = 1, n_busy: int = 1, first: int = 0
     ) -> Generator[Part, None, None]:
         """As `Reader.parts`, without a thread that reads ahead: the replicas have all of them."""
         reader, begin, n_rows = self._reader, self._begin, self._end - self._begin
-        start = 0
+        start = first
         while start < n_rows:
             stop = end_of_part(start, min(start + reader.max_rows, n_rows), n_rows)
             with self._reading:
@@ -67,10 +68,12 @@ class Span:
 
 
 class ReplicatedState:
-    """What training changes: the state of each replica, and what combines them."""
+    """What training changes: the state of each replica, what combines them, and how far the epoch is."""
 
-    def __init__(self, parameters: np.ndarray, velocity: np.ndarray, engines: list[Engine]) -> None:
-        self._parameters, self._velocity = parameters, velocity
+    def __init__(
+        self, parameters: np.ndarray, velocity: np.ndarray, progress: kernels.Progress, engines: list[Engine]
+    ) -> None:
+        self.parameters, self._velocity, self._progress = parameters, velocity, progress
         self._states = [engine.state for engine in engines]
 
     @property
@@ -88,26 +91,26 @@ class ReplicatedState:
             np.copyto(array, copies[name])
 
     def between_epochs(self) -> dict[str, np.ndarray]:
-        """What a run goes on from between two epochs, besides the model's parameters, by name."""
-        named = {"outer_velocity": self._velocity}
+        """As `RunState.between_epochs`."""
+        named = {"outer_velocity": self._velocity, "n_updates": self._progress.n_updates}
         for number, state in enumerate(self._states):
             named |= {_name(number, name): array for name, array in state.between_epochs().items()}
         return named
 
+    def within_epoch(self) -> dict[str, np.ndarray]:
+        """As `RunState.within_epoch`; replicas are in the midst of nothing between two rounds."""
+        return {name: array for name, array in self._progress._asdict().items() if name != "n_updates"}
+
+    def load_epoch(self, saved: Mapping[str, np.ndarray]) -> None:
+        """As `RunState.load_epoch`."""
+        load_arrays(self.within_epoch(), saved, "state of the epoch")
+
     def load(self, saved: Mapping[str, np.ndarray | storage.SavedTensor]) -> None:
-        """Go on from what another run's `between_epochs` held; a ValueError says what does not fit."""
-        expected = self.between_epochs()
-        storage.require_names(saved, "state of the run", expected)
-        if tuple(saved["outer_velocity"].shape) != self._velocity.shape:
-            raise ValueError(
-                f"outer_velocity has shape {tuple(saved['outer_velocity'].shape)}; expected {self._velocity.shape}"
-            )
-        self._velocity[...] = saved["outer_velocity"]
-        for number, state in enumerate(self._states):
-            state.load({name: saved[_name(number, name)] for name in state.between_epochs()})
+        """As `RunState.load`."""
+        load_arrays(self.between_epochs(), saved, "state of the run")
 
     def _named(self) -> dict[str, np.ndarray]:
-        named = {"parameters": self._parameters, "outer_velocity": self._velocity}
+        named = {"parameters": self.parameters, "outer_velocity": self._velocity, **self._progress._asdict()}
         for number, state in enumerate(self._states):
             named |= {_name(number, name): array for name, array in state.arrays.items()}
         return named
@@ -174,12 +177,13 @@ class ReplicatedEngine:
         self._outer = shares.outer
         size = model.parameters.size
         self._velocity = np.zeros(0 if shares.outer is None else size)
+        self._progress = kernels.Progress.zeros()
         self._round_rows = shares.round_rows or rows_of_a_round(size)
 
     @property
     def n_updates(self) -> int:
         """How many updates the replica with the most of them has made: what a schedule counts."""
-        return max(engine.n_updates for engine in self.engines)
+        return int(self._progress.n_updates[0])
 
     @property
     def rates(self) -> LearningRates:
@@ -189,7 +193,7 @@ class ReplicatedEngine:
     @property
     def state(self) -> ReplicatedState:
         """What training changes."""
-        return ReplicatedState(self.model.parameters, self._velocity, self.engines)
+        return ReplicatedState(self.model.parameters, self._velocity, self._progress, self.engines)
 
     def prepare(self, batch_rows: int, is_full_batch: bool = False, entries_per_row: float | None = None) -> None:
         """As `Engine.prepare`."""
@@ -219,28 +223,42 @@ class ReplicatedEngine:
         n_replicas = len(self.engines)
         return list(itertools.pairwise(n_samples * k // n_replicas for k in range(n_replicas + 1)))
 
-    def train_epoch(self, reader: Reader, number: int, on_rows: Callable[[int, float], None] | None = None) -> float:
-        """As `Engine.train_epoch`: each replica has a share of the epoch's positions.
+    def begin_epoch(self) -> None:
+        """As `Engine.begin_epoch`."""
+        self._progress.begin_epoch(UNKNOWN)
+
+    def train_epoch(
+        self,
+        reader: Reader,
+        number: int,
+        on_rows: Callable[[int, float], None] | None = None,
+        goes_on: bool = False,
+    ) -> float:
+        """As `Engine.train_epoch`: each replica has a share of the epoch's positions, and a call may end after a round.
 
         Where a round fails, all are as they were before it.
         """
-        shares, batch_rows = self.shares_of(reader.dataset.n_samples), self.prepared_for[0]
+        if not goes_on:
+            self.begin_epoch()
+        progress, n_samples = self._progress, reader.dataset.n_samples
+        shares, batch_rows = self.shares_of(n_samples), self.prepared_for[0]
         # All rounds but the last end where a batch does.
         step = max(self._round_rows // batch_rows, 1) * batch_rows
-        loss_sum, n_done = 0.0, 0
+        progress.n_rows[0], n_done = n_samples, 0
         with self.workers(self, reader) as workers:
             for first in range(0, max(end - begin for begin, end in shares), step):
                 spans = [(min(begin + first, end), min(begin + first + step, end)) for begin, end in shares]
-                losses = self._round(workers, spans, number)
                 n_rows = [end - begin for begin, end in spans]
-                loss_sum += sum(loss * n for loss, n in zip(losses, n_rows, strict=True))
                 n_done += sum(n_rows)
+                if n_done <= progress.position[0]:
+                    continue
+                self._round(workers, spans, n_rows, number)
                 if on_rows:
-                    on_rows(sum(n_rows), loss_sum / n_done)
-        return loss_sum / n_done
+                    on_rows(sum(n_rows), float(progress.loss_sum[0]) / n_done)
+        return float(progress.loss_sum[0]) / n_samples
 
-    def _round(self, workers: Workers, spans: list[tuple[int, int]], number: int) -> list[float]:
-        """Train each replica on its span, combine them, and return their mean losses."""
+    def _round(self, workers: Workers, spans: list[tuple[int, int]], n_rows: list[int], number: int) -> None:
+        """Train each replica on its span, and combine them."""
         before = self.state.copy()
         try:
             for engine in self.engines:
@@ -248,10 +266,12 @@ class ReplicatedEngine:
                 engine.rates.factor = self.rates.factor
             losses = workers.train(spans, number)
             with kernels.interrupts_deferred():
-                n_rows = [end - begin for begin, end in spans]
                 trained = [engine.state.parameters for engine in self.engines]
                 combine(self.model.parameters, trained, n_rows, self._velocity, self._outer)
-            return losses
+                progress = self._progress
+                progress.loss_sum[0] += sum(loss * n for loss, n in zip(losses, n_rows, strict=True))
+                progress.position[0] += sum(n_rows)
+                progress.n_updates[0] = max(engine.n_updates for engine in self.engines)
         except BaseException:
             self.state.assign(before)
             raise

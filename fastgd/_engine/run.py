@@ -1,11 +1,13 @@
 """A run of training: its settings, and what training has made of them between one epoch and the next."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd._engine.cut_epoch import CutEpoch, UnderWay
 from fastgd._engine.learning_rate_search import automatic_schedule, largest_rate, most_rows_of_trials
 from fastgd._engine.progress import log_setback
 from fastgd._engine.replicas import Plan, ReplicatedEngine, Shares, Threads, Workers
@@ -17,6 +19,7 @@ from fastgd._engine.validation import errors_of_validation
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.reader import Reader
 from fastgd.data.stream_reader import StreamReader
+from fastgd.errors import warn
 from fastgd.history import EpochRecord, History, Setback
 from fastgd.losses import Loss, takes_every_number
 from fastgd.metrics import Metric, measure
@@ -57,6 +60,14 @@ class Run:
     history : History
     measured_rate : Schedule or None
         What "auto" has found for the optimiser.
+    cut : CutEpoch or None
+        Where a loaded run goes on in the midst of an epoch.
+    under_way : UnderWay or None
+        The epoch that is trained.
+    is_stopped : bool
+        Whether a callback has ended the run.
+    fingerprint : dict or None
+        Of the data that `fit` trains on, or that a loaded run was saved with; None where nobody asks.
     """
 
     def __init__(
@@ -81,6 +92,13 @@ class Run:
         self.workers: Callable[[ReplicatedEngine, Reader], Workers] = Threads
         # What "auto" has put in the place of a model that was worse than a constant, after what that was.
         self.replaced: tuple[np.ndarray, np.ndarray] | None = None
+        self.cut: CutEpoch | None = None
+        self.under_way: UnderWay | None = None
+        self.is_stopped = False
+        self.fingerprint: dict[str, Any] | None = None
+        self._last_epoch: UnderWay | None = None
+        self._factor_after_epoch = 1.0
+        self._safeguard: Safeguard | None = None
         self._optimizer: Optimizer | None = None
         self._updates_before = 0
         self._engine: Engine | ReplicatedEngine | None = None
@@ -97,6 +115,11 @@ class Run:
             # "auto" measures for one optimiser.
             self.measured_rate = None
         self._optimizer = optimizer
+
+    @property
+    def assigned(self) -> dict[str, Any]:
+        """What may be assigned, and is not to change in the midst of an epoch."""
+        return {"batch_size": self.batch_size, "shuffle": self.shuffle, "optimizer": self.optimizer}
 
     # -- the engine
 
@@ -157,6 +180,15 @@ class Run:
                 self.model.parameters = were
             self.replaced = None
 
+    def leave_cut_epoch(self) -> None:
+        """Train on from the parameters that the run was saved with, in the midst of an epoch."""
+        if self.cut is not None:
+            warn(
+                f"the run was saved in epoch {len(self.history) + 1} after {self.cut.position} of its rows, and what "
+                "was left of it is not trained; expected fit(..., resume=True), with epochs those of the whole run"
+            )
+            self.cut = None
+
     def prepare_step(self, dataset: Dataset) -> Prepared:
         """What makes one update from all rows of a data set, by `make_step`."""
         check_fits(self.model, dataset, self.loss)
@@ -167,6 +199,7 @@ class Run:
                 f"the {type(layer).__name__} layer has no mean and scale yet, and one batch is too few rows to "
                 f"learn them from; expected model.layers{call} with rows of every kind first"
             )
+        self.leave_cut_epoch()
         self.go_on()
         self._learn_scales(dataset)
         longest = self._longest_rows(dataset) if self.measured_rate is None else None
@@ -183,6 +216,7 @@ class Run:
 
         batch_rows : of an update          epochs : that a rate is found for, where one has to be
         """
+        self._safeguard = None
         self._learn_scales(dataset)
         if isinstance(dataset, Stream):
             return self._prepared(dataset, batch_rows, None, self.batch_size is None)
@@ -191,7 +225,7 @@ class Run:
         prepared = self._prepared(dataset, batch_rows, longest, self.batch_size is None, epochs)
         if longest is None or self.measured_rate is None:
             return prepared
-        safeguard = Safeguard(prepared.engine, self.model, dataset, self.loss, longest)
+        safeguard = self._safeguard = Safeguard(prepared.engine, self.model, dataset, self.loss, longest)
         if is_fresh and self.optimizer.needs_no_search:
             start_at_constant(self.model, safeguard.constant, self.loss, dataset.n_samples)
         return prepared._replace(safeguard=safeguard)
@@ -261,15 +295,17 @@ class Run:
         """Train for an epoch, and add what came of it to the history."""
         engine, reader, safeguard = prepared
         require_stream_support(reader.dataset, self, validation)
-        began = time.perf_counter()
-        epoch, n_updates = len(self.history), engine.n_updates
+        under_way = self._begin_epoch(engine)
+        epoch, n_updates = under_way.number, under_way.n_updates
         reader.order = reader.dataset.order(self.seed, epoch) if self.shuffle else None
-        engine.rates.factor = self.learning_rate_factor
-        if safeguard is None:
-            loss = engine.train_epoch(reader, epoch + 1, on_rows)
+        engine.rates.factor = under_way.rate_factor
+        cut, self.cut = self.cut, None
+        if safeguard is None or (cut is not None and cut.is_over):
+            loss = engine.train_epoch(reader, epoch + 1, on_rows, cut is not None)
         else:
-            loss = safeguard.train_epoch(reader, epoch + 1, on_rows, self._slow_down)
-        seconds = time.perf_counter() - began
+            before = None if cut is None else cut.before
+            loss = safeguard.train_epoch(reader, epoch + 1, on_rows, self._slow_down, before)
+        seconds = under_way.seconds_so_far
         with errors_of_validation():
             validation_loss = None
             if validation is not None:
@@ -279,18 +315,55 @@ class Run:
         middle = n_updates + max((engine.n_updates - n_updates + 1) // 2, 1)
         rate = engine.rates.at(middle) if self.engine is engine else None
         record = EpochRecord(epoch + 1, loss, validation_loss, seconds, rate, measured)
+        self._factor_after_epoch = self.learning_rate_factor
         self.history.append(record)
+        self.under_way = None
         return record
+
+    def _begin_epoch(self, engine: Engine) -> UnderWay:
+        """Have the state be that of an epoch's beginning, or of the place in it where a loaded run goes on."""
+        if self.cut is None:
+            engine.begin_epoch()
+            under_way = UnderWay(len(self.history), engine.n_updates, self.learning_rate_factor)
+        else:
+            engine.state.load_epoch(self.cut.state)
+            under_way = UnderWay(len(self.history), self.cut.n_updates, self.cut.rate_factor, self.cut.seconds)
+        self.under_way = self._last_epoch = under_way
+        return under_way
+
+    @contextlib.contextmanager
+    def last_epoch_reopened(self) -> Iterator[None]:
+        """Inside, the run is where it was before the last epoch was over."""
+        factor = self.learning_rate_factor
+        try:
+            if self.engine is not None and self._last_epoch is not None:
+                self.under_way, self.learning_rate_factor = self._last_epoch, self._factor_after_epoch
+            yield
+        finally:
+            self.under_way, self.learning_rate_factor = None, factor
+
+    def cut_here(self) -> CutEpoch | None:
+        """Where the epoch is that is trained; None between two epochs."""
+        under_way, engine, safeguard = self.under_way, self.engine, self._safeguard
+        if under_way is None:
+            return self.cut
+        if engine is None:
+            return None
+        before = None if safeguard is None else safeguard.before
+        state = engine.state.within_epoch()
+        return CutEpoch(under_way.n_updates, under_way.seconds_so_far, under_way.rate_factor, state, before)
 
     def _slow_down(self, epoch: int, reason: str) -> float:
         """Lower the rate from here on, as an epoch went wrong, and return what it is multiplied by."""
         self.learning_rate_factor *= _SETBACK
+        self.under_way.rate_factor = self.learning_rate_factor
         self.history.setbacks.append(Setback(epoch, reason, self.learning_rate_factor))
         log_setback(self.history.setbacks[-1])
         return self.learning_rate_factor
 
-    def end(self, safeguard: Safeguard | None) -> None:
+    def end(self) -> None:
         """Leave a good model behind, and remember where training was if that is another."""
+        safeguard, self._safeguard = self._safeguard, None
         if safeguard is not None:
             were = safeguard.end()
             self.replaced = None if were is None else (were, self.model.parameters.copy())
@@ -301,6 +374,7 @@ class Run:
         # A copied engine would train vectors that are no longer those of the copied model.
         engine = self.engine
         attributes = {"_updates_before": self.updates_before_engine, "_engine": None, "_engine_optimizer": None}
+        attributes |= {"under_way": None, "_last_epoch": None, "_safeguard": None}
         return vars(self) | attributes, None if engine is None else engine.state.between_epochs()
 
     def __setstate__(self, state: tuple[dict[str, Any], dict[str, np.ndarray] | None]) -> None:

@@ -54,19 +54,33 @@ class RunState(NamedTuple):
         del named["optimizer_own"]
         return named | {f"optimizer_{name}": array for name, array in self.optimizer_fields.items()}
 
+    def within_epoch(self) -> dict[str, np.ndarray]:
+        """What an epoch goes on from besides, by name."""
+        return {name: array for name, array in self.arrays.items() if name in _OF_AN_EPOCH and name != "parameters"}
+
+    def load_epoch(self, saved: Mapping[str, np.ndarray]) -> None:
+        """Go on from what another run's `within_epoch` held; a ValueError says what does not fit."""
+        load_arrays(self.within_epoch(), saved, "state of the epoch")
+
     def load(self, saved: Mapping[str, np.ndarray | storage.SavedTensor]) -> None:
         """Go on from what another run's `between_epochs` held; a ValueError says what does not fit."""
-        expected = self.between_epochs()
-        storage.require_names(saved, "state of the run", expected)
-        for name, array in expected.items():
-            found = saved[name]
-            if tuple(found.shape) != array.shape:
-                raise ValueError(
-                    f"{name} has shape {tuple(found.shape)}; expected {array.shape}, as this version of fastgd saves it"
-                )
-            # A vector that is not kept has no elements, and none of any dtype.
-            if array.size and str(found.dtype) != array.dtype.name:
-                raise ValueError(
-                    f"{name} has dtype {found.dtype}; expected {array.dtype}, as this version of fastgd saves it"
-                )
-            array[...] = found
+        load_arrays(self.between_epochs(), saved, "state of the run")
+
+
+def load_arrays(
+    expected: Mapping[str, np.ndarray], saved: Mapping[str, np.ndarray | storage.SavedTensor], what: str
+) -> None:
+    """Write what was saved into arrays of the same names; a ValueError says what does not fit."""
+    storage.require_names(saved, what, expected)
+    for name, array in expected.items():
+        found = saved[name]
+        if tuple(found.shape) != array.shape:
+            raise ValueError(
+                f"{name} has shape {tuple(found.shape)}; expected {array.shape}, as this version of fastgd saves it"
+            )
+        # A vector that is not kept has no elements, and none of any dtype.
+        if array.size and str(found.dtype) != array.dtype.name:
+            raise ValueError(
+                f"{name} has dtype {found.dtype}; expected {array.dtype}, as this version of fastgd saves it"
+            )
+        array[...] = found

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastgd import kernels
+from fastgd._engine.cut_epoch import BeforeEpoch
 from fastgd._engine.slices import Engine
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only, require_finite
@@ -87,6 +88,8 @@ class Safeguard:
     Attributes
     ----------
     constant : (n_outputs,), the best constant prediction on the rows that are judged by
+    before : BeforeEpoch or None
+        What an epoch began with, as long as it is not found good.
     """
 
     def __init__(self, engine: Engine, model: Model, dataset: Dataset, loss: Loss, longest: LongestRows) -> None:
@@ -104,9 +107,7 @@ class Safeguard:
         self._objective = kernels.objective(loss, model.dtype)
         self._rows = _kept_rows(model, judged, loss)
         self.constant, self._constant_loss = best_constant(self._rows, loss, model.out_features)
-        # What an epoch began with, as long as it is not found good.
-        self._before: dict[str, np.ndarray] | None = None
-        self._loss_before = math.inf
+        self.before: BeforeEpoch | None = None
 
     def train_epoch(
         self,
@@ -114,6 +115,7 @@ class Safeguard:
         epoch: int,
         on_rows: Callable[[int, float], None] | None,
         slow_down: Callable[[int, str], float],
+        before: BeforeEpoch | None = None,
     ) -> float:
         """Train for an epoch that ends no worse than the best constant prediction, or than it began.
 
@@ -122,24 +124,29 @@ class Safeguard:
 
         reader, epoch, on_rows : as for `Engine.train_epoch`
         slow_down : called with the epoch and what went wrong, returns the new factor of the rate
+        before : what the epoch began with, where it goes on from a place in its midst
         """
-        self._before, self._loss_before = self._engine.state.copy(), self._measured()
-        for _ in range(_MOST_SETBACKS):
+        goes_on = before is not None
+        self.before = before or BeforeEpoch(self._engine.state.copy(), self._measured(), 0)
+        while self.before.n_setbacks < _MOST_SETBACKS:
             reason = "its loss was more than that of the best constant prediction"
-            n_updates = self._engine.n_updates
             try:
-                mean_loss = self._engine.train_epoch(reader, epoch, on_rows)
-                is_short = self._engine.n_updates - n_updates < _FIRST_UPDATES
-                if self._is_good(_ALLOWANCE if is_short else _TOLERANCE):
-                    self._before = None
+                mean_loss = self._engine.train_epoch(reader, epoch, on_rows, goes_on)
+                n_updates = self._engine.n_updates - int(self.before.arrays["n_updates"][0])
+                if self._is_good(_ALLOWANCE if n_updates < _FIRST_UPDATES else _TOLERANCE):
+                    self.before = None
                     return mean_loss
             except DivergenceError:
                 reason = "it diverged"
-            self._engine.state.assign(self._before)
-            self._engine.rates.factor = slow_down(epoch, reason)
-        self._before = None
+            goes_on = False
+            with kernels.interrupts_deferred():
+                # What Ctrl-C has saved is a run before all of this, or after it.
+                self._engine.state.assign(self.before.arrays)
+                self._engine.rates.factor = slow_down(epoch, reason)
+                self.before = self.before._replace(n_setbacks=self.before.n_setbacks + 1)
+        loss_before, self.before = self.before.loss, None
         rates = f"at any learning rate down to {self._engine.rates.at():.2g}"
-        if not math.isfinite(self._loss_before):
+        if not math.isfinite(loss_before):
             raise DivergenceError(
                 f"epoch {epoch} diverged {rates}: the model overflows as it was. Scale features and targets to about "
                 "1, or begin with smaller weights."
@@ -150,7 +157,7 @@ class Safeguard:
             RuntimeWarning,
             stacklevel=_DEPTH_OF_FIT,
         )
-        return self._loss_before
+        return loss_before
 
     def end(self) -> np.ndarray | None:
         """Leave a good model behind, whatever ended the training.
@@ -158,8 +165,8 @@ class Safeguard:
         Where it was worse than the best constant prediction, it gives that, and its parameters from before are
         returned, for training to go on from.
         """
-        if self._before is not None and not self._is_good(_TOLERANCE):
-            self._engine.state.assign(self._before)
+        if self.before is not None and not self._is_good(_TOLERANCE):
+            self._engine.state.assign(self.before.arrays)
         if not self._n_judged < self._dataset.n_samples <= _JUDGED_AT_LAST:
             return self._give_constant(self._measured)
         try:
@@ -175,7 +182,7 @@ class Safeguard:
 
     def _is_good(self, allowance: float) -> bool:
         """Whether the model is as good as the best constant prediction, but for an allowance, or as it was before."""
-        found, constant, before = self._measured(), self._constant_loss, self._loss_before
+        found, constant, before = self._measured(), self._constant_loss, self.before.loss
         return found <= constant + allowance * abs(constant) or found <= before + _TOLERANCE * abs(before)
 
     def _give_constant(self, loss: Callable[[], float]) -> np.ndarray | None:

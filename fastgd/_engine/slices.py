@@ -184,14 +184,23 @@ class Engine:
         """Inside, the threads that share the loop's products are kept from call to call."""
         return self._loop.pool or contextlib.nullcontext()
 
+    def begin_epoch(self) -> None:
+        """Forget how far the last epoch came."""
+        self._progress.begin_epoch(UNKNOWN)
+
     def train_epoch(
-        self, reader: Reader | StreamReader, number: int, on_rows: Callable[[int, float], None] | None = None
+        self,
+        reader: Reader | StreamReader,
+        number: int,
+        on_rows: Callable[[int, float], None] | None = None,
+        goes_on: bool = False,
     ) -> float:
         """Train on every row that the reader has, in its order, and return the mean loss.
 
         reader : its blocks must have room for `micro_batch_rows`
         number : the epoch's, which errors name
         on_rows : called after each slice with the rows it took and the mean loss so far
+        goes_on : whether from where `state` is in the epoch, rather than from its beginning
 
         Raises ValueError for bad values in the data and DivergenceError where training itself stopped being finite; the
         model keeps the parameters from before that step.
@@ -201,15 +210,21 @@ class Engine:
             self._finite_loop = FiniteLoop(
                 loop, self._model, self._loss, self.rates, self.state, self._batch_rows, self._micro_batch_rows
             )
-        self._progress.begin_epoch(UNKNOWN)
+        if not goes_on:
+            self.begin_epoch()
+        done = first = int(self._progress.position[0])
+        if done == self._progress.n_rows[0]:
+            return float(self._progress.loss_sum[0]) / done
         n_busy = 1 if loop.pool is None else loop.pool.n_threads
-        parts = reader.parts(functools.partial(call_end, loop), self.n_threads, n_busy)
+        parts = reader.parts(functools.partial(call_end, loop), self.n_threads, n_busy, first)
         try:
             for start, stop, n_rows, block in parts:
                 self._progress.n_rows[0] = n_rows
                 epoch, first = Epoch(n_rows, number, reader.row), start
                 while first < stop:
-                    last = min(call_end(loop, first, first + self._slice_rows, n_rows), stop)
+                    # Where a run was saved need not be where a call would have ended: first of all, there.
+                    target = first + (self._slice_rows if first > done or done == 0 else 0)
+                    last = min(call_end(loop, first, target, n_rows), stop)
                     began = time.perf_counter()
                     self._finite_loop.run(block.rows(first - start, last - start), first, epoch)
                     self._adapt(last - first, time.perf_counter() - began)

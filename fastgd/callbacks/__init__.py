@@ -1,9 +1,10 @@
 """Callbacks for `Trainer.fit`: called after each epoch as `callback(trainer, record)`; one that returns True stops it.
 
-One of your own may be any function of these two. Where it is an object, it may have two methods more, which `fit` calls
-when nothing stands in the way of training, and when training is over:
+One of your own may be any function of these two. Where it is an object, it may have methods more, which `fit` calls
+when nothing stands in the way of training, some ten times a second between two steps, and when training is over:
 
     on_begin(trainer)
+    on_slice(trainer)           trainer.save may be called here; the time that it takes counts as the epoch's
     on_end(trainer, error)      error : None, or the exception that ended it, such as DivergenceError, KeyboardInterrupt
 
 They are called in the order given, but that each ModelCheckpoint is called after an epoch when all others were, and so
@@ -20,11 +21,13 @@ Loggers write the numbers of each epoch where people look at them: `JSONLines` i
 `WandB` and `Trackio` where these keep theirs. What a saved run goes on with is in its history, and no state of theirs.
 """
 
+from fastgd._engine.timed_checkpoint import Checkpoint
 from fastgd.callbacks.logs import JSONLines, TensorBoard
 from fastgd.callbacks.monitors import EarlyStopping, ModelCheckpoint, ReduceOnPlateau
 from fastgd.callbacks.trackers import MLflow, Trackio, WandB
 
 __all__ = [
+    "Checkpoint",
     "EarlyStopping",
     "JSONLines",
     "MLflow",

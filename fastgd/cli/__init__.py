@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from fastgd._engine.progress import show_line
 from fastgd.cli.arguments import parser
+from fastgd.cli.checkpoint import Terminated
 from fastgd.cli.output import flush_stderr, lost_stdout, one_line, stdout_left_to
 from fastgd.errors import DivergenceError
 
@@ -34,8 +35,11 @@ def _run(options: argparse.Namespace) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             return options.run(options)
-    except KeyboardInterrupt:
-        show_line("fastgd: interrupted")
+    except Terminated as error:
+        show_line(_with_notes("fastgd: terminated", error))
+        return 143
+    except KeyboardInterrupt as error:
+        show_line(_with_notes("fastgd: interrupted", error))
         return 130
     except DivergenceError as error:
         show_line(f"fastgd: {one_line(error)}")
@@ -49,6 +53,11 @@ def _run(options: argparse.Namespace) -> int:
     except Exception:
         show_line(f"{traceback.format_exc()}fastgd: this is a fault of fastgd's own; please report the lines above")
         return 3
+
+
+def _with_notes(line: str, error: BaseException) -> str:
+    """A line, and what else there is to say of an error."""
+    return "; ".join([line, *map(one_line, getattr(error, "__notes__", []))])
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

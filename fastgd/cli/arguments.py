@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from fastgd._version import __version__
 from fastgd.cli import export, info, predict, settings, trace, train
+from fastgd.cli.checkpoint import every
 
 _FILES = (
     "rows: a .npy file, a folder with X.npy and y.npy or with shards of them, or any other file that fastgd.data.open "
@@ -39,8 +40,8 @@ def parser() -> argparse.ArgumentParser:
         description="Gradient descent for linear and ReLU networks, with compiled kernels.",
         epilog="Exit status: 0; 1 if training diverged, after the last finite model is saved where --out asked; 2 for "
         "bad input, for files that cannot be read or written, for what is not installed and for too little memory, "
-        "with one line that says what; 3 for a fault of fastgd's own, with a traceback; 130 for Ctrl-C, after the "
-        "model so far is saved.",
+        "with one line that says what; 3 for a fault of fastgd's own, with a traceback; 130 for Ctrl-C and 143 for "
+        "SIGTERM, after the model so far is saved.",
     )
     parser.add_argument("--version", action="version", version=f"fastgd {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -187,6 +188,23 @@ def _add_train(commands: Any) -> None:
         "--live",
         action="store_true",
         help="draw the losses in the terminal after each epoch; a line for each where stderr is none",
+    )
+    run.add_argument(
+        "--checkpoint",
+        metavar="RUN.safetensors",
+        help="where to save the whole run while it goes on, and on Ctrl-C and SIGTERM, for --resume",
+    )
+    run.add_argument(
+        "--every",
+        type=every,
+        default="60s",
+        metavar="TIME | UPDATES",
+        help="how often to save to --checkpoint: a time as 60s, 10min or 1h, or a number of updates",
+    )
+    run.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from --checkpoint, where it exists, with the options and rows of that run, until it has --epochs",
     )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     # The last group, as its settings may need the names that others have left.

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fastgd.cli import settings
+from fastgd.cli.checkpoint import checkpoints, resumed, terminable
 from fastgd.cli.live import LiveCurve, can_draw
 from fastgd.cli.output import require_output, rows_files, say
 from fastgd.cli.picture import draw, require_picture
@@ -56,17 +57,21 @@ def train(options: argparse.Namespace) -> int:
     untrained = copy.deepcopy(trainer.model)
     if stream is not None:
         _learn_scales(trainer, stream)
-    _compile(trainer, rows.data)
+    callbacks += checkpoints(options)
+    fresh, trainer = trainer, resumed(options, trainer)
+    _compile(fresh, rows.data)
     is_squared = loss_name(trainer.loss) == "half_squared_error" and not trainer.standardize_targets
     noise_loss = rows.noise_loss if is_squared else None
     try:
-        trainer.fit(
-            rows.data,
-            epochs=options.epochs,
-            validation=rows.validation,
-            callbacks=callbacks,
-            progress=shown,
-        )
+        with terminable():
+            trainer.fit(
+                rows.data,
+                epochs=options.epochs,
+                validation=rows.validation,
+                callbacks=callbacks,
+                progress=shown,
+                resume=options.resume,
+            )
     except (KeyboardInterrupt, gd.DivergenceError):
         _save(_result(trainer), options.out)
         draw(trainer, options.plot, noise_loss)

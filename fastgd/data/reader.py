@@ -147,7 +147,11 @@ class Reader:
         return min(max(_MAPPED_BYTES_PER_ORDER // self.dataset.row_bytes, self._min_rows), _SAMPLES_PER_ORDER)
 
     def parts(
-        self, end_of_part: Callable[[int, int, int], int] | None = None, n_threads: int | None = 1, n_busy: int = 1
+        self,
+        end_of_part: Callable[[int, int, int], int] | None = None,
+        n_threads: int | None = 1,
+        n_busy: int = 1,
+        first: int = 0,
     ) -> Generator[Part, None, None]:
         """The epoch, part by part; each block holds until the next part is asked for.
 
@@ -161,8 +165,10 @@ class Reader:
             How many threads there may be; None stands for `most_threads`.
         n_busy : int
             How many of them use the blocks.
+        first : int
+            The position to begin at, below `n_samples`.
         """
-        spans, n_epoch = self._spans(end_of_part), self.dataset.n_samples
+        spans, n_epoch = self._spans(end_of_part, first), self.dataset.n_samples
         may_be_ahead = self._may_read_ahead and not self._is_in_place and n_threads != 1
         saved = math.inf
         for start, stop in itertools.islice(spans, _TIMED if may_be_ahead else None):
@@ -182,8 +188,8 @@ class Reader:
                 yield Part(start, stop, n_epoch, block)
                 self.release(start, stop)
 
-    def _spans(self, end_of_part: Callable[[int, int, int], int] | None) -> Iterator[tuple[int, int]]:
-        start, n_epoch = 0, self.dataset.n_samples
+    def _spans(self, end_of_part: Callable[[int, int, int], int] | None, start: int) -> Iterator[tuple[int, int]]:
+        n_epoch = self.dataset.n_samples
         while start < n_epoch:
             target = min(start + self.max_rows, n_epoch)
             stop = target if end_of_part is None else end_of_part(start, target, n_epoch)

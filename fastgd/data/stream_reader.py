@@ -44,13 +44,17 @@ class StreamReader:
         self._places: list[Place] = []
 
     def parts(
-        self, end_of_part: Callable[[int, int, int], int] | None = None, n_threads: int | None = 1, n_busy: int = 1
+        self,
+        end_of_part: Callable[[int, int, int], int] | None = None,
+        n_threads: int | None = 1,
+        n_busy: int = 1,
+        first: int = 0,
     ) -> Generator[Part, None, None]:
         """As `Reader.parts`; `n_epoch` is `UNKNOWN` but for the last part."""
         if self._buffers is None:
             self._buffers = Buffers(self.dataset, self._n_rows, self._conversion)
-        blocks = self.dataset.open(0) if self.order is None else self.order.blocks()
-        one_pass = _Pass(self.dataset, blocks, self._buffers, self._n_rows, end_of_part)
+        blocks = self.dataset.open(first) if self.order is None else self.order.blocks(first)
+        one_pass = _Pass(self.dataset, blocks, self._buffers, self._n_rows, end_of_part, first)
         # What has one part is done before a thread has paid for itself.
         yield one_pass.next_part()
         ring = None
@@ -88,13 +92,14 @@ class _Pass:
         buffers: Buffers,
         n_rows: int,
         end_of_part: Callable[[int, int, int], int] | None,
+        first: int,
     ) -> None:
         self._stream, self._buffers, self._n_rows, self._end_of_part = stream, buffers, n_rows, end_of_part
         self._blocks = iter(blocks)
         # What is left of the stream's block, and the rows in the buffers: some that the last part had, and others.
         self._left: Block | None = None
         self._n_used = self._n_filled = 0
-        self._start = 0
+        self._start = first
         self.is_over = False
 
     def make(self, _: int, place: Place) -> Part:

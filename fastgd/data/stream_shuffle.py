@@ -48,8 +48,15 @@ class StreamShuffle:
         self._windows: list[_Window] = []
         self._n_windows = 0
 
-    def blocks(self) -> Iterator[Block]:
-        """The rows of the epoch; each block holds until the next."""
+    def blocks(self, first: int = 0) -> Iterator[Block]:
+        """The rows of the epoch from a position on; each block holds until the next. Those before are read as well."""
+        for block in self._all_blocks():
+            n_left_out = min(first, len(block.X))
+            first -= n_left_out
+            if n_left_out < len(block.X):
+                yield block.rows(n_left_out, len(block.X))
+
+    def _all_blocks(self) -> Iterator[Block]:
         stream, n_rows = self._stream, self._window_rows
         rows = Block(
             np.empty((n_rows, stream.n_features), stream.dtype),

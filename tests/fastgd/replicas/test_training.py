@@ -202,3 +202,36 @@ def test_auto_is_what_bears_replicas(rng):
     trainer.fit(X, y, epochs=20)
     assert trainer.history.loss[-1] < 0.45
     assert not trainer.history.setbacks
+
+
+class SavesAfterRounds:
+    """Saves the run after so many rounds, and interrupts it."""
+
+    def __init__(self, path, n_rounds):
+        self.path, self.n_left = path, n_rounds
+
+    def __call__(self, trainer, record):
+        pass
+
+    def on_slice(self, trainer):
+        self.n_left -= 1
+        if self.n_left == 0:
+            trainer.save(self.path)
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("n_rounds", [1, 4, 6, 7])
+def test_a_run_goes_on_in_the_midst_of_an_epoch(n_rounds, rng, tmp_path):
+    """Of three rounds an epoch; another number of threads changes nothing."""
+    X, y = rows(66, rng)
+    options = {"optimizer": gd.Adam(0.01), "outer": gd.replicas.Nesterov(0.9, 0.5), "shuffle": True}
+    whole = trainer_of(replicas=3, **options)
+    whole.fit(X, y, epochs=3)
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        trainer_of(replicas=3, n_threads=2, **options).fit(X, y, epochs=3, callbacks=[SavesAfterRounds(path, n_rounds)])
+    second = gd.Trainer.load(path)
+    second.fit(X, y, epochs=3, resume=True)
+    np.testing.assert_array_equal(second.model.parameters, whole.model.parameters)
+    assert second.history.loss == whole.history.loss
+    assert second.n_updates == whole.n_updates

@@ -1,0 +1,102 @@
+"""`fastgd train --checkpoint`: runs that outlive what ends their process."""
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from fastgd.cli.output import say
+
+if TYPE_CHECKING:
+    from fastgd import Trainer
+    from fastgd.callbacks import Checkpoint
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM has come, which ends training as Ctrl-C does."""
+
+
+def every(text: str) -> str | int:
+    """What --every says: a time, or a number of updates."""
+    if re.fullmatch(r"\d+", text):
+        return int(text)
+    if not re.fullmatch(r"(\d+\.?\d*|\.\d+)(s|min|h)", text):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a time as 60s, 10min or 1h, or a number of updates")
+    return text
+
+
+def checkpoints(options: argparse.Namespace) -> "list[Checkpoint]":
+    """The callback that saves the run, where one was asked for; an error where that is not to be."""
+    import fastgd as gd
+
+    path = options.checkpoint
+    if path is None:
+        if options.resume:
+            raise ValueError("--resume without --checkpoint; expected --checkpoint RUN.safetensors, to go on from it")
+        return []
+    if os.path.exists(path) and not options.resume:
+        raise ValueError(
+            f"--checkpoint is {path}, which exists; expected --resume to go on from it, or the name of a new file"
+        )
+    if options.out is not None and os.path.realpath(path) == os.path.realpath(options.out):
+        raise ValueError(f"--checkpoint and --out are both {path}; expected two files")
+    return [gd.callbacks.Checkpoint(path, options.every)]
+
+
+def resumed(options: argparse.Namespace, trainer: "Trainer") -> "Trainer":
+    """The run that --resume goes on with, or the new one where none was saved yet.
+
+    trainer : as the options say; a ValueError where the saved run has other settings
+    """
+    if not options.resume or not os.path.exists(options.checkpoint):
+        return trainer
+    import fastgd as gd
+
+    saved = gd.Trainer.load(options.checkpoint)
+    before, now = _settings(saved), _settings(trainer)
+    differences = [f"{name} {before[name]} and now {now[name]}" for name in now if before[name] != now[name]]
+    if differences:
+        raise ValueError(
+            f"{options.checkpoint} was saved with {', '.join(differences)}; expected the options of that run, or "
+            "another --checkpoint"
+        )
+    n_epochs = len(saved.history)
+    say(f"resumed      {options.checkpoint}, after {n_epochs} epochs and {saved.n_updates} updates")
+    return saved
+
+
+def _settings(trainer: "Trainer") -> dict[str, Any]:
+    names = ["loss", "optimizer", "batch_size", "shuffle", "seed", "alpha", "l1_ratio", "clip_value", "clip_norm"]
+    names += ["max_norm", "average_from", "standardize_targets"]
+    return {"model": repr(trainer.model)} | {name: repr(getattr(trainer, name)) for name in names}
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Inside, SIGTERM does what Ctrl-C does, and raises Terminated in the end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    has_come = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal has_come
+        has_come = True
+        # Where Ctrl-C waits for the end of a step, so does this.
+        handler = signal.getsignal(signal.SIGINT)
+        (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if has_come:
+            raise Terminated from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

@@ -1,0 +1,67 @@
+"""`fastgd train --checkpoint` and `--resume`."""
+
+import signal
+
+import numpy as np
+import pytest
+from command_line import run
+
+import fastgd as gd
+from fastgd._engine import slices
+
+TRAIN = ["train", "--synthetic", "400x3", "--epochs", 3, "--batch-size", 4, "--learning-rate", 0.01, "--quiet"]
+
+
+@pytest.fixture
+def slices_that_end_it(monkeypatch):
+    """After so many slices, SIGTERM comes."""
+    monkeypatch.setattr(slices, "_SLICE_SECONDS", 1e-12)
+    on_slice = gd.callbacks.Checkpoint.on_slice
+
+    def after(n_slices):
+        count = [0]
+
+        def counted(self, trainer):
+            on_slice(self, trainer)
+            count[0] += 1
+            if count[0] == n_slices:
+                signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr(gd.callbacks.Checkpoint, "on_slice", counted)
+
+    return after
+
+
+def test_sigterm_saves_and_resume_ends_the_run(capsys, tmp_path, slices_that_end_it):
+    checkpoint, out, other = (tmp_path / f"{name}.safetensors" for name in ("run", "model", "other"))
+    assert run(capsys, *TRAIN, "--out", other)[0] == 0
+    slices_that_end_it(130)
+    with_checkpoint = [*TRAIN, "--checkpoint", checkpoint, "--every", "1h", "--out", out]
+    status, _, err = run(capsys, *with_checkpoint)
+    assert (status, err) == (143, "fastgd: terminated\n")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert gd.Trainer.load(checkpoint).n_updates == 130
+    status, _, err = run(capsys, *with_checkpoint)
+    assert status == 2
+    assert "which exists; expected --resume to go on from it, or the name of a new file" in err
+    status, _, err = run(capsys, *with_checkpoint, "--resume", "--alpha", 0.1, "--seed", 2)
+    assert status == 2
+    assert "was saved with seed 0 and now 2, alpha 0.0 and now 0.1; expected the options of that run" in err
+    for _ in range(2):
+        status, text, _ = run(capsys, *with_checkpoint, "--resume")
+        assert status == 0
+        assert "resumed" in text
+        np.testing.assert_array_equal(gd.Model.load(out).parameters, gd.Model.load(other).parameters)
+
+
+def test_what_makes_no_sense(capsys, tmp_path):
+    run_path = tmp_path / "run"
+    for options, message in (
+        (["--resume"], "--resume without --checkpoint; expected --checkpoint RUN.safetensors"),
+        (["--checkpoint", run_path, "--out", run_path], "are both"),
+        (["--checkpoint", run_path, "--every", "soon"], "expected a time as 60s, 10min or 1h, or a number of updates"),
+        (["--checkpoint", tmp_path / "none" / "run"], "there is no folder"),
+    ):
+        status, _, err = run(capsys, *TRAIN, *options)
+        assert status == 2
+        assert message in err
