@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from fastgd._engine.replicas import ReplicatedEngine, result_of
+from fastgd._engine.replica_threads import result_of
+from fastgd._engine.replicas import ReplicatedEngine
 from fastgd._engine.round_tasks import Rows, Task, train_task
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, take_rows

@@ -1,7 +1,7 @@
 """The epochs of a call of `Trainer.fit`, from the callbacks' beginning to their end."""
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastgd._engine.callback_list import CallbackList
 from fastgd._engine.data_warnings import warn_of_targets
@@ -10,9 +10,6 @@ from fastgd._engine.progress import Progress, logger
 from fastgd._engine.run import Prepared, Run
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.fingerprint import fingerprint, require_same
-
-if TYPE_CHECKING:
-    from fastgd.trainer import Trainer
 
 
 def epochs_to_come(run: Run, epochs: int, resume: bool) -> int:
@@ -77,7 +74,7 @@ def prepare(run: Run, dataset: Dataset | Stream, epochs: int, shown: Progress) -
 
 
 def train_epochs(
-    trainer: "Trainer",
+    trainer: Any,
     run: Run,
     prepared: Prepared,
     validation: Dataset | None,

@@ -1,11 +1,9 @@
-"""Copies of a model that train at once, in threads, and are combined after each round."""
+"""Copies of a model that train at once and are combined after each round."""
 
 import contextlib
 import copy
 import itertools
-import threading
-from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
@@ -14,15 +12,13 @@ from fastgd import kernels, storage
 from fastgd._engine.learning_rates import LearningRates
 from fastgd._engine.run_state import load_arrays
 from fastgd._engine.slices import Engine
-from fastgd.data.reader import UNKNOWN, Part, Reader
+from fastgd.data.reader import UNKNOWN, Reader
 from fastgd.losses import Loss
 from fastgd.model import Model
-from fastgd.model_data import reader_of
 from fastgd.optimizers import Optimizer
 from fastgd.regularization import Regularization
 from fastgd.replicas import Nesterov, combine, rows_of_a_round
 from fastgd.schedules import Schedule
-from fastgd.threads import most_threads
 
 _Result = TypeVar("_Result")
 
@@ -37,34 +33,6 @@ class Shares(NamedTuple):
     n_replicas: int = 1
     round_rows: int | None = None
     outer: Nesterov | None = None
-
-
-class Span:
-    """Consecutive positions of an epoch, read as if they were one: what an engine takes for a reader.
-
-    reader : of the epoch          begin, end : positions in it          reading : held while the data set is read
-    """
-
-    def __init__(self, reader: Reader, begin: int, end: int, reading: contextlib.AbstractContextManager) -> None:
-        self._reader, self._begin, self._end, self._reading = reader, begin, end, reading
-
-    def parts(
-        self, end_of_part: Callable[[int, int, int], int], n_threads: int | None = 1, n_busy: int = 1, first: int = 0
-    ) -> Generator[Part, None, None]:
-        """As `Reader.parts`, without a thread that reads ahead: the replicas have all of them."""
-        reader, begin, n_rows = self._reader, self._begin, self._end - self._begin
-        start = first
-        while start < n_rows:
-            stop = end_of_part(start, min(start + reader.max_rows, n_rows), n_rows)
-            with self._reading:
-                block = reader.read(begin + start, begin + stop)
-            yield Part(start, stop, n_rows, block)
-            reader.release(begin + start, begin + stop)
-            start = stop
-
-    def row(self, position: int) -> int:
-        """What errors call a row."""
-        return self._reader.row(self._begin + position)
 
 
 class ReplicatedState:
@@ -123,7 +91,7 @@ def _name(number: int, name: str) -> str:
 class Plan(NamedTuple):
     """What makes the engine of a replica, but for its model; it can be pickled.
 
-    seed : what its Dropout draws from; all else as `Engine` takes it
+    seed : the run's, or what the Dropout of one replica draws from; all else as `Engine` takes it
     """
 
     loss: Loss
@@ -131,6 +99,11 @@ class Plan(NamedTuple):
     schedule: Schedule
     regularization: Regularization
     seed: int
+
+    def of_replica(self, number: int) -> Self:
+        """That of one replica: the first draws for Dropout what a run without replicas would, each other its own."""
+        seeds = np.random.SeedSequence([self.seed, number])
+        return self._replace(seed=int(seeds.generate_state(1)[0])) if number else self
 
     def engine_of(self, model: Model) -> Engine:
         """A new one, of one thread."""
@@ -156,7 +129,7 @@ class ReplicatedEngine:
     """Does what `Engine` does, by several of them.
 
     model : what the replicas are combined in          shares : as above
-    plans : of each replica                            n_threads : int or None, how many may train at once
+    plan : of the run                                  n_threads : int or None, how many may train at once
 
     Attributes
     ----------
@@ -164,16 +137,17 @@ class ReplicatedEngine:
     plans : list of Plan
     engines : list of Engine, whose states are those of the replicas
     prepared_for : the arguments of the latest `prepare`
-    workers : what makes `Workers`
+    workers : what makes `Workers`, to be set before an epoch
     """
 
     average = None
 
-    def __init__(self, model: Model, shares: Shares, plans: list[Plan], n_threads: int | None) -> None:
-        self.model, self.plans, self.n_threads = model, plans, n_threads
-        self.engines = [plan.engine_of(copy.deepcopy(model)) for plan in plans]
+    def __init__(self, model: Model, shares: Shares, plan: Plan, n_threads: int | None) -> None:
+        self.model, self.n_threads = model, n_threads
+        self.plans = [plan.of_replica(number) for number in range(shares.n_replicas)]
+        self.engines = [each.engine_of(copy.deepcopy(model)) for each in self.plans]
         self.prepared_for: tuple[int, bool, float | None] = 1, False, None
-        self.workers: Callable[[ReplicatedEngine, Reader], Workers] = Threads
+        self.workers: Callable[[ReplicatedEngine, Reader], Workers] | None = None
         self._outer = shares.outer
         size = model.parameters.size
         self._velocity = np.zeros(0 if shares.outer is None else size)
@@ -275,77 +249,3 @@ class ReplicatedEngine:
         except BaseException:
             self.state.assign(before)
             raise
-
-
-class Threads:
-    """Workers in threads of this process."""
-
-    def __init__(self, engine: ReplicatedEngine, reader: Reader) -> None:
-        self._engines = engine.engines
-        n_threads = most_threads() if engine.n_threads is None else engine.n_threads
-        self._pool = ThreadPoolExecutor(min(len(self._engines), n_threads), thread_name_prefix="fastgd replica")
-        self._readers = [
-            reader_of(engine.model, reader.dataset, each.micro_batch_rows, in_place=each.takes_rows_in_place)
-            for each in self._engines
-        ]
-        for each in self._readers:
-            # An order has scratch of its own.
-            each.order = copy.deepcopy(reader.order)
-        # A data set that does not bear several calls at once is called by one replica after the other.
-        self._reading = contextlib.nullcontext() if reader.dataset.reads_in_parallel else threading.Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def train(self, spans: list[tuple[int, int]], number: int) -> list[float]:
-        """As `Workers.train`."""
-        stop = threading.Event()
-        futures: list[Future[float]] = []
-        try:
-            replicas = zip(self._engines, self._readers, spans, strict=True)
-            futures.extend(self._pool.submit(self._train, *each, number, stop) for each in replicas)
-            # Whichever fails first in time, the first by number is told of.
-            wait(futures)
-            return [result_of(future.result, k, len(spans)) for k, future in enumerate(futures)]
-        except BaseException:
-            stop.set()
-            wait(futures)
-            raise
-
-    def _train(
-        self, engine: Engine, reader: Reader, span: tuple[int, int], number: int, stop: threading.Event
-    ) -> float:
-        def look(_: int, __: float) -> None:
-            if stop.is_set():
-                raise _StoppedError
-
-        return train_span(engine, reader, span, number, self._reading, look)
-
-
-def train_span(
-    engine: Engine,
-    reader: Reader,
-    span: tuple[int, int],
-    number: int,
-    reading: contextlib.AbstractContextManager,
-    on_rows: Callable[[int, float], None] | None = None,
-) -> float:
-    """Train on consecutive positions of an epoch, and return the mean loss; 0 where there are none."""
-    begin, end = span
-    return engine.train_epoch(Span(reader, begin, end, reading), number, on_rows) if end > begin else 0.0
-
-
-def result_of(result: Callable[[], _Result], number: int, n_replicas: int) -> _Result:
-    """What a replica's task has come to; its errors name it."""
-    try:
-        return result()
-    except Exception as error:
-        error.add_note(f"in replica {number + 1} of {n_replicas}")
-        raise
-
-
-class _StoppedError(Exception):
-    """Another thread ends the round."""

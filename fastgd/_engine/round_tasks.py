@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastgd._engine.replicas import train_span
+from fastgd._engine.replica_threads import train_span
 from fastgd._engine.slices import Engine
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset

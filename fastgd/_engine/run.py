@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd._engine.automatic_rate import automatic_rate, longest_rows
 from fastgd._engine.cut_epoch import CutEpoch, UnderWay
-from fastgd._engine.learning_rate_search import automatic_schedule, largest_rate, most_rows_of_trials
 from fastgd._engine.progress import log_setback
-from fastgd._engine.replicas import Plan, ReplicatedEngine, Shares, Threads, Workers
+from fastgd._engine.replica_threads import Threads
+from fastgd._engine.replicas import Plan, ReplicatedEngine, Shares, Workers
 from fastgd._engine.safeguard import LongestRows, Safeguard
 from fastgd._engine.slices import Engine
 from fastgd._engine.sparse_checks import require_sparse_support
@@ -26,16 +27,13 @@ from fastgd.metrics import Metric, measure
 from fastgd.model import Model
 from fastgd.model_data import check_fits, check_rows, reader_of
 from fastgd.optimizers import Optimizer
-from fastgd.recommended import falling_schedule, start_at_constant
+from fastgd.recommended import start_at_constant
 from fastgd.regularization import Regularization
 from fastgd.schedules import Constant, Schedule, as_schedule
 from fastgd.standardize import learn_scales
 
 # What multiplies a rate of "auto" each time that an epoch is taken back.
 _SETBACK = 0.25
-
-# What tells the draws of the trials of "auto" from those of the epochs' orders and of held-out rows.
-_TRIALS = 2
 
 
 class Prepared(NamedTuple):
@@ -159,15 +157,8 @@ class Run:
         if self.shares.n_replicas == 1:
             return self.engine_of(self.model, schedule)
 
-        def seed_of(number: int) -> int:
-            # The first draws for Dropout what a run without replicas would, and each of the others something else.
-            return int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0]) if number else self.seed
-
-        plans = [
-            Plan(self.loss, self.optimizer, schedule, self.regularization, seed_of(number))
-            for number in range(self.shares.n_replicas)
-        ]
-        return ReplicatedEngine(self.model, self.shares, plans, self.n_threads)
+        plan = Plan(self.loss, self.optimizer, schedule, self.regularization, self.seed)
+        return ReplicatedEngine(self.model, self.shares, plan, self.n_threads)
 
     # -- from a data set to what trains on it
 
@@ -202,7 +193,7 @@ class Run:
         self.leave_cut_epoch()
         self.go_on()
         self._learn_scales(dataset)
-        longest = self._longest_rows(dataset) if self.measured_rate is None else None
+        longest = longest_rows(self, dataset) if self.measured_rate is None else None
         prepared = self._prepared(dataset, dataset.n_samples, longest)
         prepared.engine.rates.factor = self.learning_rate_factor
         return prepared
@@ -220,7 +211,7 @@ class Run:
         self._learn_scales(dataset)
         if isinstance(dataset, Stream):
             return self._prepared(dataset, batch_rows, None, self.batch_size is None)
-        longest = self._longest_rows(dataset)
+        longest = longest_rows(self, dataset)
         is_fresh = self.n_updates == 0 and self.measured_rate is None
         prepared = self._prepared(dataset, batch_rows, longest, self.batch_size is None, epochs)
         if longest is None or self.measured_rate is None:
@@ -239,16 +230,6 @@ class Run:
                 check_rows(self.model, dataset, self.loss)
             learn_scales(dataset, self.model.unfitted_layers)
 
-    def _longest_rows(self, dataset: Dataset) -> LongestRows | None:
-        """The rows that a rate of "auto" must have in view; None for any other."""
-        if self.optimizer.learning_rate != "auto" or self.model.unfitted_layers:
-            # Nothing is learnt where every weight is zero.
-            return None
-        began = time.perf_counter()
-        longest = LongestRows(dataset, self.model.dtype, self.model.mean_and_scale, self.model.mean_and_scale_of_y)
-        self.history.search_seconds += time.perf_counter() - began
-        return longest
-
     def _prepared(
         self,
         dataset: Dataset | Stream,
@@ -259,7 +240,9 @@ class Run:
     ) -> Prepared:
         """What trains on a data set, with a rate that is found first where it must be."""
         if longest is not None and self.measured_rate is None:
-            self._find_rate(dataset, batch_rows, longest, is_full_batch, epochs)
+            began = time.perf_counter()
+            self.measured_rate = automatic_rate(self, dataset, batch_rows, longest, is_full_batch, epochs)
+            self.history.search_seconds += time.perf_counter() - began
         # Where every weight is zero, there is nothing to learn or to measure, and no update to come.
         is_measured = self.optimizer.learning_rate != "auto" or self.measured_rate is not None
         engine = self.prepared_engine() if is_measured else self._new_engine(Constant(0.0))
@@ -268,24 +251,6 @@ class Run:
         engine.prepare(batch_rows, is_full_batch, dataset.entries_per_row if isinstance(dataset, Dataset) else None)
         reader = reader_of(self.model, dataset, engine.micro_batch_rows, in_place=engine.takes_rows_in_place)
         return Prepared(engine, reader)
-
-    def _find_rate(
-        self, dataset: Dataset, batch_rows: int, longest: LongestRows, is_full_batch: bool, epochs: int
-    ) -> None:
-        began = time.perf_counter()
-        if self.optimizer.needs_no_search:
-            # Each replica makes its part of an epoch's updates.
-            rows = batch_rows * self.shares.n_replicas
-            rate = falling_schedule(self.optimizer, self.model, self.loss, dataset, rows, is_full_batch)
-        else:
-            rng = np.random.default_rng([self.seed, 0, _TRIALS])
-            most = largest_rate(self.optimizer, self.loss, longest.largest, batch_rows, dataset.n_samples)
-            most_rows = most_rows_of_trials(dataset.n_samples, epochs)
-            rate = automatic_schedule(
-                self.model, dataset, self.loss, batch_rows, rng, self.engine_of, most, most_rows, self.n_threads
-            )
-        self.measured_rate = rate
-        self.history.search_seconds += time.perf_counter() - began
 
     # -- an epoch
 

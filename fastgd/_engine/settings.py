@@ -12,7 +12,8 @@ from fastgd._engine.callback_list import SavedCallback
 from fastgd._engine.checkpoint import SETTINGS
 from fastgd._engine.exclusive import Exclusive
 from fastgd._engine.monitor import Monitor
-from fastgd._engine.replicas import ReplicatedEngine, Shares, Threads, Workers
+from fastgd._engine.replica_threads import Threads
+from fastgd._engine.replicas import ReplicatedEngine, Shares, Workers
 from fastgd._engine.run import Run
 from fastgd.data import checks
 from fastgd.data.block import read_only

@@ -3,15 +3,12 @@
 import os
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import Any
 
 from fastgd import storage
 from fastgd.data import checks
 from fastgd.errors import warn
-
-if TYPE_CHECKING:
-    from fastgd.history import EpochRecord
-    from fastgd.trainer import Trainer
+from fastgd.history import EpochRecord
 
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
@@ -61,15 +58,15 @@ class Checkpoint:
     def __repr__(self) -> str:
         return f"Checkpoint({self.path!r}, every={self.every!r})"
 
-    def on_begin(self, trainer: "Trainer") -> None:
+    def on_begin(self, trainer: Any) -> None:
         """Raise an error where nothing could be saved."""
         storage.require_writable(self.path)
         self._note_saved(trainer)
 
-    def __call__(self, trainer: "Trainer", record: "EpochRecord") -> None:
+    def __call__(self, trainer: Any, record: EpochRecord) -> None:
         """Nothing: each epoch has a slice at its end."""
 
-    def on_slice(self, trainer: "Trainer") -> None:
+    def on_slice(self, trainer: Any) -> None:
         """Save the run, if it is time."""
         if self._seconds is not None:
             is_due = time.monotonic() - self._saved_at >= self._seconds
@@ -87,12 +84,12 @@ class Checkpoint:
                 RuntimeWarning,
             )
 
-    def save(self, trainer: "Trainer") -> None:
+    def save(self, trainer: Any) -> None:
         """Save the run as it is."""
         trainer.save(self.path)
         self._note_saved(trainer)
 
-    def _note_saved(self, trainer: "Trainer") -> None:
+    def _note_saved(self, trainer: Any) -> None:
         self._saved_at, self._saved_updates = time.monotonic(), trainer.n_updates
 
 
