@@ -111,7 +111,9 @@ def test_rare_categories_wreck_no_model(batch_size, optimizer, hidden, scale):
 @pytest.fixture
 def explosive(monkeypatch):
     """A search that finds far too large a rate."""
-    monkeypatch.setattr("fastgd._engine.run.automatic_schedule", lambda *_, **__: gd.schedules.Cooldown(30.0, 10**9))
+    monkeypatch.setattr(
+        "fastgd._engine.automatic_rate.automatic_schedule", lambda *_, **__: gd.schedules.Cooldown(30.0, 10**9)
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
@@ -140,7 +142,9 @@ def test_an_epoch_that_goes_wrong_is_taken_back_and_slowed_down(batch_size, expl
 
 
 def test_where_nothing_can_be_learnt_the_model_is_the_best_constant(monkeypatch):
-    monkeypatch.setattr("fastgd._engine.run.automatic_schedule", lambda *_, **__: gd.schedules.Cooldown(1e30, 10**9))
+    monkeypatch.setattr(
+        "fastgd._engine.automatic_rate.automatic_schedule", lambda *_, **__: gd.schedules.Cooldown(1e30, 10**9)
+    )
     X, y = rows_with_a_rare_category(400)
     model = gd.Model([gd.Linear(6, 4), gd.ReLU(), gd.Linear(4, 1)], dtype="float64")
     trainer = gd.Trainer(model, optimizer=gd.SGD("auto"), batch_size=8)
@@ -190,7 +194,9 @@ def test_a_bad_target_that_no_sample_finds_is_named_as_ever(loss, rng):
 
 def test_a_loss_below_zero_may_stay_as_it_was(rng, monkeypatch):
     """As that of Poisson counts may be, here of a model worse than the best constant, and at a rate of zero."""
-    monkeypatch.setattr("fastgd._engine.run.automatic_schedule", lambda *_, **__: gd.schedules.Cooldown(0.0, 10**9))
+    monkeypatch.setattr(
+        "fastgd._engine.automatic_rate.automatic_schedule", lambda *_, **__: gd.schedules.Cooldown(0.0, 10**9)
+    )
     X, y = rng.standard_normal((3000, 3)), rng.poisson(20.0, 3000)
     model = gd.Model([gd.Linear(3, 1, init="zeros", bias=[2.5])], dtype="float64")
     assert model.loss(X, y, loss="poisson") < 0

@@ -43,7 +43,9 @@ def test_in_the_midst_of_a_batch(tmp_path):
 
 
 def test_an_epoch_that_auto_takes_back(tmp_path, monkeypatch):
-    monkeypatch.setattr("fastgd._engine.automatic_rate.automatic_schedule", lambda *_, **__: gd.schedules.Cooldown(30.0, 10**9))
+    monkeypatch.setattr(
+        "fastgd._engine.automatic_rate.automatic_schedule", lambda *_, **__: gd.schedules.Cooldown(30.0, 10**9)
+    )
     X, y, _ = rows_for(small(), 40)
     seen = []
 

@@ -70,7 +70,9 @@ def test_ctrl_c_saves_before_anything_is_put_back(ctrl_c, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.05, "auto"])
 def test_ctrl_c_at_any_line(rate, tmp_path, monkeypatch):
-    monkeypatch.setattr("fastgd._engine.run.automatic_schedule", lambda *_, **__: gd.schedules.Cooldown(30.0, 10**9))
+    monkeypatch.setattr(
+        "fastgd._engine.automatic_rate.automatic_schedule", lambda *_, **__: gd.schedules.Cooldown(30.0, 10**9)
+    )
     X, y, _ = rows_for(trainer_of(gd.SGD()).model, 10)
     whole = trainer_of(gd.SGD(rate))
     whole.fit(X, y, epochs=2, validation=0.2, callbacks=callbacks())

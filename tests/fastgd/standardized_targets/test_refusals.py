@@ -17,7 +17,7 @@ def explosive(rate):
 @pytest.mark.parametrize("n_judged", [100, 1 << 15])
 def test_an_epoch_that_goes_wrong_is_taken_back(n_judged, rng, monkeypatch):
     """As with targets standardised by hand, whether all rows are judged by or some."""
-    monkeypatch.setattr("fastgd._engine.run.automatic_schedule", explosive(30.0))
+    monkeypatch.setattr("fastgd._engine.automatic_rate.automatic_schedule", explosive(30.0))
     monkeypatch.setattr("fastgd._engine.safeguard._JUDGED", n_judged)
     monkeypatch.setattr("fastgd._engine.safeguard._LONGEST", 50)
     X, weight = rng.standard_normal((400, 3)), rng.uniform(0, 2, 400)
@@ -32,7 +32,7 @@ def test_an_epoch_that_goes_wrong_is_taken_back(n_judged, rng, monkeypatch):
 
 
 def test_where_nothing_can_be_learnt_the_mean_is_predicted(rng, monkeypatch):
-    monkeypatch.setattr("fastgd._engine.run.automatic_schedule", explosive(1e30))
+    monkeypatch.setattr("fastgd._engine.automatic_rate.automatic_schedule", explosive(1e30))
     X, y = rng.standard_normal((400, 3)), rng.uniform(0, 1e-9, (400, 2)) + 1
     trainer, _ = same_trainers(LAYERS["hidden layer"], optimizer=gd.SGD("auto"), batch_size=8)
     with pytest.warns(RuntimeWarning, match="epoch 1 has taught the model nothing"):
@@ -44,7 +44,7 @@ def test_where_nothing_can_be_learnt_the_mean_is_predicted(rng, monkeypatch):
 @pytest.mark.parametrize("unit", [1e-9, 1e9])
 def test_all_rows_are_judged_at_last(unit, rng, monkeypatch):
     """A model that is worse than the mean, and stays so, is not what fit leaves behind."""
-    monkeypatch.setattr("fastgd._engine.run.automatic_schedule", explosive(0.0))
+    monkeypatch.setattr("fastgd._engine.automatic_rate.automatic_schedule", explosive(0.0))
     monkeypatch.setattr("fastgd._engine.safeguard._JUDGED", 100)
     monkeypatch.setattr("fastgd._engine.safeguard._LONGEST", 50)
     X, y = rng.standard_normal((400, 3)), unit * rng.standard_normal(400)
