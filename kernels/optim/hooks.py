@@ -52,7 +52,7 @@ class Hooks(NamedTuple):
     vectors : Vectors, modified in place          numbers : (n_fields,) float64, the settings
     rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
     part : (first, end) of the vectors, the part to update
-    places : (n_places and more,) int64, elements of the vectors, some of them perhaps more than once
+    places : (n_places and more,) int64, elements of the vectors, some perhaps more than once          n_places : int
     x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,); neither to be written to. Before the
         forward pass, the micro_batch_gradient, or the gradient where there is none, is scratch
     d_out : (n_samples, n_units), not to be written to, the derivatives of the batch's loss by a Linear's outputs

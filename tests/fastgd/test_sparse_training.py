@@ -117,6 +117,7 @@ def test_a_neuron_in_float32(**options):
         _neuron("log_loss", dtype="float32", **options)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(loss=st.sampled_from(list(CASES)), ends=st.sampled_from(["linear", "tanh"]), **OPTIONS)
 def test_several_outputs(loss, ends, **options):
@@ -298,7 +299,7 @@ def test_validation_that_is_held_out_or_given():
         np.testing.assert_allclose(*histories)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_features_are_scaled_without_centring(weighted):
     X, dense = csr(N_ROWS, N_FEATURES)
     X.data = X.data * 1000

@@ -15,7 +15,14 @@ import fastgd as gd
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell's pipes and redirections")
-@pytest.mark.parametrize("redirection", ["| true", "> /dev/full", ">&-", "2>&-", "2> /dev/full"])
+@pytest.mark.parametrize(
+    "redirection",
+    [
+        "| true",
+        "2> /dev/full",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("> /dev/full", ">&-", "2>&-")),
+    ],
+)
 def test_the_model_is_saved_whoever_reads(redirection, tmp_path):
     command = f"{sys.executable} -m fastgd train --synthetic 2000x10 --out {tmp_path}/m {redirection}"
     # Unbuffered, nothing would be left for the interpreter's end.

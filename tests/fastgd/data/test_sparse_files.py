@@ -43,8 +43,11 @@ def trained(*data, layers=(), **options):
     "options",
     [
         {},
-        {"shuffle": True, "validation": 0.2},
-        {"layers": [gd.Standardize(N_FEATURES, with_mean=False)], "standardize_targets": True, "n_threads": 2},
+        pytest.param({"shuffle": True, "validation": 0.2}, marks=pytest.mark.slow),
+        pytest.param(
+            {"layers": [gd.Standardize(N_FEATURES, with_mean=False)], "standardize_targets": True, "n_threads": 2},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_shards_train_to_the_bits_of_the_matrix(options, folder, arrays, monkeypatch):
@@ -58,6 +61,7 @@ def test_shards_train_to_the_bits_of_the_matrix(options, folder, arrays, monkeyp
     assert model.loss(data) == model.loss(X, y, sample_weight=weights)
 
 
+@pytest.mark.slow
 def test_a_rate_is_found(folder, arrays):
     """The longest rows and those that the model is judged on are looked at."""
     X, y, weights = arrays

@@ -26,7 +26,9 @@ def rows():
     return X, dense, dense @ np.arange(8) + 1
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize(
+    "settings", ["auto", *(pytest.param(name, marks=pytest.mark.slow) for name in list(SETTINGS)[1:])]
+)
 def test_sparse_rows_teach_what_dense_ones_do(rows, settings):
     X, dense, y = rows
     options = {"standardize": "scale", "random_state": 0, "max_iter": 5, "tol": None} | SETTINGS[settings]
