@@ -51,7 +51,8 @@ def test_commands(tmp_path, monkeypatch, capsys):
     data = gd.data.synthetic(2000, 10)
     data.save(tmp_path)
     np.save("species.npy", np.where(np.load("y.npy") > 1, "setosa", "virginica"))
-    kinds = ["train", "train", "predict", "train", "predict", "predict", "train", "warmup", "info"]
+    kinds = ["train", "train", "predict", "train", "predict", "predict", *["train"] * 2, "info", "train"]
+    kinds += ["trace", "trace", "export", "warmup", "info"]
     assert [command.split()[0] for command in COMMANDS] == kinds
     for command in COMMANDS:
         if command == "warmup":
@@ -61,3 +62,12 @@ def test_commands(tmp_path, monkeypatch, capsys):
     assert np.load("predictions.npy").shape == (2000, 1)
     assert set(np.load("species_found.npy")) == {"setosa", "virginica"}
     assert np.load("shares.npy").shape == (2000, 2)
+    assert all(Path(name).exists() for name in ("run.safetensors", "run.png", "model.c"))
+
+
+def test_figures_are_those_of_the_tables():
+    """What `bench/report.py summary` writes from `bench/README.md`."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, str(root / "bench/report.py"), "summary", "--dry-run"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"<!-- summary -->\n{found}<!-- /summary -->" in README
