@@ -29,7 +29,7 @@ MARKERS = "learning"
 SETS = {"bikeshare": "bicycles hired in an hour", "cuts": "the cut of a diamond, five classes"}
 HIDDEN, SEEDS = 64, (0, 1, 2)
 #: Epochs of each: about as many seconds.
-EPOCHS = {"fastgd": 100, "MLPRegressor, MLPClassifier": 60, "PyTorch": 15}
+EPOCHS = {"fastgd": 60, "MLPRegressor, MLPClassifier": 40, "PyTorch": 12}
 # How near to the best final score counts as there.
 _NEAR = 0.01
 
