@@ -18,6 +18,7 @@ Which decorator (`codegen.jit`, `codegen.function_pointer`) when:
 - `kernel`: called from Python, and perhaps by other kernels.
 - `exact_kernel`: the same where each rounding must be as written, as for compensated sums and random numbers.
 - `inlined_kernel`: called by kernels alone; compiled again in each of them, so that constants and layouts are known.
+- `exact_inlined_kernel`: the same with each rounding as written, whatever its callers allow: elementary functions.
 - `pointer_kernel(signature)`: called through a function pointer, so that its caller need not be compiled again for it:
   activations, losses, optimisers, blocks of parallel work. `call_through(signature)` makes the call.
 - `by_type(table)`: which of several functions is called is chosen by the type of the first argument when the caller is
