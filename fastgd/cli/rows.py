@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _KEPT_BYTES = 1 << 30
 # Tasks are told by so many targets.
 _LOOKED_AT = 100_000
+# Tables whose target may be a column of words, as pyarrow calls their formats; and what it calls words.
+_FORMATS = {(".csv", ".csv.gz"): "csv", (".parquet", ".pq"): "parquet", (".feather", ".arrow", ".ipc"): "ipc"}
+_WORDS = ("string", "large_string", "string_view")
 # Integers are taken for measurements where they have more values than this.
 _FEW_VALUES = 20
 
@@ -89,13 +92,18 @@ def _opened(options: argparse.Namespace) -> Arrays:
     """Rows of any files that `fastgd.data.open` takes; those of a stream in memory, unless they are too many."""
     import numpy as np
 
+    from fastgd.data import ArrayDataset
     from fastgd.data.base import Dataset
 
+    values = _words_of_target(options)
     rows = open_rows(options, options.X)
     if not isinstance(rows, Dataset):
         rows = _kept(rows)
     if rows.n_outputs == 0:
         raise ValueError(f"no targets for {options.X}; expected --target NAME")
+    if values is not None and isinstance(rows, ArrayDataset):
+        words = np.array(values)[rows.y[:, 0].astype(np.int64)]
+        return Arrays(options.X, rows.X, words, rows.sample_weight)
     if isinstance(rows, Dataset):
         from fastgd.data.subset import Subset
 
@@ -104,6 +112,30 @@ def _opened(options: argparse.Namespace) -> Arrays:
     else:
         y = next(np.asarray(block.y) for block in rows.open() if len(block.y))
     return Arrays(options.X, None, _as_integers(y), None, rows)
+
+
+def _words_of_target(options: argparse.Namespace) -> list[str] | None:
+    """The values of a target that is a column of words, sorted, which `--categories` has from here on; None of others.
+
+    Without pyarrow, which reads the column, what opens the file says so.
+    """
+    names, known = names_in(options.target), dict(options.categories or ())
+    file_format = next((each for suffixes, each in _FORMATS.items() if options.X.endswith(suffixes)), None)
+    if names is None or len(names) != 1 or file_format is None or not Path(options.X).exists():
+        return None
+    if names[0] not in known:
+        try:
+            import pyarrow.compute as pc
+            from pyarrow import dataset
+        except ImportError:
+            return None
+        schema = (table := dataset.dataset(options.X, format=file_format)).schema
+        if names[0] not in schema.names or str(schema.field(names[0]).type) not in _WORDS:
+            return None
+        found = pc.unique(table.to_table(columns=names).column(0).drop_null()).to_pylist()
+        options.categories = [*known.items(), (names[0], sorted(found))]
+        return sorted(found)
+    return known[names[0]] if isinstance(known[names[0]], list) else None
 
 
 def open_rows(options: argparse.Namespace, path: str) -> "Dataset | Stream":

@@ -109,3 +109,28 @@ def test_streams(is_kept, blocks, tmp_path, capsys, monkeypatch):
     assert np.load(tmp_path / "p.npy").shape == (300, 1)
     status, out, _ = run(capsys, "info", blocks)
     assert "known once they were read" in out
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("given", [[], ["--categories", "kind=tern,auk,gull"]], ids=["found", "listed"])
+def test_targets_of_words_are_classes(suffix, given, tmp_path, capsys):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(0)
+    kinds = np.array(["gull", "auk", "tern"])[np.arange(60) % 3]
+    frame = pandas.DataFrame(
+        {"a": np.arange(60) % 3 + rng.normal(0, 0.1, 60), "b": rng.normal(0, 1, 60), "kind": kinds}
+    )
+    table, model, out = (str(tmp_path / name) for name in (f"birds{suffix}", "m.safetensors", "out.npy"))
+    frame.to_csv(table, index=False) if suffix == ".csv" else frame.to_parquet(table)
+    arguments = ["train", table, "--target", "kind"]
+    status, shown, errors = run(capsys, *arguments, "--out", model, *given, "--epochs", "30", "--quiet")
+    assert status == 0, errors
+    assert "classes      3: 'auk', 'gull', 'tern'" in shown
+    status, _, errors = run(capsys, "predict", model, table, "--drop", "kind", "--out", out)
+    assert status == 0, errors
+    assert set(np.load(out)) <= {"auk", "gull", "tern"}
+    assert np.mean(np.load(out) == kinds) > 0.6
+    status, _, errors = run(capsys, *arguments, "--task", "regression", *QUICK)
+    assert status == 2
+    assert "expected --task classification" in errors
