@@ -13,6 +13,9 @@ import numpy as np
 from fastgd.data import checks
 from fastgd.kernels import loss as kernels
 
+# What users call; `help` shows these alone.
+__all__ = ["cross_entropy", "epsilon_insensitive", "huber", "quantile", "squared_epsilon_insensitive"]
+
 LossName = Literal[
     "half_squared_error",
     "absolute_error",
@@ -83,8 +86,12 @@ LOSSES = {
     ),
 }
 
-#: The losses of classes.
+__doc__ = f"{__doc__}\n" + "".join(
+    f"    {name:28} {kind.formula}, for targets that are {kind.targets}\n" for name, kind in LOSSES.items()
+)
+
 _CLASSES = "in [0, 1]", "-1 or +1", "a class"
+#: The losses of classes.
 OF_CLASSES = [name for name, kind in LOSSES.items() if kind.targets in _CLASSES]
 
 
