@@ -15,7 +15,7 @@ import numpy as np
 from ..codegen.function_pointer import settings_at
 from ..codegen.jit import by_type, inlined_kernel
 from ..codegen.views import element, span
-from ..optim.bounded import bounded_length
+from ..optim.bounded import bounded_length, curvature_along
 from ..optim.hooks import call_direction_at, call_update, call_update_at
 from ..optim.lazy_penalty import apply_pending, begin_step, end_step, factor_of, flush
 from ..optim.step import Step, UpdateRule, apply_step_along, call_apply_gradient
@@ -200,7 +200,8 @@ def _update_bounded(update, network, vectors, X, begin, end, rate, t, sample_wei
         update.places[0] = place
         _take_direction(update, vectors, 1)
     mean_square = _mean_square_along_csr(network, direction, X, begin, end, sample_weight)
-    length = bounded_length(vectors, update.step.optimizer, rate, t, 0.0, mean_square, update.slope[0])
+    curvature = curvature_along(vectors, update.step.optimizer, mean_square)
+    length = bounded_length(update.step.optimizer, rate, t, curvature, update.slope[0])
     for i in range(begin, end):
         for k in range(n_out):
             for p in range(X.begin[i], X.end[i]):

@@ -92,16 +92,22 @@ def _bounded_direction_at(vectors, numbers, direction, slope, places, n_places):
 
 
 @inlined_kernel
-def bounded_length(vectors, numbers, rate, t, l2_curvature, mean_square, slope):
-    """f, the length of a step along s; the mean square is noted.
+def curvature_along(vectors, numbers, mean_square):
+    """What the loss adds to c; the mean square is noted.
 
-    vectors : Vectors, own is modified in place          numbers, rate, t, mean_square : as for `Hooks`
-    l2_curvature : float64, what penalties add to c          slope : float64, s·g
+    vectors : Vectors, own is modified in place          numbers, mean_square : as for `Hooks`
     """
-    optimizer = settings_of(Bounded, numbers)
     struct_view(FIELDS, vectors.own).mean_square = mean_square
-    curvature = optimizer.curvature * mean_square + l2_curvature
-    most = np.float64(rate) / (1 + (t - 1) * optimizer.rate_decay)
+    return settings_of(Bounded, numbers).curvature * mean_square
+
+
+@inlined_kernel
+def bounded_length(numbers, rate, t, curvature, slope):
+    """f, the length of a step along s.
+
+    numbers, rate, t : as for `Hooks`          curvature : float64, c          slope : float64, s·g
+    """
+    most = np.float64(rate) / (1 + (t - 1) * settings_of(Bounded, numbers).rate_decay)
     # NaN has to stay one.
     return type(rate)(most / (1 + most * curvature / slope) if slope != 0 else 0.0)
 
@@ -136,7 +142,7 @@ def step_along(vectors, numbers, rate, t, l2, weights, mean_square):
     """w -= f s, for the s that stands in the gradient; no step where s·g is zero; arguments as for `Hooks`."""
     optimizer = settings_of(Bounded, numbers)
     w, direction = vectors.parameters, vectors.gradient
-    slope = l2_curvature = 0.0
+    slope = 0.0
     if optimizer.is_scaled:
         total, eps = vectors.state[0], type(rate)(optimizer.eps)
         for i in range(w.size):
@@ -144,11 +150,12 @@ def step_along(vectors, numbers, rate, t, l2, weights, mean_square):
             slope += np.float64(direction[i]) * direction[i] * np.float64(np.sqrt(total[i]) + eps)
     else:
         slope = _square_of(direction, w.size)
+    curvature = curvature_along(vectors, numbers, mean_square)
     if l2 > 0:
-        l2_curvature += l2 * _square_of(direction, weights[0, 1])
+        curvature += l2 * _square_of(direction, weights[0, 1])
     if optimizer.weight_decay > 0:
-        l2_curvature += optimizer.weight_decay * _square_of(direction, w.size)
-    step = bounded_length(vectors, numbers, rate, t, l2_curvature, mean_square, slope)
+        curvature += optimizer.weight_decay * _square_of(direction, w.size)
+    step = bounded_length(numbers, rate, t, curvature, slope)
     for i in range(w.size):
         w[i] -= step * direction[i]
 
