@@ -76,7 +76,7 @@ def assert_same(found, expected, X):
 @pytest.mark.parametrize("how", COPIES)
 def test_a_stream_goes_on_with_the_same_bits(table, how, tmp_path):
     X, y = table
-    estimator = GDRegressor((4,), random_state=0, early_stopping=True, n_iter_no_change=2)
+    estimator = GDRegressor((4,), random_state=0, early_stopping=True, n_iter_no_change=6, tol=10.0)
     validation = {"X_val": X[80:], "y_val": y[80:]}
     for start in range(0, 60, 20):
         estimator.partial_fit(X[start : start + 20], y[start : start + 20], **validation)
