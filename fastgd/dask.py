@@ -12,7 +12,7 @@ import numbers
 import pickle
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def fit(
     >>> from distributed import Client
     >>> data = gd.data.synthetic(100_000, 20, noise=0.1)
     >>> trainer = gd.Trainer(gd.Model([gd.Linear(20, 1)]), optimizer=gd.SGD(0.01), replicas=4, round_rows=5000)
-    >>> with Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:  # doctest: +SKIP
+    >>> with Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:  # doctest: +SKIP
     ...     gd.dask.fit(trainer, data, client, epochs=2)
     """
     from distributed import get_client
@@ -126,30 +126,17 @@ def _predict_block(X: np.ndarray, model: Model) -> np.ndarray:
     return model.predict(X, n_threads=1)
 
 
-class _Source:
+class _Source(NamedTuple):
     """Rows as the trainer sees them, and as tasks get them.
 
-    dataset : Dataset          is_cut : whether each replica's rows are a data set of their own
+    dataset : Dataset
+    of_replicas : what the task of each replica is given: the whole, as Rows, or a tuple of futures of its arrays
+    is_cut : whether these are its rows alone
     """
 
-    def __init__(self, dataset: Dataset, opener: bytes) -> None:
-        self.dataset, self.is_cut = dataset, False
-        self._opener = opener
-
-    def rows(self, replica: int) -> Rows | tuple:
-        """What a task is given; of Dask arrays, futures in a tuple."""
-        return Rows(self._opener)
-
-
-class _CutArrays(_Source):
-    """A block of Dask arrays for each replica, kept on the workers."""
-
-    def __init__(self, dataset: "_DaskRows", blocks: list[tuple]) -> None:
-        self.dataset, self.is_cut = dataset, True
-        self._blocks = blocks
-
-    def rows(self, replica: int) -> Rows | tuple:
-        return self._blocks[replica]
+    dataset: Dataset
+    of_replicas: list[Rows | tuple]
+    is_cut: bool
 
 
 def _rows_of(data: Any, client: "Client", n_replicas: int) -> _Source:
@@ -157,7 +144,7 @@ def _rows_of(data: Any, client: "Client", n_replicas: int) -> _Source:
         dataset = data()
         if not isinstance(dataset, Dataset):
             raise TypeError(f"data() gave {type(dataset).__name__}; expected a Dataset, as gd.data.open returns")
-        return _Source(dataset, pickle.dumps(data))
+        return _Source(dataset, [Rows(pickle.dumps(data))] * n_replicas, is_cut=False)
     if isinstance(data, Dataset):
         if data.is_mapped or data.is_in_memory:
             raise ValueError(
@@ -170,11 +157,11 @@ def _rows_of(data: Any, client: "Client", n_replicas: int) -> _Source:
                 f"data is a {type(data).__name__} of {len(opener)} bytes, which every task would get; expected at most "
                 f"{_MOST_BYTES}, a callable that opens it where it is called, or Dask arrays"
             )
-        return _Source(data, opener)
+        return _Source(data, [Rows(opener)] * n_replicas, is_cut=False)
     return _cut_arrays(data, client, n_replicas)
 
 
-def _cut_arrays(data: Any, client: "Client", n_replicas: int) -> _CutArrays:
+def _cut_arrays(data: Any, client: "Client", n_replicas: int) -> _Source:
     import dask.array as da
 
     arrays = list(data) if isinstance(data, Sequence) else [data]
@@ -199,7 +186,7 @@ def _cut_arrays(data: Any, client: "Client", n_replicas: int) -> _CutArrays:
     cut = [each.rechunk({0: sizes, 1: -1} if each.ndim == 2 else {0: sizes}) for each in arrays]
     cut = list(client.persist(cut))
     columns = [client.compute(each.to_delayed().ravel().tolist()) for each in cut]
-    return _CutArrays(_DaskRows(cut, client), list(zip(*columns, strict=True)))
+    return _Source(_DaskRows(cut, client), list(zip(*columns, strict=True)), is_cut=True)
 
 
 class _DaskRows(Dataset):
@@ -243,7 +230,7 @@ class _ClusterWorkers:
         busy = [k for k, (begin, end) in enumerate(spans) if end > begin]
         # Of one piece, arguments and results travel in half the time.
         tasks = [pickle.dumps(self._task(k, spans[k], number)) for k in busy]
-        rows = [self._source.rows(k) for k in busy]
+        rows = [self._source.of_replicas[k] for k in busy]
         futures = self._client.map(train_task, tasks, rows, retries=_RETRIES, pure=False)
         try:
             self._wait(futures)

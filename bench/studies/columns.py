@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from bench.readme import markdown
-from fastgd.data.column_rows import Column, ColumnRows
+from fastgd.data.columnar.column_rows import Column, ColumnRows
 from fastgd.kernels import ColumnKind
 
 BLOCK_BYTES = 4 << 20

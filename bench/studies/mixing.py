@@ -13,7 +13,7 @@ import numpy as np
 
 import fastgd as gd
 from bench.readme import markdown
-from fastgd.data.chunk_shuffle import ChunkShuffle
+from fastgd.data.chunks.chunk_shuffle import ChunkShuffle
 
 N_FEATURES = 100
 N_CLASSES = 10

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Self, TypeVar
 
+from fastgd import kernels
 from fastgd._engine.replicas import ReplicatedEngine
 from fastgd._engine.slices import Engine
 from fastgd.data.reader import Part, Reader
@@ -79,7 +80,9 @@ class Threads:
             return [result_of(future.result, k, len(spans)) for k, future in enumerate(futures)]
         except BaseException:
             stop.set()
-            wait(futures)
+            # A second Ctrl-C would have the round undone while some still train.
+            with kernels.interrupts_deferred():
+                wait(futures)
             raise
 
     def _train(

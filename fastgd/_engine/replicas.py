@@ -4,7 +4,7 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, Self, TypeVar
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -19,8 +19,6 @@ from fastgd.optimizers import Optimizer
 from fastgd.regularization import Regularization
 from fastgd.replicas import Nesterov, combine, rows_of_a_round
 from fastgd.schedules import Schedule
-
-_Result = TypeVar("_Result")
 
 
 class Shares(NamedTuple):

@@ -29,6 +29,7 @@ class ArrayDataset(Dataset):
         For wrong shapes, unequal lengths, no rows, or values that are no real numbers.
     """
 
+    takes_targets_by_index = True
     reads_in_parallel = True
 
     def __init__(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> None:

@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.block_stream import BlockStream
-from fastgd.data.chunked import ChunkedDataset
-from fastgd.data.sliced import is_sliced, sliced_dataset
+from fastgd.data.chunks.chunked import ChunkedDataset
+from fastgd.data.chunks.sliced import is_sliced, sliced_dataset
 from fastgd.data.sparse import SparseDataset, is_sparse
 
 

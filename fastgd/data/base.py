@@ -11,7 +11,7 @@ import numpy as np
 
 from fastgd import storage
 from fastgd.data.block import Block, MeanAndScale, allocate, read_only
-from fastgd.data.chunk_shuffle import ChunkShuffle
+from fastgd.data.chunks.chunk_shuffle import ChunkShuffle
 from fastgd.data.reader import blocks
 from fastgd.data.shuffle import Shuffle
 from fastgd.data.sparse_rows import SparseRows
@@ -33,6 +33,8 @@ class Dataset(ABC):
         How many entries sparse rows have, on average; None for dense rows. `view` gives SparseRows for X then.
     reads_in_parallel : bool
         Whether several threads may call `read` at once, each with a block of its own.
+    takes_targets_by_index : bool
+        Whether `targets` has a third argument, the indices of the rows that it is to be of.
     starts : (n_chunks,) int64, or None
         The first rows of chunks that are better read as a whole, rising from 0; None where any row is as near as the
         next. Then `window_rows` is how many rows of them may be in memory to be mixed.
@@ -46,6 +48,7 @@ class Dataset(ABC):
     feature_names: Sequence[str] | None = None
     entries_per_row: float | None = None
     reads_in_parallel: bool = False
+    takes_targets_by_index: ClassVar[bool] = False
     starts: np.ndarray | None = None
     window_rows: int = 1
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastgd.data.column_rows import ColumnRows
+from fastgd.data.columnar.column_rows import ColumnRows
 from fastgd.data.sparse_rows import SparseRows, read_only
 from fastgd.kernels import (
     InOrder,

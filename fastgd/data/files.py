@@ -37,29 +37,35 @@ class Request(NamedTuple):
                 raise ValueError(f"{name} is {value!r}, which {kind} files do not take; expected none")
 
 
-#: Which function opens files of a suffix, as "module:function": each takes a list of paths and a Request.
+#: Which function of fastgd.data opens files of a suffix, as "module:function": each takes paths and a Request.
 OPENERS = {
-    ".npy": "fastgd.data.npy:open_npy",
-    ".parquet": "fastgd.data.parquet:open_parquet",
-    ".pq": "fastgd.data.parquet:open_parquet",
-    ".csv": "fastgd.data.csv:open_csv",
-    ".tsv": "fastgd.data.csv:open_csv",
-    ".feather": "fastgd.data.arrow:open_arrow",
-    ".arrow": "fastgd.data.arrow:open_arrow",
-    ".ipc": "fastgd.data.arrow:open_arrow",
-    ".arrows": "fastgd.data.arrow:open_arrow",
-    ".npz": "fastgd.data.sparse_files:open_npz",
-    ".svm": "fastgd.data.sparse_files:open_svmlight",
-    ".svmlight": "fastgd.data.sparse_files:open_svmlight",
-    ".libsvm": "fastgd.data.sparse_files:open_svmlight",
-    ".h5": "fastgd.data.sliced:open_hdf5",
-    ".hdf5": "fastgd.data.sliced:open_hdf5",
+    ".npy": "npy:open_npy",
+    ".parquet": "columnar.parquet:open_parquet",
+    ".pq": "columnar.parquet:open_parquet",
+    ".csv": "columnar.csv:open_csv",
+    ".tsv": "columnar.csv:open_csv",
+    ".feather": "columnar.arrow:open_arrow",
+    ".arrow": "columnar.arrow:open_arrow",
+    ".ipc": "columnar.arrow:open_arrow",
+    ".arrows": "columnar.arrow:open_arrow",
+    ".npz": "chunks.sparse_files:open_npz",
+    ".svm": "chunks.sparse_files:open_svmlight",
+    ".svmlight": "chunks.sparse_files:open_svmlight",
+    ".libsvm": "chunks.sparse_files:open_svmlight",
+    ".h5": "chunks.sliced:open_hdf5",
+    ".hdf5": "chunks.sliced:open_hdf5",
 }
 #: Which function opens folders that are one data set, by what tells them.
 FOLDERS: list[tuple[Callable[[Path], bool], str]] = [
-    (lambda folder: (folder / "X.npy").exists(), "fastgd.data.npy:open_folder"),
-    (lambda folder: (folder / "zarr.json").exists() or (folder / ".zgroup").exists(), "fastgd.data.sliced:open_zarr"),
-    (lambda folder: any(folder.glob("X?*.np[yz]")) or any(folder.glob("*/X.npy")), "fastgd.data.shards:open_shards"),
+    (lambda folder: (folder / "X.npy").exists(), "npy:open_folder"),
+    (
+        lambda folder: (folder / "zarr.json").exists() or (folder / ".zgroup").exists(),
+        "chunks.sliced:open_zarr",
+    ),
+    (
+        lambda folder: any(folder.glob("X?*.np[yz]")) or any(folder.glob("*/X.npy")),
+        "chunks.shards:open_shards",
+    ),
 ]
 # How files begin that may be called anything.
 _MAGIC = {b"PAR1": ".parquet", b"ARROW1": ".arrow"}
@@ -85,8 +91,8 @@ def open(
     .ipc, .arrows). They need pyarrow: pip install "fastgd[data]". Those with several parts, such as row groups, can be
     shuffled all the same, see `fastgd.data.stream_shuffle`.
 
-    A `Dataset` larger than memory, whose rows may be shuffled (see `fastgd.data.chunk_shuffle`), and which is used as
-    any other, is
+    A `Dataset` larger than memory, whose rows may be shuffled (see `fastgd.data.chunks.chunk_shuffle`), and which is
+    used as any other, is
 
     - a folder of shards: X-0.npy, y-0.npy, X-1.npy, ... with any names after X and y, and weights in
       sample_weight-0.npy where there are any; X-0.npz for CSR matrices as `scipy.sparse.save_npz` writes them; or
@@ -212,14 +218,14 @@ def from_stream(
             f"pyarrow.RecordBatchReader, or a callable that returns one{hint}"
         )
     request = Request(target, features=features, drop=drop, weight=weight, categories=categories)
-    return _call("fastgd.data.stream:stream_table", stream, request)
+    return _call("columnar.c_stream:stream_table", stream, request)
 
 
 def _call(name: str, source: Any, request: Request) -> Any:
     """Call what makes rows of a source, imported when it is first needed."""
     module, function = name.split(":")
     try:
-        opener = getattr(importlib.import_module(module), function)
+        opener = getattr(importlib.import_module(f"fastgd.data.{module}"), function)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "pyarrow":
             raise

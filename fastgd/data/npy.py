@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from fastgd.data.arrays import ArrayDataset
-from fastgd.data.chunked import ChunkedDataset
+from fastgd.data.chunks.chunked import ChunkedDataset
+from fastgd.data.chunks.shards import npy_dataset
 from fastgd.data.files import Request
-from fastgd.data.shards import npy_dataset
 
 
 def open_npy(paths: list[Path], request: Request) -> ArrayDataset | ChunkedDataset:

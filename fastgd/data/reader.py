@@ -13,7 +13,7 @@ import numpy as np
 
 from fastgd.data.block import Block, MeanAndScale, read_only, take_targets
 from fastgd.data.buffers import Buffers, Conversion, Place
-from fastgd.data.chunk_shuffle import ChunkShuffle
+from fastgd.data.chunks.chunk_shuffle import ChunkShuffle
 from fastgd.data.maps import Growth, memory_bytes
 from fastgd.data.ring import Ring
 from fastgd.data.shuffle import Shuffle

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastgd.data.block import Block, take_rows
-from fastgd.data.chunk_shuffle import MOST_WINDOW_ROWS, WINDOW_BYTES, WINDOWS
+from fastgd.data.chunks.chunk_shuffle import MOST_WINDOW_ROWS, WINDOW_BYTES, WINDOWS
 
 if TYPE_CHECKING:
     from fastgd.data.base import Stream

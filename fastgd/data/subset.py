@@ -2,29 +2,23 @@
 
 import numpy as np
 
-from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only
-from fastgd.data.chunk_shuffle import ChunkShuffle
-from fastgd.data.chunked import ChunkedDataset
+from fastgd.data.chunks.chunk_shuffle import ChunkShuffle
+from fastgd.data.derived import DerivedDataset
 from fastgd.data.reader import blocks
 from fastgd.data.shuffle import Shuffle
-from fastgd.data.sparse_chunks import SparseChunks
 from fastgd.data.sparse_rows import SparseRows
-from fastgd.data.with_targets import WithTargets
 
 
-class Subset(Dataset):
+class Subset(DerivedDataset):
     """The rows of a data set that an array of indices names, in its order."""
 
     def __init__(self, dataset: Dataset, indices: np.ndarray) -> None:
-        self._dataset = dataset
+        super().__init__(dataset)
         self._indices = indices
         self.n_samples = len(indices)
-        self.n_features, self.n_outputs = dataset.n_features, dataset.n_outputs
-        self.has_sample_weight, self.dtype = dataset.has_sample_weight, dataset.dtype
-        self.feature_names, self.reads_in_parallel = dataset.feature_names, dataset.reads_in_parallel
-        self.entries_per_row = dataset.entries_per_row
+        self.n_outputs, self.has_sample_weight = dataset.n_outputs, dataset.has_sample_weight
 
     def view(self, dtype: np.dtype, any_dtype: bool = False) -> Block | None:
         """The rows where they lie, with a copy of y and the weights, of sparse rows alone."""
@@ -35,11 +29,6 @@ class Subset(Dataset):
             return None
         y, weights = (read_only(part[self._indices] if len(part) else part) for part in rows[1:3])
         return Block(rows.X[self._indices], y, weights)
-
-    @property
-    def row_bytes(self) -> int:
-        """As the other data set's."""
-        return self._dataset.row_bytes
 
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
         """Read the rows where they are."""
@@ -67,7 +56,7 @@ class Subset(Dataset):
         """As `Dataset.targets`; where X is an array, without a look at it: a few rows may lie on all pages of a map."""
         if isinstance(self._dataset, Subset):
             return Subset(self._dataset._dataset, self._dataset._indices[self._indices]).targets(dtype, mean_and_scale)
-        if isinstance(self._dataset, ArrayDataset | ChunkedDataset | SparseChunks | WithTargets):
+        if self._dataset.takes_targets_by_index:
             return self._dataset.targets(dtype, mean_and_scale, self._indices)
         return super().targets(dtype, mean_and_scale)
 
@@ -78,16 +67,6 @@ class Subset(Dataset):
         else:
             rows = self._indices[start:stop]
             self._dataset.release(int(rows.min()), int(rows.max()) + 1)
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether the other data set is."""
-        return self._dataset.is_mapped
-
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether the other data set is."""
-        return self._dataset.is_in_memory
 
     def row_number(self, row: int) -> int:
         """What the row is called where it comes from."""

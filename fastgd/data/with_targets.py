@@ -5,25 +5,25 @@ import numpy as np
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only, take_rows
+from fastgd.data.derived import DerivedDataset
 from fastgd.data.sparse_rows import SparseRows
 
 
-class WithTargets(Dataset):
+class WithTargets(DerivedDataset):
     """The features of a data set, with targets and weights in memory.
 
     dataset : Dataset
     y, sample_weight : as for `ArrayDataset`
     """
 
+    takes_targets_by_index = True
+
     def __init__(self, dataset: Dataset, y: np.ndarray, sample_weight: np.ndarray | None = None) -> None:
-        self._dataset = dataset
+        super().__init__(dataset)
         # Checked as they are of arrays, beside no features to speak of.
         self._own = ArrayDataset(np.broadcast_to(np.float32(0), (dataset.n_samples, 1)), y, sample_weight)
-        self.n_samples, self.n_features, self.dtype = dataset.n_samples, dataset.n_features, dataset.dtype
+        self.n_samples, self.starts, self.window_rows = dataset.n_samples, dataset.starts, dataset.window_rows
         self.n_outputs, self.has_sample_weight = self._own.n_outputs, self._own.has_sample_weight
-        self.feature_names, self.entries_per_row = dataset.feature_names, dataset.entries_per_row
-        self.reads_in_parallel = dataset.reads_in_parallel
-        self.starts, self.window_rows = dataset.starts, dataset.window_rows
 
     @property
     def sample_weight(self) -> np.ndarray | None:
@@ -68,21 +68,6 @@ class WithTargets(Dataset):
     def prefetch(self, rows: np.ndarray) -> None:
         """As the other data set does."""
         self._dataset.prefetch(rows)
-
-    @property
-    def row_bytes(self) -> int:
-        """As the other data set's."""
-        return self._dataset.row_bytes
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether the other data set is."""
-        return self._dataset.is_mapped
-
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether the other data set is."""
-        return self._dataset.is_in_memory
 
     def release(self, start: int, stop: int) -> None:
         """As the other data set does."""

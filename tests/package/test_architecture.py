@@ -50,7 +50,7 @@ def test_imports_point_down(path):
     found = list(imports(path))
     assert not [name for package, name in found if package in ("numba", "llvmlite")]
     assert not [name for package, name in found if package == "kernels"]
-    here = path.stem if path.parent.name == "fastgd" else path.parent.name
+    here = path.relative_to(ROOT / "fastgd").with_suffix("").parts[0]
     if here == "__init__":
         return
     ours = {name for package, name in found if package == "fastgd" and name in FLOOR} - {here}

@@ -5,4 +5,4 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 MODULES = sorted((ROOT / "fastgd").glob("*.py"))
-FOLDERS = sorted((ROOT / "fastgd").glob("*/*.py"))
+FOLDERS = sorted((ROOT / "fastgd").glob("*/**/*.py"))

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastgd as gd
-from fastgd.data import chunk_shuffle, chunked
 from fastgd.data.base import Dataset
 from fastgd.data.block import allocate
-from fastgd.data.chunk_shuffle import ChunkShuffle
+from fastgd.data.chunks import chunk_shuffle, chunked
+from fastgd.data.chunks.chunk_shuffle import ChunkShuffle
 from fastgd.data.reader import Reader
 from fastgd.data.shuffle import Shuffle
 from fastgd.data.subset import Subset

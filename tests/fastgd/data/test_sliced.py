@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastgd as gd
-from fastgd.data.sliced import is_sliced, sliced_dataset
+from fastgd.data.chunks.sliced import is_sliced, sliced_dataset
 
 
 class Stored:

@@ -8,8 +8,8 @@ import pytest
 from scipy import sparse
 
 import fastgd as gd
-from fastgd.data import chunk_shuffle, sparse_files
 from fastgd.data import reader as readers
+from fastgd.data.chunks import chunk_shuffle, sparse_files
 
 N_ROWS, N_FEATURES = 640, 50
 CUTS = (0, 1, 1, 300, N_ROWS)

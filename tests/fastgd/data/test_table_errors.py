@@ -12,8 +12,8 @@ import pytest
 from cases import model_of
 
 import fastgd as gd
-from fastgd.data import csv, table
 from fastgd.data import reader as readers
+from fastgd.data.columnar import csv, table
 
 N_ROWS = 600
 
@@ -214,7 +214,7 @@ def test_without_pyarrow(rows, monkeypatch):
             raise ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow")
         return own(name, *rest)
 
-    for name in [each for each in sys.modules if each.startswith("fastgd.data.parquet")]:
+    for name in [each for each in sys.modules if each.startswith("fastgd.data.columnar.parquet")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"expected pip install 'fastgd\[data\]'"):

@@ -12,8 +12,8 @@ import pytest
 from cases import model_of
 
 import fastgd as gd
-from fastgd.data import csv, table
 from fastgd.data import reader as readers
+from fastgd.data.columnar import csv, table
 
 N_ROWS = 1003
 NAMES = [f"x{k}" for k in range(5)]
@@ -160,7 +160,7 @@ def test_lists_of_one_size_are_used_where_they_lie(rows):
 
 def test_files_that_are_read_piece_by_piece(rows, columns, tmp_path, monkeypatch):
     """Row groups too large to be read whole."""
-    monkeypatch.setattr("fastgd.data.parquet._READ_WHOLE", 100)
+    monkeypatch.setattr("fastgd.data.columnar.parquet._READ_WHOLE", 100)
     path = tmp_path / "rows"
     pq.write_table(columns, path)
     stream = gd.data.open(os.fspath(path), **ROLES)

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 import fastgd as gd
-from fastgd.data.sliced import sliced_dataset
+from fastgd.data.chunks.sliced import sliced_dataset
 from fastgd.sklearn import GDClassifier, GDRegressor
 
 

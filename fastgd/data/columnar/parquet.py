@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fastgd.data import hive
+from fastgd.data.columnar import hive
+from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
 from fastgd.data.files import Request
-from fastgd.data.table import Batch, Table, name_of, read_from, skip
 
 # Larger row groups are read through buffers of this size, one a column, and not whole, which takes some percent less
 # time; pages are in memory whole, of each column one or two.

@@ -5,11 +5,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastgd.data.chunked import ChunkedDataset, starts_of
+from fastgd.data.chunks.chunked import ChunkedDataset, starts_of
+from fastgd.data.chunks.npy_shards import NpyShards
+from fastgd.data.chunks.sparse_chunks import SparseChunks
+from fastgd.data.chunks.sparse_files import csr_shards
 from fastgd.data.files import Request
-from fastgd.data.npy_shards import NpyShards
-from fastgd.data.sparse_chunks import SparseChunks
-from fastgd.data.sparse_files import csr_shards
 
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
 

@@ -8,7 +8,7 @@ import numpy as np
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, take_rows
-from fastgd.data.chunk_shuffle import MOST_WINDOW_ROWS, WINDOW_BYTES
+from fastgd.data.chunks.chunk_shuffle import MOST_WINDOW_ROWS, WINDOW_BYTES
 from fastgd.data.sparse_rows import SparseRows, read_only
 
 
@@ -36,6 +36,8 @@ class SparseChunks(Dataset):
         The dtypes of "X", the values, and "indices", the columns; rows of several chunks are brought to these.
     y, sample_weight : as for `ArrayDataset`
     """
+
+    takes_targets_by_index = True
 
     def __init__(
         self,

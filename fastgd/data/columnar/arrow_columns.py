@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fastgd.data.column_rows import Codes, Column
+from fastgd.data.columnar.column_rows import Codes, Column
 from fastgd.kernels import ColumnKind
 
 Part = Column | Codes | np.ndarray

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastgd.data import checks
 from fastgd.data.block import take_rows
-from fastgd.data.chunked import ChunkedDataset, starts_of
+from fastgd.data.chunks.chunked import ChunkedDataset, starts_of
 from fastgd.data.files import Request
 
 _PARTS = ("X", "y", "sample_weight")

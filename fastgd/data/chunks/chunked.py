@@ -8,8 +8,8 @@ import numpy as np
 
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only, take_rows, take_targets
-from fastgd.data.chunk_shuffle import MOST_WINDOW_ROWS, WINDOW_BYTES
-from fastgd.data.held_rows import HeldRows
+from fastgd.data.chunks.chunk_shuffle import MOST_WINDOW_ROWS, WINDOW_BYTES
+from fastgd.data.chunks.held_rows import HeldRows
 
 # A disk takes about as long to find a chunk of so many bytes as to read it, or less.
 _CHUNK_BYTES = 1 << 20
@@ -60,6 +60,8 @@ class ChunkedDataset(Dataset):
     ValueError
         For unequal lengths, or no rows.
     """
+
+    takes_targets_by_index = True
 
     def __init__(
         self,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
 from fastgd.data.files import Request
-from fastgd.data.table import Batch, Table, name_of, read_from, skip
 
 # How files begin whose batches may be read in any order, and Feather files of before Arrow.
 _ANY_ORDER, _OLD_FEATHER = b"ARROW1", b"FEA1"

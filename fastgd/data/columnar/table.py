@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike
 
-from fastgd.data.arrow_columns import ArrowColumn, column_of
 from fastgd.data.base import Stream
 from fastgd.data.block import Block
-from fastgd.data.chosen_columns import ChosenColumns, choose
-from fastgd.data.column_rows import ColumnRows
+from fastgd.data.columnar.arrow_columns import ArrowColumn, column_of
+from fastgd.data.columnar.chosen_columns import ChosenColumns, choose
+from fastgd.data.columnar.column_rows import ColumnRows
 from fastgd.data.files import Request
 
 # Batches outweigh what each costs, mostly for its columns one by one, and are no burden on the memory.

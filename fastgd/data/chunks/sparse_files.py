@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd.data.chunks.npy_shards import NpyShards
+from fastgd.data.chunks.sparse_chunks import SparseChunk, SparseChunks
 from fastgd.data.files import Request
-from fastgd.data.npy_shards import NpyShards
 from fastgd.data.sparse import sparse_rows
-from fastgd.data.sparse_chunks import SparseChunk, SparseChunks
 from fastgd.data.sparse_rows import SparseRows
 
 # What the parser gets at once: lines of about so many bytes.

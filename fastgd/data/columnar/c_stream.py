@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from fastgd.data.columnar.table import Batch, Table, read_from, skip
 from fastgd.data.files import Request
-from fastgd.data.table import Batch, Table, read_from, skip
 
 
 class StreamTable(Table):

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from fastgd.data.arrow_columns import EXAMPLE
+from fastgd.data.columnar.arrow_columns import EXAMPLE
+from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
 from fastgd.data.files import Request
-from fastgd.data.table import Batch, Table, name_of, read_from, skip
 
 # Types are found on so many bytes of the first file.
 _SAMPLE_BYTES = 1 << 20
