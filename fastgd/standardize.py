@@ -15,6 +15,9 @@ from fastgd.data.reader import blocks
 from fastgd.data.sparse_moments import mean_and_deviation
 from fastgd.moments import Moments, Quartiles
 
+# Beyond, a robustly standardised value is its limit to the last digit, and the square of it may overflow.
+FAR_OUT = 1e8
+
 
 class Standardize:
     """out = (x - mean) · scale, feature by feature: as the first layer, it brings features to mean 0 and variance 1.

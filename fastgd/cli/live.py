@@ -17,8 +17,6 @@ _MOST_COLUMNS, _MOST_LINES = 100, 20
 # Seconds between two pictures, so that short epochs are trained and not drawn.
 _INTERVAL = 0.1
 _N_TICKS = 5
-# Where the largest loss is so many times the smallest, a logarithmic scale shows more.
-_MANY_TIMES = 20
 
 
 def can_draw() -> bool:
@@ -80,6 +78,8 @@ def curve(history: "History", n_epochs: int, width: int, height: int, has_colors
     """
     import numpy as np
 
+    from fastgd.plot.axes import spans_decades
+
     plotext = _plotext()
     losses = {
         "training": np.array(history.loss, np.float64),
@@ -87,7 +87,7 @@ def curve(history: "History", n_epochs: int, width: int, height: int, has_colors
     }
     known = np.concatenate(list(losses.values()))
     low, high = np.nanmin(known), np.nanmax(known)
-    is_logarithmic = low > 0 and high >= _MANY_TIMES * low
+    is_logarithmic = spans_decades(known)
     scale = np.log10 if is_logarithmic else np.asarray
     ticks = np.geomspace(low, high, _N_TICKS) if is_logarithmic else np.linspace(low, high, _N_TICKS)
     epochs = np.unique(np.linspace(1, n_epochs, _N_TICKS).round()).astype(int).tolist()

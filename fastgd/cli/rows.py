@@ -92,18 +92,14 @@ def _opened(options: argparse.Namespace) -> Arrays:
     """Rows of any files that `fastgd.data.open` takes; those of a stream in memory, unless they are too many."""
     import numpy as np
 
-    from fastgd.data import ArrayDataset
     from fastgd.data.base import Dataset
 
-    values = _words_of_target(options)
+    options.categories = _categories_of(options)
     rows = open_rows(options, options.X)
     if not isinstance(rows, Dataset):
         rows = _kept(rows)
     if rows.n_outputs == 0:
         raise ValueError(f"no targets for {options.X}; expected --target NAME")
-    if values is not None and isinstance(rows, ArrayDataset):
-        words = np.array(values)[rows.y[:, 0].astype(np.int64)]
-        return Arrays(options.X, rows.X, words, rows.sample_weight)
     if isinstance(rows, Dataset):
         from fastgd.data.subset import Subset
 
@@ -111,31 +107,38 @@ def _opened(options: argparse.Namespace) -> Arrays:
         y = first.targets(np.dtype(np.float64)).y
     else:
         y = next(np.asarray(block.y) for block in rows.open() if len(block.y))
-    return Arrays(options.X, None, _as_integers(y), None, rows)
+    return Arrays(options.X, None, _labels_in(options, y), None, rows)
 
 
-def _words_of_target(options: argparse.Namespace) -> list[str] | None:
-    """The values of a target that is a column of words, sorted, which `--categories` has from here on; None of others.
+def _categories_of(options: argparse.Namespace) -> list[tuple[str, list[str] | int]]:
+    """What `--categories` says, and the values of a target that is a column of words, sorted.
 
     Without pyarrow, which reads the column, what opens the file says so.
     """
-    names, known = names_in(options.target), dict(options.categories or ())
+    known, names = list(options.categories or ()), names_in(options.target)
     file_format = next((each for suffixes, each in _FORMATS.items() if options.X.endswith(suffixes)), None)
-    if names is None or len(names) != 1 or file_format is None or not Path(options.X).exists():
-        return None
-    if names[0] not in known:
-        try:
-            import pyarrow.compute as pc
-            from pyarrow import dataset
-        except ImportError:
-            return None
-        schema = (table := dataset.dataset(options.X, format=file_format)).schema
-        if names[0] not in schema.names or str(schema.field(names[0]).type) not in _WORDS:
-            return None
-        found = pc.unique(table.to_table(columns=names).column(0).drop_null()).to_pylist()
-        options.categories = [*known.items(), (names[0], sorted(found))]
-        return sorted(found)
-    return known[names[0]] if isinstance(known[names[0]], list) else None
+    if names is None or len(names) != 1 or names[0] in dict(known) or file_format is None:
+        return known
+    try:
+        import pyarrow.compute as pc
+        from pyarrow import dataset
+    except ImportError:
+        return known
+    if not Path(options.X).exists():
+        return known
+    table = dataset.dataset(options.X, format=file_format)
+    if names[0] not in table.schema.names or str(table.schema.field(names[0]).type) not in _WORDS:
+        return known
+    values = pc.unique(table.to_table(columns=names).column(0).drop_null()).to_pylist()
+    return [*known, (names[0], sorted(values))]
+
+
+def _labels_in(options: argparse.Namespace, y: "np.ndarray") -> "np.ndarray":
+    """What targets that `open_rows` has read stand for: words, where `--categories` has the target's, or numbers."""
+    import numpy as np
+
+    words = dict(options.categories or ()).get(options.target)
+    return np.array(words)[y[:, 0].astype(np.int64)] if isinstance(words, list) else _as_integers(y)
 
 
 def open_rows(options: argparse.Namespace, path: str) -> "Dataset | Stream":
@@ -244,7 +247,7 @@ def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> 
     if is_encoded:
         if isinstance(arrays.rows, Dataset):
             everything = arrays.rows.targets(np.dtype(np.float64))
-            y = _as_integers(everything.y)
+            y = _labels_in(options, everything.y)
         elif arrays.rows is not None:
             raise ValueError(
                 f"{options.X} is a stream of more than {_KEPT_BYTES >> 20} MB, and classes are looked for in all rows; "
@@ -296,20 +299,23 @@ def _with_validation(
     except ValueError:
         share = None
     if share is None and len(given) == 1 and not is_npy(given[0]):
-        return dataset, _encoded(open_rows(options, given[0]), classes, loss, given[0])
+        return dataset, _rows_to_judge_by(options, given[0], classes, loss)
     if share is None or len(given) > 1:
         raise ValueError(f"--validation is {' '.join(given)}; expected a share of the rows, as in 0.2, or X.npy Y.npy")
     return split(dataset, share, np.random.default_rng([options.seed, 0, 1]))
 
 
-def _encoded(rows: "Dataset | Stream", classes: "np.ndarray | None", loss: "Loss | None", file: str) -> "Dataset":
-    """Rows to judge by, with labels as the loss wants them."""
+def _rows_to_judge_by(
+    options: argparse.Namespace, file: str, classes: "np.ndarray | None", loss: "Loss | None"
+) -> "Dataset":
+    """The rows of files, with labels as the loss wants them."""
     import numpy as np
 
     from fastgd import labels
     from fastgd.data.base import Dataset
     from fastgd.data.with_targets import WithTargets
 
+    rows = open_rows(options, file)
     rows = rows if isinstance(rows, Dataset) else _kept(rows)
     if not isinstance(rows, Dataset):
         raise ValueError(
@@ -318,7 +324,7 @@ def _encoded(rows: "Dataset | Stream", classes: "np.ndarray | None", loss: "Loss
     if classes is None:
         return rows
     targets = rows.targets(np.dtype(np.float64))
-    y = labels.encode(_as_integers(targets.y), classes, loss, file)
+    y = labels.encode(_labels_in(options, targets.y), classes, loss, file)
     return WithTargets(rows, y, targets.sample_weight if rows.has_sample_weight else None)
 
 

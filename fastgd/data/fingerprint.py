@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from fastgd.data.base import Dataset, Stream
-from fastgd.data.block import allocate
+from fastgd.data.block import Block, allocate
 
 # Rows are compared in so many bytes of features, but no more and no fewer rows than that.
 _BYTES, _FEWEST, _MOST = 1 << 20, 16, 1 << 12
+_MOST_CHUNKS = 4
 
 
 def fingerprint(rows: Dataset | Stream) -> dict[str, Any]:
@@ -51,19 +52,38 @@ def require_same(saved: dict[str, Any], found: dict[str, Any], what: str = "rows
 
 
 def _some_rows(dataset: Dataset) -> list[np.ndarray]:
-    n_samples = dataset.n_samples
+    places = _places(dataset)
+    if not dataset.is_sparse:
+        out = allocate(dataset, len(places), dataset.dtype)
+        dataset.read(places, out)
+        return [out.X, out.y, out.sample_weight]
+    view = dataset.view(dataset.dtype)
+    if view is None:
+        n_weights = len(places) if dataset.has_sample_weight else 0
+        out = Block(np.empty((len(places), 0)), np.empty((len(places), dataset.n_outputs)), np.empty(n_weights))
+        X, y, weights = dataset.read_sparse(places, out), out.y, out.sample_weight
+    else:
+        X, y = view.X[places], view.y[places]
+        weights = view.sample_weight[places] if view.sample_weight.size else view.sample_weight
+    begin, end, *entries, _ = X.csr
+    spans = list(zip(begin, end, strict=True))
+    arrays = [np.concatenate([array[first:last] for first, last in spans]) for array in entries]
+    return [end - begin, *arrays, y, weights]
+
+
+def _places(dataset: Dataset) -> np.ndarray:
+    n_samples, starts = dataset.n_samples, dataset.starts
     n_rows = min(max(_BYTES // max(dataset.row_bytes, 1), _FEWEST), _MOST, n_samples)
-    places = np.linspace(0, n_samples - 1, n_rows).astype(np.int64)
-    if dataset.is_sparse:
-        rows = dataset.view(dataset.dtype)
-        begin, end, *entries, _ = rows.X[places].csr
-        spans = list(zip(begin, end, strict=True))
-        entries = [np.concatenate([array[first:last] for first, last in spans]) for array in entries]
-        weights = rows.sample_weight[places] if rows.sample_weight.size else rows.sample_weight
-        return [end - begin, *entries, rows.y[places], weights]
-    out = allocate(dataset, len(places), dataset.dtype)
-    dataset.read(places, out)
-    return [out.X, out.y, out.sample_weight]
+    if not dataset.is_sparse or starts is None:
+        return np.linspace(0, n_samples - 1, n_rows).astype(np.int64)
+    # Chunks of sparse rows are read as a whole: few of them, from the first to the last.
+    chunks = np.unique(np.linspace(0, len(starts) - 1, _MOST_CHUNKS).astype(np.int64))
+    ends = np.append(starts[1:], n_samples)[chunks]
+    begins = starts[chunks]
+    n_each = -(-n_rows // len(chunks))
+    spans = zip(begins, ends, strict=True)
+    places = [np.linspace(begin, end - 1, min(n_each, end - begin)) for begin, end in spans]
+    return np.concatenate(places).astype(np.int64)
 
 
 def _digest(*arrays: np.ndarray) -> str:

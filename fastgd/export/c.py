@@ -14,10 +14,8 @@ from fastgd.labels import Labels
 from fastgd.layer_stack import LayerStack
 from fastgd.layers import Activation, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
 from fastgd.losses import has_probabilities, kind_of
-from fastgd.standardize import RobustStandardize
+from fastgd.standardize import FAR_OUT, RobustStandardize
 
-# Beyond, a robustly standardised value is its limit to the last digit, and the square of it may overflow.
-_FAR_OUT = 1e8
 _INTEGERS = {"b": "signed char", "i": "long long", "u": "unsigned long long", "f": "double"}
 
 
@@ -167,7 +165,7 @@ class _Source:
                 share = f"double share = t / {_number(layer.limit)};"
                 far = f"isfinite(t) ? copysign({_number(layer.limit)}, t) : t"
                 near = "t / sqrt(1 + share * share)"
-                lines += [share, f"t = fabs(share) < {_number(_FAR_OUT)} ? {near} : {far};"]
+                lines += [share, f"t = fabs(share) < {_number(FAR_OUT)} ? {near} : {far};"]
             return [*lines, f"OUT = ({real})t;"]
         if layer is model.standardized_targets:
             return [f"OUT = ({real})((double)z[i] * scale_{index}[i] + mean_{index}[i]);"]

@@ -14,7 +14,7 @@ from fastgd._version import __version__
 from fastgd.labels import Labels, shown
 from fastgd.layer_stack import LayerStack
 from fastgd.layers import Layer, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
-from fastgd.standardize import RobustStandardize
+from fastgd.standardize import FAR_OUT, RobustStandardize
 
 if TYPE_CHECKING:
     import onnx
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 _OPSET, _IR_VERSION = 13, 7
 # A protocol buffer holds less than 2 GiB, names and shapes among them.
 _MOST_BYTES = 2**31 - 2**20
-# Beyond, a robustly standardised value is its limit to the last digit, and the square of it may overflow.
-_FAR_OUT = 1e8
 _BOOL, _INTEGER, _DOUBLE = np.dtype(np.bool_), np.dtype(np.int64), np.dtype(np.float64)
 # What any other activation, Dropout among them, leaves as it is.
 _OPERATORS = {ReLU: "Relu", Tanh: "Tanh", Sigmoid: "Sigmoid"}
@@ -136,7 +134,7 @@ class _Graph:
             t = self._node("Sub", t, self._constant("0.mean", mean))
         t = self._node("Mul", t, self._constant("0.scale", scale))
         if isinstance(layer, RobustStandardize):
-            bound = layer.limit * _FAR_OUT
+            bound = layer.limit * FAR_OUT
             t = self._node("Clip", t, self._number("0.lowest", -bound), self._number("0.highest", bound))
             share = self._node("Div", t, self._number("0.limit", layer.limit))
             square = self._node("Mul", share, share)

@@ -17,8 +17,8 @@ from fastgd.model import Model
 from fastgd.model_data import check_fits, check_rows, checked_blocks
 from fastgd.network import network_of
 from fastgd.threads import ThreadPool
+from fastgd.tracing.sequence import Trace
 from fastgd.tracing.step import Step
-from fastgd.tracing.steps import Trace
 
 # A trace is for reading; one of more bytes is a mistake.
 _MOST_BYTES = 1 << 30

@@ -100,7 +100,7 @@ class Step:
     def table(self) -> Table:
         """The step as a table, which its text and a notebook show."""
         # Not at the top: the formulas are of steps.
-        from fastgd.tracing.rows import table_of
+        from fastgd.tracing.step_table import table_of
 
         return table_of(self)
 

@@ -92,7 +92,7 @@ def exp(x):
 
 
 @exact_inlined_kernel
-def log1p_inside(x):
+def log1p_finite(x):
     """log(1 + x) for a finite x > -1."""
     one = constant(x, 1.0)
     u = one + x
@@ -114,7 +114,7 @@ def log1p_inside(x):
 def log1p(x):
     """log(1 + x); -inf at -1, NaN below."""
     edge, infinity, nan = constant(x, -1.0), constant(x, np.inf), constant(x, np.nan)
-    result = select_less(x, infinity, log1p_inside(x), x)
+    result = select_less(x, infinity, log1p_finite(x), x)
     return select_less(edge, x, result, select_less(x, edge, nan, x * infinity))
 
 
@@ -162,7 +162,7 @@ def softplus(x):
     """log(1 + e^x)."""
     zero = constant(x, 0.0)
     _, small = sigmoid_and_power(x)
-    return select_less(x, zero, zero, x) + log1p_inside(small)
+    return select_less(x, zero, zero, x) + log1p_finite(small)
 
 
 @inlined_kernel

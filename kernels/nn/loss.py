@@ -22,7 +22,7 @@ from ..codegen.function_pointer import (
     vector_of,
 )
 from ..codegen.jit import by_type, inlined_kernel
-from .functions import exp, exp_of_row, log1p, log1p_inside, sigmoid_and_power
+from .functions import exp, exp_of_row, log1p, log1p_finite, sigmoid_and_power
 
 
 class HalfSquaredError(NamedTuple):
@@ -152,7 +152,7 @@ def log_loss(loss, out, target):
     probability, small = sigmoid_and_power(out)
     # A product of two factors has no cancellation in it, whereas  z - y z  has.
     distance = 1.0 - np.float64(target) if out >= 0 else -np.float64(target)
-    return distance * out + log1p_inside(small), probability - target
+    return distance * out + log1p_finite(small), probability - target
 
 
 # Both sides of a margin are computed before one is chosen: a processor would mispredict a branch.

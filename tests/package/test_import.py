@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from modules import FOLDERS, MODULES
+from modules import FOLDERS, MODULES, ROOT
 
 import fastgd as gd
 
@@ -31,15 +31,15 @@ def test_import_alone_waits_for_no_compiler(use):
 
 def test_every_module_can_be_the_first_to_be_imported():
     code = """
-import importlib, sys
+import importlib, operator, sys
 for name in sys.argv[1:]:
     importlib.import_module(name)
-    assert getattr(sys.modules["fastgd"], name.partition(".")[2]) is sys.modules[name]
+    assert operator.attrgetter(name.partition(".")[2])(sys.modules["fastgd"]) is sys.modules[name]
     for loaded in [each for each in sys.modules if each.partition(".")[0] == "fastgd" and ".kernels" not in each]:
         del sys.modules[loaded]
 """
     names = [f"fastgd.{path.stem}" for path in MODULES if not path.stem.startswith("__")]
-    names += sorted({f"fastgd.{path.parent.name}" for path in FOLDERS})
+    names += sorted({".".join(path.parent.relative_to(ROOT).parts) for path in FOLDERS})
     subprocess.run([sys.executable, "-c", code, *names], check=True)
 
 

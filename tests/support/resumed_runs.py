@@ -1,8 +1,5 @@
 """Runs that are saved at each place where they may be, and gone on with from some of them."""
 
-import itertools
-import sys
-
 import numpy as np
 
 import fastgd as gd
@@ -73,29 +70,3 @@ def check_all_places(make, data, folder, every=1, epochs=2, callbacks=list, **op
         for one, other in zip(new, own, strict=True):
             assert_same(one.saved_state(), other.saved_state(), path.name)
     return len(saves.paths)
-
-
-def interrupted_at_line(number, path, call):
-    """Whether Ctrl-C came, as it does at the line of this number that runs in this file; not in what defers it."""
-    lines = itertools.count()
-
-    def trace(frame, event, _):
-        if frame.f_code.co_filename != path or frame.f_code.co_name in _DEFERRING:
-            return None
-        if event == "line" and next(lines) == number:
-            raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
-
-
-# These are called where SIGINT is deferred, which a raised error knows nothing of; or after it has come.
-_DEFERRING = {"_slow_down", "cut_here", "last_epoch_reopened", "end", "_give_constant"}

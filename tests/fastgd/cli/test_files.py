@@ -1,6 +1,7 @@
 """The command line on files other than X.npy: shards, and what holds more than one array."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -131,6 +132,14 @@ def test_targets_of_words_are_classes(suffix, given, tmp_path, capsys):
     assert status == 0, errors
     assert set(np.load(out)) <= {"auk", "gull", "tern"}
     assert np.mean(np.load(out) == kinds) > 0.6
+    frame[::-1].to_csv(tmp_path / "others.csv", index=False)
+    judged = ("--validation", tmp_path / "others.csv", "--epochs", "30", "--quiet")
+    status, shown, errors = run(capsys, *arguments, *given, *judged, "--out", model)
+    assert status == 0, errors
+    assert "on 60 rows that were not learnt from" in shown
+    accuracy = float(re.search(r"accuracy +([0-9.]+)", shown)[1])
+    run(capsys, "predict", model, table, "--drop", "kind", "--out", out)
+    assert accuracy == pytest.approx(np.mean(np.load(out) == kinds), abs=1e-3)
     status, _, errors = run(capsys, *arguments, "--task", "regression", *QUICK)
     assert status == 2
     assert "expected --task classification" in errors

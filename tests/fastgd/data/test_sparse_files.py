@@ -73,6 +73,24 @@ def test_a_rate_is_found(folder, arrays):
     np.testing.assert_array_equal(*results)
 
 
+def test_a_run_is_saved_and_goes_on_with_the_same_shards(folder, arrays, tmp_path):
+    def trainer_of():
+        return gd.Trainer(gd.Model([gd.Linear(N_FEATURES, 1)], seed=0), optimizer=gd.SGD(0.05), batch_size=4)
+
+    whole, cut, path = trainer_of(), trainer_of(), tmp_path / "run.safetensors"
+    whole.fit(gd.data.open(folder), epochs=2)
+    cut.fit(gd.data.open(folder), epochs=1, callbacks=[gd.callbacks.Checkpoint(path, every=10)])
+    resumed = gd.Trainer.load(path)
+    resumed.fit(gd.data.open(folder), epochs=2, resume=True)
+    np.testing.assert_array_equal(resumed.model.parameters, whole.model.parameters)
+    # An entry of the last shard.
+    X = arrays[0].copy()
+    X.data[-1] += 1
+    sparse.save_npz(folder / f"X-{len(CUTS) - 2}.npz", X[CUTS[-2] :])
+    with pytest.raises(ValueError, match="other rows: rows are others"):
+        gd.Trainer.load(path).fit(gd.data.open(folder), epochs=2, resume=True)
+
+
 def test_shuffled_chunks_are_few_in_memory(tmp_path, arrays, monkeypatch):
     monkeypatch.setattr(chunk_shuffle, "FEATURES_AT_RANDOM", 0)
     X, y, _ = arrays

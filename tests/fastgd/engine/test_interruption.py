@@ -5,12 +5,12 @@ import copy
 import itertools
 import pickle
 import signal
-import sys
 import threading
 
 import numpy as np
 import pytest
 from cases import model_of, rows_for
+from interrupted import interrupted_at_line
 from numba.core.caching import NullCache
 from numba.extending import overload
 
@@ -259,34 +259,6 @@ def test_ctrl_c_leaves_a_finite_model(name, learning_rate, monkeypatch):
     trainer.fit(X, y)
 
 
-def interrupted_at_line(number, path, call):
-    """Whether Ctrl-C came, as it does at the line of this number that runs in this file; not in what defers it."""
-    lines = itertools.count()
-
-    def trace(frame, event, _):
-        if frame.f_code.co_filename != path or frame.f_code.co_name in _DEFERRING:
-            return None
-        if event == "line" and next(lines) == number:
-            raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    except KeyboardInterrupt:
-        return True
-    except gd.DivergenceError:
-        return False
-    finally:
-        sys.settrace(before)
-    return False
-
-
-# These are called where SIGINT is deferred, which a raised error knows nothing of.
-_DEFERRING = {"_pass_bad_step", "_rewind", "_raise"}
-
-
 @pytest.mark.parametrize("file", [engine.__file__, finiteness.__file__], ids=["slices", "finiteness"])
 @pytest.mark.parametrize("learning_rate", [0.01, 1e40], ids=["finite", "diverging"])
 def test_ctrl_c_at_any_line_leaves_a_state_that_training_passes_through(learning_rate, file):
@@ -300,7 +272,9 @@ def test_ctrl_c_at_any_line_leaves_a_state_that_training_passes_through(learning
             states.add((one_by_one.n_updates, one_by_one.model.parameters.tobytes()))
     for number in itertools.count():
         trainer = gd.Trainer(model_of("neuron"), optimizer=gd.SGD(learning_rate, momentum=0.5))
-        was_interrupted = interrupted_at_line(number, file, lambda trainer=trainer: trainer.fit(X, y))
+        was_interrupted = interrupted_at_line(
+            number, file, lambda trainer=trainer: trainer.fit(X, y), {"_pass_bad_step", "_rewind", "_raise"}
+        )
         assert (trainer.n_updates, trainer.model.parameters.tobytes()) in states, f"line {number}"
         if not was_interrupted:
             break

@@ -6,10 +6,14 @@ import signal
 import numpy as np
 import pytest
 from cases import built, rows_for
-from resumed_runs import assert_same, have_shortest_slices, interrupted_at_line, state_of
+from interrupted import interrupted_at_line
+from resumed_runs import assert_same, have_shortest_slices, state_of
 
 import fastgd as gd
 from fastgd._engine import fit, run, safeguard, slices
+
+# These are called where SIGINT is deferred, or after it has come.
+_DEFERRING = {"_slow_down", "cut_here", "last_epoch_reopened", "end", "_give_constant"}
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +91,7 @@ def test_ctrl_c_at_any_line(rate, tmp_path, monkeypatch):
                 number,
                 module.__file__,
                 lambda trainer=trainer, cut=cut: trainer.fit(X, y, epochs=2, validation=0.2, callbacks=cut),
+                _DEFERRING,
             )
             if not was_interrupted:
                 break

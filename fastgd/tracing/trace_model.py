@@ -14,7 +14,7 @@ from fastgd.recommended import resolved
 from fastgd.regularization import NO_REGULARIZATION
 from fastgd.schedules import Schedule
 from fastgd.tracing.recorder import rows_to_trace, trace_predictions, trace_updates
-from fastgd.tracing.steps import Trace
+from fastgd.tracing.sequence import Trace
 
 
 def trace(
