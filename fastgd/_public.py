@@ -2,21 +2,11 @@
 
 from fastgd import callbacks, data, labels, losses, plot, replicas, schedules
 from fastgd._version import __version__
+from fastgd.activations import Dropout, Identity, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.data.base import Dataset
 from fastgd.errors import DivergenceError, UsageWarning
 from fastgd.history import EpochRecord, History
-from fastgd.layers import (
-    Dropout,
-    Identity,
-    LeakyReLU,
-    Linear,
-    ReLU,
-    RobustStandardize,
-    Sigmoid,
-    Standardize,
-    StandardizedTargets,
-    Tanh,
-)
+from fastgd.layers import Linear, RobustStandardize, Standardize, StandardizedTargets
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, RMSprop
 from fastgd.tracing import trace

@@ -9,13 +9,34 @@ _HERE = str(Path(__file__).parent)
 
 
 class DivergenceError(ArithmeticError):
-    """Training stopped being finite. The model keeps its last finite parameters."""
+    """Training stopped being finite. The model keeps its last finite parameters.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> trainer = gd.Trainer(gd.Model([gd.Linear(1, 1)], dtype="float64"), optimizer=gd.SGD(1e6))
+    >>> try:
+    ...     trainer.fit([[1.0]] * 100, [1.0] * 100)
+    ... except gd.DivergenceError as error:
+    ...     print(str(error).partition(":")[0])
+    training diverged at epoch 1, step 26, with learning rate 1e+06
+    """
 
 
 class UsageWarning(UserWarning):
     """What was asked for can be done, and is hardly what was meant.
 
     `warnings.filterwarnings("ignore", category=gd.UsageWarning)` silences it.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import fastgd as gd
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     prediction = gd.Model([gd.Linear(1, 1)]).predict([[1]])
+    >>> print(str(caught[0].message).partition(";")[0])
+    predict was called on a model with the random weights that it began with
     """
 
 

@@ -17,6 +17,14 @@ class EpochRecord(NamedTuple):
     seconds : how long the epoch's training took, validation, metrics and callbacks not counted
     learning_rate : of the update in the middle of the epoch, or None where there is none
     metrics : those of `Trainer(metrics=...)` after the epoch, by name
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> trainer = gd.Trainer(gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])]), optimizer=gd.SGD(0.5))
+    >>> for record in trainer.fit([[1], [1]], [0, 0]):
+    ...     print(record.epoch, record.loss)  # the mean of ½ · 1² and ½ · 0.5²
+    1 0.3125
     """
 
     epoch: int
@@ -52,6 +60,13 @@ class History:
     setbacks : list of Setback, the epochs that "auto" took back
     search_seconds : what "auto" took to find a learning rate, all searches together
     metrics : the lists of the metrics, by name
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> trainer = gd.Trainer(gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])]), optimizer=gd.SGD(0.5))
+    >>> trainer.fit([[1], [1]], [0, 0], epochs=2).loss
+    [0.3125, 0.01953125]
     """
 
     loss: list[float] = field(default_factory=list)
@@ -75,6 +90,15 @@ class History:
         """The numbers of each epoch's `EpochRecord`, a row for each, as a frame of pandas, which has to be installed.
 
         Columns are epoch, loss, validation_loss, seconds, learning_rate, and the metrics by their names.
+
+        Examples
+        --------
+        >>> import fastgd as gd
+        >>> trainer = gd.Trainer(gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])]), optimizer=gd.SGD(0.5))
+        >>> trainer.fit([[1], [1]], [0, 0], epochs=2).to_frame()[["epoch", "loss"]]
+           epoch      loss
+        0      1  0.312500
+        1      2  0.019531
         """
         import pandas
 

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastgd import storage
+from fastgd.activations import Dropout, Identity, ReLU
 from fastgd.data import checks
 from fastgd.data.block import MeanAndScale
 from fastgd.kernels import aligned_empty
 from fastgd.labels import Labels
-from fastgd.layers import LAYERS, Dropout, Identity, Layer, Layers, Linear, ReLU, widths_of
+from fastgd.layers import LAYERS, Layer, Layers, Linear, widths_of
 from fastgd.standardize import Standardize, StandardizedTargets
 
 

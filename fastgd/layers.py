@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, get_args, overloa
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastgd.activations import Activation, Dropout, Identity, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.data import checks
-from fastgd.kernels import FunctionPointerKernel, activation
 from fastgd.standardize import RobustStandardize, Standardize, StandardizedTargets
 
 InitName = Literal["he_normal", "zeros"]
@@ -25,6 +25,18 @@ class Linear:
     init : "he_normal", "zeros" or array of shape (out_features, in_features)
         What the weight starts from. "he_normal" draws from N(0, 2 / in_features), after He, Zhang, Ren and Sun,
         "Delving deep into rectifiers" (ICCV 2015), equation 10.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> model = gd.Model([gd.Linear(2, 1, bias=[3], init=[[1, 2]])], dtype="float64")
+    >>> model.predict([[1, 1]])
+    array([[6.]])
+    >>> model.layers[0].weight
+    array([[1., 2.]])
+    >>> model.layers[0].bias = 0
+    >>> model.predict([[1, 1]])
+    array([[3.]])
     """
 
     def __init__(
@@ -120,118 +132,6 @@ class Linear:
     def __repr__(self) -> str:
         bias = "" if self.has_bias else ", bias=False"
         return f"Linear({self.in_features}, {self.out_features}{bias})"
-
-
-class Activation:
-    """A layer without parameters that works element by element."""
-
-    kernels: tuple[FunctionPointerKernel, FunctionPointerKernel]
-    n_parameters = 0
-
-    def number_in(self, dtype: np.dtype) -> float:
-        """The layer's one setting, as the kernels take it, in a model of this dtype."""
-        return 0.0
-
-    def arguments(self) -> dict[str, Any]:
-        """What `type(layer)(**arguments)` needs to describe the same layer."""
-        return {}
-
-    def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.arguments().items() if value is not None)
-        return f"{type(self).__name__}({given})"
-
-
-class ReLU(Activation):
-    """out = z if z >= 0 else 0.
-
-    The gradient passes where z >= -tolerance. With the tolerance at zero, a pre-activation that is zero but for
-    rounding would mask the gradient at random; in the article's worked example nothing would be learnt.
-
-    Parameters
-    ----------
-    tolerance : float, optional
-        How far below zero a pre-activation counts as zero; at least 0. By default 8 eps of the model's dtype.
-    """
-
-    kernels = activation.relu_forward, activation.relu_backward
-
-    def __init__(self, tolerance: float | None = None) -> None:
-        self.tolerance = None if tolerance is None else checks.non_negative(tolerance, "tolerance")
-
-    def number_in(self, dtype: np.dtype) -> float:
-        """The tolerance."""
-        return 8 * float(np.finfo(dtype).eps) if self.tolerance is None else self.tolerance
-
-    def arguments(self) -> dict[str, Any]:
-        """The tolerance, if it was given."""
-        return {"tolerance": self.tolerance}
-
-
-class LeakyReLU(Activation):
-    """out = z if z >= 0 else slope · z.
-
-    Parameters
-    ----------
-    slope : float
-        At least 0.
-    """
-
-    kernels = activation.leaky_relu_forward, activation.leaky_relu_backward
-
-    def __init__(self, slope: float = 0.01) -> None:
-        self.slope = checks.non_negative(slope, "slope")
-
-    def number_in(self, dtype: np.dtype) -> float:
-        """The slope."""
-        return self.slope
-
-    def arguments(self) -> dict[str, Any]:
-        """The slope."""
-        return {"slope": self.slope}
-
-
-class Tanh(Activation):
-    """out = tanh(z)."""
-
-    kernels = activation.tanh_forward, activation.tanh_backward
-
-
-class Sigmoid(Activation):
-    """out = 1 / (1 + exp(-z))."""
-
-    kernels = activation.sigmoid_forward, activation.sigmoid_backward
-
-
-class Identity(Activation):
-    """out = z."""
-
-    kernels = activation.identity_forward, activation.identity_backward
-
-
-class Dropout(Activation):
-    """While training, out = z / (1 - p), or 0 with probability p; else out = z (inverted dropout).
-
-    What is dropped follows from the trainer's seed, the number of the update, the layer, the row's place in the batch
-    and the unit, so that a run may be cut anywhere. After Srivastava and others, "Dropout" (JMLR 2014).
-
-    Parameters
-    ----------
-    p : float
-        Share of the elements to drop, in [0, 1).
-    """
-
-    kernels = activation.dropout_forward, activation.dropout_backward
-
-    def __init__(self, p: float = 0.5) -> None:
-        self.p = checks.below_one(p, "p")
-
-    def number_in(self, dtype: np.dtype) -> float:
-        """The probability."""
-        return self.p
-
-    def arguments(self) -> dict[str, Any]:
-        """The probability."""
-        return {"p": self.p}
 
 
 #: Every kind of layer, by the name that a saved model uses.

@@ -101,22 +101,54 @@ def kind_of(loss: str | Loss) -> Kind:
 
 
 def huber(delta: float = 1.35) -> Loss:
-    """½ e² where |e| <= delta, else delta (|e| - ½ delta), with e = z - y; delta > 0. As PyTorch's HuberLoss."""
+    """½ e² where |e| <= delta, else delta (|e| - ½ delta), with e = z - y; delta > 0. As PyTorch's HuberLoss.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+    >>> model.loss([[1], [5]], [0, 0], loss=gd.losses.huber(delta=2.0))  # the mean of ½ · 1 and 2 (5 - 1)
+    4.25
+    """
     return kernels.Huber(checks.positive(delta, "delta"))
 
 
 def quantile(quantile: float = 0.5) -> Loss:
-    """The pinball loss: quantile (y - z) where z <= y, else (1 - quantile) (z - y); quantile in [0, 1]."""
+    """The pinball loss: quantile (y - z) where z <= y, else (1 - quantile) (z - y); quantile in [0, 1].
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+    >>> model.loss([[1], [3]], [2, 2], loss=gd.losses.quantile(0.75))  # too low costs .75, too high .25
+    0.5
+    """
     return kernels.Quantile(checks.between(quantile, "quantile", 0, 1))
 
 
 def epsilon_insensitive(epsilon: float = 0.1) -> Loss:
-    """max(0, |z - y| - epsilon); epsilon >= 0. As scikit-learn's SGDRegressor."""
+    """max(0, |z - y| - epsilon); epsilon >= 0. As scikit-learn's SGDRegressor.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+    >>> model.loss([[1], [3]], [1, 1], loss=gd.losses.epsilon_insensitive(0.5))
+    0.75
+    """
     return kernels.EpsilonInsensitive(checks.non_negative(epsilon, "epsilon"))
 
 
 def squared_epsilon_insensitive(epsilon: float = 0.1) -> Loss:
-    """max(0, |z - y| - epsilon)²; epsilon >= 0. As scikit-learn's SGDRegressor."""
+    """max(0, |z - y| - epsilon)²; epsilon >= 0. As scikit-learn's SGDRegressor.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+    >>> model.loss([[1], [3]], [1, 1], loss=gd.losses.squared_epsilon_insensitive(0.5))
+    1.125
+    """
     return kernels.SquaredEpsilonInsensitive(checks.non_negative(epsilon, "epsilon"))
 
 
@@ -125,6 +157,15 @@ def cross_entropy(label_smoothing: float = 0.0) -> Loss:
 
     q is 1 - label_smoothing at the class, plus label_smoothing / n_outputs everywhere; label_smoothing in [0, 1]. As
     PyTorch's CrossEntropyLoss.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> model = gd.Model([gd.Linear(1, 2, bias=False, init=[[0], [1]])], dtype="float64")
+    >>> round(model.loss([[2]], [1], loss=gd.losses.cross_entropy()), 3)
+    0.127
+    >>> round(model.loss([[2]], [1], loss=gd.losses.cross_entropy(label_smoothing=0.1)), 3)
+    0.227
     """
     return kernels.CrossEntropy(checks.between(label_smoothing, "label_smoothing", 0, 1))
 

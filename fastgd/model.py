@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastgd import kernels, storage
+from fastgd.class_predictions import ClassPredictions
 from fastgd.data import checks
 from fastgd.data.as_dataset import array_dataset, as_dataset
 from fastgd.data.base import Dataset
@@ -15,7 +16,7 @@ from fastgd.data.block import require_finite
 from fastgd.errors import warn
 from fastgd.export.methods import ExportMethods
 from fastgd.folding import folded
-from fastgd.labels import Labels, shown
+from fastgd.labels import shown
 from fastgd.losses import Loss, LossName, as_loss
 from fastgd.model_data import check_fits, checked_blocks, row_number
 from fastgd.network import evaluate_rows, network_of, predict_rows
@@ -23,7 +24,7 @@ from fastgd.summary import Summary, summary_of
 from fastgd.threads import ThreadPool
 
 
-class Model(ExportMethods):
+class Model(ClassPredictions, ExportMethods):
     """A network: layers applied one after another to rows of features.
 
     Parameters
@@ -82,6 +83,14 @@ class Model(ExportMethods):
         ------
         ValueError, TypeError
             For a wrong shape or dtype, a NaN or infinity in X, or predictions that the dtype cannot hold.
+
+        Examples
+        --------
+        >>> import fastgd as gd
+        >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[2]])], dtype="float64")
+        >>> model.predict([[1], [3]])
+        array([[2.],
+               [6.]])
         """
         dataset = X if isinstance(X, Dataset) else array_dataset(X)
         check_fits(self, dataset)
@@ -104,67 +113,6 @@ class Model(ExportMethods):
                     part[...] = z if targets is None else targets.predictions(z, dtype)
         return out
 
-    @property
-    def classes(self) -> np.ndarray | None:
-        """The labels of the classes, (n_classes,), read-only; None where the model was told of none."""
-        return None if self.labels is None else self.labels.classes
-
-    def set_classes(self, classes: ArrayLike | None, loss: str | Loss) -> None:
-        """Say what the outputs stand for, for `predict_classes` and `predict_proba`; it is saved with the model.
-
-        Parameters
-        ----------
-        classes : array of shape (n_classes,), or None
-            Strings, bytes, booleans, integers or floats, in the order in which `fastgd.labels.encode` numbers them.
-            None where targets are probabilities themselves, as log_loss takes them.
-        loss : str, or what a function of `fastgd.losses` returns
-            What the model is trained by, one of classes.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Unless there is an output for each class (cross_entropy), or one output and two classes (any other).
-
-        Examples
-        --------
-        >>> import fastgd as gd
-        >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
-        >>> model.set_classes(["no", "yes"], "log_loss")
-        >>> model.predict_classes([[-1], [0.5]]).tolist()
-        ['no', 'yes']
-        >>> model.predict_proba([[-1], [0.5]]).round(2).tolist()
-        [[0.73, 0.27], [0.38, 0.62]]
-        """
-        self.labels = Labels.of(classes, loss, self.out_features)
-
-    def predict_classes(self, X: ArrayLike | Dataset) -> np.ndarray:
-        """The label of each row, (n_samples,), of the dtype of `classes`: that of the largest output.
-
-        Of two classes with a single output, the second where it is more than 0. Arguments and errors as in `predict`;
-        ValueError too where the model has no classes.
-        """
-        labels = self._require_labels()
-        labels.require_classes()
-        return labels.decode(self.predict(X))
-
-    def predict_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
-        """The probability of each class, (n_samples, n_classes), in the order of `classes`, of the model's dtype.
-
-        exp(z_k) / Σ_j exp(z_j) for cross_entropy; 1 - p and p with p = 1 / (1 + exp(-z)) for log_loss, and p alone, for
-        each output, where targets are probabilities themselves. Arguments and errors as in `predict`; ValueError too
-        where the model has no classes, or a loss without probabilities.
-        """
-        labels = self._require_labels()
-        labels.require_probabilities()
-        return labels.probabilities(self.predict(X))
-
-    def _require_labels(self) -> Labels:
-        if self.labels is None:
-            raise ValueError(
-                "the model has no classes; expected one that was trained on class labels, or model.set_classes before"
-            )
-        return self.labels
-
     def loss(
         self,
         X: ArrayLike | Dataset,
@@ -177,6 +125,13 @@ class Model(ExportMethods):
 
         With a StandardizedTargets layer it is that of the standardised targets: 1 - 2 · half_squared_error is R², but
         for their mean and variance in these rows.
+
+        Examples
+        --------
+        >>> import fastgd as gd
+        >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[2]])], dtype="float64")
+        >>> model.loss([[1], [2]], [0, 2])  # the mean of ½ (2 - 0)² and ½ (4 - 2)²
+        2.0
         """
         loss = as_loss(loss)
         dataset = as_dataset(X, y, sample_weight)
@@ -229,6 +184,13 @@ class Model(ExportMethods):
         ------
         ValueError, TypeError
             For wrong shapes or dtypes, an unknown loss, a NaN or infinity in X, y or the weights, or a negative weight.
+
+        Examples
+        --------
+        >>> import fastgd as gd
+        >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[2]])], dtype="float64")
+        >>> model.loss_and_gradient([[1], [2]], [0, 2])  # the mean of 2 · 1 and 2 · 2
+        (np.float64(2.0), array([3.]))
         """
         loss = as_loss(loss)
         dataset = as_dataset(X, y, sample_weight)
@@ -284,6 +246,16 @@ class Model(ExportMethods):
         ValueError
             Where there is neither of the two, or one that has not learnt; with another layer between Standardize and
             the first Linear; or where the dtype cannot hold the folded parameters.
+
+        Examples
+        --------
+        >>> import fastgd as gd
+        >>> model = gd.Model([gd.Standardize(1).fit([[10], [20]]), gd.Linear(1, 1, init=[[1]])], dtype="float64")
+        >>> folded = model.fold()
+        >>> folded
+        Model([Linear(1, 1)], dtype='float64')
+        >>> model.predict([[30]]), folded.predict([[30]])
+        (array([[3.]]), array([[3.]]))
         """
         layers, parameters = folded(self.layers, self.dtype)
         model = Model(layers, self.dtype)
@@ -312,6 +284,17 @@ class Model(ExportMethods):
         """Write the model as safetensors, with the architecture as JSON in the metadata.
 
         The tensors carry PyTorch's names, so a `torch.nn.Sequential` of the same layers can load the same file.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import fastgd as gd
+        >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[2]])], dtype="float64")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.safetensors")
+        ...     again = gd.Model.load(f"{folder}/model.safetensors")
+        >>> again.predict([[1]])
+        array([[2.]])
         """
         storage.write(path, self.tensors(), architecture=self.architecture())
 
@@ -323,6 +306,17 @@ class Model(ExportMethods):
         ------
         ValueError
             If the file is not one of fastgd's, or was damaged.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import fastgd as gd
+        >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[2]])], dtype="float64")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.safetensors")
+        ...     again = gd.Model.load(f"{folder}/model.safetensors")
+        >>> again
+        Model([Linear(1, 1, bias=False)], dtype='float64')
         """
         with storage.opened(path, "architecture", ignored=("run",)) as (tensors, architecture):
             return cls.restore(architecture, tensors)

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastgd import kernels
+from fastgd.activations import Dropout, Identity
 from fastgd.data import checks
 from fastgd.data.block import Block
 from fastgd.data.sparse_rows import SparseRows
 from fastgd.kernels import Layer, aligned_empty, whole_lines
 from fastgd.layer_stack import LayerStack
-from fastgd.layers import Dropout, Identity, Linear
+from fastgd.layers import Linear
 from fastgd.threads import ThreadPool, most_threads
 
 Rows = np.ndarray | SparseRows

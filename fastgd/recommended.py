@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from fastgd.activations import Dropout, Identity, ReLU
 from fastgd.data.base import Dataset
 from fastgd.data.subset import Subset, rows_that_count
-from fastgd.layers import Dropout, Identity, Linear, ReLU
+from fastgd.layers import Linear
 from fastgd.losses import Loss, has_probabilities, takes_every_number
 from fastgd.model import Model
 from fastgd.model_data import rows_without_X

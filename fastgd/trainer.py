@@ -192,6 +192,20 @@ class Trainer(Settings):
         RuntimeError
             While another call of `fit` or `step` trains: one in another thread, or the one that a callback is called
             by.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastgd as gd
+        >>> X = np.linspace(-1, 1, 100)[:, None]
+        >>> y = 2 * X[:, 0] + 1
+        >>> model = gd.Model([gd.Linear(1, 1)])
+        >>> trainer = gd.Trainer(model, optimizer=gd.SGD(0.1), batch_size=10, shuffle=True)
+        >>> history = trainer.fit(X, y, epochs=50, validation=0.2)
+        >>> model.layers[0].weight.round(2), model.layers[0].bias.round(2)
+        (array([[2.]], dtype=float32), array([1.], dtype=float32))
+        >>> len(history), history.validation_loss[-1] < 1e-4
+        (50, True)
         """
         with self._calls.call("fit"):
             dataset = as_rows(X, y, sample_weight)
@@ -222,6 +236,16 @@ class Trainer(Settings):
 
         Parameters and errors are those of `fit`. A Standardize layer must have learnt before, and a rate of "auto" is
         measured on the first batch.
+
+        Examples
+        --------
+        >>> import fastgd as gd
+        >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+        >>> trainer = gd.Trainer(model, optimizer=gd.SGD(0.5))
+        >>> trainer.step([[1], [2]], [0, 0])  # the gradient is the mean of 1 · 1 and 2 · 2
+        1.25
+        >>> model.parameters
+        array([-0.25])
         """
         with self._calls.call("step"):
             return self._run.make_step(self._run.prepare_step(array_dataset(X, y, sample_weight)))
@@ -260,6 +284,20 @@ class Trainer(Settings):
         ------
         RuntimeError
             While a call of `fit` or `step` in another thread trains.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import fastgd as gd
+        >>> data = gd.data.synthetic(n_samples=1000, n_features=3)
+        >>> trainer = gd.Trainer(gd.Model([gd.Linear(3, 1), gd.ReLU()]), optimizer=gd.Adam(0.01))
+        >>> history = trainer.fit(data, epochs=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trainer.save(f"{folder}/run.safetensors")
+        ...     again = gd.Trainer.load(f"{folder}/run.safetensors")
+        >>> history = again.fit(data, epochs=3, resume=True)
+        >>> len(history), again.n_updates
+        (3, 3000)
         """
         tensors, descriptions = checkpoint.describe(self)
         storage.write(path, tensors, **descriptions)
@@ -289,6 +327,17 @@ class Trainer(Settings):
         ValueError
             If the file is not one of fastgd's, or was damaged, or holds a model alone, or what another version of
             fastgd kept; if the run needs another schedule, or none; if it has other metrics of your own.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import fastgd as gd
+        >>> trainer = gd.Trainer(gd.Model([gd.Linear(3, 1)]), optimizer=gd.SGD(0.01, momentum=0.9), batch_size=32)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trainer.save(f"{folder}/run.safetensors")
+        ...     again = gd.Trainer.load(f"{folder}/run.safetensors")
+        >>> again.batch_size, again.optimizer.momentum
+        (32, 0.9)
         """
         with storage.opened(path, "architecture", "run") as (tensors, architecture, run):
             return checkpoint.restored(cls, tensors, architecture, run, schedule, metrics)

@@ -18,7 +18,8 @@ from fastgd.metrics import describe as describe_metrics
 from fastgd.metrics import restore as restore_metrics
 from fastgd.model import Model
 from fastgd.replicas import Nesterov
-from fastgd.schedules import Schedule, as_schedule
+from fastgd.schedules import Schedule
+from fastgd.schedules.formulas import as_schedule
 
 if TYPE_CHECKING:
     from fastgd._engine.settings import Settings

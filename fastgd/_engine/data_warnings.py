@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from fastgd.activations import Dropout, Identity, ReLU
 from fastgd.data.base import Dataset
 from fastgd.data.block import all_finite
 from fastgd.data.subset import Subset
 from fastgd.errors import warn
-from fastgd.layers import Dropout, Identity, ReLU
 from fastgd.losses import Loss, takes_every_number
 from fastgd.model import Model
 

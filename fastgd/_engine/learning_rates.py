@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fastgd import schedules
-from fastgd.schedules import Constant, Schedule
+from fastgd.schedules import Constant, Schedule, is_known
+from fastgd.schedules.base import rates_of, require_rate
 
 
 class LearningRates:
@@ -24,7 +24,7 @@ class LearningRates:
         self.used = np.empty(0)
         self._schedule = schedule
         self._n_updates = n_updates
-        self._is_known = schedules.is_known(schedule)
+        self._is_known = is_known(schedule)
         self._first = 0
 
     def at(self, update: int | None = None) -> float:
@@ -43,10 +43,10 @@ class LearningRates:
 
     def require_next(self) -> None:
         """Raise a ValueError where the next rate is none."""
-        schedules.require_rate(self._schedule, float(self._n_updates[0] + 1))
+        require_rate(self._schedule, float(self._n_updates[0] + 1))
 
     def _of(self, first: int, n: int) -> np.ndarray:
         if self._schedule.is_constant(float(first), first + n - 1.0):
             n = 1
         t = np.arange(1.0, n + 1) + (first - 1.0)
-        return self.factor * (self._schedule(t) if self._is_known else schedules.rates(self._schedule, t))
+        return self.factor * (self._schedule(t) if self._is_known else rates_of(self._schedule, t))

@@ -7,9 +7,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from fastgd import kernels
+from fastgd.activations import ReLU
 from fastgd.data.block import Block
 from fastgd.kernels import NETWORK_ROWS_AT_ONCE, NEURON_ROWS_AT_ONCE, Layer, UpdateRule, aligned_empty, first_layer
-from fastgd.layers import ReLU
 from fastgd.losses import Loss, is_pointwise
 from fastgd.model import Model
 from fastgd.network import network_of

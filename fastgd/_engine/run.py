@@ -29,7 +29,8 @@ from fastgd.model_data import check_fits, check_rows, reader_of
 from fastgd.optimizers import Optimizer
 from fastgd.recommended import start_at_constant
 from fastgd.regularization import Regularization
-from fastgd.schedules import Constant, Schedule, as_schedule
+from fastgd.schedules import Constant, Schedule
+from fastgd.schedules.formulas import as_schedule
 from fastgd.standardize import learn_scales
 
 # What multiplies a rate of "auto" each time that an epoch is taken back.

@@ -9,13 +9,14 @@ import numpy as np
 from fastgd import kernels
 from fastgd._engine.cut_epoch import BeforeEpoch
 from fastgd._engine.slices import Engine
+from fastgd.activations import Dropout, Identity, ReLU
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only, require_finite
 from fastgd.data.reader import Reader, blocks
 from fastgd.data.sparse_rows import SparseRows
 from fastgd.data.subset import Subset
 from fastgd.errors import DivergenceError
-from fastgd.layers import Dropout, Identity, Linear, ReLU
+from fastgd.layers import Linear
 from fastgd.losses import LARGEST_LOGIT, Loss, kind_of, require_targets, takes_every_number
 from fastgd.model import Model
 from fastgd.model_data import check_rows, rows_without_X

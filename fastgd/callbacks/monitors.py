@@ -43,6 +43,16 @@ class EarlyStopping(Monitor):
         The best value, where only a gain of more than min_delta counts.
     best_epoch : int
         The epoch that had it, from 1; 0 before there is one.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> data = gd.data.synthetic(n_samples=2000, n_features=3, noise=0.1)
+    >>> trainer = gd.Trainer(gd.Model([gd.Linear(3, 1), gd.ReLU()], seed=1), optimizer=gd.SGD(0.01), batch_size=8)
+    >>> stop = gd.callbacks.EarlyStopping(patience=3)
+    >>> history = trainer.fit(data, epochs=200, validation=0.2, callbacks=[stop])
+    >>> len(history) < 200, stop.best == min(history.validation_loss)
+    (True, True)
     """
 
     _SETTINGS: ClassVar = (*Monitor._SETTINGS, "patience", "restore_best")
@@ -102,6 +112,16 @@ class ReduceOnPlateau(Monitor):
         "validation_loss", "loss", or one of the Trainer's metrics.
     mode : "min" or "max", optional
         Whether less is better or more; needed for a metric of your own alone.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> data = gd.data.synthetic(n_samples=2000, n_features=3, noise=0.1)
+    >>> trainer = gd.Trainer(gd.Model([gd.Linear(3, 1), gd.ReLU()], seed=1), optimizer=gd.SGD(0.3), batch_size=8)
+    >>> slow_down = gd.callbacks.ReduceOnPlateau(patience=1, factor=0.5)
+    >>> history = trainer.fit(data, epochs=40, validation=0.2, callbacks=[slow_down])
+    >>> trainer.learning_rate_factor < 1
+    True
     """
 
     _SETTINGS: ClassVar = (*Monitor._SETTINGS, "factor", "patience", "min_factor")
@@ -155,6 +175,19 @@ class ModelCheckpoint(Monitor):
         and there is none.
     FileNotFoundError
         When `fit` begins, where the folder (the first one, where braces stand in its name) is missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import fastgd as gd
+    >>> data = gd.data.synthetic(n_samples=2000, n_features=3, noise=0.1)
+    >>> trainer = gd.Trainer(gd.Model([gd.Linear(3, 1), gd.ReLU()], seed=1), optimizer=gd.SGD(0.01), batch_size=8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     keep = gd.callbacks.ModelCheckpoint(f"{folder}/best.safetensors", save_best_only=True)
+    ...     history = trainer.fit(data, epochs=5, validation=0.2, callbacks=[keep])
+    ...     best = gd.Model.load(f"{folder}/best.safetensors")
+    >>> best
+    Model([Linear(3, 1), ReLU()], dtype='float32')
     """
 
     saves_run: ClassVar = True

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastgd import kernels
+from fastgd.activations import ReLU
 from fastgd.data.synthetic import SyntheticDataset
-from fastgd.layers import Linear, ReLU
+from fastgd.layers import Linear
 from fastgd.model import Model
 from fastgd.optimizers import SGD
 from fastgd.trainer import Trainer

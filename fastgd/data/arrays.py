@@ -27,6 +27,13 @@ class ArrayDataset(Dataset):
     ------
     ValueError, TypeError
         For wrong shapes, unequal lengths, no rows, or values that are no real numbers.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> data = gd.data.ArrayDataset([[1, 2], [3, 4], [5, 6]], [0, 1, 1])
+    >>> data.n_samples, data.n_features
+    (3, 2)
     """
 
     takes_targets_by_index = True

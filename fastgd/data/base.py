@@ -38,6 +38,13 @@ class Dataset(ABC):
     starts : (n_chunks,) int64, or None
         The first rows of chunks that are better read as a whole, rising from 0; None where any row is as near as the
         next. Then `window_rows` is how many rows of them may be in memory to be mixed.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> data = gd.data.synthetic(n_samples=4, n_features=2)
+    >>> isinstance(data, gd.Dataset), data.n_samples, data.n_features, data.n_outputs
+    (True, 4, 2, 1)
     """
 
     n_samples: int

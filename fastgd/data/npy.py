@@ -34,6 +34,17 @@ def map_array(path: str | os.PathLike) -> np.ndarray:
     """The array in a .npy file, memory-mapped for reading, of numbers or strings.
 
     Raises ValueError for a suffix other than .npy and for a file that is no array, or one of Python objects.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import fastgd as gd
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/X.npy", np.eye(3))
+    ...     X = gd.data.map_array(f"{folder}/X.npy")
+    ...     print(X.shape, X.dtype, X.flags.writeable)
+    (3, 3) float64 False
     """
     path = Path(path)
     if path.suffix != ".npy":

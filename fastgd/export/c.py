@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastgd._version import __version__
+from fastgd.activations import Activation, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.labels import Labels
 from fastgd.layer_stack import LayerStack
-from fastgd.layers import Activation, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
+from fastgd.layers import Linear
 from fastgd.losses import has_probabilities, kind_of
 from fastgd.standardize import FAR_OUT, RobustStandardize
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fastgd import storage
+from fastgd.activations import Activation
 from fastgd.export import c, onnx, torch
 from fastgd.layer_stack import LayerStack
-from fastgd.layers import Activation
 
 if TYPE_CHECKING:
     from torch.nn import Sequential

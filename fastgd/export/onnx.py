@@ -11,9 +11,10 @@ import numpy as np
 
 from fastgd import losses, storage
 from fastgd._version import __version__
+from fastgd.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.labels import Labels, shown
 from fastgd.layer_stack import LayerStack
-from fastgd.layers import Layer, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
+from fastgd.layers import Layer, Linear
 from fastgd.standardize import FAR_OUT, RobustStandardize
 
 if TYPE_CHECKING:

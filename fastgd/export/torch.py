@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from fastgd.activations import Activation, Dropout, Identity, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.data import checks
 from fastgd.layer_stack import LayerStack
-from fastgd.layers import Activation, Dropout, Identity, Layer, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
+from fastgd.layers import Layer, Linear
 from fastgd.standardize import Standardize, StandardizedTargets
 
 # By the name of PyTorch's class: what makes the same layer of it.

@@ -34,6 +34,16 @@ class Adam(Optimizer):
         More than 0, in the model's dtype too.
     weight_decay : float
         At least 0.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+    >>> trainer = gd.Trainer(model, optimizer=gd.Adam(0.1))
+    >>> trainer.step([[1]], [0])  # the gradient is 1; a first step is as long as the rate
+    0.5
+    >>> model.parameters.round(6)
+    array([0.9])
     """
 
     learning_rate: LearningRate = 0.001
@@ -60,6 +70,16 @@ class AdamW(Adam):
     """Adam with w *= 1 - learning_rate · weight_decay in place of a decay in g.
 
     After Loshchilov and Hutter, "Decoupled weight decay regularization" (ICLR 2019), algorithm 2. Parameters as Adam's.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+    >>> trainer = gd.Trainer(model, optimizer=gd.AdamW(0.1, weight_decay=0.5))
+    >>> trainer.step([[1]], [0])  # w (1 - 0.1 · 0.5) - 0.1
+    0.5
+    >>> model.parameters.round(6)
+    array([0.85])
     """
 
     weight_decay: float = 0.01
@@ -98,6 +118,18 @@ class Adagrad(Optimizer):
     bounded : bool, optional
         Whether steps are bounded. By default they are with a rate of "auto" where they can be, and with no other; a
         Trainer's optimizer has True or False.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+    >>> trainer = gd.Trainer(model, optimizer=gd.Adagrad(0.1))
+    >>> trainer.step([[1]], [0])
+    0.5
+    >>> model.parameters.round(6)
+    array([0.9])
+    >>> gd.Trainer(model, optimizer=gd.Adagrad("auto")).optimizer.bounded
+    True
     """
 
     learning_rate: LearningRate = 0.01
@@ -168,6 +200,16 @@ class RMSprop(Optimizer):
     momentum : float
         In [0, 1).
     centered : bool
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+    >>> trainer = gd.Trainer(model, optimizer=gd.RMSprop(0.1, alpha=0.75))
+    >>> trainer.step([[1]], [0])  # w - 0.1 g / √(0.25 g²)
+    0.5
+    >>> model.parameters.round(6)
+    array([0.8])
     """
 
     learning_rate: LearningRate = 0.01

@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from fastgd import schedules
 from fastgd.kernels import aligned_zero_rows, aligned_zeros, whole_lines
 from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss
 from fastgd.schedules import Schedule
+from fastgd.schedules.base import check_learning_rate
 
 LearningRate = float | Schedule | Literal["auto"]
 
@@ -60,7 +60,7 @@ class Optimizer(ABC):
     later_settings: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
-        self._set_checked(schedules.check_learning_rate, "learning_rate")
+        self._set_checked(check_learning_rate, "learning_rate")
         self._check_settings()
 
     def _check_settings(self) -> None:  # noqa: B027 (an optimiser may have no settings)

@@ -1,8 +1,9 @@
 """Steps that are bounded by the curvature of the loss: for which models and losses, and their settings and state."""
 
+from fastgd.activations import Identity, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.kernels import bounded as kernels
 from fastgd.layer_stack import LayerStack
-from fastgd.layers import Identity, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
+from fastgd.layers import Linear
 from fastgd.losses import Loss, kind_of, name_of
 from fastgd.optimizers.base import State, with_fields
 

@@ -63,6 +63,17 @@ class NormalizedSGD(Optimizer):
     ----------
     learning_rate : float, Schedule or "auto"
         At least 0; it has no unit and rarely needs tuning. "auto" is 1, falling to 0 over each epoch.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> data = gd.data.synthetic(n_samples=2000, n_features=3)
+    >>> X, y = data.arrays()
+    >>> X[:, 0] *= 1000  # features of different units
+    >>> model = gd.Model([gd.Linear(3, 1), gd.ReLU()], seed=1)
+    >>> history = gd.Trainer(model, optimizer=gd.NormalizedSGD(0.1)).fit(X, y, epochs=3)
+    >>> history.loss[-1] < history.loss[0]
+    True
     """
 
     learning_rate: LearningRate = 1.0

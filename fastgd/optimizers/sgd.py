@@ -41,6 +41,18 @@ class SGD(Optimizer):
         Needs a momentum.
     bounded : bool
         Whether steps are bounded; not with a momentum.
+
+    Examples
+    --------
+    >>> import fastgd as gd
+    >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+    >>> trainer = gd.Trainer(model, optimizer=gd.SGD(0.1))
+    >>> trainer.step([[1]], [0])
+    0.5
+    >>> model.parameters
+    array([0.9])
+    >>> gd.SGD(gd.schedules.Cooldown(0.1, period=1000), momentum=0.9).learning_rate
+    Cooldown(learning_rate=0.1, period=1000, share=0.25)
     """
 
     learning_rate: LearningRate = 0.001

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastgd.activations import Activation, Dropout, Identity, ReLU
 from fastgd.data import checks
-from fastgd.layers import Activation, Dropout, Identity, Linear, ReLU
+from fastgd.layers import Linear
 from fastgd.model import Model
 from fastgd.plot.axes import BLUE, GREY, SKY_BLUE, VERMILLION, axes_for, require_model, single_axes
 

@@ -5,7 +5,8 @@ Features are broccoli, Tagada strawberries and workout hours.
 
 from fractions import Fraction
 
-from fastgd.layers import Linear, ReLU
+from fastgd.activations import ReLU
+from fastgd.layers import Linear
 from fastgd.model import Model
 from fastgd.reference import algorithm as reference
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd.activations import ReLU
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset, first_rows
-from fastgd.layers import Linear, ReLU
+from fastgd.layers import Linear
 from fastgd.model import Model
 from fastgd.optimizers import SGD
 from fastgd.reference import algorithm as reference

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from fastgd import losses
+from fastgd.activations import Identity, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.data import checks
-from fastgd.layers import Identity, Layer, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
+from fastgd.layers import Layer, Linear
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, Optimizer, RMSprop

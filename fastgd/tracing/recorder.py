@@ -6,12 +6,12 @@ import numpy as np
 
 from fastgd import kernels
 from fastgd._engine.run import Run
+from fastgd.activations import Dropout, LeakyReLU, ReLU
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.as_dataset import array_dataset
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.block import Block, read_only
 from fastgd.kernels import Layer
-from fastgd.layers import Dropout, LeakyReLU, ReLU
 from fastgd.losses import Loss, name_of
 from fastgd.model import Model
 from fastgd.model_data import check_fits, check_rows, checked_blocks

@@ -7,7 +7,8 @@ o{k + 2}, the parameters w{k + 2} and b{k + 2}, and the derivative δ{k + 2} of 
 import re
 from collections.abc import Iterator
 
-from fastgd.layers import Dropout, Identity, Layer, LeakyReLU, Linear, ReLU, Sigmoid, Tanh
+from fastgd.activations import Dropout, Identity, LeakyReLU, ReLU, Sigmoid, Tanh
+from fastgd.layers import Layer, Linear
 from fastgd.losses import LOSSES
 from fastgd.tables import Table, number, numbers
 from fastgd.tracing.step import Step

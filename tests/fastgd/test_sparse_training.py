@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from loss_cases import CASES
 from sparse_cases import csr
@@ -155,10 +155,21 @@ REGULARIZATION = {
 }
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "regularization", "weighted", "is_deep"),
+    [
+        ("sgd", "elastic net", False, True),
+        ("adagrad", "none", False, True),
+        ("adagrad, bounded", "none", True, False),
+        ("adam", "elastic net", True, False),
+    ],
+)
+def test_an_optimizer_with_regularization(optimizer, regularization, weighted, is_deep):
+    _optimizers(0, optimizer, regularization, 7, weighted, is_deep)
+
+
+@pytest.mark.slow
 @settings(max_examples=60)
-@example(0, "sgd", "elastic net", 7, False, True)
-@example(0, "adagrad", "none", 7, False, True)
-@example(0, "adagrad, bounded", "none", 7, True, False)
 @given(
     st.integers(0, 2**16),
     st.sampled_from(list(OPTIMIZERS)),
@@ -167,7 +178,11 @@ REGULARIZATION = {
     st.booleans(),
     st.booleans(),
 )
-def test_optimizers_and_regularization(seed, optimizer, regularization, batch_size, weighted, is_deep):
+def test_optimizers_and_regularization(*settings):
+    _optimizers(*settings)
+
+
+def _optimizers(seed, optimizer, regularization, batch_size, weighted, is_deep):
     if "bounded" in optimizer:
         is_deep = False
     layers = [gd.Linear(N_FEATURES, 5), gd.Tanh(), gd.Linear(5, 2)] if is_deep else _layers(2, "linear")

@@ -11,6 +11,7 @@ import fastgd as gd
 from fastgd._engine import slices as engine
 from fastgd.data import reader as dataset
 from fastgd.losses import as_loss, kind_of
+from fastgd.schedules.formulas import as_schedule
 
 # A ReLU behind bounded steps is tried with any targets.
 pytestmark = pytest.mark.filterwarnings("ignore:targets go down to")
@@ -42,7 +43,7 @@ def bounded_by_formula(model, loss, optimizer, batches, l2=0.0, last_rows=None):
             change = X[seen] @ s[:n_weights].reshape(shape).T + (s[n_weights:] if linear.has_bias else 0)
             c = kind_of(as_loss(loss)).curvature * (v[seen] * (change**2).sum(axis=1)).mean()
             c += l2 * (of_weights * s**2).sum() + optimizer.weight_decay * (s**2).sum()
-            rate = float(gd.schedules.as_schedule(optimizer.learning_rate)(np.array([float(t)]))[0])
+            rate = float(as_schedule(optimizer.learning_rate)(np.array([float(t)]))[0])
             rate /= 1 + (t - 1) * (optimizer.lr_decay if is_scaled else 0)
             if s @ g > 0:
                 w = w - rate / (1 + rate * c / (s @ g)) * s

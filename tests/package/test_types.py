@@ -15,7 +15,8 @@ from typing import assert_type
 import numpy as np
 
 import fastgd as gd
-from fastgd.layers import Activation, Layer
+from fastgd.activations import Activation
+from fastgd.layers import Layer
 
 
 def halves(y: np.ndarray, prediction: np.ndarray) -> float:

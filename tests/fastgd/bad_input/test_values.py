@@ -12,9 +12,11 @@ from fastgd.data import reader as dataset
 
 BAD_VALUES = [np.nan, np.inf, -np.inf]
 NAMES = ["neuron", "linear neuron", "hidden layer", "ReLU first", "deep"]
+# A neuron without an activation compiles kernels of its own.
+NAMES_QUICK = [pytest.param(name, marks=pytest.mark.slow if name == "linear neuron" else ()) for name in NAMES]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES_QUICK)
 @pytest.mark.parametrize("batch_size", [1, 4, None])
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("value", BAD_VALUES)
@@ -41,7 +43,7 @@ def test_values_that_are_not_finite(name, batch_size, shuffle, value, place):
     assert trainer.n_updates == n_good // batch_rows
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES_QUICK)
 @pytest.mark.parametrize("batch_size", [1, *(pytest.param(size, marks=pytest.mark.slow) for size in (4, None))])
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_negative_weights(name, batch_size, shuffle):

@@ -124,7 +124,16 @@ def test_each_label_is_a_classifier_of_its_own(multilabel):
         np.testing.assert_allclose(together.decision_function(X)[:, label], alone.decision_function(X))
 
 
-@pytest.mark.parametrize("loss", ["hinge", "squared_hinge", "modified_huber", "perceptron", "squared_error", "huber"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *("hinge", "squared_hinge"),
+        *(
+            pytest.param(loss, marks=pytest.mark.slow)
+            for loss in ("modified_huber", "perceptron", "squared_error", "huber")
+        ),
+    ],
+)
 def test_losses(iris, cancer, loss):
     X, y = cancer
     classifier = GDClassifier(loss=loss, random_state=0).fit(X, y)

@@ -1,43 +1,12 @@
-"""Learning rates that change with the number of updates. Any optimiser takes one in place of a number.
+"""The schedules that fastgd has."""
 
-Each is a function of t, the number of the update from 1: a number, or an array of integers or float64. One of your own
-is a subclass of Schedule with this function:
-
-    class Halving(gd.schedules.Schedule):
-        def __call__(self, t):
-            return 0.1 / 2 ** ((t - 1) // 1000)
-"""
-
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastgd.data import checks
-
-
-class Schedule(ABC):
-    """The learning rate of each update, a function of its number alone.
-
-    Training that meets a rate that is negative or not finite ends there with a ValueError.
-    """
-
-    @abstractmethod
-    def __call__(self, t: np.ndarray) -> np.ndarray:
-        """The rates of the updates with the numbers t, both (n,) float64; t counts from 1, and may look ahead."""
-
-    def is_constant(self, first: float, last: float) -> bool:
-        """Whether the updates from number first to number last are known to have one rate."""
-        return False
-
-    def describe(self) -> dict[str, Any]:
-        """The schedule as JSON can hold it; of a user's own, no more than its name."""
-        if not _is_here(self):
-            return {"own": type(self).__name__}
-        return {"type": type(self).__name__} | {
-            name: value.describe() if isinstance(value, Schedule) else value for name, value in vars(self).items()
-        }
+from fastgd.schedules.base import Schedule
 
 
 def _checked(schedule: Schedule, **checks: Any) -> None:
@@ -51,7 +20,15 @@ def _count(value: Any, name: str) -> int:
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same rate for every update."""
+    """The same rate for every update.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgd as gd
+    >>> gd.schedules.Constant(0.1)(np.array([1, 2, 3])).round(4).tolist()
+    [0.1, 0.1, 0.1]
+    """
 
     learning_rate: float
 
@@ -67,7 +44,15 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class InverseScaling(Schedule):
-    """learning_rate / t^power_t, as scikit-learn's "invscaling"."""
+    """learning_rate / t^power_t, as scikit-learn's "invscaling".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgd as gd
+    >>> gd.schedules.InverseScaling(0.1, power_t=0.5)(np.array([1, 4, 100])).round(4).tolist()
+    [0.1, 0.05, 0.01]
+    """
 
     learning_rate: float = 0.01
     power_t: float = 0.25
@@ -84,6 +69,13 @@ class Optimal(Schedule):
     """1 / (alpha (t0 + t - 1)) with t0 = 1 / √alpha^1.5, as scikit-learn's "optimal" after Bottou.
 
     alpha is a number of the schedule's own, so that it also works without any penalty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgd as gd
+    >>> gd.schedules.Optimal(alpha=0.01)(np.array([1, 100, 10_000])).round(4).tolist()
+    [3.1623, 0.7656, 0.01]
     """
 
     alpha: float = 0.0001
@@ -99,7 +91,15 @@ class Optimal(Schedule):
 
 @dataclass(frozen=True)
 class Step(Schedule):
-    """learning_rate · gamma^⌊(t - 1) / step_size⌋, as PyTorch's StepLR counted in updates."""
+    """learning_rate · gamma^⌊(t - 1) / step_size⌋, as PyTorch's StepLR counted in updates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgd as gd
+    >>> gd.schedules.Step(0.1, step_size=2, gamma=0.5)(np.array([1, 2, 3, 4, 5])).round(4).tolist()
+    [0.1, 0.1, 0.05, 0.05, 0.025]
+    """
 
     learning_rate: float
     step_size: int
@@ -114,7 +114,15 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """learning_rate · gamma^(t - 1), as PyTorch's ExponentialLR counted in updates."""
+    """learning_rate · gamma^(t - 1), as PyTorch's ExponentialLR counted in updates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgd as gd
+    >>> gd.schedules.Exponential(0.1, gamma=0.5)(np.array([1, 2, 3])).round(4).tolist()
+    [0.1, 0.05, 0.025]
+    """
 
     learning_rate: float
     gamma: float
@@ -131,6 +139,13 @@ class CosineWarmRestarts(Schedule):
     """From learning_rate to eta_min along half a cosine over T_0 updates, then over T_mult times as many, and so on.
 
     As PyTorch's CosineAnnealingWarmRestarts counted in updates; Loshchilov and Hutter, "SGDR" (ICLR 2017), equation 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgd as gd
+    >>> gd.schedules.CosineWarmRestarts(0.1, T_0=4)(np.array([1, 2, 3, 4, 5])).round(4).tolist()
+    [0.1, 0.0854, 0.05, 0.0146, 0.1]
     """
 
     learning_rate: float
@@ -160,6 +175,13 @@ class Cooldown(Schedule):
     A constant rate that falls evenly towards 0 over the last share of each period, and so takes the noise of its steps
     out of the parameters: Hägele et al., "Scaling laws and compute-optimal training beyond fixed training durations"
     (NeurIPS 2024), section 3, again and again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgd as gd
+    >>> gd.schedules.Cooldown(0.1, period=8, share=0.5)(np.array([1, 5, 6, 7, 8, 9])).round(4).tolist()
+    [0.1, 0.1, 0.075, 0.05, 0.025, 0.1]
     """
 
     learning_rate: float
@@ -190,7 +212,15 @@ class Cooldown(Schedule):
 
 @dataclass(frozen=True)
 class LinearWarmup(Schedule):
-    """Another schedule, or a rate, times a factor that grows evenly from start_factor to 1 over n_updates updates."""
+    """Another schedule, or a rate, times a factor that grows evenly from start_factor to 1 over n_updates updates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgd as gd
+    >>> gd.schedules.LinearWarmup(0.1, n_updates=4)(np.array([1, 2, 3, 4, 5])).round(4).tolist()
+    [0.025, 0.05, 0.075, 0.1, 0.1]
+    """
 
     learning_rate: "float | Schedule"
     n_updates: int
@@ -214,6 +244,13 @@ class OneCycle(Schedule):
     """Along half a cosine up from max_lr / div_factor to max_lr, then down to max_lr / div_factor / final_div_factor.
 
     As PyTorch's OneCycleLR; after total_steps updates the last rate stays. pct_start is the share of the way up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastgd as gd
+    >>> gd.schedules.OneCycle(0.1, total_steps=5)(np.array([1, 2, 3, 4, 5])).round(4).tolist()
+    [0.004, 0.095, 0.0611, 0.0188, 0.0]
     """
 
     max_lr: float
@@ -237,79 +274,8 @@ class OneCycle(Schedule):
         return np.where(done <= top, rising, falling)[()]
 
 
-#: Every schedule, by the name that a saved run uses.
-SCHEDULES = {
-    schedule.__name__: schedule
-    for schedule in (
-        *(Constant, InverseScaling, Optimal, Step, Exponential),
-        *(CosineWarmRestarts, Cooldown, LinearWarmup, OneCycle),
-    )
-}
-
-
-def check_learning_rate(learning_rate: Any, name: str) -> "float | Schedule | str":
-    """A number of at least 0, a schedule, or "auto"."""
-    if isinstance(learning_rate, Schedule) or (isinstance(learning_rate, str) and learning_rate == "auto"):
-        return learning_rate
-    try:
-        return checks.non_negative(learning_rate, name)
-    except TypeError:
-        raise TypeError(
-            f"{name} is {learning_rate!r}; expected a number, 'auto' or a schedule: one of gd.schedules, or an "
-            "instance of your own subclass of gd.schedules.Schedule"
-        ) from None
-
-
 def as_schedule(learning_rate: Any) -> Schedule:
     """A schedule as it is, or a constant one."""
     if isinstance(learning_rate, Schedule):
         return learning_rate
     return Constant(learning_rate)
-
-
-def _is_here(schedule: Schedule) -> bool:
-    return SCHEDULES.get(type(schedule).__name__) is type(schedule)
-
-
-def is_known(schedule: Schedule) -> bool:
-    """Whether a schedule is made of those here alone, which give no bad rates."""
-    within = (value for value in vars(schedule).values() if isinstance(value, Schedule))
-    return _is_here(schedule) and all(map(is_known, within))
-
-
-def rates(schedule: Schedule, t: np.ndarray) -> np.ndarray:
-    """The rates of the updates t, (n,) float64, of a user's own schedule; NaN where it gives a negative one."""
-    try:
-        given = schedule(t)
-    except ValueError as error:
-        raise ValueError(
-            f"{schedule!r} fails for an array of updates t: {error}; expected one rate for each"
-        ) from error
-    try:
-        checked = np.asarray(given, np.float64)
-    except (TypeError, ValueError):
-        checked = None
-    if checked is None or checked.shape != t.shape:
-        raise ValueError(f"{schedule!r} gives {given!r} for {len(t)} updates; expected an array of shape {t.shape}")
-    return np.where(checked >= 0, checked, np.nan)
-
-
-def require_rate(schedule: Schedule, t: float) -> None:
-    """Raise a ValueError that names the update t, unless its rate is a finite number of at least 0."""
-    rate = schedule(np.array([t]))[0]
-    if not (np.isfinite(rate) and rate >= 0):
-        raise ValueError(f"{schedule!r} gives {rate} for update {t:.0f}; expected finite rates of at least 0")
-
-
-def restore(description: dict[str, Any], own: Schedule | None = None) -> Schedule:
-    """The schedule that `Schedule.describe` described; `own` where that is a user's of its name."""
-    if "own" in description:
-        if own is None or own.describe() != description:
-            name = description["own"]
-            raise ValueError(
-                f"the run follows a schedule {name} of your own and schedule is {own!r}; expected "
-                f"Trainer.load(path, schedule={name}(...))"
-            )
-        return own
-    arguments = {name: restore(v, own) if isinstance(v, dict) else v for name, v in description.items()}
-    return SCHEDULES[checks.choice(arguments.pop("type"), "schedule", SCHEDULES)](**arguments)
