@@ -30,7 +30,8 @@ def __getattr__(name: str) -> _Any:
         if name.islower() and _find_spec(f"{__name__}.{name}"):
             return _import_module(f"{__name__}.{name}")
         public = _import_module(f"{__name__}._public")
-    globals().update({each: getattr(public, each) for each in public.__all__}, __all__=public.__all__)
+    found = {each: getattr(public, each) for each in public.__all__ if hasattr(public, each)}
+    globals().update(found, __all__=public.__all__)
     if name not in globals():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return globals()[name]

@@ -1,6 +1,11 @@
-"""What `fastgd` exports, all imported together: `fastgd.__getattr__` does so when the first of these names is used."""
+"""What `fastgd` exports, imported together when the first of these names is used, as `fastgd.__getattr__` says.
 
-from fastgd import callbacks, data, labels, losses, plot, replicas, schedules
+Modules that training does without come when they are used themselves.
+"""
+
+from typing import TYPE_CHECKING
+
+from fastgd import data, labels, losses, replicas, schedules
 from fastgd._version import __version__
 from fastgd.activations import Dropout, Identity, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.data.base import Dataset
@@ -11,6 +16,9 @@ from fastgd.model import Model
 from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, RMSprop
 from fastgd.tracing import trace
 from fastgd.trainer import Trainer
+
+if TYPE_CHECKING:
+    from fastgd import callbacks, plot
 
 __all__ = [
     "SGD",

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fastgd import storage
 from fastgd.activations import Activation
-from fastgd.export import c, onnx, torch
 from fastgd.layer_stack import LayerStack
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ class ExportMethods(LayerStack):
         >>> ort.InferenceSession("model.onnx").run(None, {"X": np.float32([[3, 1]])})  # doctest: +SKIP
         [array([[2.]], dtype=float32)]
         """
+        from fastgd.export import onnx
+
         if classes and self.labels is None:
             raise ValueError(
                 "classes is True and the model has none; expected one that was trained on class labels, or "
@@ -85,6 +86,8 @@ class ExportMethods(LayerStack):
         >>> model = gd.Model([gd.Linear(2, 1, init=[[1, -1]]), gd.ReLU()])
         >>> model.to_c("neuron.c")  # doctest: +SKIP
         """
+        from fastgd.export import c
+
         source = c.source_of(self, Path(os.fsdecode(path)).stem if name is None else name)
         with storage.atomic_write(path) as file:
             file.write(source.encode("ascii"))
@@ -115,6 +118,8 @@ class ExportMethods(LayerStack):
         >>> gd.Model.from_torch({"0.weight": np.ones((4, 3)), "2.weight": np.ones((1, 4))})
         Model([Linear(3, 4, bias=False), ReLU(), Linear(4, 1, bias=False)], dtype='float64')
         """
+        from fastgd.export import torch
+
         layers, dtype = torch.layers_of(source, activation)
         model = cls(layers, dtype)
         model.may_be_untrained = False
@@ -131,4 +136,6 @@ class ExportMethods(LayerStack):
             For Standardize, RobustStandardize and StandardizedTargets, which PyTorch does not have: `fold()` builds
             the first and the last into their neighbours.
         """
+        from fastgd.export import torch
+
         return torch.module_of(self)
