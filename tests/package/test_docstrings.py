@@ -40,5 +40,6 @@ def modules_with_examples():
 
 @pytest.mark.filterwarnings("ignore::fastgd.UsageWarning")
 @pytest.mark.parametrize("name", list(modules_with_examples()))
-def test_examples_do_what_they_say(name):
+def test_examples_do_what_they_say(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert doctest.testmod(importlib.import_module(name)).failed == 0
