@@ -3,7 +3,7 @@
 python bench/report.py [training] [--dry-run] [--seconds 10]
 python bench/report.py peers [--dry-run] [--seconds 10] [--threads one|all|both] [--workloads neuron Adam]
 python bench/report.py roofline [--dry-run] [--seconds 5]
-python bench/report.py quality [--dry-run] [--json FILE]
+python bench/report.py quality [--dry-run] [--json FILE] [--estimators] [--rows 4000]
 python bench/report.py learning [--dry-run] [--picture bench/learning.svg]
 python bench/report.py scaling [--dry-run] [--repeats 9] [--without-cluster]
 python bench/report.py summary [--dry-run]               the lines of these that the README shows
@@ -54,10 +54,11 @@ def main(arguments: list[str]) -> None:
     if options.dry_run:
         print(part.report(options))
         return
+    markers = getattr(options, "markers", part.MARKERS)
     # Without its markers, nothing is measured.
-    replace_between_markers(part.MARKERS, "", options.readme.read_text(encoding="utf-8"))
+    replace_between_markers(markers, "", options.readme.read_text(encoding="utf-8"))
     text = part.report(options)
-    readme = replace_between_markers(part.MARKERS, text, options.readme.read_text(encoding="utf-8"))
+    readme = replace_between_markers(markers, text, options.readme.read_text(encoding="utf-8"))
     options.readme.write_text(readme, encoding="utf-8")
 
 

@@ -278,6 +278,11 @@ def opened(
                 f"{path} holds no {missing[0]} of fastgd's in its metadata; expected a file that fastgd saved"
             )
         try:
+            if "estimator" in metadata and "estimator" not in keys:
+                kind = json.loads(metadata["estimator"])["type"]
+                raise ValueError(
+                    f"the file holds a {kind}; expected fastgd.sklearn.{kind}.load, which has it as model_"
+                )
             require_names(metadata, "metadata", ("format", "fastgd", *keys), (_CHECKSUM, *ignored))
             tensors, digests = {}, {}
             for name in file.keys():  # noqa: SIM118 (safe_open is no dict)

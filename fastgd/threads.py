@@ -19,6 +19,9 @@ LIMITS = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"
 # Microseconds of processor time that a container may use, and in how many: "200000 100000", or "max 100000".
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
+# What is known of the calling thread.
+_calling = threading.local()
+
 # The kernels that thread pools have been used for, with the networks' dtypes.
 _compiled: set[tuple[Callable[..., Any], np.dtype]] = set()
 
@@ -34,10 +37,22 @@ def usable_processors() -> int:
 
 
 def most_threads() -> int:
-    """How many threads may share a product: one for each processor, or as many as the environment allows."""
+    """How many threads may share a product: one for each processor, or as many as the environment or `alone` allows."""
+    if getattr(_calling, "is_alone", False):
+        return 1
     # OpenMP's may be a list, of which the first counts here.
     allowed = [os.environ.get(name, "").partition(",")[0] for name in LIMITS]
     return min([usable_processors(), *(int(n) for n in allowed if n.isdecimal() and int(n) > 0)])
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, what the calling thread runs has no other threads: those beside it have the other processors."""
+    before, _calling.is_alone = getattr(_calling, "is_alone", False), True
+    try:
+        yield
+    finally:
+        _calling.is_alone = before
 
 
 def spare_threads(n_threads: int | None, n_busy: int) -> int:

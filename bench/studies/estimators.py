@@ -1,12 +1,12 @@
-"""The estimators at their defaults on real tables, raw, beside scikit-learn's.
+"""The estimators as a user makes them, on real tables, raw, beside scikit-learn's.
 
-python -m bench.studies.estimators [--sets iris wine] [--seeds 0]
+python -m bench.studies.estimators [--sets iris wine] [--rows 4000] [--folds 0 1] [--without MLP]
 
-The sets, splits and judgement are those of `quality.py`, and so are what the peers are and where their results are
-kept. Of the linear estimators it says how often they are more than .01 below the best of SGD*, Ridge and
-LogisticRegression; of the networks, on how many sets they beat MLP*, and how near they come to HistGradientBoosting.
-Scores are R² or accuracies on the rows for judging, means over the seeds; in the mean over all sets, those below zero
-count as zero.
+Five-fold cross-validation, by class for classes; of larger tables so many rows are drawn from `default_rng(0)`. The
+sets and the judgement are those of `quality.py`, and so are what the peers are and where their results are kept. Of the
+linear estimators it says how often they are more than .01 below the best of SGD*, Ridge and LogisticRegression; of the
+networks, on how many sets they beat MLP*, and how near they come to HistGradientBoosting. Scores are R² or accuracies,
+means over the folds; those below zero count as zero.
 """
 
 import argparse
@@ -14,68 +14,103 @@ import sys
 from functools import partial
 
 import numpy as np
+from sklearn.model_selection import KFold, StratifiedKFold
 
 from bench.readme import markdown
 from bench.studies import quality_sets
-from bench.studies.quality import SEEDS, Kept, Record, Scores, is_below, is_wrecked, split_of
+from bench.studies.quality import Kept, Record, Scores, is_below, is_wrecked
 from bench.studies.quality_models import Split
 from bench.studies.quality_peers import baselines, fit_sklearn
 from fastgd.sklearn import GDClassifier, GDRegressor
 
+MARKERS = "estimators"
 OURS = {
-    "GD*": {},
-    "GD*, early stopping": {"early_stopping": True},
-    "GD*(64)": {"hidden_layer_sizes": (64,)},
-    "GD*(64), early stopping": {"hidden_layer_sizes": (64,), "early_stopping": True},
+    "GD*()": {},
+    "GD*((64,))": {"hidden_layer_sizes": (64,)},
+    "GD*((64,), early_stopping=True)": {"hidden_layer_sizes": (64,), "early_stopping": True},
 }
 LINEAR_PEERS = ("SGD*", "SGD*, scaled", "Ridge / LogisticRegression")
-_GAP = 0.01
+MOST_ROWS, N_FOLDS = 4000, 5
+_GAP, _NEAR = 0.01, 0.98
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", choices=quality_sets.NAMES, default=quality_sets.NAMES, metavar="SET")
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--folds", nargs="+", type=int, default=list(range(N_FOLDS)))
     parser.add_argument("--without", nargs="+", default=[], help="peers not to fit: those whose names hold these")
+    add_arguments(parser)
     options = parser.parse_args()
-    kept = Kept(quality_sets.cache_folder() / "baselines.json")
-    records: list[Record] = []
-    for name in options.sets:
-        records += measured(name, options.seeds, kept, options.without)
-        print(name, file=sys.stderr, flush=True)
-    scores = Scores(records)
-    labels = list(dict.fromkeys(record["name"] for record in records if record["name"] != "constant"))
-    labels = [*OURS, *(label for label in labels if label not in OURS)]
+    records = measure(options.sets, options.rows, options.folds, options.without)
+    scores, labels = Scores(records), labels_of(records)
     print(summary(scores, labels), comparison(scores, labels), set_table(scores, labels), sep="\n\n")
 
 
-def measured(name: str, seeds: list[int], kept: Kept, without: list[str]) -> list[Record]:
-    """Every result on one set; `without` as for the command line."""
-    X, y, task = quality_sets.load(name)
-    records = []
-    for seed in seeds:
-        split = split_of(X, y, task, seed)
-        results = {
-            label: kept.get([name, X.shape, seed, label], partial(fit, split, seed))
-            for label, fit in baselines(split.is_classes).items()
-            if not any(part in label for part in without)
-        }
-        results |= {label: fit_sklearn(split, estimator(split, seed, label), False) for label in OURS}
-        for label, result in results.items():
-            about = {"set": name, "task": task, "name": label, "model": None, "seed": seed, "batch_size": None}
-            records.append(about | result._asdict())
-    kept.save()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", type=int, default=MOST_ROWS, help="the most rows of a set, for the estimators")
+
+
+def report(options: argparse.Namespace) -> str:
+    """The table of all sets, with what is to know about it."""
+    records = measure(quality_sets.NAMES, options.rows, list(range(N_FOLDS)), [])
+    scores, labels = Scores(records), labels_of(records)
+    method = (
+        f"The estimators as a user makes them, `GD*()` for `GDRegressor()` and `GDClassifier()`, on raw rows, at most "
+        f"{options.rows} of each of the {len(scores.sets)} tables; {N_FOLDS}-fold cross-validation. All others are at "
+        "their defaults, too, on raw features, or, scaled, behind a StandardScaler, as Ridge and LogisticRegression "
+        "are. Worse than the constant is as above, and scores below zero count as zero."
+    )
+    return "\n\n".join([method, summary(scores, labels), comparison(scores, labels)])
+
+
+def measure(names: list[str], most_rows: int, folds: list[int], without: list[str]) -> list[Record]:
+    """Every result; `without` as for the command line."""
+    kept = Kept(quality_sets.cache_folder() / "baselines.json")
+    records: list[Record] = []
+    for name in names:
+        for fold, split in splits(name, most_rows):
+            if fold in folds:
+                records += measured(name, fold, split, kept, without)
+        kept.save()
+        print(name, file=sys.stderr, flush=True)
     return records
 
 
-def estimator(split: Split, seed: int, label: str) -> GDClassifier | GDRegressor:
+def splits(name: str, most_rows: int) -> list[tuple[int, Split]]:
+    """The folds of a set, by their numbers."""
+    X, y, task = quality_sets.load(name)
+    is_classes = task == "classification"
+    if len(X) > most_rows:
+        rows = np.random.default_rng(0).choice(len(X), most_rows, replace=False)
+        X, y = X[rows], y[rows]
+    y = np.unique(y, return_inverse=True)[1] if is_classes else y.reshape(len(y), -1)
+    folds = (StratifiedKFold if is_classes else KFold)(N_FOLDS, shuffle=True, random_state=0).split(X, y)
+    return [(k, Split(X[train], y[train], X[test], y[test], is_classes)) for k, (train, test) in enumerate(folds)]
+
+
+def measured(name: str, fold: int, split: Split, kept: Kept, without: list[str]) -> list[Record]:
+    """Every result on one fold."""
+    key = [name, "fold", len(split.X_train) + len(split.X_test), fold]
+    results = {
+        label: kept.get([*key, label], partial(fit, split, 0))
+        for label, fit in baselines(split.is_classes).items()
+        if not any(part in label for part in without)
+    }
     kind = GDClassifier if split.is_classes else GDRegressor
-    return kind(**OURS[label], random_state=seed)
+    results |= {label: fit_sklearn(split, kind(**OURS[label], random_state=0), False) for label in OURS}
+    about = {"set": name, "task": "", "model": None, "seed": fold, "batch_size": None}
+    return [about | {"name": label} | result._asdict() for label, result in results.items()]
+
+
+def labels_of(records: list[Record]) -> list[str]:
+    """What was measured, ours first."""
+    labels = dict.fromkeys(record["name"] for record in records if record["name"] != "constant")
+    return [*OURS, *(label for label in labels if label not in OURS)]
 
 
 def summary(scores: Scores, labels: list[str]) -> str:
     """One line for each estimator."""
-    header = ["estimator", "runs", "diverged", "worse than the constant: learnt", "judged", "mean score", "seconds"]
+    header = ["estimator", "runs", "diverged", "worse than the best constant: rows learnt from, rows for judging"]
     rows = []
     for label in labels:
         n_runs = n_diverged = n_wrecked = n_below = 0
@@ -88,32 +123,53 @@ def summary(scores: Scores, labels: list[str]) -> str:
                     continue
                 n_wrecked += is_wrecked(record, constant)
                 n_below += is_below(record, constant)
-        mean = np.mean([max(scores.mean(name, label), 0) for name in scores.sets])
-        rows.append([label, *map(str, (n_runs, n_diverged, n_wrecked, n_below)), f"{mean:.4f}", f"{seconds:.0f}"])
-    return markdown(header, rows)
+        mean = np.mean(list(means(scores, label).values()))
+        counts = [str(n_runs), str(n_diverged), f"{n_wrecked}, {n_below}"]
+        rows.append([f"`{label}`" if label in OURS else label, *counts, f"{mean:.3f}".lstrip("0"), f"{seconds:.0f}"])
+    return markdown([*header, "mean score", "seconds of all"], rows)
 
 
 def comparison(scores: Scores, labels: list[str]) -> str:
-    """How the estimators compare with their peers, set by set."""
+    """How the estimators compare with their peers, and on which sets they lose by how much."""
     n_sets = len(scores.sets)
     lines = []
     for label in OURS:
-        ours = {name: scores.mean(name, label) for name in scores.sets}
+        ours = means(scores, label)
         if "64" not in label:
-            short = {
-                name: max(scores.mean(name, peer) for peer in LINEAR_PEERS) - score for name, score in ours.items()
-            }
-            worst = [
-                f"{name} {gap:.3f}" for name, gap in sorted(short.items(), key=lambda item: -item[1]) if gap > _GAP
-            ]
-            lines.append(f"{label}: {len(worst)} of {n_sets} sets below the best linear peer ({', '.join(worst)})")
+            peers = [means(scores, peer) for peer in LINEAR_PEERS]
+            best = {name: max(of_peer[name] for of_peer in peers) for name in ours}
+            short = below(ours, best, _GAP)
+            lines.append(
+                f"`{label}` is more than {_GAP} below the best linear peer on {len(short)} of {n_sets}{listed(short)}"
+            )
             continue
         for peer in (peer for peer in labels if peer.startswith("MLP*")):
-            n_won = sum(score >= scores.mean(name, peer) for name, score in ours.items())
-            lines.append(f"{label}: {n_won} of {n_sets} sets no worse than {peer}")
-        ratios = [score / scores.mean(name, "HistGradientBoosting") for name, score in ours.items()]
-        lines.append(f"{label}: {np.median(ratios):.3f} of HistGradientBoosting's score, the median over the sets")
-    return "\n".join(lines)
+            short = below(ours, means(scores, peer))
+            lines.append(f"`{label}` is below {peer} on {len(short)} of {n_sets}{listed(short)}")
+        trees = means(scores, "HistGradientBoosting")
+        ratios = {name: score / trees[name] for name, score in ours.items() if trees[name] > 0}
+        far = sorted((ratio, name) for name, ratio in ratios.items() if ratio < _NEAR)
+        worst = ", ".join(f"{name} {ratio:.2f}" for ratio, name in far)
+        lines.append(
+            f"`{label}` scores {np.median(list(ratios.values())):.3f} of HistGradientBoosting, the median, and less "
+            f"than {_NEAR} on {len(far)} of {n_sets}: {worst}"
+        )
+    return "\n".join(f"- {line}." for line in lines)
+
+
+def means(scores: Scores, label: str) -> dict[str, float]:
+    """The score on each set."""
+    return {name: max(scores.mean(name, label), 0.0) for name in scores.sets}
+
+
+def below(ours: dict[str, float], others: dict[str, float], gap: float = 0.0) -> dict[str, float]:
+    """By how much scores are below others, where by more than a gap, the largest first."""
+    short = {name: others[name] - score for name, score in ours.items() if others[name] - score > gap}
+    return dict(sorted(short.items(), key=lambda item: -item[1]))
+
+
+def listed(gaps: dict[str, float]) -> str:
+    return ": " + ", ".join(f"{name} {gap:.3f}" for name, gap in gaps.items()) if gaps else ""
 
 
 def set_table(scores: Scores, labels: list[str]) -> str:

@@ -11,7 +11,7 @@ import sklearn
 
 import fastgd as gd
 from bench.readme import markdown
-from bench.studies import quality_sets
+from bench.studies import estimators, quality_sets
 from bench.studies.quality import (
     BATCH_SIZES,
     LINEAR_GAP,
@@ -44,10 +44,23 @@ _WITHOUT = ("SGD*", "MLP*")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(markers=MARKERS)
     parser.add_argument("--json", type=Path, help="where to write every score, after each set")
+    what = "only the second table, of estimators as a user makes them"
+    parser.add_argument("--estimators", dest="markers", action="store_const", const=estimators.MARKERS, help=what)
+    estimators.add_arguments(parser)
 
 
 def report(options: argparse.Namespace) -> str:
+    """Both tables, or that of the estimators alone."""
+    of_estimators = estimators.report(options)
+    if options.markers == estimators.MARKERS:
+        return of_estimators
+    inner = f"<!-- {estimators.MARKERS} -->\n{of_estimators}\n<!-- /{estimators.MARKERS} -->"
+    return f"{of_trainer(options)}\n\n{inner}"
+
+
+def of_trainer(options: argparse.Namespace) -> str:
     """The table of all sets, with what is to know about it."""
     peers = {label: peer for label, peer in PEERS.items() if peer.version}
     kept, records = Kept(quality_sets.cache_folder() / "baselines.json"), []

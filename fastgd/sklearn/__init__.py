@@ -2,7 +2,7 @@
 
 `base.py` is what both train by; `settings.py` turns scikit-learn's parameters into those of `fastgd.Trainer`; `rows.py`
 checks what comes in, `classes.py` knows labels; `scales.py` standardises a stream; `stopping.py` ends the training;
-`saved_estimator.py` has the files, and `onnx_converter.py` what skl2onnx needs.
+`saved_estimator.py` has the files, `onnx_converter.py` what skl2onnx needs, and `workers.py` knows of joblib.
 """
 
 try:

@@ -8,7 +8,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,7 +15,6 @@ from fastgd._engine.monitor import Monitor
 from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.data.subset import Subset
-from fastgd.errors import warn
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.model_data import check_fits
@@ -28,6 +26,7 @@ from fastgd.sklearn.saved_estimator import FileMethods
 from fastgd.sklearn.scales import Scales, start_linear
 from fastgd.sklearn.settings import Architecture, Training
 from fastgd.sklearn.stopping import Stopping
+from fastgd.sklearn.workers import without_oversubscription
 
 # What tells the draws of held-out rows from those of a Trainer.
 _HELD_OUT = 3
@@ -128,7 +127,10 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         raise NotImplementedError
 
     def _noted(self, y: np.ndarray, classes: Any, is_first: bool, is_partial: bool = False) -> np.ndarray:
-        """y as numbers, (n_samples,) or (n_samples, n_outputs); what it holds is noted, or compared with what was."""
+        """y as numbers, (n_samples,) or (n_samples, n_outputs); what it holds is noted, or compared with what was.
+
+        is_partial : whether classes may be missing
+        """
         raise NotImplementedError
 
     def _loss(self) -> Loss:
@@ -161,7 +163,8 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         tasks = [] if is_partial else EpochTasks.of(self, given.X, given.y, metadata)
         before = dict(vars(self))
         try:
-            self._train_checked(given, is_partial, goes_on, tasks)
+            with without_oversubscription():
+                self._train_checked(given, is_partial, goes_on, tasks)
         except (ValueError, TypeError):
             if not goes_on:
                 # What was fitted before stays, and nothing of what could not be.
@@ -215,12 +218,8 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             self._take_model()
             before = self.n_iter_ if is_partial and goes_on else 0
             self.n_iter_ = before + len(self.trainer_.history) - n_before
-        if self.n_iter_ == max_iter and not (is_partial or self.converged_ or self.tol is None):
-            warn(
-                "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
-                f"fit: max_iter={max_iter} epochs were over while the loss still fell by more than tol={self.tol:g}",
-                ConvergenceWarning,
-            )
+        if not is_partial:
+            self._stopping.warn_of_its_end(self.n_iter_ == max_iter, training.has_chosen_rate)
 
     def _patience(self) -> tuple[float, float | None, bool, bool]:
         """The settings of `Stopping`."""
@@ -241,7 +240,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
                 raise ValueError(f"{' and '.join(there)} alone is given to validate on; expected X_val and y_val")
             return None
         X, y = rows.features_and_targets(self, given.X_val, given.y_val, False, self._is_numeric)
-        y = self._noted(y, None, is_first=False)
+        y = self._noted(y, None, is_first=False, is_partial=True)
         v = _weighted(rows.weights(given.sample_weight_val, X), y, of_classes)
         return rows.with_targets(X, self._encoded(y, loss), rows.of_mean_one(v, "sample_weight_val"))
 
@@ -314,7 +313,8 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
     def _outputs(self, X: Any) -> np.ndarray:
         """The model's outputs for rows, (n_samples, n_outputs)."""
         check_is_fitted(self)
-        return self.model_.predict(rows.features(self, X))
+        with without_oversubscription():
+            return self.model_.predict(rows.features(self, X))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")

@@ -39,6 +39,8 @@ class ClassLearner(GradientDescent):
             self._classes = Classes.of(y, classes)
         elif classes is not None:
             self._classes.require_same(classes)
+        elif not is_partial:
+            self._classes.require_all_in(y)
         return self._classes.numbers(y)
 
     def _loss(self) -> Loss:

@@ -46,6 +46,15 @@ class Classes:
                 f"`classes={labels!r}` is not the same as on last call to partial_fit, or in fit: {shown(self.labels)}"
             )
 
+    def require_all_in(self, y: np.ndarray) -> None:
+        """Raise a ValueError unless targets have these labels, each of them: one class a row."""
+        found = self.labels if self.is_multilabel or _is_multilabel(y) else np.unique(y)
+        if not np.array_equal(found, self.labels):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
+                f"got {self.labels}, `y` has {found}; expected all of them, or partial_fit"
+            )
+
     def numbers(self, y: np.ndarray) -> np.ndarray:
         """The place of each row's label among all, (n_samples,); of several labels a row, y as it is."""
         is_multilabel = _is_multilabel(y)

@@ -228,10 +228,12 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         """Learn from rows in one epoch more, which may be a block of a stream.
 
         What was fitted goes on as if the epoch were its next. Otherwise a stream begins: features are standardised by
-        all rows so far, whatever the size of the blocks. Unshuffled, without
-        standardising and with a rate that was chosen, blocks of whole batches give the bits of one epoch of `fit` on
-        all their rows; with batch_size=1 and one output, rows are taken four at a time, and blocks of another length
-        are equal to rounding.
+        all rows so far, whatever the size of the blocks.
+
+        Unshuffled, without standardising (or after `fit`, whose scales stay) and with a rate that was chosen, blocks of
+        whole batches give the bits of one epoch of `fit` on all their rows; a block that is not ends with a smaller
+        batch. They are equal to rounding where single rows of one output come in blocks that four does not divide, as
+        rows are taken four at a time, and on sparse rows with solver="sgd" and a penalty, which is lazy within a call.
 
         Where all weights are zero, nothing moves. With early stopping, each call is an epoch: the model that predicts
         is the best so far on X_val, or on the part that was held out of this call's rows, and `converged_` tells when

@@ -51,6 +51,8 @@ def features_and_targets(
     X, y = validate_data(estimator, X, y, reset=reset, **checked)
     if hasattr(y, "toarray"):
         raise TypeError("y is a sparse matrix; expected a dense array, as from y.toarray()")
+    if is_numeric and y.dtype.kind not in "fiub":
+        raise ValueError(f"y has dtype {y.dtype}; expected numbers, or GDClassifier for classes")
     return X, y
 
 

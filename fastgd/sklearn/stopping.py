@@ -4,7 +4,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
+from fastgd.errors import warn
 from fastgd.history import EpochRecord
 from fastgd.losses import Loss
 
@@ -56,6 +58,7 @@ class Stopping:
         goes_on : whether epochs without gain count from before
         """
         self.best_parameters = None
+        self._losses: list[float] = []
         if not goes_on:
             self.has_converged, self._n_no_change = False, 0
         if self._early:
@@ -65,6 +68,7 @@ class Stopping:
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> bool:
         """Return whether to stop."""
+        self._losses.append(record.loss)
         loss = record.validation_loss if self._early else record.loss
         # So written, what is no number is no gain.
         is_gain = loss < self.best_loss if self._tol is None else loss <= self.best_loss - self._tol
@@ -81,3 +85,20 @@ class Stopping:
             return False
         self.has_converged = True
         return True
+
+    def warn_of_its_end(self, has_all_epochs: bool, has_chosen_rate: bool) -> None:
+        """Warn where epochs were too few, or the loss rose from the first to the last."""
+        first, last = self._losses[0], self._losses[-1]
+        if has_chosen_rate and not self._early and last - first > max(abs(first), self._tol or 0.0):
+            warn(
+                f"The loss rose from {first:.3g} in the first epoch to {last:.3g} in the last: expected a smaller "
+                "learning_rate_init, or solver and learning_rate to be 'auto'",
+                ConvergenceWarning,
+            )
+        elif has_all_epochs and not (self.has_converged or self._tol is None):
+            warn(
+                "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
+                f"fit: max_iter={len(self._losses)} epochs were over while the loss still fell by more than "
+                f"tol={self._tol:g}",
+                ConvergenceWarning,
+            )

@@ -217,3 +217,15 @@ def test_targets_are_checked(iris):
         GDClassifier().fit(X, np.array(["a", "b", "c"])[y], X_val=X, y_val=["virginica"] * 150)
     with pytest.warns(DataConversionWarning):
         assert GDClassifier(max_iter=1).fit(X, y[:, None]).predict(X).shape == (150,)
+
+
+def test_warm_start_wants_the_same_classes(iris):
+    X, y = iris
+    classifier = GDClassifier(warm_start=True, random_state=0, max_iter=3).fit(X, y).fit(X, y)
+    for other in (y % 2, y + 1, np.array(["a", "b", "c"])[y]):
+        before = classifier.coef_
+        with pytest.raises(ValueError, match=r"same classes as in the previous call to fit. Previously got \[0 1 2\]"):
+            classifier.fit(X, other)
+        np.testing.assert_array_equal(classifier.coef_, before)
+    # Rows to validate on, and those of partial_fit, may lack some.
+    classifier.fit(X, y, X_val=X[:50], y_val=y[:50]).partial_fit(X[:50], y[:50])

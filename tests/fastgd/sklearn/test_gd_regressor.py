@@ -155,6 +155,13 @@ def test_says_that_epochs_were_too_few(raw):
     GDRegressor(random_state=0, max_iter=2, n_iter_no_change=np.inf, tol=None).fit(X, y).partial_fit(X, y)
 
 
+def test_says_that_the_loss_rose(raw):
+    X, y = raw
+    with pytest.warns(ConvergenceWarning, match="The loss rose from .* smaller learning_rate_init") as caught:
+        GDRegressor(learning_rate_init=2.0, random_state=0, max_iter=5).fit(X, y)
+    assert caught[0].filename == __file__
+
+
 @pytest.mark.parametrize("standardize", [True, "scale", False])
 def test_starts_from_given_coefficients(raw, standardize):
     X, y = raw

@@ -69,3 +69,9 @@ def test_frames_give_names(raw):
         np.testing.assert_allclose(estimator.predict(frame), expected)
     with pytest.raises(ValueError, match="feature names"):
         estimator.predict(frames[0][list("dcba")])
+
+
+def test_words_are_no_numbers(raw):
+    X, y = raw
+    with pytest.raises(ValueError, match=r"y has dtype <U\d+; expected numbers, or GDClassifier for classes"):
+        GDRegressor().fit(X, np.where(y > y.mean(), "much", "little"))
