@@ -13,11 +13,19 @@ import fastgd as gd
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+# What a block of its own is about, and the extra `test` does not bring.
+OTHERS = re.compile(r"^(?:import|from) (skl2onnx|skops)\b", re.MULTILINE)
 COMMANDS = re.findall(r"^fastgd (.*?)(?:  +#.*)?$", README, re.MULTILINE)
+
+
+def require_others(block):
+    for name in OTHERS.findall(block):
+        pytest.importorskip(name)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[2][:30])
 def test_code_block(block, tmp_path):
+    require_others(block)
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -30,6 +38,7 @@ def test_code_block(block, tmp_path):
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[2][:30])
 def test_code_block_passes_a_type_checker(block, tmp_path):
     """As of an installed package, of which none but the types that it exports are looked at."""
+    require_others(block)
     (tmp_path / "example.py").write_text(block)
     # scikit-learn has no types.
     options = ["--follow-imports=silent", "--explicit-package-bases", "--disable-error-code=import-untyped"]
