@@ -179,3 +179,16 @@ def test_callbacks_of_scikit_learn(diabetes):
     assert recorder.events == ["setup", "begin fit 0", "teardown"]
     with pytest.raises(TypeError, match="FitCallback"):
         estimator.set_callbacks(print)
+
+
+@pytest.mark.skipif(sklearn_version < (1, 9), reason="scikit-learn's callbacks came with 1.9")
+def test_scores_are_monitored(diabetes):
+    from sklearn.callback import ScoringMonitor
+
+    X, y = diabetes
+    monitor = ScoringMonitor(scoring="r2")
+    estimator = GDRegressor((8,), random_state=0, max_iter=3).set_callbacks(monitor).fit(X, y)
+    scores = [each["r2"] for each in monitor.get_logs().data if each["task_name"] == "epoch"]
+    expected = [GDRegressor((8,), random_state=0, max_iter=n, tol=None).fit(X, y).score(X, y) for n in (1, 2, 3)]
+    assert scores == expected
+    assert estimator.score(X, y) == scores[-1]
