@@ -95,6 +95,11 @@ def fit(
         raise TypeError(f"trainer is {trainer!r}; expected a Trainer")
     if trainer.replicas == 1:
         raise ValueError("the trainer has 1 replica, which is one task; expected Trainer(replicas=2) or more")
+    if trainer.sync == "gradient":
+        raise ValueError(
+            "sync is 'gradient', where every batch would be a round of tasks, 10 ms or so each; expected a trainer "
+            "with sync='average', or trainer.fit, on threads"
+        )
     if isinstance(options.get("validation"), numbers.Real):
         raise ValueError(
             f"validation is {options['validation']} of the rows, which lie on the workers; expected (X, y) or a "

@@ -213,8 +213,8 @@ class Model(ClassPredictions, ExportMethods):
                     total += kernels.loss_and_gradient_csr(network, at, objective, X, y, weights, scale, gradient)
                     continue
                 for begin in range(0, len(block.X), network.micro_batch_rows):
-                    rows = block.rows(begin, begin + network.micro_batch_rows)[:3]
-                    pool.call(kernels.loss_and_gradient, network, at, objective, 0, *rows, scale, micro_batch_gradient)
+                    rows = 0, *block.rows(begin, begin + network.micro_batch_rows)[:3], scale, micro_batch_gradient
+                    pool.call(kernels.loss_and_gradient, network, at, objective, 0, *rows)
                     total += objective.sums[0]
                     gradient += micro_batch_gradient
         return total / dataset.n_samples, gradient

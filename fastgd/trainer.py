@@ -89,12 +89,16 @@ class Trainer(Settings):
     replicas : int
         How many copies of the model train at once, each on its share of an epoch's rows by an optimiser of its own, and
         are combined after each round: see `fastgd.replicas`. `n_updates` counts those of the copy that makes the most,
-        and so do schedules. Not with `average_from`, and not for streams.
+        and so do schedules. Not with `average_from`, and not for streams, but for sync="gradient".
     round_rows : int, optional
         Rows of each copy in a round, at least 1, rounded down to whole batches; by default as many as take some
         milliseconds. An epoch's last round may be shorter.
     outer : gd.replicas.Nesterov, optional
         What takes the step from the parameters before a round to those after it; by default it is their mean.
+    sync : {"average", "gradient"}
+        What of the replicas is combined: their parameters, after each round, or, "gradient", the gradients of their
+        shares of each batch: then every update is that of the whole batch, up to rounding, and `batch_size` counts the
+        rows of all shares together. It pays for batches of some thousands of rows. Not for sparse rows.
 
     Attributes
     ----------

@@ -38,7 +38,15 @@ from .codegen.simd import HalfPrecision
 from .gemm import Products, gemm, gemm_nt_small, gemm_small, gemv, ger, parallel_gemm, products
 from .gemm.transpose import parallel_transpose, to_column_major, transpose
 from .loops.input_derivative import input_derivative
-from .loops.network import Layer, Network, evaluate_network, loss_and_gradient, predict_network, train_network
+from .loops.network import (
+    Layer,
+    Network,
+    evaluate_network,
+    loss_and_gradient,
+    make_update,
+    predict_network,
+    train_network,
+)
 from .loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
 from .loops.network_online import first_layer, train_network_online
 from .loops.neuron_batch import train_neuron_batch
@@ -198,6 +206,7 @@ __all__ = [
     "loss_and_derivative",
     "loss_and_gradient",
     "loss_and_gradient_csr",
+    "make_update",
     "normalized_sgd",
     "objective",
     "optimizers",

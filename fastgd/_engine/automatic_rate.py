@@ -28,7 +28,7 @@ def automatic_rate(
     """
     if run.optimizer.needs_no_search:
         # Each replica makes its part of an epoch's updates.
-        rows = batch_rows * run.shares.n_replicas
+        rows = batch_rows * run.shares.n_copies
         return falling_schedule(run.optimizer, run.model, run.loss, dataset, rows, is_full_batch)
     rng = np.random.default_rng([run.seed, 0, _TRIALS])
     most = largest_rate(run.optimizer, run.loss, longest.largest, batch_rows, dataset.n_samples)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 #: The settings of a Trainer that a file holds as they are.
 SETTINGS = ["batch_size", "shuffle", "seed", "alpha", "l1_ratio", "clip_value", "clip_norm", "max_norm", "average_from"]
-SETTINGS += ["replicas", "round_rows"]
+SETTINGS += ["replicas", "round_rows", "sync"]
 # What runs of earlier versions do not have.
-_LATER = ["callbacks", "tensors", "setbacks", "search_seconds", "metrics", "replicas", "round_rows", "outer"]
+_LATER = ["callbacks", "tensors", "setbacks", "search_seconds", "metrics", "replicas", "round_rows", "sync", "outer"]
 _LATER += ["epoch", "fingerprint", "is_stopped"]
 # What describes a run, in every version.
 _RUN = ["loss", "optimizer", "learning_rate_factor", "measured_rate", "past_updates", "history"]

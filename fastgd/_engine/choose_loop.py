@@ -1,6 +1,7 @@
 """The rule that picks the compiled loop that trains a model."""
 
 from fastgd import kernels
+from fastgd._engine.gradient_shares import GradientShares
 from fastgd._engine.loops import (
     Loop,
     NetworkLoop,
@@ -15,16 +16,19 @@ from fastgd._engine.loops import (
 )
 
 
-def choose_loop(task: Task, entries_per_row: float | None) -> Loop:
+def choose_loop(task: Task, entries_per_row: float | None, n_shares: int = 1) -> Loop:
     """The fastest loop that does what the task asks for.
 
     entries_per_row : of sparse rows; None for dense ones
+    n_shares : of a batch, whose gradients are computed apart
     """
     if entries_per_row is not None:
         # Not at the top: it brings the kernels of sparse rows, which few runs need.
         from fastgd._engine.sparse_loops import SparseLoop
 
         return SparseLoop(task, entries_per_row)
+    if n_shares > 1:
+        return GradientShares(task, n_shares)
     if not is_for_neurons(task.model, task.loss, task.optimizer):
         return OnlineNetworkLoop(task) if _is_online(task) else NetworkLoop(task)
     if task.batch_rows > 1 or not hooks_of(task.optimizer).is_plain or not is_elastic_net(task.regularization):

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from fastgd.losses import Loss, is_pointwise
 from fastgd.model import Model
 from fastgd.network import network_of
 from fastgd.threads import ThreadPool
+
+if TYPE_CHECKING:
+    from fastgd._engine.gradient_shares import ShareThreads
 
 Regularization = kernels.NoRegularization | kernels.Regularization
 
@@ -53,13 +56,13 @@ class Loop(Protocol):
 
     takes_rows_in_place : whether it reads X in the data's dtype, wherever its rows lie
     period, unit : calls may end after each period of samples, and within one after each unit
-    pool : the threads that share its products, or None
+    pool : the threads that share its work, or None
     """
 
     takes_rows_in_place: bool
     period: int
     unit: int
-    pool: ThreadPool | None
+    pool: "ThreadPool | ShareThreads | None"
 
     def run(self, block: Block, rates: np.ndarray) -> None:
         """Train on the samples, of which the first has the position in the epoch that the progress is at.

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -25,12 +25,23 @@ class Shares(NamedTuple):
     """How rows are shared out.
 
     n_replicas : int          round_rows : int or None, of each replica in a round
-    outer : Nesterov or None
+    outer : Nesterov or None          sync : "average" or "gradient", what of the replicas is combined
     """
 
     n_replicas: int = 1
     round_rows: int | None = None
     outer: Nesterov | None = None
+    sync: Literal["average", "gradient"] = "average"
+
+    @property
+    def n_copies(self) -> int:
+        """How many models are trained: one where gradients are combined."""
+        return self.n_replicas if self.sync == "average" else 1
+
+    @property
+    def n_gradients(self) -> int:
+        """How many shares of each batch have a gradient of their own."""
+        return self.n_replicas if self.sync == "gradient" else 1
 
 
 class ReplicatedState:

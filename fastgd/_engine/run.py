@@ -150,14 +150,15 @@ class Run:
             vars(self).update(_updates_before=self.n_updates, _engine=engine, _engine_optimizer=self.optimizer)
         return self._engine
 
-    def engine_of(self, model: Model, schedule: Schedule) -> Engine:
-        """A new engine that trains a model as this run is set, but for replicas."""
-        return Engine(model, self.loss, self.optimizer, schedule, self.regularization, self.seed, self.n_threads)
+    def engine_of(self, model: Model, schedule: Schedule, n_shares: int = 1) -> Engine:
+        """A new engine that trains a model as this run is set, but for replicas; of so many shares of a batch."""
+        return Engine(
+            model, self.loss, self.optimizer, schedule, self.regularization, self.seed, self.n_threads, n_shares
+        )
 
     def _new_engine(self, schedule: Schedule) -> Engine | ReplicatedEngine:
-        if self.shares.n_replicas == 1:
-            return self.engine_of(self.model, schedule)
-
+        if self.shares.n_copies == 1:
+            return self.engine_of(self.model, schedule, self.shares.n_gradients)
         plan = Plan(self.loss, self.optimizer, schedule, self.regularization, self.seed)
         return ReplicatedEngine(self.model, self.shares, plan, self.n_threads)
 

@@ -58,6 +58,7 @@ class Settings:
         replicas: int = 1,
         round_rows: int | None = None,
         outer: Nesterov | None = None,
+        sync: Literal["average", "gradient"] = "average",
     ) -> None:
         if not isinstance(model, Model):
             raise TypeError(f"model is {model!r}; expected a Model")
@@ -79,11 +80,9 @@ class Settings:
         if not (outer is None or isinstance(outer, Nesterov)):
             raise TypeError(f"outer is {outer!r}; expected None or gd.replicas.Nesterov(...)")
         self.outer = outer
-        if self.replicas > 1 and average_from is not None:
-            raise ValueError(f"average_from is {average_from} with {replicas} replicas; expected None, or one replica")
-        if self.replicas == 1 and not (round_rows is None and outer is None):
-            raise ValueError("round_rows and outer are for replicas, of which there is 1; expected replicas=2 or more")
-        shares = Shares(self.replicas, self.round_rows, outer)
+        self.sync = checks.choice(sync, "sync", ("average", "gradient"))
+        shares = Shares(self.replicas, self.round_rows, outer, self.sync)
+        _check_shares(shares, average_from)
         self._run = Run(model, self.loss, regularization, self.metrics, self.seed, self.n_threads, shares)
         self.batch_size = batch_size
         self.optimizer = optimizer
@@ -190,3 +189,20 @@ class Settings:
             yield
         finally:
             self._run.workers = Threads
+
+
+def _check_shares(shares: Shares, average_from: int | None) -> None:
+    """Raise a ValueError for settings of replicas that contradict one another."""
+    if shares.n_copies > 1 and average_from is not None:
+        raise ValueError(
+            f"average_from is {average_from} with {shares.n_replicas} replicas; expected None, sync='gradient', or one "
+            "replica"
+        )
+    has_rounds = not (shares.round_rows is None and shares.outer is None)
+    if has_rounds and shares.sync == "gradient":
+        raise ValueError(
+            "round_rows and outer are for sync='average'; expected neither of them with sync='gradient', where every "
+            "batch is a round"
+        )
+    if has_rounds and shares.n_replicas == 1:
+        raise ValueError("round_rows and outer are for replicas, of which there is 1; expected replicas=2 or more")

@@ -50,8 +50,11 @@ class Engine:
         regularization: Regularization = NO_REGULARIZATION,
         seed: int = 0,
         n_threads: int | None = None,
+        n_shares: int = 1,
     ) -> None:
         self.n_threads = n_threads
+        # How many shares of each batch have their gradients computed apart.
+        self._n_shares = n_shares
         self._model = model
         self._loss = loss
         self._optimizer = optimizer
@@ -139,7 +142,9 @@ class Engine:
         if hooks_of(settings).is_bounded:
             # Micro-batches of one size, as a batch is bounded by its last one.
             micro_batch_rows = -(-batch_rows // -(-batch_rows // micro_batch_rows))
-        n_scratch = self._model.parameters.size if batch_rows > micro_batch_rows and entries_per_row is None else 0
+        is_shared = self._n_shares > 1
+        is_cut = batch_rows > micro_batch_rows and entries_per_row is None and not is_shared
+        n_scratch = self._model.parameters.size if is_cut else 0
         vectors = self._vectors._replace(micro_batch_gradient=aligned_zeros(n_scratch, self._model.dtype))
         task = Task(
             self._model,
@@ -154,10 +159,12 @@ class Engine:
             self._progress,
         )
         with collection_paused():
-            loop = choose_loop(task, entries_per_row)
+            loop = choose_loop(task, entries_per_row, self._n_shares)
         if entries_per_row is not None:
             # No step is cut.
             micro_batch_rows = batch_rows
+        elif is_shared:
+            micro_batch_rows = loop.unit
         # All or nothing, whatever interrupts the compiler: no Ctrl-C comes between the items of one call.
         vars(self).update(
             _batch_rows=batch_rows,

@@ -17,7 +17,12 @@ def require_sparse_support(rows: Dataset | Stream, run: "Run") -> None:
     """Raise a ValueError where a run would have to see sparse rows as dense ones."""
     if not rows.is_sparse:
         return
-    optimizer = run.optimizer
+    optimizer, n_shares = run.optimizer, run.shares.n_gradients
+    if n_shares > 1:
+        raise ValueError(
+            f"X is sparse, and sync is 'gradient' with {n_shares} replicas, whose gradients are of all weights; "
+            "expected sync='average', one replica, or dense rows"
+        )
     if hooks_of(optimizer.settings_for(run.model, run.loss, is_full_batch=False)).sees_rows:
         raise ValueError(
             f"X is sparse, and {type(optimizer).__name__} sees all features of each row; expected SGD or Adagrad, "

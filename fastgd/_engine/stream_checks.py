@@ -29,8 +29,10 @@ def require_stream_support(rows: Dataset | Stream, run: "Run", validation: Any, 
             f"epochs is {epochs}, and the rows come from an iterator that can be read only once; expected epochs=1, or "
             "a function without arguments that gives the blocks anew each time it is called"
         )
-    if run.shares.n_replicas > 1:
-        raise ValueError(f"replicas share out rows, and a stream's come in one order; expected 1 replica, {_OR_ROWS}")
+    if run.shares.n_copies > 1:
+        raise ValueError(
+            f"replicas share out rows, and a stream's come in one order; expected 1 replica, sync='gradient', {_OR_ROWS}"
+        )
     if run.optimizer.learning_rate == "auto":
         raise ValueError(
             'the learning rate is "auto", and what finds one looks at rows from everywhere, which a stream has not; '

@@ -92,7 +92,8 @@ def _traced_step(run: Run, batch: ArrayDataset, first: int) -> Step:
     objective, pool = kernels.objective(loss, model.dtype), ThreadPool(network.products)
     gradient, d_x = np.empty_like(before), np.empty_like(rows.X)
     scale = model.dtype.type(1 / n_rows)
-    pool.call(kernels.loss_and_gradient, network, before, objective, engine.n_updates, *rows[:3], scale, gradient)
+    batch = 0, *rows[:3], scale, gradient
+    pool.call(kernels.loss_and_gradient, network, before, objective, engine.n_updates, *batch)
     pool.call(kernels.input_derivative, network, before, d_x)
     passes = _forward_pass(model, network, rows.X, first, drops=True)
     deltas = d_x, *(_taken(network.deltas, Layer(*row), n_rows) for row in network.layers)

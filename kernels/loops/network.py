@@ -166,18 +166,18 @@ def weights_of(sample_weight, row, end):
 
 
 @kernel
-def loss_and_gradient(network, parameters, objective, update, x, y, sample_weight, scale, gradient):
+def loss_and_gradient(network, parameters, objective, update, first, x, y, sample_weight, scale, gradient):
     """Forward pass, loss and backward pass on one micro-batch of rows; the sums are left in objective.sums.
 
     network : Network          parameters : (size,)          objective : Objective
-    update : int, the number of updates made, for random layers
+    update, first : int, the number of updates made and the rows' first in its batch, for random layers
     x : (n_samples, n_in)          y : (n_samples, n_targets)
     sample_weight : (n_samples,), or (0,)          scale : scalar, one over the size of the batch
     gradient : like parameters, overwritten
     """
     n_samples = x.shape[0]
     rows = read_only_rows(x, 0, n_samples)
-    forward(network, parameters, rows, False, update, 0, 0, network.layers.shape[0])
+    forward(network, parameters, rows, False, update, first, 0, network.layers.shape[0])
     evaluate(network, objective, read_only_rows(y, 0, n_samples), weights_of(sample_weight, 0, n_samples), scale)
     backward(network, parameters, rows, False, False, gradient, 0)
 
@@ -187,6 +187,33 @@ def set_prefetched_rows(network, X, row, end):
     """Have rows, or the first of them, prefetched while the micro-batch before them is worked on."""
     n_in = X.shape[1]
     set_prefetch_range(network.products.prefetch_range, X, row * n_in, min(end * n_in, row * n_in + MOST_PREFETCHED))
+
+
+@inlined_kernel
+def _make_update(network, vectors, rule, rate, t, x, weights):
+    """Make an update from the gradient of a whole batch, whose last micro-batch is x; as `make_update`."""
+    call_apply_gradient(rule.apply_gradient, (vectors, rule.step, rate, t))
+    if rule.step.step_along != 0:
+        last = last_layer(network)
+        # The derivatives by the outputs have done what they were for.
+        change = matrix(network.deltas, last.output, x.shape[0], last.n_out)
+        call_mean_square_along(
+            rule.mean_square_along,
+            (vectors, rule.step.weights, x, weights, change, network.products, rule.mean_square),
+        )
+        apply_step_along(vectors, rule, rate, t, rule.mean_square[0])
+
+
+@kernel
+def make_update(network, vectors, rule, rate, t, X, sample_weight):
+    """Make an update from the gradient of a whole batch, which stands in the vectors.
+
+    network : Network, with room for the rows          vectors : Vectors, modified in place
+    rule : UpdateRule, not direct          rate : scalar of the parameters' dtype          t : int, its number, from 1
+    X, sample_weight : the last micro-batch of it, which bounds the step
+    """
+    n = X.shape[0]
+    _make_update(network, vectors, rule, rate, t, read_only_rows(X, 0, n), weights_of(sample_weight, 0, n))
 
 
 @kernel
@@ -241,16 +268,7 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
             if progress.batch_weight[0] > 0:
                 progress.n_updates[0] = t
                 if not rule.is_direct:
-                    call_apply_gradient(rule.apply_gradient, (vectors, rule.step, number(rate), t))
-                if rule.step.step_along != 0:
-                    last = last_layer(network)
-                    # The derivatives by the outputs have done what they were for.
-                    change = matrix(network.deltas, last.output, end - row, last.n_out)
-                    call_mean_square_along(
-                        rule.mean_square_along,
-                        (vectors, rule.step.weights, x, weights, change, network.products, rule.mean_square),
-                    )
-                    apply_step_along(vectors, rule, number(rate), t, rule.mean_square[0])
+                    _make_update(network, vectors, rule, number(rate), t, x, weights)
             progress.batch_weight[0] = 0
         row = end
     progress.position[0] = first + X.shape[0]

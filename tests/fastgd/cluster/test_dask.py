@@ -130,6 +130,8 @@ def test_what_cannot_go_to_workers(client):
     X, y = data().arrays()
     with pytest.raises(ValueError, match=r"expected Trainer\(replicas=2\)"):
         gd_dask.fit(trainer_of(1, round_rows=None), data(), client)
+    with pytest.raises(ValueError, match="every batch would be a round of tasks"):
+        gd_dask.fit(trainer_of(round_rows=None, sync="gradient"), data(), client)
     with pytest.raises(ValueError, match="expected a callable that opens them"):
         gd_dask.fit(trainer_of(), gd.data.ArrayDataset(X, y), client)
     with pytest.raises(ValueError, match=r"validation is 0\.2 of the rows"):
