@@ -31,7 +31,8 @@ def require_stream_support(rows: Dataset | Stream, run: "Run", validation: Any, 
         )
     if run.shares.n_copies > 1:
         raise ValueError(
-            f"replicas share out rows, and a stream's come in one order; expected 1 replica, sync='gradient', {_OR_ROWS}"
+            "replicas share out rows, and a stream's come in one order; expected 1 replica, sync='gradient', "
+            f"{_OR_ROWS}"
         )
     if run.optimizer.learning_rate == "auto":
         raise ValueError(

@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +22,7 @@ from fastgd.model_data import check_fits
 from fastgd.sklearn import rows, settings
 from fastgd.sklearn.attributes import FittedAttributes
 from fastgd.sklearn.callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
-from fastgd.sklearn.rows import Given
+from fastgd.sklearn.rows import Found, Given
 from fastgd.sklearn.saved_estimator import FileMethods
 from fastgd.sklearn.scales import Scales, start_linear
 from fastgd.sklearn.settings import Architecture, Training
@@ -38,6 +39,10 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
     # Rows to validate on go where these estimators are, as `Pipeline(transform_input=["X_val"])` expects.
     __metadata_request__fit = {"X_val": True, "y_val": True, "sample_weight_val": True}  # noqa: RUF012 (scikit-learn's)
     __metadata_request__partial_fit = {"X_val": True, "y_val": True, "sample_weight_val": True}  # noqa: RUF012
+
+    # What a trainer has besides, and of how many threads the rows to predict are shared.
+    _settings_of_replicas: Mapping[str, Any] = MappingProxyType({})
+    _n_threads: int | None = None
 
     # Parameters of both, set by their constructors.
     hidden_layer_sizes: int | Sequence[int]
@@ -178,19 +183,10 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         max_iter = checks.integer(self.max_iter, "max_iter", 1)
         patience = self._patience()
         training = settings.training_of(self)
-        X, y = rows.features_and_targets(self, given.X, given.y, not goes_on, self._is_numeric)
-        v = rows.weights(given.sample_weight, X)
-        if is_partial and v is not None and not v.any():
+        found = self._found(given, is_partial, goes_on)
+        if found is None:
             return
-        y = self._noted(y, given.classes, not goes_on, is_partial)
-        architecture = settings.architecture_of(self, self._loss())
-        if goes_on:
-            architecture.require_same(self._architecture)
-        of_classes = self._weights_of_classes(y, v, is_partial)
-        v = _weighted(v, y, of_classes)
-        encoded = self._encoded(y, architecture.loss)
-        learnt = rows.with_targets(X, encoded, v if is_partial else rows.of_mean_one(v))
-        held_out = self._given_validation(given, architecture.loss, of_classes)
+        X, y, learnt, held_out, architecture = found
         has_start = given.coef_init is not None or given.intercept_init is not None
         if not goes_on:
             self._begin(architecture, training, X, is_partial, has_scales=has_start)
@@ -207,7 +203,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         self._stopping.begin(best, held_out, architecture.loss, goes_on=is_partial and goes_on)
         n_before = len(self.trainer_.history)
         try:
-            self.trainer_.fit(
+            self._fit_trainer(
                 learnt,
                 epochs=1 if is_partial else max_iter,
                 validation=held_out,
@@ -220,6 +216,32 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             self.n_iter_ = before + len(self.trainer_.history) - n_before
         if not is_partial:
             self._stopping.warn_of_its_end(self.n_iter_ == max_iter, training.has_chosen_rate)
+
+    def _found(self, given: Given, is_partial: bool, goes_on: bool) -> Found | None:
+        """What is to be learnt from what is given; None where a part of a stream has no weight."""
+        X, y = rows.features_and_targets(self, given.X, given.y, not goes_on, self._is_numeric)
+        v = rows.weights(given.sample_weight, X)
+        if is_partial and v is not None and not v.any():
+            return None
+        y = self._noted(y, given.classes, not goes_on, is_partial)
+        architecture = self._checked_architecture(goes_on)
+        of_classes = self._weights_of_classes(y, v, is_partial)
+        v = rows.weighted(v, y, of_classes)
+        encoded = self._encoded(y, architecture.loss)
+        learnt = rows.with_targets(X, encoded, v if is_partial else rows.of_mean_one(v))
+        held_out = self._given_validation(given, architecture.loss, of_classes)
+        return Found(X, y, learnt, held_out, architecture)
+
+    def _checked_architecture(self, goes_on: bool) -> Architecture:
+        """That of the parameters and of the targets that were noted."""
+        architecture = settings.architecture_of(self, self._loss())
+        if goes_on:
+            architecture.require_same(self._architecture)
+        return architecture
+
+    def _fit_trainer(self, learnt: Dataset, **options: Any) -> None:
+        """Call `Trainer.fit`."""
+        self.trainer_.fit(learnt, **options)
 
     def _patience(self) -> tuple[float, float | None, bool, bool]:
         """The settings of `Stopping`."""
@@ -241,7 +263,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             return None
         X, y = rows.features_and_targets(self, given.X_val, given.y_val, False, self._is_numeric)
         y = self._noted(y, None, is_first=False, is_partial=True)
-        v = _weighted(rows.weights(given.sample_weight_val, X), y, of_classes)
+        v = rows.weighted(rows.weights(given.sample_weight_val, X), y, of_classes)
         return rows.with_targets(X, self._encoded(y, loss), rows.of_mean_one(v, "sample_weight_val"))
 
     def _split(self, dataset: Dataset, y: np.ndarray) -> tuple[Dataset, Dataset]:
@@ -284,7 +306,9 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         """Have a new trainer, of the model that was trained so far if there is no other."""
         model = self.trainer_.model if model is None else model
         self._training = training
-        self.trainer_ = training.trainer(model, architecture, self._seed, self._is_stream, is_sparse)
+        self.trainer_ = training.trainer(
+            model, architecture, self._seed, self._is_stream, is_sparse, **self._settings_of_replicas
+        )
         # What is fastgd's remembers the run that it has seen; parameters of an estimator stay as they are.
         self.callbacks_ = [copy.copy(each) if isinstance(each, Monitor) else each for each in self.callbacks]
 
@@ -314,14 +338,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         """The model's outputs for rows, (n_samples, n_outputs)."""
         check_is_fitted(self)
         with without_oversubscription():
-            return self.model_.predict(rows.features(self, X))
+            return self.model_.predict(rows.features(self, X), n_threads=self._n_threads)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
-
-
-def _weighted(v: np.ndarray | None, y: np.ndarray, of_classes: np.ndarray | None) -> np.ndarray | None:
-    """The weights of rows times those of their classes."""
-    if of_classes is None:
-        return v
-    return of_classes[y] if v is None else v * of_classes[y]

@@ -13,6 +13,7 @@ from fastgd.data.base import Dataset, Stream
 from fastgd.data.sparse import as_csr
 from fastgd.data.sparse import is_sparse as is_matrix
 from fastgd.data.with_targets import WithTargets
+from fastgd.sklearn.settings import Architecture
 
 
 class Given(NamedTuple):
@@ -27,6 +28,20 @@ class Given(NamedTuple):
     classes: Any = None
     coef_init: Any = None
     intercept_init: Any = None
+
+
+class Found(NamedTuple):
+    """What is to be learnt from it.
+
+    X : features, of which dtype, shape and whether they are sparse count          y : targets as they were noted
+    learnt : of both          held_out : to validate on, or None          architecture : of what learns it
+    """
+
+    X: Any
+    y: Any
+    learnt: Dataset
+    held_out: Dataset | None
+    architecture: Architecture
 
 
 def features(estimator: BaseEstimator, X: Any, reset: bool = False) -> Any:
@@ -139,6 +154,13 @@ def of_mean_one(v: np.ndarray | None, place: str = "sample_weight") -> np.ndarra
     # In units of the largest, no sum overflows.
     shares = v / largest
     return shares / shares.mean(dtype=np.float64)
+
+
+def weighted(v: np.ndarray | None, y: np.ndarray, of_classes: np.ndarray | None) -> np.ndarray | None:
+    """The weights of rows times those of their classes."""
+    if of_classes is None:
+        return v
+    return of_classes[y] if v is None else v * of_classes[y]
 
 
 def held_out(n_samples: int, fraction: float, rng: np.random.Generator, classes: np.ndarray | None) -> np.ndarray:

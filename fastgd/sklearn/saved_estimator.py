@@ -86,7 +86,7 @@ class FileMethods:
         """
         with storage.opened(path, "estimator", "architecture", "run") as (tensors, description, architecture, run):
             storage.require_names(description, "estimator", _KEYS)
-            if description["type"] != cls.__name__:
+            if description["type"] != cls._name_in_files():
                 raise ValueError(f"the file holds a {description['type']}; expected {description['type']}.load")
             if description["callbacks"] and callbacks is None:
                 raise ValueError(
@@ -100,6 +100,10 @@ class FileMethods:
             estimator = cls(**parameters, callbacks=() if callbacks is None else callbacks)
             _restore(estimator, description, own, trainer, architecture, schedule)
             return estimator
+
+    @classmethod
+    def _name_in_files(cls) -> str:
+        return cls.__name__
 
     def to_onnx(self, path: str | os.PathLike) -> None:
         """Write the fitted estimator as ONNX, in the dtype of the rows that it was fitted on.
@@ -152,7 +156,7 @@ def _described(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         for name, value in known.items()
     }
     description |= {
-        "type": type(estimator).__name__,
+        "type": estimator._name_in_files(),
         "callbacks": callbacks,
         "n_features_in": int(estimator.n_features_in_),
         "seed": estimator._seed,

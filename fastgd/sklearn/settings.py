@@ -96,12 +96,19 @@ class Training:
         return self.optimizer != "auto" and self.optimizer.learning_rate != "auto"
 
     def trainer(
-        self, model: Model, architecture: Architecture, seed: int, is_stream: bool, is_sparse: bool = False
+        self,
+        model: Model,
+        architecture: Architecture,
+        seed: int,
+        is_stream: bool,
+        is_sparse: bool = False,
+        **replicas: Any,
     ) -> Trainer:
         """A new trainer of a model.
 
         is_sparse : whether the rows are sparse, which NormalizedSGD cannot see: Adagrad is "auto" in its place; and an
             alpha that nobody chose is 0 with it, so that an update costs no more than the entries of its rows
+        replicas : settings of a Trainer for them
         is_stream : whether nothing tells how many rows there will be, over which a rate could fall or be looked for
         """
         spares_weights = is_sparse and self.optimizer == "auto" and self.batch_size is not None
@@ -116,6 +123,7 @@ class Training:
             self.l1_ratio,
             average_from=self.average_from,
             standardize_targets=architecture.standardize_targets,
+            **replicas,
         )
         if is_sparse and self.optimizer == "auto" and isinstance(trainer.optimizer, NormalizedSGD):
             trainer.optimizer = Adagrad()

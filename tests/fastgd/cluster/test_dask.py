@@ -14,6 +14,7 @@ import fastgd as gd
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 gd_dask = pytest.importorskip("fastgd.dask")
+cluster = pytest.importorskip("fastgd.dask.cluster")
 
 # What Dask leaves to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
@@ -169,8 +170,8 @@ def test_a_worker_that_is_killed_costs_no_bit(processes):
 
 @pytest.mark.slow
 def test_without_workers_training_ends(processes, monkeypatch):
-    monkeypatch.setattr(gd_dask, "_SECONDS_WITHOUT_WORKERS", 1.0)
-    monkeypatch.setattr(gd_dask, "_SECONDS_BETWEEN_LOOKS", 0.1)
+    monkeypatch.setattr(cluster, "_SECONDS_WITHOUT_WORKERS", 1.0)
+    monkeypatch.setattr(cluster, "_SECONDS_BETWEEN_LOOKS", 0.1)
     trainer = trainer_of(2)
 
     def retire(_, record):

@@ -1,4 +1,4 @@
-"""Replicas on a cluster of dask.distributed: `pip install "fastgd[dask]"`.
+"""A Trainer's replicas as tasks of dask.distributed.
 
 Each round of a `Trainer(replicas=R)` is R tasks that depend on nothing but their arguments: parameters, state of the
 optimiser, rows, epoch. Dask runs them where their rows are, and again where a worker is lost; the results, a few times
@@ -29,8 +29,6 @@ from fastgd.trainer import Trainer
 if TYPE_CHECKING:
     import dask.array
     from distributed import Client
-
-__all__ = ["fit", "predict"]
 
 # A data set that goes to the workers with every task has no more bytes than this.
 _MOST_BYTES = 1 << 20
@@ -106,13 +104,18 @@ def fit(
             "Dataset of other rows"
         )
     client = get_client() if client is None else client
-    rows = _rows_of(data, client, trainer.replicas)
+    source = source_of(data, client, trainer.replicas)
+    with trained_on_cluster(trainer, source, client):
+        return trainer.fit(source.dataset, epochs=epochs, **options)
+
+
+def trained_on_cluster(trainer: Trainer, source: "Source", client: "Client") -> contextlib.AbstractContextManager:
+    """Inside, calls of `trainer.fit` on the source's data set have the cluster train the replicas."""
 
     def workers(engine: ReplicatedEngine, reader: Reader) -> "_ClusterWorkers":
-        return _ClusterWorkers(engine, reader, rows, client)
+        return _ClusterWorkers(engine, reader, source, client)
 
-    with trainer.replicas_trained_by(workers):
-        return trainer.fit(rows.dataset, epochs=epochs, **options)
+    return trainer.replicas_trained_by(workers)
 
 
 def predict(model: Model, X: "dask.array.Array") -> "dask.array.Array":
@@ -131,7 +134,7 @@ def _predict_block(X: np.ndarray, model: Model) -> np.ndarray:
     return model.predict(X, n_threads=1)
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """Rows as the trainer sees them, and as tasks get them.
 
     dataset : Dataset
@@ -144,12 +147,13 @@ class _Source(NamedTuple):
     is_cut: bool
 
 
-def _rows_of(data: Any, client: "Client", n_replicas: int) -> _Source:
+def source_of(data: Any, client: "Client", n_replicas: int) -> Source:
+    """What `fit` is given, shared out; its errors."""
     if callable(data) and not isinstance(data, Dataset):
         dataset = data()
         if not isinstance(dataset, Dataset):
             raise TypeError(f"data() gave {type(dataset).__name__}; expected a Dataset, as gd.data.open returns")
-        return _Source(dataset, [Rows(pickle.dumps(data))] * n_replicas, is_cut=False)
+        return Source(dataset, [Rows(pickle.dumps(data))] * n_replicas, is_cut=False)
     if isinstance(data, Dataset):
         if data.is_mapped or data.is_in_memory:
             raise ValueError(
@@ -162,11 +166,11 @@ def _rows_of(data: Any, client: "Client", n_replicas: int) -> _Source:
                 f"data is a {type(data).__name__} of {len(opener)} bytes, which every task would get; expected at most "
                 f"{_MOST_BYTES}, a callable that opens it where it is called, or Dask arrays"
             )
-        return _Source(data, [Rows(opener)] * n_replicas, is_cut=False)
+        return Source(data, [Rows(opener)] * n_replicas, is_cut=False)
     return _cut_arrays(data, client, n_replicas)
 
 
-def _cut_arrays(data: Any, client: "Client", n_replicas: int) -> _Source:
+def _cut_arrays(data: Any, client: "Client", n_replicas: int) -> Source:
     import dask.array as da
 
     arrays = list(data) if isinstance(data, Sequence) else [data]
@@ -191,7 +195,7 @@ def _cut_arrays(data: Any, client: "Client", n_replicas: int) -> _Source:
     cut = [each.rechunk({0: sizes, 1: -1} if each.ndim == 2 else {0: sizes}) for each in arrays]
     cut = list(client.persist(cut))
     columns = [client.compute(each.to_delayed().ravel().tolist()) for each in cut]
-    return _Source(_DaskRows(cut, client), list(zip(*columns, strict=True)), is_cut=True)
+    return Source(_DaskRows(cut, client), list(zip(*columns, strict=True)), is_cut=True)
 
 
 class _DaskRows(Dataset):
@@ -214,7 +218,7 @@ class _DaskRows(Dataset):
 class _ClusterWorkers:
     """Workers that are tasks on a cluster."""
 
-    def __init__(self, engine: ReplicatedEngine, reader: Reader, source: _Source, client: "Client") -> None:
+    def __init__(self, engine: ReplicatedEngine, reader: Reader, source: Source, client: "Client") -> None:
         self._engine, self._source, self._client = engine, source, client
         # Workers keep the engines that they make of a plan: it must be the same in each epoch.
         model = copy.deepcopy(engine.model)

@@ -1,0 +1,275 @@
+"""Estimators on Dask arrays and frames, against trainers of replicas, the local estimators and scikit-learn."""
+
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils.class_weight import compute_sample_weight
+
+import fastgd as gd
+from fastgd import sklearn as local
+
+distributed = pytest.importorskip("distributed")
+da = pytest.importorskip("dask.array")
+gd_dask = pytest.importorskip("fastgd.dask")
+dd = pytest.importorskip("dask.dataframe")
+pd = pytest.importorskip("pandas")
+
+# What Dask leaves to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+N_ROWS = 400
+QUICK = {"random_state": 0, "replicas": 3, "max_iter": 5, "tol": None}
+
+
+@pytest.fixture(scope="module")
+def client():
+    """A cluster in threads of this process."""
+    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
+        yield client
+
+
+@pytest.fixture
+def table(rng):
+    X = rng.standard_normal((N_ROWS, 4)) * [1, 100, 1, 0.01] + 5
+    return X, X @ [1, 0.01, -1, 50] + 0.1 * rng.standard_normal(N_ROWS)
+
+
+def chunked(*arrays, rows=90):
+    return [da.from_array(each, chunks=(rows, *each.shape[1:])) for each in arrays]
+
+
+def test_a_regressor_is_a_trainer_of_replicas(client, table):
+    X, y = table
+    regressor = gd_dask.GDRegressor(shuffle=False, round_rows=64, **QUICK).fit(*chunked(X, y))
+    model = gd.Model([gd.Standardize(4), gd.Linear(4, 1)], "float64", seed=regressor.trainer_.seed)
+    twin = gd.Trainer(
+        model, optimizer="auto", batch_size=32, alpha=1e-4, replicas=3, round_rows=64, standardize_targets=True
+    )
+    twin.fit(X, y, epochs=5)
+    np.testing.assert_allclose(regressor.model_.parameters, model.parameters, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(regressor.coef_, model.fold().layers[0].weight[0], rtol=1e-9)
+    assert (regressor.n_iter_, regressor.n_features_in_, regressor.t_) == (5, 4, twin.n_updates)
+    np.testing.assert_allclose(regressor.loss_curve_, twin.history.loss, rtol=1e-9)
+
+
+def test_a_linear_model_comes_to_least_squares(client, table):
+    X, y = table
+    weights = np.where(X[:, 0] > 5, 2.0, 0.5)
+    regressor = gd_dask.GDRegressor(random_state=0, alpha=0.0, max_iter=100).fit(*chunked(X, y, weights))
+    W = np.sqrt(weights)[:, None]
+    expected = np.linalg.lstsq(W * np.c_[X, np.ones(N_ROWS)], W[:, 0] * y, rcond=None)[0]
+    np.testing.assert_allclose(regressor.coef_ * X.std(axis=0), expected[:4] * X.std(axis=0), atol=0.02)
+    assert regressor.score(*chunked(X, y)) > 0.99
+
+
+def test_predictions_are_lazy_and_scores_those_of_scikit_learn(client, table, rng):
+    X, y = table
+    Y, weights = np.c_[y, X[:, 0] ** 2], rng.uniform(0, 2, N_ROWS)
+    lazy = chunked(X, Y, weights)
+    regressor = gd_dask.GDRegressor((4,), **QUICK).fit(*lazy[:2])
+    predicted = regressor.predict(lazy[0])
+    assert isinstance(predicted, da.Array)
+    assert (predicted.chunks, predicted.dtype) == (lazy[1].chunks, np.float64)
+    here = regressor.predict(X)
+    np.testing.assert_allclose(predicted.compute(), here, rtol=1e-12)
+    assert regressor.score(*lazy) == pytest.approx(r2_score(Y, here, sample_weight=weights), rel=1e-12)
+    assert regressor.score(X, Y) == pytest.approx(r2_score(Y, here), rel=1e-12)
+    # What a graph predicts is what the model was when it was made.
+    regressor.model_.parameters = 0
+    np.testing.assert_allclose(predicted.compute(), here, rtol=1e-12)
+    # Blocks without rows have no predictions.
+    empty = da.concatenate([lazy[0][:50], lazy[0][:0], lazy[0][50:60]])
+    np.testing.assert_allclose(regressor.predict(empty).compute(), regressor.predict(X[:60]), rtol=1e-12)
+
+
+def test_targets_that_do_not_vary_are_scored_as_scikit_learn_does(client):
+    X, y = np.arange(60.0)[:, None], np.ones(60)
+    regressor = gd_dask.GDRegressor(**QUICK).fit(*chunked(X, y, rows=20))
+    here = regressor.predict(X)
+    assert regressor.score(*chunked(X, y, rows=20)) == r2_score(y, here)
+
+
+def test_frames_have_names_and_unknown_lengths(client, table):
+    X, y = table
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(b=lambda t: t.b.round().astype(int), d=lambda t: t.d > 5)
+    lazy, target = dd.from_pandas(frame, npartitions=4), dd.from_pandas(pd.Series(y), npartitions=4)
+    regressor = gd_dask.GDRegressor(**QUICK).fit(lazy, target)
+    assert regressor.feature_names_in_.tolist() == list("abcd")
+    of_arrays = gd_dask.GDRegressor(**QUICK).fit(*chunked(frame.to_numpy(np.float64), y))
+    np.testing.assert_array_equal(regressor.coef_, of_arrays.coef_)
+    np.testing.assert_allclose(regressor.predict(lazy).compute(), regressor.predict(frame), rtol=1e-12)
+    assert regressor.score(lazy, target) == pytest.approx(regressor.score(frame, y), rel=1e-9)
+    with pytest.raises(ValueError, match="feature names"):
+        regressor.predict(lazy.rename(columns={"a": "z"}))
+    with pytest.raises(TypeError, match="columns that are no numbers: c"):
+        gd_dask.GDRegressor(**QUICK).fit(lazy.assign(c="word"), target)
+    narrow = dd.from_pandas(frame[["a"]].astype(np.float32), npartitions=4)
+    assert gd_dask.GDRegressor(**QUICK).fit(narrow, target).model_.dtype == np.float32
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_words_are_classes(n_classes, client, table):
+    X, y = table
+    names = np.array(["few", "many", "some"])[np.digitize(y, np.quantile(y, [0.3, 0.7][: n_classes - 1]))]
+    lazy = chunked(X, names)
+    classifier = gd_dask.GDClassifier(random_state=0, replicas=2, max_iter=30, tol=None).fit(*lazy)
+    assert classifier.classes_.tolist() == sorted(set(names))
+    predicted, p = classifier.predict(lazy[0]), classifier.predict_proba(lazy[0])
+    np.testing.assert_array_equal(predicted.compute(), classifier.predict(X))
+    np.testing.assert_allclose(p.compute(), classifier.predict_proba(X), rtol=1e-12)
+    assert p.shape == (N_ROWS, n_classes)
+    assert classifier.decision_function(lazy[0]).compute().shape == classifier.decision_function(X).shape
+    weights = da.from_array(np.linspace(0, 1, N_ROWS), chunks=90)
+    expected = accuracy_score(names, classifier.predict(X), sample_weight=weights.compute())
+    assert classifier.score(*lazy, weights) == pytest.approx(expected, rel=1e-12)
+    assert expected > 0.9
+
+
+def test_balanced_classes_are_weights(client, table):
+    X, y = table
+    labels = (y > np.quantile(y, 0.8)).astype(int)
+    own = np.linspace(1, 2, N_ROWS)
+    given = own * compute_sample_weight("balanced", labels)
+    # "balanced" is of the weights that rows have.
+    totals = np.bincount(labels, own)
+    given = own * (totals.mean() / totals)[labels]
+    balanced = gd_dask.GDClassifier(class_weight="balanced", **QUICK).fit(*chunked(X, labels, own))
+    weighted = gd_dask.GDClassifier(**QUICK).fit(*chunked(X, labels, given))
+    np.testing.assert_allclose(balanced.coef_, weighted.coef_, rtol=1e-9)
+    plain = gd_dask.GDClassifier(**QUICK).fit(*chunked(X, labels))
+    assert np.abs(plain.coef_ - weighted.coef_).max() > 1e-3
+
+
+@pytest.mark.parametrize("loss", ["hinge", "log_loss"])
+def test_losses_get_the_targets_that_they_take(loss, client, table):
+    """As the local estimator encodes them: one replica's epochs on half of the rows twice are near."""
+    X, y = table
+    labels = np.array(["no", "yes"])[(y > np.median(y)).astype(int)]
+    classifier = gd_dask.GDClassifier(loss=loss, random_state=0, replicas=2, max_iter=30).fit(*chunked(X, labels))
+    here = local.GDClassifier(loss=loss, random_state=0, max_iter=30).fit(X, labels)
+    assert abs(classifier.score(X, labels) - here.score(X, labels)) < 0.03
+
+
+def test_the_number_of_workers_changes_no_bit(client, table):
+    found = []
+    for n_workers in (1, 3):
+        with distributed.Client(processes=False, n_workers=n_workers, dashboard_address=":0") as other:
+            found.append(gd_dask.GDRegressor((3,), **QUICK).fit(*chunked(*table), client=other).model_.parameters)
+    np.testing.assert_array_equal(*found)
+
+
+def test_going_on_is_one_training(client, table):
+    lazy = chunked(*table)
+    whole = gd_dask.GDRegressor(**QUICK | {"max_iter": 6, "solver": gd.SGD(0.01)}).fit(*lazy)
+    parts = gd_dask.GDRegressor(**QUICK | {"max_iter": 3, "solver": gd.SGD(0.01)}, warm_start=True)
+    parts.fit(*lazy).fit(*lazy)
+    np.testing.assert_array_equal(parts.coef_, whole.coef_)
+    with pytest.raises(ValueError, match="replicas was 3 when training began and is 2"):
+        parts.set_params(replicas=2).fit(*lazy)
+
+
+@pytest.mark.parametrize("are_lazy", [False, True])
+def test_early_stopping_by_rows_of_ones_own(are_lazy, client, table):
+    X, y = table
+    given = chunked(X[300:], y[300:]) if are_lazy else (X[300:], y[300:])
+    regressor = gd_dask.GDRegressor((8,), early_stopping=True, **QUICK | {"max_iter": 12})
+    regressor.fit(*chunked(X[:300], y[:300]), X_val=given[0], y_val=given[1])
+    losses = regressor.validation_loss_curve_
+    assert regressor.best_loss_ == min(losses)
+    np.testing.assert_allclose(
+        regressor.model_.loss(X[300:], y[300:]) if False else regressor.best_loss_, min(losses)
+    )
+
+
+def test_rows_that_workers_make_or_open(client, tmp_path):
+    data = gd.data.synthetic(N_ROWS, 5, noise=0.1, seed=2)
+    data.save(tmp_path)
+    opened = partial(gd.data.open, tmp_path / "X.npy", target=tmp_path / "y.npy")
+    made, read = (gd_dask.GDRegressor(**QUICK).fit(each) for each in (data, opened))
+    np.testing.assert_array_equal(made.coef_, read.coef_)
+    X, y = data.arrays()
+    assert made.score(X, y[:, 0]) > 0.5
+    np.save(tmp_path / "classes.npy", (y[:, 0] > np.median(y)).astype(np.int64))
+    of_classes = partial(gd.data.open, tmp_path / "X.npy", target=tmp_path / "classes.npy")
+    assert gd_dask.GDClassifier(**QUICK).fit(of_classes).classes_.tolist() == [0, 1]
+    with pytest.raises(ValueError, match="not as the loss takes them"):
+        gd_dask.GDClassifier(loss="hinge", **QUICK).fit(of_classes)
+
+
+def test_copies_and_files(client, table, tmp_path):
+    lazy = chunked(*table)
+    regressor = gd_dask.GDRegressor(round_rows=32, **QUICK).fit(*lazy)
+    assert clone(regressor).get_params() == regressor.get_params()
+    assert "replicas=3" in repr(regressor)
+    assert "round_rows=None" not in repr(gd_dask.GDRegressor())
+    regressor.save(tmp_path / "regressor.safetensors")
+    loaded = gd_dask.GDRegressor.load(tmp_path / "regressor.safetensors")
+    for other in (pickle.loads(pickle.dumps(regressor)), loaded):
+        np.testing.assert_array_equal(other.predict(lazy[0]).compute(), regressor.predict(lazy[0]).compute())
+        np.testing.assert_array_equal(
+            other.set_params(warm_start=True).fit(*lazy).coef_,
+            clone(regressor).set_params(warm_start=True).fit(*lazy).fit(*lazy).coef_,
+        )
+    with pytest.raises(ValueError, match=r"expected fastgd\.dask\.GDRegressor\.load"):
+        local.GDRegressor.load(tmp_path / "regressor.safetensors")
+
+
+def test_a_bad_row_is_named_and_nothing_is_fitted(client, table):
+    X, y = table
+    X[333, 1] = np.nan
+    regressor = gd_dask.GDRegressor(**QUICK)
+    with pytest.raises(ValueError, match="in row 333"):
+        regressor.fit(*chunked(X, y))
+    assert not hasattr(regressor, "model_")
+    assert not hasattr(regressor, "_client")
+
+
+def test_labels_that_were_not_there_before(client, table):
+    X, y = table
+    labels = np.where(y > np.median(y), "a", "b")
+    classifier = gd_dask.GDClassifier(warm_start=True, **QUICK).fit(*chunked(X, labels))
+    with pytest.raises(ValueError, match="expected one of the classes a, b"):
+        classifier.fit(*chunked(X, np.where(labels == "a", "a", "c")))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"replicas": 1}, ValueError, "replicas"),
+        ({"average": True}, ValueError, "average is True with 4 replicas"),
+        ({"early_stopping": True}, ValueError, "expected X_val and y_val"),
+        ({"solver": "normalized_sgd"}, ValueError, "scales of features of its own"),
+        ({"hidden_layer_sizes": (0,)}, ValueError, "hidden_layer_sizes"),
+    ],
+)
+def test_what_is_not_supported(options, error, message, client, table):
+    with pytest.raises(error, match=message):
+        gd_dask.GDRegressor(**options).fit(*chunked(*table))
+
+
+def test_rows_that_are_not_supported(client, table):
+    X, y = table
+    lazy = chunked(X, y)
+    with pytest.raises(TypeError, match=r"or fastgd\.sklearn\.GDRegressor"):
+        gd_dask.GDRegressor().fit(X, y)
+    with pytest.raises(ValueError, match="y is None"):
+        gd_dask.GDRegressor().fit(lazy[0])
+    with pytest.raises(TypeError, match="expected a Dask array of numbers"):
+        gd_dask.GDRegressor().fit(lazy[0][:, 0], lazy[1])
+    with pytest.raises(ValueError, match=r"y has shape \(399,\); expected \(400,\)"):
+        gd_dask.GDRegressor().fit(lazy[0], lazy[1][1:])
+    with pytest.raises(ValueError, match="expected numbers, or a GDClassifier"):
+        gd_dask.GDRegressor().fit(lazy[0], lazy[1].astype(str))
+    with pytest.raises(ValueError, match="expected one label a row"):
+        gd_dask.GDClassifier().fit(lazy[0], lazy[0] > 5)
+    with pytest.raises(ValueError, match="holds 1 class"):
+        gd_dask.GDClassifier().fit(lazy[0], lazy[1] * 0)
+    for weights, message in ((-lazy[1] ** 2, "expected finite numbers of at least 0"), (0 * lazy[1], "are zero")):
+        with pytest.raises(ValueError, match=message):
+            gd_dask.GDRegressor().fit(*lazy, weights)
+    with pytest.raises(AttributeError, match="has no partial_fit"):
+        gd_dask.GDRegressor().partial_fit(X, y)
+    assert not hasattr(gd_dask.GDClassifier(loss="hinge"), "predict_proba")
