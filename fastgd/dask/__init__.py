@@ -1,7 +1,7 @@
 """Training on a cluster of dask.distributed, `pip install "fastgd[dask]"`.
 
-`fit` trains a `gd.Trainer` of replicas, `predict` predicts block by block; `GDRegressor` and `GDClassifier` are those of
-`fastgd.sklearn` on Dask arrays and frames, and need scikit-learn, `pip install "fastgd[dask,sklearn]"`.
+`fit` trains a `gd.Trainer` of replicas, `predict` predicts block by block; `GDRegressor` and `GDClassifier` are those
+of `fastgd.sklearn` on Dask arrays and frames, and need scikit-learn, `pip install "fastgd[dask,sklearn]"`.
 """
 
 from typing import TYPE_CHECKING, Any

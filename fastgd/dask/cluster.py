@@ -11,6 +11,7 @@ import copy
 import numbers
 import pickle
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 # A data set that goes to the workers with every task has no more bytes than this.
 _MOST_BYTES = 1 << 20
+# So many bytes of chosen rows are kept where they came to.
+_KEPT_BYTES = 1 << 28
 # How long a round waits for workers where there are none, and how often it looks.
 _SECONDS_WITHOUT_WORKERS, _SECONDS_BETWEEN_LOOKS = 20.0, 1.0
 _RETRIES = 2
@@ -199,10 +202,15 @@ def _cut_arrays(data: Any, client: "Client", n_replicas: int) -> Source:
 
 
 class _DaskRows(Dataset):
-    """Dask arrays, whose rows come through the client."""
+    """Dask arrays, whose rows come through the client.
+
+    Rows that were chosen are kept, up to a bound: a search for rates and its safeguard read the same ones often.
+    """
 
     def __init__(self, arrays: list, client: "Client") -> None:
         self._arrays, self._client = arrays, client
+        self._kept: OrderedDict[bytes, list[np.ndarray]] = OrderedDict()
+        self._kept_bytes = 0
         (self.n_samples, self.n_features), self.n_outputs = arrays[0].shape, arrays[1].shape[1]
         self.has_sample_weight = len(arrays) == 3
         dtype = arrays[0].dtype
@@ -210,9 +218,25 @@ class _DaskRows(Dataset):
 
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
         """Compute them."""
-        parts = self._client.gather(self._client.compute([each[rows] for each in self._arrays]))
+        parts = self._parts(rows)
         for part, place in zip(parts, out[:3], strict=False):
-            take_rows(np.asarray(part), slice(0, len(part)), out=place[: len(part)])
+            take_rows(part, slice(0, len(part)), out=place[: len(part)])
+
+    def _parts(self, rows: slice | np.ndarray) -> list[np.ndarray]:
+        key = b"" if isinstance(rows, slice) else rows.tobytes()
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        parts = self._client.gather(self._client.compute([each[rows] for each in self._arrays]))
+        parts = [np.asarray(part) for part in parts]
+        n_bytes = sum(part.nbytes for part in parts)
+        if key and n_bytes <= _KEPT_BYTES:
+            self._kept[key] = parts
+            self._kept_bytes += n_bytes
+            while self._kept_bytes > _KEPT_BYTES:
+                _, dropped = self._kept.popitem(last=False)
+                self._kept_bytes -= sum(part.nbytes for part in dropped)
+        return parts
 
 
 class _ClusterWorkers:
