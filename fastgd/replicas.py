@@ -25,6 +25,8 @@ __all__ = ["Nesterov"]
 # A round should take so many seconds, a row what it takes at least and what a parameter's part of it does: then threads
 # wait for one another for a few hundredths of the time.
 _ROUND_SECONDS, _PER_ROW, _PER_PARAMETER = 1e-2, 5e-9, 4e-11
+# How fast rounds grow as the rate falls, as a power of it, and how often as long they become.
+_GROWTH_POWER, _MOST_GROWTH = 1.0, 16.0
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,19 @@ class Nesterov:
             raise ValueError(f"momentum is {self.momentum}; expected less than 1")
 
 
-def rows_of_a_round(n_parameters: int) -> int:
-    """How many rows of each replica a round has where nobody says: as many as take some milliseconds.
+def rows_of_a_round(n_parameters: int, rate: float = 1.0, largest_rate: float = 1.0) -> int:
+    """How many rows of each replica a round has where nobody says.
 
-    The number of parameters alone decides, so that the numbers are the same on every machine.
+    At the largest learning rate of the run they are as many as take some milliseconds, so that what a round costs
+    besides is a few hundredths of it; as the rate falls, replicas part more slowly, and rounds grow in inverse
+    proportion, up to 16 times. The number of parameters and the rates alone decide, and no clock, so that the numbers
+    are the same on every machine.
+
+    rate, largest_rate : of the next update, and the largest that a round of the run began with
     """
-    return max(round(_ROUND_SECONDS / (_PER_ROW + _PER_PARAMETER * n_parameters)), 1)
+    fall = min(max(1.0, largest_rate / rate), _MOST_GROWTH) if rate > 0 else _MOST_GROWTH
+    growth = min(fall**_GROWTH_POWER, _MOST_GROWTH)
+    return max(round(growth * _ROUND_SECONDS / (_PER_ROW + _PER_PARAMETER * n_parameters)), 1)
 
 
 def combine(

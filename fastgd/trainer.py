@@ -92,7 +92,8 @@ class Trainer(Settings):
         and so do schedules. Not with `average_from`, and not for streams, but for sync="gradient".
     round_rows : int, optional
         Rows of each copy in a round, at least 1, rounded down to whole batches; by default as many as take some
-        milliseconds. An epoch's last round may be shorter.
+        milliseconds, and more as the learning rate falls: see `fastgd.replicas.rows_of_a_round`. An epoch's last round
+        may be shorter.
     outer : gd.replicas.Nesterov, optional
         What takes the step from the parameters before a round to those after it; by default it is their mean.
     sync : {"average", "gradient"}

@@ -48,9 +48,9 @@ class ReplicatedState:
     """What training changes: the state of each replica, what combines them, and how far the epoch is."""
 
     def __init__(
-        self, parameters: np.ndarray, velocity: np.ndarray, progress: kernels.Progress, engines: list[Engine]
+        self, parameters: np.ndarray, kept: dict[str, np.ndarray], progress: kernels.Progress, engines: list[Engine]
     ) -> None:
-        self.parameters, self._velocity, self._progress = parameters, velocity, progress
+        self.parameters, self._kept, self._progress = parameters, kept, progress
         self._states = [engine.state for engine in engines]
 
     @property
@@ -69,7 +69,7 @@ class ReplicatedState:
 
     def between_epochs(self) -> dict[str, np.ndarray]:
         """As `RunState.between_epochs`."""
-        named = {"outer_velocity": self._velocity, "n_updates": self._progress.n_updates}
+        named = self._kept | {"n_updates": self._progress.n_updates}
         for number, state in enumerate(self._states):
             named |= {_name(number, name): array for name, array in state.between_epochs().items()}
         return named
@@ -87,7 +87,7 @@ class ReplicatedState:
         load_arrays(self.between_epochs(), saved, "state of the run")
 
     def _named(self) -> dict[str, np.ndarray]:
-        named = {"parameters": self.parameters, "outer_velocity": self._velocity, **self._progress._asdict()}
+        named = {"parameters": self.parameters, **self._kept, **self._progress._asdict()}
         for number, state in enumerate(self._states):
             named |= {_name(number, name): array for name, array in state.arrays.items()}
         return named
@@ -161,7 +161,8 @@ class ReplicatedEngine:
         size = model.parameters.size
         self._velocity = np.zeros(0 if shares.outer is None else size)
         self._progress = kernels.Progress.zeros()
-        self._round_rows = shares.round_rows or rows_of_a_round(size)
+        self._round_rows = shares.round_rows
+        self._largest_rate = np.zeros(1)
 
     @property
     def n_updates(self) -> int:
@@ -176,7 +177,8 @@ class ReplicatedEngine:
     @property
     def state(self) -> ReplicatedState:
         """What training changes."""
-        return ReplicatedState(self.model.parameters, self._velocity, self._progress, self.engines)
+        kept = {"outer_velocity": self._velocity, "largest_rate": self._largest_rate}
+        return ReplicatedState(self.model.parameters, kept, self._progress, self.engines)
 
     def prepare(self, batch_rows: int, is_full_batch: bool = False, entries_per_row: float | None = None) -> None:
         """As `Engine.prepare`."""
@@ -225,20 +227,27 @@ class ReplicatedEngine:
             self.begin_epoch()
         progress, n_samples = self._progress, reader.dataset.n_samples
         shares, batch_rows = self.shares_of(n_samples), self.prepared_for[0]
-        # All rounds but the last end where a batch does.
-        step = max(self._round_rows // batch_rows, 1) * batch_rows
-        progress.n_rows[0], n_done = n_samples, 0
+        progress.n_rows[0] = n_samples
         with self.workers(self, reader) as workers:
-            for first in range(0, max(end - begin for begin, end in shares), step):
+            while progress.position[0] < n_samples:
+                # Before an epoch's last round, all replicas have done as many rows.
+                first = int(progress.position[0]) // len(shares)
+                # All rounds but the last end where a batch does.
+                step = max(self._rows_of_next_round() // batch_rows, 1) * batch_rows
                 spans = [(min(begin + first, end), min(begin + first + step, end)) for begin, end in shares]
                 n_rows = [end - begin for begin, end in spans]
-                n_done += sum(n_rows)
-                if n_done <= progress.position[0]:
-                    continue
                 self._round(workers, spans, n_rows, number)
                 if on_rows:
-                    on_rows(sum(n_rows), float(progress.loss_sum[0]) / n_done)
+                    on_rows(sum(n_rows), float(progress.loss_sum[0]) / int(progress.position[0]))
         return float(progress.loss_sum[0]) / n_samples
+
+    def _rows_of_next_round(self) -> int:
+        if self._round_rows is not None:
+            return self._round_rows
+        rate = self.rates.at()
+        # What is no number is larger than nothing.
+        self._largest_rate[0] = max(float(self._largest_rate[0]), rate)
+        return rows_of_a_round(self.model.parameters.size, rate, float(self._largest_rate[0]))
 
     def _round(self, workers: Workers, spans: list[tuple[int, int]], n_rows: list[int], number: int) -> None:
         """Train each replica on its span, and combine them."""

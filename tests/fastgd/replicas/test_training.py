@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 
 import fastgd as gd
+from fastgd import replicas
 from fastgd.replicas import combine
 
 LAYERS = {
@@ -235,3 +236,55 @@ def test_a_run_goes_on_in_the_midst_of_an_epoch(n_rounds, rng, tmp_path):
     np.testing.assert_array_equal(second.model.parameters, whole.model.parameters)
     assert second.history.loss == whole.history.loss
     assert second.n_updates == whole.n_updates
+
+
+@pytest.fixture
+def short_rounds(monkeypatch):
+    """A round has 16 rows where nobody says, and more as the rate falls."""
+    monkeypatch.setattr(replicas, "_ROUND_SECONDS", 16 * replicas._PER_ROW)
+    monkeypatch.setattr(replicas, "_PER_PARAMETER", 0.0)
+
+
+class CountsRows:
+    """Notes the rows of each round."""
+
+    def __init__(self):
+        self.n_rows = []
+
+    def __call__(self, trainer, record):
+        pass
+
+    def on_slice(self, trainer):
+        self.n_rows.append(int(trainer._run.engine.state.within_epoch()["position"][0]))
+
+
+def test_rounds_grow_as_the_rate_falls(short_rounds, rng):
+    """Of 2 replicas: 16 rows each, then 32 once the rate is half of what it was, and whole batches of 4 throughout."""
+    X, y = rows(400, rng)
+    schedule = gd.schedules.Step(0.02, step_size=10, gamma=0.5)
+    trainer, rounds = trainer_of(replicas=2, round_rows=None, optimizer=gd.SGD(schedule)), CountsRows()
+    trainer.fit(X, y, callbacks=[rounds])
+    # Each replica's updates have 4 rows: the rate is halved after 40 of them, and again after 80 and 120.
+    sizes = np.diff([0, *rounds.n_rows]) // 2
+    assert sizes.tolist() == [16, 16, 16, 32, 64, 56]
+    # Another optimiser starts afresh, and a factor counts as well.
+    trainer.optimizer, trainer.learning_rate_factor = gd.SGD(0.02), 1.0
+    for factor, expected in ((1.0, [16] * 12 + [8]), (0.25, [64, 64, 64, 8])):
+        trainer.learning_rate_factor = factor
+        rounds.n_rows.clear()
+        trainer.fit(X, y, callbacks=[rounds])
+        assert (np.diff([0, *rounds.n_rows]) // 2).tolist() == expected
+
+
+@pytest.mark.parametrize("n_rounds", [2, 4, 5])
+def test_rounds_that_grow_go_on_in_the_midst_of_an_epoch(n_rounds, short_rounds, rng, tmp_path):
+    X, y = rows(401, rng)
+    options = {"optimizer": gd.SGD(gd.schedules.Step(0.02, step_size=10, gamma=0.5)), "round_rows": None}
+    whole = trainer_of(replicas=2, **options)
+    whole.fit(X, y, epochs=2)
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        trainer_of(replicas=2, **options).fit(X, y, epochs=2, callbacks=[SavesAfterRounds(path, n_rounds)])
+    second = gd.Trainer.load(path)
+    second.fit(X, y, epochs=2, resume=True)
+    np.testing.assert_array_equal(second.model.parameters, whole.model.parameters)
