@@ -25,8 +25,9 @@ __all__ = ["Nesterov"]
 # A round should take so many seconds, a row what it takes at least and what a parameter's part of it does: then threads
 # wait for one another for a few hundredths of the time.
 _ROUND_SECONDS, _PER_ROW, _PER_PARAMETER = 1e-2, 5e-9, 4e-11
-# How fast rounds grow as the rate falls, as a power of it, and how often as long they become.
-_GROWTH_POWER, _MOST_GROWTH = 1.0, 16.0
+# Rounds grow by this power of what the rate has fallen by, and become so many times as long at most: then Ctrl-C still
+# waits no longer than it does elsewhere. `bench/studies/replicas.py` has found that it costs nothing in loss.
+_GROWTH_POWER, _MOST_GROWTH = 2.0, 16.0
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,10 @@ def rows_of_a_round(n_parameters: int, rate: float = 1.0, largest_rate: float = 
     """How many rows of each replica a round has where nobody says.
 
     At the largest learning rate of the run they are as many as take some milliseconds, so that what a round costs
-    besides is a few hundredths of it; as the rate falls, replicas part more slowly, and rounds grow in inverse
-    proportion, up to 16 times. The number of parameters and the rates alone decide, and no clock, so that the numbers
-    are the same on every machine.
+    besides is a few hundredths of it. As the rate falls, replicas part more slowly, and rounds grow with the square of
+    its inverse, up to 16 times: see Gu et al., "A Quadratic Synchronization Rule for Distributed Deep Learning" (2024).
+    The number of parameters and the rates alone decide, and no clock, so that the numbers are the same on every
+    machine.
 
     rate, largest_rate : of the next update, and the largest that a round of the run began with
     """

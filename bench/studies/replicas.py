@@ -1,9 +1,10 @@
 """What combining replicas costs in loss after equal epochs, and what the length of a round and Nesterov change.
 
-python -m bench.studies.replicas [--epochs 10] [--rows 200000]
+python -m bench.studies.replicas [--epochs 10] [--rows 200000] [--growth]
 
 Validation losses divided by one replica's, on synthetic rows and on real ones (flights and diamonds, downloaded), as
-medians over seeds. Each row is trained on as often, whatever the number of replicas.
+medians over seeds. Each row is trained on as often, whatever the number of replicas. With --growth, what rounds that
+grow as the rate falls cost, by the power of its fall and the most that they grow, and how many rounds there are.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import statistics
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from bench.studies import quality_sets
 SEEDS = (0, 1, 2)
 REPLICAS = (2, 4, 8)
 ROUNDS = (None, 128, 1024, 8192)
+GROWTHS = ((0, 1), (1, 16), (2, 16), (2, 64))
 OUTERS = (None, gd.replicas.Nesterov(0.7, 0.9), gd.replicas.Nesterov(1.0, 0.5))
 
 
@@ -87,11 +90,47 @@ def loss_of(problem: Problem, seed: int, epochs: int, **replicas: Any) -> float:
     return trainer.model.loss(*problem.validation, loss=trainer.loss)
 
 
+def growth_table(n_rows: int, epochs: int, first_rows: int = 512) -> str:
+    """Of four replicas, whose rounds begin with so many rows of each."""
+    train, validation = _synthetic(n_rows, (64,), 0)
+    updates = epochs * n_rows // 4 // 32
+    optimizers = {
+        "SGD, t^-1/4": gd.SGD(gd.schedules.InverseScaling(0.05, 0.25)),
+        "SGD, cosine": gd.SGD(gd.schedules.CosineWarmRestarts(0.03, updates)),
+        "Adam, cooldown": gd.Adam(gd.schedules.Cooldown(2e-3, updates // epochs)),
+    }
+    problems = {
+        f"100-64-1, {name}": Problem(train, validation, _hidden, {"optimizer": each, "batch_size": 32})
+        for name, each in optimizers.items()
+    }
+    ones = {name: loss_of(problem, 0, epochs) for name, problem in problems.items()}
+    rows = []
+    for power, most in GROWTHS:
+        cells = []
+        for name, problem in problems.items():
+            rounds: list[int] = []
+
+            def count(n_parameters: int, rate: float, largest: float, rounds=rounds, power=power, most=most) -> int:
+                fall = min(max(1.0, largest / rate), 1e6) if rate > 0 else 1e6
+                rounds.append(int(first_rows * min(fall**power, most)))
+                return rounds[-1]
+
+            with mock.patch("fastgd._engine.replicas.rows_of_a_round", count):
+                ratio = loss_of(problem, 0, epochs, replicas=4) / ones[name]
+            cells.append(f"{ratio:.4f} ({len(rounds)})")
+        rows.append([f"power {power}, at most {most} times", *cells])
+    return markdown(["validation loss, one replica's = 1 (rounds)", *problems], rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rows", type=int, default=200_000, help="synthetic rows to learn from")
+    parser.add_argument("--growth", action="store_true", help="rounds that grow as the rate falls")
     options = parser.parse_args()
+    if options.growth:
+        print(growth_table(options.rows, options.epochs))
+        return
     settings = [{"replicas": n, "round_rows": rows} for n in REPLICAS for rows in ROUNDS]
     settings += [{"replicas": 4, "round_rows": rows, "outer": outer} for rows in (128, 1024) for outer in OUTERS[1:]]
     found: dict[str, list[list[float]]] = {}
