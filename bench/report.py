@@ -6,6 +6,7 @@ python bench/report.py roofline [--dry-run] [--seconds 5]
 python bench/report.py quality [--dry-run] [--json FILE] [--estimators] [--rows 4000]
 python bench/report.py learning [--dry-run] [--picture bench/learning.svg]
 python bench/report.py scaling [--dry-run] [--repeats 9] [--without-cluster]
+python bench/report.py replicas [--dry-run] [--epochs 8]
 python bench/report.py summary [--dry-run]               the lines of these that the README shows
 
 `--help` after the name of a part says more.
@@ -31,6 +32,7 @@ PARTS = {
     "quality": "bench.studies.quality_table",
     "learning": "bench.peers.learning",
     "scaling": "bench.cases.scaling",
+    "replicas": "bench.cases.replica_losses",
     "summary": "bench.summary",
 }
 

@@ -69,9 +69,21 @@ def ratios(
         )
         return lambda: trainer.fit(features, y)
 
+    require_equal_on_threads(layers, features[:20_000], y[:20_000], batch_size)
     seconds = best({n: epochs_of(n) for n in (1, *REPLICAS)}, repeats)
     reading = best({n: lambda n=n: read(features, n) for n in (1, n_threads)}, repeats)
     return [f"{seconds[1] / seconds[n]:.2f}" for n in REPLICAS] + [f"{reading[1] / reading[n_threads]:.2f}"]
+
+
+def require_equal_on_threads(layers: Callable[[], list], X: np.ndarray, y: np.ndarray, batch_size: int) -> None:
+    """Raise an AssertionError unless two replicas come to the same parameters on one thread and on two."""
+    found = []
+    for n_threads in (1, 2):
+        model = gd.Model(layers(), seed=0)
+        options = {"optimizer": gd.SGD(1e-3), "batch_size": batch_size, "replicas": 2, "round_rows": 1_000}
+        gd.Trainer(model, n_threads=n_threads, **options).fit(X, y)
+        found.append(model.parameters)
+    np.testing.assert_array_equal(*found)
 
 
 def read(features: np.ndarray, n_threads: int) -> None:
@@ -91,17 +103,12 @@ def cluster_table(repeats: int) -> str:
     import fastgd.dask as gd_dask
 
     data = gd.data.synthetic(_CLUSTER_ROWS, 100)
+    require_equal(gd_dask.fit)
     seconds, rounds = {}, {}
     for n_workers in (1, 2):
         cluster = LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0")
         with cluster, Client(cluster) as client:
-            trainer = gd.Trainer(
-                gd.Model([gd.Linear(100, 1), gd.ReLU()]),
-                optimizer=gd.SGD(1e-6),
-                batch_size=32,
-                replicas=2,
-                round_rows=_ROUND_ROWS,
-            )
+            trainer = _trainer_on_cluster(_ROUND_ROWS)
             fit = {n_workers: lambda trainer=trainer, client=client: gd_dask.fit(trainer, data, client)}
             seconds |= best(fit, max(repeats // 3, 1))
             rounds |= best({n_workers: lambda client=client: empty_round(client)}, 5 * repeats)
@@ -113,8 +120,28 @@ def cluster_table(repeats: int) -> str:
     return markdown(header, rows)
 
 
-def empty_round(client: object) -> None:
-    client.gather(client.map(_nothing, range(2), pure=False))
+def _trainer_on_cluster(round_rows: int, rate: float = 1e-6) -> gd.Trainer:
+    model = gd.Model([gd.Linear(100, 1), gd.ReLU()])
+    return gd.Trainer(model, optimizer=gd.SGD(rate), batch_size=32, replicas=2, round_rows=round_rows)
+
+
+def require_equal(fit: Callable) -> None:
+    """Raise an AssertionError unless one worker, two, and threads come to the same parameters."""
+    from distributed import Client, LocalCluster
+
+    data = gd.data.synthetic(20_000, 100)
+    here = _trainer_on_cluster(2_000, 1e-3)
+    here.fit(data)
+    for n_workers in (1, 2):
+        cluster = LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0")
+        with cluster, Client(cluster) as client:
+            there = _trainer_on_cluster(2_000, 1e-3)
+            fit(there, data, client)
+        np.testing.assert_array_equal(there.model.parameters, here.model.parameters)
+
+
+def empty_round(client: object, n_tasks: int = 2) -> None:
+    client.gather(client.map(_nothing, range(n_tasks), pure=False))
 
 
 def _nothing(number: int) -> int:

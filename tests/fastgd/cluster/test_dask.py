@@ -21,13 +21,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Depr
 N_ROWS = 800
 
 
-@pytest.fixture(scope="module")
-def client():
-    """A cluster in threads of this process."""
-    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
-        yield client
-
-
 def data():
     return gd.data.synthetic(N_ROWS, 5, hidden=(4,), noise=0.1, seed=2)
 
@@ -147,6 +140,108 @@ def test_what_cannot_go_to_workers(client):
         gd_dask.fit(trainer_of(), list, client)
 
 
+@pytest.mark.parametrize("n_rows", [2, 5])
+def test_more_replicas_than_rows_or_blocks(n_rows, client):
+    """Of replicas without rows there are no tasks; of Dask arrays each must have some."""
+    few = gd.data.synthetic(n_rows, 5, seed=2)
+    here, there = trainer_of(7), trainer_of(7)
+    here.fit(few, epochs=2)
+    gd_dask.fit(there, few, client, epochs=2)
+    same(here, there)
+    X, y = few.arrays()
+    with pytest.raises(ValueError, match="at least one for each of 7 replicas"):
+        gd_dask.fit(trainer_of(7), (da.from_array(X), da.from_array(y)), client)
+    X, y = data().arrays()
+    here, there = trainer_of(7), trainer_of(7)
+    here.fit(X, y)
+    gd_dask.fit(there, (da.from_array(X, chunks=(500, 5)), da.from_array(y, chunks=(500, 1))), client)
+    same(here, there)
+
+
+def test_two_fits_at_once_on_one_cluster(client):
+    alone, at_once = [trainer_of(3), trainer_of(2, shuffle=True)], [trainer_of(3), trainer_of(2, shuffle=True)]
+    for trainer in alone:
+        trainer.fit(data(), epochs=4)
+    errors = []
+
+    def fit(trainer):
+        try:
+            gd_dask.fit(trainer, data(), client, epochs=4)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=fit, args=(trainer,)) for trainer in at_once]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert not errors
+    for before, after in zip(alone, at_once, strict=True):
+        same(before, after)
+
+
+def test_divergence_names_the_replica(client):
+    trainer = trainer_of(rate=1e20)
+    before = trainer.model.parameters.copy()
+    with pytest.raises(gd.DivergenceError, match="diverged at epoch 1") as raised:
+        gd_dask.fit(trainer, data(), client)
+    assert any("in replica 1 of 3" in note for note in raised.value.__notes__)
+    np.testing.assert_array_equal(trainer.model.parameters, before)
+
+
+def test_ctrl_c_cancels_the_tasks(client, monkeypatch):
+    waited = []
+
+    def interrupt(self, futures):
+        waited.extend(futures)
+        if len(waited) > 6:
+            raise KeyboardInterrupt
+        distributed.wait(futures)
+
+    monkeypatch.setattr(cluster._ClusterWorkers, "_wait", interrupt)
+    trainer, twin = trainer_of(), trainer_of()
+    with pytest.raises(KeyboardInterrupt):
+        gd_dask.fit(trainer, data(), client)
+    assert {future.status for future in waited[6:]} == {"cancelled"}
+    # Two rounds of 100 rows each were made, and nothing of the third.
+    X, y = data().arrays()
+    begins = [N_ROWS * k // 3 for k in range(3)]
+    rows = np.concatenate([np.arange(begin, begin + 200) for begin in begins])
+    twin.fit(X[rows], y[rows])
+    np.testing.assert_array_equal(trainer.model.parameters, twin.model.parameters)
+
+
+def test_a_run_goes_on_on_other_workers(client, tmp_path):
+    """Begun on the cluster and saved in the midst of an epoch, it ends on threads; and the other way round."""
+
+    class Saves:
+        n_left = 4
+
+        def __call__(self, trainer, record):
+            pass
+
+        def on_slice(self, trainer):
+            self.n_left -= 1
+            if self.n_left == 0:
+                trainer.save(tmp_path / "run.safetensors")
+                raise KeyboardInterrupt
+
+    def on_cluster(trainer, **options):
+        gd_dask.fit(trainer, data(), client, epochs=3, **options)
+
+    def here(trainer, **options):
+        trainer.fit(data(), epochs=3, **options)
+
+    whole = trainer_of(shuffle=True)
+    here(whole)
+    for first, second in ((on_cluster, here), (here, on_cluster)):
+        with pytest.raises(KeyboardInterrupt):
+            first(trainer_of(shuffle=True), callbacks=[Saves()])
+        loaded = gd.Trainer.load(tmp_path / "run.safetensors")
+        second(loaded, resume=True)
+        same(whole, loaded)
+
+
 @pytest.fixture
 def processes():
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
@@ -190,3 +285,22 @@ def test_without_workers_training_ends(processes, monkeypatch):
     gd_dask.fit(trainer, data(), processes)
     twin.fit(data())
     same(twin, trainer)
+
+
+@pytest.mark.slow
+def test_workers_come_and_go(processes):
+    """A third one joins, all but one retire, and more workers than replicas have nothing to do for some."""
+    here, there = trainer_of(2), trainer_of(2)
+    here.fit(data(), epochs=12)
+    wanted = {2: 3, 5: 1, 8: 4}
+
+    def scale(_, record):
+        if record.epoch in wanted:
+            processes.cluster.scale(wanted[record.epoch])
+            deadline = time.monotonic() + 60
+            while len(processes.nthreads()) != wanted[record.epoch]:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+    gd_dask.fit(there, data(), processes, epochs=12, callbacks=[scale])
+    same(here, there)

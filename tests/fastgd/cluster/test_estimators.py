@@ -24,13 +24,6 @@ N_ROWS = 400
 QUICK = {"random_state": 0, "replicas": 3, "max_iter": 5, "tol": None}
 
 
-@pytest.fixture(scope="module")
-def client():
-    """A cluster in threads of this process."""
-    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
-        yield client
-
-
 @pytest.fixture
 def table(rng):
     X = rng.standard_normal((N_ROWS, 4)) * [1, 100, 1, 0.01] + 5

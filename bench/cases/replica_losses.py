@@ -1,0 +1,180 @@
+"""Replicas' validation loss against wall time, and what a round takes on 10, 100 and 1000 workers, on paper.
+
+Seconds of an epoch are the least of several, by turns in one process; losses are medians over seeds. On paper, a round of
+R replicas takes
+
+    T = T_rows · (1 + c √(2 ln R)) + a + R · (b + e P + s / B)
+
+with T_rows the time of a replica's rows, c what its times vary by (standard deviation over mean, of which the slowest of
+R is about √(2 ln R) above the mean), a and b what Dask takes for a round and for each of its tasks, e P the time to
+combine P parameters, s the bytes that a task is sent and sends back, and B the network's bytes a second at the client.
+"""
+
+import argparse
+import math
+import pickle
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastgd as gd
+from bench.cases.scaling import best, empty_round
+from bench.readme import machine_line, markdown
+from fastgd.replicas import combine
+from fastgd.threads import usable_processors
+
+MARKERS = "replicas"
+REPLICAS = (1, 2, 4, 8)
+WORKERS = (10, 100, 1000)
+SEEDS = (0, 1, 2)
+# What is no measurement: a network of 10 Gbit/s.
+_BYTES_PER_SECOND = 1.25e9
+_N_ROWS, _N_JUDGED = 200_000, 50_000
+
+
+class Workload(NamedTuple):
+    """What learns, by which settings, and the teacher's hidden layers."""
+
+    layers: Callable[[], list]
+    hidden: tuple[int, ...]
+    is_classes: bool
+    options: dict[str, Any]
+
+
+_LOG_LOSS = {"loss": "log_loss", "optimizer": gd.SGD(gd.schedules.InverseScaling(0.1, 0.25)), "batch_size": 8}
+_SQUARES = {"optimizer": gd.SGD(gd.schedules.InverseScaling(0.01, 0.25)), "batch_size": 8}
+_NETWORK = {"optimizer": gd.SGD(0.02), "batch_size": 32}
+WORKLOADS = {
+    "linear, 100 inputs, squared error": Workload(lambda: [gd.Linear(100, 1)], (), False, _SQUARES),
+    "linear, 100 inputs, log loss": Workload(lambda: [gd.Linear(100, 1)], (), True, _LOG_LOSS),
+    "100-64-1, squared error": Workload(
+        lambda: [gd.Linear(100, 64), gd.ReLU(), gd.Linear(64, 1)], (64,), False, _NETWORK
+    ),
+}
+_SIZES = {"100 inputs": 101, "100-64-1": 6_529, "784-1024-1024-10": 1_863_690}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--epochs", type=int, default=8, help="of one replica, that the others are beside")
+    parser.add_argument("--repeats", type=int, default=5, help="epochs by turns, of which the best counts")
+
+
+def report(options: argparse.Namespace) -> str:
+    losses = losses_table(options.epochs, options.repeats)
+    return "\n\n".join([machine_line(), losses, *paper_tables(options.repeats)])
+
+
+def losses_table(epochs: int, repeats: int) -> str:
+    """Of each workload, by how many replicas."""
+    n_threads = usable_processors()
+    header = ["validation loss, one replica's = 1", "replicas", f"seconds of an epoch on {n_threads} cores"]
+    header += [f"after {epochs} epochs", "after as many seconds"]
+    rows = []
+    for name, workload in WORKLOADS.items():
+        data = [_rows_of(workload, seed) for seed in SEEDS]
+        seconds = _seconds(workload, data[0][0], n_threads, repeats)
+        curves = {
+            n: [_losses(workload, *each, n, 3 * epochs, seed) for seed, each in enumerate(data)] for n in REPLICAS
+        }
+        for n in REPLICAS:
+            ratio = seconds[n] / seconds[1]
+            # Of three times as many epochs, as more were not trained.
+            n_in_time = min(max(round(epochs / ratio), 1), 3 * epochs)
+            cells = [
+                f"{statistics.median(curve[k - 1] / one[epochs - 1] for curve, one in zip(curves[n], curves[1], strict=True)):.3f}"
+                for k in (epochs, n_in_time)
+            ]
+            rows.append([name, str(n), f"{ratio:.2f}", *cells])
+    return markdown(header, rows)
+
+
+def _rows_of(workload: Workload, seed: int) -> tuple:
+    X, y = gd.data.synthetic(_N_ROWS + _N_JUDGED, 100, hidden=workload.hidden, noise=0.3, seed=seed).arrays()
+    y = (y > np.median(y)).astype(np.float32) if workload.is_classes else y
+    return (X[:_N_ROWS], y[:_N_ROWS]), (X[_N_ROWS:], y[_N_ROWS:])
+
+
+def _trainer(workload: Workload, n_replicas: int, seed: int, n_threads: int | None = None) -> gd.Trainer:
+    model = gd.Model(workload.layers(), seed=seed)
+    options = workload.options | {"shuffle": True, "seed": seed, "n_threads": n_threads}
+    return gd.Trainer(model, replicas=n_replicas, **options)
+
+
+def _losses(workload: Workload, train: tuple, judged: tuple, n_replicas: int, epochs: int, seed: int) -> list[float]:
+    """On the rows to judge by, after each epoch."""
+    return list(_trainer(workload, n_replicas, seed).fit(*train, epochs=epochs, validation=judged).validation_loss)
+
+
+def _seconds(workload: Workload, train: tuple, n_threads: int, repeats: int) -> dict[int, float]:
+    trainers = {n: _trainer(workload, n, 0, min(n, n_threads)) for n in REPLICAS}
+    return best({n: lambda each=each: each.fit(*train) for n, each in trainers.items()}, repeats)
+
+
+def paper_tables(repeats: int) -> list[str]:
+    """The constants, and what comes of them."""
+    a, b = _cost_of_rounds(repeats)
+    c, e = _variation(), _seconds_to_combine()
+    constants = markdown(
+        ["constant", "measured"],
+        [
+            ["a, a round of tasks", f"{1e3 * a:.1f} ms"],
+            ["b, a task", f"{1e3 * b:.2f} ms"],
+            ["c, how replicas' times vary", f"{c:.3f}"],
+            ["e, to combine a parameter of a replica", f"{1e9 * e:.2f} ns"],
+            ["B, assumed", f"{_BYTES_PER_SECOND / 1e9:.2f} GB/s"],
+        ],
+    )
+    rows = []
+    for name, size in _SIZES.items():
+        sent = _bytes_of_a_task(size)
+        # A replica's rows take so long that all else is a tenth of the round.
+        besides = {n: a + n * (b + e * size + sent / _BYTES_PER_SECOND) for n in WORKERS}
+        needed = {n: 9 * besides[n] / (1 + c * math.sqrt(2 * math.log(n))) for n in WORKERS}
+        row = [name, f"{sent:,.0f}"]
+        for n in WORKERS:
+            slowest = needed[n] * c * math.sqrt(2 * math.log(n))
+            row.append(f"{1e3 * besides[n]:,.0f} ms, {1e3 * slowest:,.0f} ms, {needed[n]:,.1f} s")
+        rows.append(row)
+    header = ["model, SGD", "bytes a task, s", *(f"{n} workers: besides, slowest, rows" for n in WORKERS)]
+    return [constants, markdown(header, rows)]
+
+
+def _cost_of_rounds(repeats: int) -> tuple[float, float]:
+    """What a round takes, and each of its tasks, of tasks that do nothing."""
+    from distributed import Client, LocalCluster
+
+    few, many = 2, 100
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
+        seconds = best({n: lambda n=n: empty_round(client, n) for n in (few, many)}, 3 * repeats)
+    per_task = (seconds[many] - seconds[few]) / (many - few)
+    return max(seconds[few] - few * per_task, 0.0), per_task
+
+
+def _variation() -> float:
+    """Standard deviation over mean of the processor time of rounds, each of about 10 ms, of one replica."""
+    model = gd.Model([gd.Linear(100, 64), gd.ReLU(), gd.Linear(64, 1)])
+    X, y = gd.data.synthetic(37_000, 100).arrays()
+    trainer = gd.Trainer(model, optimizer=gd.SGD(1e-6), batch_size=32, n_threads=1)
+    trainer.fit(X, y)
+    seconds = []
+    for _ in range(100):
+        began = time.process_time()
+        trainer.fit(X, y)
+        seconds.append(time.process_time() - began)
+    return statistics.stdev(seconds) / statistics.mean(seconds)
+
+
+def _seconds_to_combine(size: int = 100_000, n_replicas: int = 10) -> float:
+    """For each parameter of each replica."""
+    replicas = [np.ones(size, np.float32) for _ in range(n_replicas)]
+    parameters, velocity = np.zeros(size, np.float32), np.empty(0)
+    seconds = best({0: lambda: combine(parameters, replicas, [1] * n_replicas, velocity, None)}, 20)[0]
+    return seconds / (size * n_replicas)
+
+
+def _bytes_of_a_task(n_parameters: int) -> int:
+    """Sent and received, of plain SGD: the parameters, and what pickle adds for names."""
+    return 2 * (len(pickle.dumps(np.zeros(n_parameters, np.float32))) + 2_000)

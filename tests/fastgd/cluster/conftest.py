@@ -1,0 +1,27 @@
+"""A cluster in threads of this process; no test of one may hang."""
+
+import signal
+
+import pytest
+
+# Seconds that any of these tests may take, on a machine that does much else.
+MOST_SECONDS = 300
+
+
+@pytest.fixture(autouse=True)
+def bounded_in_time():
+    def stop(number, frame):
+        raise TimeoutError(f"the test has taken {MOST_SECONDS} seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(MOST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module")
+def client():
+    distributed = pytest.importorskip("distributed")
+    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
+        yield client
