@@ -1,12 +1,12 @@
 """Replicas' validation loss against wall time, and what a round takes on 10, 100 and 1000 workers, on paper.
 
-Seconds of an epoch are the least of several, by turns in one process; losses are medians over seeds. On paper, a round of
-R replicas takes
+Seconds of an epoch are the least of several, by turns in one process; losses are medians over seeds. On paper, a round
+of R replicas takes
 
     T = T_rows · (1 + c √(2 ln R)) + a + R · (b + e P + s / B)
 
-with T_rows the time of a replica's rows, c what its times vary by (standard deviation over mean, of which the slowest of
-R is about √(2 ln R) above the mean), a and b what Dask takes for a round and for each of its tasks, e P the time to
+with T_rows the time of a replica's rows, c what its times vary by (standard deviation over mean, of which the slowest
+of R is about √(2 ln R) above the mean), a and b what Dask takes for a round and for each of its tasks, e P the time to
 combine P parameters, s the bytes that a task is sent and sends back, and B the network's bytes a second at the client.
 """
 
@@ -23,7 +23,11 @@ import numpy as np
 import fastgd as gd
 from bench.cases.scaling import best, empty_round
 from bench.readme import machine_line, markdown
+from fastgd._engine.replicas import Plan
+from fastgd.losses import as_loss
+from fastgd.regularization import NO_REGULARIZATION
 from fastgd.replicas import combine
+from fastgd.schedules import Constant
 from fastgd.threads import usable_processors
 
 MARKERS = "replicas"
@@ -54,12 +58,18 @@ WORKLOADS = {
         lambda: [gd.Linear(100, 64), gd.ReLU(), gd.Linear(64, 1)], (64,), False, _NETWORK
     ),
 }
-_SIZES = {"100 inputs": 101, "100-64-1": 6_529, "784-1024-1024-10": 1_863_690}
+_MODELS = {
+    "100-1": lambda: [gd.Linear(100, 1)],
+    "100-64-1": lambda: [gd.Linear(100, 64), gd.ReLU(), gd.Linear(64, 1)],
+    "784-1024-1024-10": lambda: [
+        *(gd.Linear(784, 1024), gd.ReLU(), gd.Linear(1024, 1024), gd.ReLU(), gd.Linear(1024, 10)),
+    ],
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=8, help="of one replica, that the others are beside")
-    parser.add_argument("--repeats", type=int, default=5, help="epochs by turns, of which the best counts")
+    parser.add_argument("--repeats", type=int, default=15, help="epochs by turns, of which the best counts")
 
 
 def report(options: argparse.Namespace) -> str:
@@ -76,18 +86,15 @@ def losses_table(epochs: int, repeats: int) -> str:
     for name, workload in WORKLOADS.items():
         data = [_rows_of(workload, seed) for seed in SEEDS]
         seconds = _seconds(workload, data[0][0], n_threads, repeats)
-        curves = {
-            n: [_losses(workload, *each, n, 3 * epochs, seed) for seed, each in enumerate(data)] for n in REPLICAS
-        }
+        curves = {n: [_losses(workload, *data[k], n, 3 * epochs, k) for k in SEEDS] for n in REPLICAS}
+        ones = [curve[epochs - 1] for curve in curves[1]]
         for n in REPLICAS:
             ratio = seconds[n] / seconds[1]
             # Of three times as many epochs, as more were not trained.
             n_in_time = min(max(round(epochs / ratio), 1), 3 * epochs)
-            cells = [
-                f"{statistics.median(curve[k - 1] / one[epochs - 1] for curve, one in zip(curves[n], curves[1], strict=True)):.3f}"
-                for k in (epochs, n_in_time)
-            ]
-            rows.append([name, str(n), f"{ratio:.2f}", *cells])
+            pairs = list(zip(curves[n], ones, strict=True))
+            medians = [statistics.median(curve[k - 1] / one for curve, one in pairs) for k in (epochs, n_in_time)]
+            rows.append([name, str(n), f"{ratio:.2f}", *(f"{median:.3f}" for median in medians)])
     return markdown(header, rows)
 
 
@@ -128,8 +135,8 @@ def paper_tables(repeats: int) -> list[str]:
         ],
     )
     rows = []
-    for name, size in _SIZES.items():
-        sent = _bytes_of_a_task(size)
+    for name, layers in _MODELS.items():
+        size, sent = _sizes(gd.Model(layers()))
         # A replica's rows take so long that all else is a tenth of the round.
         besides = {n: a + n * (b + e * size + sent / _BYTES_PER_SECOND) for n in WORKERS}
         needed = {n: 9 * besides[n] / (1 + c * math.sqrt(2 * math.log(n))) for n in WORKERS}
@@ -175,6 +182,10 @@ def _seconds_to_combine(size: int = 100_000, n_replicas: int = 10) -> float:
     return seconds / (size * n_replicas)
 
 
-def _bytes_of_a_task(n_parameters: int) -> int:
-    """Sent and received, of plain SGD: the parameters, and what pickle adds for names."""
-    return 2 * (len(pickle.dumps(np.zeros(n_parameters, np.float32))) + 2_000)
+def _sizes(model: gd.Model) -> tuple[int, int]:
+    """How many parameters there are, and the bytes that a task is sent and sends back, of plain SGD."""
+    plan = Plan(as_loss("half_squared_error"), gd.SGD(0.01), Constant(0.01), NO_REGULARIZATION, seed=0)
+    engine = plan.engine_of(model)
+    engine.prepare(32)
+    state = pickle.dumps(engine.state.copy())
+    return model.parameters.size, 2 * len(state) + len(pickle.dumps((model, plan, (32, False, None))))
