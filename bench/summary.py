@@ -1,4 +1,6 @@
-"""The lines of `bench/README.md` that the README shows: speed beside other libraries, and how good models are."""
+"""The lines of `bench/README.md` that the README shows: speed beside other libraries, how good models are, and what
+replicas cost in loss.
+"""
 
 import argparse
 
@@ -26,6 +28,8 @@ _LEARNERS = {
 }
 _WRECKED, _MEAN = "worse than the best constant: rows learnt from, rows for judging", "mean score, linear and hidden"
 
+_LOSS, _REPLICAS = "validation loss, one replica's = 1", (2, 4, 8)
+
 Table = dict[str, dict[str, str]]
 
 
@@ -35,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def report(_: argparse.Namespace) -> str:
     text = TABLES.read_text(encoding="utf-8")
-    return f"{speed(between('peers', text))}\n\n{quality(between('quality', text))}"
+    return "\n\n".join([speed(between("peers", text)), quality(between("quality", text)), replicas(text)])
 
 
 def between(name: str, text: str) -> str:
@@ -66,6 +70,18 @@ def speed(text: str) -> str:
         kind = "neuron, " if estimator == "SGDRegressor" else ""
         rows.append([f"{kind}{workload}", *(line[name].partition(" (")[0] for name in (estimator, *_PEERS))])
     return markdown(["time of an epoch, fastgd's = 1", "scikit-learn", *_PEERS], rows)
+
+
+def replicas(text: str) -> str:
+    lines = tables(between("replicas", text), 2)
+    losses = {key: line for key, line in lines.items() if "replicas" in line}
+    names = list(dict.fromkeys(line[_LOSS] for line in losses.values()))
+    header = ["loss, one replica's = 1, after as many epochs, and seconds", *(f"{n} replicas" for n in _REPLICAS)]
+    rows = []
+    for name in names:
+        found = [list(losses[f"{name}, {n}"].values())[-2:] for n in _REPLICAS]
+        rows.append([name, *((", ".join(pair) if pair[0] != "diverged" else pair[0]) for pair in found)])
+    return markdown(header, rows)
 
 
 def quality(text: str) -> str:

@@ -1,7 +1,7 @@
 """Replicas' validation loss against wall time, and what a round takes on 10, 100 and 1000 workers, on paper.
 
-Seconds of an epoch are the least of several, by turns in one process; losses are medians over seeds. On paper, a round
-of R replicas takes
+Seconds of an epoch are the least of several, by turns in one process; losses are medians over three seeds. On paper, a
+round of R replicas takes
 
     T = T_rows · (1 + c √(2 ln R)) + a + R · (b + e P + s / B)
 
@@ -11,6 +11,7 @@ combine P parameters, s the bytes that a task is sent and sends back, and B the 
 """
 
 import argparse
+import contextlib
 import math
 import pickle
 import statistics
@@ -24,6 +25,7 @@ import fastgd as gd
 from bench.cases.scaling import best, empty_round
 from bench.readme import machine_line, markdown
 from fastgd._engine.replicas import Plan
+from fastgd._engine.round_tasks import packed_plan
 from fastgd.losses import as_loss
 from fastgd.regularization import NO_REGULARIZATION
 from fastgd.replicas import combine
@@ -40,23 +42,32 @@ _N_ROWS, _N_JUDGED = 200_000, 50_000
 
 
 class Workload(NamedTuple):
-    """What learns, by which settings, and the teacher's hidden layers."""
+    """What learns, by which settings for so many replicas, and the teacher's hidden layers."""
 
     layers: Callable[[], list]
     hidden: tuple[int, ...]
     is_classes: bool
-    options: dict[str, Any]
+    options: Callable[[int], dict[str, Any]]
 
 
-_LOG_LOSS = {"loss": "log_loss", "optimizer": gd.SGD(gd.schedules.InverseScaling(0.1, 0.25)), "batch_size": 8}
-_SQUARES = {"optimizer": gd.SGD(gd.schedules.InverseScaling(0.01, 0.25)), "batch_size": 8}
-_NETWORK = {"optimizer": gd.SGD(0.02), "batch_size": 32}
+def _linear(rate: float, loss: str = "half_squared_error") -> Workload:
+    optimizer = gd.SGD(gd.schedules.InverseScaling(rate, 0.25))
+    options = {"loss": loss, "optimizer": optimizer, "batch_size": 8}
+    return Workload(lambda: [gd.Linear(100, 1)], (), loss == "log_loss", lambda _: options)
+
+
+def _network(optimizer: Callable[[int], Any]) -> Workload:
+    layers = lambda: [gd.Linear(100, 64), gd.ReLU(), gd.Linear(64, 1)]  # noqa: E731 (a line of a table)
+    return Workload(layers, (64,), False, lambda n: {"optimizer": optimizer(n), "batch_size": 32})
+
+
 WORKLOADS = {
-    "linear, 100 inputs, squared error": Workload(lambda: [gd.Linear(100, 1)], (), False, _SQUARES),
-    "linear, 100 inputs, log loss": Workload(lambda: [gd.Linear(100, 1)], (), True, _LOG_LOSS),
-    "100-64-1, squared error": Workload(
-        lambda: [gd.Linear(100, 64), gd.ReLU(), gd.Linear(64, 1)], (64,), False, _NETWORK
-    ),
+    "linear, squared error": _linear(0.01),
+    "linear, log loss": _linear(0.1, "log_loss"),
+    "100-64-1, SGD": _network(lambda _: gd.SGD(0.02)),
+    "100-64-1, SGD, rate × R": _network(lambda n: gd.SGD(0.02 * n)),
+    "100-64-1, Adam": _network(lambda _: gd.Adam(1e-3)),
+    "100-64-1, Adam, rate × √R": _network(lambda n: gd.Adam(1e-3 * math.sqrt(n))),
 }
 _MODELS = {
     "100-1": lambda: [gd.Linear(100, 1)],
@@ -69,7 +80,7 @@ _MODELS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=8, help="of one replica, that the others are beside")
-    parser.add_argument("--repeats", type=int, default=15, help="epochs by turns, of which the best counts")
+    parser.add_argument("--repeats", type=int, default=60, help="epochs by turns, of which the best counts")
 
 
 def report(options: argparse.Namespace) -> str:
@@ -82,10 +93,14 @@ def losses_table(epochs: int, repeats: int) -> str:
     n_threads = usable_processors()
     header = ["validation loss, one replica's = 1", "replicas", f"seconds of an epoch on {n_threads} cores"]
     header += [f"after {epochs} epochs", "after as many seconds"]
-    rows = []
+    rows, timed = [], {}
     for name, workload in WORKLOADS.items():
         data = [_rows_of(workload, seed) for seed in SEEDS]
-        seconds = _seconds(workload, data[0][0], n_threads, repeats)
+        # The same loop at another rate takes as long.
+        base = name.partition(", rate")[0]
+        if base not in timed:
+            timed[base] = _seconds(workload, data[0][0], n_threads, repeats)
+        seconds = timed[base]
         curves = {n: [_losses(workload, *data[k], n, 3 * epochs, k) for k in SEEDS] for n in REPLICAS}
         ones = [curve[epochs - 1] for curve in curves[1]]
         for n in REPLICAS:
@@ -94,8 +109,12 @@ def losses_table(epochs: int, repeats: int) -> str:
             n_in_time = min(max(round(epochs / ratio), 1), 3 * epochs)
             pairs = list(zip(curves[n], ones, strict=True))
             medians = [statistics.median(curve[k - 1] / one for curve, one in pairs) for k in (epochs, n_in_time)]
-            rows.append([name, str(n), f"{ratio:.2f}", *(f"{median:.3f}" for median in medians)])
+            rows.append([name, str(n), f"{ratio:.2f}", *map(_shown, medians)])
     return markdown(header, rows)
+
+
+def _shown(ratio: float) -> str:
+    return f"{ratio:.3f}" if math.isfinite(ratio) else "diverged"
 
 
 def _rows_of(workload: Workload, seed: int) -> tuple:
@@ -106,13 +125,17 @@ def _rows_of(workload: Workload, seed: int) -> tuple:
 
 def _trainer(workload: Workload, n_replicas: int, seed: int, n_threads: int | None = None) -> gd.Trainer:
     model = gd.Model(workload.layers(), seed=seed)
-    options = workload.options | {"shuffle": True, "seed": seed, "n_threads": n_threads}
+    options = workload.options(n_replicas) | {"shuffle": True, "seed": seed, "n_threads": n_threads}
     return gd.Trainer(model, replicas=n_replicas, **options)
 
 
 def _losses(workload: Workload, train: tuple, judged: tuple, n_replicas: int, epochs: int, seed: int) -> list[float]:
-    """On the rows to judge by, after each epoch."""
-    return list(_trainer(workload, n_replicas, seed).fit(*train, epochs=epochs, validation=judged).validation_loss)
+    """On the rows to judge by, after each epoch; infinite once training has diverged."""
+    trainer = _trainer(workload, n_replicas, seed)
+    with contextlib.suppress(gd.DivergenceError):
+        trainer.fit(*train, epochs=epochs, validation=judged)
+    losses = list(trainer.history.validation_loss)
+    return losses + [math.inf] * (epochs - len(losses))
 
 
 def _seconds(workload: Workload, train: tuple, n_threads: int, repeats: int) -> dict[int, float]:
@@ -155,7 +178,7 @@ def _cost_of_rounds(repeats: int) -> tuple[float, float]:
 
     few, many = 2, 100
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
-        seconds = best({n: lambda n=n: empty_round(client, n) for n in (few, many)}, 3 * repeats)
+        seconds = best({n: lambda n=n: empty_round(client, n) for n in (few, many)}, repeats)
     per_task = (seconds[many] - seconds[few]) / (many - few)
     return max(seconds[few] - few * per_task, 0.0), per_task
 
@@ -188,4 +211,4 @@ def _sizes(model: gd.Model) -> tuple[int, int]:
     engine = plan.engine_of(model)
     engine.prepare(32)
     state = pickle.dumps(engine.state.copy())
-    return model.parameters.size, 2 * len(state) + len(pickle.dumps((model, plan, (32, False, None))))
+    return model.parameters.size, 2 * len(state) + len(packed_plan(model, plan, (32, False, None)))

@@ -1,17 +1,21 @@
 """A replica's part of a round as a function of its arguments alone, to be run in any process."""
 
 import contextlib
+import copy
 import pickle
 import threading
+import zlib
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastgd._engine.replica_threads import train_span
+from fastgd._engine.replicas import Plan
 from fastgd._engine.slices import Engine
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
+from fastgd.model import Model
 from fastgd.model_data import reader_of
 
 # So many plans and sources of the latest tasks are kept ready in a process.
@@ -27,7 +31,7 @@ class Rows(NamedTuple):
 class Task(NamedTuple):
     """What a replica does in a round.
 
-    plan : pickled (Model, Plan, the arguments of `Engine.prepare`)          state : as `RunState.copy` gives it
+    plan : as `packed_plan` gives it          state : as `RunState.copy` gives it
     factor : float, of the rates
     shuffle : (seed, epoch) of the order, or None for the data's
     span : (begin, end), positions in the order of the rows that the task has
@@ -89,21 +93,34 @@ def train_task(pickled: bytes, rows: Rows | tuple[np.ndarray, ...]) -> bytes:
     rows : where all of the data set comes from, or arrays: X, y and perhaps weights, of the replica's rows alone
     """
     task: Task = pickle.loads(pickled)
-    model, plan, prepared_for = pickle.loads(task.plan)
-    engine = _engines.take(task.plan)
-    if engine is None:
-        engine = plan.engine_of(model)
+    kept = _engines.take(task.plan) or _unpacked(task.plan)
     dataset = _dataset_of(rows, task.first)
     try:
-        return pickle.dumps(_trained(task, engine, prepared_for, model, dataset))
+        return pickle.dumps(_trained(task, *kept, dataset))
     finally:
-        _engines.give_back(task.plan, engine)
+        _engines.give_back(task.plan, kept)
         if isinstance(rows, Rows):
             _datasets.give_back(rows.opener, dataset)
 
 
+def packed_plan(model: Model, plan: Plan, prepared_for: tuple) -> bytes:
+    """What makes the engine of a replica on another machine: a model of the same layers, whose parameters do not count.
+
+    prepared_for : the arguments of `Engine.prepare`
+    """
+    # It goes to the workers with every task.
+    model = copy.deepcopy(model)
+    model.parameters = 0
+    return zlib.compress(pickle.dumps((model, plan, prepared_for)), 1)
+
+
+def _unpacked(packed: bytes) -> tuple[Engine, tuple, Model]:
+    model, plan, prepared_for = pickle.loads(zlib.decompress(packed))
+    return plan.engine_of(model), prepared_for, model
+
+
 def _trained(
-    task: Task, engine: Engine, prepared_for: tuple, model: Any, dataset: Dataset
+    task: Task, engine: Engine, prepared_for: tuple, model: Model, dataset: Dataset
 ) -> tuple[dict[str, np.ndarray], float]:
     engine.prepare(*prepared_for)
     engine.state.assign(task.state)

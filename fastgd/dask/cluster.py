@@ -7,7 +7,6 @@ the threads of one machine, whatever the number of workers and whatever happens 
 """
 
 import contextlib
-import copy
 import numbers
 import pickle
 import time
@@ -19,7 +18,7 @@ import numpy as np
 
 from fastgd._engine.replica_threads import result_of
 from fastgd._engine.replicas import ReplicatedEngine
-from fastgd._engine.round_tasks import Rows, Task, train_task
+from fastgd._engine.round_tasks import Rows, Task, packed_plan, train_task
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, take_rows
 from fastgd.data.reader import Reader
@@ -244,10 +243,8 @@ class _ClusterWorkers:
 
     def __init__(self, engine: ReplicatedEngine, reader: Reader, source: Source, client: "Client") -> None:
         self._engine, self._source, self._client = engine, source, client
-        # Workers keep the engines that they make of a plan: it must be the same in each epoch.
-        model = copy.deepcopy(engine.model)
-        model.parameters = 0
-        self._plans = [pickle.dumps((model, plan, engine.prepared_for)) for plan in engine.plans]
+        # Workers keep the engines that they make of a plan: it is the same in each epoch.
+        self._plans = [packed_plan(engine.model, plan, engine.prepared_for) for plan in engine.plans]
         self._shuffle = reader.order
         self._begins = [begin for begin, _ in engine.shares_of(reader.dataset.n_samples)]
 
