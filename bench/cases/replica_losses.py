@@ -1,7 +1,7 @@
 """Replicas' validation loss against wall time, and what a round takes on 10, 100 and 1000 workers, on paper.
 
-Seconds of an epoch are the least of several, by turns in one process; losses are medians over three seeds. On paper, a
-round of R replicas takes
+Losses are medians over three seeds. What an epoch takes is of the table that `report.py scaling` has written: a loss is
+taken after as many epochs as one replica's, and after as many as take as long. On paper, a round of R replicas takes
 
     T = T_rows · (1 + c √(2 ln R)) + a + R · (b + e P + s / B)
 
@@ -23,14 +23,14 @@ import numpy as np
 
 import fastgd as gd
 from bench.cases.scaling import best, empty_round
-from bench.readme import machine_line, markdown
+from bench.readme import TABLES, machine_line, markdown
+from bench.summary import between, tables
 from fastgd._engine.replicas import Plan
 from fastgd._engine.round_tasks import packed_plan
 from fastgd.losses import as_loss
 from fastgd.regularization import NO_REGULARIZATION
 from fastgd.replicas import combine
 from fastgd.schedules import Constant
-from fastgd.threads import usable_processors
 
 MARKERS = "replicas"
 REPLICAS = (1, 2, 4, 8)
@@ -42,23 +42,27 @@ _N_ROWS, _N_JUDGED = 200_000, 50_000
 
 
 class Workload(NamedTuple):
-    """What learns, by which settings for so many replicas, and the teacher's hidden layers."""
+    """What learns, by which settings for so many replicas, the teacher's hidden layers, and what takes as long."""
 
     layers: Callable[[], list]
     hidden: tuple[int, ...]
     is_classes: bool
     options: Callable[[int], dict[str, Any]]
+    timed: str
 
 
 def _linear(rate: float, loss: str = "half_squared_error") -> Workload:
     optimizer = gd.SGD(gd.schedules.InverseScaling(rate, 0.25))
     options = {"loss": loss, "optimizer": optimizer, "batch_size": 8}
-    return Workload(lambda: [gd.Linear(100, 1)], (), loss == "log_loss", lambda _: options)
+    return Workload(
+        lambda: [gd.Linear(100, 1)], (), loss == "log_loss", lambda _: options, "neuron, 100 inputs, batch 1"
+    )
 
 
 def _network(optimizer: Callable[[int], Any]) -> Workload:
     layers = lambda: [gd.Linear(100, 64), gd.ReLU(), gd.Linear(64, 1)]  # noqa: E731 (a line of a table)
-    return Workload(layers, (64,), False, lambda n: {"optimizer": optimizer(n), "batch_size": 32})
+    options = lambda n: {"optimizer": optimizer(n), "batch_size": 32}  # noqa: E731
+    return Workload(layers, (64,), False, options, "100-64-1, batch 32")
 
 
 WORKLOADS = {
@@ -80,27 +84,22 @@ _MODELS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=8, help="of one replica, that the others are beside")
-    parser.add_argument("--repeats", type=int, default=60, help="epochs by turns, of which the best counts")
+    parser.add_argument("--repeats", type=int, default=60, help="rounds on a cluster, of which the best counts")
 
 
 def report(options: argparse.Namespace) -> str:
-    losses = losses_table(options.epochs, options.repeats)
+    losses = losses_table(options.epochs)
     return "\n\n".join([machine_line(), losses, *paper_tables(options.repeats)])
 
 
-def losses_table(epochs: int, repeats: int) -> str:
+def losses_table(epochs: int) -> str:
     """Of each workload, by how many replicas."""
-    n_threads = usable_processors()
-    header = ["validation loss, one replica's = 1", "replicas", f"seconds of an epoch on {n_threads} cores"]
+    header = ["validation loss, one replica's = 1", "replicas", "seconds of an epoch on two cores"]
     header += [f"after {epochs} epochs", "after as many seconds"]
-    rows, timed = [], {}
+    rows = []
     for name, workload in WORKLOADS.items():
         data = [_rows_of(workload, seed) for seed in SEEDS]
-        # The same loop at another rate takes as long.
-        base = name.partition(", rate")[0]
-        if base not in timed:
-            timed[base] = _seconds(workload, data[0][0], n_threads, repeats)
-        seconds = timed[base]
+        seconds = _seconds(workload.timed)
         curves = {n: [_losses(workload, *data[k], n, 3 * epochs, k) for k in SEEDS] for n in REPLICAS}
         ones = [curve[epochs - 1] for curve in curves[1]]
         for n in REPLICAS:
@@ -123,24 +122,20 @@ def _rows_of(workload: Workload, seed: int) -> tuple:
     return (X[:_N_ROWS], y[:_N_ROWS]), (X[_N_ROWS:], y[_N_ROWS:])
 
 
-def _trainer(workload: Workload, n_replicas: int, seed: int, n_threads: int | None = None) -> gd.Trainer:
-    model = gd.Model(workload.layers(), seed=seed)
-    options = workload.options(n_replicas) | {"shuffle": True, "seed": seed, "n_threads": n_threads}
-    return gd.Trainer(model, replicas=n_replicas, **options)
-
-
 def _losses(workload: Workload, train: tuple, judged: tuple, n_replicas: int, epochs: int, seed: int) -> list[float]:
     """On the rows to judge by, after each epoch; infinite once training has diverged."""
-    trainer = _trainer(workload, n_replicas, seed)
+    model, options = gd.Model(workload.layers(), seed=seed), workload.options(n_replicas)
+    trainer = gd.Trainer(model, replicas=n_replicas, shuffle=True, seed=seed, **options)
     with contextlib.suppress(gd.DivergenceError):
         trainer.fit(*train, epochs=epochs, validation=judged)
     losses = list(trainer.history.validation_loss)
     return losses + [math.inf] * (epochs - len(losses))
 
 
-def _seconds(workload: Workload, train: tuple, n_threads: int, repeats: int) -> dict[int, float]:
-    trainers = {n: _trainer(workload, n, 0, min(n, n_threads)) for n in REPLICAS}
-    return best({n: lambda each=each: each.fit(*train) for n, each in trainers.items()}, repeats)
+def _seconds(name: str) -> dict[int, float]:
+    """Of an epoch, one replica's = 1, by the number of replicas; of a line of the table of `report.py scaling`."""
+    line = tables(between("scaling", TABLES.read_text(encoding="utf-8")), 1)[name]
+    return {1: 1.0} | {n: 1 / float(line[f"{n} replicas"]) for n in REPLICAS if n > 1}
 
 
 def paper_tables(repeats: int) -> list[str]:

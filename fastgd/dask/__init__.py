@@ -16,6 +16,8 @@ __all__ = ["GDClassifier", "GDRegressor", "fit", "predict"]
 
 def __getattr__(name: str) -> Any:
     if name in ("GDClassifier", "GDRegressor"):
+        # First: its error says what to install.
+        import fastgd.sklearn  # noqa: F401
         from fastgd.dask import estimators
 
         return getattr(estimators, name)

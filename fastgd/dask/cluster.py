@@ -126,6 +126,14 @@ def predict(model: Model, X: "dask.array.Array") -> "dask.array.Array":
     X : (n_samples, in_features), any chunks
 
     Returns an array of shape (n_samples, out_features) and the model's dtype.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import fastgd as gd
+    >>> import fastgd.dask
+    >>> gd.dask.predict(gd.Model([gd.Linear(20, 1)]), da.ones((100_000, 20), chunks=(10_000, 20))).shape
+    (100000, 1)
     """
     X = X.rechunk({1: -1})
     chunks = X.chunks[0], (model.out_features,)

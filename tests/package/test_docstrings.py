@@ -8,9 +8,10 @@ import pytest
 from modules import FOLDERS, MODULES, ROOT
 
 import fastgd as gd
+import fastgd.dask
 import fastgd.sklearn
 
-PUBLIC = [gd, gd.callbacks, gd.data, gd.losses, gd.plot, gd.replicas, gd.schedules, gd.sklearn]
+PUBLIC = [gd, gd.callbacks, gd.dask, gd.data, gd.losses, gd.plot, gd.replicas, gd.schedules, gd.sklearn]
 # Their methods are called too, and not only by fastgd itself.
 CALLED = gd.Model, gd.Trainer, gd.History
 

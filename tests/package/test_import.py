@@ -30,6 +30,21 @@ def test_import_alone_waits_for_no_compiler(use):
     assert "numba" not in loaded
 
 
+def test_a_cluster_needs_scikit_learn_for_estimators_alone():
+    pytest.importorskip("distributed")
+    code = """
+import sys
+sys.modules["sklearn"] = None
+import fastgd.dask
+fastgd.dask.fit
+try:
+    fastgd.dask.GDRegressor
+except ImportError as error:
+    print("fastgd[sklearn]" in str(error))
+"""
+    assert python_prints(code) == ["True"]
+
+
 def test_every_module_can_be_the_first_to_be_imported():
     code = """
 import importlib, operator, sys
