@@ -113,8 +113,11 @@ class GDClassifier(OnCluster, local.GDClassifier):
         if y.ndim > 1 and y.shape[1] != 1:
             raise ValueError(f"y has shape {y.shape}; expected one label a row, or fastgd.sklearn.GDClassifier")
         y = y[:, 0] if y.ndim > 1 else y
+        labels = collections.distinct(self._client, y)
         if is_first:
-            self._noted(collections.distinct(self._client, y), None, is_first=True)
+            self._noted(labels, None, is_first=True)
+        else:
+            self._classes.require_all_in(labels)
         # Others than those of before are found where their rows are.
         return self._client.persist(collections.map_rows(self._classes.numbers, y, like=np.zeros(1, np.int64)))
 

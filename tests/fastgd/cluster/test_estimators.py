@@ -232,12 +232,13 @@ def test_a_bad_row_is_named_and_nothing_is_fitted(client, table):
 
 
 @pytest.mark.slow
-def test_labels_that_were_not_there_before(client, table):
+def test_going_on_with_other_labels(client, table):
     X, y = table
     labels = np.where(y > np.median(y), "a", "b")
     classifier = gd_dask.GDClassifier(warm_start=True, **QUICK).fit(*chunked(X, labels))
-    with pytest.raises(ValueError, match="expected one of the classes 'a', 'b'"):
-        classifier.fit(*chunked(X, np.where(labels == "a", "a", "c")))
+    for others in (np.where(X[:, 0] > 5, "c", labels), np.full(N_ROWS, "a")):
+        with pytest.raises(ValueError, match="the same classes as in the previous call to fit"):
+            classifier.fit(*chunked(X, others))
 
 
 @pytest.mark.parametrize(
