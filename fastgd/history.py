@@ -14,7 +14,8 @@ class EpochRecord(NamedTuple):
     epoch : which one, from 1
     loss : mean over the epoch's rows, each taken before the update that the row led to (the online mean)
     validation_loss : mean after the epoch, or None without validation data
-    seconds : how long the epoch's training took, validation, metrics and callbacks not counted
+    seconds : how long the epoch's training took, validation, metrics and callbacks not counted; the mean of those that
+        were trained in one call, as short epochs are that nothing looks at
     learning_rate : of the update in the middle of the epoch, or None where there is none
     metrics : those of `Trainer(metrics=...)` after the epoch, by name
 
@@ -85,6 +86,13 @@ class History:
         self.learning_rate.append(record.learning_rate)
         for name, value in record.metrics.items():
             self.metrics.setdefault(name, []).append(value)
+
+    def extend(self, losses: list[float], seconds: float, learning_rates: list[float]) -> None:
+        """Add epochs without validation data and metrics, which took so many seconds each."""
+        self.loss += losses
+        self.validation_loss += [None] * len(losses)
+        self.seconds += [seconds] * len(losses)
+        self.learning_rate += learning_rates
 
     def to_frame(self) -> "pandas.DataFrame":
         """The numbers of each epoch's `EpochRecord`, a row for each, as a frame of pandas, which has to be installed.

@@ -46,7 +46,7 @@ from .loops.neuron_batch_passes import By4, Converted, RowByRow
 from .loops.neuron_online import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_online
 from .loops.neuron_online_by_4 import ROWS_AT_ONCE as NEURON_ROWS_AT_ONCE
 from .loops.neuron_online_by_4 import train_neuron_online_by_4
-from .loops.progress import Progress
+from .loops.progress import WITHIN_EPOCH, Progress
 from .loops.row_access import InOrder, Shuffled, ShuffledX
 from .nn import activation, loss
 from .nn.activation import (
@@ -124,6 +124,7 @@ __all__ = [
     "N_WORKERS",
     "OPTIMIZERS",
     "SYNTHETIC_ROWS_AT_ONCE",
+    "WITHIN_EPOCH",
     "Bounded",
     "BoundedEntries",
     "By4",

@@ -129,7 +129,7 @@ def train_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> C
 
     def fastgd():
         progress.begin_epoch(n_samples)
-        kernels.train_network(subject.layers, vectors, *rules, *rows, batch_size, progress)
+        kernels.train_network(subject.layers, vectors, *rules, *rows, batch_size, progress, kernels.WITHIN_EPOCH)
         return progress.loss_sum[0] / n_samples, subject.parameters
 
     def numpy():
@@ -184,7 +184,8 @@ def train_neuron_batch(n_features: int, batch_size: int, n_samples: int) -> Case
 
     def fastgd():
         progress.begin_epoch(n_samples)
-        kernels.train_neuron_batch(pattern, neuron, vectors, *rules, rows, batch_size, batch_size, progress)
+        sizes = batch_size, batch_size
+        kernels.train_neuron_batch(pattern, neuron, vectors, *rules, rows, *sizes, progress, kernels.WITHIN_EPOCH)
         return progress.loss_sum[0] / n_samples, subject.parameters
 
     def numpy():

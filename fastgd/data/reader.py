@@ -136,6 +136,12 @@ class Reader:
         return self._view is not None and (self.order is None or self._in_any_order)
 
     @property
+    def may_reread(self) -> bool:
+        """Whether one block holds all rows, in the data's order, and they are the same whenever they are read."""
+        is_whole = self.order is None and self.max_rows >= self.dataset.n_samples
+        return is_whole and self.dataset.is_in_memory
+
+    @property
     def max_rows(self) -> int:
         """How many rows one read gives at most."""
         if not self._is_in_place:

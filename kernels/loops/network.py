@@ -26,6 +26,7 @@ from ..nn.loss import loss_and_derivative
 from ..optim.hooks import call_after_backward, call_before_forward, call_mean_square_along
 from ..optim.step import apply_step_along, call_apply_gradient
 from ..tuning import MOST_PREFETCHED
+from .progress import begin_next_epoch
 
 
 class Layer(NamedTuple):
@@ -190,7 +191,7 @@ def set_prefetched_rows(network, X, row, end):
 
 
 @kernel
-def train_network(network, vectors, objective, rule, rates, X, y, sample_weight, batch_size, progress):
+def train_network(network, vectors, objective, rule, rates, X, y, sample_weight, batch_size, progress, epoch_losses):
     """Train on consecutive rows of an epoch, one update after each batch; a batch of weight zero counts for nothing.
 
     network : Network          vectors : Vectors, modified in place
@@ -198,62 +199,69 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
     batch_size : int; X ends where a micro-batch ends          progress : Progress, where X begins; modified in place
+    epoch_losses : (n_epochs,) float64, as `begin_next_epoch` says
     """
     parameters = vectors.parameters
     number = parameters.dtype.type
-    first, n_epoch, n_before = progress.position[0], progress.n_rows[0], progress.n_updates[0]
+    n_before = progress.n_updates[0]
     is_column_major = network.to_column_major != 0
     n_in, n_out = X.shape[1], network.layers[0, 1]
     first_weight = span(parameters, 0, n_in * n_out if is_column_major else 0)
     if is_column_major:
         call_to_column_major(network.to_column_major, (first_weight, n_in, network.products.panel))
-    row = 0
-    while row < X.shape[0]:
-        done = (first + row) % batch_size
-        batch_rows = min(batch_size, n_epoch - (first + row - done))
-        end = min(row + min(network.micro_batch_rows, batch_rows - done), X.shape[0])
-        x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
-        set_prefetched_rows(network, X, end, min(end + end - row, X.shape[0]))
-        n_updates = progress.n_updates[0]
-        if rule.before_forward != 0:
-            call_before_forward(rule.before_forward, (vectors, rule.step.optimizer, x, weights))
-        forward(network, parameters, x, is_column_major, n_updates, done, 0, network.layers.shape[0])
-        t = n_updates + 1
-        rate = rates[min(t - np.int64(n_before), rates.size) - 1]
-        # All of backward is linear in the loss's derivatives. Where these are times -rate, the gradient is the update,
-        # and goes from the registers into the parameters.
-        scale = (-rate if rule.is_direct else 1.0) / batch_rows
-        evaluate(network, objective, read_only_rows(y, row, end), weights, number(scale))
-        progress.loss_sum[0] += objective.sums[0]
-        progress.batch_weight[0] += objective.sums[1]
-        target, accumulate = parameters if rule.is_direct else vectors.gradient, rule.is_direct or done > 0
-        if objective.sums[1] > 0 or not rule.is_direct:
-            backward(network, parameters, x, is_column_major, accumulate, target, 0)
-        if rule.after_backward != 0:
-            unit = 0
-            for k in range(network.layers.shape[0]):
-                layer = settings_at(Layer, network.layers, k)
-                if layer.forward == 0:
-                    d_out = read_only_matrix(network.deltas, layer.output, end - row, layer.n_out)
-                    call_after_backward(rule.after_backward, (vectors, rule.step.optimizer, d_out, unit, accumulate))
-                    unit += layer.n_out
-        if done + end - row == batch_rows:
-            if progress.batch_weight[0] > 0:
-                progress.n_updates[0] = t
-                if not rule.is_direct:
-                    call_apply_gradient(rule.apply_gradient, (vectors, rule.step, number(rate), t))
-                if rule.step.step_along != 0:
-                    last = last_layer(network)
-                    # The derivatives by the outputs have done what they were for.
-                    change = matrix(network.deltas, last.output, end - row, last.n_out)
-                    call_mean_square_along(
-                        rule.mean_square_along,
-                        (vectors, rule.step.weights, x, weights, change, network.products, rule.mean_square),
-                    )
-                    apply_step_along(vectors, rule, number(rate), t, rule.mean_square[0])
-            progress.batch_weight[0] = 0
-        row = end
-    progress.position[0] = first + X.shape[0]
+    epoch = 0
+    while begin_next_epoch(progress, epoch_losses, epoch):
+        first, n_epoch = progress.position[0], progress.n_rows[0]
+        row = 0
+        while row < X.shape[0]:
+            done = (first + row) % batch_size
+            batch_rows = min(batch_size, n_epoch - (first + row - done))
+            end = min(row + min(network.micro_batch_rows, batch_rows - done), X.shape[0])
+            x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
+            set_prefetched_rows(network, X, end, min(end + end - row, X.shape[0]))
+            n_updates = progress.n_updates[0]
+            if rule.before_forward != 0:
+                call_before_forward(rule.before_forward, (vectors, rule.step.optimizer, x, weights))
+            forward(network, parameters, x, is_column_major, n_updates, done, 0, network.layers.shape[0])
+            t = n_updates + 1
+            rate = rates[min(t - np.int64(n_before), rates.size) - 1]
+            # All of backward is linear in the loss's derivatives. Where these are times -rate, the gradient is the
+            # update, and goes from the registers into the parameters.
+            scale = (-rate if rule.is_direct else 1.0) / batch_rows
+            evaluate(network, objective, read_only_rows(y, row, end), weights, number(scale))
+            progress.loss_sum[0] += objective.sums[0]
+            progress.batch_weight[0] += objective.sums[1]
+            target, accumulate = parameters if rule.is_direct else vectors.gradient, rule.is_direct or done > 0
+            if objective.sums[1] > 0 or not rule.is_direct:
+                backward(network, parameters, x, is_column_major, accumulate, target, 0)
+            if rule.after_backward != 0:
+                unit = 0
+                for k in range(network.layers.shape[0]):
+                    layer = settings_at(Layer, network.layers, k)
+                    if layer.forward == 0:
+                        d_out = read_only_matrix(network.deltas, layer.output, end - row, layer.n_out)
+                        call_after_backward(
+                            rule.after_backward, (vectors, rule.step.optimizer, d_out, unit, accumulate)
+                        )
+                        unit += layer.n_out
+            if done + end - row == batch_rows:
+                if progress.batch_weight[0] > 0:
+                    progress.n_updates[0] = t
+                    if not rule.is_direct:
+                        call_apply_gradient(rule.apply_gradient, (vectors, rule.step, number(rate), t))
+                    if rule.step.step_along != 0:
+                        last = last_layer(network)
+                        # The derivatives by the outputs have done what they were for.
+                        change = matrix(network.deltas, last.output, end - row, last.n_out)
+                        call_mean_square_along(
+                            rule.mean_square_along,
+                            (vectors, rule.step.weights, x, weights, change, network.products, rule.mean_square),
+                        )
+                        apply_step_along(vectors, rule, number(rate), t, rule.mean_square[0])
+                progress.batch_weight[0] = 0
+            row = end
+        progress.position[0] = first + X.shape[0]
+        epoch += 1
     if is_column_major:
         call_to_column_major(network.to_column_major, (first_weight, n_out, network.products.panel))
 
