@@ -63,6 +63,7 @@ from .nn.activation import (
 )
 from .nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .nn.loss import Objective, loss_and_derivative, objective
+from .nn.within import all_within
 from .optim import bounded, normalized_sgd, optimizers
 from .optim.bounded import Bounded
 from .optim.hooks import Hooks
@@ -164,6 +165,7 @@ __all__ = [
     "aligned_empty",
     "aligned_zero_rows",
     "aligned_zeros",
+    "all_within",
     "begin_generation",
     "bounded",
     "cache_directory",

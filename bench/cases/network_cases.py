@@ -101,12 +101,14 @@ def evaluate_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -
 
 def loss_and_gradient(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
     subject = Subject(widths, batch_size, n_samples)
-    gradient, scale = np.empty_like(subject.parameters), subject.model.dtype.type(1 / n_samples)
-    rows = subject.X, subject.y, NO_WEIGHTS
+    (gradient, scratch), loss_sum = np.empty((2, subject.parameters.size), np.float32), np.empty(1)
+    rows, scale = (subject.X, subject.y, NO_WEIGHTS), subject.model.dtype.type(1 / n_samples)
 
     def fastgd():
-        kernels.loss_and_gradient(subject.layers, subject.parameters, subject.objective, 0, *rows, scale, gradient)
-        return subject.objective.sums[0], gradient
+        gradient[:] = loss_sum[0] = 0
+        given = subject.layers, subject.parameters, subject.objective, 0, *rows, scale
+        kernels.loss_and_gradient(*given, gradient, scratch, loss_sum)
+        return loss_sum[0], gradient
 
     def numpy():
         return subject.numpy.loss_and_gradient(subject.X, subject.y), subject.numpy.gradient

@@ -14,10 +14,10 @@ from fastgd._engine.garbage_collection import collection_paused
 from fastgd._engine.learning_rates import LearningRates
 from fastgd._engine.loops import Loop, call_end, cut
 from fastgd._engine.run_state import RunState
-from fastgd.data.block import Block, all_finite, require_finite
+from fastgd.data.block import Block, all_finite, read_only, require_finite
 from fastgd.data.sparse_rows import SparseRows
 from fastgd.errors import DivergenceError
-from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
+from fastgd.losses import Loss, require_targets, takes_all, takes_every_number
 from fastgd.model import Model
 
 
@@ -151,7 +151,7 @@ class FiniteLoop:
         return block.sample_weight.size > 0 and bool((block.in_order(block.sample_weight) == 0).any())
 
     def _takes_targets(self, block: Block) -> bool:
-        return bool(acceptable(self._loss, block.in_order(block.y), self._model.out_features).all())
+        return takes_all(self._loss, read_only(block.in_order(block.y)), self._model.out_features)
 
     def _call(self, block: Block) -> None:
         if self._has_run:

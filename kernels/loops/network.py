@@ -166,28 +166,51 @@ def weights_of(sample_weight, row, end):
     return read_only_span(sample_weight, row if n else 0, n)
 
 
-@kernel
-def loss_and_gradient(network, parameters, objective, update, x, y, sample_weight, scale, gradient):
-    """Forward pass, loss and backward pass on one micro-batch of rows; the sums are left in objective.sums.
-
-    network : Network          parameters : (size,)          objective : Objective
-    update : int, the number of updates made, for random layers
-    x : (n_samples, n_in)          y : (n_samples, n_targets)
-    sample_weight : (n_samples,), or (0,)          scale : scalar, one over the size of the batch
-    gradient : like parameters, overwritten
-    """
-    n_samples = x.shape[0]
-    rows = read_only_rows(x, 0, n_samples)
-    forward(network, parameters, rows, False, update, 0, 0, network.layers.shape[0])
-    evaluate(network, objective, read_only_rows(y, 0, n_samples), weights_of(sample_weight, 0, n_samples), scale)
-    backward(network, parameters, rows, False, False, gradient, 0)
-
-
 @inlined_kernel
 def set_prefetched_rows(network, X, row, end):
     """Have rows, or the first of them, prefetched while the micro-batch before them is worked on."""
     n_in = X.shape[1]
     set_prefetch_range(network.products.prefetch_range, X, row * n_in, min(end * n_in, row * n_in + MOST_PREFETCHED))
+
+
+@inlined_kernel
+def _has_finite_sum(x):
+    """Whether Σ x_i is finite, as it is not where any x_i is NaN or infinite."""
+    zero = x.dtype.type(0)
+    count = vector_width(zero)
+    s0 = s1 = broadcast(zero)
+    for i in range(0, x.size, 2 * count):
+        s0 += load(x, i, x.size - i, zero)
+        s1 += load(x, i + count, x.size - i - count, zero)
+    return np.isfinite(horizontal_sum(s0 + s1))
+
+
+@kernel
+def loss_and_gradient(
+    network, parameters, objective, update, X, y, sample_weight, scale, gradient, micro_batch_gradient, loss_sum
+):
+    """Forward pass, loss and backward pass on any number of rows; return whether gradient and loss have finite sums.
+
+    network : Network          parameters : (size,)          objective : Objective
+    update : int, the number of updates made, for random layers
+    X : (n_samples, n_in)          y : (n_samples, n_targets)
+    sample_weight : (n_samples,), or (0,)          scale : scalar, one over the size of the batch
+    gradient : like parameters, each micro-batch's is added to it          micro_batch_gradient : like it, scratch
+    loss_sum : (1,) float64, each micro-batch's sum of losses is added to it
+    """
+    row = 0
+    while row < X.shape[0]:
+        end = min(row + network.micro_batch_rows, X.shape[0])
+        x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
+        set_prefetched_rows(network, X, end, min(end + network.micro_batch_rows, X.shape[0]))
+        forward(network, parameters, x, False, update, row, 0, network.layers.shape[0])
+        evaluate(network, objective, read_only_rows(y, row, end), weights, scale)
+        backward(network, parameters, x, False, False, micro_batch_gradient, 0)
+        for i in range(gradient.size):
+            gradient[i] += micro_batch_gradient[i]
+        loss_sum[0] += objective.sums[0]
+        row = end
+    return _has_finite_sum(gradient) and np.isfinite(loss_sum[0])
 
 
 @kernel
@@ -264,18 +287,6 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         epoch += 1
     if is_column_major:
         call_to_column_major(network.to_column_major, (first_weight, n_out, network.products.panel))
-
-
-@inlined_kernel
-def _has_finite_sum(x):
-    """Whether Σ x_i is finite, as it is not where any x_i is NaN or infinite."""
-    zero = x.dtype.type(0)
-    count = vector_width(zero)
-    s0 = s1 = broadcast(zero)
-    for i in range(0, x.size, 2 * count):
-        s0 += load(x, i, x.size - i, zero)
-        s1 += load(x, i + count, x.size - i - count, zero)
-    return np.isfinite(horizontal_sum(s0 + s1))
 
 
 @inlined_kernel
