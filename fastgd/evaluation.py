@@ -34,11 +34,11 @@ def loss_and_gradient(
 ) -> tuple[float, np.ndarray]:
     """As `Model.loss_and_gradient`, at these parameters, of the model's dtype."""
     objective = kernels.objective(loss, model.dtype)
-    scale = model.dtype.type(1 / dataset.n_samples)
+    scale, size = model.dtype.type(1 / dataset.n_samples), parameters.size
     with network_for_call(model, dataset.n_samples, n_threads) as (network, pool):
         given = network, parameters, objective
         block = _good_rows(model, dataset, loss)
-        gradient, scratch, loss_sum = np.zeros_like(parameters), np.empty_like(parameters), np.zeros(1)
+        gradient, scratch, loss_sum = np.zeros(size, model.dtype), np.empty(size, model.dtype), np.zeros(1)
         if block is None or not _add(given, pool, block, scale, gradient, scratch, loss_sum):
             gradient[:] = loss_sum[0] = 0
             for _, block in checked_blocks(model, dataset, loss, n_threads=n_threads, n_busy=pool.n_threads):

@@ -75,8 +75,7 @@ def network_for_call(
     Small ones are kept for later calls with as many rows, as to make one takes longer than to use it. They hold nothing
     of the model that may change but what the layers are set to, which is compared.
     """
-    is_fixed = [isinstance(layer, Linear) for layer in model.stack]
-    numbers = [layer.number_in(model.dtype) for layer, fixed in zip(model.stack, is_fixed, strict=True) if not fixed]
+    numbers = [layer.number_in(model.dtype) for layer in model.stack if not isinstance(layer, Linear)]
     key = min(max_rows, model.micro_batch_rows), n_threads, *numbers
     idle = model.idle_networks.setdefault(key, [])
     try:
