@@ -106,7 +106,7 @@ def subtract_largest(z, begin, n, out):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_row_less_its_largest(dtype, rng):
-    eps = np.finfo(dtype).eps
+    eps = float(np.finfo(dtype).eps)
     for n in range(1, 40):
         z = rng.standard_normal(45).astype(dtype)
         out = np.full(45, 7, dtype)
