@@ -87,13 +87,6 @@ class History:
         for name, value in record.metrics.items():
             self.metrics.setdefault(name, []).append(value)
 
-    def extend(self, losses: list[float], seconds: float, learning_rates: list[float]) -> None:
-        """Add epochs without validation data and metrics, which took so many seconds each."""
-        self.loss += losses
-        self.validation_loss += [None] * len(losses)
-        self.seconds += [seconds] * len(losses)
-        self.learning_rate += learning_rates
-
     def to_frame(self) -> "pandas.DataFrame":
         """The numbers of each epoch's `EpochRecord`, a row for each, as a frame of pandas, which has to be installed.
 

@@ -180,7 +180,7 @@ class Model(ClassPredictions, ExportMethods):
         >>> import fastgd as gd
         >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[2]])], dtype="float64")
         >>> model.loss_and_gradient([[1], [2]], [0, 2])  # the mean of 2 · 1 and 2 · 2
-        (np.float64(2.0), array([3.]))
+        (2.0, array([3.]))
         """
         loss = as_loss(loss)
         dataset = as_dataset(X, y, sample_weight)

@@ -34,7 +34,11 @@ def train_epochs(run: Run, prepared: Prepared, most: int) -> int:
                 seconds = (time.perf_counter() - began) / n_epochs
                 n_updates = (engine.n_updates - n_before) // n_epochs
                 middles = n_before + n_updates * np.arange(n_epochs) + max((n_updates + 1) // 2, 1)
-                run.history.extend(losses.tolist(), seconds, engine.rates.at_each(middles).tolist())
+                history = run.history
+                history.loss += losses.tolist()
+                history.validation_loss += [None] * n_epochs
+                history.seconds += [seconds] * n_epochs
+                history.learning_rate += engine.rates.at_each(middles).tolist()
                 return n_epochs
         # What is not finite is found in the epoch that it begins with, trained by itself.
         n_epochs //= 2
