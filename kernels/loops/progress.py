@@ -29,9 +29,8 @@ class Progress(NamedTuple):
 
     def begin_epoch(self, n_rows: int) -> None:
         """Count the rows of a new epoch."""
-        self.n_rows[:] = n_rows
-        for count in (self.position, self.loss_sum, self.batch_weight):
-            count[:] = 0
+        self.n_rows[0] = n_rows
+        self.position[0] = self.loss_sum[0] = self.batch_weight[0] = 0
 
 
 #: For calls that train on some rows of an epoch, or on all of them, once.
