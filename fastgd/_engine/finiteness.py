@@ -90,7 +90,8 @@ class FiniteLoop:
         _copy(self._state, self._snapshot)
         if self._takes_rows(block):
             self._train(block, epoch_losses)
-            if all_finite(epoch_losses) and self._is_finite_after(block):
+            # A loss that is not finite ends the call, and stands in the progress.
+            if self._is_finite_after(block):
                 return True
         _copy(self._snapshot, self._state)
         return False
