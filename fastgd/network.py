@@ -17,7 +17,7 @@ from fastgd.threads import ThreadPool, most_threads
 
 Rows = np.ndarray | SparseRows
 
-# What is kept of a model's networks between the calls that use them: of so many sizes, and so many bytes each.
+# What is kept of a model's networks between the calls that use them: of so many sizes, and of outputs of so many bytes.
 _MOST_SIZES, _KEPT_BYTES = 8, 1 << 20
 
 
