@@ -2,6 +2,7 @@
 
 python bench/report.py [training] [--dry-run] [--seconds 10]
 python bench/report.py peers [--dry-run] [--seconds 10] [--threads one|all|both] [--workloads neuron Adam]
+python bench/report.py few-rows [--dry-run] [--seconds 10]
 python bench/report.py roofline [--dry-run] [--seconds 5]
 python bench/report.py quality [--dry-run] [--json FILE] [--estimators] [--rows 4000]
 python bench/report.py learning [--dry-run] [--picture bench/learning.svg]
@@ -28,6 +29,7 @@ from bench.readme import README, TABLES, replace_between_markers
 PARTS = {
     "training": "bench.cases.training_table",
     "peers": "bench.peers.table",
+    "few-rows": "bench.cases.few_rows",
     "roofline": "bench.limits.roofline",
     "quality": "bench.studies.quality_table",
     "learning": "bench.peers.learning",

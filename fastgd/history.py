@@ -14,7 +14,8 @@ class EpochRecord(NamedTuple):
     epoch : which one, from 1
     loss : mean over the epoch's rows, each taken before the update that the row led to (the online mean)
     validation_loss : mean after the epoch, or None without validation data
-    seconds : how long the epoch's training took, validation, metrics and callbacks not counted
+    seconds : how long the epoch's training took, validation, metrics and callbacks not counted; the mean of those that
+        were trained in one call, as short epochs are that nothing looks at
     learning_rate : of the update in the middle of the epoch, or None where there is none
     metrics : those of `Trainer(metrics=...)` after the epoch, by name
 

@@ -11,7 +11,7 @@ from fastgd import storage
 from fastgd.activations import Dropout, Identity, ReLU
 from fastgd.data import checks
 from fastgd.data.block import MeanAndScale
-from fastgd.kernels import aligned_empty
+from fastgd.kernels import Network, aligned_empty
 from fastgd.labels import Labels
 from fastgd.layers import LAYERS, Layer, Layers, Linear, widths_of
 from fastgd.standardize import Standardize, StandardizedTargets
@@ -43,6 +43,8 @@ class LayerStack:
         self.layers = Layers(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
         self.labels: Labels | None = None
+        #: Those of `fastgd.network.network_for_call` that no call uses, by their size and settings.
+        self.idle_networks: dict[tuple, list[Network]] = {}
         self.widths = widths_of(self.layers)
         self.in_features, self.out_features = self.widths[0], self.widths[-1]
         self._parameters = aligned_empty(sum(layer.n_parameters for layer in self.layers), self.dtype)

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from fastgd.data import checks
+from fastgd.kernels import all_within
 from fastgd.kernels import loss as kernels
 
 # What users call; `help` shows these alone.
@@ -196,11 +197,18 @@ _ELSEWHERE = {
 
 def as_loss(loss: Any) -> Loss:
     """The settings of a loss given by its name or made by a function of this module."""
-    if any(type(loss) is kind.settings for kind in LOSSES.values()):
+    if type(loss) in _SETTINGS:
         return loss
     if callable(loss) and getattr(loss, "__name__", None) in _WITH_PARAMETERS:
         raise TypeError(f"loss is the function {loss.__name__}; expected a call of it, as in {loss.__name__}()")
-    name = checks.choice(loss, "loss", LOSSES, _ELSEWHERE)
+    return _named(checks.choice(loss, "loss", LOSSES, _ELSEWHERE))
+
+
+_SETTINGS = {kind.settings for kind in LOSSES.values()}
+
+
+@functools.cache
+def _named(name: str) -> Loss:
     return _WITH_PARAMETERS.get(name, LOSSES[name].settings)()
 
 
@@ -273,6 +281,18 @@ def acceptable(loss: Loss, y: np.ndarray, n_outputs: int) -> np.ndarray:
     if targets == "a class":
         return (y >= 0) & (y < n_outputs) & (np.floor(y) == y)
     return np.ones(y.shape, np.bool_)
+
+
+def takes_all(loss: Loss, y: np.ndarray, n_outputs: int) -> bool:
+    """Whether the loss takes all of these targets, (n_samples, n_targets) C-contiguous, and they are finite."""
+    lowest, highest, step = {
+        "any number": (-np.inf, np.inf, 0.0),
+        "at least 0": (0.0, np.inf, 0.0),
+        "in [0, 1]": (0.0, 1.0, 0.0),
+        "-1 or +1": (-1.0, 1.0, 2.0),
+        "a class": (0.0, n_outputs - 1.0, 1.0),
+    }[kind_of(loss).targets]
+    return all_within(y.reshape(-1), lowest, highest, step)
 
 
 def require_targets(loss: Loss, y: np.ndarray, n_outputs: int, row_of: Any = int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from fastgd import kernels, storage
+from fastgd import evaluation, storage
 from fastgd.class_predictions import ClassPredictions
 from fastgd.data import checks
 from fastgd.data.as_dataset import array_dataset, as_dataset
@@ -19,9 +19,8 @@ from fastgd.folding import folded
 from fastgd.labels import shown
 from fastgd.losses import Loss, LossName, as_loss
 from fastgd.model_data import check_fits, checked_blocks, row_number
-from fastgd.network import evaluate_rows, network_of, predict_rows
+from fastgd.network import network_for_call, predict_rows
 from fastgd.summary import Summary, summary_of
-from fastgd.threads import ThreadPool
 
 
 class Model(ClassPredictions, ExportMethods):
@@ -101,8 +100,7 @@ class Model(ClassPredictions, ExportMethods):
         if targets is not None:
             targets.require_range(dtype)
         is_direct = targets is None and dtype == self.dtype
-        network = network_of(self, dataset.n_samples, n_threads=n_threads)
-        with ThreadPool(network.products) as pool:
+        with network_for_call(self, dataset.n_samples, n_threads) as (network, pool):
             looks_at_X, n_busy = not self.starts_linear, pool.n_threads
             for start, block in checked_blocks(self, dataset, None, looks_at_X, n_threads, n_busy):
                 part = out[start : start + len(block.X)]
@@ -136,15 +134,7 @@ class Model(ClassPredictions, ExportMethods):
         loss = as_loss(loss)
         dataset = as_dataset(X, y, sample_weight)
         check_fits(self, dataset, loss)
-        network = network_of(self, dataset.n_samples, n_threads=n_threads)
-        objective = kernels.objective(loss, self.dtype)
-        loss_sum = np.zeros(1)
-        with ThreadPool(network.products) as pool:
-            looks_at_X, n_busy = not self.starts_linear, pool.n_threads
-            for start, block in checked_blocks(self, dataset, loss, looks_at_X, n_threads, n_busy):
-                if not evaluate_rows(pool, network, self.parameters, objective, block, loss_sum):
-                    require_finite(block, functools.partial(row_number, dataset, start))
-        return float(loss_sum[0]) / dataset.n_samples
+        return evaluation.mean_loss(self, dataset, loss, n_threads)
 
     def loss_and_gradient(
         self,
@@ -190,7 +180,7 @@ class Model(ClassPredictions, ExportMethods):
         >>> import fastgd as gd
         >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[2]])], dtype="float64")
         >>> model.loss_and_gradient([[1], [2]], [0, 2])  # the mean of 2 · 1 and 2 · 2
-        (np.float64(2.0), array([3.]))
+        (2.0, array([3.]))
         """
         loss = as_loss(loss)
         dataset = as_dataset(X, y, sample_weight)
@@ -201,23 +191,7 @@ class Model(ClassPredictions, ExportMethods):
             at = np.require(checks.real_array(parameters, "parameters"), self.dtype, ["C", "A", "W"])
             if at.shape != self.parameters.shape:
                 raise ValueError(f"parameters has shape {at.shape}; expected {self.parameters.shape}")
-        network = network_of(self, dataset.n_samples, n_threads=n_threads)
-        objective = kernels.objective(loss, self.dtype)
-        gradient, micro_batch_gradient = np.zeros_like(at), np.empty_like(at)
-        scale = self.dtype.type(1 / dataset.n_samples)
-        total = 0.0
-        with ThreadPool(network.products) as pool:
-            for _, block in checked_blocks(self, dataset, loss, n_threads=n_threads, n_busy=pool.n_threads):
-                if dataset.is_sparse:
-                    X, y, weights = block.X.csr, *block[1:3]
-                    total += kernels.loss_and_gradient_csr(network, at, objective, X, y, weights, scale, gradient)
-                    continue
-                for begin in range(0, len(block.X), network.micro_batch_rows):
-                    rows = 0, *block.rows(begin, begin + network.micro_batch_rows)[:3], scale, micro_batch_gradient
-                    pool.call(kernels.loss_and_gradient, network, at, objective, 0, *rows)
-                    total += objective.sums[0]
-                    gradient += micro_batch_gradient
-        return total / dataset.n_samples, gradient
+        return evaluation.loss_and_gradient(self, dataset, loss, at, n_threads)
 
     def _warn_if_untrained(self) -> None:
         """Warn, once, where the parameters are the random ones that the model began with."""

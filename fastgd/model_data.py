@@ -6,13 +6,16 @@ from collections.abc import Generator, Iterator
 
 import numpy as np
 
-from fastgd.data.base import Dataset, Stream
-from fastgd.data.block import Block, require_finite
-from fastgd.data.reader import Reader, blocks
+from fastgd.data.base import Dataset, Stream, first_rows
+from fastgd.data.block import Block, read_only, require_finite
+from fastgd.data.reader import Reader, blocks, is_ready
 from fastgd.data.stream_reader import StreamReader
 from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, n_targets, require_any_number, require_targets
 from fastgd.standardize import RobustStandardize
+
+# So many numbers of X are worth a copy, rather than a reader.
+_FEW_NUMBERS = 1 << 16
 
 
 def check_rows(model: LayerStack, dataset: Dataset, loss: Loss) -> None:
@@ -26,6 +29,21 @@ def check_rows(model: LayerStack, dataset: Dataset, loss: Loss) -> None:
 def _y_dtype(model: LayerStack) -> np.dtype:
     """What holds targets as they are given, if they are any that the model can learn."""
     return model.dtype if model.standardized_targets is None else np.dtype(np.float64)
+
+
+def rows_at_once(model: LayerStack, dataset: Dataset) -> Block | None:
+    """All rows as `checked_blocks` gives them, unchecked; None where they are many, or have to be made.
+
+    A reader, for any number of rows from anywhere, takes longer than the work on a few hundred.
+    """
+    size = dataset.n_samples * dataset.n_features
+    is_plain = model.standardize is None and model.standardized_targets is None and not dataset.is_sparse
+    if size > _FEW_NUMBERS or not is_plain or not dataset.is_in_memory:
+        return None
+    block = dataset.view(model.dtype)
+    if block is not None and is_ready(block.y, model.dtype) and is_ready(block.sample_weight, model.dtype):
+        return block
+    return Block(*map(read_only, first_rows(dataset, dataset.n_samples, model.dtype)[:3]))
 
 
 def checked_blocks(

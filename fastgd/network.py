@@ -1,5 +1,6 @@
 """A stack of layers as the kernels see it."""
 
+import contextlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +16,9 @@ from fastgd.layers import Linear
 from fastgd.threads import ThreadPool, most_threads
 
 Rows = np.ndarray | SparseRows
+
+# What is kept of a model's networks between the calls that use them: of so many sizes, and of outputs of so many bytes.
+_MOST_SIZES, _KEPT_BYTES = 8, 1 << 20
 
 
 def network_of(
@@ -60,6 +64,30 @@ def network_of(
         to_column_major=0,
         seed=0 if dropout_seed is None else _as_int64(dropout_seed % 2**64),
     )
+
+
+@contextlib.contextmanager
+def network_for_call(
+    model: LayerStack, max_rows: int, n_threads: int | None
+) -> Iterator[tuple[kernels.Network, ThreadPool]]:
+    """`network_of` without dropout, of one call alone, with its thread pool.
+
+    Small ones are kept for later calls with as many rows, as to make one takes longer than to use it. They hold nothing
+    of the model that may change but what the layers are set to, which is compared.
+    """
+    numbers = [layer.number_in(model.dtype) for layer in model.stack if not isinstance(layer, Linear)]
+    key = min(max_rows, model.micro_batch_rows), n_threads, *numbers
+    idle = model.idle_networks.setdefault(key, [])
+    try:
+        network = idle.pop()
+    except IndexError:
+        network = network_of(model, max_rows, n_threads=n_threads)
+    with ThreadPool(network.products) as pool:
+        yield network, pool
+    if pool.n_threads == 1 and network.outputs.nbytes <= _KEPT_BYTES:
+        idle.append(network)
+    if len(model.idle_networks) > _MOST_SIZES:
+        model.idle_networks.clear()
 
 
 def predict_rows(pool: ThreadPool, network: kernels.Network, parameters: np.ndarray, X: Rows, out: np.ndarray) -> bool:
@@ -113,9 +141,11 @@ def _products(model: LayerStack, rows: int, n_threads: int | None) -> kernels.Pr
     # Products of few rows or outputs are not shared.
     few = kernels.tuning.FEW
     sizes = [end - begin for begin, end, n_in in model.weights if min(rows, (end - begin) // n_in) >= few]
-    n_wanted = 2 * rows * max(sizes, default=0) // kernels.tuning.WORTH_A_THREAD
-    most = most_threads() if n_threads is None else checks.integer(n_threads, "n_threads", 1)
-    n_workers = min(most, n_wanted) if n_wanted > 1 else 1
+    n_wanted = max(2 * rows * max(sizes, default=0) // kernels.tuning.WORTH_A_THREAD, 1)
+    if n_threads is not None:
+        n_workers = min(checks.integer(n_threads, "n_threads", 1), n_wanted)
+    else:
+        n_workers = min(most_threads(), n_wanted) if n_wanted > 1 else 1
     return kernels.products(model.dtype, rows, max(rows, *model.widths), widths, n_workers)
 
 

@@ -38,14 +38,12 @@ from .codegen.simd import HalfPrecision
 from .gemm import Products, gemm, gemm_nt_small, gemm_small, gemv, ger, parallel_gemm, products
 from .gemm.transpose import parallel_transpose, to_column_major, transpose
 from .loops.input_derivative import input_derivative
-from .loops.network import (
-    Layer,
-    Network,
+from .loops.network import Layer, Network, make_update, train_network
+from .loops.network_evaluation import (
     evaluate_network,
     loss_and_gradient,
-    make_update,
+    loss_and_gradient_of_micro_batch,
     predict_network,
-    train_network,
 )
 from .loops.network_online import ROWS_AT_ONCE as NETWORK_ROWS_AT_ONCE
 from .loops.network_online import first_layer, train_network_online
@@ -54,7 +52,7 @@ from .loops.neuron_batch_passes import By4, Converted, RowByRow
 from .loops.neuron_online import Equal, LinearNeuron, ReLUNeuron, Rows, Weighted, train_neuron_online
 from .loops.neuron_online_by_4 import ROWS_AT_ONCE as NEURON_ROWS_AT_ONCE
 from .loops.neuron_online_by_4 import train_neuron_online_by_4
-from .loops.progress import Progress
+from .loops.progress import WITHIN_EPOCH, Progress
 from .loops.row_access import InOrder, Shuffled, ShuffledX
 from .nn import activation, loss
 from .nn.activation import (
@@ -71,6 +69,7 @@ from .nn.activation import (
 )
 from .nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .nn.loss import Objective, loss_and_derivative, objective
+from .nn.within import all_within
 from .optim import bounded, normalized_sgd, optimizers
 from .optim.bounded import Bounded
 from .optim.hooks import Hooks
@@ -132,6 +131,7 @@ __all__ = [
     "N_WORKERS",
     "OPTIMIZERS",
     "SYNTHETIC_ROWS_AT_ONCE",
+    "WITHIN_EPOCH",
     "Bounded",
     "BoundedEntries",
     "By4",
@@ -171,6 +171,7 @@ __all__ = [
     "aligned_empty",
     "aligned_zero_rows",
     "aligned_zeros",
+    "all_within",
     "begin_generation",
     "bounded",
     "cache_directory",
@@ -206,6 +207,7 @@ __all__ = [
     "loss_and_derivative",
     "loss_and_gradient",
     "loss_and_gradient_csr",
+    "loss_and_gradient_of_micro_batch",
     "make_update",
     "normalized_sgd",
     "objective",

@@ -101,12 +101,14 @@ def evaluate_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -
 
 def loss_and_gradient(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
     subject = Subject(widths, batch_size, n_samples)
-    gradient, scale = np.empty_like(subject.parameters), subject.model.dtype.type(1 / n_samples)
-    rows = subject.X, subject.y, NO_WEIGHTS
+    (gradient, scratch), loss_sum = np.empty((2, subject.parameters.size), np.float32), np.empty(1)
+    rows, scale = (subject.X, subject.y, NO_WEIGHTS), subject.model.dtype.type(1 / n_samples)
 
     def fastgd():
-        kernels.loss_and_gradient(subject.layers, subject.parameters, subject.objective, 0, *rows, scale, gradient)
-        return subject.objective.sums[0], gradient
+        gradient[:] = loss_sum[0] = 0
+        given = subject.layers, subject.parameters, subject.objective, 0, *rows, scale
+        kernels.loss_and_gradient(*given, gradient, scratch, loss_sum)
+        return loss_sum[0], gradient
 
     def numpy():
         return subject.numpy.loss_and_gradient(subject.X, subject.y), subject.numpy.gradient
@@ -129,7 +131,7 @@ def train_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> C
 
     def fastgd():
         progress.begin_epoch(n_samples)
-        kernels.train_network(subject.layers, vectors, *rules, *rows, batch_size, progress)
+        kernels.train_network(subject.layers, vectors, *rules, *rows, batch_size, progress, kernels.WITHIN_EPOCH)
         return progress.loss_sum[0] / n_samples, subject.parameters
 
     def numpy():
@@ -184,7 +186,8 @@ def train_neuron_batch(n_features: int, batch_size: int, n_samples: int) -> Case
 
     def fastgd():
         progress.begin_epoch(n_samples)
-        kernels.train_neuron_batch(pattern, neuron, vectors, *rules, rows, batch_size, batch_size, progress)
+        sizes = batch_size, batch_size
+        kernels.train_neuron_batch(pattern, neuron, vectors, *rules, rows, *sizes, progress, kernels.WITHIN_EPOCH)
         return progress.loss_sum[0] / n_samples, subject.parameters
 
     def numpy():

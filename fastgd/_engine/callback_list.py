@@ -92,6 +92,11 @@ class CallbackList:
         self._on_slice = [callback.on_slice for callback in callbacks if hasattr(callback, "on_slice")]
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is none."""
+        return not self._callbacks
+
+    @property
     def may_save(self) -> bool:
         """Whether one may save the run."""
         return bool(self._on_slice) or any(map(_saves_run, self.monitors))

@@ -14,10 +14,10 @@ from fastgd._engine.garbage_collection import collection_paused
 from fastgd._engine.learning_rates import LearningRates
 from fastgd._engine.loops import Loop, call_end, cut
 from fastgd._engine.run_state import RunState
-from fastgd.data.block import Block, all_finite, require_finite
+from fastgd.data.block import Block, all_finite, read_only, require_finite
 from fastgd.data.sparse_rows import SparseRows
 from fastgd.errors import DivergenceError
-from fastgd.losses import Loss, acceptable, require_targets, takes_every_number
+from fastgd.losses import Loss, require_targets, takes_all, takes_every_number
 from fastgd.model import Model
 
 
@@ -80,6 +80,22 @@ class FiniteLoop:
             # Then on to where calls may end, so that what follows is rounded as ever.
             done, stop = bad - first, min(call_end(self._loop, bad, bad, epoch.n_rows) - first, end)
 
+    def run_epochs(self, block: Block, epoch_losses: np.ndarray) -> bool:
+        """Train for several epochs of the same rows; whether all is finite after each. If not, nothing has changed.
+
+        Ctrl-C must be deferred.
+
+        block : all rows of an epoch          epoch_losses : as for `Loop.run`
+        """
+        _copy(self._state, self._snapshot)
+        if self._takes_rows(block):
+            self._train(block, epoch_losses)
+            # A loss that is not finite ends the call, and stands in the progress.
+            if self._is_finite_after(block):
+                return True
+        _copy(self._snapshot, self._state)
+        return False
+
     def _pass_bad_step(self, block: Block, first: int, epoch: Epoch) -> int:
         """Train up to and with the step that ended a slice; return the position after it, or raise what is wrong."""
         good, bad = self._rewind(block, first, epoch.n_rows)
@@ -108,14 +124,18 @@ class FiniteLoop:
         )
 
     def _succeeds(self, block: Block) -> bool:
-        """Train on these rows, unless the loss does not take their targets; whether all is finite after it."""
-        if not (takes_every_number(self._loss) or self._takes_targets(block)):
-            # A class out of range would be an index out of range.
-            return False
-        if block.sample_weight.size and (block.in_order(block.sample_weight) < 0).any():
+        """Train on these rows, if the kernels may have them; whether all is finite after it."""
+        if not self._takes_rows(block):
             return False
         self._call(block)
         return self._is_finite_after(block)
+
+    def _takes_rows(self, block: Block) -> bool:
+        """Whether the loss takes these targets, and no weight is negative."""
+        if not (takes_every_number(self._loss) or self._takes_targets(block)):
+            # A class out of range would be an index out of range.
+            return False
+        return not (block.sample_weight.size and (block.in_order(block.sample_weight) < 0).any())
 
     def _is_finite_after(self, block: Block) -> bool:
         """Whether all is finite that training on these rows has changed, or may have hidden."""
@@ -132,7 +152,7 @@ class FiniteLoop:
         return block.sample_weight.size > 0 and bool((block.in_order(block.sample_weight) == 0).any())
 
     def _takes_targets(self, block: Block) -> bool:
-        return bool(acceptable(self._loss, block.in_order(block.y), self._model.out_features).all())
+        return takes_all(self._loss, read_only(block.in_order(block.y)), self._model.out_features)
 
     def _call(self, block: Block) -> None:
         if self._has_run:
@@ -142,9 +162,10 @@ class FiniteLoop:
             self._train(block)
         self._has_run = True
 
-    def _train(self, block: Block) -> None:
-        rates = self._rates.next(block.n_samples // self._batch_rows + 2)
-        self._loop.run(block, rates)
+    def _train(self, block: Block, epoch_losses: np.ndarray = kernels.WITHIN_EPOCH) -> None:
+        n_updates = block.n_samples // self._batch_rows + 2
+        rates = self._rates.next(n_updates * max(epoch_losses.size, 1))
+        self._loop.run(block, rates, epoch_losses)
         self._rates.note_used(rates)
 
     def _rewind(self, block: Block, first: int, n_epoch: int) -> tuple[int, int]:

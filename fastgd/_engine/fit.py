@@ -5,6 +5,7 @@ from typing import Any
 
 from fastgd._engine.callback_list import CallbackList
 from fastgd._engine.data_warnings import warn_of_targets
+from fastgd._engine.epochs_at_once import train_epochs as train_epochs_at_once
 from fastgd._engine.learning_rate_search import chosen_rate
 from fastgd._engine.progress import Progress, logger
 from fastgd._engine.run import Prepared, Run
@@ -92,11 +93,17 @@ def train_epochs(
     stack = contextlib.ExitStack()
     try:
         stack.enter_context(prepared.engine.threads)
-        for _ in range(epochs):
+        n_left, is_unheard = epochs, validation is None and not run.metrics and calling.is_empty
+        while n_left > 0:
             if run.engine is None:
                 # A callback has assigned another optimiser.
                 prepared = prepare(run, dataset, epochs, shown)
                 stack.enter_context(prepared.engine.threads)
+            n_done = train_epochs_at_once(run, prepared, n_left) if is_unheard and shown.is_silent else 0
+            n_left -= max(n_done, 1)
+            if n_done:
+                n_heard = len(run.history)
+                continue
             known = calling.known()
             record = run.train_epoch(prepared, validation, on_rows)
             shown.after_epoch(record)

@@ -74,6 +74,7 @@ class GradientShares:
     """
 
     takes_rows_in_place = False
+    repeats_epochs = False
 
     def __init__(self, task: Task, n_shares: int) -> None:
         self._task = task
@@ -98,7 +99,7 @@ class GradientShares:
             aligned_empty(task.model.parameters.size, dtype),
         )
 
-    def run(self, block: Block, rates: np.ndarray) -> None:
+    def run(self, block: Block, rates: np.ndarray, epoch_losses: np.ndarray = kernels.WITHIN_EPOCH) -> None:
         """As `Loop` says."""
         # Between two batches a count may be ahead of another: as of a compiled loop, Ctrl-C comes after the call.
         # What overflows is found as such.
@@ -137,7 +138,7 @@ class GradientShares:
         def add(k: int) -> None:
             share = self._shares[k]
             part = rows.rows(bounds[k], bounds[k + 1])[:3]
-            kernels.loss_and_gradient(
+            kernels.loss_and_gradient_of_micro_batch(
                 share.network,
                 parameters,
                 share.objective,

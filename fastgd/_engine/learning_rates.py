@@ -31,6 +31,12 @@ class LearningRates:
         """The rate of the update of this number, from 1; of the next by default."""
         return float(self._of(int(self._n_updates[0]) + 1 if update is None else update, 1)[0])
 
+    def at_each(self, updates: np.ndarray) -> np.ndarray:
+        """The rates of the updates of these numbers, (n,) float64, which grow."""
+        if self._schedule.is_constant(float(updates[0]), float(updates[-1])):
+            return np.full(len(updates), self.at(int(updates[0])))
+        return self._rates_at(updates.astype(np.float64))
+
     def next(self, n: int) -> np.ndarray:
         """The rates of the next n updates, (n,) float64, or (1,) where it is the same for all of them."""
         self._first = int(self._n_updates[0])
@@ -46,7 +52,12 @@ class LearningRates:
         require_rate(self._schedule, float(self._n_updates[0] + 1))
 
     def _of(self, first: int, n: int) -> np.ndarray:
+        if type(self._schedule) is Constant:
+            # As below, which takes a few microseconds.
+            return np.array([self.factor * self._schedule.learning_rate])
         if self._schedule.is_constant(float(first), first + n - 1.0):
             n = 1
-        t = np.arange(1.0, n + 1) + (first - 1.0)
+        return self._rates_at(np.arange(1.0, n + 1) + (first - 1.0))
+
+    def _rates_at(self, t: np.ndarray) -> np.ndarray:
         return self.factor * (self._schedule(t) if self._is_known else rates_of(self._schedule, t))

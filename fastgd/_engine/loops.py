@@ -55,19 +55,23 @@ class Loop(Protocol):
     """A compiled loop over consecutive samples of an epoch.
 
     takes_rows_in_place : whether it reads X in the data's dtype, wherever its rows lie
+    repeats_epochs : whether one call may train for several epochs of the same rows
     period, unit : calls may end after each period of samples, and within one after each unit
     pool : the threads that share its work, or None
     """
 
     takes_rows_in_place: bool
+    repeats_epochs: bool
     period: int
     unit: int
     pool: "ThreadPool | ShareThreads | None"
 
-    def run(self, block: Block, rates: np.ndarray) -> None:
+    def run(self, block: Block, rates: np.ndarray, epoch_losses: np.ndarray = kernels.WITHIN_EPOCH) -> None:
         """Train on the samples, of which the first has the position in the epoch that the progress is at.
 
         rates : (n,) float64, the learning rates of the call's updates and more, or (1,), that of all
+        epoch_losses : (n_epochs,) float64, the sums of the losses of so many epochs of these samples, overwritten;
+            where one is not finite, no epoch follows it. Only where `repeats_epochs`
         """
 
     def may_hide_bad_rows(self, block: Block) -> bool:
@@ -134,6 +138,7 @@ class NetworkLoop:
     """Any model."""
 
     takes_rows_in_place = False
+    repeats_epochs = True
 
     def __init__(self, task: Task) -> None:
         self.period, self.unit = task.batch_rows, task.micro_batch_rows
@@ -146,10 +151,11 @@ class NetworkLoop:
         products = self._column_major_network.products if self._may_be_column_major else self._network.products
         self.pool = ThreadPool(products)
 
-    def run(self, block: Block, rates: np.ndarray) -> None:
+    def run(self, block: Block, rates: np.ndarray, epoch_losses: np.ndarray = kernels.WITHIN_EPOCH) -> None:
         """As `Loop` says."""
         task = self._task
-        is_long = block.n_samples >= kernels.tuning.BATCHES_PER_REORDERING * task.batch_rows
+        n_samples = block.n_samples * max(epoch_losses.size, 1)
+        is_long = n_samples >= kernels.tuning.BATCHES_PER_REORDERING * task.batch_rows
         network = self._column_major_network if self._may_be_column_major and is_long else self._network
         self.pool.call(
             kernels.train_network,
@@ -161,6 +167,7 @@ class NetworkLoop:
             *block[:3],
             task.batch_rows,
             task.progress,
+            epoch_losses,
         )
 
     @functools.cached_property
@@ -181,12 +188,14 @@ class NetworkLoop:
 class OnlineNetworkLoop(NetworkLoop):
     """A network, an update after each row, by plain SGD."""
 
+    repeats_epochs = False
+
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         self.period = self.unit = NETWORK_ROWS_AT_ONCE
         self._first = first_layer(Layer(*self._network.layers[0]), task.model.dtype)
 
-    def run(self, block: Block, rates: np.ndarray) -> None:
+    def run(self, block: Block, rates: np.ndarray, epoch_losses: np.ndarray = kernels.WITHIN_EPOCH) -> None:
         """As `Loop` says."""
         task = self._task
         if task.progress.n_rows[0] == 1:
@@ -202,6 +211,7 @@ class NeuronLoop:
     """One neuron, in batches."""
 
     takes_rows_in_place = True
+    repeats_epochs = True
     pool = None
 
     def __init__(self, task: Task) -> None:
@@ -214,7 +224,7 @@ class NeuronLoop:
         self._kept = aligned_empty(NEURON_ROWS_AT_ONCE * n_whole, task.model.dtype)
         self._rule = task.rule(keeps_gradient=False, measures_step=False)
 
-    def run(self, block: Block, rates: np.ndarray) -> None:
+    def run(self, block: Block, rates: np.ndarray, epoch_losses: np.ndarray = kernels.WITHIN_EPOCH) -> None:
         """As `Loop` says."""
         task = self._task
         kernels.train_neuron_batch(
@@ -228,6 +238,7 @@ class NeuronLoop:
             task.batch_rows,
             self.unit,
             task.progress,
+            epoch_losses,
         )
 
     def _pattern(self, block: Block) -> kernels.RowByRow | kernels.By4 | kernels.Converted:
@@ -246,6 +257,7 @@ class OnlineNeuronLoop:
     """One neuron, an update after each row, by plain SGD."""
 
     takes_rows_in_place = True
+    repeats_epochs = False
     pool = None
 
     def __init__(self, task: Task, by_4: bool) -> None:
@@ -254,7 +266,7 @@ class OnlineNeuronLoop:
         self._neuron = neuron_of(task)
         self._weight = _padded_scratch(task.model)
 
-    def run(self, block: Block, rates: np.ndarray) -> None:
+    def run(self, block: Block, rates: np.ndarray, epoch_losses: np.ndarray = kernels.WITHIN_EPOCH) -> None:
         """As `Loop` says."""
         n_by_4 = block.n_samples // NEURON_ROWS_AT_ONCE * NEURON_ROWS_AT_ONCE if self.unit > 1 else 0
         n_before = self._task.progress.n_updates[0]

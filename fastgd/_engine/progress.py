@@ -74,6 +74,15 @@ class Progress:
         """What is to be called with the number of rows trained on and the mean loss; None where nobody looks."""
         return self.advance if self._bar is not None else None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nobody sees or hears of an epoch."""
+        return self._bar is None and not self._hears_of_epochs
+
+    @property
+    def _hears_of_epochs(self) -> bool:
+        return self._shows_lines or logger.isEnabledFor(logging.DEBUG)
+
     def advance(self, n_rows: int, loss: float) -> None:
         """Show that so many rows more were trained on, and the mean loss of the epoch so far."""
         self._show_numbers(loss=f"{loss:.4g}")
@@ -86,7 +95,7 @@ class Progress:
             validation = {} if record.validation_loss is None else {"validation_loss": record.validation_loss}
             numbers = {"loss": record.loss} | validation | record.metrics
             self._show_numbers(**{name: f"{number:.4g}" for name, number in numbers.items()})
-        if self._shows_lines or logger.isEnabledFor(logging.DEBUG):
+        if self._hears_of_epochs:
             line = f"epoch {record.epoch}/{self._last_epoch}: {_in_words(record)}"
             logger.debug("%s", line)
             if self._shows_lines:

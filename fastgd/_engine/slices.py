@@ -243,6 +243,30 @@ class Engine:
             parts.close()
         return float(self._progress.loss_sum[0]) / stop
 
+    def epochs_at_once(self, reader: Reader, most: int) -> int:
+        """How many epochs one call of the loop may train, up to `most`: as many as there is time for in a slice.
+
+        They are none where the rows may change or come block by block, or were never trained on.
+
+        reader : gives the rows in the data's order
+        """
+        is_known = self._finite_loop is not None and self._loop.repeats_epochs and reader.may_reread
+        return min(most, self._slice_rows // reader.dataset.n_samples) if is_known else 0
+
+    def train_epochs(self, reader: Reader, n_epochs: int) -> np.ndarray | None:
+        """Train for as many epochs as `epochs_at_once` allows; the mean losses, (n_epochs,) float64.
+
+        Where not all of them are finite, nothing has changed, and there are none. Ctrl-C must be deferred.
+        """
+        n_rows = reader.dataset.n_samples
+        self._progress.begin_epoch(n_rows)
+        losses = np.empty(n_epochs)
+        began = time.perf_counter()
+        if not self._finite_loop.run_epochs(reader.read(0, n_rows), losses):
+            return None
+        self._adapt(n_epochs * n_rows, time.perf_counter() - began)
+        return losses / n_rows
+
     def _adapt(self, n_rows: int, seconds: float) -> None:
         """Have slices take three quarters of the limit, as one of so many rows took so long."""
         growth = min(0.75 * _SLICE_SECONDS / max(seconds, 1e-9), _MOST_GROWTH)

@@ -23,6 +23,7 @@ class SparseLoop:
     """
 
     takes_rows_in_place = True
+    repeats_epochs = False
     pool = None
 
     def __init__(self, task: Task, entries_per_row: float) -> None:
@@ -36,7 +37,7 @@ class SparseLoop:
         else:
             self._call = self._network_call()
 
-    def run(self, block: Block, rates: np.ndarray) -> None:
+    def run(self, block: Block, rates: np.ndarray, epoch_losses: np.ndarray = kernels.WITHIN_EPOCH) -> None:
         """As `Loop` says."""
         self._call(block.in_rows(), rates)
 

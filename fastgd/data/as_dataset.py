@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd.data.arrays import ArrayDataset
@@ -24,6 +25,8 @@ def array_dataset(
 
 def as_rows(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset | Stream:
     """A data set or stream as it is, or one made of arrays, whose X may be sparse, or of blocks."""
+    if type(X) is np.ndarray and y is not None:
+        return ArrayDataset(X, y, sample_weight)
     if isinstance(X, Dataset | Stream):
         if y is not None or sample_weight is not None:
             kind = "Dataset" if isinstance(X, Dataset) else "Stream"

@@ -1,5 +1,6 @@
 """Blocks of rows: what they hold, how arrays fill them, and whether all that they hold is finite."""
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -143,6 +144,8 @@ def all_finite(array: np.ndarray | SparseRows) -> bool:
     """Whether no element is NaN or infinite."""
     if isinstance(array, SparseRows):
         return array.all_finite()
+    if array.size <= 1:
+        return array.size == 0 or math.isfinite(array.item())
     if array.size <= _FEW_NUMBERS:
         return bool(np.isfinite(array).all())
     # A finite sum has finite terms, and costs a fraction of a look at each. Where it is not, it may have overflowed.

@@ -116,6 +116,8 @@ def _is_masked(values: Any) -> bool:
 
 def real_array(values: Any, name: str) -> np.ndarray:
     """An array of real numbers, the caller's own where it is one."""
+    if type(values) is np.ndarray and values.dtype.kind in "fiub":
+        return values
     if _is_masked(values):
         raise TypeError(f"{name} has masked elements; expected rows without them, or values in their place (filled)")
     values = to_array(values, name)

@@ -60,7 +60,7 @@ class Part(NamedTuple):
     block: Block
 
 
-def _is_ready(array: np.ndarray, dtype: np.dtype) -> bool:
+def is_ready(array: np.ndarray, dtype: np.dtype) -> bool:
     """Whether kernels can read an array where it lies."""
     return array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned
 
@@ -134,6 +134,12 @@ class Reader:
     @property
     def _is_in_place(self) -> bool:
         return self._view is not None and (self.order is None or self._in_any_order)
+
+    @property
+    def may_reread(self) -> bool:
+        """Whether one block holds all rows, in the data's order, and they are the same whenever they are read."""
+        is_whole = self.order is None and self.max_rows >= self.dataset.n_samples
+        return is_whole and self.dataset.is_in_memory
 
     @property
     def max_rows(self) -> int:
@@ -278,8 +284,8 @@ class Reader:
     def _has_ready_columns(self) -> bool:
         """Whether y and the weights of the view can be used where they lie."""
         dtype, _, mean_and_scale_of_y, _ = self._conversion
-        is_ready = _is_ready(self._view.y, self._conversion.dtype_of_y) and _is_ready(self._view.sample_weight, dtype)
-        return is_ready and mean_and_scale_of_y is None
+        are_ready = is_ready(self._view.y, self._conversion.dtype_of_y) and is_ready(self._view.sample_weight, dtype)
+        return are_ready and mean_and_scale_of_y is None
 
     def _buffer(self, name: str, n_rows: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Memory for some rows, the same for one name as long as it is large enough."""

@@ -90,10 +90,9 @@ def _traced_step(run: Run, batch: ArrayDataset, first: int) -> Step:
     before = engine.parameters_seen(rows.X, rows.sample_weight)
     network = network_of(model, n_rows, run.seed, run.n_threads, keeps_all=True)
     objective, pool = kernels.objective(loss, model.dtype), ThreadPool(network.products)
-    gradient, d_x = np.empty_like(before), np.empty_like(rows.X)
-    scale = model.dtype.type(1 / n_rows)
-    batch = 0, *rows[:3], scale, gradient
-    pool.call(kernels.loss_and_gradient, network, before, objective, engine.n_updates, *batch)
+    gradient, loss_sum, d_x = np.zeros_like(before), np.zeros(1), np.empty_like(rows.X)
+    given = *rows[:3], model.dtype.type(1 / n_rows), gradient, np.empty_like(before), loss_sum
+    pool.call(kernels.loss_and_gradient, network, before, objective, engine.n_updates, *given)
     pool.call(kernels.input_derivative, network, before, d_x)
     passes = _forward_pass(model, network, rows.X, first, drops=True)
     deltas = d_x, *(_taken(network.deltas, Layer(*row), n_rows) for row in network.layers)
@@ -102,7 +101,7 @@ def _traced_step(run: Run, batch: ArrayDataset, first: int) -> Step:
         update=update,
         y=rows.y,
         sample_weight=rows.sample_weight if rows.sample_weight.size else None,
-        loss=float(objective.sums[0]) / n_rows,
+        loss=float(loss_sum[0]) / n_rows,
         deltas=deltas,
         gradient=gradient,
         learning_rate=learning_rate,

@@ -11,6 +11,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numba.np.arrayobj import impl_ret_borrowed, make_array, populate_array
 
+from ..tuning import MAX_VECTOR_WIDTH
 from .llvm import require_inside
 
 
@@ -247,3 +248,19 @@ def element(typing_context, vector, i):
         return context.unpack_value(builder, array_type.dtype, place)
 
     return vector.dtype(vector, types.intp), code
+
+
+@intrinsic
+def stack_vector(typing_context, number):
+    """A vector of the dtype of `number` on the stack, as long as any SIMD vector; it lasts as long as the kernel."""
+    result = types.Array(number, 1, "C")
+
+    def code(context, builder, signature, arguments):
+        memory = cgutils.alloca_once(builder, ir.ArrayType(context.get_data_type(number), MAX_VECTOR_WIDTH))
+        array = make_array(result)(context, builder)
+        length, size = context.get_constant(types.intp, MAX_VECTOR_WIDTH), _itemsize(context, result)
+        data = builder.bitcast(memory, array.data.type)
+        populate_array(array, data=data, shape=[length], strides=[size], itemsize=size, meminfo=None, parent=None)
+        return array._getvalue()
+
+    return result(number), code

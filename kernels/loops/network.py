@@ -15,8 +15,7 @@ import numpy as np
 
 from ..codegen.function_pointer import settings_at
 from ..codegen.jit import inlined_kernel, kernel
-from ..codegen.simd import broadcast, horizontal_sum, load, vector_width
-from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
+from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span
 from ..gemm import Products
 from ..gemm.prefetch import set_prefetch_range
 from ..gemm.transpose import call_to_column_major
@@ -26,6 +25,7 @@ from ..nn.loss import loss_and_derivative
 from ..optim.hooks import call_after_backward, call_before_forward, call_mean_square_along
 from ..optim.step import apply_step_along, call_apply_gradient
 from ..tuning import MOST_PREFETCHED
+from .progress import begin_next_epoch
 
 
 class Layer(NamedTuple):
@@ -165,23 +165,6 @@ def weights_of(sample_weight, row, end):
     return read_only_span(sample_weight, row if n else 0, n)
 
 
-@kernel
-def loss_and_gradient(network, parameters, objective, update, first, x, y, sample_weight, scale, gradient):
-    """Forward pass, loss and backward pass on one micro-batch of rows; the sums are left in objective.sums.
-
-    network : Network          parameters : (size,)          objective : Objective
-    update, first : int, the number of updates made and the rows' first in its batch, for random layers
-    x : (n_samples, n_in)          y : (n_samples, n_targets)
-    sample_weight : (n_samples,), or (0,)          scale : scalar, one over the size of the batch
-    gradient : like parameters, overwritten
-    """
-    n_samples = x.shape[0]
-    rows = read_only_rows(x, 0, n_samples)
-    forward(network, parameters, rows, False, update, first, 0, network.layers.shape[0])
-    evaluate(network, objective, read_only_rows(y, 0, n_samples), weights_of(sample_weight, 0, n_samples), scale)
-    backward(network, parameters, rows, False, False, gradient, 0)
-
-
 @inlined_kernel
 def set_prefetched_rows(network, X, row, end):
     """Have rows, or the first of them, prefetched while the micro-batch before them is worked on."""
@@ -217,7 +200,7 @@ def make_update(network, vectors, rule, rate, t, X, sample_weight):
 
 
 @kernel
-def train_network(network, vectors, objective, rule, rates, X, y, sample_weight, batch_size, progress):
+def train_network(network, vectors, objective, rule, rates, X, y, sample_weight, batch_size, progress, epoch_losses):
     """Train on consecutive rows of an epoch, one update after each batch; a batch of weight zero counts for nothing.
 
     network : Network          vectors : Vectors, modified in place
@@ -225,125 +208,59 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
     batch_size : int; X ends where a micro-batch ends          progress : Progress, where X begins; modified in place
+    epoch_losses : (n_epochs,) float64, as `begin_next_epoch` says
     """
     parameters = vectors.parameters
     number = parameters.dtype.type
-    first, n_epoch, n_before = progress.position[0], progress.n_rows[0], progress.n_updates[0]
+    n_before = progress.n_updates[0]
     is_column_major = network.to_column_major != 0
     n_in, n_out = X.shape[1], network.layers[0, 1]
     first_weight = span(parameters, 0, n_in * n_out if is_column_major else 0)
     if is_column_major:
         call_to_column_major(network.to_column_major, (first_weight, n_in, network.products.panel))
-    row = 0
-    while row < X.shape[0]:
-        done = (first + row) % batch_size
-        batch_rows = min(batch_size, n_epoch - (first + row - done))
-        end = min(row + min(network.micro_batch_rows, batch_rows - done), X.shape[0])
-        x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
-        set_prefetched_rows(network, X, end, min(end + end - row, X.shape[0]))
-        n_updates = progress.n_updates[0]
-        if rule.before_forward != 0:
-            call_before_forward(rule.before_forward, (vectors, rule.step.optimizer, x, weights))
-        forward(network, parameters, x, is_column_major, n_updates, done, 0, network.layers.shape[0])
-        t = n_updates + 1
-        rate = rates[min(t - np.int64(n_before), rates.size) - 1]
-        # All of backward is linear in the loss's derivatives. Where these are times -rate, the gradient is the update,
-        # and goes from the registers into the parameters.
-        scale = (-rate if rule.is_direct else 1.0) / batch_rows
-        evaluate(network, objective, read_only_rows(y, row, end), weights, number(scale))
-        progress.loss_sum[0] += objective.sums[0]
-        progress.batch_weight[0] += objective.sums[1]
-        target, accumulate = parameters if rule.is_direct else vectors.gradient, rule.is_direct or done > 0
-        if objective.sums[1] > 0 or not rule.is_direct:
-            backward(network, parameters, x, is_column_major, accumulate, target, 0)
-        if rule.after_backward != 0:
-            unit = 0
-            for k in range(network.layers.shape[0]):
-                layer = settings_at(Layer, network.layers, k)
-                if layer.forward == 0:
-                    d_out = read_only_matrix(network.deltas, layer.output, end - row, layer.n_out)
-                    call_after_backward(rule.after_backward, (vectors, rule.step.optimizer, d_out, unit, accumulate))
-                    unit += layer.n_out
-        if done + end - row == batch_rows:
-            if progress.batch_weight[0] > 0:
-                progress.n_updates[0] = t
-                if not rule.is_direct:
-                    _make_update(network, vectors, rule, number(rate), t, x, weights)
-            progress.batch_weight[0] = 0
-        row = end
-    progress.position[0] = first + X.shape[0]
+    epoch = 0
+    while begin_next_epoch(progress, epoch_losses, epoch):
+        first, n_epoch = progress.position[0], progress.n_rows[0]
+        row = 0
+        while row < X.shape[0]:
+            done = (first + row) % batch_size
+            batch_rows = min(batch_size, n_epoch - (first + row - done))
+            end = min(row + min(network.micro_batch_rows, batch_rows - done), X.shape[0])
+            x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
+            set_prefetched_rows(network, X, end, min(end + end - row, X.shape[0]))
+            n_updates = progress.n_updates[0]
+            if rule.before_forward != 0:
+                call_before_forward(rule.before_forward, (vectors, rule.step.optimizer, x, weights))
+            forward(network, parameters, x, is_column_major, n_updates, done, 0, network.layers.shape[0])
+            t = n_updates + 1
+            rate = rates[min(t - np.int64(n_before), rates.size) - 1]
+            # All of backward is linear in the loss's derivatives. Where these are times -rate, the gradient is the
+            # update, and goes from the registers into the parameters.
+            scale = (-rate if rule.is_direct else 1.0) / batch_rows
+            evaluate(network, objective, read_only_rows(y, row, end), weights, number(scale))
+            progress.loss_sum[0] += objective.sums[0]
+            progress.batch_weight[0] += objective.sums[1]
+            target, accumulate = parameters if rule.is_direct else vectors.gradient, rule.is_direct or done > 0
+            if objective.sums[1] > 0 or not rule.is_direct:
+                backward(network, parameters, x, is_column_major, accumulate, target, 0)
+            if rule.after_backward != 0:
+                unit = 0
+                for k in range(network.layers.shape[0]):
+                    layer = settings_at(Layer, network.layers, k)
+                    if layer.forward == 0:
+                        d_out = read_only_matrix(network.deltas, layer.output, end - row, layer.n_out)
+                        call_after_backward(
+                            rule.after_backward, (vectors, rule.step.optimizer, d_out, unit, accumulate)
+                        )
+                        unit += layer.n_out
+            if done + end - row == batch_rows:
+                if progress.batch_weight[0] > 0:
+                    progress.n_updates[0] = t
+                    if not rule.is_direct:
+                        _make_update(network, vectors, rule, number(rate), t, x, weights)
+                progress.batch_weight[0] = 0
+            row = end
+        progress.position[0] = first + X.shape[0]
+        epoch += 1
     if is_column_major:
         call_to_column_major(network.to_column_major, (first_weight, n_out, network.products.panel))
-
-
-@inlined_kernel
-def _has_finite_sum(x):
-    """Whether Σ x_i is finite, as it is not where any x_i is NaN or infinite."""
-    zero = x.dtype.type(0)
-    count = vector_width(zero)
-    s0 = s1 = broadcast(zero)
-    for i in range(0, x.size, 2 * count):
-        s0 += load(x, i, x.size - i, zero)
-        s1 += load(x, i + count, x.size - i - count, zero)
-    return np.isfinite(horizontal_sum(s0 + s1))
-
-
-@inlined_kernel
-def _forward_at(network, parameters, X, row):
-    """Run the forward pass on the micro-batch from a row on. Return its end, and what the first layer tells of it.
-
-    That is whether a Linear's outputs have a finite sum; True of an activation. Each of them depends on all of a row:
-    where they are finite, so are the rows, and need not be looked at.
-    """
-    end = min(row + network.micro_batch_rows, X.shape[0])
-    set_prefetched_rows(network, X, end, min(end + network.micro_batch_rows, X.shape[0]))
-    x = read_only_rows(X, row, end)
-    is_finite = True
-    # A loop, as the compiler takes its time for each place that a forward pass stands in.
-    for begin in range(2):
-        forward(network, parameters, x, False, 0, 0, begin, network.layers.shape[0] if begin else 1)
-        first = settings_at(Layer, network.layers, 0)
-        if begin == 0 and first.forward == 0:
-            is_finite = _has_finite_sum(read_only_span(network.outputs, first.output, (end - row) * first.n_out))
-    return end, is_finite
-
-
-@kernel
-def evaluate_network(network, parameters, objective, X, y, sample_weight, loss_sum):
-    """Run the forward pass and the loss on any number of rows.
-
-    Return whether the outputs of a first layer that is a Linear have a finite sum, and X is finite then; else True.
-
-    network : Network          parameters : (size,)          objective : Objective
-    X : (n_samples, n_in)          y : (n_samples, n_targets)          sample_weight : (n_samples,), or (0,)
-    loss_sum : (1,) float64, each micro-batch's sum of losses is added to it
-    """
-    row, is_finite = 0, True
-    while row < X.shape[0]:
-        end, is_micro_batch_finite = _forward_at(network, parameters, X, row)
-        is_finite = is_finite and is_micro_batch_finite
-        weights = weights_of(sample_weight, row, end)
-        evaluate(network, objective, read_only_rows(y, row, end), weights, parameters.dtype.type(0))
-        loss_sum[0] += objective.sums[0]
-        row = end
-    return is_finite
-
-
-@kernel
-def predict_network(network, parameters, X, out):
-    """Run the forward pass on any number of rows.
-
-    Return as `evaluate_network` does.
-
-    network : Network          parameters : (size,)
-    X : (n_samples, n_in)          out : (n_samples, n_out), overwritten
-    """
-    begin, n_out = last_layer(network).output, out.shape[1]
-    row, is_finite = 0, True
-    while row < X.shape[0]:
-        end, is_micro_batch_finite = _forward_at(network, parameters, X, row)
-        is_finite = is_finite and is_micro_batch_finite
-        size = (end - row) * n_out
-        copy(read_only_span(network.outputs, begin, size), span(vector(out), row * n_out, size))
-        row = end
-    return is_finite

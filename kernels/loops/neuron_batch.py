@@ -24,6 +24,7 @@ from .neuron_batch_passes import (
 )
 from .neuron_online import loss_and_grad, total_weight, weight_of
 from .neuron_online_by_4 import ROWS_AT_ONCE, prefetch_places_of_4
+from .progress import begin_next_epoch
 from .row_access import n_samples_of, prefetch_places, row, target_row
 
 
@@ -143,7 +144,19 @@ def mean_square_along(neuron, direction, rows, first, last):
 
 
 @kernel
-def train_neuron_batch(pattern, neuron, vectors, loss, rule, rates, rows, batch_size, micro_batch_rows, progress):
+def train_neuron_batch(
+    pattern,
+    neuron,
+    vectors,
+    loss,
+    rule,
+    rates,
+    rows,
+    batch_size,
+    micro_batch_rows,
+    progress,
+    epoch_losses,
+):
     """Train on consecutive samples of an epoch, one update after each batch; a batch of weight zero counts for nothing.
 
     pattern : RowByRow, By4 or Converted
@@ -153,60 +166,63 @@ def train_neuron_batch(pattern, neuron, vectors, loss, rule, rates, rows, batch_
     rates : (n,) float64, the learning rates of this call's updates; the last one serves all later ones
     rows : Rows
     batch_size, micro_batch_rows : int; samples end where a micro-batch ends
-    progress : Progress, modified in place
+    progress : Progress, modified in place          epoch_losses : (n_epochs,) float64, as `begin_next_epoch` says
     """
     parameters, gradient, n_features = vectors.parameters, vectors.gradient, neuron.n_features
     number, scratch = parameters.dtype.type, pattern.gradient
     n_before = n_updates = progress.n_updates[0]
-    first, n_epoch = progress.position[0], progress.n_rows[0]
-    loss_sum, weight_sum = progress.loss_sum[0], progress.batch_weight[0]
     n_samples = n_samples_of(rows.order, rows.y)
     weight, none = parameters[:n_features], simd_vector_for(rows.X, number(0))
-    rate, is_due = number(0), False
-    scratch[:] = 0
-    forget(pattern)
-    start, done = 0, first % batch_size
-    while start < n_samples:
-        batch_rows = min(batch_size, n_epoch - (first + start - done))
-        stop = min(start + min(micro_batch_rows, batch_rows - done), n_samples)
-        samples = (start, stop, number(1.0 / batch_rows))
-        if not is_due:
-            pending = nothing_pending(pattern, none, row(rows.order, start) * n_features)
-        losses, d_bias, pending = _add_micro_batch(pattern, neuron, parameters, loss, rows, samples, pending, rate)
-        loss_sum += losses
-        weight_sum += total_weight(rows.weights, rows.order, start, stop)
-        is_first, ends = done == 0, done + stop - start == batch_rows
-        counts = ends and weight_sum > 0
-        if counts:
-            n_updates += 1
-            rate = number(element(rates, min(n_updates - n_before, rates.size) - 1))
-        is_due = counts and is_first and rule.is_direct
+    epoch = 0
+    while begin_next_epoch(progress, epoch_losses, epoch):
+        first, n_epoch = progress.position[0], progress.n_rows[0]
+        loss_sum, weight_sum = progress.loss_sum[0], progress.batch_weight[0]
+        rate, is_due = number(0), False
+        scratch[:] = 0
+        forget(pattern)
+        start, done = 0, first % batch_size
+        while start < n_samples:
+            batch_rows = min(batch_size, n_epoch - (first + start - done))
+            stop = min(start + min(micro_batch_rows, batch_rows - done), n_samples)
+            samples = (start, stop, number(1.0 / batch_rows))
+            if not is_due:
+                pending = nothing_pending(pattern, none, row(rows.order, start) * n_features)
+            losses, d_bias, pending = _add_micro_batch(pattern, neuron, parameters, loss, rows, samples, pending, rate)
+            loss_sum += losses
+            weight_sum += total_weight(rows.weights, rows.order, start, stop)
+            is_first, ends = done == 0, done + stop - start == batch_rows
+            counts = ends and weight_sum > 0
+            if counts:
+                n_updates += 1
+                rate = number(element(rates, min(n_updates - n_before, rates.size) - 1))
+            is_due = counts and is_first and rule.is_direct
+            if is_due:
+                if parameters.size > n_features:
+                    parameters[n_features] -= rate * d_bias
+            else:
+                pass_over_pending(pattern, Adding(), weight, rows.X, n_features, pending)
+                if is_first:
+                    gradient[:] = 0
+                # A long sum of small terms is more exact as a sum of sums.
+                for j in range(n_features):
+                    gradient[j] += scratch[j]
+                if parameters.size > n_features:
+                    gradient[n_features] += d_bias
+                scratch[:] = 0
+                if counts and rule.is_direct:
+                    for j in range(parameters.size):
+                        parameters[j] -= rate * gradient[j]
+                elif counts:
+                    call_apply_gradient(rule.apply_gradient, (vectors, rule.step, rate, n_updates))
+                    if rule.step.step_along != 0:
+                        mean_square = mean_square_along(neuron, gradient, rows, start, stop)
+                        apply_step_along(vectors, rule, rate, n_updates, mean_square)
+            done = 0 if ends else done + stop - start
+            if ends:
+                weight_sum = 0.0
+            start = stop
         if is_due:
-            if parameters.size > n_features:
-                parameters[n_features] -= rate * d_bias
-        else:
-            pass_over_pending(pattern, Adding(), weight, rows.X, n_features, pending)
-            if is_first:
-                gradient[:] = 0
-            # A long sum of small terms is more exact as a sum of sums.
-            for j in range(n_features):
-                gradient[j] += scratch[j]
-            if parameters.size > n_features:
-                gradient[n_features] += d_bias
-            scratch[:] = 0
-            if counts and rule.is_direct:
-                for j in range(parameters.size):
-                    parameters[j] -= rate * gradient[j]
-            elif counts:
-                call_apply_gradient(rule.apply_gradient, (vectors, rule.step, rate, n_updates))
-                if rule.step.step_along != 0:
-                    mean_square = mean_square_along(neuron, gradient, rows, start, stop)
-                    apply_step_along(vectors, rule, rate, n_updates, mean_square)
-        done = 0 if ends else done + stop - start
-        if ends:
-            weight_sum = 0.0
-        start = stop
-    if is_due:
-        pass_over_pending(pattern, Updating(broadcast_like(none, rate)), weight, rows.X, n_features, pending)
-    progress.n_updates[0], progress.position[0] = n_updates, first + n_samples
-    progress.loss_sum[0], progress.batch_weight[0] = loss_sum, weight_sum
+            pass_over_pending(pattern, Updating(broadcast_like(none, rate)), weight, rows.X, n_features, pending)
+        progress.n_updates[0], progress.position[0] = n_updates, first + n_samples
+        progress.loss_sum[0], progress.batch_weight[0] = loss_sum, weight_sum
+        epoch += 1

@@ -4,6 +4,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from ..codegen.jit import inlined_kernel
+
 
 class Progress(NamedTuple):
     """Counts and sums of a run and of its epoch, an array of one element each, which the loops add to.
@@ -27,6 +29,30 @@ class Progress(NamedTuple):
 
     def begin_epoch(self, n_rows: int) -> None:
         """Count the rows of a new epoch."""
-        self.n_rows[:] = n_rows
-        for count in (self.position, self.loss_sum, self.batch_weight):
-            count[:] = 0
+        self.n_rows[0] = n_rows
+        self.position[0] = self.loss_sum[0] = self.batch_weight[0] = 0
+
+
+#: For calls that train on some rows of an epoch, or on all of them, once.
+WITHIN_EPOCH = np.empty(0)
+
+
+@inlined_kernel
+def begin_next_epoch(progress, epoch_losses, n_done):
+    """Whether a loop is to go over its rows once more, of which it has done so many times; that of an epoch anew.
+
+    progress : Progress, modified in place
+    epoch_losses : (n_epochs,) float64, overwritten with the sum of the losses of each of as many epochs, of which the
+        rows are all; where one is not finite, it is the last. (0,) where the rows are once gone over, from where the
+        progress is
+    """
+    if epoch_losses.size == 0:
+        return n_done == 0
+    loss_sum = progress.loss_sum[0]
+    if n_done > 0:
+        epoch_losses[n_done - 1] = loss_sum
+        if n_done == epoch_losses.size or not np.isfinite(loss_sum):
+            return False
+    progress.position[0] = 0
+    progress.loss_sum[0] = progress.batch_weight[0] = 0
+    return True

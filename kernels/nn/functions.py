@@ -166,10 +166,11 @@ def softplus(x):
 
 
 @inlined_kernel
-def exp_of_row(z, begin, n, out):
-    """out_j = exp(z_j - largest z) for the n elements from place `begin` of both on; return the largest and Σ out.
+def subtract_largest(z, begin, n, out):
+    """out_j = z_j - the largest z for the n elements from place `begin` of both on; return the largest.
 
-    log Σ exp(z_j) is then largest + log Σ out. Σ out is 1 or more, as no exponential overflows and one of them is 1.
+    No exponential of these overflows, and one of them is 1.
+
     z and out : C-contiguous, of one dtype          out : overwritten
     """
     zero = z.dtype.type(0)
@@ -181,9 +182,17 @@ def exp_of_row(z, begin, n, out):
         largest = select_less(largest, values, values, largest)
     highest = horizontal_max(largest)
     shift = broadcast(highest)
+    for j in range(0, n, count):
+        store(out, begin + j, n - j, load(z, begin + j, n - j, zero) - shift)
+    return highest
+
+
+@inlined_kernel
+def sum_of_row(x, begin, n):
+    """Σ x_j over the n elements from place `begin` on, of a C-contiguous array."""
+    zero = x.dtype.type(0)
+    count = vector_width(zero)
     total = broadcast(zero)
     for j in range(0, n, count):
-        powers = keep_first(exp(load(z, begin + j, n - j, zero) - shift), n - j, broadcast(zero))
-        store(out, begin + j, n - j, powers)
-        total += powers
-    return highest, horizontal_sum(total)
+        total += load(x, begin + j, n - j, zero)
+    return horizontal_sum(total)

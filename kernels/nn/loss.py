@@ -22,7 +22,10 @@ from ..codegen.function_pointer import (
     vector_of,
 )
 from ..codegen.jit import by_type, inlined_kernel
-from .functions import exp, exp_of_row, log1p, log1p_finite, sigmoid_and_power
+from ..codegen.simd import broadcast as simd_broadcast
+from ..codegen.simd import load, store, vector_width
+from ..codegen.views import read_only_vector, stack_vector, vector
+from .functions import exp, log1p, log1p_finite, sigmoid_and_power, subtract_largest, sum_of_row
 
 
 class HalfSquaredError(NamedTuple):
@@ -251,31 +254,44 @@ def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums)
     """One target a row, its class."""
     loss = settings_of(kind, numbers)
     total, weights = 0.0, 0.0
-    one = weight = out.dtype.type(1)
-    n_classes = out.shape[1]
+    zero, one = out.dtype.type(0), out.dtype.type(1)
+    weight = one
+    n_classes, count = out.shape[1], vector_width(zero)
     broadcast = out.dtype.type(loss.label_smoothing / n_classes)
     at_class = out.dtype.type(1.0 - loss.label_smoothing)
-    for i in range(out.shape[0]):
-        if sample_weight.size:
-            weight = sample_weight[i]
-            if weight == 0:
-                # As in `sum_over_outputs`: the distance of two finite logits may overflow.
+    flat, powers = read_only_vector(out), vector(d_out)
+    # Of as many rows as a vector has elements, one after the other: exponentials and logarithms fill vectors then.
+    largest, sums_of_powers, logarithms = stack_vector(zero), stack_vector(zero), stack_vector(zero)
+    for first in range(0, out.shape[0], count):
+        end = min(first + count, out.shape[0])
+        begin, size = first * n_classes, (end - first) * n_classes
+        for i in range(first, end):
+            largest[i - first] = subtract_largest(flat, i * n_classes, n_classes, powers)
+        for j in range(0, size, count):
+            store(powers, begin + j, size - j, exp(load(powers, begin + j, size - j, zero)))
+        for i in range(first, end):
+            sums_of_powers[i - first] = sum_of_row(powers, i * n_classes, n_classes)
+        store(logarithms, 0, count, log1p(load(sums_of_powers, 0, end - first, one) - simd_broadcast(one)))
+        for i in range(first, end):
+            if sample_weight.size:
+                weight = sample_weight[i]
+                if weight == 0:
+                    # As in `sum_over_outputs`: the distance of two finite logits may overflow.
+                    for j in range(n_classes):
+                        d_out[i, j] = weight * out[i, j]
+                        total += d_out[i, j]
+                    continue
+            label, highest, exponentials = int(target[i, 0]), largest[i - first], sums_of_powers[i - first]
+            row = np.float64(logarithms[i - first]) - at_class * distance(out[i, label], highest)
+            if broadcast > 0:
                 for j in range(n_classes):
-                    d_out[i, j] = weight * out[i, j]
-                    total += d_out[i, j]
-                continue
-        largest, exponentials = exp_of_row(out, i * n_classes, n_classes, d_out)
-        label = int(target[i, 0])
-        row = np.float64(log1p(exponentials - one)) - at_class * distance(out[i, label], largest)
-        if broadcast > 0:
+                    row -= broadcast * distance(out[i, j], highest)
+            at_label = d_out[i, label]
             for j in range(n_classes):
-                row -= broadcast * distance(out[i, j], largest)
-        at_label = d_out[i, label]
-        for j in range(n_classes):
-            d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - broadcast)
-        d_out[i, label] = scale * weight * (at_label / exponentials - (broadcast + at_class))
-        total += weight * row
-        weights += abs(weight)
+                d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - broadcast)
+            d_out[i, label] = scale * weight * (at_label / exponentials - (broadcast + at_class))
+            total += weight * row
+            weights += abs(weight)
     sums[0], sums[1] = total, weights
 
 

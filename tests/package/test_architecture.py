@@ -19,6 +19,7 @@ FLOORS = [
     ["recommended"],
     ["metrics"],
     ["model"],
+    ["evaluation"],
     ["class_predictions", "export", "folding", "model_data", "network", "optimizers", "summary"],
     ["layer_stack"],
     ["layers", "labels", "regularization", "replicas"],

@@ -121,7 +121,8 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_we
         vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, own, average, none)
         rule = kernels.update_rule(PlainSGD(), regularization, np.array([[0, 1, 1]]), X.dtype, keeps_gradient=True)
         progress.begin_epoch(n_samples)
-        kernels.train_neuron_batch(pattern, neuron, vectors, loss, rule, rates, rows, 2, 4, progress)
+        settings = neuron, vectors, loss, rule, rates
+        kernels.train_neuron_batch(pattern, *settings, rows, 2, 4, progress, kernels.WITHIN_EPOCH)
     else:
         kernel = getattr(kernels, f"train_neuron_{loop}")
         weight = np.full(1 + MAX_VECTOR_WIDTH, np.nan, dtype)
