@@ -82,12 +82,13 @@ class ParquetTable(Table):
                     f"and had {file.n_rows} in {len(file.starts) - 1}; expected a file that stays as it is"
                 )
             self.require_columns(hive.with_keys(opened.schema_arrow, self._keys), str(file.path))
-            groups = list(range(group, len(file.starts) - 1))
-            # Order and memory are those of one thread: another one trains meanwhile.
-            read = opened.iter_batches(self.batch_rows, row_groups=groups, columns=stored, use_threads=False)
-            for batch in read_from(read, int(file.starts[group]), str(file.path)):
-                wanted = {key: value for key, value in file.keys.items() if key in self.chosen.all}
-                yield batch._replace(columns=hive.add_keys(batch.columns, wanted, self._keys))
+            wanted = {key: value for key, value in file.keys.items() if key in self.chosen.all}
+            for k in range(group, len(file.starts) - 1):
+                # All groups that are asked for at once are in memory at once. Order and memory are those of one
+                # thread: another one trains meanwhile.
+                read = opened.iter_batches(self.batch_rows, row_groups=[k], columns=stored, use_threads=False)
+                for batch in read_from(read, int(file.starts[k]), str(file.path)):
+                    yield batch._replace(columns=hive.add_keys(batch.columns, wanted, self._keys))
 
 
 def open_parquet(paths: list[Path], request: Request) -> ParquetTable:
