@@ -228,23 +228,32 @@ class Reader:
     def read(self, start: int, stop: int) -> Block:
         """Rows start to stop of the epoch. The block holds until the next read."""
         if self._is_in_place:
+            with self._error_of(start, stop):
+                self.dataset.require_whole()
             return self._read_in_place(start, stop)
         return self._copy(start, stop, self._buffers())
 
     def _copy(self, start: int, stop: int, buffers: Buffers) -> Block:
         rows = slice(start, stop) if self.order is None else self._ordered_rows(start, stop)
         out = buffers.rows.rows(0, stop - start)
-        try:
+        with self._error_of(start, stop):
+            self.dataset.require_whole()
             if isinstance(self.order, ChunkShuffle):
                 self.dataset.prefetch(self.order.upcoming(start, stop))
             if self.dataset.is_sparse:
                 out = out._replace(X=self.dataset.read_sparse(rows, out))
             else:
                 self.dataset.read(rows, out)
+        return buffers.block(out)
+
+    @contextlib.contextmanager
+    def _error_of(self, start: int, stop: int) -> Iterator[None]:
+        """An error inside says which rows were read."""
+        try:
+            yield
         except Exception as error:
             error.add_note(f"while fastgd read rows {start} to {stop} of the epoch")
             raise
-        return buffers.block(out)
 
     def _ordered_rows(self, start: int, stop: int) -> np.ndarray:
         with self._asking_order:
