@@ -63,6 +63,15 @@ class ArrowTable(Table):
         read = (self._read(*file, number) for file, number in zip(rest, numbers, strict=False))
         yield from skip(itertools.chain.from_iterable(read), left)
 
+    def null_counts(self) -> dict[str, int]:
+        """As `Table.null_counts`: record batches say so; where they are not compressed, no more of them is read."""
+        counts = dict.fromkeys(self.chosen.all, 0)
+        for path in self._paths:
+            for batch in read_from(_File(path, is_mapped=True).batches(), 0, str(path)):
+                for name in counts:
+                    counts[name] += batch.columns.column(name).null_count
+        return counts
+
     def _read(self, path: Path, starts: np.ndarray | None, is_large: bool, number: int) -> Iterator[Batch]:
         """The batches of a file from one of them on."""
         file = _File(path, self.chosen.all, is_mapped=is_large)

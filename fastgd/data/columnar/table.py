@@ -93,6 +93,10 @@ class Table(Stream):
         elif n_rows != self.n_samples:
             self._refuse_size(n_rows)
 
+    def null_counts(self) -> dict[str, int] | None:
+        """How many nulls each of the chosen columns has, where the files say so without being read; else None."""
+        return None
+
     def row_number(self, row: int) -> int:
         """As `Stream.row_number`; of several files, the row of a file, printed with its name."""
         if not self._begins or self._begins[0][2] == self._begins[-1][2]:
