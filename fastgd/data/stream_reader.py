@@ -23,7 +23,7 @@ class StreamReader:
     Parameters
     ----------
     dataset : Stream
-    dtype, mean_and_scale, mean_and_scale_of_y : as for `Conversion`
+    dtype, mean_and_scale, mean_and_scale_of_y, y_dtype : as for `Conversion`
     min_rows : int
         How many rows one block must be able to hold.
     """
@@ -35,10 +35,11 @@ class StreamReader:
         min_rows: int = 1,
         mean_and_scale: MeanAndScale | None = None,
         mean_and_scale_of_y: MeanAndScale | None = None,
+        y_dtype: np.dtype | None = None,
     ) -> None:
         self.dataset = dataset
         self.order: StreamShuffle | None = None
-        self._conversion = Conversion(dtype, mean_and_scale, mean_and_scale_of_y)
+        self._conversion = Conversion(dtype, mean_and_scale, mean_and_scale_of_y, y_dtype)
         self._n_rows, self._may_read_ahead = rows_of_a_copy(dataset, self._conversion, min_rows)
         self._buffers: Buffers | None = None
         self._places: list[Buffers] = []
