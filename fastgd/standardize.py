@@ -191,14 +191,14 @@ class StandardizedTargets:
             )
         return self.mean, self.scale
 
-    def fit(self, y: ArrayLike | Dataset, sample_weight: ArrayLike | None = None) -> "StandardizedTargets":
+    def fit(self, y: ArrayLike | Dataset | Stream, sample_weight: ArrayLike | None = None) -> "StandardizedTargets":
         """Learn mean and scale from targets of shape (n_samples, n_outputs), or those of a data set, in one pass.
 
         A row counts by its sample weight; where all are zero, nothing is learnt. A flat y stands for one output. Raises
         ValueError and TypeError for other shapes and for what holds a NaN, an infinity or anything but numbers.
         """
-        if isinstance(y, Dataset):
-            dataset = as_dataset(y, sample_weight=sample_weight)
+        if isinstance(y, Dataset | Stream):
+            dataset = y if isinstance(y, Stream) else as_dataset(y, sample_weight=sample_weight)
         else:
             y = checks.real_array(y, "y")
             if y.ndim == 0 or len(y) == 0:
