@@ -177,7 +177,8 @@ def test_an_error_leaves_no_predictions(shards, tmp_path, capsys, monkeypatch):
     gd.Model([gd.Linear(3, 1)]).save(tmp_path / "m")
     status, _, err = run(capsys, "predict", tmp_path / "m", folder, "--out", tmp_path / "p.parquet")
     assert status == 2
-    assert "row 250" in err
+    assert "row 50 of" in err
+    assert "X-2.npy, column 1" in err
     assert not list(tmp_path.glob("*p.parquet*"))
 
 
