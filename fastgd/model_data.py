@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from fastgd.data.block import Block, read_only, require_finite
 from fastgd.data.reader import Reader, blocks, is_ready
 from fastgd.data.stream_reader import StreamReader
 from fastgd.layer_stack import LayerStack
-from fastgd.losses import Loss, n_targets, require_any_number, require_targets
-from fastgd.standardize import RobustStandardize
+from fastgd.losses import Loss, n_targets, require_any_number, require_targets, takes_every_number
+from fastgd.standardize import RobustStandardize, learn_scales
 
 # So many numbers of X are worth a copy, rather than a reader.
 _FEW_NUMBERS = 1 << 16
@@ -87,6 +87,23 @@ def _checked(
                 require_finite(block, row_of)
                 raise
             yield start, block
+
+
+def learn_missing_scales(model: LayerStack, rows: Dataset | Stream, loss: Loss) -> None:
+    """Have Standardize and StandardizedTargets learn, where they are to: all of them, or none where an error is raised.
+
+    Nothing is learnt from data with a target that would end training in its first epoch.
+    """
+    if not model.unfitted_layers:
+        return
+
+    def check(block: Block, row_of: Callable[[int], int]) -> None:
+        require_targets(loss, block.y, model.out_features, row_of)
+
+    is_any_number = takes_every_number(loss)
+    if isinstance(rows, Dataset) and not is_any_number:
+        check_rows(model, rows, loss)
+    learn_scales(rows, model.unfitted_layers, check if isinstance(rows, Stream) and not is_any_number else None)
 
 
 def reader_of(

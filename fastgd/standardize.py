@@ -1,6 +1,7 @@
 """The layers that bring features and targets to a common scale, and how they learn by what."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ from numpy.typing import ArrayLike
 from fastgd.data import checks
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.as_dataset import array_dataset, as_dataset
-from fastgd.data.base import Dataset
-from fastgd.data.block import MeanAndScale, require_finite
+from fastgd.data.base import Dataset, Stream
+from fastgd.data.block import Block, MeanAndScale, require_finite
 from fastgd.data.reader import blocks
 from fastgd.data.sparse_moments import mean_and_deviation
+from fastgd.data.stream_reader import StreamReader
 from fastgd.moments import Moments, Quartiles
 
 # Beyond, a robustly standardised value is its limit to the last digit, and the square of it may overflow.
@@ -57,14 +59,14 @@ class Standardize:
             raise ValueError(f"the {kind} layer has no mean and scale yet; train the model, or call its fit(X)")
         return self.mean, self.scale
 
-    def fit(self, dataset: ArrayLike | Dataset) -> "Standardize":
-        """Learn mean and scale from every row of a data set or of an array (n_samples, n_features), in one pass.
+    def fit(self, dataset: ArrayLike | Dataset | Stream) -> "Standardize":
+        """Learn mean and scale from every row of a data set, a stream or an array (n_samples, n_features), in one pass.
 
         Blocks are joined by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
         computing sample variances" (1979), in float64. A row counts by its sample weight; where all are
         zero, nothing is learnt.
         """
-        dataset = dataset if isinstance(dataset, Dataset) else array_dataset(dataset)
+        dataset = dataset if isinstance(dataset, Dataset | Stream) else array_dataset(dataset)
         if dataset.n_features != self.n_features:
             shape = (dataset.n_samples, dataset.n_features)
             raise ValueError(f"X has shape {shape}; expected (n_samples, {self.n_features})")
@@ -189,14 +191,14 @@ class StandardizedTargets:
             )
         return self.mean, self.scale
 
-    def fit(self, y: ArrayLike | Dataset, sample_weight: ArrayLike | None = None) -> "StandardizedTargets":
+    def fit(self, y: ArrayLike | Dataset | Stream, sample_weight: ArrayLike | None = None) -> "StandardizedTargets":
         """Learn mean and scale from targets of shape (n_samples, n_outputs), or those of a data set, in one pass.
 
         A row counts by its sample weight; where all are zero, nothing is learnt. A flat y stands for one output. Raises
         ValueError and TypeError for other shapes and for what holds a NaN, an infinity or anything but numbers.
         """
-        if isinstance(y, Dataset):
-            dataset = as_dataset(y, sample_weight=sample_weight)
+        if isinstance(y, Dataset | Stream):
+            dataset = y if isinstance(y, Stream) else as_dataset(y, sample_weight=sample_weight)
         else:
             y = checks.real_array(y, "y")
             if y.ndim == 0 or len(y) == 0:
@@ -251,26 +253,53 @@ class StandardizedTargets:
         return f"StandardizedTargets({self.n_outputs})"
 
 
-def learn_scales(dataset: Dataset, layers: Sequence[Standardize | StandardizedTargets]) -> None:
+def learn_scales(
+    dataset: Dataset | Stream,
+    layers: Sequence[Standardize | StandardizedTargets],
+    check: Callable[[Block, Callable[[int], int]], None] | None = None,
+) -> None:
     """Have layers learn mean and scale from every row, in one pass over the data; none where a ValueError is raised.
 
-    Of sparse rows, two passes.
+    Of sparse rows, two passes, and so of a stream of unknown length, where quartiles are to be those of all rows.
+
+    check : check(block, row_of) raises a ValueError where rows that are dense may not be learnt from
     """
     if dataset.is_sparse:
         _learn_from_sparse_rows(dataset, layers)
         return
-    learners = [layer._learner(dataset.n_samples) for layer in layers]
+    n_samples = dataset.n_samples
+    if n_samples is None and any(isinstance(layer, RobustStandardize) for layer in layers):
+        n_samples = sum(len(block.X) for block in dataset.open())
+    learners = [layer._learner(n_samples) for layer in layers]
     # A model in float64 takes the weights in float64, too.
     dtype = np.dtype(np.float64) if dataset.has_sample_weight else dataset.dtype
     y_dtype = np.dtype(np.float64) if any(isinstance(layer, StandardizedTargets) for layer in layers) else None
-    for start, block in blocks(dataset, dtype, y_dtype=y_dtype):
-        require_finite(block, lambda row, start=start: dataset.row_number(start + row))
+    for start, block in _blocks(dataset, dtype, y_dtype):
+
+        def row_of(row: int, start: int = start) -> int:
+            return dataset.row_number(start + row)
+
+        require_finite(block, row_of)
+        if check is not None:
+            check(block, row_of)
         for layer, learner in zip(layers, learners, strict=True):
             learner.add(block.X if isinstance(layer, Standardize) else block.y, block.sample_weight)
     for layer, learner in zip(layers, learners, strict=True):
         learnt = learner.result()
         if learnt is not None:
             layer.take(*learnt)
+
+
+def _blocks(
+    rows: Dataset | Stream, dtype: np.dtype, y_dtype: np.dtype | None
+) -> Generator[tuple[int, Block], None, None]:
+    """Every row once, in order, as (first row, block): in the same blocks, whatever they come from."""
+    if isinstance(rows, Dataset):
+        yield from blocks(rows, dtype, y_dtype=y_dtype)
+        return
+    with contextlib.closing(StreamReader(rows, dtype, y_dtype=y_dtype).parts()) as parts:
+        for part in parts:
+            yield part.start, part.block
 
 
 def _learn_from_sparse_rows(dataset: Dataset, layers: Sequence[Standardize | StandardizedTargets]) -> None:

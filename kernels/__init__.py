@@ -86,7 +86,6 @@ from .rows.gather import (
     standardize_rows,
     standardize_rows_robustly,
 )
-from .rows.hand_over import hand_over
 from .rows.shuffle_windows import Layout, shuffle_windows
 from .rows.synthetic import ROWS_AT_ONCE as SYNTHETIC_ROWS_AT_ONCE
 from .rows.synthetic import VARIANCE as BELL_VARIANCE
@@ -195,7 +194,6 @@ __all__ = [
     "gemm_small",
     "gemv",
     "ger",
-    "hand_over",
     "input_derivative",
     "interrupts_deferred",
     "leaky_relu_backward",

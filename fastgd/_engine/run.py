@@ -22,16 +22,15 @@ from fastgd.data.reader import Reader
 from fastgd.data.stream_reader import StreamReader
 from fastgd.errors import warn
 from fastgd.history import EpochRecord, History, Setback
-from fastgd.losses import Loss, takes_every_number
+from fastgd.losses import Loss
 from fastgd.metrics import Metric, measure
 from fastgd.model import Model
-from fastgd.model_data import check_fits, check_rows, reader_of
+from fastgd.model_data import check_fits, learn_missing_scales, reader_of
 from fastgd.optimizers import Optimizer
 from fastgd.recommended import start_at_constant
 from fastgd.regularization import Regularization
 from fastgd.schedules import Constant, Schedule
 from fastgd.schedules.formulas import as_schedule
-from fastgd.standardize import learn_scales
 
 # What multiplies a rate of "auto" each time that an epoch is taken back.
 _SETBACK = 0.25
@@ -223,14 +222,10 @@ class Run:
             start_at_constant(self.model, safeguard.constant, self.loss, dataset.n_samples)
         return prepared._replace(safeguard=safeguard)
 
-    def _learn_scales(self, dataset: Dataset) -> None:
+    def _learn_scales(self, dataset: Dataset | Stream) -> None:
         """Have Standardize and StandardizedTargets learn, where they are to."""
         self.model.require_finite("to start from")
-        if self.model.unfitted_layers:
-            if not takes_every_number(self.loss):
-                # Nothing is to be learnt from data with a target that would end training in its first epoch.
-                check_rows(self.model, dataset, self.loss)
-            learn_scales(dataset, self.model.unfitted_layers)
+        learn_missing_scales(self.model, dataset, self.loss)
 
     def _prepared(
         self,

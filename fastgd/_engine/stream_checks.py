@@ -37,7 +37,8 @@ def require_stream_support(rows: Dataset | Stream, run: "Run", validation: Any, 
     if run.optimizer.learning_rate == "auto":
         raise ValueError(
             'the learning rate is "auto", and what finds one looks at rows from everywhere, which a stream has not; '
-            f"expected a number or a schedule, {_OR_ROWS}"
+            "expected an optimizer with a number or a schedule, as gd.Adam(1e-3) or gd.SGD(0.01), or Trainer.step on "
+            f'one block after the other, which takes "auto" too, {_OR_ROWS}'
         )
     if run.batch_size is None and rows.n_samples is None:
         raise ValueError(
@@ -51,9 +52,10 @@ def require_stream_support(rows: Dataset | Stream, run: "Run", validation: Any, 
         )
     if run.metrics and validation is None:
         raise ValueError(f"metrics of a stream's rows need all of them at once; expected validation data, {_OR_ROWS}")
-    for layer in run.model.unfitted_layers:
+    for layer in run.model.unfitted_layers if rows.is_read_once else ():
         call = "[0].fit(X)" if layer is run.model.standardize else "[-1].fit(y)"
         raise ValueError(
-            f"the {type(layer).__name__} layer has no mean and scale yet, and learns none from a stream; expected "
-            f"model.layers{call} with some of its rows first, {_OR_ROWS}"
+            f"the {type(layer).__name__} layer has no mean and scale yet, and the rows that it would learn them from "
+            "can be read only once; expected a function without arguments that gives the blocks anew each time it is "
+            f"called, or model.layers{call} with some of the rows first"
         )

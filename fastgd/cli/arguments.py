@@ -225,7 +225,10 @@ def _add_predict(commands: Any) -> None:
     command.add_argument("X", help=_FILES)
     _add_columns(command)
     command.add_argument(
-        "--out", required=True, metavar="P.npy | P.csv", help="where to write the predictions, as they are made"
+        "--out",
+        required=True,
+        metavar="P.npy | P.csv | P.parquet",
+        help="where to write the predictions, as they are made",
     )
     command.add_argument(
         "--probabilities",

@@ -44,7 +44,7 @@ def _opened(options: argparse.Namespace) -> "Dataset | Stream":
 
 
 def _of_rows(rows: "Dataset | Stream") -> dict[str, str]:
-    """What rows are, without a look at them."""
+    """What rows are, as files say without being read."""
     from fastgd.data.base import Dataset
 
     n_rows = rows.n_samples
@@ -56,6 +56,8 @@ def _of_rows(rows: "Dataset | Stream") -> dict[str, str]:
         more = f", ... and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         lines["features"] = ", ".join(names[:_NAMES]) + more
     lines["types"] = _types(rows)
+    if hasattr(rows, "null_counts"):
+        lines["nulls"] = _nulls(rows.null_counts())
     lines["order"] = "any: rows can be shuffled" if isinstance(rows, Dataset) else "that of the files"
     if isinstance(rows, Dataset):
         if rows.is_sparse:
@@ -67,6 +69,15 @@ def _of_rows(rows: "Dataset | Stream") -> dict[str, str]:
         average = "" if n_rows is None else f", {n_rows / n_chunks:,.0f} rows on average"
         lines["blocks"] = f"{n_chunks:,}{average}"
     return lines
+
+
+def _nulls(counts: dict[str, int] | None) -> str:
+    """In which columns there are nulls, which training refuses."""
+    if counts is None:
+        return "known once the rows were read"
+    found = [f"{count:,} in {name}" for name, count in counts.items() if count]
+    more = f", ... and in {len(found) - _NAMES} more" if len(found) > _NAMES else ""
+    return ", ".join(found[:_NAMES]) + more or "none"
 
 
 def _counted(number: int, name: str) -> str:

@@ -1,13 +1,15 @@
 """`fastgd predict`: a saved model on rows of files."""
 
 import argparse
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import TYPE_CHECKING, BinaryIO
 
 from fastgd.cli.output import require_output, rows_files, say
 from fastgd.cli.rows import is_npy, open_rows
 
 if TYPE_CHECKING:
     from fastgd import Model
+    from fastgd.cli.predictions import Writer
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -15,7 +17,7 @@ def predict(options: argparse.Namespace) -> int:
     require_output(options.out, options.model, *rows_files(options.X))
     import fastgd as gd
     from fastgd import labels, storage
-    from fastgd.cli.predictions import CsvWriter, NpyWriter, predicted
+    from fastgd.cli.predictions import predicted
     from fastgd.model_data import check_fits
 
     model = gd.Model.load(options.model)
@@ -33,11 +35,10 @@ def predict(options: argparse.Namespace) -> int:
     else:
         function, what = model.predict, "outputs"
     n_rows, shape, dtype = 0, ",", None
-    with storage.atomic_write(options.out) as file:
-        if options.out.endswith(".csv"):
-            writer = CsvWriter(file, _columns(model, what, n_columns))
-        else:
-            writer = NpyWriter(file, rows.n_samples)
+    with (
+        storage.atomic_write(options.out) as file,
+        closing(_writer(options.out, file, rows.n_samples, _columns(model, what, n_columns))) as writer,
+    ):
         for predictions in predicted(function, rows, 8 * n_columns):
             writer.write(predictions)
             n_rows += len(predictions)
@@ -51,8 +52,17 @@ def predict(options: argparse.Namespace) -> int:
     return 0
 
 
+def _writer(path: str, file: BinaryIO, n_rows: int | None, names: list[str]) -> "Writer":
+    """What writes a file that is called so."""
+    from fastgd.cli.predictions import CsvWriter, NpyWriter, ParquetWriter
+
+    if path.endswith(".csv"):
+        return CsvWriter(file, names)
+    return ParquetWriter(file, names) if path.endswith((".parquet", ".pq")) else NpyWriter(file, n_rows)
+
+
 def _columns(model: "Model", what: str, n_columns: int) -> list[str]:
-    """What the columns of a .csv file are called."""
+    """What the columns of a .csv or .parquet file are called."""
     if what == "labels":
         return ["label"]
     if what == "probabilities" and model.classes is not None:

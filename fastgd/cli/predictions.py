@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # So much is read at once, and so much written.
 _PART_BYTES = 16 << 20
+# Row groups of Parquet files have so many rows, however few come at once.
+_GROUP_ROWS = 1 << 17
 
 
 class Writer(Protocol):
@@ -28,6 +30,10 @@ class Writer(Protocol):
 
     def end(self) -> None:
         """Say that these were all."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file, after `end` or an error."""
         ...
 
 
@@ -60,6 +66,9 @@ class NpyWriter:
             self._write_header(self._n_written)
             self._file.seek(0, io.SEEK_END)
 
+    def close(self) -> None:
+        """As `Writer.close`."""
+
     def _write_header(self, n_rows: int) -> None:
         storage.write_array_header(self._file, self._rows.dtype, (n_rows, *self._rows.shape[1:]))
 
@@ -79,7 +88,52 @@ class CsvWriter:
     def end(self) -> None:
         """As `Writer.end`."""
         self._text.flush()
+
+    def close(self) -> None:
+        """As `Writer.close`."""
         self._text.detach()
+
+
+class ParquetWriter:
+    """Rows as a Parquet file with named columns.
+
+    Raises ImportError without pyarrow.
+    """
+
+    def __init__(self, file: BinaryIO, names: Sequence[str]) -> None:
+        try:
+            import pyarrow.parquet
+        except ImportError as error:
+            raise ImportError(".parquet is written by pyarrow; expected pip install 'fastgd[data]'") from error
+        if not file.seekable():
+            raise ValueError("--out is a pipe, and a .parquet file is no stream; expected a .csv file")
+        self._arrow, self._file, self._names = pyarrow, file, list(names)
+        self._waiting: list[np.ndarray] = []
+        self._writer: Any = None
+
+    def write(self, rows: np.ndarray) -> None:
+        """As `Writer.write`."""
+        self._waiting.append(rows.reshape(len(rows), -1))
+        if sum(map(len, self._waiting)) >= _GROUP_ROWS:
+            self._write_group()
+
+    def end(self) -> None:
+        """As `Writer.end`."""
+        if self._waiting:
+            self._write_group()
+
+    def close(self) -> None:
+        """As `Writer.close`."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write_group(self) -> None:
+        columns = np.concatenate(self._waiting).T
+        self._waiting = []
+        table = self._arrow.table([self._arrow.array(np.ascontiguousarray(column)) for column in columns], self._names)
+        if self._writer is None:
+            self._writer = self._arrow.parquet.ParquetWriter(self._file, table.schema)
+        self._writer.write_table(table)
 
 
 class _BlockOfStream(ArrayDataset):

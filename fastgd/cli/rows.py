@@ -129,7 +129,9 @@ def _categories_of(options: argparse.Namespace) -> list[tuple[str, list[str] | i
     table = dataset.dataset(options.X, format=file_format)
     if names[0] not in table.schema.names or str(table.schema.field(names[0]).type) not in _WORDS:
         return known
-    values = pc.unique(table.to_table(columns=names).column(0).drop_null()).to_pylist()
+    values: set[str] = set()
+    for batch in table.to_batches(columns=names):
+        values.update(pc.unique(batch.column(0).drop_null()).to_pylist())
     return [*known, (names[0], sorted(values))]
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 # Where nothing is said of these, the optimiser is the recommended one.
 _OF_OPTIMIZERS = ("learning_rate", "schedule")
-# Means and scales of a stream are those of so many rows.
-_ROWS_OF_SCALES = 1 << 16
 # What `bench/studies/quality.py` has found best for networks on tables.
 _ALPHA_OF_NETWORKS = 1e-3
 
@@ -55,8 +53,6 @@ def train(options: argparse.Namespace) -> int:
         # Synthetic rows are what they were asked to be; `main` puts the filters back.
         warnings.simplefilter("ignore", gd.UsageWarning)
     untrained = copy.deepcopy(trainer.model)
-    if stream is not None:
-        _learn_scales(trainer, stream)
     callbacks += checkpoints(options)
     fresh, trainer = trainer, resumed(options, trainer)
     _compile(fresh, rows.data)
@@ -190,22 +186,6 @@ def _save(model: "Model", path: str | None) -> None:
     if path is not None:
         model.save(path)
         say(f"saved        {path}")
-
-
-def _learn_scales(trainer: "Trainer", stream: "Stream") -> None:
-    """Have the model know means and scales of the first rows of a stream, as fitting learns none of one."""
-    import numpy as np
-
-    n_rows, parts = 0, []
-    for block in stream.open():
-        parts.append((np.array(block.X), np.array(block.y)))
-        n_rows += len(block.X)
-        if n_rows >= _ROWS_OF_SCALES:
-            break
-    X, y = (np.concatenate(arrays)[:_ROWS_OF_SCALES] for arrays in zip(*parts, strict=True))
-    for layer in trainer.model.unfitted_layers:
-        layer.fit(X if layer is trainer.model.standardize else y)
-        say(f"scales       {type(layer).__name__} by the first {len(X)} rows of the stream")
 
 
 def _compile(trainer: "Trainer", data: "Dataset | Stream") -> None:

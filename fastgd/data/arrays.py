@@ -102,6 +102,11 @@ class ArrayDataset(Dataset):
         """Whether X is anything but a read-only memory map."""
         return not self.is_mapped
 
+    def require_whole(self) -> None:
+        """As `Dataset.require_whole`."""
+        if self._maps is not None:
+            self._maps.require_whole()
+
     def release(self, start: int, stop: int) -> None:
         """Give the pages of memory maps back."""
         if self._maps is not None:

@@ -130,6 +130,9 @@ class Dataset(ABC):
         """Whether the rows are arrays in memory, which may be looked through once more at little cost."""
         return False
 
+    def require_whole(self) -> None:  # noqa: B027 (most sources are read, and not mapped)
+        """Raise a ValueError where a memory-mapped file has become shorter; called before some of its rows are used."""
+
     def release(self, start: int, stop: int) -> None:  # noqa: B027 (most sources hold nothing)
         """Say that rows start to stop, or some of them, have been used, so that memory they hold can go.
 

@@ -27,6 +27,25 @@ MeanAndScale = tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, flo
 _FEW_NUMBERS = 1 << 14
 
 
+class FileRow(int):
+    """The number of a row, which errors call by its file.
+
+    place : str
+    """
+
+    place: str
+
+    @classmethod
+    def of(cls, number: int, place: str) -> "FileRow":
+        """Row so many of a file."""
+        row = cls(number)
+        row.place = place
+        return row
+
+    def __str__(self) -> str:
+        return f"{int(self)} of {self.place}"
+
+
 class Block(NamedTuple):
     """Consecutive rows of an epoch: C-contiguous, read-only, in the model's dtype but for X or y where asked otherwise.
 

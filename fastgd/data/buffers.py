@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastgd import kernels
 from fastgd.data.block import Block, MeanAndScale, read_only
 from fastgd.data.sparse_rows import SparseRows
-from fastgd.kernels import hand_over, standardize_rows, standardize_rows_robustly
+from fastgd.kernels import standardize_rows, standardize_rows_robustly
 
 if TYPE_CHECKING:
     from fastgd.data.base import Dataset, Stream
@@ -46,14 +45,13 @@ class Conversion(NamedTuple):
         return self.y_dtype or self.dtype
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype, boundary: int = 1) -> np.ndarray:
-    """An array that begins with a huge page where it is large, and else on a boundary of so many bytes."""
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array that begins with a huge page where it is large."""
     n_bytes = math.prod(shape) * dtype.itemsize
-    if n_bytes < _HUGE_PAGE and boundary == 1:
+    if n_bytes < _HUGE_PAGE:
         return np.empty(shape, dtype)
-    boundary = _HUGE_PAGE if n_bytes >= _HUGE_PAGE else boundary
-    memory = np.empty(n_bytes + boundary, np.uint8)
-    begin = -memory.ctypes.data % boundary
+    memory = np.empty(n_bytes + _HUGE_PAGE, np.uint8)
+    begin = -memory.ctypes.data % _HUGE_PAGE
     return memory[begin : begin + n_bytes].view(dtype).reshape(shape)
 
 
@@ -62,18 +60,23 @@ class Buffers:
 
     rows : Block, writable
         The rows as they are given: what is standardised, in a dtype that holds it exactly.
+    beside : Buffers, optional
+        Others that the same thread fills: what is standardised at once need not last, and is read into one place.
     """
 
-    def __init__(self, dataset: "Dataset | Stream", n_rows: int, conversion: Conversion) -> None:
+    def __init__(
+        self, dataset: "Dataset | Stream", n_rows: int, conversion: Conversion, beside: "Buffers | None" = None
+    ) -> None:
         self._conversion = conversion
         dtype, of_X, of_y, _ = conversion
         # A float32 may not hold a mean far from zero exactly, and neither the mean of targets nor their scale.
         X_dtype = dtype if of_X is None else dataset.dtype
         y_dtype = conversion.dtype_of_y if of_y is None else np.dtype(np.float64)
-        n_features = _n_copied(dataset)
+        n_features = 0 if dataset.is_sparse else dataset.n_features
+        has_X, has_y = beside is not None and of_X is not None, beside is not None and of_y is not None
         self.rows = Block(
-            empty((n_rows, n_features), X_dtype),
-            empty((n_rows, dataset.n_outputs), y_dtype),
+            beside.rows.X if has_X else empty((n_rows, n_features), X_dtype),
+            beside.rows.y if has_y else empty((n_rows, dataset.n_outputs), y_dtype),
             empty((n_rows if dataset.has_sample_weight else 0,), dtype),
         )
         self._X = None if of_X is None else empty((n_rows, n_features), dtype)
@@ -97,33 +100,3 @@ class Buffers:
             given, y = y, self._y[:n_rows]
             standardize_rows(given, *of_y, y)
         return Block(X if isinstance(X, SparseRows) else read_only(X), read_only(y), read_only(sample_weight))
-
-
-class Place:
-    """Memory for a block of at most `n_rows` rows that one thread makes and another one reads."""
-
-    def __init__(self, dataset: "Dataset | Stream", n_rows: int, conversion: Conversion) -> None:
-        dtype, dtype_of_y = conversion.dtype, conversion.dtype_of_y
-        self._arrays = (
-            empty((n_rows, _n_copied(dataset)), dtype, kernels.tuning.LINE_BYTES),
-            empty((n_rows, dataset.n_outputs), dtype_of_y, kernels.tuning.LINE_BYTES),
-            empty((n_rows if dataset.has_sample_weight else 0,), dtype, kernels.tuning.LINE_BYTES),
-        )
-
-    def take(self, block: Block) -> Block:
-        """A copy of a block; of sparse rows, which last, it is of the others."""
-        copies = [array[: len(source)] for array, source in zip(self._arrays, block[:3], strict=True)]
-        is_sparse = isinstance(block.X, SparseRows)
-        for source, copy in list(zip(block[:3], copies, strict=True))[is_sparse:]:
-            hand_over(_bytes(source), _bytes(copy))
-        X, y, sample_weight = map(read_only, copies)
-        return Block(block.X if is_sparse else X, y, sample_weight)
-
-
-def _n_copied(dataset: "Dataset | Stream") -> int:
-    """How many features of a row are copied."""
-    return 0 if dataset.is_sparse else dataset.n_features
-
-
-def _bytes(array: np.ndarray) -> np.ndarray:
-    return array.reshape(-1).view(np.uint8)

@@ -37,7 +37,23 @@ class Maps:
     def __init__(self, *arrays: np.ndarray) -> None:
         self._arrays = arrays
         self._maps = [map_of(array) for array in arrays]
+        # How many bytes each file has to have.
+        self._n_bytes = [
+            0 if mapping is None else len(mapping) + _page_of(_memmap_of(array).offset)
+            for array, mapping in zip(arrays, self._maps, strict=True)
+        ]
         self._growth = Growth()
+
+    def require_whole(self) -> None:
+        """Raise a ValueError where a file has become shorter than its map: to look there would end the process."""
+        for array, mapping, expected in zip(self._arrays, self._maps, self._n_bytes, strict=True):
+            n_bytes = expected if mapping is None else mapping.size()
+            if n_bytes < expected:
+                name = _memmap_of(array).filename or "a memory-mapped file"
+                raise ValueError(
+                    f"{name} has {n_bytes} bytes, and had at least {expected} when it was mapped; expected files that "
+                    "stay as they are as long as fastgd reads them"
+                )
 
     def release(self, start: int, stop: int) -> None:
         """Give back the pages that rows start to stop lie in, or all once there are many; the file still holds them."""
@@ -60,11 +76,22 @@ class Maps:
 
 def map_of(array: np.ndarray) -> mmap.mmap | None:
     """The map that an array lies in, where pages of it can be given back."""
+    memmap = _memmap_of(array) if hasattr(mmap, "MADV_DONTNEED") else None
     # Only mode "r": releasing pages of a copy-on-write map would undo the caller's changes.
-    base: Any = array if hasattr(mmap, "MADV_DONTNEED") else None
+    return None if memmap is None or memmap.mode != "r" else memmap.base
+
+
+def _page_of(offset: int) -> int:
+    """Where a map begins that has a place of a file."""
+    return offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
+
+
+def _memmap_of(array: np.ndarray) -> np.memmap | None:
+    """The array that stands for a whole map which another one is a view of."""
+    base: Any = array
     while isinstance(base, np.ndarray):
         if isinstance(base, np.memmap) and isinstance(base.base, mmap.mmap):
-            return base.base if base.mode == "r" else None
+            return base
         base = base.base
     return None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fastgd.data.block import Block, MeanAndScale, read_only, take_targets
-from fastgd.data.buffers import Buffers, Conversion, Place
+from fastgd.data.buffers import Buffers, Conversion
 from fastgd.data.chunks.chunk_shuffle import ChunkShuffle
 from fastgd.data.maps import Growth, memory_bytes
 from fastgd.data.ring import Ring
@@ -29,7 +29,7 @@ _SAMPLES_PER_ORDER, _MAPPED_BYTES_PER_ORDER = 1 << 18, 128 << 20
 # Copied blocks should stay in the cache between their writing and their use, and outweigh the call that fills them.
 _BLOCK_BYTES = 4 << 20
 # Blocks that a thread has made which are used or wait for it, and how large each may be.
-N_PLACES, _PLACE_BYTES = 2, 16 << 20
+_N_PLACES, _PLACE_BYTES = 2, 16 << 20
 # So many seconds have to be saved: some of them are what the memory of the blocks and the thread take. What a block
 # takes to make and to use is known after so many of them, of which the first has much to do besides.
 _WORTH_A_THREAD, _TIMED = 0.005, 2
@@ -70,6 +70,12 @@ def rows_of_a_copy(source: "Dataset | Stream", conversion: Conversion, min_rows:
     row_bytes = conversion.row_bytes(source)
     n_rows = max(min_rows, _BLOCK_BYTES // row_bytes)
     return n_rows, n_rows * row_bytes <= _PLACE_BYTES
+
+
+def places(source: "Dataset | Stream", n_rows: int, conversion: Conversion) -> list[Buffers]:
+    """Where one thread makes blocks of at most so many rows ahead of their use."""
+    first = Buffers(source, n_rows, conversion)
+    return [first, *(Buffers(source, n_rows, conversion, first) for _ in range(_N_PLACES - 1))]
 
 
 class Reader:
@@ -121,9 +127,9 @@ class Reader:
         self._rows_in_place = max(min_rows, max_bytes // row_bytes)
         rows_copied, self._may_read_ahead = rows_of_a_copy(dataset, self._conversion, min_rows)
         self._rows_copied = min(rows_copied, dataset.n_samples)
-        # Those of each thread that makes blocks, and what they are handed over in.
-        self._buffers: list[Buffers] = []
-        self._places: list[Place] = []
+        # What the thread that uses blocks makes some in, and what another one makes the next in.
+        self._own: Buffers | None = None
+        self._places: list[Buffers] = []
         # An order has scratch of its own, and is asked by each thread that makes blocks.
         self._asking_order = threading.Lock()
         if dataset.is_mapped:
@@ -207,46 +213,53 @@ class Reader:
             yield start, stop, self.read(start, stop)
 
     def _made_ahead(self, spans: Iterator[tuple[int, int]]) -> Generator[tuple[int, int, Block], None, None]:
-        self._have_buffers(2)
-        while len(self._places) < N_PLACES:
-            self._places.append(Place(self.dataset, self._rows_copied, self._conversion))
-        own, behind = self._buffers
+        self._places = self._places or places(self.dataset, self._rows_copied, self._conversion)
+        own = [self._buffers()] if self.dataset.reads_in_parallel else []
 
-        def make(span: tuple[int, int], place: Place | Buffers) -> tuple[int, int, Block]:
-            return *span, self._copy(*span, own) if place is own else place.take(self._copy(*span, behind))
+        def make(span: tuple[int, int], place: Buffers) -> tuple[int, int, Block]:
+            return *span, self._copy(*span, place)
 
-        ring = Ring(spans, make, self._places, [own] if self.dataset.reads_in_parallel else [])
+        ring = Ring(spans, make, self._places, own)
         try:
             yield from ring.blocks() if ring.start() else self._made_here(spans)
         finally:
             if not ring.close():
-                self._buffers, self._places = [], []
+                self._places = []
 
-    def _have_buffers(self, n_threads: int) -> None:
-        while len(self._buffers) < n_threads:
-            self._buffers.append(Buffers(self.dataset, self._rows_copied, self._conversion))
+    def _buffers(self) -> Buffers:
+        if self._own is None:
+            self._own = Buffers(self.dataset, self._rows_copied, self._conversion)
+        return self._own
 
     def read(self, start: int, stop: int) -> Block:
         """Rows start to stop of the epoch. The block holds until the next read."""
         if self._is_in_place:
+            with self._error_of(start, stop):
+                self.dataset.require_whole()
             return self._read_in_place(start, stop)
-        self._have_buffers(1)
-        return self._copy(start, stop, self._buffers[0])
+        return self._copy(start, stop, self._buffers())
 
     def _copy(self, start: int, stop: int, buffers: Buffers) -> Block:
         rows = slice(start, stop) if self.order is None else self._ordered_rows(start, stop)
         out = buffers.rows.rows(0, stop - start)
-        try:
+        with self._error_of(start, stop):
+            self.dataset.require_whole()
             if isinstance(self.order, ChunkShuffle):
                 self.dataset.prefetch(self.order.upcoming(start, stop))
             if self.dataset.is_sparse:
                 out = out._replace(X=self.dataset.read_sparse(rows, out))
             else:
                 self.dataset.read(rows, out)
+        return buffers.block(out)
+
+    @contextlib.contextmanager
+    def _error_of(self, start: int, stop: int) -> Iterator[None]:
+        """An error inside says which rows were read."""
+        try:
+            yield
         except Exception as error:
             error.add_note(f"while fastgd read rows {start} to {stop} of the epoch")
             raise
-        return buffers.block(out)
 
     def _ordered_rows(self, start: int, stop: int) -> np.ndarray:
         with self._asking_order:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastgd.data.block import Block, MeanAndScale, take_rows
-from fastgd.data.buffers import Buffers, Conversion, Place
-from fastgd.data.reader import N_PLACES, UNKNOWN, Part, rows_of_a_copy
+from fastgd.data.buffers import Buffers, Conversion
+from fastgd.data.reader import UNKNOWN, Part, places, rows_of_a_copy
 from fastgd.data.ring import Ring
 from fastgd.data.stream_shuffle import StreamShuffle
 from fastgd.threads import spare_threads
@@ -23,7 +23,7 @@ class StreamReader:
     Parameters
     ----------
     dataset : Stream
-    dtype, mean_and_scale, mean_and_scale_of_y : as for `Conversion`
+    dtype, mean_and_scale, mean_and_scale_of_y, y_dtype : as for `Conversion`
     min_rows : int
         How many rows one block must be able to hold.
     """
@@ -35,13 +35,14 @@ class StreamReader:
         min_rows: int = 1,
         mean_and_scale: MeanAndScale | None = None,
         mean_and_scale_of_y: MeanAndScale | None = None,
+        y_dtype: np.dtype | None = None,
     ) -> None:
         self.dataset = dataset
         self.order: StreamShuffle | None = None
-        self._conversion = Conversion(dtype, mean_and_scale, mean_and_scale_of_y)
+        self._conversion = Conversion(dtype, mean_and_scale, mean_and_scale_of_y, y_dtype)
         self._n_rows, self._may_read_ahead = rows_of_a_copy(dataset, self._conversion, min_rows)
         self._buffers: Buffers | None = None
-        self._places: list[Place] = []
+        self._places: list[Buffers] = []
 
     def parts(
         self,
@@ -59,8 +60,7 @@ class StreamReader:
         yield one_pass.next_part()
         ring = None
         if self._may_read_ahead and not one_pass.is_over and spare_threads(n_threads, n_busy) > 0:
-            while len(self._places) < N_PLACES:
-                self._places.append(Place(self.dataset, self._n_rows, self._conversion))
+            self._places = self._places or places(self.dataset, self._n_rows, self._conversion)
             ring = Ring(
                 itertools.takewhile(lambda _: not one_pass.is_over, itertools.count()), one_pass.make, self._places
             )
@@ -102,18 +102,20 @@ class _Pass:
         self._start = first
         self.is_over = False
 
-    def make(self, _: int, place: Place) -> Part:
-        """The next part, in a place of its own."""
-        part = self.next_part()
-        return part._replace(block=place.take(part.block))
+    def make(self, _: int, place: Buffers) -> Part:
+        """The next part, in a place that nobody uses now; it holds as long as the place does."""
+        before, self._buffers = self._buffers, place
+        n_kept = self._n_filled - self._n_used
+        for source, out in zip(before.rows[:3], place.rows[:3], strict=True):
+            out[:n_kept] = source[self._n_used : self._n_filled]
+        self._n_used, self._n_filled = 0, n_kept
+        return self._filled()
 
     def next_part(self) -> Part:
-        """The next part; it holds until the one after."""
-        rows = self._buffers.rows[:3]
-        n_kept = self._n_filled - self._n_used
-        for array in rows:
-            array[:n_kept] = array[self._n_used : self._n_filled]
-        self._n_filled = n_kept
+        """The next part, where the one before was, which it takes the place of."""
+        return self.make(0, self._buffers)
+
+    def _filled(self) -> Part:
         while self._n_filled < self._n_rows and self._has_more():
             self._take(self._n_rows - self._n_filled)
         start, target = self._start, self._start + self._n_filled

@@ -69,6 +69,10 @@ class WithTargets(DerivedDataset):
         """As the other data set does."""
         self._dataset.prefetch(rows)
 
+    def require_whole(self) -> None:
+        """As the other data set does."""
+        self._dataset.require_whole()
+
     def release(self, start: int, stop: int) -> None:
         """As the other data set does."""
         self._dataset.release(start, stop)

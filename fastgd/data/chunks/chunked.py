@@ -35,6 +35,10 @@ class RowSource(Protocol):
         """As above."""
         ...
 
+    def row_number(self, row: int) -> int:
+        """What errors call a row."""
+        ...
+
     def read(self, start: int, stop: int, out: np.ndarray) -> None:
         """out[:] = rows start to stop, converted; errors say which rows of which file could not be read."""
         ...
@@ -123,6 +127,10 @@ class ChunkedDataset(Dataset):
             n_rows = min(5 * self.window_rows // 2 + 3 * largest, self.n_samples)
             self._held = HeldRows(self._allocate(n_rows), self.starts, self.n_samples)
         self._held.hold(rows, self._read_range)
+
+    def row_number(self, row: int) -> int:
+        """As `Dataset.row_number`; of several files, the row of a file, printed with its name."""
+        return self._X.row_number(row)
 
     def targets(
         self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None, indices: np.ndarray | None = None

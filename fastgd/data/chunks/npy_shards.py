@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from fastgd.data.block import take_rows
+from fastgd.data.block import FileRow, take_rows
 
 # So many files are kept open: a process may have some hundreds.
 _MOST_OPEN = 32
@@ -104,10 +104,12 @@ class NpyShards:
             self._read_file(self._files[number], place - begin, end - begin, out[place - start : end - start])
             place = end
 
-    def place_of(self, row: int) -> str:
-        """The file that a row is in, and its number there."""
+    def row_number(self, row: int) -> int:
+        """What errors call a row: of several files, that of a file, printed with its name."""
+        if len(self._files) == 1:
+            return row
         number = int(np.searchsorted(self.starts, row, side="right")) - 1
-        return f"row {row - self.starts[number]} of {self._files[number].path}"
+        return FileRow.of(int(row - self.starts[number]), str(self._files[number].path))
 
     @property
     def n_bytes(self) -> int:

@@ -45,6 +45,10 @@ class Sliced:
         """What is stored together is read together."""
         return self.chunk_rows * self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
 
+    def row_number(self, row: int) -> int:
+        """As it is."""
+        return row
+
     def read(self, start: int, stop: int, out: np.ndarray) -> None:
         """out[:] = rows start to stop, converted; errors name the rows."""
         try:

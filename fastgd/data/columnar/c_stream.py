@@ -21,14 +21,14 @@ class StreamTable(Table):
         self._type_name = type(source).__name__
         self._is_callable = not hasattr(source, "__arrow_c_stream__")
         # A reader cannot tell its schema without being opened, and may be opened once.
-        self._is_once = not self._is_callable and isinstance(source, Iterator)
+        self.is_read_once = not self._is_callable and isinstance(source, Iterator)
         self._is_used = False
         self._first: Any = self._opened()
         super().__init__(self._first.schema, request, "the stream")
 
     def batches(self, cursor: int) -> Generator[Batch, None, None]:
         """As `Table.batches`; rows before are read, too."""
-        if self._is_once and self._is_used:
+        if self.is_read_once and self._is_used:
             raise ValueError(
                 f"the stream is a {self._type_name}, which can be read only once, and its rows are used again; "
                 "expected a callable that gives a new one each time, as from_stream(lambda: ...), or epochs=1"

@@ -67,6 +67,22 @@ class ParquetTable(Table):
                 yield from skip(*self._batches_of(file, cursor))
             cursor = max(cursor - file.n_rows, 0)
 
+    def null_counts(self) -> dict[str, int] | None:
+        """As `Table.null_counts`, by the statistics of the row groups."""
+        counts = {name: 0 for name in self.chosen.all if name not in self._keys}
+        for file in self._files:
+            with _opened(file.path) as opened:
+                groups = [opened.metadata.row_group(k) for k in range(opened.metadata.num_row_groups)]
+                for column in (group.column(j) for group in groups for j in range(group.num_columns)):
+                    path, statistics = column.path_in_schema, column.statistics
+                    # That of lists goes on with what they hold.
+                    name = path if path in counts else path.split(".")[0]
+                    if name in counts:
+                        if statistics is None or not statistics.has_null_count:
+                            return None
+                        counts[name] += statistics.null_count
+        return counts
+
     def _batches_of(self, file: _File, cursor: int) -> tuple[Iterator[Batch], int]:
         """Batches from the row group on that a row of the file is in, and which of their rows it is."""
         group = int(np.searchsorted(file.starts, cursor, side="right")) - 1
@@ -82,12 +98,13 @@ class ParquetTable(Table):
                     f"and had {file.n_rows} in {len(file.starts) - 1}; expected a file that stays as it is"
                 )
             self.require_columns(hive.with_keys(opened.schema_arrow, self._keys), str(file.path))
-            groups = list(range(group, len(file.starts) - 1))
-            # Order and memory are those of one thread: another one trains meanwhile.
-            read = opened.iter_batches(self.batch_rows, row_groups=groups, columns=stored, use_threads=False)
-            for batch in read_from(read, int(file.starts[group]), str(file.path)):
-                wanted = {key: value for key, value in file.keys.items() if key in self.chosen.all}
-                yield batch._replace(columns=hive.add_keys(batch.columns, wanted, self._keys))
+            wanted = {key: value for key, value in file.keys.items() if key in self.chosen.all}
+            for k in range(group, len(file.starts) - 1):
+                # All groups that are asked for at once are in memory at once. Order and memory are those of one
+                # thread: another one trains meanwhile.
+                read = opened.iter_batches(self.batch_rows, row_groups=[k], columns=stored, use_threads=False)
+                for batch in read_from(read, int(file.starts[k]), str(file.path)):
+                    yield batch._replace(columns=hive.add_keys(batch.columns, wanted, self._keys))
 
 
 def open_parquet(paths: list[Path], request: Request) -> ParquetTable:

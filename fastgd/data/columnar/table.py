@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import DTypeLike
 
 from fastgd.data.base import Stream
-from fastgd.data.block import Block
+from fastgd.data.block import Block, FileRow
 from fastgd.data.columnar.arrow_columns import ArrowColumn, column_of
 from fastgd.data.columnar.chosen_columns import ChosenColumns, choose
 from fastgd.data.columnar.column_rows import ColumnRows
@@ -21,15 +21,6 @@ from fastgd.data.files import Request
 # Batches outweigh what each costs, mostly for its columns one by one, and are no burden on the memory.
 _BATCH_BYTES = 16 << 20
 _FEWEST_ROWS, _MOST_ROWS = 1 << 10, 1 << 17
-
-
-class _FileRow(int):
-    """The number of a row, which errors call by its file."""
-
-    place: str
-
-    def __str__(self) -> str:
-        return f"{int(self)} of {self.place}"
 
 
 class Batch(NamedTuple):
@@ -93,14 +84,16 @@ class Table(Stream):
         elif n_rows != self.n_samples:
             self._refuse_size(n_rows)
 
+    def null_counts(self) -> dict[str, int] | None:
+        """How many nulls each of the chosen columns has, where the files say so without being read; else None."""
+        return None
+
     def row_number(self, row: int) -> int:
         """As `Stream.row_number`; of several files, the row of a file, printed with its name."""
         if not self._begins or self._begins[0][2] == self._begins[-1][2]:
             return row
         begin, first, place = self._begins[bisect.bisect_right(self._begins, row, key=lambda each: each[0]) - 1]
-        numbered = _FileRow(first + row - begin)
-        numbered.place = place
-        return numbered
+        return FileRow.of(first + row - begin, place)
 
     def _note_place(self, row: int, batch: Batch) -> None:
         """Remember where the rows of a file begin."""

@@ -146,3 +146,24 @@ def test_a_subset_gives_back_what_lies_between_its_rows(files):
     before = resident(data.X)
     Subset(data, np.array([15_000, 7, 20_007, 12_000, 39_999])).release(0, 4)
     assert 0.4 < resident(data.X) / before < 0.6
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("case", ["as it is", "halves", "of rows", "fortran"])
+def test_a_file_that_becomes_shorter(case, shuffle, files, monkeypatch):
+    """An error, and no signal, wherever the map is used next."""
+    monkeypatch.setattr(datasets, "_MAPPED_BYTES", 1000 * N_FEATURES * 4)
+    monkeypatch.setattr(datasets, "_MAPPED_BYTES_PER_ORDER", 1000 * N_FEATURES * 4)
+    name = "fortran.npy" if case == "fortran" else "X.npy"
+    data = gd.data.open(files / name, target=files / "y.npy")
+    data = Subset(data, np.arange(N_ROWS - 5)) if case == "of rows" else data
+    model = gd.Model([gd.Linear(N_FEATURES, 1)], dtype="float64" if case == "halves" else "float32")
+    trainer = gd.Trainer(model, optimizer=gd.SGD(1e-4), batch_size=16, shuffle=shuffle, n_threads=2)
+    trainer.fit(data)
+    learnt = model.parameters.copy()
+    with (files / name).open("r+b") as file:
+        file.truncate(N_ROWS * N_FEATURES // 2)
+    with pytest.raises(ValueError, match=rf"{name} has 1000000 bytes.*stay as they are") as raised:
+        trainer.fit(data)
+    assert "while fastgd read rows 0 to" in raised.value.__notes__[0]
+    np.testing.assert_array_equal(model.parameters, learnt)

@@ -11,6 +11,7 @@ import fastgd as gd
 from fastgd.data import reader as readers
 from fastgd.data.base import first_rows
 from fastgd.data.block import allocate
+from fastgd.data.chunks.shards import npy_dataset
 
 N_ROWS, N_FEATURES = 640, 5
 FLOAT32 = np.dtype(np.float32)
@@ -161,3 +162,19 @@ def test_many_shards_of_one_row(tmp_path):
     for _ in range(2):
         np.testing.assert_array_equal(data.arrays()[0], rows)
     assert len(data._X._open) <= 32
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_row_that_training_refuses_is_called_by_its_file(shuffle, tmp_path):
+    """But where there is one file alone."""
+    X = np.ones((300, 2), np.float32)
+    X[170, 1] = np.nan
+    for k in range(3):
+        np.save(tmp_path / f"X-{k}.npy", X[100 * k : 100 * k + 100])
+        np.save(tmp_path / f"y-{k}.npy", np.ones(100))
+    trainer = gd.Trainer(gd.Model([gd.Linear(2, 1)]), optimizer=gd.SGD(0.01), shuffle=shuffle)
+    with pytest.raises(ValueError, match=r"X holds nan .* in row 70 of .*X-1\.npy, column 1; expected"):
+        trainer.fit(gd.data.open(tmp_path))
+    one = npy_dataset(tmp_path / "X-1.npy", tmp_path / "y-1.npy")
+    with pytest.raises(ValueError, match=r"X holds nan \(as float32\) in row 70, column 1; expected"):
+        trainer.fit(one)

@@ -121,7 +121,6 @@ def trainer_of(*layers, **options):
         (lambda: trainer_of(optimizer="auto", batch_size=8), {}, 'the learning rate is "auto"'),
         (lambda: trainer_of(batch_size=None), {}, "batch_size is None"),
         (lambda: trainer_of(metrics=["r2"]), {}, "expected validation data"),
-        (lambda: trainer_of(gd.Standardize(5)), {}, r"expected model.layers\[0\].fit"),
         (trainer_of, {"validation": 0.1}, "validation is 0.1 of a stream's rows"),
     ],
 )
@@ -135,6 +134,47 @@ def test_what_needs_rows_in_any_order_says_so(trainer, options, message):
     X, y, _ = rows(50)
     with pytest.raises(ValueError, match=message):
         trainer().fit(Untouched(X, y), **options)
+
+
+@pytest.mark.parametrize("layer", [gd.Standardize, gd.RobustStandardize])
+@pytest.mark.parametrize("n_samples", [None, 700])
+@pytest.mark.parametrize("with_weights", [False, True])
+def test_scales_are_learnt_in_a_pass_of_their_own(layer, n_samples, with_weights, monkeypatch):
+    """With the bits of the same rows in memory, whatever the stream's blocks, and the weights of rows."""
+    X, y, weights = rows(700)
+    weights = weights if with_weights else None
+    monkeypatch.setattr(readers, "_BLOCK_BYTES", 100 * 5 * 4)
+    learnt = []
+    for data in ((Blocks(X, y, weights, (64, 3), n_samples),), (X, y, 2, weights)):
+        trainer = trainer_of(layer(5), standardize_targets=True, n_threads=2)
+        trainer.fit(*data) if len(data) > 1 else trainer.fit(*data, epochs=2)
+        first, *_, last = trainer.model.layers
+        learnt.append((*first.mean_and_scale[:2], *last.mean_and_scale, trainer.model.parameters))
+    for streamed, expected in zip(*learnt, strict=True):
+        np.testing.assert_array_equal(streamed, expected)
+    np.testing.assert_array_equal(layer(5).fit(Blocks(X, y)).mean, layer(5).fit(X).mean)
+
+
+def test_scales_of_what_is_read_once():
+    X, y, _ = rows(50)
+    blocks = gd.data.from_blocks(iter([(X, y)]))
+    with pytest.raises(ValueError, match=r"read only once; expected a function .*model.layers\[0\].fit\(X\)"):
+        trainer_of(gd.Standardize(5)).fit(blocks)
+    # And not one of its rows was used up.
+    assert len(trainer_of().fit(blocks)) == 1
+
+
+def test_nothing_is_learnt_of_rows_that_training_refuses():
+    X, y, _ = rows(50)
+    y[30] = 0.5
+    trainer = trainer_of(gd.Standardize(5), loss="hinge")
+    with pytest.raises(ValueError, match=r"in row 30; hinge expects"):
+        trainer.fit(Blocks(X, np.where(y == 0.5, y, 1)))
+    assert trainer.model.layers[0].mean is None
+    X[20, 3] = np.nan
+    with pytest.raises(ValueError, match=r"X holds nan.*row 20, column 3"):
+        trainer.fit(Blocks(X, np.ones_like(y)))
+    assert trainer.model.layers[0].mean is None
 
 
 def test_a_shuffle_that_a_callback_asks_for():

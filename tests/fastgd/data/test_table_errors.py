@@ -13,7 +13,8 @@ from cases import model_of
 
 import fastgd as gd
 from fastgd.data import reader as readers
-from fastgd.data.columnar import csv, table
+from fastgd.data.block import Block
+from fastgd.data.columnar import arrow, csv, table
 
 N_ROWS = 600
 
@@ -97,6 +98,34 @@ def test_an_arrow_file_that_changes(compression, tmp_path):
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"rows\.feather is gone"):
         fit(stream)
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("is_mapped", [False, True])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_arrow_file_that_is_cut_short_while_it_is_read(is_stream, is_mapped, n_threads, tmp_path, monkeypatch):
+    """An error, and no signal, whether batches are read or, as they are large, lie in a map."""
+    monkeypatch.setattr(arrow, "_MAPPED_BYTES", 1000 if is_mapped else 1 << 30)
+    monkeypatch.setattr(readers, "_BLOCK_BYTES", 50 * 5 * 4)
+    path, table = tmp_path / "rows.arrow", columns(5000)
+    with (pa.ipc.new_stream if is_stream else pa.ipc.new_file)(path, table.schema) as file:
+        file.write_table(table, max_chunksize=500)
+    stream, model = gd.data.open(path, target="y"), model_of("neuron", "float32")
+
+    def cut(rows):
+        """Half of the file goes after a few blocks."""
+        for number, block in enumerate(rows):
+            yield Block(*map(np.array, block[:3]))
+            if number == 3:
+                with path.open("r+b") as file:
+                    file.truncate(path.stat().st_size // 2)
+
+    read = type(stream).open
+    monkeypatch.setattr(type(stream), "open", lambda self, cursor=0: cut(read(self)))
+    with pytest.raises((ValueError, OSError), match=r"rows\.arrow .*from row [12]\d+ on"):
+        gd.Trainer(model, optimizer=gd.SGD(0.01), n_threads=n_threads).fit(stream)
+    assert np.isfinite(model.parameters).all()
+    assert not [thread for thread in threading.enumerate() if thread.name == "fastgd reader"]
 
 
 @pytest.mark.parametrize(

@@ -165,3 +165,19 @@ def test_files_that_are_read_piece_by_piece(rows, columns, tmp_path, monkeypatch
     pq.write_table(columns, path)
     stream = gd.data.open(os.fspath(path), **ROLES)
     np.testing.assert_array_equal(np.asarray(next(stream.open()).X), rows[0])
+
+
+def test_one_row_group_is_asked_for_at_a_time(tmp_path, monkeypatch):
+    """All that are asked for together are in memory together."""
+    read, asked = pq.ParquetFile.iter_batches, []
+
+    def iter_batches(self, batch_rows, row_groups, **options):
+        asked.append(row_groups)
+        return read(self, batch_rows, row_groups, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", iter_batches)
+    pq.write_table(pa.table({"x": np.arange(50.0), "y": np.arange(50.0)}), tmp_path / "r.parquet", row_group_size=10)
+    stream = gd.data.open(tmp_path / "r.parquet", target="y")
+    rows = np.concatenate([np.asarray(block.X) for block in stream.open(23)])
+    np.testing.assert_array_equal(rows[:, 0], np.arange(23.0, 50))
+    assert asked == [[2], [3], [4]]
