@@ -254,8 +254,6 @@ def best_constant(rows: Block, loss: Loss, n_outputs: int) -> tuple[np.ndarray, 
 
 def _best_of_one(rows: Block, loss: Loss) -> float:
     """The best constant of one output, by golden-section search."""
-    if isinstance(rows.X, SparseRows):
-        rows = _by_target(rows)
     low, high = float(rows.y.min()), float(rows.y.max())
     if not takes_every_number(loss):
         low, high = -LARGEST_LOGIT, max(LARGEST_LOGIT, math.log(max(high, 1.0)) + 1)
@@ -275,16 +273,6 @@ def _best_of_one(rows: Block, loss: Loss) -> float:
             right = low + _GOLDEN * (high - low)
             of_right = at(right)
     return left if of_left <= of_right else right
-
-
-def _by_target(rows: Block) -> Block:
-    """A row for each of the targets, which weighs as much as all that have it.
-
-    An epoch over sparse rows may take less time than the steps of a search over all of them.
-    """
-    y, of_rows = np.unique(rows.y[:, 0], return_inverse=True)
-    weights = np.bincount(of_rows, rows.sample_weight if rows.sample_weight.size else None, len(y))
-    return rows._replace(y=y[:, None], sample_weight=weights.astype(rows.y.dtype))
 
 
 def _loss_of(rows: Block, loss: Loss, constant: np.ndarray) -> float:

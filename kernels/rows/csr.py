@@ -134,10 +134,9 @@ def csr_is_finite(X, zero):
     """Whether no entry counts as NaN or infinity in the dtype of zero."""
     result = True
     for i in range(X.begin.size):
-        nan_sentinel = zero
         for p in range(element(X.begin, i), element(X.end, i)):
-            nan_sentinel += value_of(X, p, column_of(X, p), zero) * zero
-        result &= nan_sentinel == 0
+            # Times zero, the product of value and scale might be taken in another order, which is finite.
+            result &= np.isfinite(value_of(X, p, column_of(X, p), zero))
     return result
 
 
