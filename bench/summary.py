@@ -45,9 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def report(_: argparse.Namespace) -> str:
     text = TABLES.read_text(encoding="utf-8")
     of_speed = speed(between("peers", text), between("sparse", text))
-    return "
-
-".join([of_speed, quality(between("quality", text)), replicas(text)])
+    return "\n\n".join([of_speed, quality(between("quality", text)), replicas(text)])
 
 
 def between(name: str, text: str) -> str:
