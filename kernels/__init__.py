@@ -78,7 +78,17 @@ from .optim.regularization import NoRegularization, Regularization, prox_and_pro
 from .optim.step import UpdateRule, update_rule
 from .optim.vectors import Vectors
 from .parallel.thread_pool import ALONE, N_WORKERS, begin_generation, work
-from .rows.csr import CSR, Scaled, Unscaled, compact_rows, csr_moments, csr_row_squares, densify_rows
+from .rows.csr import (
+    CSR,
+    Scaled,
+    Unscaled,
+    compact_rows,
+    csr_is_finite,
+    csr_moments,
+    csr_row_squares,
+    csr_square_sums,
+    densify_rows,
+)
 from .rows.gather import (
     gather_rows,
     gather_rows_prefetching,
@@ -96,6 +106,14 @@ from .rows.transpose import Kind as ColumnKind
 if TYPE_CHECKING:
     from .loops.csr_network import evaluate_network_csr, loss_and_gradient_csr, predict_network_csr, train_network_csr
     from .loops.csr_neuron import train_neuron_csr
+    from .loops.csr_neuron_adagrad import (
+        Columns,
+        Samples,
+        Scratch,
+        interleave_columns,
+        separate_columns,
+        train_neuron_csr_adagrad,
+    )
     from .loops.csr_updates import BoundedEntries, EveryWeight, LazySGD, SparseUpdate
     from .optim.lazy_penalty import Decaying, Shrinking, Unpenalized
 
@@ -108,6 +126,14 @@ _OF_SPARSE_ROWS = {
         "train_network_csr",
     ),
     ".loops.csr_neuron": ("train_neuron_csr",),
+    ".loops.csr_neuron_adagrad": (
+        "Columns",
+        "Samples",
+        "Scratch",
+        "interleave_columns",
+        "separate_columns",
+        "train_neuron_csr_adagrad",
+    ),
     ".loops.csr_updates": ("BoundedEntries", "EveryWeight", "LazySGD", "SparseUpdate"),
     ".optim.lazy_penalty": ("Decaying", "Shrinking", "Unpenalized"),
 }
@@ -135,6 +161,7 @@ __all__ = [
     "BoundedEntries",
     "By4",
     "ColumnKind",
+    "Columns",
     "Converted",
     "Decaying",
     "Equal",
@@ -156,7 +183,9 @@ __all__ = [
     "Regularization",
     "RowByRow",
     "Rows",
+    "Samples",
     "Scaled",
+    "Scratch",
     "Shrinking",
     "Shuffled",
     "ShuffledX",
@@ -179,8 +208,10 @@ __all__ = [
     "compact_rows",
     "compile_for",
     "converts_halves",
+    "csr_is_finite",
     "csr_moments",
     "csr_row_squares",
+    "csr_square_sums",
     "densify_rows",
     "dropout_backward",
     "dropout_forward",
@@ -195,6 +226,7 @@ __all__ = [
     "gemv",
     "ger",
     "input_derivative",
+    "interleave_columns",
     "interrupts_deferred",
     "leaky_relu_backward",
     "leaky_relu_forward",
@@ -220,6 +252,7 @@ __all__ = [
     "relu_backward",
     "relu_forward",
     "row_squares",
+    "separate_columns",
     "settings_vector",
     "shuffle_windows",
     "sigmoid_backward",
@@ -237,6 +270,7 @@ __all__ = [
     "train_network_online",
     "train_neuron_batch",
     "train_neuron_csr",
+    "train_neuron_csr_adagrad",
     "train_neuron_online",
     "train_neuron_online_by_4",
     "transform_gradient",

@@ -131,6 +131,10 @@ ENTRIES_PER_PREFETCH = LINE_BYTES // 4
 # entries for each weight.
 ENTRIES_PER_FLUSHED_WEIGHT = 16
 
+# What a loop keeps of each column takes turns in one piece of memory where a call has so many entries a column: one
+# line of the cache comes for each of them then, not four, which is worth a copy to and fro.
+ENTRIES_PER_INTERLEAVED_COLUMN = 0.5
+
 # -- columns to rows
 
 # Rows of which a panel of columns is transposed at once: the panel stays in L1, and a piece of a column is long enough

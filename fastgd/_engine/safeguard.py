@@ -109,6 +109,8 @@ class Safeguard:
         self._rows = _kept_rows(model, judged, loss)
         self.constant, self._constant_loss = best_constant(self._rows, loss, model.out_features)
         self.before: BeforeEpoch | None = None
+        # What was measured last, after the parameters that it was measured with.
+        self._known: tuple[np.ndarray, float] | None = None
 
     def train_epoch(
         self,
@@ -176,7 +178,8 @@ class Safeguard:
             # A row that training has refused, or did not come to: nothing can be told from all rows.
             return self._give_constant(self._measured)
         targets = rows_without_X(self._model, self._dataset)
-        self.constant, self._constant_loss = best_constant(targets, self._loss, self._model.out_features)
+        outputs = self._model.out_features
+        self.constant, self._constant_loss = best_constant(targets, self._loss, outputs, by_target=True)
         return self._give_constant(
             lambda: self._model.loss(self._dataset, loss=self._loss, n_threads=self._engine.n_threads)
         )
@@ -210,9 +213,12 @@ class Safeguard:
 
     def _measured(self) -> float:
         """The mean loss on the rows that are judged by; not a number, or infinite, where the model overflows."""
-        loss_sum = np.zeros(1)
-        evaluate_rows(self._pool, self._network, self._model.parameters, self._objective, self._rows, loss_sum)
-        return float(loss_sum[0]) / self._n_judged
+        parameters = self._model.parameters
+        if self._known is None or not np.array_equal(parameters, self._known[0]):
+            loss_sum = np.zeros(1)
+            evaluate_rows(self._pool, self._network, parameters, self._objective, self._rows, loss_sum)
+            self._known = parameters.copy(), float(loss_sum[0]) / self._n_judged
+        return self._known[1]
 
 
 def _kept_rows(model: Model, dataset: Dataset, loss: Loss) -> Block:
@@ -233,14 +239,18 @@ def _checked_rows(model: Model, dataset: Dataset, loss: Loss, X: np.ndarray | Sp
     return rows
 
 
-def best_constant(rows: Block, loss: Loss, n_outputs: int) -> tuple[np.ndarray, float]:
+def best_constant(rows: Block, loss: Loss, n_outputs: int, by_target: bool = False) -> tuple[np.ndarray, float]:
     """The prediction that is best where it is the same for every row, (n_outputs,), and its mean loss.
 
     Where each output has its own, a search finds it, as all losses are convex; see `losses.Kind` for the others.
+
+    by_target : whether the search takes rows of the same target together, which rounds otherwise: of classes, it takes
+        no time then
     """
     formula = kind_of(loss).best_constant
     if formula is None:
-        constant = np.array([_best_of_one(rows._replace(y=rows.y[:, [k]]), loss) for k in range(n_outputs)])
+        of_outputs = (rows._replace(y=rows.y[:, [k]]) for k in range(n_outputs))
+        constant = np.array([_best_of_one(_by_target(part) if by_target else part, loss) for part in of_outputs])
     else:
         v = rows.sample_weight.astype(np.float64) if rows.sample_weight.size else np.ones(len(rows.y))
         constant = formula(loss, rows.y, v, n_outputs)
@@ -268,6 +278,13 @@ def _best_of_one(rows: Block, loss: Loss) -> float:
             right = low + _GOLDEN * (high - low)
             of_right = at(right)
     return left if of_left <= of_right else right
+
+
+def _by_target(rows: Block) -> Block:
+    """A row for each of the targets, which weighs as much as all that have it."""
+    y, of_rows = np.unique(rows.y[:, 0], return_inverse=True)
+    weights = np.bincount(of_rows, rows.sample_weight if rows.sample_weight.size else None, len(y))
+    return rows._replace(y=y[:, None], sample_weight=weights.astype(rows.y.dtype))
 
 
 def _loss_of(rows: Block, loss: Loss, constant: np.ndarray) -> float:

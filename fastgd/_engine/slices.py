@@ -38,6 +38,11 @@ _MOST_PER_PARAMETER, _MOST_PER_ROW = 3e-8, 1e-5
 _RATES_PER_CALL = 1 << 16
 
 
+def _first_slice(touched: float) -> int:
+    """How many rows the first slice has, where the work on each is of so many parameters."""
+    return max(int(_SLICE_SECONDS / (_MOST_PER_ROW + _MOST_PER_PARAMETER * touched)), 1)
+
+
 class Engine:
     """Gradient descent on a model: everything that training changes, and the loop that changes it."""
 
@@ -78,7 +83,7 @@ class Engine:
         )
         self._progress = kernels.Progress.zeros()
         self.rates = LearningRates(schedule, self._progress.n_updates)
-        self._slice_rows = max(int(_SLICE_SECONDS / (_MOST_PER_ROW + _MOST_PER_PARAMETER * parameters.size)), 1)
+        self._slice_rows = _first_slice(parameters.size)
         self._batch_rows = self._micro_batch_rows = 0
         self._loop: Loop | None = None
         self._finite_loop: FiniteLoop | None = None
@@ -163,6 +168,7 @@ class Engine:
         if entries_per_row is not None:
             # No step is cut.
             micro_batch_rows = batch_rows
+            self._slice_rows = max(self._slice_rows, _first_slice(loop.touched))
         elif is_shared:
             micro_batch_rows = loop.unit
         # All or nothing, whatever interrupts the compiler: no Ctrl-C comes between the items of one call.

@@ -6,6 +6,7 @@ import numpy as np
 
 from fastgd import kernels
 from fastgd._engine.loops import Task, hooks_of, is_elastic_net, is_for_neurons, neuron_of, rows_of
+from fastgd._engine.sparse_adagrad import AdagradCall, is_for_adagrad
 from fastgd.data.block import Block
 from fastgd.network import network_of
 
@@ -20,6 +21,8 @@ class SparseLoop:
 
     Lazy penalties are flushed at the end of a call. Where there are some, calls end after whole periods, which are long
     enough to outweigh that: where they end is then no matter of time.
+
+    touched : of how many parameters a row's work is, about
     """
 
     takes_rows_in_place = True
@@ -32,8 +35,15 @@ class SparseLoop:
         is_penalized = isinstance(task.regularization, kernels.Regularization)
         self.period = _flush_rows(task, entries_per_row) if self._is_lazy and is_penalized else task.batch_rows
         self.unit = self.period
-        if self._is_lazy and is_for_neurons(task.model, task.loss, task.optimizer):
+        size, (begin, end, n_in) = task.model.parameters.size, task.model.weights[0]
+        self.touched = (
+            size if self._sees_every_weight else size - (end - begin) + entries_per_row * (end - begin) / n_in
+        )
+        is_neuron = is_for_neurons(task.model, task.loss, task.optimizer)
+        if self._is_lazy and is_neuron:
             self._call = self._neuron_call()
+        elif is_neuron and is_for_adagrad(task):
+            self._call = AdagradCall(task)
         else:
             self._call = self._network_call()
 
@@ -44,6 +54,13 @@ class SparseLoop:
     def may_hide_bad_rows(self, block: Block) -> bool:
         """As `Loop` says."""
         return False
+
+    @property
+    def _sees_every_weight(self) -> bool:
+        """Whether an update costs all weights."""
+        task = self._task
+        is_sparse = hooks_of(task.optimizer).is_sparse(task.optimizer)
+        return not (self._is_lazy or (is_sparse and isinstance(task.regularization, kernels.NoRegularization)))
 
     def _neuron_call(self) -> Callable[[Block, np.ndarray], None]:
         task, neuron = self._task, neuron_of(self._task)
@@ -101,7 +118,7 @@ class SparseLoop:
             return kernels.LazySGD(_lazy_penalty(task), rule.apply_gradient, rule.step, rest)
         rule = task.rule(keeps_gradient=True, measures_step=False)
         hooks = hooks_of(task.optimizer)
-        if not (hooks.is_sparse(task.optimizer) and isinstance(task.regularization, kernels.NoRegularization)):
+        if self._sees_every_weight:
             return kernels.EveryWeight(rule)
         places = np.empty(_PLACES_AT_ONCE, np.int64)
         if hooks.direction_at is not None:

@@ -20,8 +20,7 @@ class SquareMeans:
         v = sample_weight.astype(np.float64)
         self._total += float(v.sum()) if v.size else len(values)
         if isinstance(values, SparseRows):
-            zeros, sums, n_weights = (np.zeros(len(self._squares)) for _ in range(3))
-            kernels.csr_moments(values.csr, read_only(v), zeros, sums, n_weights, self._squares)
+            kernels.csr_square_sums(values.csr, read_only(v), np.zeros(len(self._squares)), self._squares)
         else:
             squares = values.astype(np.float64) ** 2
             self._squares += v @ squares if v.size else squares.sum(axis=0)

@@ -106,7 +106,7 @@ class SparseRows:
         """Whether no entry counts as NaN or infinity."""
         if self._values.dtype.kind != "f" and self._scale is None:
             return True
-        return bool(np.isfinite(self.entries()[1]).all())
+        return bool(kernels.csr_is_finite(self.csr, self.dtype.type(0)))
 
     def first_not_finite(self) -> tuple[int, int, Any] | None:
         """Row, column and value of the first entry that counts as NaN or infinity."""

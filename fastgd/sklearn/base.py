@@ -292,7 +292,8 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         self._is_stream = is_stream
         self._architecture = architecture
         self._stopping = Stopping()
-        model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed, rows.is_sparse(X))
+        is_drawn = not training.starts_at_zero(architecture)
+        model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed, rows.is_sparse(X), is_drawn)
         self._retrain(architecture, training, rows.is_sparse(X), model)
         settings.start_at_zero(self.trainer_, is_stream and not training.has_chosen_rate)
         centres = architecture.centres_features and not rows.is_sparse(X), architecture.fit_intercept

@@ -54,12 +54,19 @@ class Architecture:
     standardize_targets: bool
     loss: Loss
 
-    def model(self, n_features: int, n_outputs: int, dtype: np.dtype, seed: int, is_sparse: bool) -> Model:
-        """A new model; is_sparse : whether it takes sparse rows, and never centres them."""
+    def model(
+        self, n_features: int, n_outputs: int, dtype: np.dtype, seed: int, is_sparse: bool, is_drawn: bool = True
+    ) -> Model:
+        """A new model.
+
+        is_sparse : whether it takes sparse rows, and never centres them
+        is_drawn : whether its weights are drawn; or else zeros, as drawing millions takes as long as an epoch may
+        """
         layers: list[Layer] = [Standardize(n_features, with_mean=not is_sparse)] if self.standardize else []
         sizes = pairwise([n_features, *self.hidden_layer_sizes, n_outputs])
         for (n_in, n_out), activation in zip(sizes, (*self.activation, "identity"), strict=True):
-            layers += [Linear(n_in, n_out, bias=self.fit_intercept), _ACTIVATIONS[activation]()]
+            init = "he_normal" if is_drawn else "zeros"
+            layers += [Linear(n_in, n_out, bias=self.fit_intercept, init=init), _ACTIVATIONS[activation]()]
         return Model(layers[:-1], dtype, seed)
 
     @property
@@ -94,6 +101,10 @@ class Training:
     def has_chosen_rate(self) -> bool:
         """Whether the user has said what the learning rate is."""
         return self.optimizer != "auto" and self.optimizer.learning_rate != "auto"
+
+    def starts_at_zero(self, architecture: Architecture) -> bool:
+        """Whether it is known beforehand that `start_at_zero` has all weights be zero."""
+        return not architecture.hidden_layer_sizes and self.has_chosen_rate and not self.optimizer.wants_random_weights
 
     def trainer(
         self,

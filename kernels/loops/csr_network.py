@@ -8,10 +8,19 @@ import numpy as np
 
 from ..codegen.function_pointer import settings_at
 from ..codegen.jit import inlined_kernel, kernel
+from ..codegen.simd import prefetch
 from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
-from ..rows.csr import column_of, value_of
+from ..rows.csr import column_of, prefetch_row, value_of
+from ..tuning import CSR_COLUMNS_PREFETCH, CSR_ROWS_PREFETCH
 from .csr_updates import apply_pending_row, first_factor, flush_first, make_update
 from .network import Layer, backward, evaluate, forward, last_layer, weights_of
+
+
+@inlined_kernel
+def _prefetch_weights(parameters, begin, X, i):
+    """Prefetch the first output's weights for a row."""
+    for p in range(element(X.begin, i), element(X.end, i)):
+        prefetch(parameters, begin + column_of(X, p))
 
 
 @inlined_kernel
@@ -20,8 +29,10 @@ def _forward_first(network, parameters, factor, X, begin, end):
     layer = settings_at(Layer, network.layers, 0)
     n_in, n_out, zero = layer.n_in, layer.n_out, parameters.dtype.type(0)
     out = matrix(network.outputs, layer.output, end - begin, n_out)
-    nan_sentinel = zero
+    nan_sentinel, last = zero, X.begin.size - 1
     for i in range(begin, end):
+        prefetch_row(X, min(i + CSR_ROWS_PREFETCH, last))
+        _prefetch_weights(parameters, layer.weight, X, min(i + CSR_COLUMNS_PREFETCH, last))
         # Output by output, as the weights lie.
         for k in range(n_out):
             z, weight = zero, layer.weight + k * n_in

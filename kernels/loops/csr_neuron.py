@@ -6,11 +6,10 @@ A row costs its entries, penalties included; see `optim/lazy_penalty.py`.
 import numpy as np
 
 from ..codegen.jit import inlined_kernel, kernel
-from ..codegen.simd import prefetch
 from ..codegen.views import element, vector
 from ..optim.lazy_penalty import apply_pending, begin_step, end_step, factor_of, flush, prefetch_columns
-from ..rows.csr import column_of, value_of
-from ..tuning import CSR_COLUMNS_PREFETCH, CSR_ROWS_PREFETCH, ENTRIES_PER_PREFETCH
+from ..rows.csr import column_of, prefetch_row, value_of
+from ..tuning import CSR_COLUMNS_PREFETCH, CSR_ROWS_PREFETCH
 from .neuron_online import loss_and_grad, total_weight, weight_of
 
 
@@ -24,14 +23,6 @@ def _dot(X, i, u, penalty, n_columns):
         apply_pending(penalty, u, column, n_columns, 1)
         z += element(u, column) * value_of(X, p, column, zero)
     return z
-
-
-@inlined_kernel
-def _prefetch_row(X, i):
-    """Prefetch a row."""
-    for p in range(element(X.begin, i), element(X.end, i), ENTRIES_PER_PREFETCH):
-        prefetch(X.indices, p)
-        prefetch(X.values, p)
 
 
 @inlined_kernel
@@ -69,7 +60,7 @@ def train_neuron_csr(neuron, parameters, derivatives, loss, penalty, rates, rows
         stop, d_bias = start + batch_rows, zero
         factor, scale = factor_of(penalty, one), number(1.0 / batch_rows)
         for i in range(start, stop):
-            _prefetch_row(X, min(i + CSR_ROWS_PREFETCH, n_samples - 1))
+            prefetch_row(X, min(i + CSR_ROWS_PREFETCH, n_samples - 1))
             prefetch_columns(penalty, u, X, min(i + CSR_COLUMNS_PREFETCH, n_samples - 1))
             z = factor * _dot(X, i, u, penalty, n_features) + bias
             value, derivative = loss_and_grad(neuron, loss, z, element(targets, i), weight_of(rows.weights, i, one))

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.jit import by_type, inlined_kernel, kernel
+from ..codegen.simd import prefetch
 from ..codegen.views import element
+from ..tuning import CSR_COLUMNS_PREFETCH, ENTRIES_PER_PREFETCH
 
 
 class Unscaled(NamedTuple):
@@ -53,6 +55,22 @@ def _entry_of(kernel):
 
 
 @inlined_kernel
+def _prefetch_nothing(scaling, column):
+    pass
+
+
+@inlined_kernel
+def _prefetch_scale(scaling, column):
+    prefetch(scaling.scale, column)
+
+
+@by_type({Unscaled: _prefetch_nothing, Scaled: _prefetch_scale})
+def prefetch_scale(kernel):
+    """Prefetch what `value_of` needs of a column."""
+    return lambda scaling, column: kernel(scaling, column)
+
+
+@inlined_kernel
 def column_of(X, p):
     """The column of entry p."""
     return np.int64(element(X.indices, p))
@@ -94,6 +112,34 @@ def compact_rows(X, indices, values):
             place += 1
 
 
+@inlined_kernel
+def prefetch_row(X, i):
+    """Prefetch a row's entries."""
+    for p in range(element(X.begin, i), element(X.end, i), ENTRIES_PER_PREFETCH):
+        prefetch(X.indices, p)
+        prefetch(X.values, p)
+
+
+@inlined_kernel
+def _is_increasing(X, begin, end):
+    """Whether the columns of entries increase, so that none comes twice."""
+    result = True
+    for p in range(begin + 1, end):
+        result &= element(X.indices, p - 1) < element(X.indices, p)
+    return result
+
+
+@kernel
+def csr_is_finite(X, zero):
+    """Whether no entry counts as NaN or infinity in the dtype of zero."""
+    result = True
+    for i in range(X.begin.size):
+        for p in range(element(X.begin, i), element(X.end, i)):
+            # Times zero, the product of value and scale might be taken in another order, which is finite.
+            result &= np.isfinite(value_of(X, p, column_of(X, p), zero))
+    return result
+
+
 @kernel
 def csr_row_squares(X, sums, out):
     """out_i = Σ_j x_ij².
@@ -102,16 +148,36 @@ def csr_row_squares(X, sums, out):
     out : (n_rows,) float64, overwritten
     """
     for i in range(out.size):
-        total = 0.0
-        for p in range(X.begin[i], X.end[i]):
-            column = column_of(X, p)
-            sums[column] += value_of(X, p, column, 0.0)
-        for p in range(X.begin[i], X.end[i]):
-            column = column_of(X, p)
-            # An entry whose column has been here before finds zero.
-            total += sums[column] * sums[column]
-            sums[column] = 0
+        begin, end, total = element(X.begin, i), element(X.end, i), 0.0
+        if _is_increasing(X, begin, end):
+            for p in range(begin, end):
+                x = value_of(X, p, column_of(X, p), 0.0)
+                total += x * x
+        else:
+            for p in range(begin, end):
+                column = column_of(X, p)
+                sums[column] += value_of(X, p, column, 0.0)
+            for p in range(begin, end):
+                column = column_of(X, p)
+                # An entry whose column has been here before finds zero.
+                total += sums[column] * sums[column]
+                sums[column] = 0
         out[i] = total
+
+
+@inlined_kernel
+def _add_moment(mean, n_weights, moments, column, v, x):
+    # Zero is what a column without an entry counts as, and what a second entry finds.
+    if x != 0:
+        n_weights[column] += v
+        moments[column] += v * (x - mean[column]) ** 2 if mean.size else v * x
+
+
+@inlined_kernel
+def _prefetch_columns(vector, X, i):
+    """Prefetch the elements of a vector for the columns of a row."""
+    for p in range(element(X.begin, i), element(X.end, i)):
+        prefetch(vector, column_of(X, p))
 
 
 @kernel
@@ -127,14 +193,46 @@ def csr_moments(X, weights, mean, sums, n_weights, moments):
         v = weights[i] if weights.size else 1.0
         if v == 0:
             continue
-        for p in range(X.begin[i], X.end[i]):
+        later = min(i + CSR_COLUMNS_PREFETCH, X.begin.size - 1)
+        _prefetch_columns(n_weights, X, later)
+        _prefetch_columns(moments, X, later)
+        begin, end = element(X.begin, i), element(X.end, i)
+        if _is_increasing(X, begin, end):
+            for p in range(begin, end):
+                column = column_of(X, p)
+                _add_moment(mean, n_weights, moments, column, v, value_of(X, p, column, 0.0))
+            continue
+        for p in range(begin, end):
             column = column_of(X, p)
             sums[column] += value_of(X, p, column, 0.0)
-        for p in range(X.begin[i], X.end[i]):
+        for p in range(begin, end):
             column = column_of(X, p)
             x = sums[column]
             sums[column] = 0
-            # Zero is what a column without an entry counts as, and what a second entry finds.
-            if x != 0:
-                n_weights[column] += v
-                moments[column] += v * (x - mean[column]) ** 2 if mean.size else v * x
+            _add_moment(mean, n_weights, moments, column, v, x)
+
+
+@kernel
+def csr_square_sums(X, weights, sums, squares):
+    """squares_j += Σ_i v_i x_ij².
+
+    X, weights, sums : as for `csr_moments`          squares : (n_columns,) float64, modified in place
+    """
+    for i in range(X.begin.size):
+        v = weights[i] if weights.size else 1.0
+        if v == 0:
+            continue
+        _prefetch_columns(squares, X, min(i + CSR_COLUMNS_PREFETCH, X.begin.size - 1))
+        begin, end = element(X.begin, i), element(X.end, i)
+        if _is_increasing(X, begin, end):
+            for p in range(begin, end):
+                column = column_of(X, p)
+                squares[np.uint64(column)] += v * value_of(X, p, column, 0.0) ** 2
+            continue
+        for p in range(begin, end):
+            column = column_of(X, p)
+            sums[column] += value_of(X, p, column, 0.0)
+        for p in range(begin, end):
+            column = column_of(X, p)
+            squares[column] += v * sums[column] ** 2
+            sums[column] = 0

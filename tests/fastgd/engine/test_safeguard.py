@@ -41,15 +41,15 @@ def test_row_squares_do_not_overflow_in_float32():
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("is_weighted", [False, True])
-def test_the_best_constant_is_the_best(name, is_weighted, rng):
+@pytest.mark.parametrize(("is_weighted", "by_target"), [(False, False), (True, False), (True, True)])
+def test_the_best_constant_is_the_best(name, is_weighted, by_target, rng):
     """No other on either side gives a smaller loss, in float64."""
     case = CASES[name]
     X, y = made(case, 60, 3)
     v = rng.integers(0, 4, 60) if is_weighted else None
     loss = as_loss(case.loss)
     rows = ArrayDataset(X, y, v).targets(np.dtype("float64"))
-    constant, least = best_constant(rows, loss, 3)
+    constant, least = best_constant(rows, loss, 3, by_target)
     model = gd.Model([gd.Linear(X.shape[1], 3, init="zeros", bias=constant)], dtype="float64")
     assert model.loss(X, y, loss=loss, sample_weight=v) == pytest.approx(least, rel=1e-12)
     for step in (1e-3, -1e-3):

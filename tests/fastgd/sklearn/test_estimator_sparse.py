@@ -86,7 +86,7 @@ def test_auto_is_adagrad_for_networks_on_sparse_rows(rows):
 @pytest.mark.parametrize(
     ("settings", "alpha", "update"),
     [
-        ({}, 0.0, kernels.BoundedEntries),
+        ({}, 0.0, kernels.Columns),
         ({"hidden_layer_sizes": (4,)}, 0.0, kernels.SparseUpdate),
         ({"alpha": 0.01}, 0.01, kernels.EveryWeight),
         ({"batch_size": None}, 1e-4, kernels.EveryWeight),
@@ -94,13 +94,19 @@ def test_auto_is_adagrad_for_networks_on_sparse_rows(rows):
 )
 def test_defaults_cost_the_entries_of_a_batch(rows, monkeypatch, settings, alpha, update):
     X, _, y = rows
-    updates, train = [], kernels.train_network_csr
+    updates = []
 
-    def watched(network, vectors, objective, update, *rest):
-        updates.append(type(update))
-        train(network, vectors, objective, update, *rest)
+    def watch(name, place):
+        train = getattr(kernels, name)
 
-    monkeypatch.setattr(kernels, "train_network_csr", watched, raising=False)
+        def watched(*arguments):
+            updates.append(type(arguments[place]))
+            train(*arguments)
+
+        monkeypatch.setattr(kernels, name, watched, raising=False)
+
+    watch("train_network_csr", 3)
+    watch("train_neuron_csr_adagrad", 2)
     fitted = GDRegressor(max_iter=1, tol=None, **settings).fit(X, y)
     assert fitted.trainer_.alpha == alpha
     assert set(updates) == {update}

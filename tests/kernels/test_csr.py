@@ -1,0 +1,60 @@
+"""What is learnt of sparse rows before training, against NumPy: in order or not, columns that come twice."""
+
+import numpy as np
+import pytest
+from sparse_cases import csr
+
+from fastgd import kernels
+from fastgd.data.sparse import sparse_rows
+
+N_ROWS, N_COLUMNS = 50, 20
+
+
+def _rows(kind, is_scaled):
+    X, dense = csr(N_ROWS, N_COLUMNS, seed=1)
+    if kind == "sorted":
+        X.sum_duplicates()
+    elif kind == "sorted, some twice":
+        X.sort_indices()
+    # Powers of two: entries that add up to zero do so when scaled.
+    scale = 2.0 ** np.random.default_rng(0).integers(-3, 4, N_COLUMNS) if is_scaled else None
+    rows = sparse_rows(X).counting_as(np.dtype(np.float64), scale)
+    return rows, dense if scale is None else dense * scale
+
+
+@pytest.mark.parametrize("is_scaled", [False, True])
+@pytest.mark.parametrize("kind", ["in no order", "sorted, some twice", "sorted"])
+def test_squares_and_moments(kind, is_scaled, rng):
+    rows, dense = _rows(kind, is_scaled)
+    scratch, squares = np.zeros(N_COLUMNS), np.empty(N_ROWS)
+    kernels.csr_row_squares(rows.csr, scratch, squares)
+    np.testing.assert_allclose(squares, (dense**2).sum(axis=1))
+    for v in (np.empty(0), rng.integers(0, 3, N_ROWS).astype(np.float64)):
+        v.flags.writeable = False
+        weights = v if v.size else np.ones(N_ROWS)
+        sums = np.ones(N_COLUMNS)
+        kernels.csr_square_sums(rows.csr, v, scratch, sums)
+        np.testing.assert_allclose(sums, 1 + weights @ dense**2)
+        mean = rng.standard_normal(N_COLUMNS)
+        for about in (np.empty(0), mean):
+            n_weights, moments = np.zeros((2, N_COLUMNS))
+            kernels.csr_moments(rows.csr, v, about, scratch, n_weights, moments)
+            np.testing.assert_allclose(n_weights, weights @ (dense != 0))
+            terms = (dense != 0) * (dense - mean) ** 2 if about.size else dense
+            np.testing.assert_allclose(moments, weights @ terms, atol=1e-12)
+    np.testing.assert_array_equal(scratch, 0)
+
+
+@pytest.mark.parametrize("is_scaled", [False, True])
+def test_what_is_not_finite_is_seen(is_scaled):
+    rows, _ = _rows("in no order", is_scaled)
+    assert rows.all_finite()
+    # As large a value as float64 holds, which float32 does not, and one that is scaled out of range.
+    X, _ = csr(N_ROWS, N_COLUMNS, seed=1)
+    for bad, dtype in ((np.nan, "float64"), (-np.inf, "float64"), (1e300, "float32")):
+        X.data[-1] = bad
+        scale = np.ones(N_COLUMNS) if is_scaled else None
+        assert not sparse_rows(X).counting_as(np.dtype(dtype), scale).all_finite()
+    X.data[-1] = 1e300
+    assert sparse_rows(X).all_finite()
+    assert not sparse_rows(X).counting_as(np.dtype("float64"), np.full(N_COLUMNS, 1e10)).all_finite()
