@@ -197,7 +197,7 @@ def test_a_run_goes_on_after_its_preparation_was_interrupted(error, monkeypatch)
     trainer, twin = (gd.Trainer(model_of("hidden layer"), optimizer=gd.SGD(0.01, momentum=0.9)) for _ in range(2))
     X, y, _ = rows_for(trainer.model, 64)
 
-    def fail(task, entries_per_row):
+    def fail(task, entries_per_row, n_shares):
         raise error
 
     for batch_size in (None, 16, 32):
