@@ -35,8 +35,11 @@ def loss_and_gradient_of_micro_batch(
 ):
     """Forward pass, loss and backward pass on one micro-batch of rows; the sums are left in objective.sums.
 
-    first : int, the place of the rows' first in its batch, for random layers
-    gradient : like parameters, overwritten          all others : as for `loss_and_gradient`
+    network : Network          parameters : (size,)          objective : Objective
+    update, first : int, the number of updates made and the rows' first in its batch, for random layers
+    x : (n_samples, n_in)          y : (n_samples, n_targets)
+    sample_weight : (n_samples,), or (0,)          scale : scalar, one over the size of the batch
+    gradient : like parameters, overwritten
     """
     n = x.shape[0]
     rows, weights = read_only_rows(x, 0, n), weights_of(sample_weight, 0, n)

@@ -131,7 +131,10 @@ def _is_increasing(X, begin, end):
 
 @kernel
 def csr_is_finite(X, zero):
-    """Whether no entry counts as NaN or infinity in the dtype of zero."""
+    """Whether no entry counts as NaN or infinity in a dtype.
+
+    X : CSR          zero : scalar of the dtype
+    """
     result = True
     for i in range(X.begin.size):
         for p in range(element(X.begin, i), element(X.end, i)):

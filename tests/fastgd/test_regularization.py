@@ -12,7 +12,7 @@ import fastgd as gd
 
 @pytest.mark.parametrize("name", PENALTIES | BOUNDS)
 @pytest.mark.parametrize("model_name", ["neuron", "neuron without bias", "hidden layer", "two Linears in a row"])
-@pytest.mark.parametrize("batch_size", [1, 4, None])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4, None])
 def test_training_is_the_formula(name, model_name, batch_size, dtype):
     settings = (PENALTIES | BOUNDS)[name]
     model = model_of(model_name, dtype)

@@ -86,6 +86,7 @@ def _neuron(loss, ends="linear", dtype="float64", **o):
 
 
 # The kernels of a neuron are compiled for each loss, kind of order, and with weights or without.
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(**OPTIONS | {"shuffle": st.just(True), "weighted": st.just(True)})
 def test_a_neuron(**options):
@@ -158,10 +159,15 @@ REGULARIZATION = {
 @pytest.mark.parametrize(
     ("optimizer", "regularization", "weighted", "is_deep"),
     [
-        ("sgd", "elastic net", False, True),
-        ("adagrad", "none", False, True),
         ("adagrad, bounded", "none", True, False),
-        ("adam", "elastic net", True, False),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (
+                ("sgd", "elastic net", False, True),
+                ("adagrad", "none", False, True),
+                ("adam", "elastic net", True, False),
+            )
+        ),
     ],
 )
 def test_an_optimizer_with_regularization(optimizer, regularization, weighted, is_deep):

@@ -26,7 +26,15 @@ def test_rows_of_ones_own_are_not_compared(capsys, files):
 
 
 @pytest.mark.parametrize(
-    "options", [["--momentum", 0.9], ["--clip-norm", 1], ["--optimizer", "Adam"], ["--loss", "huber"]], ids=str
+    "options",
+    [
+        ["--momentum", 0.9],
+        *(
+            pytest.param(each, marks=pytest.mark.slow)
+            for each in (["--clip-norm", 1], ["--optimizer", "Adam"], ["--loss", "huber"])
+        ),
+    ],
+    ids=str,
 )
 def test_what_the_reference_does_not_know_is_not_compared(options, capsys):
     status, out, _ = run(capsys, "train", *SMALL, "--learning-rate", 0.001, *options)

@@ -157,7 +157,9 @@ SHAPES = {"fours": (5, 1), "rows": (170, 1), "batches": (5, 16), "batches of wid
 
 @pytest.mark.skipif(bool(config.BOUNDSCHECK), reason="checks are other code in each order, which may round otherwise")
 @pytest.mark.parametrize("kind", OTHER_TARGETS)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    "shape", [pytest.param(shape, marks=() if shape == "fours" else pytest.mark.slow) for shape in SHAPES]
+)
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_targets_converted_with_each_block_train_to_the_same_bits(kind, shape, shuffle, rng, monkeypatch):
     """And weights, in windows of chunks as in one permutation."""

@@ -68,7 +68,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("case", "most"),
     [
-        ("mapped", 100),
+        pytest.param("mapped", 100, marks=pytest.mark.slow),
         ("mapped, shuffled", 100),
         pytest.param("mapped, Fortran", 400, marks=pytest.mark.slow),
         pytest.param("mapped, Fortran, shuffled", 100, marks=pytest.mark.slow),

@@ -55,7 +55,9 @@ def test_the_walk_ends():
 
 
 @pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4])
-@pytest.mark.parametrize("layers", [LAYERS, NEURON], ids=["hidden layer", "neuron"])
+@pytest.mark.parametrize(
+    "layers", [pytest.param(LAYERS, id="hidden layer", marks=pytest.mark.slow), pytest.param(NEURON, id="neuron")]
+)
 def test_the_search_leaves_nothing_behind(layers, batch_size):
     """Training is that of the schedule that the rate belongs to."""
     X, y = rows()
@@ -129,7 +131,14 @@ def test_few_updates_of_an_epoch_are_neither_warm_up_nor_cool_down(n_updates):
 
 
 @pytest.mark.parametrize("loss", ["half_squared_error", pytest.param("log_loss", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("layers", [LAYERS, NEURON, LAYERS[:2]], ids=["hidden layer", "neuron", "linear"])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        pytest.param(LAYERS, id="hidden layer"),
+        pytest.param(NEURON, id="neuron", marks=pytest.mark.slow),
+        pytest.param(LAYERS[:2], id="linear", marks=pytest.mark.slow),
+    ],
+)
 def test_a_row_of_twice_the_weight_is_the_row_twice(layers, loss):
     """At full batch, with weights of mean 1."""
     X, y = rows(60)

@@ -50,6 +50,7 @@ REGRESSION = {
 TEACHER = np.array([[1.0, -2.0, 0.5], [0.0, 1.0, 3.0]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REGRESSION)
 def test_recovers_planted_weights(name, rng):
     """Symmetric noise: every loss here has the teacher's plane as its minimum."""

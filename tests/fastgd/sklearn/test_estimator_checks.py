@@ -14,9 +14,9 @@ pytestmark = [
 ESTIMATORS = [
     GDRegressor(),
     GDClassifier(),
-    GDClassifier((8,), early_stopping=True),
 ]
 OTHERS = [
+    GDClassifier((8,), early_stopping=True),
     GDRegressor((8,), max_iter=20),
     GDRegressor(loss="huber", early_stopping=True, max_iter=20),
     GDRegressor((8, 8), activation="tanh", solver="adam", max_iter=20),

@@ -37,7 +37,9 @@ def test_of_full_batches_are_repeated_rows(rows, hidden, solver):
 
 
 @pytest.mark.parametrize("kind", [GDRegressor, GDClassifier])
-@pytest.mark.parametrize(("hidden", "is_sparse"), [((), False), ((8,), False), ((), True)])
+@pytest.mark.parametrize(
+    ("hidden", "is_sparse"), [((), False), ((8,), False), pytest.param((), True, marks=pytest.mark.slow)]
+)
 def test_of_small_batches_are_repeated_rows_but_for_their_order(rows, hidden, kind, is_sparse):
     X, y, _ = rows
     # Without them, all predictions would be lower.
