@@ -171,7 +171,10 @@ STACKS = {
 @pytest.mark.parametrize(
     "settings", [{"clip_value": 0.1}, {"clip_norm": 0.1}, {"alpha": 0.1, "l1_ratio": 1.0}], ids=str
 )
-@pytest.mark.parametrize("batch_size", BATCHES.values(), ids=BATCHES)
+@pytest.mark.parametrize(
+    "batch_size",
+    [pytest.param(size, id=name, marks=pytest.mark.slow if size == 1 else ()) for name, size in BATCHES.items()],
+)
 def test_no_setting_hides_a_bad_row(place, value, stack, settings, batch_size):
     """The row is named; every row before its batch has had its update, and nothing after."""
     model, twin = gd.Model(STACKS[stack]), gd.Model(STACKS[stack])

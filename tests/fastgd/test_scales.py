@@ -19,6 +19,8 @@ from scaled_problems import (
 
 import fastgd as gd
 
+pytestmark = pytest.mark.slow
+
 OPTIMIZERS = [
     ("linear", gd.NormalizedSGD(), False),
     ("linear", gd.SGD("auto"), True),

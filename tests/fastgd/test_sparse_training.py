@@ -268,6 +268,7 @@ def test_two_epochs_at_once_and_one_after_the_other():
     np.testing.assert_array_equal(model.parameters, expected)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**16), st.booleans(), st.booleans())
 @settings(max_examples=20)
 def test_predictions_losses_and_gradients(seed, is_deep, weighted):

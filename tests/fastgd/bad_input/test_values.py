@@ -45,7 +45,7 @@ def test_values_that_are_not_finite(name, batch_size, shuffle, value, place):
 
 @pytest.mark.parametrize("name", NAMES_QUICK)
 @pytest.mark.parametrize("batch_size", [1, *(pytest.param(size, marks=pytest.mark.slow) for size in (4, None))])
-@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("shuffle", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_negative_weights(name, batch_size, shuffle):
     """As with values that are not finite: the parameters are those from before the row's batch."""
     model, twin = model_of(name), model_of(name)

@@ -65,7 +65,10 @@ REPORTS = {"train": ["train", *SMALL, "--out"], "info": ["info"], "help": ["--he
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a matter of POSIX")
-@pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(
+    "unbuffered",
+    [pytest.param(False, id="buffered"), pytest.param(True, id="unbuffered", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("command", REPORTS)
 def test_a_report_that_nobody_reads(command, unbuffered, tmp_path):
     """As in `fastgd train | true`: what was asked for is done, without a word about the rest."""

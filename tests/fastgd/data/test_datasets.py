@@ -181,6 +181,7 @@ def test_targets_converted_with_each_block_train_to_the_same_bits(kind, shape, s
         assert results[0] == results[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("name", ["y", "sample_weight"])
 def test_bad_targets_converted_with_each_block_are_named(name, shuffle, rng, monkeypatch):

@@ -73,6 +73,7 @@ def test_the_search_leaves_nothing_behind(layers, batch_size):
     assert trainer.history.loss == twin.history.loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [gd.SGD, gd.Adam])
 def test_one_epoch_at_a_time_with_files_between(optimizer, tmp_path):
     X, y = rows()
@@ -162,7 +163,9 @@ def test_rows_are_only_numbered_where_some_do_not_count():
     assert rows_that_count(ArrayDataset(X, y, weights)).tolist() == [0, 1, 3]
 
 
-@pytest.mark.parametrize("layers", [LAYERS, NEURON], ids=["hidden layer", "neuron"])
+@pytest.mark.parametrize(
+    "layers", [pytest.param(LAYERS, id="hidden layer"), pytest.param(NEURON, id="neuron", marks=pytest.mark.slow)]
+)
 def test_rows_of_weight_zero_are_absent_rows(layers):
     """One row at a time: neither the moments, nor the search, nor the period of the cool-downs know of them."""
     X, y = rows(300)
@@ -221,7 +224,7 @@ def test_most_rows_of_a_search():
 
 
 @pytest.mark.parametrize("layers", [LAYERS, NEURON[:2]], ids=["hidden layer", "linear"])
-@pytest.mark.parametrize("batch_size", [1, 32, 256, 1000, 8000, None])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 32, 256, 1000, 8000, None])
 @pytest.mark.parametrize("epochs", [1, 35])
 def test_a_search_on_many_rows_has_a_budget(layers, batch_size, epochs, monkeypatch):
     """The rows of all rates together: no more than an epoch, or a tenth of the run, and not a small part of that."""
@@ -277,7 +280,9 @@ def test_bad_rows_of_a_search_are_named(value, expected, row):
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 @pytest.mark.parametrize("layers", [LAYERS, NEURON[:2]], ids=["hidden layer", "linear"])
-@pytest.mark.parametrize(("n_samples", "batch_size"), [(300, 32), (3000, 1), (3000, 32), (3000, None)])
+@pytest.mark.parametrize(
+    ("n_samples", "batch_size"), [(300, 32), pytest.param(3000, 1, marks=pytest.mark.slow), (3000, 32), (3000, None)]
+)
 @pytest.mark.parametrize("kind", [gd.SGD, *(pytest.param(k, marks=pytest.mark.slow) for k in (gd.Adam, gd.Adagrad))])
 def test_rates_do_not_depend_on_the_dtype(kind, n_samples, batch_size, layers, seed):
     """A factor of 2 is a step of the search, and what neighbouring rates differ by is often within rounding."""

@@ -105,6 +105,7 @@ def test_epochs_may_be_split_over_calls(name, batch_size, shuffle, dtype):
     assert_same_bits(train(name, batch_size, shuffle, dtype, 500, calls=(1, 2, 1)), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "batch_size", "shuffle"), CASES)
 def test_a_saved_run_goes_on_with_the_same_bits(name, batch_size, shuffle, tmp_path):
     model = model_of(name, "float32")

@@ -6,6 +6,8 @@ import pytest
 import fastgd as gd
 from fastgd import losses
 
+pytestmark = pytest.mark.slow
+
 SIGNS = ["hinge", "squared_hinge", "modified_huber", "perceptron"]
 
 

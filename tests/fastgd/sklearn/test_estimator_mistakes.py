@@ -156,6 +156,7 @@ def test_classes_are_learnt_as_well_as_by_logistic_regression(known, y, hidden):
     assert GDClassifier(hidden, random_state=0).fit(known, y).score(known, y) > expected - 0.02
 
 
+@pytest.mark.slow
 def test_more_features_than_rows():
     targets = WIDE[:, :5].sum(axis=1)
     expected = Ridge().fit(WIDE[:100], targets[:100])

@@ -75,6 +75,7 @@ def test_other_formats_are_converted_with_a_warning(rows):
         GDRegressor(random_state=0, max_iter=1, tol=None).fit(sparse.csc_array(X), y)
 
 
+@pytest.mark.slow
 def test_auto_is_adagrad_for_networks_on_sparse_rows(rows):
     X, _, y = rows
     fitted = GDRegressor((4,), max_iter=1, tol=None).fit(X, y)
@@ -83,6 +84,7 @@ def test_auto_is_adagrad_for_networks_on_sparse_rows(rows):
         GDRegressor((4,), max_iter=1, solver="normalized_sgd").fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "alpha", "update"),
     [

@@ -108,6 +108,7 @@ def test_transpose(dtype, m, n, n_more_rows, n_more_columns, accumulate, has_sum
         np.testing.assert_allclose(sums, exact, rtol=0, atol=4 * rounding(dtype, m))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_workers", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 5))])
 @given(DTYPES, st.integers(1, 40), st.integers(1, 300), ACCUMULATE, SEEDS)
 def test_a_thread_pool_transposes_to_the_same_bits(n_workers, dtype, m, n, accumulate, seed):

@@ -191,13 +191,13 @@ def test_batches_larger_than_a_chunk(types, batch_size, n_features):
     check(made, batch_size=batch_size, weights="some zero", shuffle=types.shuffle, beside_a_kink=0, **penalty)
 
 
-@pytest.mark.parametrize("n_features", [1023, 1024, 1025])
+@pytest.mark.parametrize("n_features", [1023, *(pytest.param(n, marks=pytest.mark.slow) for n in (1024, 1025))])
 def test_wide_rows_of_narrow_numbers(n_features):
     """Up to 1024 of them are kept converted."""
     assert check(problem(1, 50, n_features, "float32", "uint8"), batch_size=7, weights="some zero", beside_a_kink=0)
 
 
-QUICK_LOSSES = "half_squared_error", "log_loss", "hinge", "poisson"
+QUICK_LOSSES = "half_squared_error", "log_loss"
 
 
 def losses_and_loops():
