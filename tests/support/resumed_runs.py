@@ -20,6 +20,22 @@ class SaveEach:
         trainer.save(self.paths[-1])
 
 
+class SavesAndInterrupts:
+    """Saves the run after so many slices, or rounds of replicas, and interrupts it."""
+
+    def __init__(self, path, n_slices):
+        self.path, self.n_left = path, n_slices
+
+    def __call__(self, trainer, record):
+        pass
+
+    def on_slice(self, trainer):
+        self.n_left -= 1
+        if self.n_left == 0:
+            trainer.save(self.path)
+            raise KeyboardInterrupt
+
+
 def have_shortest_slices(monkeypatch):
     """Slices end wherever one may."""
     monkeypatch.setattr(slices, "_SLICE_SECONDS", 1e-12)

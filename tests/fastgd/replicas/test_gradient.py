@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from resumed_runs import SavesAndInterrupts
 from scipy import sparse
 
 import fastgd as gd
@@ -92,22 +93,6 @@ def test_single_steps(rng):
     np.testing.assert_allclose(shared.model.parameters, plain.model.parameters, rtol=1e-12, atol=1e-12)
 
 
-class Interrupting:
-    """Saves the run after so many calls between slices, and interrupts it."""
-
-    def __init__(self, path, n_left):
-        self.path, self.n_left = path, n_left
-
-    def __call__(self, trainer, record):
-        pass
-
-    def on_slice(self, trainer):
-        self.n_left -= 1
-        if self.n_left == 0:
-            trainer.save(self.path)
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("n_slices", [1, 2])
 def test_a_run_goes_on_in_the_midst_of_an_epoch(n_slices, rng, tmp_path):
     """On another number of threads; a slice here ends within a batch."""
@@ -117,7 +102,7 @@ def test_a_run_goes_on_in_the_midst_of_an_epoch(n_slices, rng, tmp_path):
     whole.fit(X, y, epochs=2)
     path = tmp_path / "run.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        trainer_of(n_threads=1, **options).fit(X, y, epochs=2, callbacks=[Interrupting(path, n_slices)])
+        trainer_of(n_threads=1, **options).fit(X, y, epochs=2, callbacks=[SavesAndInterrupts(path, n_slices)])
     second = gd.Trainer.load(path)
     assert (second.replicas, second.sync) == (2, "gradient")
     second.fit(X, y, epochs=2, resume=True)

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from resumed_runs import SavesAndInterrupts
 from scipy import sparse
 
 import fastgd as gd
@@ -205,22 +206,6 @@ def test_auto_is_what_bears_replicas(rng):
     assert not trainer.history.setbacks
 
 
-class SavesAfterRounds:
-    """Saves the run after so many rounds, and interrupts it."""
-
-    def __init__(self, path, n_rounds):
-        self.path, self.n_left = path, n_rounds
-
-    def __call__(self, trainer, record):
-        pass
-
-    def on_slice(self, trainer):
-        self.n_left -= 1
-        if self.n_left == 0:
-            trainer.save(self.path)
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("n_rounds", [1, 4, 6, 7])
 def test_a_run_goes_on_in_the_midst_of_an_epoch(n_rounds, rng, tmp_path):
     """Of three rounds an epoch; another number of threads changes nothing."""
@@ -230,7 +215,9 @@ def test_a_run_goes_on_in_the_midst_of_an_epoch(n_rounds, rng, tmp_path):
     whole.fit(X, y, epochs=3)
     path = tmp_path / "run.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        trainer_of(replicas=3, n_threads=2, **options).fit(X, y, epochs=3, callbacks=[SavesAfterRounds(path, n_rounds)])
+        trainer_of(replicas=3, n_threads=2, **options).fit(
+            X, y, epochs=3, callbacks=[SavesAndInterrupts(path, n_rounds)]
+        )
     second = gd.Trainer.load(path)
     second.fit(X, y, epochs=3, resume=True)
     np.testing.assert_array_equal(second.model.parameters, whole.model.parameters)
@@ -284,7 +271,7 @@ def test_rounds_that_grow_go_on_in_the_midst_of_an_epoch(n_rounds, short_rounds,
     whole.fit(X, y, epochs=2)
     path = tmp_path / "run.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        trainer_of(replicas=2, **options).fit(X, y, epochs=2, callbacks=[SavesAfterRounds(path, n_rounds)])
+        trainer_of(replicas=2, **options).fit(X, y, epochs=2, callbacks=[SavesAndInterrupts(path, n_rounds)])
     second = gd.Trainer.load(path)
     second.fit(X, y, epochs=2, resume=True)
     np.testing.assert_array_equal(second.model.parameters, whole.model.parameters)
