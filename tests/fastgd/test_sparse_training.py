@@ -184,8 +184,8 @@ def test_an_optimizer_with_regularization(optimizer, regularization, weighted, i
     st.booleans(),
     st.booleans(),
 )
-def test_optimizers_and_regularization(*settings):
-    _optimizers(*settings)
+def test_optimizers_and_regularization(seed, optimizer, regularization, batch_size, weighted, is_deep):
+    _optimizers(seed, optimizer, regularization, batch_size, weighted, is_deep)
 
 
 def _optimizers(seed, optimizer, regularization, batch_size, weighted, is_deep):
