@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from fastgd.cli.output import say
-from fastgd.cli.rows import is_npy, open_rows
+from fastgd.cli.rows import categories_of, is_npy, open_rows
 
 if TYPE_CHECKING:
     from fastgd.data import Dataset, Stream
@@ -40,6 +40,8 @@ def _opened(options: argparse.Namespace) -> "Dataset | Stream":
 
     if is_npy(options.data) and options.data.endswith(".npy"):
         return data.open(options.data, target=options.target)
+    options.X = options.data
+    options.categories = categories_of(options)
     return open_rows(options, options.data)
 
 

@@ -94,7 +94,7 @@ def _opened(options: argparse.Namespace) -> Arrays:
 
     from fastgd.data.base import Dataset
 
-    options.categories = _categories_of(options)
+    options.categories = categories_of(options)
     rows = open_rows(options, options.X)
     if not isinstance(rows, Dataset):
         rows = _kept(rows)
@@ -110,7 +110,7 @@ def _opened(options: argparse.Namespace) -> Arrays:
     return Arrays(options.X, None, _labels_in(options, y), None, rows)
 
 
-def _categories_of(options: argparse.Namespace) -> list[tuple[str, list[str] | int]]:
+def categories_of(options: argparse.Namespace) -> list[tuple[str, list[str] | int]]:
     """What `--categories` says, and the values of a target that is a column of words, sorted.
 
     Without pyarrow, which reads the column, what opens the file says so.

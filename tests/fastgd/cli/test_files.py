@@ -142,6 +142,9 @@ def test_targets_of_words_are_classes(suffix, given, tmp_path, capsys):
     status, _, errors = run(capsys, *arguments, "--task", "regression", *QUICK)
     assert status == 2
     assert "expected --task classification" in errors
+    status, shown, errors = run(capsys, "info", table, "--target", "kind", *given)
+    assert status == 0, errors
+    assert "2 features, 1 target" in shown
 
 
 def test_predictions_as_parquet(shards, tmp_path, capsys, monkeypatch):
