@@ -1,7 +1,8 @@
 """The losses, by name. Each is summed over a row's outputs and averaged over the rows of a batch.
 
 A loss without parameters goes by its name, as in `Trainer(model, loss="log_loss")`; one with parameters also by a
-function of this module, as in `loss=gd.losses.huber(delta=2.0)`. z stands for the model's output, y for the target.
+function of this module, as in `loss=gd.losses.huber(delta=2.0)`, which raises a ValueError or TypeError for a parameter
+out of its range. z stands for the model's output, y for the target, both (n_samples, n_outputs), or one class a row.
 """
 
 import functools

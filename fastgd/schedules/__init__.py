@@ -1,7 +1,8 @@
 """Learning rates that change with the number of updates. Any optimiser takes one in place of a number.
 
-Each is a function of t, the number of the update from 1: a number, or an array of integers or float64. One of your own
-is a subclass of Schedule with this function:
+Each is a function of t, the number of the update from 1: a number, or an array of integers or float64. Rates,
+factors and exponents are at least 0, numbers of updates integers of at least 1, shares in [0, 1]; others are a
+ValueError or TypeError. One of your own is a subclass of Schedule with this function:
 
     class Halving(gd.schedules.Schedule):
         def __call__(self, t):
