@@ -18,6 +18,10 @@ if _TYPE_CHECKING:
     from fastgd._public import *  # noqa: F403 (its names are in its __all__)
 
 
+# What training does without, and the modules that have it.
+_IMPORTED_WHEN_USED = {"trace": "tracing"}
+
+
 def __getattr__(name: str) -> _Any:
     """Import what the package exports when it is first used: importing Numba takes most of a second.
 
@@ -29,6 +33,8 @@ def __getattr__(name: str) -> _Any:
         # A module that is imported by others while they are imported must not import them all.
         if name.islower() and _find_spec(f"{__name__}.{name}"):
             return _import_module(f"{__name__}.{name}")
+        if name in _IMPORTED_WHEN_USED:
+            return getattr(_import_module(f"{__name__}.{_IMPORTED_WHEN_USED[name]}"), name)
         public = _import_module(f"{__name__}._public")
     found = {each: getattr(public, each) for each in public.__all__ if hasattr(public, each)}
     globals().update(found, __all__=public.__all__)

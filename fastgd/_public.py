@@ -14,11 +14,11 @@ from fastgd.history import EpochRecord, History
 from fastgd.layers import Linear, RobustStandardize, Standardize, StandardizedTargets
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, RMSprop
-from fastgd.tracing import trace
 from fastgd.trainer import Trainer
 
 if TYPE_CHECKING:
     from fastgd import callbacks, plot
+    from fastgd.tracing import trace
 
 __all__ = [
     "SGD",

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -20,7 +20,9 @@ from fastgd.labels import shown
 from fastgd.losses import Loss, LossName, as_loss
 from fastgd.model_data import check_fits, checked_blocks, row_number
 from fastgd.network import network_for_call, predict_rows
-from fastgd.summary import Summary, summary_of
+
+if TYPE_CHECKING:
+    from fastgd.summary import Summary
 
 
 class Model(ClassPredictions, ExportMethods):
@@ -237,7 +239,7 @@ class Model(ClassPredictions, ExportMethods):
         model.labels = self.labels
         return model
 
-    def summary(self) -> Summary:
+    def summary(self) -> "Summary":
         """The layers with their shapes, parameters and multiplications a row, as a table for terminal and notebook.
 
         Examples
@@ -252,6 +254,8 @@ class Model(ClassPredictions, ExportMethods):
         2 Linear(4, 1)  4 → 1              5                      4
         all             3 → 1             21                     16
         """
+        from fastgd.summary import summary_of
+
         return summary_of(self)
 
     def save(self, path: str | os.PathLike) -> None:

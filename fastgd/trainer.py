@@ -3,7 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
@@ -22,7 +22,9 @@ from fastgd.history import EpochRecord, History
 from fastgd.metrics import name_of_metric
 from fastgd.model_data import check_fits
 from fastgd.schedules import Schedule
-from fastgd.tracing import Trace, rows_to_trace, trace_updates
+
+if TYPE_CHECKING:
+    from fastgd.tracing import Trace
 
 Callback = Callable[["Trainer", EpochRecord], Any]
 
@@ -255,7 +257,7 @@ class Trainer(Settings):
         with self._calls.call("step"):
             return self._run.make_step(self._run.prepare_step(array_dataset(X, y, sample_weight)))
 
-    def trace(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
+    def trace(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "Trace":
         """Make one update after another, `batch_size` rows each in the data's order, and show every number of them.
 
         The updates have the bits of those that `step` makes of the same batches; arguments and errors are its. See
@@ -275,6 +277,8 @@ class Trainer(Settings):
         >>> trace[0].gradient, model.parameters
         (array([1., 1.]), array([0.5, 1.5]))
         """
+        from fastgd.tracing import rows_to_trace, trace_updates
+
         with self._calls.call("trace"):
             return trace_updates(self._run, rows_to_trace(X, y, sample_weight))
 

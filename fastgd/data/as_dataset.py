@@ -1,26 +1,34 @@
 """What users give as rows, as a data set or a stream."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset, Stream
-from fastgd.data.block_stream import BlockStream
-from fastgd.data.chunks.chunked import ChunkedDataset
-from fastgd.data.chunks.sliced import is_sliced, sliced_dataset
 from fastgd.data.sparse import SparseDataset, is_sparse
+
+if TYPE_CHECKING:
+    from fastgd.data.chunks.chunked import ChunkedDataset
 
 
 def array_dataset(
     X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
-) -> ArrayDataset | ChunkedDataset:
+) -> "ArrayDataset | ChunkedDataset":
     """A data set of arrays, whose X may be sparse, or an array in a file that is read by slices."""
     if is_sliced(X):
+        from fastgd.data.chunks.sliced import sliced_dataset
+
         return sliced_dataset(X, y, sample_weight)
     return (SparseDataset if is_sparse(X) else ArrayDataset)(X, y, sample_weight)
+
+
+def is_sliced(values: Any) -> bool:
+    """Whether an array is one that is read by slices: it says how it is stored in chunks, and nothing of NumPy's."""
+    has = all(hasattr(values, name) for name in ("shape", "dtype", "chunks", "__getitem__"))
+    return has and not isinstance(values, np.ndarray) and not hasattr(values, "tocsr")
 
 
 def as_rows(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset | Stream:
@@ -33,6 +41,8 @@ def as_rows(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset | Strea
             raise TypeError(f"a {kind} brings its own targets and weights; expected y and sample_weight to be None")
         return X
     if y is None and sample_weight is None and _gives_blocks(X):
+        from fastgd.data.block_stream import BlockStream
+
         return BlockStream(X)
     if y is None:
         raise TypeError("y is None; expected targets beside an array X")

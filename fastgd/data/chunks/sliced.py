@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastgd.data import checks
+from fastgd.data.as_dataset import is_sliced
 from fastgd.data.block import take_rows
 from fastgd.data.chunks.chunked import ChunkedDataset, starts_of
 from fastgd.data.files import Request
@@ -62,12 +63,6 @@ class Sliced:
                 "was opened; expected an array that stays as it is"
             )
         take_rows(rows.reshape(out.shape), slice(0, len(rows)), out=out)
-
-
-def is_sliced(values: Any) -> bool:
-    """Whether an array is one of these: it says how it is stored in chunks, and nothing of NumPy's."""
-    has = all(hasattr(values, name) for name in ("shape", "dtype", "chunks", "__getitem__"))
-    return has and not isinstance(values, np.ndarray) and not hasattr(values, "tocsr")
 
 
 def sliced_dataset(

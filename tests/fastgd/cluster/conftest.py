@@ -23,5 +23,7 @@ def bounded_in_time():
 @pytest.fixture(scope="module")
 def client():
     distributed = pytest.importorskip("distributed")
-    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
+    # Above a share of the limit workers pause, and theirs is this process's memory.
+    options = {"processes": False, "memory_limit": None, "dashboard_address": ":0"}
+    with distributed.Client(n_workers=2, threads_per_worker=1, **options) as client:
         yield client

@@ -157,7 +157,9 @@ def test_losses_get_the_targets_that_they_take(loss, client, table):
 def test_the_number_of_workers_changes_no_bit(client, table):
     found = []
     for n_workers in (1, 3):
-        with distributed.Client(processes=False, n_workers=n_workers, memory_limit=None, dashboard_address=":0") as other:
+        # Above a share of the limit workers pause, and theirs is this process's memory.
+        options = {"processes": False, "memory_limit": None, "dashboard_address": ":0"}
+        with distributed.Client(n_workers=n_workers, **options) as other:
             regressor = gd_dask.GDRegressor((3,), solver=gd.Adam(0.01), **QUICK).fit(*chunked(*table), client=other)
             found.append(regressor.model_.parameters)
     np.testing.assert_array_equal(*found)
