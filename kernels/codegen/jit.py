@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from numba.extending import overload
 from platformdirs import user_cache_dir
 
@@ -49,13 +49,6 @@ def _digest() -> str:
 
 _DIGEST = _digest()
 _DIGEST_BYTES = hashlib.sha256().digest_size
-
-_cache_directory: Path | None = None
-
-
-def cache_directory() -> Path | None:
-    """Where compiled kernels are kept, or None where no directory can be read."""
-    return _cache_directory
 
 
 class _CacheLocator(FunctionCache._impl_class._locator_classes[0]):
@@ -125,27 +118,34 @@ def _cache_of(function: Callable) -> _Cache:
     an uninstalled package would leave a folder behind: Python takes that for a package of its own, in front of an
     editable install.
     """
-    global _cache_directory
     qualified_name, directory = function.__qualname__, numba.config.CACHE_DIR
     function.__qualname__ = f"{qualified_name}-{_DIGEST}"
     numba.config.CACHE_DIR = directory or user_cache_dir("fastgd", appauthor=False)
     try:
-        cache = _Cache(function)
+        return _Cache(function)
     finally:
         function.__qualname__, numba.config.CACHE_DIR = qualified_name, directory
-    _cache_directory = Path(cache.cache_path)
-    return cache
+
+
+def cache_directory() -> Path | None:
+    """Where compiled kernels are kept, or None where no directory can be read."""
+    try:
+        return Path(_cache_of(_digest).cache_path).parent
+    except RuntimeError:
+        return None
 
 
 def _compile(function: Callable, fastmath: set[str] | bool, **options: Any) -> Any:
     dispatcher = numba.njit(**_OPTIONS | options, fastmath=fastmath)(function)
-    try:
-        dispatcher._cache = _cache_of(function)
-    except RuntimeError:
-        _warn_of_cache("")
     compile_for = dispatcher.compile
 
     def compile_whole(signature: Any) -> Any:
+        # Most kernels of a process are never compiled by themselves.
+        if isinstance(dispatcher._cache, NullCache):
+            try:
+                dispatcher._cache = _cache_of(function)
+            except RuntimeError:
+                _warn_of_cache("")
         # Ctrl-C in the midst of it, Numba would swallow, or the process would crash.
         with interrupts_deferred():
             return compile_for(signature)
