@@ -171,10 +171,18 @@ def check(
     return True
 
 
+LOOPS = ["by fours", "row by row", "in batches by fours", "in batches row by row"]
+# Each compiles for seconds: what is rare goes through one loop of single rows and one of batches, by turns.
+LOOPS_AND_TYPES = [(loop, TYPES[0]) for loop in LOOPS]
+RARE_LOOPS_AND_TYPES = [(loop, types) for types in TYPES[1:] for loop in LOOPS]
+RARE_LOOPS_AND_TYPES += [(loop, types) for i, types in enumerate(RARE_TYPES) for loop in LOOPS[i % 2 :: 2]]
+
+
 @pytest.mark.parametrize(
-    "types", [TYPES[0], *(pytest.param(types, marks=pytest.mark.slow) for types in (*TYPES[1:], *RARE_TYPES))], ids=str
+    ("loop", "types"),
+    [*LOOPS_AND_TYPES, *(pytest.param(*each, marks=pytest.mark.slow) for each in RARE_LOOPS_AND_TYPES)],
+    ids=str,
 )
-@pytest.mark.parametrize("loop", ["by fours", "row by row", "in batches by fours", "in batches row by row"])
 @settings(max_examples=50)
 @given(data=st.data())
 def test_training_is_the_plain_loop(loop, types, data):
