@@ -133,6 +133,9 @@ class Dataset(ABC):
     def require_whole(self) -> None:  # noqa: B027 (most sources are read, and not mapped)
         """Raise a ValueError where a memory-mapped file has become shorter; called before some of its rows are used."""
 
+    def require_unchanged(self) -> None:  # noqa: B027 (most sources have no files)
+        """Raise an error that names a file which is not as it was opened; called as each pass over the rows begins."""
+
     def release(self, start: int, stop: int) -> None:  # noqa: B027 (most sources hold nothing)
         """Say that rows start to stop, or some of them, have been used, so that memory they hold can go.
 
@@ -242,6 +245,9 @@ class Stream(ABC):
 
         A block holds until the next is asked for, in any thread, but never in two at once.
         """
+
+    def require_unchanged(self) -> None:  # noqa: B027 (most sources have no files)
+        """As `Dataset.require_unchanged`."""
 
     def order(self, seed: int, epoch: int) -> StreamShuffle:
         """The order in which a shuffled epoch takes the rows, where there are `starts`.

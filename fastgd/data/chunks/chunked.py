@@ -39,6 +39,10 @@ class RowSource(Protocol):
         """What errors call a row."""
         ...
 
+    def require_unchanged(self) -> None:
+        """Raise an error that names a file which is not as it was opened."""
+        ...
+
     def read(self, start: int, stop: int, out: np.ndarray) -> None:
         """out[:] = rows start to stop, converted; errors say which rows of which file could not be read."""
         ...
@@ -119,6 +123,19 @@ class ChunkedDataset(Dataset):
                 take_rows(source, places, np.roll(places, -_ROWS_AHEAD), out=target)
         if len(missing):
             self._read_scattered(rows[missing], missing, out)
+
+    def arrays_as_they_lie(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """X, y and the weights of all rows in memory, in their own dtypes."""
+        self.require_unchanged()
+        out = self._allocate(self.n_samples)
+        self._read_range(0, self.n_samples, out)
+        return out.X, None if self._y is None else out.y, None if self._sample_weight is None else out.sample_weight
+
+    def require_unchanged(self) -> None:
+        """As `Dataset.require_unchanged`."""
+        for source in (self._X, self._y, self._sample_weight):
+            if source is not None:
+                source.require_unchanged()
 
     def prefetch(self, rows: np.ndarray) -> None:
         """Have the chunks of these rows in memory."""

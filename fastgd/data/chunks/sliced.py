@@ -12,6 +12,7 @@ from fastgd.data.as_dataset import is_sliced
 from fastgd.data.block import take_rows
 from fastgd.data.chunks.chunked import ChunkedDataset, starts_of
 from fastgd.data.files import Request
+from fastgd.data.stamps import Stamps
 
 _PARTS = ("X", "y", "sample_weight")
 
@@ -22,10 +23,11 @@ class Sliced:
     array : of shape (n_rows, n_columns) or (n_rows,), of real numbers
     name : what errors call it
     n_dimensions : 1 or 2, what rows are given as; a flat array is a column for 2
+    stamps : of the file that it lies in, where that is known
     """
 
-    def __init__(self, array: Any, name: str, n_dimensions: int = 2) -> None:
-        self._array, self._name = array, name
+    def __init__(self, array: Any, name: str, n_dimensions: int = 2, stamps: Stamps | None = None) -> None:
+        self._array, self._name, self._stamps = array, name, stamps
         shape, self.dtype = tuple(map(int, array.shape)), np.dtype(array.dtype)
         if self.dtype.kind not in "fiub":
             raise TypeError(f"{name} has dtype {self.dtype}; expected real numbers (floats, integers or booleans)")
@@ -50,10 +52,17 @@ class Sliced:
         """As it is."""
         return row
 
+    def require_unchanged(self) -> None:
+        """Raise an error where the file is not as it was opened."""
+        if self._stamps is not None:
+            self._stamps.require_same()
+
     def read(self, start: int, stop: int, out: np.ndarray) -> None:
         """out[:] = rows start to stop, converted; errors name the rows."""
         try:
             rows = np.asarray(self._array[start:stop])
+            # HDF5 gives zeros for what a file has lost.
+            self.require_unchanged()
         except Exception as error:
             error.add_note(f"while fastgd read rows {start} to {stop} of {self._name}")
             raise
@@ -66,9 +75,16 @@ class Sliced:
 
 
 def sliced_dataset(
-    X: Any, y: Any = None, sample_weight: Any = None, names: Sequence[str] = _PARTS, feature_names: Any = None
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    names: Sequence[str] = _PARTS,
+    feature_names: Any = None,
+    stamps: Stamps | None = None,
 ) -> ChunkedDataset:
     """Rows of arrays that are read by slices; y and the weights may be in memory.
+
+    stamps : of the file that all of them lie in, where that is known
 
     Examples
     --------
@@ -77,16 +93,17 @@ def sliced_dataset(
     >>> file = h5py.File("rows.h5")  # doctest: +SKIP
     >>> gd.Trainer(model).fit(file["X"], file["y"])  # doctest: +SKIP
     """
-    of_X = Sliced(X, names[0])
+    of_X = Sliced(X, names[0], stamps=stamps)
     if len(X.shape) != 2:
         raise ValueError(f"{names[0]} has shape {tuple(X.shape)}; expected (n_samples, n_features)")
-    of_y = None if y is None else Sliced(y if is_sliced(y) else checks.targets(y, of_X.shape[0]), names[1])
+    if y is not None:
+        y = Sliced(y if is_sliced(y) else checks.targets(y, of_X.shape[0]), names[1], stamps=stamps)
     weights = sample_weight
     if weights is not None:
         given = weights if is_sliced(weights) else checks.sample_weights(weights, of_X.shape[0])
-        weights = Sliced(given, names[2], n_dimensions=1)
+        weights = Sliced(given, names[2], n_dimensions=1, stamps=stamps)
     starts = starts_of(np.array([0, of_X.shape[0]]), of_X, of_X.chunk_rows)
-    return ChunkedDataset(of_X, of_y, weights, starts, feature_names)
+    return ChunkedDataset(of_X, y, weights, starts, feature_names)
 
 
 def open_hdf5(paths: list[Path], request: Request) -> ChunkedDataset:
@@ -97,11 +114,12 @@ def open_hdf5(paths: list[Path], request: Request) -> ChunkedDataset:
         import h5py
     except ImportError as error:
         raise ImportError(f'{paths[0]} needs h5py: pip install "fastgd[hdf5]"') from error
+    stamps = Stamps(paths)
     try:
         file = h5py.File(paths[0], "r")
     except OSError as error:
         raise OSError(f"{paths[0]} cannot be read as HDF5: {error}") from None
-    return _of_group(file, paths[0], request)
+    return _of_group(file, paths[0], request, stamps)
 
 
 def open_zarr(paths: list[Path], request: Request) -> ChunkedDataset:
@@ -116,7 +134,7 @@ def open_zarr(paths: list[Path], request: Request) -> ChunkedDataset:
     return _of_group(group, paths[0], request)
 
 
-def _of_group(group: Any, path: str | os.PathLike, request: Request) -> ChunkedDataset:
+def _of_group(group: Any, path: str | os.PathLike, request: Request, stamps: Stamps | None = None) -> ChunkedDataset:
     request.refuse("drop", "categories", "column_names", kind="HDF5 and Zarr")
     has_weight = request.sample_weight is not None
     if has_weight and request.weight is not None:
@@ -137,7 +155,7 @@ def _of_group(group: Any, path: str | os.PathLike, request: Request) -> ChunkedD
             )
         names.append(name)
     arrays = [None if name is None else group[name] for name in names]
-    return sliced_dataset(*arrays, names=[f"{name} of {path}" for name in names])
+    return sliced_dataset(*arrays, names=[f"{name} of {path}" for name in names], stamps=stamps)
 
 
 def _arrays_in(group: Any, prefix: str = "") -> list[str]:

@@ -17,6 +17,7 @@ from fastgd.data.chunks.sparse_chunks import SparseChunk, SparseChunks
 from fastgd.data.files import Request
 from fastgd.data.sparse import sparse_rows
 from fastgd.data.sparse_rows import SparseRows
+from fastgd.data.stamps import Stamps
 
 # What the parser gets at once: lines of about so many bytes.
 _TEXT_BYTES = 8 << 20
@@ -38,6 +39,7 @@ def csr_shards(
     OSError, ValueError, TypeError
         For a file that is no CSR matrix of numbers, and for shards that do not fit each other.
     """
+    stamps = Stamps([*paths, *(y or ()), *(sample_weight or ())])
     headers = [_CSRHeader.of(path) for path in paths]
     first = headers[0]
     for path, header in zip(paths, headers, strict=True):
@@ -63,7 +65,7 @@ def csr_shards(
                 )
             parts[-1] = np.empty(source.shape, source.dtype)
             source.read(0, source.shape[0], parts[-1])
-    return SparseChunks(chunks, functools.partial(_load_shard, list(paths)), dtypes, *parts)
+    return SparseChunks(chunks, functools.partial(_load_shard, list(paths)), stamps, dtypes, *parts)
 
 
 class _CSRHeader(NamedTuple):
@@ -159,6 +161,7 @@ def open_svmlight(paths: list[Path], request: Request) -> SparseChunks:
     except ImportError as error:
         raise ImportError(f'{paths[0]} needs scikit-learn: pip install "fastgd[sklearn]"') from error
 
+    stamps = Stamps(paths)
     chunks, sizes, targets = [lines for path in paths for lines in _lines_of(path)], [], []
     first, last = 1, 0
     for lines in chunks:
@@ -173,8 +176,8 @@ def open_svmlight(paths: list[Path], request: Request) -> SparseChunks:
 
     load = functools.partial(_load_lines, chunks, load_svmlight_file, zero_based=first == 0, n_features=n_features)
     known = [SparseChunk(n_rows, n_entries, n_features) for n_rows, n_entries in sizes]
-    index_dtype = np.dtype(np.int64)
-    return SparseChunks(known, load, {"X": np.dtype(np.float64), "indices": index_dtype}, np.concatenate(targets))
+    dtypes = {"X": np.dtype(np.float64), "indices": np.dtype(np.int64)}
+    return SparseChunks(known, load, stamps, dtypes, np.concatenate(targets))
 
 
 def _parsed(lines: _Lines, parse: Callable[..., Any], **options: Any) -> tuple[Any, np.ndarray]:

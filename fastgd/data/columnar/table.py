@@ -17,6 +17,7 @@ from fastgd.data.columnar.arrow_columns import ArrowColumn, column_of
 from fastgd.data.columnar.chosen_columns import ChosenColumns, choose
 from fastgd.data.columnar.column_rows import ColumnRows
 from fastgd.data.files import Request
+from fastgd.data.stamps import Stamps
 
 # Batches outweigh what each costs, mostly for its columns one by one, and are no burden on the memory.
 _BATCH_BYTES = 16 << 20
@@ -44,12 +45,13 @@ class Table(Stream):
     schema : pyarrow.Schema
     request : Request
     name : str, what errors call it
+    stamps : Stamps, of the files where it has some
     """
 
-    def __init__(self, schema: Any, request: Request, name: str) -> None:
+    def __init__(self, schema: Any, request: Request, name: str, stamps: Stamps | None = None) -> None:
         if request.sample_weight is not None:
             raise ValueError("sample_weight is a file beside .npy files; expected weight, the name of a column")
-        self.name = name
+        self.name, self._stamps = name, stamps
         # Where the rows of another file begin, as (row, row of the file, file), once they have been read.
         self._begins: list[tuple[int, int, str]] = []
         self.chosen = choose(request, schema.names, name, _index_names(schema))
@@ -83,6 +85,11 @@ class Table(Stream):
             self.n_samples = n_rows
         elif n_rows != self.n_samples:
             self._refuse_size(n_rows)
+
+    def require_unchanged(self) -> None:
+        """As `Stream.require_unchanged`."""
+        if self._stamps is not None:
+            self._stamps.require_same()
 
     def null_counts(self) -> dict[str, int] | None:
         """How many nulls each of the chosen columns has, where the files say so without being read; else None."""

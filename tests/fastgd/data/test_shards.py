@@ -139,7 +139,9 @@ def test_what_is_no_shard(tmp_path):
         (lambda path: path.unlink(), FileNotFoundError, r"where fastgd read rows 0 to \d+: .*X-3\.npy"),
     ],
 )
-def test_a_shard_that_is_lost_while_rows_are_read(change, error, message, shuffle, arrays, tmp_path, monkeypatch):
+def test_a_shard_that_is_lost_while_rows_are_read(
+    change, error, message, shuffle, arrays, tmp_path, monkeypatch, change_in_a_pass
+):
     """The model is as after the last good update, the other rows can still be read, and no thread is left."""
     monkeypatch.setattr(readers, "_BLOCK_BYTES", 10 * N_FEATURES * 4)
     monkeypatch.setattr(readers, "_WORTH_A_THREAD", 0)
