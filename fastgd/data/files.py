@@ -17,6 +17,7 @@ class Request(NamedTuple):
     """What `open` was asked for, besides the files.
 
     folder : Path, or None, the folder that the files were found in
+    takes_any : bool, whether columns that hold no numbers are taken, as one of hashes each, to be described
     others : as for `open`
     """
 
@@ -28,6 +29,7 @@ class Request(NamedTuple):
     categories: Mapping[str, Sequence[Any] | int] | None = None
     column_names: Sequence[str] | None = None
     folder: Path | None = None
+    takes_any: bool = False
 
     def refuse(self, *names: str, kind: str) -> None:
         """Raise a ValueError for what was given and files of a kind do not take."""
@@ -154,7 +156,11 @@ def open(
     >>> rows.feature_names, rows.n_outputs
     (('rooms', 'size'), 1)
     """
-    request = Request(target, sample_weight, features, drop, weight, categories, column_names)
+    return opened(path, Request(target, sample_weight, features, drop, weight, categories, column_names))
+
+
+def opened(path: Paths, request: Request) -> Dataset | Stream:
+    """As `open`."""
     for is_one, opener in FOLDERS:
         if isinstance(path, str | os.PathLike) and Path(path).is_dir() and is_one(Path(path)):
             return _call(opener, [Path(path)], request)

@@ -10,7 +10,6 @@ from fastgd.data.chunks.chunked import ChunkedDataset
 from fastgd.data.chunks.shards import npy_dataset
 from fastgd.data.files import Request
 
-
 # Features of so many bytes are held in memory: a larger file takes about as much while it is read and shuffled.
 _HELD_BYTES = 128 << 20
 

@@ -1,5 +1,6 @@
 """Rows that are read from files chunk by chunk, in order or shuffled, of which few are in memory at once."""
 
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ class RowSource(Protocol):
     shape : tuple of int, (n_rows, n_columns), or (n_rows,) for weights
     dtype : numpy dtype, of real numbers
     gap_bytes : int, how much is better read for nothing than left out by another read
+    reads_in_parallel : bool, whether several threads may call `read` at once
     """
 
     shape: tuple[int, ...]
@@ -32,6 +34,11 @@ class RowSource(Protocol):
 
     @property
     def gap_bytes(self) -> int:
+        """As above."""
+        ...
+
+    @property
+    def reads_in_parallel(self) -> bool:
         """As above."""
         ...
 
@@ -94,6 +101,8 @@ class ChunkedDataset(Dataset):
         self.window_rows = min(max(WINDOW_BYTES // self.row_bytes, 1), MOST_WINDOW_ROWS)
         self._gap_rows = max(X.gap_bytes // self.row_bytes, 1)
         self._held: HeldRows | None = None
+        self._holding = threading.Lock()
+        self.reads_in_parallel = all(part.reads_in_parallel for part in (X, y, sample_weight) if part is not None)
 
     @property
     def row_bytes(self) -> int:
@@ -112,15 +121,20 @@ class ChunkedDataset(Dataset):
             self._read_range(rows.start, rows.stop, out.rows(0, rows.stop - rows.start))
             return
         out = out.rows(0, len(rows))
-        places = None if self._held is None else self._held.places(rows)
-        if places is None:
+        held = self._held
+        if held is None:
             self._read_scattered(rows, np.arange(len(rows)), out)
             return
+        moment = held.moment
+        places = held.places(rows)
         missing = np.flatnonzero(places < 0)
         places[missing] = 0
-        for source, target in zip(self._held.rows[:3], out[:3], strict=True):
+        to_prefetch = np.concatenate((places[_ROWS_AHEAD:], places[:_ROWS_AHEAD]))
+        for source, target in zip(held.rows[:3], out[:3], strict=True):
             if target.size:
-                take_rows(source, places, np.roll(places, -_ROWS_AHEAD), out=target)
+                take_rows(source, places, to_prefetch, out=target)
+        # Another thread may have others in their places meanwhile.
+        missing = np.union1d(missing, held.gone_since(moment, rows))
         if len(missing):
             self._read_scattered(rows[missing], missing, out)
 
@@ -139,11 +153,12 @@ class ChunkedDataset(Dataset):
 
     def prefetch(self, rows: np.ndarray) -> None:
         """Have the chunks of these rows in memory."""
-        if self._held is None:
-            largest = int(np.diff(self.starts, append=self.n_samples).max())
-            n_rows = min(5 * self.window_rows // 2 + 3 * largest, self.n_samples)
-            self._held = HeldRows(self._allocate(n_rows), self.starts, self.n_samples)
-        self._held.hold(rows, self._read_range)
+        with self._holding:
+            if self._held is None:
+                largest = int(np.diff(self.starts, append=self.n_samples).max())
+                n_rows = min(5 * self.window_rows // 2 + 3 * largest, self.n_samples)
+                self._held = HeldRows(self._allocate(n_rows), self.starts, self.n_samples)
+            self._held.hold(rows, self._read_range)
 
     def row_number(self, row: int) -> int:
         """As `Dataset.row_number`; of several files, the row of a file, printed with its name."""
@@ -202,7 +217,10 @@ class ChunkedDataset(Dataset):
             begin = end
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_held": None}
+        return {name: value for name, value in vars(self).items() if name not in ("_held", "_holding")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _held=None, _holding=threading.Lock())
 
 
 def _taken(source: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:

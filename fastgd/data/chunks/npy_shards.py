@@ -3,6 +3,7 @@
 They are not mapped: one that becomes shorter meanwhile is an error that can be caught, and no signal.
 """
 
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -32,7 +33,7 @@ class NpyFile(NamedTuple):
     @property
     def row_bytes(self) -> int:
         """Size of a row."""
-        return self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
+        return self.dtype.itemsize * math.prod(self.shape[1:])
 
     @property
     def end(self) -> int:
@@ -91,12 +92,17 @@ class NpyShards:
         return np.diff(self.starts).tolist()
 
     @property
+    def reads_in_parallel(self) -> bool:
+        """It does."""
+        return True
+
+    @property
     def gap_bytes(self) -> int:
         """Reading so much for nothing takes less than another read."""
         return 1 << 16
 
     def read(self, start: int, stop: int, out: np.ndarray) -> None:
-        """out[:] = rows start to stop, converted; several threads may call it at once.
+        """out[:] = rows start to stop, converted.
 
         Raises OSError or ValueError, with file and rows, where they are not there any more.
         """
@@ -211,7 +217,8 @@ def read_header(path: str | os.PathLike) -> NpyFile:
             "np.save(path, y.astype(str))"
         )
     if dtype.kind not in "fiub":
-        raise TypeError(f"{path} has dtype {dtype}; expected real numbers (floats, integers or booleans)")
+        hint = "; where they are numbers in strings, array.astype(float)" if dtype.kind in "SU" else ""
+        raise TypeError(f"{path} has dtype {dtype}; expected real numbers (floats, integers or booleans){hint}")
     if not shape or 0 in shape[1:]:
         raise ValueError(f"{path} has shape {shape}; expected rows, (n_rows, n_columns) or (n_rows,)")
     if n_bytes < header.end:

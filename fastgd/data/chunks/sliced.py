@@ -44,6 +44,11 @@ class Sliced:
         return max(int(max(rows) if isinstance(rows, tuple) else rows), 1)
 
     @property
+    def reads_in_parallel(self) -> bool:
+        """Libraries have locks of their own, or none."""
+        return False
+
+    @property
     def gap_bytes(self) -> int:
         """What is stored together is read together."""
         return self.chunk_rows * self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))

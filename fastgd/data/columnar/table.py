@@ -55,6 +55,11 @@ class Table(Stream):
         # Where the rows of another file begin, as (row, row of the file, file), once they have been read.
         self._begins: list[tuple[int, int, str]] = []
         self.chosen = choose(request, schema.names, name, _index_names(schema))
+        self.types = {each: str(schema.field(each).type) for each in self.chosen.all}
+        #: Those of the chosen columns that hold no numbers, and were taken all the same.
+        self.others = _refused(schema, self.chosen) if request.takes_any else ()
+        if self.others:
+            self.chosen = self.chosen._replace(categories={**self.chosen.categories, **dict.fromkeys(self.others, 1)})
         self._features, self._targets, self._weight = columns_of(schema, self.chosen, name)
         names = [label for column in self._features for label in column.names]
         self.feature_names = tuple(names)
@@ -188,6 +193,17 @@ def columns_of(
     if weight is not None and weight.width > 1:
         raise ValueError(f"{table}: weight is column {chosen.weight!r}, which holds lists; expected a number a row")
     return features, targets, weight
+
+
+def _refused(schema: Any, chosen: ChosenColumns) -> tuple[str, ...]:
+    """The columns that cannot become numbers."""
+    found = []
+    for name in chosen.all:
+        try:
+            column_of(schema.field(name), chosen.categories.get(name), name in chosen.targets)
+        except TypeError:
+            found.append(name)
+    return tuple(found)
 
 
 def _dtype_of(columns: Sequence[ArrowColumn]) -> type:
