@@ -18,21 +18,25 @@ class Stamps:
     """
 
     def __init__(self, paths: Iterable[str | os.PathLike]) -> None:
-        self._paths = tuple(map(Path, paths))
-        self._known: list[tuple[int, int]] | None = [_stamp(path) for path in self._paths]
+        self._known: dict[Path, tuple[int, int] | None] = {path: _stamp(path) for path in map(Path, paths)}
 
-    def require_same(self) -> None:
-        """Raise an error that names a file which has changed or vanished."""
-        if self._known is None:
-            self._known = [_found(path) for path in self._paths]
-        for path, known in zip(self._paths, self._known, strict=True):
-            found = _found(path)
-            if found != known:
+    def require_same(self, paths: Iterable[Path] | None = None) -> None:
+        """Raise an error that names a file which has changed or vanished.
+
+        paths : those to look at; by default all, and of others that were not there, none
+        """
+        for path in self._known if paths is None else paths:
+            if path not in self._known:
+                continue
+            known, found = self._known[path], _found(path)
+            if known is None:
+                self._known[path] = found
+            elif found != known:
                 sizes = f" from {known[0]} bytes to {found[0]}" if found[0] != known[0] else ""
                 raise ValueError(f"{path} has changed{sizes} since it was opened; {_EXPECTED}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_paths": self._paths, "_known": None}
+        return {"_known": dict.fromkeys(self._known)}
 
 
 def _stamp(path: Path) -> tuple[int, int]:
