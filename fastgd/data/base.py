@@ -33,6 +33,8 @@ class Dataset(ABC):
         How many entries sparse rows have, on average; None for dense rows. `view` gives SparseRows for X then.
     reads_in_parallel : bool
         Whether several threads may call `read` at once, each with a block of its own.
+    finds_rows : bool
+        Whether some rows from anywhere are read at little cost, unlike all of them.
     takes_targets_by_index : bool
         Whether `targets` has a third argument, the indices of the rows that it is to be of.
     starts : (n_chunks,) int64, or None
@@ -55,6 +57,7 @@ class Dataset(ABC):
     feature_names: Sequence[str] | None = None
     entries_per_row: float | None = None
     reads_in_parallel: bool = False
+    finds_rows: bool = False
     takes_targets_by_index: ClassVar[bool] = False
     starts: np.ndarray | None = None
     window_rows: int = 1

@@ -88,7 +88,11 @@ def open(
 ) -> Dataset | Stream:
     r"""Files as rows to train on; only the rows in use are in memory.
 
-    .npy files are a `Dataset`, memory-mapped, whose rows may be shuffled. Tables are a `Stream`, whose rows come in the
+    .npy files are a `Dataset`, whose rows may be shuffled. Up to 128 MB of features are held in memory, in their own
+    dtype, and more are read as shards are (below), chunk by chunk. What is to be mapped instead is
+    `ArrayDataset(map_array(X), map_array(y))`, or any `numpy.memmap`: shuffled, rows of a map keep the pages that they
+    were on, up to half of the memory, and a file that becomes shorter in the moment of a look at it ends the process.
+    Tables are a `Stream`, whose rows come in the
     files' order: Parquet (.parquet, .pq), CSV (.csv, .tsv, also compressed, as .csv.gz) and Arrow (.feather, .arrow,
     .ipc, .arrows). They need pyarrow: pip install "fastgd[data]". Those with several parts, such as row groups, can be
     shuffled all the same, see `fastgd.data.stream_shuffle`.
@@ -104,7 +108,10 @@ def open(
       by default "X", "y" and "sample_weight";
     - SVMlight's text (.svm, .svmlight, .libsvm), with scikit-learn.
 
-    These files are read and not mapped: one that becomes shorter or vanishes meanwhile is an error that names it.
+    All files are read and not mapped, but for Arrow files with batches of more than 64 MB. One that was written to or
+    is gone, by its size and the time of its last change, is an error that names it as the next pass over the rows
+    begins, also where its rows are in memory; so is one that is found damaged or shorter in the midst of a pass, with
+    the rows that were read.
 
     Parameters
     ----------

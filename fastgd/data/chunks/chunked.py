@@ -16,8 +16,8 @@ from fastgd.data.chunks.held_rows import HeldRows
 _CHUNK_BYTES = 1 << 20
 # So many rows after the one that is copied, another is fetched into the cache.
 _ROWS_AHEAD = 16
-# Targets are taken so many rows at a time.
-_TARGET_ROWS = 1 << 16
+# Targets are taken so many rows at a time, and so few one by one.
+_TARGET_ROWS, _FEW_ROWS = 1 << 16, 1 << 8
 
 
 class RowSource(Protocol):
@@ -102,7 +102,8 @@ class ChunkedDataset(Dataset):
         self._gap_rows = max(X.gap_bytes // self.row_bytes, 1)
         self._held: HeldRows | None = None
         self._holding = threading.Lock()
-        self.reads_in_parallel = all(part.reads_in_parallel for part in (X, y, sample_weight) if part is not None)
+        parts = [part for part in (X, y, sample_weight) if part is not None]
+        self.reads_in_parallel = self.finds_rows = all(part.reads_in_parallel for part in parts)
 
     @property
     def row_bytes(self) -> int:
@@ -168,21 +169,33 @@ class ChunkedDataset(Dataset):
         self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None, indices: np.ndarray | None = None
     ) -> Block:
         """As `Dataset.targets`, of all rows or of those of some indices, without a look at X."""
+        if indices is not None and len(indices) <= _FEW_ROWS and self.finds_rows:
+            return self._targets_of([(row, row + 1) for row in indices.tolist()], dtype, mean_and_scale)
+        starts = range(0, self.n_samples, _TARGET_ROWS)
+        spans = [(start, min(start + _TARGET_ROWS, self.n_samples)) for start in starts]
+        out = self._targets_of(spans, dtype, mean_and_scale)
+        if indices is None:
+            return out
+        return Block(out.X, read_only(out.y[indices]), read_only(out.sample_weight[indices[: len(out.sample_weight)]]))
+
+    def _targets_of(self, spans: list[tuple[int, int]], dtype: np.dtype, mean_and_scale: MeanAndScale | None) -> Block:
+        """Those of the rows from one to another, of all spans one after the other."""
+        n_rows = sum(stop - start for start, stop in spans)
         out = Block(
             np.empty((0, self.n_features), dtype),
-            np.empty((self.n_samples, self.n_outputs), dtype),
-            np.empty(self.n_samples if self.has_sample_weight else 0, dtype),
+            np.empty((n_rows, self.n_outputs), dtype),
+            np.empty(n_rows if self.has_sample_weight else 0, dtype),
         )
-        for start in range(0, self.n_samples, _TARGET_ROWS):
-            stop = min(start + _TARGET_ROWS, self.n_samples)
+        end = 0
+        for start, stop in spans:
+            begin, end = end, end + stop - start
             if self._y is not None:
                 y = np.empty((stop - start, self.n_outputs), self._y.dtype)
                 self._y.read(start, stop, y)
-                take_targets(y, slice(0, len(y)), mean_and_scale=mean_and_scale, out=out.y[start:stop])
+                take_targets(y, slice(0, len(y)), mean_and_scale=mean_and_scale, out=out.y[begin:end])
             if self._sample_weight is not None:
-                self._sample_weight.read(start, stop, out.sample_weight[start:stop])
-        parts = out[:3] if indices is None else (out.X, out.y[indices], out.sample_weight[indices[: len(out[2])]])
-        return Block(*map(read_only, parts))
+                self._sample_weight.read(start, stop, out.sample_weight[begin:end])
+        return Block(*map(read_only, out[:3]))
 
     def _allocate(self, n_rows: int) -> Block:
         """Memory for rows as they lie."""

@@ -93,7 +93,7 @@ def blocks(shards, monkeypatch):
     """A file that is opened as a stream of unknown length, in place of the shards."""
     _, X, y = shards
     given = [(X[begin : begin + 90], y[begin : begin + 90]) for begin in range(0, 300, 90)]
-    monkeypatch.setattr("fastgd.data.open", lambda *_, **__: gd.data.from_blocks(given))
+    monkeypatch.setattr("fastgd.data.files.opened", lambda *_, **__: gd.data.from_blocks(given))
     return shards[0]
 
 

@@ -89,9 +89,10 @@ def test_rows_are_read_in_any_order(is_held, arrays, tmp_path, rng):
     for k, array in enumerate(arrays):
         np.testing.assert_array_equal(block[k], array[rows])
         np.testing.assert_array_equal(again[k], array[rows])
-    found = data.targets(np.dtype(np.float64), (np.array([1.0]), np.array([2.0])), indices=rows)
-    np.testing.assert_array_equal(found.y, (arrays[1][rows].astype("float64") - 1) * 2)
-    np.testing.assert_array_equal(found.sample_weight, arrays[2][rows])
+    for some in (rows, np.tile(rows, 2)):
+        found = data.targets(np.dtype(np.float64), (np.array([1.0]), np.array([2.0])), indices=some)
+        np.testing.assert_array_equal(found.y, (arrays[1][some].astype("float64") - 1) * 2)
+        np.testing.assert_array_equal(found.sample_weight, arrays[2][some])
 
 
 def test_rows_whose_chunks_make_room_while_they_are_copied(tmp_path, monkeypatch, rng):
