@@ -1,9 +1,9 @@
 """What it costs to hold little of a memory map: python -m bench.studies.memory_maps [--gigabytes 4] [--folder /tmp]
 
-Rows of 100 float32 in an .npy file, mapped, two epochs of a neuron and of 100-64-1. In order, pages are given back as
-they are used. Shuffled, they stay up to half of the machine's memory and go when `fit` ends; the other lines give them
-back at smaller bounds. Beside the seconds of the second epoch, what the process holds of its files at most between
-epochs, and after `fit`.
+Rows of 100 float32 in an .npy file, mapped by `gd.data.map_array`, two epochs of a neuron and of 100-64-1. In order,
+pages are given back as they are used. Shuffled, they stay up to half of the machine's memory and go when `fit` ends;
+the other lines give them back at smaller bounds. Beside the seconds of the second epoch, what the process holds of its
+files at most between epochs, and after `fit`.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def held_megabytes() -> int:
 
 def measure(folder: Path, model: str, shuffle: bool, bound: int | None) -> list[str]:
     layers, batch_size = MODELS[model]
-    data = gd.data.open(folder / "X.npy", target=folder / "y.npy")
+    data = gd.data.ArrayDataset(*(gd.data.map_array(folder / f"{name}.npy") for name in ("X", "y")))
     before, held = held_megabytes(), []
     if bound is not None:
         datasets.memory_bytes = lambda: datasets._PART_OF_MEMORY * (bound << 20)

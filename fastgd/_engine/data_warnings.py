@@ -26,12 +26,11 @@ _UNREACHABLE = 0.2
 def warn_of_targets(model: Model, loss: Loss, dataset: Dataset, rows_per_update: int, shuffle: bool) -> None:
     """Warn of rows that are sorted by their targets, and of targets that a ReLU at the end never gives.
 
-    Looks at the targets of 128 rows of a data set that is in memory or mapped, and at those of no other.
+    Looks at the targets of 128 rows of a data set that finds them at little cost, and at those of no other.
     """
     ends_in_relu = isinstance(_last_layer(model), ReLU) and takes_every_number(loss)
     minds_order = not shuffle and dataset.n_samples >= 2 * rows_per_update
-    is_near = dataset.is_in_memory or dataset.is_mapped
-    if not (ends_in_relu or minds_order) or dataset.n_samples < _FEWEST or not is_near:
+    if not (ends_in_relu or minds_order) or dataset.n_samples < _FEWEST or not dataset.finds_rows:
         return
     n_rows = min(dataset.n_samples, _LOOKED_AT)
     rows = np.sort(np.random.default_rng(0).choice(dataset.n_samples, n_rows, replace=False))

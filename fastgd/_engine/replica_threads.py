@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 from fastgd import kernels
 from fastgd._engine.replicas import ReplicatedEngine
 from fastgd._engine.slices import Engine
+from fastgd.data.chunks.chunk_shuffle import ChunkShuffle
 from fastgd.data.reader import Part, Reader
 from fastgd.model_data import reader_of
 from fastgd.threads import most_threads
@@ -59,8 +60,10 @@ class Threads:
         for each in self._readers:
             # An order has scratch of its own.
             each.order = copy.deepcopy(reader.order)
-        # A data set that does not bear several calls at once is called by one replica after the other.
-        self._reading = contextlib.nullcontext() if reader.dataset.reads_in_parallel else threading.Lock()
+        # A data set that does not bear several calls at once is called by one replica after the other; so is one whose
+        # chunks are held for a block, as others would make room for theirs.
+        is_free = reader.dataset.reads_in_parallel and not isinstance(reader.order, ChunkShuffle)
+        self._reading = contextlib.nullcontext() if is_free else threading.Lock()
 
     def __enter__(self) -> Self:
         return self

@@ -31,7 +31,7 @@ def info(options: argparse.Namespace) -> int:
 
         lines = machine.describe()
     for name, value in lines.items():
-        say(f"{name:15}{value}")
+        say(f"{name:14} {value}")
     return 0
 
 
@@ -42,7 +42,7 @@ def _opened(options: argparse.Namespace) -> "Dataset | Stream":
         return data.open(options.data, target=options.target)
     options.X = options.data
     options.categories = categories_of(options)
-    return open_rows(options, options.data)
+    return open_rows(options, options.data, takes_any=True)
 
 
 def _of_rows(rows: "Dataset | Stream") -> dict[str, str]:
@@ -53,11 +53,17 @@ def _of_rows(rows: "Dataset | Stream") -> dict[str, str]:
     lines = {"rows": "as many as there are: known once they were read" if n_rows is None else f"{n_rows:,}"}
     weights = ", weights" if rows.has_sample_weight else ""
     lines["columns"] = f"{_counted(rows.n_features, 'feature')}, {_counted(rows.n_outputs, 'target')}{weights}"
-    names = rows.feature_names
+    others = getattr(rows, "others", ())
+    names = rows.chosen.features if others else rows.feature_names
     if names:
         more = f", ... and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         lines["features"] = ", ".join(names[:_NAMES]) + more
     lines["types"] = _types(rows)
+    if others:
+        lines["not numbers"] = f"{', '.join(others)}: --drop them, or --categories NAME=VALUE,... for training"
+        from fastgd.data.columnar.values import values_of
+
+        lines |= {f"  {name}": _values(rows.types[name], *found) for name, found in values_of(rows).items()}
     if hasattr(rows, "null_counts"):
         lines["nulls"] = _nulls(rows.null_counts())
     lines["order"] = "any: rows can be shuffled" if isinstance(rows, Dataset) else "that of the files"
@@ -82,12 +88,26 @@ def _nulls(counts: dict[str, int] | None) -> str:
     return ", ".join(found[:_NAMES]) + more or "none"
 
 
+def _values(type_: str, known: list[str] | None, n_nulls: int) -> str:
+    """What a column holds that is not of numbers."""
+    if known is None:
+        said = "many values"
+    else:
+        more = ", ..." if len(known) > _NAMES else ""
+        said = f"{_counted(len(known), 'value')}: {', '.join(known[:_NAMES])}{more}" if known else "no values"
+    return f"{type_}, {said}" + (f", {_counted(n_nulls, 'null')}" if n_nulls else "")
+
+
 def _counted(number: int, name: str) -> str:
     return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def _types(rows: "Dataset | Stream") -> str:
     """The dtypes of the parts where they are known, else what they are read as."""
+    types = getattr(rows, "types", None)
+    if types is not None:
+        more = f", ... and {len(types) - _NAMES} more" if len(types) > _NAMES else ""
+        return ", ".join(f"{name} {type_}" for name, type_ in list(types.items())[:_NAMES]) + more
     dtypes = getattr(rows, "dtypes", None)
     if dtypes is None:
         parts = {name: getattr(rows, name, None) for name in ("X", "y", "sample_weight")}

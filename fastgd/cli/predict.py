@@ -22,7 +22,7 @@ def predict(options: argparse.Namespace) -> int:
 
     model = gd.Model.load(options.model)
     if is_npy(options.X):
-        rows = gd.data.ArrayDataset(gd.data.map_array(rows_files(options.X)[0]))
+        rows = gd.data.open(rows_files(options.X)[0])
     else:
         rows = open_rows(options, options.X)
     check_fits(model, rows)

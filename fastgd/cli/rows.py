@@ -41,17 +41,15 @@ class Rows(NamedTuple):
 
 
 class Arrays(NamedTuple):
-    """What the files of a data set hold, memory-mapped; `file` is where the targets are.
+    """What the files of a data set hold; `file` is where the targets are.
 
-    y : all targets, or, of rows that are not mapped, the first of them
-    rows : the data set itself, where it is more than arrays that are mapped
+    y : all targets, or, of rows that are not .npy, the first of them
+    rows : the data set itself, without targets where these are words in .npy
     """
 
     file: str
-    X: "np.ndarray | None"
     y: "np.ndarray"
-    sample_weight: "np.ndarray | None"
-    rows: "Dataset | Stream | None" = None
+    rows: "Dataset | Stream"
 
 
 def is_npy(path: str) -> bool:
@@ -67,7 +65,7 @@ def names_in(text: str | None) -> list[str] | None:
 
 def arrays_of(options: argparse.Namespace) -> Arrays | None:
     """The arrays of the files that were given; None for synthetic rows."""
-    from fastgd.data import map_array
+    from fastgd import data
 
     X, y, weights = options.X, options.target, options.sample_weight
     if X is None:
@@ -85,7 +83,10 @@ def arrays_of(options: argparse.Namespace) -> Arrays | None:
         weights = weights if Path(weights).exists() else None
     elif y is None:
         raise ValueError(f"no targets for {X}; expected --target Y.npy")
-    return Arrays(y, map_array(X), map_array(y), None if weights is None else map_array(weights))
+    Path(X).stat()
+    targets = data.map_array(y)
+    are_strings = targets.dtype.kind in "US"
+    return Arrays(y, targets, data.open(X, target=None if are_strings else y, sample_weight=weights))
 
 
 def _opened(options: argparse.Namespace) -> Arrays:
@@ -107,7 +108,7 @@ def _opened(options: argparse.Namespace) -> Arrays:
         y = first.targets(np.dtype(np.float64)).y
     else:
         y = next(np.asarray(block.y) for block in rows.open() if len(block.y))
-    return Arrays(options.X, None, _labels_in(options, y), None, rows)
+    return Arrays(options.X, _labels_in(options, y), rows)
 
 
 def categories_of(options: argparse.Namespace) -> list[tuple[str, list[str] | int]]:
@@ -143,9 +144,12 @@ def _labels_in(options: argparse.Namespace, y: "np.ndarray") -> "np.ndarray":
     return np.array(words)[y[:, 0].astype(np.int64)] if isinstance(words, list) else _as_integers(y)
 
 
-def open_rows(options: argparse.Namespace, path: str) -> "Dataset | Stream":
-    """Rows of files, with the columns that were named."""
-    from fastgd import data
+def open_rows(options: argparse.Namespace, path: str, takes_any: bool = False) -> "Dataset | Stream":
+    """Rows of files, with the columns that were named.
+
+    takes_any : whether others than numbers are taken, to be described
+    """
+    from fastgd.data.files import Request, opened
 
     target = names_in(getattr(options, "target", None))
     names = {
@@ -155,7 +159,7 @@ def open_rows(options: argparse.Namespace, path: str) -> "Dataset | Stream":
         "drop": names_in(options.drop) or (),
         "categories": dict(options.categories) if options.categories else None,
     }
-    return data.open(path, **names)
+    return opened(path, Request(**names, takes_any=takes_any))
 
 
 def _kept(stream: "Stream") -> "Dataset | Stream":
@@ -240,7 +244,6 @@ def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> 
     import numpy as np
 
     from fastgd import labels
-    from fastgd.data.arrays import ArrayDataset
     from fastgd.data.base import Dataset
     from fastgd.data.with_targets import WithTargets
 
@@ -249,22 +252,19 @@ def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> 
     if is_encoded:
         if isinstance(arrays.rows, Dataset):
             everything = arrays.rows.targets(np.dtype(np.float64))
-            y = _labels_in(options, everything.y)
-        elif arrays.rows is not None:
+            y = y if is_npy(options.X) else _labels_in(options, everything.y)
+        else:
             raise ValueError(
                 f"{options.X} is a stream of more than {_KEPT_BYTES >> 20} MB, and classes are looked for in all rows; "
                 "expected .npy shards, or numbers as targets"
             )
         classes = labels.classes_of(y, arrays.file)
         y = labels.encode(y, classes, loss, arrays.file)
-    if arrays.rows is not None:
-        data = arrays.rows
-        if is_encoded:
-            weights = everything.sample_weight if data.has_sample_weight else None
-            data = WithTargets(data, y, weights)
-        return Rows(*_with_validation(options, data, classes, loss), classes)
-    dataset = ArrayDataset(arrays.X, y, arrays.sample_weight)
-    return Rows(*_with_validation(options, dataset, classes, loss), classes)
+    data = arrays.rows
+    if is_encoded:
+        weights = everything.sample_weight if data.has_sample_weight else None
+        data = WithTargets(data, y, weights)
+    return Rows(*_with_validation(options, data, classes, loss), classes)
 
 
 def _are_as_wanted(y: "np.ndarray", loss: "Loss") -> bool:
@@ -288,14 +288,16 @@ def _with_validation(
 
     from fastgd import data, labels
     from fastgd.data.subset import split
+    from fastgd.data.with_targets import WithTargets
 
     given = options.validation
     if given is None:
         return dataset, None
     if len(given) == 2:
-        y = data.map_array(given[1])
-        y = y if classes is None else labels.encode(y, classes, loss, given[1])
-        return dataset, data.ArrayDataset(data.map_array(given[0]), y)
+        if classes is None:
+            return dataset, data.open(given[0], target=given[1])
+        y = labels.encode(data.map_array(given[1]), classes, loss, given[1])
+        return dataset, WithTargets(data.open(given[0]), y)
     try:
         share = float(given[0])
     except ValueError:

@@ -38,6 +38,7 @@ class ArrayDataset(Dataset):
 
     takes_targets_by_index = True
     reads_in_parallel = True
+    finds_rows = True
 
     def __init__(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> None:
         self.X = checks.features(X)

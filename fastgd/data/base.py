@@ -33,6 +33,8 @@ class Dataset(ABC):
         How many entries sparse rows have, on average; None for dense rows. `view` gives SparseRows for X then.
     reads_in_parallel : bool
         Whether several threads may call `read` at once, each with a block of its own.
+    finds_rows : bool
+        Whether some rows from anywhere are read at little cost, unlike all of them.
     takes_targets_by_index : bool
         Whether `targets` has a third argument, the indices of the rows that it is to be of.
     starts : (n_chunks,) int64, or None
@@ -55,6 +57,7 @@ class Dataset(ABC):
     feature_names: Sequence[str] | None = None
     entries_per_row: float | None = None
     reads_in_parallel: bool = False
+    finds_rows: bool = False
     takes_targets_by_index: ClassVar[bool] = False
     starts: np.ndarray | None = None
     window_rows: int = 1
@@ -132,6 +135,9 @@ class Dataset(ABC):
 
     def require_whole(self) -> None:  # noqa: B027 (most sources are read, and not mapped)
         """Raise a ValueError where a memory-mapped file has become shorter; called before some of its rows are used."""
+
+    def require_unchanged(self) -> None:  # noqa: B027 (most sources have no files)
+        """Raise an error that names a file which is not as it was opened; called as each pass over the rows begins."""
 
     def release(self, start: int, stop: int) -> None:  # noqa: B027 (most sources hold nothing)
         """Say that rows start to stop, or some of them, have been used, so that memory they hold can go.
@@ -242,6 +248,9 @@ class Stream(ABC):
 
         A block holds until the next is asked for, in any thread, but never in two at once.
         """
+
+    def require_unchanged(self) -> None:  # noqa: B027 (most sources have no files)
+        """As `Dataset.require_unchanged`."""
 
     def order(self, seed: int, epoch: int) -> StreamShuffle:
         """The order in which a shuffled epoch takes the rows, where there are `starts`.

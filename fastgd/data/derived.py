@@ -13,6 +13,7 @@ class DerivedDataset(Dataset):
         self._dataset = dataset
         self.n_features, self.dtype, self.feature_names = dataset.n_features, dataset.dtype, dataset.feature_names
         self.entries_per_row, self.reads_in_parallel = dataset.entries_per_row, dataset.reads_in_parallel
+        self.finds_rows = dataset.finds_rows
 
     @property
     def row_bytes(self) -> int:

@@ -17,6 +17,7 @@ class Request(NamedTuple):
     """What `open` was asked for, besides the files.
 
     folder : Path, or None, the folder that the files were found in
+    takes_any : bool, whether columns that hold no numbers are taken, as one of hashes each, to be described
     others : as for `open`
     """
 
@@ -28,6 +29,7 @@ class Request(NamedTuple):
     categories: Mapping[str, Sequence[Any] | int] | None = None
     column_names: Sequence[str] | None = None
     folder: Path | None = None
+    takes_any: bool = False
 
     def refuse(self, *names: str, kind: str) -> None:
         """Raise a ValueError for what was given and files of a kind do not take."""
@@ -86,7 +88,12 @@ def open(
 ) -> Dataset | Stream:
     r"""Files as rows to train on; only the rows in use are in memory.
 
-    .npy files are a `Dataset`, memory-mapped, whose rows may be shuffled. Tables are a `Stream`, whose rows come in the
+    .npy files are a `Dataset`, whose rows may be shuffled. Up to 256 MB of features are held in memory, in their own
+    dtype, and more are read as shards are (below), chunk by chunk. What is to be mapped instead is
+    `ArrayDataset(map_array(X), map_array(y))`, or any `numpy.memmap`. It is faster where the system has the file in its
+    cache and the model is small, as nothing is copied; but shuffled, rows of a map keep the pages that they
+    were on, up to half of the memory, and a file that becomes shorter in the moment of a look at it ends the process.
+    Tables are a `Stream`, whose rows come in the
     files' order: Parquet (.parquet, .pq), CSV (.csv, .tsv, also compressed, as .csv.gz) and Arrow (.feather, .arrow,
     .ipc, .arrows). They need pyarrow: pip install "fastgd[data]". Those with several parts, such as row groups, can be
     shuffled all the same, see `fastgd.data.stream_shuffle`.
@@ -102,7 +109,10 @@ def open(
       by default "X", "y" and "sample_weight";
     - SVMlight's text (.svm, .svmlight, .libsvm), with scikit-learn.
 
-    These files are read and not mapped: one that becomes shorter or vanishes meanwhile is an error that names it.
+    All files are read and not mapped, but for Arrow files with batches of more than 64 MB. One that was written to or
+    is gone, by its size and the time of its last change, is an error that names it as the next pass over the rows
+    begins, also where its rows are in memory; so is one that is found damaged or shorter in the midst of a pass, with
+    the rows that were read.
 
     Parameters
     ----------
@@ -154,7 +164,11 @@ def open(
     >>> rows.feature_names, rows.n_outputs
     (('rooms', 'size'), 1)
     """
-    request = Request(target, sample_weight, features, drop, weight, categories, column_names)
+    return opened(path, Request(target, sample_weight, features, drop, weight, categories, column_names))
+
+
+def opened(path: Paths, request: Request) -> Dataset | Stream:
+    """As `open`."""
     for is_one, opener in FOLDERS:
         if isinstance(path, str | os.PathLike) and Path(path).is_dir() and is_one(Path(path)):
             return _call(opener, [Path(path)], request)

@@ -1,4 +1,4 @@
-"""Arrays in .npy files, memory-mapped."""
+"""Arrays in .npy files: read through the file, and held where they are small; or memory-mapped."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,28 @@ from fastgd.data.chunks.chunked import ChunkedDataset
 from fastgd.data.chunks.shards import npy_dataset
 from fastgd.data.files import Request
 
+# Features of so many bytes are held in memory: a larger file takes about as much while it is read and shuffled.
+_HELD_BYTES = 256 << 20
+
+
+class HeldFiles(ArrayDataset):
+    """Rows of files, all of which are in memory, and have to be in the files as they were read."""
+
+    def __init__(self, files: ChunkedDataset) -> None:
+        super().__init__(*files.arrays_as_they_lie())
+        self._files = files
+
+    def require_whole(self) -> None:
+        """As `Dataset.require_unchanged`: also where several epochs are one pass."""
+        self._files.require_unchanged()
+
 
 def open_npy(paths: list[Path], request: Request) -> ArrayDataset | ChunkedDataset:
     """As `open`, of one X.npy, or of several that are shards; target and sample_weight are paths, or as many."""
     request.refuse("features", "drop", "weight", "categories", "column_names", kind=".npy")
-    if len(paths) > 1:
-        return npy_dataset(paths, request.target, request.sample_weight)
-    parts = paths[0], request.target, request.sample_weight
-    return ArrayDataset(*(None if part is None else map_array(part) for part in parts))
+    rows = npy_dataset(paths if len(paths) > 1 else paths[0], request.target, request.sample_weight)
+    is_small = len(paths) == 1 and rows.n_samples * rows.row_bytes <= _HELD_BYTES
+    return HeldFiles(rows) if is_small else rows
 
 
 def open_folder(paths: list[Path], request: Request) -> ArrayDataset:

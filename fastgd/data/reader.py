@@ -180,6 +180,7 @@ class Reader:
         first : int
             The position to begin at, below `n_samples`.
         """
+        self.dataset.require_unchanged()
         spans, n_epoch = self._spans(end_of_part, first), self.dataset.n_samples
         may_be_ahead = self._may_read_ahead and not self._is_in_place and n_threads != 1
         saved = math.inf

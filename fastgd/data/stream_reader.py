@@ -52,6 +52,7 @@ class StreamReader:
         first: int = 0,
     ) -> Generator[Part, None, None]:
         """As `Reader.parts`; `n_epoch` is `UNKNOWN` but for the last part."""
+        self.dataset.require_unchanged()
         if self._buffers is None:
             self._buffers = Buffers(self.dataset, self._n_rows, self._conversion)
         blocks = self.dataset.open(first) if self.order is None else self.order.blocks(first)
@@ -121,6 +122,8 @@ class _Pass:
         start, target = self._start, self._start + self._n_filled
         is_last = not self._has_more()
         if is_last:
+            # A file that was cut short may end as if it were whole.
+            self._stream.require_unchanged()
             self._check_size(target)
         n_epoch = target if is_last else UNKNOWN
         stop = target if self._end_of_part is None else self._end_of_part(start, target, n_epoch)

@@ -60,6 +60,10 @@ class Subset(DerivedDataset):
             return self._dataset.targets(dtype, mean_and_scale, self._indices)
         return super().targets(dtype, mean_and_scale)
 
+    def require_unchanged(self) -> None:
+        """As the other data set does."""
+        self._dataset.require_unchanged()
+
     def require_whole(self) -> None:
         """As the other data set does."""
         self._dataset.require_whole()

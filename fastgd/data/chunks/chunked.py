@@ -1,5 +1,6 @@
 """Rows that are read from files chunk by chunk, in order or shuffled, of which few are in memory at once."""
 
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Protocol
@@ -15,8 +16,8 @@ from fastgd.data.chunks.held_rows import HeldRows
 _CHUNK_BYTES = 1 << 20
 # So many rows after the one that is copied, another is fetched into the cache.
 _ROWS_AHEAD = 16
-# Targets are taken so many rows at a time.
-_TARGET_ROWS = 1 << 16
+# Targets are taken so many rows at a time, and so few one by one.
+_TARGET_ROWS, _FEW_ROWS = 1 << 16, 1 << 8
 
 
 class RowSource(Protocol):
@@ -25,6 +26,7 @@ class RowSource(Protocol):
     shape : tuple of int, (n_rows, n_columns), or (n_rows,) for weights
     dtype : numpy dtype, of real numbers
     gap_bytes : int, how much is better read for nothing than left out by another read
+    reads_in_parallel : bool, whether several threads may call `read` at once
     """
 
     shape: tuple[int, ...]
@@ -35,8 +37,17 @@ class RowSource(Protocol):
         """As above."""
         ...
 
+    @property
+    def reads_in_parallel(self) -> bool:
+        """As above."""
+        ...
+
     def row_number(self, row: int) -> int:
         """What errors call a row."""
+        ...
+
+    def require_unchanged(self) -> None:
+        """Raise an error that names a file which is not as it was opened."""
         ...
 
     def read(self, start: int, stop: int, out: np.ndarray) -> None:
@@ -90,6 +101,9 @@ class ChunkedDataset(Dataset):
         self.window_rows = min(max(WINDOW_BYTES // self.row_bytes, 1), MOST_WINDOW_ROWS)
         self._gap_rows = max(X.gap_bytes // self.row_bytes, 1)
         self._held: HeldRows | None = None
+        self._holding = threading.Lock()
+        parts = [part for part in (X, y, sample_weight) if part is not None]
+        self.reads_in_parallel = self.finds_rows = all(part.reads_in_parallel for part in parts)
 
     @property
     def row_bytes(self) -> int:
@@ -108,25 +122,44 @@ class ChunkedDataset(Dataset):
             self._read_range(rows.start, rows.stop, out.rows(0, rows.stop - rows.start))
             return
         out = out.rows(0, len(rows))
-        places = None if self._held is None else self._held.places(rows)
-        if places is None:
+        held = self._held
+        if held is None:
             self._read_scattered(rows, np.arange(len(rows)), out)
             return
+        moment = held.moment
+        places = held.places(rows)
         missing = np.flatnonzero(places < 0)
         places[missing] = 0
-        for source, target in zip(self._held.rows[:3], out[:3], strict=True):
+        to_prefetch = np.concatenate((places[_ROWS_AHEAD:], places[:_ROWS_AHEAD]))
+        for source, target in zip(held.rows[:3], out[:3], strict=True):
             if target.size:
-                take_rows(source, places, np.roll(places, -_ROWS_AHEAD), out=target)
+                take_rows(source, places, to_prefetch, out=target)
+        # Another thread may have others in their places meanwhile.
+        missing = np.union1d(missing, held.gone_since(moment, rows))
         if len(missing):
             self._read_scattered(rows[missing], missing, out)
 
+    def arrays_as_they_lie(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """X, y and the weights of all rows in memory, in their own dtypes."""
+        self.require_unchanged()
+        out = self._allocate(self.n_samples)
+        self._read_range(0, self.n_samples, out)
+        return out.X, None if self._y is None else out.y, None if self._sample_weight is None else out.sample_weight
+
+    def require_unchanged(self) -> None:
+        """As `Dataset.require_unchanged`."""
+        for source in (self._X, self._y, self._sample_weight):
+            if source is not None:
+                source.require_unchanged()
+
     def prefetch(self, rows: np.ndarray) -> None:
         """Have the chunks of these rows in memory."""
-        if self._held is None:
-            largest = int(np.diff(self.starts, append=self.n_samples).max())
-            n_rows = min(5 * self.window_rows // 2 + 3 * largest, self.n_samples)
-            self._held = HeldRows(self._allocate(n_rows), self.starts, self.n_samples)
-        self._held.hold(rows, self._read_range)
+        with self._holding:
+            if self._held is None:
+                largest = int(np.diff(self.starts, append=self.n_samples).max())
+                n_rows = min(5 * self.window_rows // 2 + 3 * largest, self.n_samples)
+                self._held = HeldRows(self._allocate(n_rows), self.starts, self.n_samples)
+            self._held.hold(rows, self._read_range)
 
     def row_number(self, row: int) -> int:
         """As `Dataset.row_number`; of several files, the row of a file, printed with its name."""
@@ -136,21 +169,33 @@ class ChunkedDataset(Dataset):
         self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None, indices: np.ndarray | None = None
     ) -> Block:
         """As `Dataset.targets`, of all rows or of those of some indices, without a look at X."""
+        if indices is not None and len(indices) <= _FEW_ROWS and self.finds_rows:
+            return self._targets_of([(row, row + 1) for row in indices.tolist()], dtype, mean_and_scale)
+        starts = range(0, self.n_samples, _TARGET_ROWS)
+        spans = [(start, min(start + _TARGET_ROWS, self.n_samples)) for start in starts]
+        out = self._targets_of(spans, dtype, mean_and_scale)
+        if indices is None:
+            return out
+        return Block(out.X, read_only(out.y[indices]), read_only(out.sample_weight[indices[: len(out.sample_weight)]]))
+
+    def _targets_of(self, spans: list[tuple[int, int]], dtype: np.dtype, mean_and_scale: MeanAndScale | None) -> Block:
+        """Those of the rows from one to another, of all spans one after the other."""
+        n_rows = sum(stop - start for start, stop in spans)
         out = Block(
             np.empty((0, self.n_features), dtype),
-            np.empty((self.n_samples, self.n_outputs), dtype),
-            np.empty(self.n_samples if self.has_sample_weight else 0, dtype),
+            np.empty((n_rows, self.n_outputs), dtype),
+            np.empty(n_rows if self.has_sample_weight else 0, dtype),
         )
-        for start in range(0, self.n_samples, _TARGET_ROWS):
-            stop = min(start + _TARGET_ROWS, self.n_samples)
+        end = 0
+        for start, stop in spans:
+            begin, end = end, end + stop - start
             if self._y is not None:
                 y = np.empty((stop - start, self.n_outputs), self._y.dtype)
                 self._y.read(start, stop, y)
-                take_targets(y, slice(0, len(y)), mean_and_scale=mean_and_scale, out=out.y[start:stop])
+                take_targets(y, slice(0, len(y)), mean_and_scale=mean_and_scale, out=out.y[begin:end])
             if self._sample_weight is not None:
-                self._sample_weight.read(start, stop, out.sample_weight[start:stop])
-        parts = out[:3] if indices is None else (out.X, out.y[indices], out.sample_weight[indices[: len(out[2])]])
-        return Block(*map(read_only, parts))
+                self._sample_weight.read(start, stop, out.sample_weight[begin:end])
+        return Block(*map(read_only, out[:3]))
 
     def _allocate(self, n_rows: int) -> Block:
         """Memory for rows as they lie."""
@@ -185,7 +230,10 @@ class ChunkedDataset(Dataset):
             begin = end
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_held": None}
+        return {name: value for name, value in vars(self).items() if name not in ("_held", "_holding")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _held=None, _holding=threading.Lock())
 
 
 def _taken(source: np.ndarray, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:

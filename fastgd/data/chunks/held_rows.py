@@ -13,6 +13,9 @@ _MOST_BINS = 1 << 20
 class HeldRows:
     """A ring of rows: each chunk lies in one piece, after the one that came before it.
 
+    One thread at a time may have chunks held. Others may copy rows from their places meanwhile, and ask afterwards
+    whether they were still there.
+
     Parameters
     ----------
     rows : Block, writable
@@ -35,6 +38,15 @@ class HeldRows:
         self._places = np.full(len(starts), -1)
         self._held: dict[int, int] = {}
         self._next = 0
+        #: How many chunks have gone so far, and with how many each of them went.
+        self.moment = 0
+        self._gone_at = np.zeros(len(starts), np.int64)
+
+    def gone_since(self, moment: int, rows: np.ndarray) -> np.ndarray:
+        """Which of some rows belong to chunks that have gone since a moment, as indices into `rows`."""
+        if self.moment == moment:
+            return np.empty(0, np.int64)
+        return np.flatnonzero(self._gone_at[self._chunks_of(rows)] > moment)
 
     def places(self, rows: np.ndarray) -> np.ndarray:
         """Where in memory some rows lie, (n_rows,) int64; negative for those that are not there."""
@@ -79,3 +91,5 @@ class HeldRows:
                 return
             del self._held[chunk]
             self._places[chunk] = -1
+            self._gone_at[chunk] = self.moment + 1
+            self.moment += 1

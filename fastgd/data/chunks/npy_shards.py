@@ -3,15 +3,18 @@
 They are not mapped: one that becomes shorter meanwhile is an error that can be caught, and no signal.
 """
 
+import math
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastgd.data.block import FileRow, take_rows
+from fastgd.data.stamps import Stamps
 
 # So many files are kept open: a process may have some hundreds.
 _MOST_OPEN = 32
@@ -30,7 +33,7 @@ class NpyFile(NamedTuple):
     @property
     def row_bytes(self) -> int:
         """Size of a row."""
-        return self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
+        return self.dtype.itemsize * math.prod(self.shape[1:])
 
     @property
     def end(self) -> int:
@@ -63,8 +66,10 @@ class NpyShards:
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike], n_dimensions: int = 2) -> None:
+        self._stamps = Stamps(paths)
         self._files = [read_header(path) for path in paths]
-        self._open: OrderedDict[Path, BinaryIO] = OrderedDict()
+        self._open: OrderedDict[Path, _Descriptor] = OrderedDict()
+        self._opening = threading.Lock()
         first = self._files[0]
         flat = (1,) if n_dimensions == 2 else ()
         columns = first.shape[1:] or flat
@@ -87,6 +92,11 @@ class NpyShards:
         return np.diff(self.starts).tolist()
 
     @property
+    def reads_in_parallel(self) -> bool:
+        """It does."""
+        return True
+
+    @property
     def gap_bytes(self) -> int:
         """Reading so much for nothing takes less than another read."""
         return 1 << 16
@@ -103,6 +113,10 @@ class NpyShards:
             begin = int(self.starts[number])
             self._read_file(self._files[number], place - begin, end - begin, out[place - start : end - start])
             place = end
+
+    def require_unchanged(self) -> None:
+        """Raise an error that names a file which is not as it was opened."""
+        self._stamps.require_same()
 
     def row_number(self, row: int) -> int:
         """What errors call a row: of several files, that of a file, printed with its name."""
@@ -137,34 +151,48 @@ class NpyShards:
 
     def _fill(self, file: NpyFile, begin: int, out: np.ndarray) -> None:
         """Read an array from a place of a file on."""
-        stream = self._stream(file)
-        stream.seek(begin)
+        opened = self._opened(file)
         memory = memoryview(out.reshape(-1).view(np.uint8))
         while memory:
-            n_read = stream.readinto(memory)
+            n_read = os.preadv(opened.number, [memory], begin)
+            begin += n_read
             if not n_read:
-                row = (stream.tell() - file.offset) // max(file.row_bytes, 1)
+                row = (begin - file.offset) // max(file.row_bytes, 1)
                 raise ValueError(
                     f"{file.path} ends in row {row}, and had {file.shape[0]} rows when it was opened; expected files "
                     "that stay as they are as long as fastgd reads them"
                 )
             memory = memory[n_read:]
 
-    def _stream(self, file: NpyFile) -> BinaryIO:
-        stream = self._open.get(file.path)
-        if stream is None:
-            if len(self._open) >= _MOST_OPEN:
-                self._open.popitem(last=False)[1].close()
-            stream = self._open[file.path] = open(file.path, "rb", buffering=0)  # noqa: SIM115 (kept open)
-        self._open.move_to_end(file.path)
-        return stream
+    def _opened(self, file: NpyFile) -> "_Descriptor":
+        with self._opening:
+            opened = self._open.get(file.path)
+            if opened is None:
+                if len(self._open) >= _MOST_OPEN:
+                    self._open.popitem(last=False)
+                opened = self._open[file.path] = _Descriptor(file.path)
+            self._open.move_to_end(file.path)
+            return opened
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_open": OrderedDict()}
+        return {name: value for name, value in vars(self).items() if name not in ("_open", "_opening")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _open=OrderedDict(), _opening=threading.Lock())
+
+
+class _Descriptor:
+    """An open file, which is closed once no thread reads from it any more.
+
+    number : int, what the system calls it
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
     def __del__(self) -> None:
-        for stream in vars(self).get("_open", {}).values():
-            stream.close()
+        if "number" in vars(self):
+            os.close(self.number)
 
 
 def read_header(path: str | os.PathLike) -> NpyFile:
@@ -183,8 +211,14 @@ def read_header(path: str | os.PathLike) -> NpyFile:
             n_bytes = os.fstat(file.fileno()).st_size
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} cannot be read as a .npy array of numbers: {error}") from None
+    if dtype.hasobject:
+        raise ValueError(
+            f"{path} holds Python objects, which loading could run code of; expected numbers, or strings as saved by "
+            "np.save(path, y.astype(str))"
+        )
     if dtype.kind not in "fiub":
-        raise TypeError(f"{path} has dtype {dtype}; expected real numbers (floats, integers or booleans)")
+        hint = "; where they are numbers in strings, array.astype(float)" if dtype.kind in "SU" else ""
+        raise TypeError(f"{path} has dtype {dtype}; expected real numbers (floats, integers or booleans){hint}")
     if not shape or 0 in shape[1:]:
         raise ValueError(f"{path} has shape {shape}; expected rows, (n_rows, n_columns) or (n_rows,)")
     if n_bytes < header.end:

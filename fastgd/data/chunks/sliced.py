@@ -1,5 +1,6 @@
 """Arrays of other libraries that are read by slices, as those of h5py and Zarr are, which lie in files."""
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from fastgd.data.as_dataset import is_sliced
 from fastgd.data.block import take_rows
 from fastgd.data.chunks.chunked import ChunkedDataset, starts_of
 from fastgd.data.files import Request
+from fastgd.data.stamps import Stamps
 
 _PARTS = ("X", "y", "sample_weight")
 
@@ -22,10 +24,19 @@ class Sliced:
     array : of shape (n_rows, n_columns) or (n_rows,), of real numbers
     name : what errors call it
     n_dimensions : 1 or 2, what rows are given as; a flat array is a column for 2
+    stamps : of the files that it lies in, where they are known
+    folder : of these files, where they are those of Zarr
     """
 
-    def __init__(self, array: Any, name: str, n_dimensions: int = 2) -> None:
-        self._array, self._name = array, name
+    def __init__(
+        self,
+        array: Any,
+        name: str,
+        n_dimensions: int = 2,
+        stamps: Stamps | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self._array, self._name, self._stamps, self._folder = array, name, stamps, folder
         shape, self.dtype = tuple(map(int, array.shape)), np.dtype(array.dtype)
         if self.dtype.kind not in "fiub":
             raise TypeError(f"{name} has dtype {self.dtype}; expected real numbers (floats, integers or booleans)")
@@ -42,6 +53,11 @@ class Sliced:
         return max(int(max(rows) if isinstance(rows, tuple) else rows), 1)
 
     @property
+    def reads_in_parallel(self) -> bool:
+        """Libraries have locks of their own, or none."""
+        return False
+
+    @property
     def gap_bytes(self) -> int:
         """What is stored together is read together."""
         return self.chunk_rows * self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
@@ -50,10 +66,18 @@ class Sliced:
         """As it is."""
         return row
 
+    def require_unchanged(self) -> None:
+        """Raise an error where the file is not as it was opened."""
+        if self._stamps is not None:
+            self._stamps.require_same()
+
     def read(self, start: int, stop: int, out: np.ndarray) -> None:
         """out[:] = rows start to stop, converted; errors name the rows."""
         try:
             rows = np.asarray(self._array[start:stop])
+            # HDF5 gives zeros for what a file has lost, and Zarr for files that are.
+            if self._stamps is not None:
+                self._stamps.require_same(self._files_of(start, stop))
         except Exception as error:
             error.add_note(f"while fastgd read rows {start} to {stop} of {self._name}")
             raise
@@ -64,11 +88,33 @@ class Sliced:
             )
         take_rows(rows.reshape(out.shape), slice(0, len(rows)), out=out)
 
+    def _files_of(self, start: int, stop: int) -> list[Path] | None:
+        """The files that some rows lie in; None stands for all."""
+        if self._folder is None:
+            return None
+        array = self._array
+        if not hasattr(array, "shards"):
+            # Before version 3, Zarr did not tell what they are called.
+            return []
+        sizes = array.shards or array.chunks
+        places = [range(start // sizes[0], -(-stop // sizes[0]))]
+        places += [range(-(-length // size)) for length, size in zip(array.shape[1:], sizes[1:], strict=True)]
+        keys = map(array.metadata.encode_chunk_key, itertools.product(*places))
+        return [self._folder / array.path / key for key in keys]
+
 
 def sliced_dataset(
-    X: Any, y: Any = None, sample_weight: Any = None, names: Sequence[str] = _PARTS, feature_names: Any = None
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    names: Sequence[str] = _PARTS,
+    feature_names: Any = None,
+    stamps: Stamps | None = None,
+    folder: Path | None = None,
 ) -> ChunkedDataset:
     """Rows of arrays that are read by slices; y and the weights may be in memory.
+
+    stamps, folder : as for `Sliced`
 
     Examples
     --------
@@ -77,16 +123,18 @@ def sliced_dataset(
     >>> file = h5py.File("rows.h5")  # doctest: +SKIP
     >>> gd.Trainer(model).fit(file["X"], file["y"])  # doctest: +SKIP
     """
-    of_X = Sliced(X, names[0])
+    files = {"stamps": stamps, "folder": folder}
+    of_X = Sliced(X, names[0], **files)
     if len(X.shape) != 2:
         raise ValueError(f"{names[0]} has shape {tuple(X.shape)}; expected (n_samples, n_features)")
-    of_y = None if y is None else Sliced(y if is_sliced(y) else checks.targets(y, of_X.shape[0]), names[1])
+    if y is not None:
+        y = Sliced(y if is_sliced(y) else checks.targets(y, of_X.shape[0]), names[1], **files)
     weights = sample_weight
     if weights is not None:
         given = weights if is_sliced(weights) else checks.sample_weights(weights, of_X.shape[0])
-        weights = Sliced(given, names[2], n_dimensions=1)
+        weights = Sliced(given, names[2], n_dimensions=1, **files)
     starts = starts_of(np.array([0, of_X.shape[0]]), of_X, of_X.chunk_rows)
-    return ChunkedDataset(of_X, of_y, weights, starts, feature_names)
+    return ChunkedDataset(of_X, y, weights, starts, feature_names)
 
 
 def open_hdf5(paths: list[Path], request: Request) -> ChunkedDataset:
@@ -97,11 +145,12 @@ def open_hdf5(paths: list[Path], request: Request) -> ChunkedDataset:
         import h5py
     except ImportError as error:
         raise ImportError(f'{paths[0]} needs h5py: pip install "fastgd[hdf5]"') from error
+    stamps = Stamps(paths)
     try:
         file = h5py.File(paths[0], "r")
     except OSError as error:
         raise OSError(f"{paths[0]} cannot be read as HDF5: {error}") from None
-    return _of_group(file, paths[0], request)
+    return _of_group(file, paths[0], request, stamps)
 
 
 def open_zarr(paths: list[Path], request: Request) -> ChunkedDataset:
@@ -110,13 +159,16 @@ def open_zarr(paths: list[Path], request: Request) -> ChunkedDataset:
         import zarr
     except ImportError as error:
         raise ImportError(f'{paths[0]} needs zarr: pip install "fastgd[zarr]"') from error
+    stamps = Stamps(path for path in paths[0].rglob("*") if path.is_file())
     group = zarr.open(str(paths[0]), mode="r")
     if hasattr(group, "shape"):
         raise ValueError(f"{paths[0]} is one Zarr array; expected a group of X and y, or Trainer.fit(array, y)")
-    return _of_group(group, paths[0], request)
+    return _of_group(group, paths[0], request, stamps, paths[0])
 
 
-def _of_group(group: Any, path: str | os.PathLike, request: Request) -> ChunkedDataset:
+def _of_group(
+    group: Any, path: str | os.PathLike, request: Request, stamps: Stamps, folder: Path | None = None
+) -> ChunkedDataset:
     request.refuse("drop", "categories", "column_names", kind="HDF5 and Zarr")
     has_weight = request.sample_weight is not None
     if has_weight and request.weight is not None:
@@ -137,7 +189,7 @@ def _of_group(group: Any, path: str | os.PathLike, request: Request) -> ChunkedD
             )
         names.append(name)
     arrays = [None if name is None else group[name] for name in names]
-    return sliced_dataset(*arrays, names=[f"{name} of {path}" for name in names])
+    return sliced_dataset(*arrays, names=[f"{name} of {path}" for name in names], stamps=stamps, folder=folder)
 
 
 def _arrays_in(group: Any, prefix: str = "") -> list[str]:

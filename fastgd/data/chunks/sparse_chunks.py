@@ -7,9 +7,10 @@ import numpy as np
 
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
-from fastgd.data.block import Block, MeanAndScale, take_rows
+from fastgd.data.block import Block, FileRow, MeanAndScale, take_rows
 from fastgd.data.chunks.chunk_shuffle import MOST_WINDOW_ROWS, WINDOW_BYTES
 from fastgd.data.sparse_rows import SparseRows, read_only
+from fastgd.data.stamps import Stamps
 
 
 class SparseChunk(NamedTuple):
@@ -32,9 +33,13 @@ class SparseChunks(Dataset):
         With as many features.
     load : callable
         load(k) -> SparseRows, the rows of chunk k; errors name the file.
+    stamps : Stamps
+        Of the files.
     dtypes : dict
         The dtypes of "X", the values, and "indices", the columns; rows of several chunks are brought to these.
     y, sample_weight : as for `ArrayDataset`
+    names : sequence of str, optional
+        What errors call each chunk, where it is a file.
     """
 
     takes_targets_by_index = True
@@ -43,14 +48,17 @@ class SparseChunks(Dataset):
         self,
         chunks: Sequence[SparseChunk],
         load: Callable[[int], SparseRows],
+        stamps: Stamps,
         dtypes: dict[str, np.dtype],
         y: np.ndarray | None = None,
         sample_weight: np.ndarray | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         sizes = np.array([chunk.n_rows for chunk in chunks])
         # What has no rows would have the first row of the next one.
         self._numbers = np.flatnonzero(sizes)
-        self._load, self._sizes = load, sizes[self._numbers]
+        self._load, self._stamps, self._sizes = load, stamps, sizes[self._numbers]
+        self._names = names
         self.n_samples, self.n_features = int(sizes.sum()), chunks[0].n_features
         if self.n_samples == 0:
             raise ValueError("there are no rows; expected at least one")
@@ -101,6 +109,17 @@ class SparseChunks(Dataset):
             n_entries = int(ends[-1])
         columns, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return SparseRows(*map(read_only, (begin, end, columns, values)), self.n_features)
+
+    def row_number(self, row: int) -> int:
+        """As `Dataset.row_number`; of several files, the row of a file, printed with its name."""
+        if len(self._names) < 2:
+            return row
+        k = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return FileRow.of(int(row - self.starts[k]), self._names[int(self._numbers[k])])
+
+    def require_unchanged(self) -> None:
+        """As `Dataset.require_unchanged`."""
+        self._stamps.require_same()
 
     def prefetch(self, rows: np.ndarray) -> None:
         """Have the chunks of these rows in memory."""

@@ -3,8 +3,10 @@
 import functools
 import io
 import os
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ from fastgd.data.chunks.sparse_chunks import SparseChunk, SparseChunks
 from fastgd.data.files import Request
 from fastgd.data.sparse import sparse_rows
 from fastgd.data.sparse_rows import SparseRows
+from fastgd.data.stamps import Stamps
 
 # What the parser gets at once: lines of about so many bytes.
 _TEXT_BYTES = 8 << 20
@@ -38,6 +41,7 @@ def csr_shards(
     OSError, ValueError, TypeError
         For a file that is no CSR matrix of numbers, and for shards that do not fit each other.
     """
+    stamps = Stamps([*paths, *(y or ()), *(sample_weight or ())])
     headers = [_CSRHeader.of(path) for path in paths]
     first = headers[0]
     for path, header in zip(paths, headers, strict=True):
@@ -63,7 +67,8 @@ def csr_shards(
                 )
             parts[-1] = np.empty(source.shape, source.dtype)
             source.read(0, source.shape[0], parts[-1])
-    return SparseChunks(chunks, functools.partial(_load_shard, list(paths)), dtypes, *parts)
+    load = functools.partial(_load_shard, list(paths), stamps)
+    return SparseChunks(chunks, load, stamps, dtypes, *parts, names=list(map(str, paths)))
 
 
 class _CSRHeader(NamedTuple):
@@ -82,10 +87,12 @@ class _CSRHeader(NamedTuple):
                 (n_entries,), dtype = _member_header(archive, "data.npy")
                 _, index_dtype = _member_header(archive, "indices.npy")
                 return cls(tuple(map(int, file["shape"])), n_entries, dtype, index_dtype)
-        except (zipfile.BadZipFile, EOFError, KeyError) as error:
+        except _DAMAGED as error:
             raise ValueError(f"{path} cannot be read as a sparse matrix: {error}; expected {_SAVED}") from None
 
 
+# What reading a damaged file may raise, besides OSError and ValueError.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, KeyError, RuntimeError)
 _SAVED = "what scipy.sparse.save_npz wrote of a CSR matrix"
 
 
@@ -106,8 +113,10 @@ def _require_csr(path: Path, file: Any) -> None:
         raise ValueError(f"{path} holds {', '.join(file.files) or 'nothing'}; expected {_SAVED}")
 
 
-def _load_shard(paths: list[Path], k: int) -> SparseRows:
-    return _load_csr(paths[k])
+def _load_shard(paths: list[Path], stamps: Stamps, k: int) -> SparseRows:
+    rows = _load_csr(paths[k])
+    stamps.require_same(paths[k : k + 1])
+    return rows
 
 
 def _load_csr(path: Path) -> SparseRows:
@@ -124,7 +133,7 @@ def _load_csr(path: Path) -> SparseRows:
                 indices=file["indices"],
                 indptr=file["indptr"],
             )
-    except (zipfile.BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
+    except (*_DAMAGED, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise ValueError(f"{path} cannot be read as a sparse matrix: {error}; expected {_SAVED}") from None
@@ -159,6 +168,7 @@ def open_svmlight(paths: list[Path], request: Request) -> SparseChunks:
     except ImportError as error:
         raise ImportError(f'{paths[0]} needs scikit-learn: pip install "fastgd[sklearn]"') from error
 
+    stamps = Stamps(paths)
     chunks, sizes, targets = [lines for path in paths for lines in _lines_of(path)], [], []
     first, last = 1, 0
     for lines in chunks:
@@ -171,10 +181,12 @@ def open_svmlight(paths: list[Path], request: Request) -> SparseChunks:
         raise ValueError(f"{paths[0]} has no lines; expected at least one")
     n_features = max(last + 1 - first, 1)
 
-    load = functools.partial(_load_lines, chunks, load_svmlight_file, zero_based=first == 0, n_features=n_features)
+    load = functools.partial(
+        _load_lines, chunks, stamps, load_svmlight_file, zero_based=first == 0, n_features=n_features
+    )
     known = [SparseChunk(n_rows, n_entries, n_features) for n_rows, n_entries in sizes]
-    index_dtype = np.dtype(np.int64)
-    return SparseChunks(known, load, {"X": np.dtype(np.float64), "indices": index_dtype}, np.concatenate(targets))
+    dtypes = {"X": np.dtype(np.float64), "indices": np.dtype(np.int64)}
+    return SparseChunks(known, load, stamps, dtypes, np.concatenate(targets))
 
 
 def _parsed(lines: _Lines, parse: Callable[..., Any], **options: Any) -> tuple[Any, np.ndarray]:
@@ -192,8 +204,9 @@ def _parsed(lines: _Lines, parse: Callable[..., Any], **options: Any) -> tuple[A
         raise ValueError(f"{lines.path}, bytes {lines.begin} to {lines.end}: {error}") from None
 
 
-def _load_lines(chunks: list[_Lines], parse: Callable[..., Any], k: int, **options: Any) -> SparseRows:
+def _load_lines(chunks: list[_Lines], stamps: Stamps, parse: Callable[..., Any], k: int, **options: Any) -> SparseRows:
     X, _ = _parsed(chunks[k], parse, **options)
+    stamps.require_same([chunks[k].path])
     return sparse_rows(X, str(chunks[k].path))
 
 

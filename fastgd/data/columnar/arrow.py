@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
 from fastgd.data.files import Request
+from fastgd.data.stamps import Stamps
 
 # How files begin whose batches may be read in any order, and Feather files of before Arrow.
 _ANY_ORDER, _OLD_FEATHER = b"ARROW1", b"FEA1"
@@ -31,14 +32,14 @@ class ArrowTable(Table):
     """
 
     def __init__(self, paths: list[Path], request: Request) -> None:
-        self._paths = paths
+        self._paths, stamps = paths, Stamps(paths)
         # Of each file, the rows that its batches begin with, and their end; None for a stream.
         self._starts: list[np.ndarray | None] = []
         self._are_large: list[bool] = []
         for path in paths:
             file = _File(path, is_mapped=True)
             if not self._starts:
-                super().__init__(file.schema, request, name_of(paths, request.folder))
+                super().__init__(file.schema, request, name_of(paths, request.folder), stamps)
             else:
                 self.require_columns(file.schema, str(path))
             self._starts.append(file.starts())

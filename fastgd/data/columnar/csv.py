@@ -13,6 +13,7 @@ import pyarrow.csv as pa_csv
 from fastgd.data.columnar.arrow_columns import EXAMPLE
 from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
 from fastgd.data.files import Request
+from fastgd.data.stamps import Stamps
 
 # Types are found on so many bytes of the first file.
 _SAMPLE_BYTES = 1 << 20
@@ -27,13 +28,13 @@ class CSVTable(Table):
     """
 
     def __init__(self, paths: list[Path], request: Request) -> None:
-        self._paths = paths
+        self._paths, stamps = paths, Stamps(paths)
         self._names = None if request.column_names is None else list(request.column_names)
         self._delimiter = _delimiter(paths[0])
         sample = self._sample(paths[0])
         declared = request.categories or {}
         fields = [field.with_type(_declared(field, declared.get(field.name))) for field in sample]
-        super().__init__(pa.schema(fields), request, name_of(paths, request.folder))
+        super().__init__(pa.schema(fields), request, name_of(paths, request.folder), stamps)
         self._types = {field.name: field.type for field in fields if field.name in self.chosen.all}
 
     def batches(self, cursor: int) -> Generator[Batch, None, None]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from fastgd.data.columnar import hive
 from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
 from fastgd.data.files import Request
+from fastgd.data.stamps import Stamps
 
 # Larger row groups are read through buffers of this size, one a column, and not whole, which takes some percent less
 # time; pages are in memory whole, of each column one or two.
@@ -44,6 +45,7 @@ class ParquetTable(Table):
     """
 
     def __init__(self, paths: list[Path], request: Request) -> None:
+        stamps = Stamps(paths)
         self._keys = hive.types_of(paths, request.folder)
         self._files: list[_File] = []
         first, starts = 0, []
@@ -51,7 +53,7 @@ class ParquetTable(Table):
             with _opened(path) as file:
                 schema = hive.with_keys(file.schema_arrow, self._keys)
                 if not self._files:
-                    super().__init__(schema, request, name_of(paths, request.folder))
+                    super().__init__(schema, request, name_of(paths, request.folder), stamps)
                 else:
                     self.require_columns(schema, str(path))
                 self._files.append(_described(path, file.metadata, hive.keys_of(path, request.folder)))

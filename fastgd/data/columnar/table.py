@@ -17,6 +17,7 @@ from fastgd.data.columnar.arrow_columns import ArrowColumn, column_of
 from fastgd.data.columnar.chosen_columns import ChosenColumns, choose
 from fastgd.data.columnar.column_rows import ColumnRows
 from fastgd.data.files import Request
+from fastgd.data.stamps import Stamps
 
 # Batches outweigh what each costs, mostly for its columns one by one, and are no burden on the memory.
 _BATCH_BYTES = 16 << 20
@@ -44,15 +45,21 @@ class Table(Stream):
     schema : pyarrow.Schema
     request : Request
     name : str, what errors call it
+    stamps : Stamps, of the files where it has some
     """
 
-    def __init__(self, schema: Any, request: Request, name: str) -> None:
+    def __init__(self, schema: Any, request: Request, name: str, stamps: Stamps | None = None) -> None:
         if request.sample_weight is not None:
             raise ValueError("sample_weight is a file beside .npy files; expected weight, the name of a column")
-        self.name = name
+        self.name, self._stamps = name, stamps
         # Where the rows of another file begin, as (row, row of the file, file), once they have been read.
         self._begins: list[tuple[int, int, str]] = []
         self.chosen = choose(request, schema.names, name, _index_names(schema))
+        self.types = {each: str(schema.field(each).type) for each in self.chosen.all}
+        #: Those of the chosen columns that hold no numbers, and were taken all the same.
+        self.others = _refused(schema, self.chosen) if request.takes_any else ()
+        if self.others:
+            self.chosen = self.chosen._replace(categories={**self.chosen.categories, **dict.fromkeys(self.others, 1)})
         self._features, self._targets, self._weight = columns_of(schema, self.chosen, name)
         names = [label for column in self._features for label in column.names]
         self.feature_names = tuple(names)
@@ -83,6 +90,11 @@ class Table(Stream):
             self.n_samples = n_rows
         elif n_rows != self.n_samples:
             self._refuse_size(n_rows)
+
+    def require_unchanged(self) -> None:
+        """As `Stream.require_unchanged`."""
+        if self._stamps is not None:
+            self._stamps.require_same()
 
     def null_counts(self) -> dict[str, int] | None:
         """How many nulls each of the chosen columns has, where the files say so without being read; else None."""
@@ -181,6 +193,17 @@ def columns_of(
     if weight is not None and weight.width > 1:
         raise ValueError(f"{table}: weight is column {chosen.weight!r}, which holds lists; expected a number a row")
     return features, targets, weight
+
+
+def _refused(schema: Any, chosen: ChosenColumns) -> tuple[str, ...]:
+    """The columns that cannot become numbers."""
+    found = []
+    for name in chosen.all:
+        try:
+            column_of(schema.field(name), chosen.categories.get(name), name in chosen.targets)
+        except TypeError:
+            found.append(name)
+    return tuple(found)
 
 
 def _dtype_of(columns: Sequence[ArrowColumn]) -> type:

@@ -214,9 +214,9 @@ MISTAKES = {
     "strings for X": (
         WORDS,
         ["--validation", "{folder}/words.npy", "{folder}/y.npy"],
-        "where they are numbers in strings, X.astype(float)",
+        "where they are numbers in strings, array.astype(float)",
     ),
-    "dates": (np.array(["2020", "2021", "2022"], "M8[Y]"), [], "y has dtype datetime64[Y]"),
+    "dates": (np.array(["2020", "2021", "2022"], "M8[Y]"), [], "has dtype datetime64[Y]"),
     "probabilities of a regression": ([0.5, 1.5, 7], None, "the model has no classes"),
 }
 

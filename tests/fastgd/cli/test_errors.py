@@ -16,7 +16,7 @@ BAD = {
     "no such file": (["train", "none.npy", "--target", "y.npy"], "none.npy"),
     "no targets": (["train", "{X}"], "expected --target"),
     "targets alone": (["train", "--target", "{y}"], "without X"),
-    "lengths": (["train", "{X}", "--target", "{short}"], "y has 3 rows and X has 1000"),
+    "lengths": (["train", "{X}", "--target", "{short}"], "X.npy has 1000; expected as many"),
     "NaN": (["train", "{nan}", "--target", "{y}", "--quiet"], "X holds nan (as float64) in row 5, column 1"),
     "suffix": (["train", "{text}", "--target", "{y}"], "expected one of .arrow"),
     "shape": (["train", "--synthetic", "10"], "expected ROWSxFEATURES"),

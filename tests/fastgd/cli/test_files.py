@@ -93,7 +93,7 @@ def blocks(shards, monkeypatch):
     """A file that is opened as a stream of unknown length, in place of the shards."""
     _, X, y = shards
     given = [(X[begin : begin + 90], y[begin : begin + 90]) for begin in range(0, 300, 90)]
-    monkeypatch.setattr("fastgd.data.open", lambda *_, **__: gd.data.from_blocks(given))
+    monkeypatch.setattr("fastgd.data.files.opened", lambda *_, **__: gd.data.from_blocks(given))
     return shards[0]
 
 
@@ -183,6 +183,36 @@ def test_an_error_leaves_no_predictions(shards, tmp_path, capsys, monkeypatch):
     assert "row 50 of" in err
     assert "X-2.npy, column 1" in err
     assert not list(tmp_path.glob("*p.parquet*"))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather", "csv"])
+def test_info_of_any_table(suffix, tmp_path, capsys):
+    """Columns that training refuses are described, up to some values."""
+    pa = pytest.importorskip("pyarrow")
+
+    words = {"city": ["Rome", "Oslo", "Rome"] * 400, "id": [f"row {k}" for k in range(1200)]}
+    dates = {"date": pa.array([1, 2, 1] * 400, pa.date32())}
+    others = {"list": [[1], [2, 3], None] * 400, "set": pa.array(["b", None, "a"] * 400).dictionary_encode()}
+    others = {} if suffix == "csv" else others
+    table = pa.table({"a": [0.5] * 1200} | words | dates | others)
+    path = tmp_path / f"rows.{suffix}"
+    function = {"parquet": "write_table", "feather": "write_feather", "csv": "write_csv"}[suffix]
+    getattr(pytest.importorskip(f"pyarrow.{suffix}"), function)(table, path)
+    status, out, _ = run(capsys, "info", path)
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert status == 0
+    assert lines["features"] == ", ".join(table.column_names)
+    assert lines["types"].startswith("a double, city string, id string, date date32[day]")
+    assert out.count("--categories NAME=VALUE,... for training") == 1
+    assert lines["city"] == "string, 2 values: Oslo, Rome"
+    assert lines["date"] == "date32[day], 2 values: 1970-01-02, 1970-01-03"
+    assert lines["id"] == "string, many values"
+    if others:
+        assert lines["list"].endswith("many values, 400 nulls")
+        assert lines["set"].endswith("2 values: a, b, 400 nulls")
+    assert "not numbers" not in run(capsys, "info", path, "--features", "a")[1]
+    named = ["--features", "a,city,id", "--categories", "city=Rome,Oslo"]
+    assert "not numbers    id: " in run(capsys, "info", path, *named)[1]
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "feather", "csv"])

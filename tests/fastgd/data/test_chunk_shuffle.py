@@ -70,11 +70,14 @@ def test_few_rows_are_permuted_as_in_memory(monkeypatch):
 class Counted:
     """Rows that count up, and how often each was read."""
 
-    gap_bytes = 4
+    gap_bytes, reads_in_parallel = 4, False
 
     def __init__(self, n_rows):
         self.shape, self.dtype, self.counts = (n_rows, 2), FLOAT32, np.zeros(n_rows, np.int64)
         self.n_reads = 0
+
+    def require_unchanged(self):
+        pass
 
     def read(self, start, stop, out):
         self.n_reads += 1

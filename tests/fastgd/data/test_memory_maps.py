@@ -34,9 +34,14 @@ def resident(array):
     raise AssertionError("the array lies in no map")
 
 
+def mapped(folder):
+    """A data set of maps of which nothing is resident."""
+    return gd.data.ArrayDataset(*(gd.data.map_array(folder / f"{name}.npy") for name in ("X", "y", "sample_weight")))
+
+
 @pytest.fixture
 def files(tmp_path, rng):
-    """A data set of X, y and weights in maps of which nothing is resident."""
+    """X, y and weights in files."""
     X, y = rng.random((N_ROWS, N_FEATURES), np.float32), rng.random(N_ROWS, np.float32)
     np.save(tmp_path / "fortran.npy", np.asfortranarray(X))
     gd.data.ArrayDataset(X, y, y).save(tmp_path)
@@ -54,7 +59,7 @@ def all_resident(data):
 
 
 def test_a_part_is_given_back_at_once(files):
-    data = touched(gd.data.open(files))
+    data = touched(mapped(files))
     before = all_resident(data)
     data.release(0, N_ROWS // 2)
     assert 0.4 < resident(data.X) / before[0] < 0.6
@@ -65,7 +70,7 @@ def test_a_part_is_given_back_at_once(files):
 @pytest.mark.parametrize("most", [1 << 20, 1 << 30])
 def test_all_is_given_back_once_it_is_much(most, files, monkeypatch):
     monkeypatch.setattr(maps, "_MOST_BYTES", most)
-    data = touched(gd.data.open(files))
+    data = touched(mapped(files))
     before = all_resident(data)
     data.release(0, N_ROWS)
     assert all_resident(data) == ([0, 0, 0] if most == 1 << 20 else before)
@@ -107,7 +112,7 @@ def shuffled(data):
 
 def test_a_shuffled_read_of_a_map_is_bounded(files, monkeypatch):
     monkeypatch.setattr(datasets, "_MAPPED_BYTES_PER_ORDER", 100 * N_FEATURES * 4)
-    data = gd.data.open(files)
+    data = mapped(files)
     assert shuffled(data).max_rows == 100
     X, y = data.arrays()
     assert shuffled(gd.data.ArrayDataset(X, y)).max_rows > N_ROWS
@@ -123,7 +128,7 @@ def read_all(reader):
 @pytest.mark.parametrize("is_part", [False, True])
 def test_shuffled_rows_are_given_back_with_their_reader(is_part, files, monkeypatch):
     monkeypatch.setattr(maps, "_MOST_BYTES", 1 << 20)
-    data = gd.data.open(files)
+    data = mapped(files)
     reader = shuffled(Subset(data, np.arange(N_ROWS)) if is_part else data)
     read_all(reader)
     assert resident(data.X) > 7 << 20
@@ -135,14 +140,14 @@ def test_shuffled_rows_are_given_back_with_their_reader(is_part, files, monkeypa
 def test_shuffled_rows_are_given_back_when_they_fill_the_memory(is_part, files, monkeypatch):
     monkeypatch.setattr(maps, "_MOST_BYTES", 1 << 19)
     monkeypatch.setattr(datasets, "_PART_OF_MEMORY", maps.memory_bytes() >> 20)
-    data = gd.data.open(files)
+    data = mapped(files)
     reader = shuffled(Subset(data, np.arange(N_ROWS)) if is_part else data)
     read_all(reader)
     assert all(size < 7 << 20 for size in all_resident(data))
 
 
 def test_a_subset_gives_back_what_lies_between_its_rows(files):
-    data = touched(gd.data.open(files))
+    data = touched(mapped(files))
     before = resident(data.X)
     Subset(data, np.array([15_000, 7, 20_007, 12_000, 39_999])).release(0, 4)
     assert 0.4 < resident(data.X) / before < 0.6
@@ -155,7 +160,7 @@ def test_a_file_that_becomes_shorter(case, shuffle, files, monkeypatch):
     monkeypatch.setattr(datasets, "_MAPPED_BYTES", 1000 * N_FEATURES * 4)
     monkeypatch.setattr(datasets, "_MAPPED_BYTES_PER_ORDER", 1000 * N_FEATURES * 4)
     name = "fortran.npy" if case == "fortran" else "X.npy"
-    data = gd.data.open(files / name, target=files / "y.npy")
+    data = gd.data.ArrayDataset(gd.data.map_array(files / name), gd.data.map_array(files / "y.npy"))
     data = Subset(data, np.arange(N_ROWS - 5)) if case == "of rows" else data
     model = gd.Model([gd.Linear(N_FEATURES, 1)], dtype="float64" if case == "halves" else "float32")
     trainer = gd.Trainer(model, optimizer=gd.SGD(1e-4), batch_size=16, shuffle=shuffle, n_threads=2)

@@ -1,5 +1,6 @@
 """Shards of .npy files: the rows that arrays of them have, and errors that name file and rows."""
 
+import os
 import pickle
 import threading
 from itertools import pairwise
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 
 import fastgd as gd
+from fastgd.data import npy
 from fastgd.data import reader as readers
 from fastgd.data.base import first_rows
 from fastgd.data.block import allocate
+from fastgd.data.chunks import chunked
 from fastgd.data.chunks.shards import npy_dataset
 
 N_ROWS, N_FEATURES = 640, 5
@@ -86,9 +89,57 @@ def test_rows_are_read_in_any_order(is_held, arrays, tmp_path, rng):
     for k, array in enumerate(arrays):
         np.testing.assert_array_equal(block[k], array[rows])
         np.testing.assert_array_equal(again[k], array[rows])
-    found = data.targets(np.dtype(np.float64), (np.array([1.0]), np.array([2.0])), indices=rows)
-    np.testing.assert_array_equal(found.y, (arrays[1][rows].astype("float64") - 1) * 2)
-    np.testing.assert_array_equal(found.sample_weight, arrays[2][rows])
+    for some in (rows, np.tile(rows, 2)):
+        found = data.targets(np.dtype(np.float64), (np.array([1.0]), np.array([2.0])), indices=some)
+        np.testing.assert_array_equal(found.y, (arrays[1][some].astype("float64") - 1) * 2)
+        np.testing.assert_array_equal(found.sample_weight, arrays[2][some])
+
+
+def test_rows_whose_chunks_make_room_while_they_are_copied(tmp_path, monkeypatch, rng):
+    """As another thread may have others held meanwhile: what was overwritten is read once more."""
+    monkeypatch.setattr(chunked, "_CHUNK_BYTES", 40)
+    rows = rng.random((60, 5), np.float32)
+    data = gd.data.open(write(tmp_path, (rows, rows[:, :1]), cuts=(0, 60)))
+    data.window_rows = 4
+    data.prefetch(np.arange(8))
+    wanted, take = np.array([7, 0, 30, 3]), chunked.take_rows
+
+    def hold_others_first(*arguments, **options):
+        data.prefetch(np.arange(40, 60))
+        take(*arguments, **options)
+
+    block = allocate(data, 4, FLOAT32)
+    monkeypatch.setattr(chunked, "take_rows", hold_others_first)
+    data.read(wanted, block)
+    np.testing.assert_array_equal(block.X, rows[wanted])
+    np.testing.assert_array_equal(block.y, rows[wanted, :1])
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_large_file_is_read_and_not_held(shuffle, arrays, tmp_path, monkeypatch):
+    """To the bits of its rows; one that is cut off meanwhile is an error that names file and row."""
+    monkeypatch.setattr(npy, "_HELD_BYTES", 1000)
+    monkeypatch.setattr(readers, "_BLOCK_BYTES", 100 * N_FEATURES * 4)
+    monkeypatch.setattr(readers, "_WORTH_A_THREAD", 0)
+    gd.data.ArrayDataset(*arrays).save(tmp_path)
+    data = gd.data.open(tmp_path)
+    assert not data.is_in_memory
+    options = {"shuffle": shuffle, "n_threads": 2}
+    assert trained(data, **options) == trained(*arrays[:2], sample_weight=arrays[2], **options)
+    data, run = gd.data.open(tmp_path), trainer(shuffle=shuffle, n_threads=2)
+    size = (tmp_path / "X.npy").stat().st_size
+    read = type(data).read
+
+    def cut_first(self, rows, out):
+        os.truncate(tmp_path / "X.npy", size // 2)
+        read(self, rows, out)
+
+    monkeypatch.setattr(type(data), "read", cut_first)
+    monkeypatch.setattr(type(data), "prefetch", lambda *_: None)
+    with pytest.raises(ValueError, match=r"X\.npy ends in row 31\d, and had 640 rows when it was opened"):
+        run.fit(data)
+    assert np.isfinite(run.model.parameters).all()
+    assert not [thread for thread in threading.enumerate() if thread.name == "fastgd reader"]
 
 
 def cut_off(path):
@@ -139,7 +190,9 @@ def test_what_is_no_shard(tmp_path):
         (lambda path: path.unlink(), FileNotFoundError, r"where fastgd read rows 0 to \d+: .*X-3\.npy"),
     ],
 )
-def test_a_shard_that_is_lost_while_rows_are_read(change, error, message, shuffle, arrays, tmp_path, monkeypatch):
+def test_a_shard_that_is_lost_while_rows_are_read(
+    change, error, message, shuffle, arrays, tmp_path, monkeypatch, change_in_a_pass
+):
     """The model is as after the last good update, the other rows can still be read, and no thread is left."""
     monkeypatch.setattr(readers, "_BLOCK_BYTES", 10 * N_FEATURES * 4)
     monkeypatch.setattr(readers, "_WORTH_A_THREAD", 0)

@@ -148,7 +148,7 @@ def test_shards_that_do_not_fit_are_named(change, message, folder):
         gd.data.open(folder)
 
 
-def test_shards_that_change_while_they_are_read(folder, arrays):
+def test_shards_that_change_while_they_are_read(folder, arrays, change_in_a_pass):
     X = arrays[0]
     for change, error, message in (
         (

@@ -75,7 +75,7 @@ def damaged(path):
     ],
 )
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_a_file_that_changes(change, error, message, n_threads, rows, monkeypatch):
+def test_a_file_that_changes(change, error, message, n_threads, rows, monkeypatch, change_in_a_pass):
     monkeypatch.setattr(readers, "_BLOCK_BYTES", 100 * 5 * 4)
     stream = gd.data.open(rows, target="y")
     model = fit(stream, epochs=1)
@@ -87,7 +87,7 @@ def test_a_file_that_changes(change, error, message, n_threads, rows, monkeypatc
 
 
 @pytest.mark.parametrize("compression", ["uncompressed", "lz4"])
-def test_an_arrow_file_that_changes(compression, tmp_path):
+def test_an_arrow_file_that_changes(compression, tmp_path, change_in_a_pass):
     path = tmp_path / "rows.feather"
     pa.feather.write_feather(columns(), path, compression, chunksize=100)
     stream = gd.data.open(path, target="y")
