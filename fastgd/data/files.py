@@ -88,7 +88,7 @@ def open(
 ) -> Dataset | Stream:
     r"""Files as rows to train on; only the rows in use are in memory.
 
-    .npy files are a `Dataset`, whose rows may be shuffled. Up to 256 MB of features are held in memory, in their own
+    .npy files are a `Dataset`, whose rows may be shuffled. Up to 512 MB of features are held in memory, in their own
     dtype, and more are read as shards are (below), chunk by chunk. What is to be mapped instead is
     `ArrayDataset(map_array(X), map_array(y))`, or any `numpy.memmap`. It is faster where the system has the file in its
     cache and the model is small, as nothing is copied; but shuffled, rows of a map keep the pages that they

@@ -11,7 +11,7 @@ from fastgd.data.chunks.shards import npy_dataset
 from fastgd.data.files import Request
 
 # Features of so many bytes are held in memory: a larger file takes about as much while it is read and shuffled.
-_HELD_BYTES = 256 << 20
+_HELD_BYTES = 512 << 20
 
 
 class HeldFiles(ArrayDataset):
