@@ -133,7 +133,7 @@ ENTRIES_PER_FLUSHED_WEIGHT = 16
 
 # What a loop keeps of each column is copied to one record, a single line of the cache, and back: of all columns, in
 # order, where a call has so many entries for each; else of those of its entries.
-ENTRIES_PER_PACKED_COLUMN = 0.5
+ENTRIES_PER_PACKED_COLUMN = 0.1
 
 # -- columns to rows
 
