@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     from .loops.csr_network import evaluate_network_csr, loss_and_gradient_csr, predict_network_csr, train_network_csr
     from .loops.csr_neuron import train_neuron_csr
     from .loops.csr_neuron_adagrad import (
+        RECORD,
         Samples,
         Scratch,
         pack_records,
@@ -128,6 +129,7 @@ _OF_SPARSE_ROWS = {
     ),
     ".loops.csr_neuron": ("train_neuron_csr",),
     ".loops.csr_neuron_adagrad": (
+        "RECORD",
         "Samples",
         "Scratch",
         "pack_records",
@@ -157,6 +159,7 @@ __all__ = [
     "NEURON_ROWS_AT_ONCE",
     "N_WORKERS",
     "OPTIMIZERS",
+    "RECORD",
     "SYNTHETIC_ROWS_AT_ONCE",
     "WITHIN_EPOCH",
     "Bounded",

@@ -7,9 +7,6 @@ from fastgd._engine.loops import Task, neuron_of
 from fastgd.data.block import Block
 from fastgd.kernels import aligned_empty
 
-# How many numbers the loop keeps of a column, and how many entries it takes at a time.
-_RECORD = 4
-
 
 def is_for_adagrad(task: Task) -> bool:
     """Whether the loop can make the task's updates, its model being a neuron."""
@@ -33,7 +30,7 @@ class AdagradCall:
         self._scratch: kernels.Scratch | None = None
         # Memory that is not touched takes no place.
         size = task.vectors.parameters.size
-        self._table = aligned_empty(size * _RECORD, task.model.dtype).reshape(size, _RECORD)
+        self._table = aligned_empty(size * kernels.RECORD, task.model.dtype).reshape(size, kernels.RECORD)
 
     def __call__(self, block: Block, rates: np.ndarray) -> None:
         """As `Loop.run` says."""
@@ -65,9 +62,9 @@ class AdagradCall:
     def _make_room(self, lengths: np.ndarray) -> None:
         """Have scratch for the longest batch; rows begin with one."""
         batch_rows, dtype = self._task.batch_rows, self._task.model.dtype
-        rooms = -(-lengths // _RECORD) * _RECORD
+        rooms = -(-lengths // kernels.RECORD) * kernels.RECORD
         longest = np.add.reduceat(rooms, np.arange(0, len(rooms), batch_rows)).max() if batch_rows > 1 else rooms.max()
-        n = int(longest) + _RECORD
+        n = int(longest) + kernels.RECORD
         if self._scratch is None or n > self._scratch.values.size:
             z = np.empty(batch_rows, dtype)
             of_bias = np.array([self._task.model.in_features])
