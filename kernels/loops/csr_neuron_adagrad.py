@@ -20,7 +20,7 @@ import numpy as np
 from ..codegen.function_pointer import settings_of
 from ..codegen.jit import by_type, inlined_kernel, kernel
 from ..codegen.records import RECORD, in_records, load_records, square_root, store_records, where_not_zero
-from ..codegen.simd import horizontal_sum, load, prefetch, store
+from ..codegen.simd import load, prefetch, store
 from ..codegen.views import element, matrix, read_only_matrix, read_only_rows
 from ..nn.loss import loss_and_derivative
 from ..optim.bounded import Bounded, bounded_length, curvature_along
@@ -36,7 +36,7 @@ _WEIGHT, _SQUARES, _MISSING, _GRADIENT = range(RECORD)
 class Scratch(NamedTuple):
     """Scratch for batches of up to n_rows rows, each of which begins at a multiple of four of the n places.
 
-    values : (n,), the entries, zero behind the last one of a row          direction : (n,), the s of each one's column
+    values : (n,), the entries          direction : (n,), the s of each one's column
     z : (n_rows,)          outputs, derivatives : (n_rows, 1)
     bias : (1,) int64, the record of the bias
     """
@@ -119,9 +119,6 @@ def _forward(table, X, i, later, values, first):
         k += 1
     for p in range(ahead, last):
         _prefetch_column(table, X, p)
-    while k % RECORD != 0:
-        values[np.uint64(k)] = zero
-        k += 1
     return z
 
 
@@ -148,16 +145,16 @@ def _with_square(total, missing, g):
 
 @inlined_kernel
 def _direct(table, columns, begin, end, scratch, first, eps):
-    """Leave the s of the columns of entries in the scratch, from `first` on; return s · x."""
-    change, least = in_records(scratch.values.dtype.type(0)), in_records(eps)
+    """Leave the s of the columns of entries in the scratch, from `first` on; return s · x, in float64."""
+    least, change = in_records(eps), 0.0
     for p in range(begin, end, RECORD):
-        k = first + p - begin
         _, total, missing, g = load_records(table, columns, p, end - p)
         after, _ = _with_square(total, missing, g)
-        s = g / (square_root(after) + least)
-        store(scratch.direction, k, RECORD, s)
-        change += s * load(scratch.values, k, RECORD, change)
-    return horizontal_sum(change)
+        store(scratch.direction, first + p - begin, RECORD, g / (square_root(after) + least))
+    for k in range(first, first + end - begin):
+        # Of many rows, what they want may nearly cancel.
+        change += np.float64(element(scratch.direction, k)) * element(scratch.values, k)
+    return change
 
 
 @inlined_kernel
@@ -207,8 +204,7 @@ def _direct_rows(X, table, scratch, of_bias, weights, begin, end, n_measured, ep
     first = begin + (end - begin - 1) // n_measured * n_measured
     k, squares, slope = 0, 0.0, 0.0
     for i in range(begin, end):
-        change = np.float64(of_bias)
-        change += _direct(table, X.indices, element(X.begin, i), element(X.end, i), scratch, k, eps)
+        change = of_bias + _direct(table, X.indices, element(X.begin, i), element(X.end, i), scratch, k, eps)
         k += _room_of(X, i)
         slope += change * scratch.z[i - begin]
         if i >= first:
@@ -223,8 +219,6 @@ def _direct_bias(table, scratch, d_bias, eps):
     place, last = scratch.bias[0], scratch.values.size - RECORD
     table[place, _GRADIENT] = d_bias
     scratch.values[last] = 1
-    for k in range(last + 1, scratch.values.size):
-        scratch.values[k] = 0
     return _direct(table, scratch.bias, 0, 1, scratch, last, eps)
 
 
@@ -273,7 +267,7 @@ def train_neuron_csr_adagrad(neuron, vectors, table, scratch, objective, numbers
             progress.n_updates[0] = t
             rate = number(element(rates, min(t - np.int64(n_before), rates.size) - 1))
             d_bias = _accumulate_rows(neuron, X, table, scratch, start, stop)
-            of_bias = _direct_bias(table, scratch, d_bias, eps) if has_bias else number(0)
+            of_bias = _direct_bias(table, scratch, d_bias, eps) if has_bias else 0.0
             mean_square, slope = _direct_rows(X, table, scratch, of_bias, weights, start, stop, batch_rows[1], eps)
             curvature = 0.0
             if optimizer.curvature > 0:
@@ -281,6 +275,7 @@ def train_neuron_csr_adagrad(neuron, vectors, table, scratch, objective, numbers
                 # Below zero, it is but rounding.
                 slope = 0.0 if slope < 0 else slope
             else:
+                # A free step is as long whatever it is.
                 slope = 1.0
             length = bounded_length(numbers, rate, t, curvature, slope)
             _step_rows(X, table, scratch, start, stop, length)
