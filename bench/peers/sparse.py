@@ -31,7 +31,7 @@ METHOD = (
     "parsed beforehand."
 )
 # What takes longer is fitted once, and peers that take many times longer learn from some of the rows alone.
-_LONG, _ROWS_OF_SLOW = 2.0, 200_000
+_LONG, _ROWS_OF_SLOW = 5.0, 200_000
 _RATE, _ALPHA = 0.1, 1e-6
 # Vowpal Wabbit takes milliseconds to parse a row.
 _VW_ROWS = 2000
