@@ -8,7 +8,7 @@ python bench/report.py quality [--dry-run] [--json FILE] [--estimators] [--rows 
 python bench/report.py learning [--dry-run] [--picture bench/learning.svg]
 python bench/report.py scaling [--dry-run] [--repeats 9] [--without-cluster]
 python bench/report.py replicas [--dry-run] [--epochs 8]
-python bench/report.py sparse [--dry-run] [--rows 200000] [--repeats 5]
+python bench/report.py sparse [--dry-run] [--rows 1000000] [--repeats 5]
 python bench/report.py summary [--dry-run]               the lines of these that the README shows
 
 `--help` after the name of a part says more.

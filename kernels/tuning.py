@@ -131,9 +131,9 @@ ENTRIES_PER_PREFETCH = LINE_BYTES // 4
 # entries for each weight.
 ENTRIES_PER_FLUSHED_WEIGHT = 16
 
-# What a loop keeps of each column takes turns in one piece of memory where a call has so many entries a column: one
-# line of the cache comes for each of them then, not four, which is worth a copy to and fro.
-ENTRIES_PER_INTERLEAVED_COLUMN = 0.5
+# What a loop keeps of each column is copied to one record, a single line of the cache, and back: of all columns, in
+# order, where a call has so many entries for each; else of those of its entries.
+ENTRIES_PER_PACKED_COLUMN = 0.1
 
 # -- columns to rows
 

@@ -263,8 +263,14 @@ def _best_of_one(rows: Block, loss: Loss) -> float:
     if not takes_every_number(loss):
         low, high = -LARGEST_LOGIT, max(LARGEST_LOGIT, math.log(max(high, 1.0)) + 1)
 
+    # Steps come to be smaller than the last digit long before the search ends.
+    known: dict[float, float] = {}
+
     def at(constant: float) -> float:
-        return _loss_of(rows, loss, np.array([constant]))
+        rounded = float(rows.y.dtype.type(constant))
+        if rounded not in known:
+            known[rounded] = _loss_of(rows, loss, np.array([rounded]))
+        return known[rounded]
 
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     of_left, of_right = at(left), at(right)

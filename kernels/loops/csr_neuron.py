@@ -14,15 +14,29 @@ from .neuron_online import loss_and_grad, total_weight, weight_of
 
 
 @inlined_kernel
+def _product(X, p, u, penalty, n_columns, zero):
+    """Entry p times its element of u, which is brought up to date."""
+    column = column_of(X, p)
+    apply_pending(penalty, u, column, n_columns, 1)
+    return element(u, column) * value_of(X, p, column, zero)
+
+
+@inlined_kernel
 def _dot(X, i, u, penalty, n_columns):
-    """Row i of a CSR times u, whose elements are brought up to date."""
+    """Row i of a CSR times u, in four sums: one alone would be waited for."""
     zero = u.dtype.type(0)
-    z = zero
-    for p in range(element(X.begin, i), element(X.end, i)):
-        column = column_of(X, p)
-        apply_pending(penalty, u, column, n_columns, 1)
-        z += element(u, column) * value_of(X, p, column, zero)
-    return z
+    a, b, c, d = zero, zero, zero, zero
+    p, end = element(X.begin, i), element(X.end, i)
+    while p + 4 <= end:
+        a += _product(X, p, u, penalty, n_columns, zero)
+        b += _product(X, p + 1, u, penalty, n_columns, zero)
+        c += _product(X, p + 2, u, penalty, n_columns, zero)
+        d += _product(X, p + 3, u, penalty, n_columns, zero)
+        p += 4
+    while p < end:
+        a += _product(X, p, u, penalty, n_columns, zero)
+        p += 1
+    return (a + b) + (c + d)
 
 
 @inlined_kernel

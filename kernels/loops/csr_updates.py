@@ -6,6 +6,9 @@ LazySGD         plain SGD with L1 and L2 penalties: the entries of the batch
 SparseUpdate    an optimiser for which a gradient of zero is no update, as Adagrad: the same
 BoundedEntries  such a one whose steps are bounded: the same
 EveryWeight     any other: all weights, for each update
+
+Adagrad with a penalty is among the others: l2 · w is a part of each gradient, and its square of G, for a weight that no
+row touches too, so that w and G after many updates have no closed form.
 """
 
 from typing import NamedTuple

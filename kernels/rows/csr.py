@@ -225,7 +225,6 @@ def csr_square_sums(X, weights, sums, squares):
         v = weights[i] if weights.size else 1.0
         if v == 0:
             continue
-        _prefetch_columns(squares, X, min(i + CSR_COLUMNS_PREFETCH, X.begin.size - 1))
         begin, end = element(X.begin, i), element(X.end, i)
         if _is_increasing(X, begin, end):
             for p in range(begin, end):

@@ -23,8 +23,8 @@ OPTIMIZERS = {
 }
 # From squares that start at zero, a gradient that is zero but for rounding would make a whole step.
 STARTED = [name for name in OPTIMIZERS if name != "bounded"]
-# Of entries a column, from which on columns take turns in one piece of memory.
-LAYOUTS = {"separate": np.inf, "interleaved": 0}
+# Of entries a column, from which on the records of all columns are copied.
+LAYOUTS = {"of entries": np.inf, "of all": 0}
 
 
 def _trained(X, y, optimizer, ends="linear", has_bias=True, dtype="float64", sample_weight=None, epochs=2, **options):
@@ -44,7 +44,7 @@ def _assert_as_dense(loss, layout, seed, weighted, index="int32", values="float6
     v = rng.integers(0, 3, N_ROWS) * (np.arange(N_ROWS) >= 7) / 2 if weighted else None
     options |= {"loss": CASES[loss].loss, "dtype": dtype, "sample_weight": v}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels.tuning, "ENTRIES_PER_INTERLEAVED_COLUMN", LAYOUTS[layout])
+        patch.setattr(kernels.tuning, "ENTRIES_PER_PACKED_COLUMN", LAYOUTS[layout])
         found, _ = _trained(X, y, **options)
     expected, _ = _trained(dense, y, **options)
     tolerance = 1e-9 if dtype == "float64" else 2e-3
@@ -70,8 +70,8 @@ def _case(loss, ends="linear", **options):
 
 
 @settings(max_examples=40)
-@example(seed=0, layout="separate", optimizer="bounded", batch_size=7, weighted=True, has_bias=True, index="int32")
-@example(seed=0, layout="interleaved", optimizer="bounded", batch_size=1, weighted=False, has_bias=True, index="int32")
+@example(seed=0, layout="of entries", optimizer="bounded", batch_size=7, weighted=True, has_bias=True, index="int32")
+@example(seed=0, layout="of all", optimizer="bounded", batch_size=1, weighted=False, has_bias=True, index="int32")
 @given(**OPTIONS)
 def test_log_loss(**options):
     _case("log_loss", **options)
@@ -113,7 +113,7 @@ def _by_hand(X, y, n_epochs, rate, curvature):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_two_epochs_by_hand(layout, monkeypatch):
-    monkeypatch.setattr(kernels.tuning, "ENTRIES_PER_INTERLEAVED_COLUMN", LAYOUTS[layout])
+    monkeypatch.setattr(kernels.tuning, "ENTRIES_PER_PACKED_COLUMN", LAYOUTS[layout])
     X, dense = csr(N_ROWS, N_FEATURES)
     y = np.random.default_rng(0).standard_normal(N_ROWS)
     _, trainer = _trained(X, y, OPTIMIZERS["bounded"], has_bias=False)
@@ -129,7 +129,7 @@ def test_bits_depend_neither_on_how_columns_lie_nor_on_where_calls_end(batch_siz
     expected, _ = _trained(X, y, **options)
     monkeypatch.setattr("fastgd._engine.slices._SLICE_SECONDS", 1e-9)
     for entries in (0, 100, np.inf):
-        monkeypatch.setattr(kernels.tuning, "ENTRIES_PER_INTERLEAVED_COLUMN", entries)
+        monkeypatch.setattr(kernels.tuning, "ENTRIES_PER_PACKED_COLUMN", entries)
         np.testing.assert_array_equal(_trained(X, y, **options)[0], expected)
 
 
@@ -164,7 +164,7 @@ def test_what_takes_all_weights_or_has_no_squares_is_for_other_loops(optimizer, 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_bad_entry_is_named_and_nothing_of_it_stays(bad, layout, monkeypatch):
-    monkeypatch.setattr(kernels.tuning, "ENTRIES_PER_INTERLEAVED_COLUMN", LAYOUTS[layout])
+    monkeypatch.setattr(kernels.tuning, "ENTRIES_PER_PACKED_COLUMN", LAYOUTS[layout])
     X, _ = csr(N_ROWS, N_FEATURES)
     y = np.random.default_rng(0).random(N_ROWS)
     row = int(np.flatnonzero(np.diff(X.indptr))[20])

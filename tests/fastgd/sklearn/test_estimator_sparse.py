@@ -88,7 +88,7 @@ def test_auto_is_adagrad_for_networks_on_sparse_rows(rows):
 @pytest.mark.parametrize(
     ("settings", "alpha", "update"),
     [
-        ({}, 0.0, kernels.Columns),
+        ({}, 0.0, kernels.Scratch),
         ({"hidden_layer_sizes": (4,)}, 0.0, kernels.SparseUpdate),
         ({"alpha": 0.01}, 0.01, kernels.EveryWeight),
         ({"batch_size": None}, 1e-4, kernels.EveryWeight),
@@ -108,7 +108,7 @@ def test_defaults_cost_the_entries_of_a_batch(rows, monkeypatch, settings, alpha
         monkeypatch.setattr(kernels, name, watched, raising=False)
 
     watch("train_network_csr", 3)
-    watch("train_neuron_csr_adagrad", 2)
+    watch("train_neuron_csr_adagrad", 3)
     fitted = GDRegressor(max_iter=1, tol=None, **settings).fit(X, y)
     assert fitted.trainer_.alpha == alpha
     assert set(updates) == {update}
