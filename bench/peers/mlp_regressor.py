@@ -40,7 +40,7 @@ class Network:
             batch_size=workload.batch_size,
             learning_rate_init=workload.optimizer.learning_rate,
             max_iter=workload.n_epochs,
-            n_iter_no_change=workload.n_epochs,
+            n_iter_no_change=1_000_000_000,  # it counts on from call to call
             shuffle=False,
             warm_start=True,
             **solver(workload.optimizer),

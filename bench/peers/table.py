@@ -29,6 +29,7 @@ METHOD = (
     "peers train on the first rows only."
 )
 THREADS = ("one", "all")
+FUNCTIONS_TITLE = "epochs of"
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -72,7 +73,9 @@ def report(options: argparse.Namespace) -> str:
             for result in measured:
                 merge(results.setdefault((result["workload"], threads), result), result)
     lines = [machine_line(versions), METHOD]
-    of_kinds = [table("work", list(results.values()))] if workloads is FUNCTIONS else tables(list(results.values()))
+    of_kinds = (
+        [table(FUNCTIONS_TITLE, list(results.values()))] if workloads is FUNCTIONS else tables(list(results.values()))
+    )
     return "\n\n".join(["\n".join(lines), *of_kinds])
 
 
@@ -135,11 +138,18 @@ def tables(results: list[dict]) -> list[str]:
 
 def table(title: str, results: list[dict]) -> str:
     names = [name for name in PEERS if any(name in result["ratio"] | result["excluded"] for result in results)]
+    of_all = title == FUNCTIONS_TITLE
     rows = [
-        [result["workload"].removeprefix("neuron, "), result["threads"], *(cell(result, name) for name in names)]
+        [
+            result["workload"] if of_all else result["workload"].removeprefix("neuron, "),
+            result["threads"],
+            *(cell(result, name) for name in names),
+        ]
         for result in results
     ]
-    return markdown([title, "threads", *names], rows, n_left=2)
+    # Of classes, the classifiers take part.
+    shown = [name.replace("Regressor", "*") if of_all else name for name in names]
+    return markdown([title, "threads", *shown], rows, n_left=2)
 
 
 def cell(result: dict, name: str) -> str:
