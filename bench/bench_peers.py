@@ -14,6 +14,9 @@ WORKLOADS = [
     PeerWorkload("one output", (8, 6, 1), 4, 64, gd.SGD(0.01)),
     PeerWorkload("momentum", (8, 6, 5, 3), 4, 64, MOMENTUM),
     PeerWorkload("Adam", (8, 6, 3), 4, 64, ADAM),
+    PeerWorkload("log loss", (8, 1), 1, 64, gd.SGD(0.01), "log_loss"),
+    PeerWorkload("cross-entropy", (8, 6, 3), 4, 64, gd.SGD(0.01), "cross_entropy", "tanh", "float64"),
+    PeerWorkload("full batch", (8, 6, 3), 64, 64, ADAM, activation="tanh", n_epochs=5),
 ]
 
 
@@ -23,6 +26,7 @@ WORKLOADS = [
         pytest.param(workload, name, id=f"{workload.name}-{name}")
         for workload in WORKLOADS
         for name in ("NumPy", "SGDRegressor" if workload.is_neuron else "MLPRegressor")
+        if workload.is_plain or name != "NumPy"
     ],
 )
 def test_peer(benchmark, workload, name):

@@ -1,7 +1,7 @@
 """Measure a part of `bench/README.md` and write it there, between its markers.
 
 python bench/report.py [training] [--dry-run] [--seconds 10]
-python bench/report.py peers [--dry-run] [--seconds 10] [--threads one|all|both] [--workloads neuron Adam]
+python bench/report.py peers [--dry-run] [--functions] [--seconds 10] [--threads one|all|both] [--workloads neuron]
 python bench/report.py few-rows [--dry-run] [--seconds 10]
 python bench/report.py roofline [--dry-run] [--seconds 5]
 python bench/report.py quality [--dry-run] [--json FILE] [--estimators] [--rows 4000]

@@ -10,14 +10,14 @@ from fastgd.data.block import Block, require_finite
 from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss, takes_all
 from fastgd.model_data import checked_blocks, row_number, rows_at_once
-from fastgd.network import evaluate_rows, network_for_call
+from fastgd.network import NetworkForCall, evaluate_rows
 from fastgd.threads import ThreadPool
 
 
 def mean_loss(model: LayerStack, dataset: Dataset, loss: Loss, n_threads: int | None) -> float:
     """As `Model.loss`."""
     objective = kernels.objective(loss, model.dtype)
-    with network_for_call(model, dataset.n_samples, n_threads) as (network, pool):
+    with NetworkForCall(model, dataset.n_samples, n_threads) as (network, pool):
         block, loss_sum = _good_rows(model, dataset, loss), np.zeros(1)
         if block is not None and evaluate_rows(pool, network, model.parameters, objective, block, loss_sum):
             return float(loss_sum[0]) / dataset.n_samples
@@ -35,7 +35,7 @@ def loss_and_gradient(
     """As `Model.loss_and_gradient`, at these parameters, of the model's dtype."""
     objective = kernels.objective(loss, model.dtype)
     scale, size = model.dtype.type(1 / dataset.n_samples), parameters.size
-    with network_for_call(model, dataset.n_samples, n_threads) as (network, pool):
+    with NetworkForCall(model, dataset.n_samples, n_threads) as (network, pool):
         given = network, parameters, objective
         block = _good_rows(model, dataset, loss)
         gradient, scratch, loss_sum = np.zeros(size, model.dtype), np.empty(size, model.dtype), np.zeros(1)

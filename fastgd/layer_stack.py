@@ -43,7 +43,7 @@ class LayerStack:
         self.layers = Layers(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
         self.labels: Labels | None = None
-        #: Those of `fastgd.network.network_for_call` that no call uses, by their size and settings.
+        #: Those of `fastgd.network.NetworkForCall` that no call uses, by their size and settings.
         self.idle_networks: dict[tuple, list[Network]] = {}
         self.widths = widths_of(self.layers)
         self.in_features, self.out_features = self.widths[0], self.widths[-1]

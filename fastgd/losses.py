@@ -198,11 +198,14 @@ _ELSEWHERE = {
 
 def as_loss(loss: Any) -> Loss:
     """The settings of a loss given by its name or made by a function of this module."""
-    if any(kind.settings is type(loss) for kind in LOSSES.values()):
+    if type(loss) in _SETTINGS:
         return loss
     if callable(loss) and getattr(loss, "__name__", None) in _WITH_PARAMETERS:
         raise TypeError(f"loss is the function {loss.__name__}; expected a call of it, as in {loss.__name__}()")
     return _named(checks.choice(loss, "loss", LOSSES, _ELSEWHERE))
+
+
+_SETTINGS = frozenset(kind.settings for kind in LOSSES.values())
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from fastgd.folding import folded
 from fastgd.labels import shown
 from fastgd.losses import Loss, LossName, as_loss
 from fastgd.model_data import check_fits, checked_blocks, row_number
-from fastgd.network import network_for_call, predict_rows
+from fastgd.network import NetworkForCall, predict_rows
 
 if TYPE_CHECKING:
     from fastgd.summary import Summary
@@ -102,7 +102,7 @@ class Model(ClassPredictions, ExportMethods):
         if targets is not None:
             targets.require_range(dtype)
         is_direct = targets is None and dtype == self.dtype
-        with network_for_call(self, dataset.n_samples, n_threads) as (network, pool):
+        with NetworkForCall(self, dataset.n_samples, n_threads) as (network, pool):
             looks_at_X, n_busy = not self.starts_linear, pool.n_threads
             for start, block in checked_blocks(self, dataset, None, looks_at_X, n_threads, n_busy):
                 part = out[start : start + len(block.X)]

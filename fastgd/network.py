@@ -1,6 +1,5 @@
 """A stack of layers as the kernels see it."""
 
-import contextlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -66,28 +65,35 @@ def network_of(
     )
 
 
-@contextlib.contextmanager
-def network_for_call(
-    model: LayerStack, max_rows: int, n_threads: int | None
-) -> Iterator[tuple[kernels.Network, ThreadPool]]:
-    """`network_of` without dropout, of one call alone, with its thread pool.
+class NetworkForCall:
+    """`network_of` without dropout, of one call alone, with its thread pool: `with` gives both.
 
     Small ones are kept for later calls with as many rows, as to make one takes longer than to use it. They hold nothing
     of the model that may change but what the layers are set to, which is compared.
     """
-    numbers = [layer.number_in(model.dtype) for layer in model.stack if not isinstance(layer, Linear)]
-    key = min(max_rows, model.micro_batch_rows), n_threads, *numbers
-    idle = model.idle_networks.setdefault(key, [])
-    try:
-        network = idle.pop()
-    except IndexError:
-        network = network_of(model, max_rows, n_threads=n_threads)
-    with ThreadPool(network.products) as pool:
-        yield network, pool
-    if pool.n_threads == 1 and network.outputs.nbytes <= _KEPT_BYTES:
-        idle.append(network)
-    if len(model.idle_networks) > _MOST_SIZES:
-        model.idle_networks.clear()
+
+    def __init__(self, model: LayerStack, max_rows: int, n_threads: int | None) -> None:
+        dtype = model.dtype
+        numbers = [layer.number_in(dtype) for layer in model.stack if not isinstance(layer, Linear)]
+        key = min(max_rows, model.micro_batch_rows), n_threads, *numbers
+        self._networks = model.idle_networks
+        self._idle = self._networks.setdefault(key, [])
+        try:
+            self._network = self._idle.pop()
+        except IndexError:
+            self._network = network_of(model, max_rows, n_threads=n_threads)
+        self._pool = ThreadPool(self._network.products)
+
+    def __enter__(self) -> tuple[kernels.Network, ThreadPool]:
+        return self._network, self._pool.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self._pool.__exit__()
+        # One that an error has ended may be in use still.
+        if kind is None and self._pool.n_threads == 1 and self._network.outputs.nbytes <= _KEPT_BYTES:
+            self._idle.append(self._network)
+        if len(self._networks) > _MOST_SIZES:
+            self._networks.clear()
 
 
 def predict_rows(pool: ThreadPool, network: kernels.Network, parameters: np.ndarray, X: Rows, out: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ from bench.peers.workloads import PeerWorkload
 
 class Fastgd:
     def __init__(self, workload: PeerWorkload, X: np.ndarray, y: np.ndarray) -> None:
-        self.n_samples = len(X)
+        self.n_samples = len(X) * workload.n_epochs
         self._workload = workload
         self._X, self._y = X, y
         self.reset()
@@ -20,8 +20,8 @@ class Fastgd:
     def reset(self) -> None:
         self._model = self._workload.model()
         self._trainer = gd.Trainer(
-            self._model, optimizer=self._workload.optimizer, batch_size=self._workload.batch_size
+            self._model, self._workload.loss, self._workload.optimizer, batch_size=self._workload.batch_size
         )
 
     def epoch(self) -> None:
-        self._trainer.fit(self._X, self._y)
+        self._trainer.fit(self._X, self._y, epochs=self._workload.n_epochs)

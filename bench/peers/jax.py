@@ -11,18 +11,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-import fastgd as gd
 from bench.cases.runs import Run
-from bench.peers.workloads import PeerWorkload, adam_factors, flat
+from bench.peers.workloads import PeerWorkload, adam_factors, flat, updater
 
 MAX_UPDATES = None
 UNROLLS = (1, 4)
 
 
 def forms(workload: PeerWorkload, X: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], Run]]:
+    # What is float32 stays so.
+    jax.config.update("jax_enable_x64", workload.dtype == "float64")
     if workload.is_neuron:
-        return {f"unroll {n}": partial(Scan, workload, X, y, neuron_loss, np.squeeze, n) for n in UNROLLS}
-    layouts = {"out x in": (row_loss, np.asarray), "in x out": (column_loss, np.transpose)}
+        loss = partial(neuron_loss, LOSSES[workload.loss])
+        return {f"unroll {n}": partial(Scan, workload, X, y, loss, np.squeeze, n) for n in UNROLLS}
+    loss = partial(network_loss, LOSSES[workload.loss], ACTIVATIONS[workload.activation])
+    layouts = {
+        "out x in": (partial(loss, lambda x, weight: x @ weight.T), np.asarray),
+        "in x out": (partial(loss, jnp.matmul), np.transpose),
+    }
     return {
         f"weights {name}, unroll {n}": partial(Scan, workload, X, y, *layout, n)
         for name, layout in layouts.items()
@@ -30,26 +36,34 @@ def forms(workload: PeerWorkload, X: np.ndarray, y: np.ndarray) -> dict[str, Cal
     }
 
 
-def neuron_loss(layers, x, y):
+def half_squared_error(z, y):
+    return 0.5 * jnp.sum((z - y) ** 2)
+
+
+def log_loss(z, y):
+    return jnp.sum(jax.nn.softplus(z) - y * z)
+
+
+def cross_entropy(z, y):
+    return jnp.sum(jax.nn.logsumexp(z, axis=1, keepdims=True) - jnp.take_along_axis(z, y.astype(int), axis=1))
+
+
+LOSSES = {"half_squared_error": half_squared_error, "log_loss": log_loss, "cross_entropy": cross_entropy}
+ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
+
+
+def neuron_loss(loss, layers, x, y):
     """x (1, n_in) and y (1, 1), as vector and number."""
     ((weight, bias),) = layers
-    return 0.5 * (weight @ x[0] + bias - y[0, 0]) ** 2
+    return loss(weight @ x[0] + bias, y[0, 0])
 
 
-def row_loss(layers, x, y):
-    return half_squared_error(layers, x, y, lambda x, weight: x @ weight.T)
-
-
-def column_loss(layers, x, y):
-    return half_squared_error(layers, x, y, jnp.matmul)
-
-
-def half_squared_error(layers, x, y, product):
+def network_loss(loss, activation, product, layers, x, y):
     """The mean over the batch."""
     for weight, bias in layers[:-1]:
-        x = jax.nn.relu(product(x, weight) + bias)
+        x = activation(product(x, weight) + bias)
     weight, bias = layers[-1]
-    return 0.5 * jnp.sum((product(x, weight) + bias - y) ** 2) / len(x)
+    return loss(product(x, weight) + bias, y) / len(x)
 
 
 class Scan:
@@ -66,14 +80,21 @@ class Scan:
         layout: Callable[[np.ndarray], np.ndarray],
         unroll: int,
     ) -> None:
-        self.n_samples = len(X)
-        n_updates = len(X) // workload.batch_size
-        by_batch = [jnp.asarray(rows.reshape(n_updates, workload.batch_size, -1)) for rows in (X, y)]
-        self._batches = *by_batch, jnp.asarray(adam_factors(workload.optimizer, n_updates))
+        self.n_samples = len(X) * workload.n_epochs
+        by_batch = [jnp.asarray(rows.reshape(-1, workload.batch_size, rows.shape[1])) for rows in (X, y)]
+        factors = adam_factors(workload.optimizer, workload.n_updates(len(X)), workload.dtype)
+        self._batches = *by_batch, jnp.asarray(factors)
         self._layout = layout
         self._start = [tuple(layout(part) for part in layer) for layer in workload.initial()]
-        step = stepper(workload.optimizer, loss)
-        self._train = jax.jit(lambda state, batches: lax.scan(step, state, batches, unroll=unroll)[0], donate_argnums=0)
+        step = stepper(workload, loss)
+
+        def train(state, batches):
+            if workload.n_epochs == 1:
+                return lax.scan(step, state, batches, unroll=unroll)[0]
+            x, y, factors = batches
+            return lax.scan(lambda state, each: step(state, (x[0], y[0], each)), state, factors, unroll=unroll)[0]
+
+        self._train = jax.jit(train, donate_argnums=0)
         self.reset()
 
     @property
@@ -88,26 +109,9 @@ class Scan:
         self._state = jax.block_until_ready(self._train(self._state, self._batches))
 
 
-def stepper(optimizer: gd.SGD | gd.Adam, loss: Callable[..., jax.Array]) -> Callable[..., tuple]:
+def stepper(workload: PeerWorkload, loss: Callable[..., jax.Array]) -> Callable[..., tuple]:
     """The body of the scan: state (parameters, m, v), batch (x, y, factors as from `adam_factors`)."""
-
-    def plain(w, m, v, g, factors):
-        return w - optimizer.learning_rate * g, m, v
-
-    def momentum(w, m, v, g, factors):
-        m = optimizer.momentum * m + g
-        return w - optimizer.learning_rate * m, m, v
-
-    def adam(w, m, v, g, factors):
-        beta1, beta2 = optimizer.betas
-        m = beta1 * m + (1 - beta1) * g
-        v = beta2 * v + (1 - beta2) * g * g
-        return w - factors[0] * m / (jnp.sqrt(v) / factors[1] + optimizer.eps), m, v
-
-    if isinstance(optimizer, gd.Adam):
-        update = adam
-    else:
-        update = momentum if optimizer.momentum else plain
+    update = updater(workload.optimizer, jnp.sqrt)
 
     def step(state, batch):
         x, y, factors = batch

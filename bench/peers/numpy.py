@@ -14,7 +14,7 @@ MAX_UPDATES = 20_000
 
 
 def forms(workload: PeerWorkload, X: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], Run]]:
-    return {"": partial(Neuron if workload.is_neuron else Network, workload, X, y)}
+    return {"": partial(Neuron if workload.is_neuron else Network, workload, X, y)} if workload.is_plain else {}
 
 
 class Neuron:

@@ -22,11 +22,13 @@ class Peer(NamedTuple):
         none where the peer has no such model. On `MAX_UPDATES` batches it trains in tenths of a second; None for all
     package : without which it cannot take part
     distribution : the package's name for pip
+    environment : of the Python that it needs, one of ENVIRONMENTS
     """
 
     module: str
     package: str
     distribution: str
+    environment: str = ""
 
 
 PEERS = {
@@ -38,12 +40,19 @@ PEERS = {
     "JAX": Peer("jax", "jax", "jax"),
     "Vowpal Wabbit": Peer("vowpal_wabbit", "vowpalwabbit", "vowpalwabbit"),
     "River": Peer("river", "river", "river"),
+    "JAX 0.6.2": Peer("jax", "jax", "jax", "jax-0.6.2"),
+    "tinygrad": Peer("tinygrad", "tinygrad", "tinygrad"),
+    "MLX": Peer("mlx", "mlx", "mlx"),
+    "daal4py": Peer("daal4py", "daal4py", "daal4py", "daal4py"),
 }
+#: Other Pythons than the running one, which cannot have these versions beside the newest: what runs in them needs.
+ENVIRONMENTS = {"jax-0.6.2": {"XLA_FLAGS": "--xla_cpu_use_thunk_runtime=false"}, "daal4py": {}}
 
 
-def installed() -> list[str]:
-    """The peers that can take part, in the table's order."""
-    return [name for name, peer in PEERS.items() if importlib.util.find_spec(peer.package)]
+def installed(environment: str = "") -> list[str]:
+    """The peers of an environment, the one that this runs in, that can take part, in the table's order."""
+    peers = [(name, peer.package) for name, peer in PEERS.items() if peer.environment == environment]
+    return [name for name, package in peers if importlib.util.find_spec(package)]
 
 
 @dataclass
@@ -118,5 +127,5 @@ def tolerance(workload: PeerWorkload, n_samples: int) -> float:
     Ten times as much with ReLUs: an input that is zero but for rounding passes in one library and not in another, and
     takes its whole gradient along.
     """
-    rounding = 8 * float(np.finfo(np.float32).eps) * (n_samples / workload.batch_size) ** 0.5
+    rounding = 8 * float(np.finfo(workload.dtype).eps) * workload.n_updates(n_samples) ** 0.5
     return rounding if workload.is_neuron else 10 * rounding

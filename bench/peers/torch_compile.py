@@ -26,15 +26,15 @@ def forms(workload: PeerWorkload, X: np.ndarray, y: np.ndarray) -> dict[str, Cal
 
 class Compiled:
     def __init__(self, workload: PeerWorkload, X: np.ndarray, y: np.ndarray) -> None:
-        self.n_samples = len(X)
-        batches = [tensor.split(workload.batch_size) for tensor in map(torch.from_numpy, (X, y))]
-        factors = torch.from_numpy(adam_factors(workload.optimizer, len(batches[0]))).unbind()
+        self.n_samples = len(X) * workload.n_epochs
+        batches = [tensor.split(workload.batch_size) * workload.n_epochs for tensor in map(torch.from_numpy, (X, y))]
+        factors = torch.from_numpy(adam_factors(workload.optimizer, len(batches[0]), workload.dtype)).unbind()
         self._batches = *batches, factors
         self._start = workload.initial()
         self._layers, self._m, self._v = ([tuple(map(torch.tensor, layer)) for layer in self._start] for _ in range(3))
         # Every workload has code of its own, which must not count as one function compiled too often.
         torch._dynamo.reset()
-        self._step = torch.compile(stepper(workload.optimizer), fullgraph=True, dynamic=False)
+        self._step = torch.compile(stepper(workload), fullgraph=True, dynamic=False)
         self.reset()
 
     @property
@@ -53,15 +53,22 @@ class Compiled:
             self._step(self._layers, self._m, self._v, x, y, factors)
 
 
-def half_squared_error(layers: Tensors, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def mean_loss(workload: PeerWorkload, layers: Tensors, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """The mean over the batch."""
+    activation = torch.tanh if workload.activation == "tanh" else functional.relu
     for weight, bias in layers[:-1]:
-        x = functional.relu(functional.linear(x, weight, bias))
-    return 0.5 * (functional.linear(x, *layers[-1]) - y).square().sum() / len(x)
+        x = activation(functional.linear(x, weight, bias))
+    z = functional.linear(x, *layers[-1])
+    if workload.loss == "cross_entropy":
+        return functional.cross_entropy(z, y[:, 0].long())
+    if workload.loss == "log_loss":
+        return functional.binary_cross_entropy_with_logits(z, y)
+    return 0.5 * (z - y).square().sum() / len(x)
 
 
-def stepper(optimizer: gd.SGD | gd.Adam) -> Callable[..., None]:
+def stepper(workload: PeerWorkload) -> Callable[..., None]:
     """The function of one update: layers, m and v are modified in place; factors as from `adam_factors`."""
+    optimizer, loss = workload.optimizer, partial(mean_loss, workload)
 
     def plain(w, m, v, g, factors):
         w.sub_(g, alpha=optimizer.learning_rate)
@@ -82,7 +89,7 @@ def stepper(optimizer: gd.SGD | gd.Adam) -> Callable[..., None]:
         update = momentum if optimizer.momentum else plain
 
     def step(layers, m, v, x, y, factors):
-        gradient = torch.func.grad(half_squared_error)(layers, x, y)
+        gradient = torch.func.grad(loss)(layers, x, y)
         for parts in zip(layers, m, v, gradient, strict=True):
             for w, m_part, v_part, g in zip(*parts, strict=True):
                 update(w, m_part, v_part, g, factors)

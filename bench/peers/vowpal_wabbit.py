@@ -14,7 +14,7 @@ MAX_UPDATES = 2_000
 
 
 def forms(workload: PeerWorkload, X: np.ndarray, y: np.ndarray) -> dict[str, Callable[[], Run]]:
-    return {"": partial(Neuron, workload, X, y)} if workload.is_neuron else {}
+    return {"": partial(Neuron, workload, X, y)} if workload.is_neuron and workload.is_plain else {}
 
 
 class Neuron:

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .llvm import broadcast_in, call, first_elements, suffix
+from .llvm import INDEX, broadcast_in, call, first_elements, permuted, suffix
 from .processor import fuses
 from .simd import SIMDVector
 
@@ -195,10 +195,16 @@ def keep_first(typing_context, vector, n, others):
 
 @intrinsic
 def horizontal_max(typing_context, vector):
-    """The largest of a vector's elements that are numbers."""
+    """The largest of a vector's elements, of which none may be NaN."""
 
     def code(context, builder, signature, arguments):
+        # In halves: LLVM's own reduction goes element by element, as it has to look out for NaN.
         (values,) = arguments
-        return call(builder, f"llvm.vector.reduce.fmax.{suffix(values.type)}", values.type.element, values)
+        count = vector.count
+        while count > 1:
+            count //= 2
+            low, high = (permuted(builder, values, values, range(k, k + count)) for k in (0, count))
+            values = builder.select(builder.fcmp_ordered("<", low, high, flags=_AS_WRITTEN), high, low)
+        return builder.extract_element(values, ir.Constant(INDEX, 0))
 
     return vector.dtype(vector), code

@@ -69,7 +69,7 @@ def first_elements(builder, n, count):
 
 def permuted(builder, first, second, lanes):
     """A vector of lanes of two others, whose lanes are numbered through."""
-    return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_LANE, len(lanes)), lanes))
+    return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_LANE, len(lanes)), list(lanes)))
 
 
 def address_of(context, builder, array_type, array, begin):

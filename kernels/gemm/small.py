@@ -100,8 +100,9 @@ def gemm_nt_small(a, k, b, bias, c, prefetches):
             place = i * n
             flat[place + j0] = horizontal_sum(s0 + load(bias, j0, has_bias, zero))
             flat[place + j1] = horizontal_sum(s1 + load(bias, j1, has_bias, zero))
-            flat[place + j2] = horizontal_sum(s2 + load(bias, j2, has_bias, zero))
-            flat[place + j3] = horizontal_sum(s3 + load(bias, j3, has_bias, zero))
+            if j0 + 2 < n:
+                flat[place + j2] = horizontal_sum(s2 + load(bias, j2, has_bias, zero))
+                flat[place + j3] = horizontal_sum(s3 + load(bias, j3, has_bias, zero))
 
 
 def gemm_small_types(number):

@@ -7,6 +7,7 @@ Every function here computes on one output and its target, in their dtype: `(los
 the derivative by `out`. z stands for out, y for target.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -313,8 +314,13 @@ class Objective(NamedTuple):
 
 def objective(loss: NamedTuple, dtype: np.dtype) -> Objective:
     """What loops of a dtype call for a loss's settings; compiled where it was not."""
-    kernel = JOINT.get(type(loss), sum_over_outputs)
-    return Objective(kernel.pointer(dtype, type(loss)), settings_vector(loss), np.zeros(2))
+    return Objective(*_address_and_numbers(type(loss), loss, np.dtype(dtype)), np.zeros(2))
+
+
+# The kind too, as tuples of the same numbers are equal.
+@functools.lru_cache(maxsize=64)
+def _address_and_numbers(kind: type, loss: NamedTuple, dtype: np.dtype) -> tuple[int, np.ndarray]:
+    return JOINT.get(kind, sum_over_outputs).pointer(dtype, kind), settings_vector(loss)
 
 
 @inlined_kernel

@@ -1,6 +1,7 @@
 """Each kernel by itself, against its formula in plain NumPy or Python."""
 
 import inspect
+import io
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -127,6 +128,17 @@ def test_relu_backward(dtype, size, seed):
     d_z = d_out.copy()
     kernels.relu_backward(out, mask, 0, d_z)
     np.testing.assert_array_equal(d_z, [d if passes else 0 for d, passes in zip(d_out, mask, strict=True)])
+
+
+@pytest.mark.parametrize("name", ["leaky_relu_backward", "relu_backward", "sigmoid_backward", "tanh_backward"])
+def test_float32_is_not_widened(name):
+    """A literal such as 1 makes float64 of what it meets, at half the speed."""
+    kernel, types = getattr(activation, name), io.StringIO()
+    kernel.pointer(np.float32)
+    (signature,) = [each for each in kernel._dispatcher.signatures if "float32" in str(each)]
+    kernel._dispatcher.inspect_types(types, signature)
+    assert ":: float32" in types.getvalue()
+    assert ":: float64" not in types.getvalue()
 
 
 @given(DTYPES, SIZES, SIZES, st.booleans(), SEEDS)
