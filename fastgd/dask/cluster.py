@@ -9,7 +9,6 @@ the threads of one machine, whatever the number of workers and whatever happens 
 import contextlib
 import numbers
 import pickle
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -19,6 +18,7 @@ import numpy as np
 from fastgd._engine.replica_threads import result_of
 from fastgd._engine.replicas import ReplicatedEngine
 from fastgd._engine.round_tasks import Rows, Task, packed_plan, train_task
+from fastgd.dask.waiting import gathered
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, take_rows
 from fastgd.data.reader import Reader
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 _MOST_BYTES = 1 << 20
 # So many bytes of chosen rows are kept where they came to.
 _KEPT_BYTES = 1 << 28
-# How long a round waits for workers where there are none, and how often it looks.
-_SECONDS_WITHOUT_WORKERS, _SECONDS_BETWEEN_LOOKS = 20.0, 1.0
 _RETRIES = 2
 
 
@@ -77,7 +75,8 @@ def fit(
     ValueError, TypeError
         For a trainer of one replica, rows that cannot go to workers, and all that `Trainer.fit` raises.
     RuntimeError
-        Where no worker is left for 20 seconds; the trainer keeps what the rounds so far have come to.
+        Where for 20 seconds no worker is left, or all are paused for want of memory; the trainer keeps what the rounds
+        so far have come to.
 
     Examples
     --------
@@ -234,7 +233,7 @@ class _DaskRows(Dataset):
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        parts = self._client.gather(self._client.compute([each[rows] for each in self._arrays]))
+        parts = gathered(self._client, self._client.compute([each[rows] for each in self._arrays]))
         parts = [np.asarray(part) for part in parts]
         n_bytes = sum(part.nbytes for part in parts)
         if key and n_bytes <= _KEPT_BYTES:
@@ -270,17 +269,7 @@ class _ClusterWorkers:
         tasks = [pickle.dumps(self._task(k, spans[k], number)) for k in busy]
         rows = [self._source.of_replicas[k] for k in busy]
         futures = self._client.map(train_task, tasks, rows, retries=_RETRIES, pure=False)
-        try:
-            self._wait(futures)
-            if any(future.status == "error" for future in futures):
-                results = [result_of(future.result, k, len(spans)) for k, future in zip(busy, futures, strict=True)]
-            else:
-                results = self._client.gather(futures)
-        except BaseException:
-            # An error ends the others; so does Ctrl-C.
-            with contextlib.suppress(Exception):
-                self._client.cancel(futures, force=True)
-            raise
+        results = gathered(self._client, futures, lambda k, result: result_of(result, busy[k], len(spans)))
         losses = [0.0] * len(spans)
         for k, result in zip(busy, results, strict=True):
             state, loss = pickle.loads(result)
@@ -308,21 +297,3 @@ class _ClusterWorkers:
         if self._source.is_cut:
             seed = int(np.random.SeedSequence([seed, replica]).generate_state(1)[0])
         return seed, epoch
-
-    def _wait(self, futures: list) -> None:
-        """Wait for all, as long as there are workers."""
-        from distributed import wait
-
-        last_seen = time.monotonic()
-        while True:
-            try:
-                wait(futures, timeout=_SECONDS_BETWEEN_LOOKS)
-                return
-            except TimeoutError:
-                if self._client.nthreads():
-                    last_seen = time.monotonic()
-                elif time.monotonic() - last_seen > _SECONDS_WITHOUT_WORKERS:
-                    raise RuntimeError(
-                        f"the cluster has had no worker for {_SECONDS_WITHOUT_WORKERS:.0f} seconds; the model keeps "
-                        "what the rounds so far have come to. Start workers, and call fit again"
-                    ) from None
