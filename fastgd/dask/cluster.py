@@ -17,7 +17,8 @@ import numpy as np
 
 from fastgd._engine.replica_threads import result_of
 from fastgd._engine.replicas import ReplicatedEngine
-from fastgd._engine.round_tasks import Rows, Task, packed_plan, train_task
+from fastgd._engine.round_tasks import Rows, Task, over_rows, packed_plan, train_task
+from fastgd.dask.placement import placed
 from fastgd.dask.waiting import gathered
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, take_rows
@@ -56,8 +57,8 @@ def fit(
         themselves; a callable of no arguments is called there and here, and opens what all of them see, as in
         `functools.partial(gd.data.open, "/shared/X.npy", target="/shared/y.npy")`. Both give the bits of `trainer.fit`
         on the same rows. Dask arrays, X of shape (n_samples, in_features), are cut into a block of consecutive rows for
-        each replica and persisted; with `shuffle=True` each block is shuffled by itself. What has to be learnt before
-        training, scales and rates of "auto", comes from a pass of all rows through the client.
+        each replica, persisted, and balanced over the workers before anything is timed; with `shuffle=True` each block
+        is shuffled by itself. Scales are learnt by the workers; for rates of "auto", all rows pass through the client.
     client : distributed.Client, optional
         By default the current one.
     epochs : int
@@ -200,27 +201,37 @@ def _cut_arrays(data: Any, client: "Client", n_replicas: int) -> Source:
             f"the arrays have {[len(each) for each in arrays]} rows; expected as many of each, and at least one for "
             f"each of {n_replicas} replicas"
         )
-    sizes = tuple(int(n) for n in np.diff([n_samples * k // n_replicas for k in range(n_replicas + 1)]))
+    borders = [n_samples * k // n_replicas for k in range(n_replicas + 1)]
+    sizes = tuple(int(n) for n in np.diff(borders))
     cut = [each.rechunk({0: sizes, 1: -1} if each.ndim == 2 else {0: sizes}) for each in arrays]
-    cut = list(client.persist(cut))
-    columns = [client.compute(each.to_delayed().ravel().tolist()) for each in cut]
-    return Source(_DaskRows(cut, client), list(zip(*columns, strict=True)), is_cut=True)
+    of_replicas, cut = placed(client, cut)
+    return Source(_DaskRows(cut, of_replicas, borders[:-1], client), of_replicas, is_cut=True)
 
 
 class _DaskRows(Dataset):
-    """Dask arrays, whose rows come through the client.
+    """Dask arrays, whose rows come through the client, but for what workers can make of parts of them.
 
     Rows that were chosen are kept, up to a bound: a search for rates and its safeguard read the same ones often.
+
+    blocks : the futures of those of each replica          begins : the first row of each
     """
 
-    def __init__(self, arrays: list, client: "Client") -> None:
+    def __init__(self, arrays: list, blocks: list[tuple], begins: list[int], client: "Client") -> None:
         self._arrays, self._client = arrays, client
+        self._blocks, self._begins = blocks, begins
         self._kept: OrderedDict[bytes, list[np.ndarray]] = OrderedDict()
         self._kept_bytes = 0
         (self.n_samples, self.n_features), self.n_outputs = arrays[0].shape, arrays[1].shape[1]
         self.has_sample_weight = len(arrays) == 3
         dtype = arrays[0].dtype
         self.dtype = np.dtype(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)
+
+    def over_parts(self, function: Callable[[Dataset], Any]) -> list:
+        """As `Dataset.over_parts`, on the workers."""
+        options = {"retries": _RETRIES, "pure": False}
+        return gathered(
+            self._client, self._client.map(over_rows, self._blocks, self._begins, function=function, **options)
+        )
 
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
         """Compute them."""
