@@ -1,5 +1,7 @@
 """Waiting for what a cluster computes, for no longer than somebody does."""
 
+import asyncio
+import concurrent.futures
 import contextlib
 import time
 from collections.abc import Callable
@@ -23,13 +25,22 @@ def gathered(
 
     Raises RuntimeError as `wait_for`, and what the first of the futures raises that has failed.
     """
+    # To wait first and to gather then would be two calls of the client's loop, where a round of small tasks has one.
+    coming = asyncio.run_coroutine_threadsafe(client.gather(futures, asynchronous=True), client.loop.asyncio_loop)
     try:
-        wait_for(client, futures)
-        if any(future.status == "error" for future in futures):
+        try:
+            # Not by its result: tasks may raise a TimeoutError of their own.
+            _while_workers_work(client, lambda seconds: bool(concurrent.futures.wait([coming], seconds).done))
+            return coming.result()
+        except Exception:
+            if not any(future.status == "error" for future in futures):
+                raise
+            # Whichever failed first in time, the first by number is told of.
+            wait_for(client, futures)
             return [result_of(k, future.result) for k, future in enumerate(futures)]
-        return client.gather(futures)
     except BaseException:
         # An error ends the others; so does Ctrl-C.
+        coming.cancel()
         with contextlib.suppress(Exception):
             client.cancel(futures, force=True)
         raise
@@ -42,17 +53,25 @@ def wait_for(client: "Client", futures: "list[Future]") -> None:
     """
     from distributed import wait
 
-    last_at_work = time.monotonic()
-    while True:
+    def is_over(seconds: float) -> bool:
         try:
-            wait(futures, timeout=_SECONDS_BETWEEN_LOOKS)
-            return
+            wait(futures, timeout=seconds)
         except TimeoutError:
-            workers = client.scheduler_info()["workers"]
-            if any(map(_is_at_work, workers.values())):
-                last_at_work = time.monotonic()
-            elif time.monotonic() - last_at_work > _SECONDS_WITHOUT_WORKERS:
-                raise RuntimeError(_why_none_works(workers)) from None
+            return False
+        return True
+
+    _while_workers_work(client, is_over)
+
+
+def _while_workers_work(client: "Client", is_over: Callable[[float], bool]) -> None:
+    """Call is_over(seconds), which takes so long at most, until it is, or no worker takes tasks any more."""
+    last_at_work = time.monotonic()
+    while not is_over(_SECONDS_BETWEEN_LOOKS):
+        workers = client.scheduler_info()["workers"]
+        if any(map(_is_at_work, workers.values())):
+            last_at_work = time.monotonic()
+        elif time.monotonic() - last_at_work > _SECONDS_WITHOUT_WORKERS:
+            raise RuntimeError(_why_none_works(workers))
 
 
 def _is_at_work(worker: dict[str, Any]) -> bool:

@@ -190,15 +190,20 @@ def test_divergence_names_the_replica(client):
 
 
 def test_ctrl_c_cancels_the_tasks(client, monkeypatch):
-    waited = []
+    waited, wait = [], waiting._while_workers_work
+    gather = client.gather
 
-    def interrupt(client, futures):
+    def note(futures, **options):
         waited.extend(futures)
+        return gather(futures, **options)
+
+    def interrupt(*arguments):
         if len(waited) > 6:
             raise KeyboardInterrupt
-        distributed.wait(futures)
+        wait(*arguments)
 
-    monkeypatch.setattr(waiting, "wait_for", interrupt)
+    monkeypatch.setattr(client, "gather", note)
+    monkeypatch.setattr(waiting, "_while_workers_work", interrupt)
     trainer, twin = trainer_of(), trainer_of()
     with pytest.raises(KeyboardInterrupt):
         gd_dask.fit(trainer, data(), client)

@@ -54,3 +54,16 @@ def test_what_a_worker_does_is_waited_for():
     assert waiting._is_at_work({"status": "running", "metrics": {}})
     assert waiting._is_at_work({"status": "paused", "metrics": {"task_counts": busy}})
     assert not waiting._is_at_work({"status": "paused", "metrics": {"task_counts": idle}})
+
+
+def test_a_task_may_raise_a_timeout_of_its_own(client):
+    """The first by number is told of, and the others are cancelled."""
+
+    def task(k):
+        if k:
+            raise TimeoutError(f"task {k}")
+
+    futures = client.map(task, range(3), pure=False)
+    with pytest.raises(TimeoutError, match="task 1"):
+        waiting.gathered(client, futures)
+    assert {future.status for future in futures} == {"cancelled"}
