@@ -22,7 +22,11 @@ def check_rows(model: LayerStack, dataset: Dataset, loss: Loss) -> None:
     """Raise a ValueError that names the first row with a value that training would refuse."""
     # What is standardised is looked at as it is given.
     dtype = model.dtype if model.standardize is None else dataset.dtype
-    for _ in _checked(model, dataset, loss, blocks(dataset, dtype, y_dtype=_y_dtype(model))):
+    dataset.over_parts(functools.partial(_check_part, model=model, loss=loss, dtype=dtype))
+
+
+def _check_part(part: Dataset, model: LayerStack, loss: Loss, dtype: np.dtype) -> None:
+    for _ in _checked(model, part, loss, blocks(part, dtype, y_dtype=_y_dtype(model))):
         pass
 
 

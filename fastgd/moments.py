@@ -33,24 +33,48 @@ class Moments:
         needed = np.where(largest > 0, np.frexp(largest)[1], _LEAST_EXPONENT)
         grown = np.clip(needed, self._exponent, -_LEAST_EXPONENT)
         if self._origin is None:
-            self._origin = np.ldexp(X[0], -grown)
+            self._origin, self._exponent = np.ldexp(X[0], -grown), grown
         else:
-            # A power of two rounds nothing, and keeps squares from overflow.
-            shrinkage = np.ldexp(1.0, self._exponent - grown)
-            self._origin = self._origin * shrinkage
-            self._mean, self._squares = self._mean * shrinkage, self._squares * shrinkage * shrinkage
-        self._exponent = grown
+            self._grow(grown)
         with np.errstate(under="ignore"):
             # Counted from the first row, a column that does not vary has a deviation of exactly zero.
             X *= np.ldexp(1.0, -grown)
             X -= self._origin
             new, new_mean = (v.sum(), v @ X / v.sum()) if v.size else (len(X), X.mean(axis=0))
             X -= new_mean
-            shift = new_mean - self._mean
             within = np.einsum("i,ij,ij->j", v, X, X) if v.size else np.einsum("ij,ij->j", X, X)
-            self._squares += within + shift**2 * (self._total * new / (self._total + new))
-            self._mean += shift * (new / (self._total + new))
-        self._total += new
+            self._join(new, new_mean, within)
+
+    def merge(self, other: "Moments") -> None:
+        """Take what another has learnt, whose rows come after those so far; it is changed, and of no more use.
+
+        Up to rounding, this has learnt what it would have from all of them.
+        """
+        if self._origin is None or other._origin is None:
+            if self._origin is None:
+                vars(self).update(vars(other))
+            return
+        grown = np.maximum(self._exponent, other._exponent)
+        with np.errstate(under="ignore"):
+            self._grow(grown)
+            other._grow(grown)
+            # The difference of two rows first: where columns hardly vary it is exact.
+            self._join(other._total, (other._origin - self._origin) + other._mean, other._squares)
+
+    def _grow(self, exponent: np.ndarray) -> None:
+        """Count in larger units."""
+        # A power of two rounds nothing, and keeps squares from overflow.
+        shrinkage = np.ldexp(1.0, self._exponent - exponent)
+        self._origin = self._origin * shrinkage
+        self._mean, self._squares = self._mean * shrinkage, self._squares * shrinkage * shrinkage
+        self._exponent = exponent
+
+    def _join(self, total: float, mean: np.ndarray, squares: np.ndarray) -> None:
+        """Take other rows: their weight, their mean from the origin on, and the sum of squares around it."""
+        shift = mean - self._mean
+        self._squares += squares + shift**2 * (self._total * total / (self._total + total))
+        self._mean += shift * (total / (self._total + total))
+        self._total += total
 
     def result(self) -> MeanAndScale | None:
         """Mean and deviation, zero where its inverse would be infinite; None where no row had a weight."""
@@ -87,6 +111,12 @@ class Quartiles:
         first = -self._seen % self._step
         self._seen += len(X)
         self._kept.append((X[first :: self._step].astype(np.float64), v[first :: self._step]))
+
+    def merge(self, other: "Quartiles") -> None:
+        """Take what another, of as many samples, has kept, whose rows come after those so far."""
+        self._seen += other._seen
+        self._kept += other._kept
+        self._least, self._most = np.minimum(self._least, other._least), np.maximum(self._most, other._most)
 
     def result(self) -> MeanAndScale | None:
         """Median and scale, as `RobustStandardize` says; None where no row had a weight."""

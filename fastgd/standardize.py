@@ -1,6 +1,7 @@
 """The layers that bring features and targets to a common scale, and how they learn by what."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -270,11 +271,33 @@ def learn_scales(
     n_samples = dataset.n_samples
     if n_samples is None and any(isinstance(layer, RobustStandardize) for layer in layers):
         n_samples = sum(len(block.X) for block in dataset.open())
-    learners = [layer._learner(n_samples) for layer in layers]
     # A model in float64 takes the weights in float64, too.
     dtype = np.dtype(np.float64) if dataset.has_sample_weight else dataset.dtype
     y_dtype = np.dtype(np.float64) if any(isinstance(layer, StandardizedTargets) for layer in layers) else None
-    for start, block in _blocks(dataset, dtype, y_dtype):
+    learn = functools.partial(_learners, layers=layers, n_samples=n_samples, dtypes=(dtype, y_dtype), check=check)
+    learners, *others = dataset.over_parts(learn) if isinstance(dataset, Dataset) else [learn(dataset)]
+    for of_part in others:
+        for learner, other in zip(learners, of_part, strict=True):
+            learner.merge(other)
+    for layer, learner in zip(layers, learners, strict=True):
+        learnt = learner.result()
+        if learnt is not None:
+            layer.take(*learnt)
+
+
+def _learners(
+    dataset: Dataset | Stream,
+    layers: Sequence[Standardize | StandardizedTargets],
+    n_samples: int,
+    dtypes: tuple[np.dtype, np.dtype | None],
+    check: Callable[[Block, Callable[[int], int]], None] | None,
+) -> list[Moments | Quartiles]:
+    """What layers learn by, after every row of a data set or of a part of one.
+
+    n_samples : of the whole          dtypes : in which X and the weights are read, and y
+    """
+    learners = [layer._learner(n_samples) for layer in layers]
+    for start, block in _blocks(dataset, *dtypes):
 
         def row_of(row: int, start: int = start) -> int:
             return dataset.row_number(start + row)
@@ -284,10 +307,7 @@ def learn_scales(
             check(block, row_of)
         for layer, learner in zip(layers, learners, strict=True):
             learner.add(block.X if isinstance(layer, Standardize) else block.y, block.sample_weight)
-    for layer, learner in zip(layers, learners, strict=True):
-        learnt = learner.result()
-        if learnt is not None:
-            layer.take(*learnt)
+    return learners
 
 
 def _blocks(

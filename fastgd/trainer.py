@@ -94,10 +94,11 @@ class Trainer(Settings):
         and so do schedules. Not with `average_from`, and not for streams, but for sync="gradient".
     round_rows : int, optional
         Rows of each copy in a round, at least 1, rounded down to whole batches; by default as many as take some
-        milliseconds, and more as the learning rate falls: see `fastgd.replicas.rows_of_a_round`. An epoch's last round
-        may be shorter.
-    outer : gd.replicas.Nesterov, optional
-        What takes the step from the parameters before a round to those after it; by default it is their mean.
+        milliseconds, fewer in short epochs, more as the rate falls: see `fastgd.replicas.rows_of_a_round`.
+    outer : "auto", gd.replicas.Nesterov or None
+        What steps from the parameters before a round to those after it; None is their mean. "auto" trains R replicas at
+        √R times the optimiser's rate and adds rounds up by momentum, for the progress of one replica an epoch: see
+        `gd.replicas.recommended(R)`.
     sync : {"average", "gradient"}
         What of the replicas is combined: their parameters, after each round, or, "gradient", the gradients of their
         shares of each batch: then every update is that of the whole batch, up to rounding, and `batch_size` counts the

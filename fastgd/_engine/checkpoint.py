@@ -66,7 +66,7 @@ def describe(trainer: "Settings") -> tuple[dict[str, np.ndarray], dict[str, dict
         "metrics": describe_metrics(run.metrics),
         "setbacks": [list(setback) for setback in run.history.setbacks],
         "search_seconds": run.history.search_seconds,
-        "outer": run.shares.outer and dataclasses.asdict(run.shares.outer),
+        "outer": dataclasses.asdict(trainer.outer) if isinstance(trainer.outer, Nesterov) else trainer.outer,
         "epoch": epoch,
         "fingerprint": run.fingerprint,
         "is_stopped": run.is_stopped,
@@ -92,12 +92,13 @@ def restored(
         raise ValueError(f"schedule is {schedule!r}; expected one of your own, as the file holds all others")
     storage.require_names(run, "run", _RUN, _LATER)
     of_model, of_run = _split(tensors)
+    outer = run.get("outer")
     trainer = kind(
         Model.restore(architecture, of_model),
         loss=losses.restore(run["loss"]),
         optimizer=optimizers.restore(run["optimizer"], schedule),
         metrics=restore_metrics(run.get("metrics", []), metrics),
-        outer=run.get("outer") and Nesterov(**run["outer"]),
+        outer=Nesterov(**outer) if isinstance(outer, dict) else outer,
         **{name: run[name] for name in SETTINGS if name in run},
     )
     trainer._loaded_callbacks = _take_up(trainer._run, run, of_run)

@@ -158,6 +158,7 @@ class ReplicatedEngine:
         self.prepared_for: tuple[int, bool, float | None] = 1, False, None
         self.workers: Callable[[ReplicatedEngine, Reader], Workers] | None = None
         self._outer = shares.outer
+        self._rate_scale = 1.0 if shares.outer is None else shares.outer.rate_scale
         size = model.parameters.size
         self._velocity = np.zeros(0 if shares.outer is None else size)
         self._progress = kernels.Progress.zeros()
@@ -171,7 +172,7 @@ class ReplicatedEngine:
 
     @property
     def rates(self) -> LearningRates:
-        """Those of the first replica; a factor that is assigned counts for all."""
+        """Those of the first replica, between rounds as the trainer's; a factor that is assigned counts for all."""
         return self.engines[0].rates
 
     @property
@@ -233,7 +234,7 @@ class ReplicatedEngine:
                 # Before an epoch's last round, all replicas have done as many rows.
                 first = int(progress.position[0]) // len(shares)
                 # All rounds but the last end where a batch does.
-                step = max(self._rows_of_next_round() // batch_rows, 1) * batch_rows
+                step = max(self._rows_of_next_round(n_samples // len(shares)) // batch_rows, 1) * batch_rows
                 spans = [(min(begin + first, end), min(begin + first + step, end)) for begin, end in shares]
                 n_rows = [end - begin for begin, end in spans]
                 self._round(workers, spans, n_rows, number)
@@ -241,21 +242,24 @@ class ReplicatedEngine:
                     on_rows(sum(n_rows), float(progress.loss_sum[0]) / int(progress.position[0]))
         return float(progress.loss_sum[0]) / n_samples
 
-    def _rows_of_next_round(self) -> int:
+    def _rows_of_next_round(self, share: int) -> int:
+        """share : how many rows of the epoch a replica has"""
         if self._round_rows is not None:
             return self._round_rows
         rate = self.rates.at()
         # What is no number is larger than nothing.
         self._largest_rate[0] = max(float(self._largest_rate[0]), rate)
-        return rows_of_a_round(self.model.parameters.size, rate, float(self._largest_rate[0]))
+        has_momentum = self._outer is not None and self._outer.momentum > 0
+        size, largest_rate = self.model.parameters.size, float(self._largest_rate[0])
+        return rows_of_a_round(size, rate, largest_rate, share if has_momentum else None)
 
     def _round(self, workers: Workers, spans: list[tuple[int, int]], n_rows: list[int], number: int) -> None:
         """Train each replica on its span, and combine them."""
-        before = self.state.copy()
+        before, factor = self.state.copy(), self.rates.factor
         try:
             for engine in self.engines:
                 engine.state.parameters[:] = self.model.parameters
-                engine.rates.factor = self.rates.factor
+                engine.rates.factor = factor * self._rate_scale
             losses = workers.train(spans, number)
             with kernels.interrupts_deferred():
                 trained = [engine.state.parameters for engine in self.engines]
@@ -267,3 +271,5 @@ class ReplicatedEngine:
         except BaseException:
             self.state.assign(before)
             raise
+        finally:
+            self.rates.factor = factor

@@ -6,6 +6,7 @@ import pickle
 import threading
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,6 +102,11 @@ def train_task(pickled: bytes, rows: Rows | tuple[np.ndarray, ...]) -> bytes:
         _engines.give_back(task.plan, kept)
         if isinstance(rows, Rows):
             _datasets.give_back(rows.opener, dataset)
+
+
+def over_rows(rows: tuple[np.ndarray, ...], first: int, function: Callable[[Dataset], Any]) -> Any:
+    """What a function gives for arrays as a data set, whose rows are numbered from the first on."""
+    return function(_dataset_of(rows, first))
 
 
 def packed_plan(model: Model, plan: Plan, prepared_for: tuple) -> bytes:

@@ -25,7 +25,7 @@ from fastgd.model import Model
 from fastgd.optimizers import Optimizer
 from fastgd.recommended import resolved
 from fastgd.regularization import Regularization
-from fastgd.replicas import Nesterov
+from fastgd.replicas import Nesterov, recommended
 from fastgd.schedules import Constant
 
 # What the engine has compiled in, or a mean over updates counts from, cannot change under it.
@@ -57,7 +57,7 @@ class Settings:
         n_threads: int | None = None,
         replicas: int = 1,
         round_rows: int | None = None,
-        outer: Nesterov | None = None,
+        outer: Nesterov | Literal["auto"] | None = "auto",
         sync: Literal["average", "gradient"] = "average",
     ) -> None:
         if not isinstance(model, Model):
@@ -77,10 +77,13 @@ class Settings:
         self.n_threads = None if n_threads is None else checks.integer(n_threads, "n_threads", 1)
         self.replicas = checks.integer(replicas, "replicas", 1)
         self.round_rows = None if round_rows is None else checks.integer(round_rows, "round_rows", 1)
-        if not (outer is None or isinstance(outer, Nesterov)):
-            raise TypeError(f"outer is {outer!r}; expected None or gd.replicas.Nesterov(...)")
+        if not (outer is None or outer == "auto" or isinstance(outer, Nesterov)):
+            raise TypeError(f"outer is {outer!r}; expected 'auto', None or gd.replicas.Nesterov(...)")
         self.outer = outer
         self.sync = checks.choice(sync, "sync", ("average", "gradient"))
+        if outer == "auto":
+            combines = self.replicas > 1 and self.sync == "average"
+            outer = recommended(self.replicas) if combines else None
         shares = Shares(self.replicas, self.round_rows, outer, self.sync)
         _check_shares(shares, average_from)
         self._run = Run(model, self.loss, regularization, self.metrics, self.seed, self.n_threads, shares)

@@ -9,7 +9,6 @@ the threads of one machine, whatever the number of workers and whatever happens 
 import contextlib
 import numbers
 import pickle
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -18,7 +17,9 @@ import numpy as np
 
 from fastgd._engine.replica_threads import result_of
 from fastgd._engine.replicas import ReplicatedEngine
-from fastgd._engine.round_tasks import Rows, Task, packed_plan, train_task
+from fastgd._engine.round_tasks import Rows, Task, over_rows, packed_plan, train_task
+from fastgd.dask.placement import placed
+from fastgd.dask.waiting import gathered
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, take_rows
 from fastgd.data.reader import Reader
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 _MOST_BYTES = 1 << 20
 # So many bytes of chosen rows are kept where they came to.
 _KEPT_BYTES = 1 << 28
-# How long a round waits for workers where there are none, and how often it looks.
-_SECONDS_WITHOUT_WORKERS, _SECONDS_BETWEEN_LOOKS = 20.0, 1.0
 _RETRIES = 2
 
 
@@ -58,8 +57,8 @@ def fit(
         themselves; a callable of no arguments is called there and here, and opens what all of them see, as in
         `functools.partial(gd.data.open, "/shared/X.npy", target="/shared/y.npy")`. Both give the bits of `trainer.fit`
         on the same rows. Dask arrays, X of shape (n_samples, in_features), are cut into a block of consecutive rows for
-        each replica and persisted; with `shuffle=True` each block is shuffled by itself. What has to be learnt before
-        training, scales and rates of "auto", comes from a pass of all rows through the client.
+        each replica, persisted, and balanced over the workers before anything is timed; with `shuffle=True` each block
+        is shuffled by itself. Scales are learnt by the workers; for rates of "auto", all rows pass through the client.
     client : distributed.Client, optional
         By default the current one.
     epochs : int
@@ -77,7 +76,8 @@ def fit(
     ValueError, TypeError
         For a trainer of one replica, rows that cannot go to workers, and all that `Trainer.fit` raises.
     RuntimeError
-        Where no worker is left for 20 seconds; the trainer keeps what the rounds so far have come to.
+        Where for 20 seconds no worker is left, or all are paused for want of memory; the trainer keeps what the rounds
+        so far have come to.
 
     Examples
     --------
@@ -201,27 +201,37 @@ def _cut_arrays(data: Any, client: "Client", n_replicas: int) -> Source:
             f"the arrays have {[len(each) for each in arrays]} rows; expected as many of each, and at least one for "
             f"each of {n_replicas} replicas"
         )
-    sizes = tuple(int(n) for n in np.diff([n_samples * k // n_replicas for k in range(n_replicas + 1)]))
+    borders = [n_samples * k // n_replicas for k in range(n_replicas + 1)]
+    sizes = tuple(int(n) for n in np.diff(borders))
     cut = [each.rechunk({0: sizes, 1: -1} if each.ndim == 2 else {0: sizes}) for each in arrays]
-    cut = list(client.persist(cut))
-    columns = [client.compute(each.to_delayed().ravel().tolist()) for each in cut]
-    return Source(_DaskRows(cut, client), list(zip(*columns, strict=True)), is_cut=True)
+    of_replicas, cut = placed(client, cut)
+    return Source(_DaskRows(cut, of_replicas, borders[:-1], client), of_replicas, is_cut=True)
 
 
 class _DaskRows(Dataset):
-    """Dask arrays, whose rows come through the client.
+    """Dask arrays, whose rows come through the client, but for what workers can make of parts of them.
 
     Rows that were chosen are kept, up to a bound: a search for rates and its safeguard read the same ones often.
+
+    blocks : the futures of those of each replica          begins : the first row of each
     """
 
-    def __init__(self, arrays: list, client: "Client") -> None:
+    def __init__(self, arrays: list, blocks: list[tuple], begins: list[int], client: "Client") -> None:
         self._arrays, self._client = arrays, client
+        self._blocks, self._begins = blocks, begins
         self._kept: OrderedDict[bytes, list[np.ndarray]] = OrderedDict()
         self._kept_bytes = 0
         (self.n_samples, self.n_features), self.n_outputs = arrays[0].shape, arrays[1].shape[1]
         self.has_sample_weight = len(arrays) == 3
         dtype = arrays[0].dtype
         self.dtype = np.dtype(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)
+
+    def over_parts(self, function: Callable[[Dataset], Any]) -> list:
+        """As `Dataset.over_parts`, on the workers."""
+        options = {"retries": _RETRIES, "pure": False}
+        return gathered(
+            self._client, self._client.map(over_rows, self._blocks, self._begins, function=function, **options)
+        )
 
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
         """Compute them."""
@@ -234,7 +244,7 @@ class _DaskRows(Dataset):
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        parts = self._client.gather(self._client.compute([each[rows] for each in self._arrays]))
+        parts = gathered(self._client, self._client.compute([each[rows] for each in self._arrays]))
         parts = [np.asarray(part) for part in parts]
         n_bytes = sum(part.nbytes for part in parts)
         if key and n_bytes <= _KEPT_BYTES:
@@ -270,17 +280,7 @@ class _ClusterWorkers:
         tasks = [pickle.dumps(self._task(k, spans[k], number)) for k in busy]
         rows = [self._source.of_replicas[k] for k in busy]
         futures = self._client.map(train_task, tasks, rows, retries=_RETRIES, pure=False)
-        try:
-            self._wait(futures)
-            if any(future.status == "error" for future in futures):
-                results = [result_of(future.result, k, len(spans)) for k, future in zip(busy, futures, strict=True)]
-            else:
-                results = self._client.gather(futures)
-        except BaseException:
-            # An error ends the others; so does Ctrl-C.
-            with contextlib.suppress(Exception):
-                self._client.cancel(futures, force=True)
-            raise
+        results = gathered(self._client, futures, lambda k, result: result_of(result, busy[k], len(spans)))
         losses = [0.0] * len(spans)
         for k, result in zip(busy, results, strict=True):
             state, loss = pickle.loads(result)
@@ -308,21 +308,3 @@ class _ClusterWorkers:
         if self._source.is_cut:
             seed = int(np.random.SeedSequence([seed, replica]).generate_state(1)[0])
         return seed, epoch
-
-    def _wait(self, futures: list) -> None:
-        """Wait for all, as long as there are workers."""
-        from distributed import wait
-
-        last_seen = time.monotonic()
-        while True:
-            try:
-                wait(futures, timeout=_SECONDS_BETWEEN_LOOKS)
-                return
-            except TimeoutError:
-                if self._client.nthreads():
-                    last_seen = time.monotonic()
-                elif time.monotonic() - last_seen > _SECONDS_WITHOUT_WORKERS:
-                    raise RuntimeError(
-                        f"the cluster has had no worker for {_SECONDS_WITHOUT_WORKERS:.0f} seconds; the model keeps "
-                        "what the rounds so far have come to. Start workers, and call fit again"
-                    ) from None

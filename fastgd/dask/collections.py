@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastgd.dask.waiting import gathered
+
 if TYPE_CHECKING:
     import dask.array
     from distributed import Client
@@ -23,10 +25,10 @@ def is_frame(X: Any) -> bool:
     return is_collection(X) and hasattr(X, "to_dask_array")
 
 
-def features(X: Any, knows_lengths: bool = True) -> "dask.array.Array":
+def features(X: Any, client: "Client | None", knows_lengths: bool = True) -> "dask.array.Array":
     """X as an array of numbers, (n_samples, n_features); of a frame, float32 where all its columns are no wider.
 
-    knows_lengths : whether the lengths of a frame's partitions are counted
+    knows_lengths : whether the lengths of a frame's partitions are counted, as `_lengths` does
 
     Raises TypeError for what is none of numbers.
     """
@@ -39,7 +41,8 @@ def features(X: Any, knows_lengths: bool = True) -> "dask.array.Array":
                 "dask.dataframe.get_dummies, or without them"
             )
         is_narrow = all(getattr(each, "kind", "") == "f" and each.itemsize <= 4 for each in kinds.values())
-        return X.astype(np.float32 if is_narrow else np.float64).to_dask_array(lengths=knows_lengths or None)
+        lengths = _lengths(X, client) if knows_lengths else None
+        return X.astype(np.float32 if is_narrow else np.float64).to_dask_array(lengths=lengths)
     import dask.array as da
 
     if not (isinstance(X, da.Array) and X.ndim == 2 and X.dtype.kind in "biuf"):
@@ -53,14 +56,23 @@ def _is_number(dtype: Any) -> bool:
     return getattr(dtype, "kind", "O") in "biuf"
 
 
-def column_like(y: Any, name: str, X: "dask.array.Array") -> "dask.array.Array":
+def _lengths(frame: Any, client: "Client | None") -> "list[int] | bool":
+    """Of a frame's partitions, counted by the workers; without a client, that they are to be counted."""
+    import dask
+
+    if client is None:
+        return True
+    return gathered(client, client.compute([dask.delayed(len, pure=False)(part) for part in frame.to_delayed()]))
+
+
+def column_like(y: Any, name: str, X: "dask.array.Array", client: "Client | None") -> "dask.array.Array":
     """Targets or weights as an array with the rows of X, (n_samples,) or (n_samples, n_outputs).
 
     Raises TypeError and ValueError for what has not as many rows.
     """
     import dask.array as da
 
-    y = y.to_dask_array(lengths=True) if is_frame(y) else y
+    y = y.to_dask_array(lengths=_lengths(y, client)) if is_frame(y) else y
     if not isinstance(y, da.Array):
         y = da.from_array(np.asarray(y), chunks=(X.chunks[0], *([-1] * (np.ndim(y) - 1))))
     if y.ndim not in (1, 2) or y.shape[0] != X.shape[0]:
@@ -75,7 +87,7 @@ def of_blocks(client: "Client", function: Callable[..., Any], *arrays: "dask.arr
     columns = [None if each is None else each.to_delayed().ravel().tolist() for each in arrays]
     n_blocks = next(len(each) for each in columns if each is not None)
     rows = zip(*([None] * n_blocks if each is None else each for each in columns), strict=True)
-    return client.gather(client.compute([dask.delayed(function, pure=False)(*each) for each in rows]))
+    return gathered(client, client.compute([dask.delayed(function, pure=False)(*each) for each in rows]))
 
 
 def map_rows(

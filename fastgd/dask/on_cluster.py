@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd.dask import collections
 from fastgd.dask.cluster import Source, source_of, trained_on_cluster
+from fastgd.dask.waiting import gathered
 from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.losses import Loss
@@ -176,7 +177,7 @@ class OnCluster(GradientDescent):
         X, y = self._collected_features(given.X, reset=not goes_on), given.y
         if y is None:
             raise ValueError("y is None, and X is of Dask; expected a Dask array of targets")
-        y = client.persist(collections.column_like(y, "y", X))
+        y = client.persist(collections.column_like(y, "y", X, self._client))
         y = self._noted_on_cluster(y, not goes_on)
         architecture = self._checked_architecture(goes_on)
         v, of_classes = self._weights_on_cluster(given.sample_weight, y, X)
@@ -189,7 +190,7 @@ class OnCluster(GradientDescent):
 
     def _collected_features(self, X: Any, reset: bool = False, knows_lengths: bool = True) -> "dask.array.Array":
         """X as an array, once its features were taken note of or compared."""
-        array = collections.features(X, knows_lengths)
+        array = collections.features(X, self._client, knows_lengths)
         seen = X._meta if collections.is_frame(X) else np.empty((0, array.shape[1]))
         validate_data(self, seen, reset=reset, skip_check_array=True)
         return array
@@ -202,7 +203,7 @@ class OnCluster(GradientDescent):
         self, sample_weight: Any, y: "dask.array.Array", X: "dask.array.Array"
     ) -> tuple["dask.array.Array | None", np.ndarray | None]:
         """Weights of mean 1, or None, and those of classes."""
-        v = None if sample_weight is None else collections.column_like(sample_weight, "sample_weight", X)
+        v = None if sample_weight is None else collections.column_like(sample_weight, "sample_weight", X, self._client)
         of_classes = self._weights_of_classes_on_cluster(y, v)
         if of_classes is not None:
             arrays = (y,) if v is None else (y, v)
@@ -226,7 +227,7 @@ class OnCluster(GradientDescent):
         are_there = [collections.is_collection(each) for each in parts]
         if any(are_there):
             there = [each for each, is_there in zip(parts, are_there, strict=True) if is_there]
-            here = iter(self._client.gather(self._client.compute(there)))
+            here = iter(gathered(self._client, self._client.compute(there)))
             parts = [next(here) if is_there else each for each, is_there in zip(parts, are_there, strict=True)]
             given = given._replace(**dict(zip(names, parts, strict=True)))
         return super()._given_validation(given, loss, of_classes)
@@ -271,10 +272,10 @@ class OnCluster(GradientDescent):
         if not collections.is_collection(X):
             return super().score(X, y, sample_weight)
         X = self._collected_features(X)
-        y = collections.column_like(y, "y", X)
+        y = collections.column_like(y, "y", X, self._client)
         given = sample_weight is not None
         v = (
-            collections.column_like(sample_weight, "sample_weight", X)
+            collections.column_like(sample_weight, "sample_weight", X, self._client)
             if given
             else da.ones(len(X), chunks=X.chunks[:1])
         )

@@ -3,9 +3,9 @@
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from fastgd.data.reader import blocks
 from fastgd.data.shuffle import Shuffle
 from fastgd.data.sparse_rows import SparseRows
 from fastgd.data.stream_shuffle import StreamShuffle
+
+_Result = TypeVar("_Result")
 
 
 class Dataset(ABC):
@@ -148,6 +150,15 @@ class Dataset(ABC):
     def row_number(self, row: int) -> int:
         """What errors call a row."""
         return row
+
+    def over_parts(self, function: Callable[["Dataset"], _Result]) -> list[_Result]:
+        """What a function gives for consecutive parts of the rows, in their order, each computed where its rows are.
+
+        By default all rows are one part.
+
+        function : can be pickled where there are several
+        """
+        return [function(self)]
 
     def targets(self, dtype: np.dtype, mean_and_scale: MeanAndScale | None = None) -> Block:
         """y and the weights of all rows in memory, converted to a dtype, without X.

@@ -14,7 +14,7 @@ import fastgd as gd
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 gd_dask = pytest.importorskip("fastgd.dask")
-cluster = pytest.importorskip("fastgd.dask.cluster")
+waiting = pytest.importorskip("fastgd.dask.waiting")
 
 # What Dask leaves to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
@@ -190,15 +190,20 @@ def test_divergence_names_the_replica(client):
 
 
 def test_ctrl_c_cancels_the_tasks(client, monkeypatch):
-    waited = []
+    waited, wait = [], waiting._while_workers_work
+    gather = client.gather
 
-    def interrupt(self, futures):
+    def note(futures, **options):
         waited.extend(futures)
+        return gather(futures, **options)
+
+    def interrupt(*arguments):
         if len(waited) > 6:
             raise KeyboardInterrupt
-        distributed.wait(futures)
+        wait(*arguments)
 
-    monkeypatch.setattr(cluster._ClusterWorkers, "_wait", interrupt)
+    monkeypatch.setattr(client, "gather", note)
+    monkeypatch.setattr(waiting, "_while_workers_work", interrupt)
     trainer, twin = trainer_of(), trainer_of()
     with pytest.raises(KeyboardInterrupt):
         gd_dask.fit(trainer, data(), client)
@@ -244,7 +249,8 @@ def test_a_run_goes_on_on_other_workers(client, tmp_path):
 
 @pytest.fixture
 def processes():
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
+    options = {"memory_limit": None, "dashboard_address": ":0"}
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, **options)
     with cluster, distributed.Client(cluster) as client:
         yield client
 
@@ -265,8 +271,8 @@ def test_a_worker_that_is_killed_costs_no_bit(processes):
 
 @pytest.mark.slow
 def test_without_workers_training_ends(processes, monkeypatch):
-    monkeypatch.setattr(cluster, "_SECONDS_WITHOUT_WORKERS", 1.0)
-    monkeypatch.setattr(cluster, "_SECONDS_BETWEEN_LOOKS", 0.1)
+    monkeypatch.setattr(waiting, "_SECONDS_WITHOUT_WORKERS", 1.0)
+    monkeypatch.setattr(waiting, "_SECONDS_BETWEEN_LOOKS", 0.1)
     trainer = trainer_of(2)
 
     def retire(_, record):

@@ -47,6 +47,15 @@ def test_larger_models_have_shorter_rounds():
     assert rows_of_a_round(10**12) == 1
 
 
+def test_momentum_has_rounds_enough():
+    """Sixteen an epoch, or four where that costs too much, or more where what takes some milliseconds is less."""
+    rows = rows_of_a_round(100)
+    shares = {10_000: 2_500, rows // 2: rows / 16, 4 * rows: rows / 4, 10**9: rows}
+    found = [rows_of_a_round(100, share=share) for share in shares]
+    np.testing.assert_allclose(found, list(shares.values()), atol=1)
+    assert rows_of_a_round(100, 0.1, 1.0, share=8 * rows) == pytest.approx(rows / 2, abs=1)
+
+
 def test_rounds_grow_as_the_rate_falls():
     whole = rows_of_a_round(100)
     found = [rows_of_a_round(100, rate, 0.5) / whole for rate in (0.5, 0.25, 0.2, 0.125, 0.01, 0.0, np.nan)]
@@ -57,7 +66,7 @@ def test_rounds_grow_as_the_rate_falls():
 
 @pytest.mark.parametrize(
     ("numbers", "message"),
-    [((0.0, 0.5), "learning_rate"), ((1.0, 1.0), "momentum is 1.0"), ((1.0, -0.1), "momentum")],
+    [((0.0, 0.5), "learning_rate"), ((1.0, 1.0), "momentum is 1.0"), ((1.0, -0.1), "momentum"), ((1, 0, 0), "rate_sc")],
 )
 def test_bad_numbers(numbers, message):
     with pytest.raises(ValueError, match=message):

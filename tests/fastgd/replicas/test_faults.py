@@ -104,8 +104,9 @@ def test_bad_settings(options, message):
 
 
 def test_outer_is_a_type():
-    with pytest.raises(TypeError, match=r"outer is 0\.7"):
-        gd.Trainer(gd.Model([gd.Linear(1, 1)]), replicas=2, outer=0.7)
+    for outer in (0.7, "mean"):
+        with pytest.raises(TypeError, match=rf"outer is {outer!r}"):
+            gd.Trainer(gd.Model([gd.Linear(1, 1)]), replicas=2, outer=outer)
 
 
 def test_streams_are_refused():

@@ -27,7 +27,7 @@ def model_of(kind="network"):
 
 
 def trainer_of(kind="network", replicas=3, batch_size=4, round_rows=8, **options):
-    options = {"optimizer": gd.SGD(0.02)} | options
+    options = {"optimizer": gd.SGD(0.02), "outer": None} | options
     return gd.Trainer(model_of(kind), batch_size=batch_size, replicas=replicas, round_rows=round_rows, **options)
 
 
@@ -35,6 +35,8 @@ def by_hand(kind, X, y, n_replicas, step, epochs, outer=None, weights=None, **op
     """The parameters and mean losses of plain trainers that are combined after each round."""
     options = {"optimizer": gd.SGD(0.02)} | options
     trainers = [gd.Trainer(model_of(kind), **options) for _ in range(n_replicas)]
+    for trainer in trainers:
+        trainer.learning_rate_factor = outer.rate_scale if outer else 1.0
     w = trainers[0].model.parameters.copy()
     velocity = np.zeros(w.size if outer else 0)
     bounds = [len(X) * k // n_replicas for k in range(n_replicas + 1)]
@@ -64,7 +66,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("n_rows", [48, 53])
-@pytest.mark.parametrize("outer", [None, gd.replicas.Nesterov(0.7, 0.5)], ids=["mean", "Nesterov"])
+@pytest.mark.parametrize("outer", [None, gd.replicas.Nesterov(0.7, 0.5, 1.5)], ids=["mean", "Nesterov"])
 @pytest.mark.parametrize(
     "settings", ["SGD", *(pytest.param(each, marks=pytest.mark.slow) for each in list(SETTINGS)[1:])]
 )
@@ -141,10 +143,23 @@ def test_rounds_by_default(rng):
     np.testing.assert_array_equal(trainer.model.parameters, expected)
 
 
+def test_by_default_they_make_up_for_fewer_updates(rng):
+    """By twice the rate and a momentum of 0.6, of 4 replicas; 4 rounds an epoch of few rows."""
+    X, y = rows(128, rng)
+    trainer = trainer_of(replicas=4, round_rows=None, outer="auto")
+    assert (trainer.outer, gd.replicas.recommended(4)) == ("auto", gd.replicas.Nesterov(1.0, 0.6, 2.0))
+    trainer.fit(X, y, epochs=2)
+    expected, _ = by_hand("network", X, y, 4, 8, 2, gd.replicas.recommended(4), batch_size=4)
+    np.testing.assert_array_equal(trainer.model.parameters, expected)
+    # What a callback or a user sees is the rate that was chosen.
+    assert trainer.learning_rate == trainer.history.learning_rate[-1] == 0.02
+
+
 @pytest.mark.parametrize("way", ["saved", "copied"])
-def test_a_run_goes_on_with_the_same_bits(way, rng, tmp_path):
+@pytest.mark.parametrize("outer", [gd.replicas.Nesterov(0.9, 0.5, 1.5), "auto"], ids=["Nesterov", "auto"])
+def test_a_run_goes_on_with_the_same_bits(outer, way, rng, tmp_path):
     X, y = rows(90, rng)
-    options = {"optimizer": gd.Adam(0.01), "outer": gd.replicas.Nesterov(0.9, 0.5), "shuffle": True}
+    options = {"optimizer": gd.Adam(0.01), "outer": outer, "shuffle": True}
     whole, first = trainer_of(replicas=3, **options), trainer_of(replicas=3, **options)
     whole.fit(X, y, epochs=4)
     first.fit(X, y, epochs=2)

@@ -1,0 +1,42 @@
+"""Moments and quartiles of parts, merged, against NumPy's of all rows."""
+
+import numpy as np
+import pytest
+
+from fastgd.moments import Moments, Quartiles
+
+
+def merged(kind, X, v, borders, *arguments):
+    first, *others = (kind(X.shape[1], *arguments) for _ in range(len(borders) + 1))
+    for part, rows, weights in zip([first, *others], np.split(X, borders), np.split(v, borders), strict=True):
+        part.add(rows, weights)
+    for other in others:
+        first.merge(other)
+    return first.result()
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("borders", [[133, 266], [0, 5, 6, 400]])
+def test_merged_moments(borders, is_weighted, rng):
+    """Of columns with large offsets, and of a size whose squares overflow or underflow; parts may have no rows."""
+    X = rng.standard_normal((400, 5)) * [1, 1e-3, 1e300, 1e-200, 1] + [1e9, 1e6, 0, 0, 3]
+    v = rng.integers(0, 3, 400).astype(float) if is_weighted else np.ones(400)
+    scale = np.array([1, 1, 1e300, 1e-200, 1])
+    mean, deviation = merged(Moments, X, v, borders)
+    of_units = (X / scale).astype(np.longdouble)
+    expected = v @ of_units / v.sum()
+    squares = v @ (of_units - expected) ** 2 / v.sum()
+    np.testing.assert_allclose(mean / scale, expected.astype(float), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(deviation / scale, np.sqrt(squares).astype(float), rtol=1e-13)
+
+
+def test_what_does_not_vary_has_a_deviation_of_zero():
+    X = np.full((30, 1), 0.1)
+    assert merged(Moments, X, np.ones(30), [7, 20]) == (np.array([0.1]), np.array([0.0]))
+
+
+def test_merged_quartiles(rng):
+    X, v = rng.standard_cauchy((400, 3)), rng.integers(0, 3, 400).astype(float)
+    whole = Quartiles(3, 400)
+    whole.add(X, v)
+    np.testing.assert_array_equal(merged(Quartiles, X, v, [100, 250], 400), whole.result())
