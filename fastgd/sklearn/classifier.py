@@ -41,10 +41,11 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         catches up on penalties of earlier rows.
     alpha : float or "auto", default="auto"
         At least 0. "auto" is 0.001 with hidden layers. Without, it is 1 / n_samples, as of Ridge(1) and
-        LogisticRegression(C=1); 0.0001, as SGD*'s, in `partial_fit` and where a rate is chosen; and 0 where X is
-        sparse, solver "auto" and batch_size not None: an update then costs the entries of its rows, and with a penalty
-        all weights. Those of solver="sgd" cost no more than the entries, too. SGD multiplies weights by
-        1 - rate · alpha, whatever the sign, where SGD* stops at 0: a rate that is chosen has to be below 2 / alpha.
+        LogisticRegression(C=1), whatever the weights of the rows, and at most 0.01; 0.0001, as SGD*'s, in `partial_fit`
+        and where a rate is chosen; and 0 where X is sparse, solver "auto" and batch_size not None: an update then costs
+        the entries of its rows, and with a penalty all weights. Those of solver="sgd" cost no more than the entries,
+        too. SGD multiplies weights by 1 - rate · alpha, whatever the sign, where SGD* stops at 0: a rate that is chosen
+        has to be below 2 / alpha.
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True
@@ -79,8 +80,8 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         early stopping, tol below the lowest before; None goes on to max_iter.
     n_iter_no_change : int or "auto", default="auto"
         At least 1. "auto" is 5, or, of linear models whose rate is "auto", as many as make 200 updates, but for full
-        batches, early stopping and `partial_fit`. Before the end of such a model, a long step along what the last
-        epochs have come to is tried, and training goes on if it lowers the loss by tol.
+        batches, early stopping and `partial_fit`. After 32, 64, 128 epochs of such a model, and where training would
+        end, a long step along the way of the last epochs is tried; if it lowers the loss by tol, training goes on.
     shuffle : bool, default=True
         Whether each epoch takes the rows in an order of its own.
     random_state : int, RandomState or None, default=None

@@ -40,7 +40,7 @@ _SOLVERS = {
 }
 
 # What `bench/studies/estimators.py` has found good on tables.
-_ALPHA, _ALPHA_OF_NETWORKS, _BATCH_SIZE = 1e-4, 1e-3, 32
+_ALPHA, _LARGEST_ALPHA, _ALPHA_OF_NETWORKS, _BATCH_SIZE = 1e-4, 1e-2, 1e-3, 32
 # Of epochs without gain. The loss of an epoch of few updates is as much chance as gain, so that many are waited for.
 _N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE = 5, 200
 
@@ -131,7 +131,7 @@ class Training:
             if is_sparse and self.optimizer == "auto" and self.batch_size is not None:
                 alpha = 0.0
             elif not (is_stream or self.has_chosen_rate or architecture.hidden_layer_sizes):
-                alpha = 1 / n_samples
+                alpha = min(1 / n_samples, _LARGEST_ALPHA)
         trainer = Trainer(
             model,
             architecture.loss,

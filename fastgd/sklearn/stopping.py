@@ -95,8 +95,8 @@ class Stopping:
         if loss < self.best_loss:
             self.best_loss = loss
             self.best_parameters = trainer.model.parameters.copy() if self._early else None
-        if self.extrapolation is not None:
-            self.extrapolation.note(trainer)
+        if self.extrapolation is not None and self.extrapolation.note(trainer):
+            self.extrapolation.step(trainer)
         n_updates = trainer.n_updates - self._n_updates_at_gain
         if self._tol is None or not self._is_plateau or n_updates < self._n_updates_no_change:
             return False
