@@ -8,8 +8,8 @@ from types import FrameType
 _HERE = str(Path(__file__).parent)
 
 
-class DivergenceError(ArithmeticError):
-    """Training stopped being finite. The model keeps its last finite parameters.
+class DivergenceError(ArithmeticError, ValueError):
+    """Training stopped being finite. The model keeps its last finite parameters. Also a ValueError, as scikit-learn's.
 
     Examples
     --------

@@ -118,9 +118,9 @@ class FiniteLoop:
         self._rates.require_next()
         raise DivergenceError(
             f"training diverged at epoch {epoch.number}, step {position // self._batch_rows + 1}, with learning rate "
-            f"{self._rates.at():g}: loss or parameters are no longer finite. The model keeps its last finite "
-            f"parameters. Try a smaller learning rate, or scale the features (the largest of this step is "
-            f"{_largest(step.X):.3g}) and targets ({np.abs(step.y).max():.3g}) to about 1."
+            f"{self._rates.at():g}: floating-point overflow, loss or parameters are no longer finite. The model keeps "
+            f"its last finite parameters. Try a smaller learning rate, or scale the features (the largest of this step "
+            f"is {_largest(step.X):.3g}) and targets ({np.abs(step.y).max():.3g}) to about 1."
         )
 
     def _succeeds(self, block: Block) -> bool:

@@ -1,7 +1,6 @@
 """What both estimators are: a Trainer that is made, fed and asked as scikit-learn has it."""
 
 import copy
-import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Self
@@ -16,12 +15,14 @@ from fastgd._engine.monitor import Monitor
 from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.data.subset import Subset
+from fastgd.errors import DivergenceError
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.model_data import check_fits
 from fastgd.sklearn import rows, settings
 from fastgd.sklearn.attributes import FittedAttributes
 from fastgd.sklearn.callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
+from fastgd.sklearn.extrapolation import Extrapolation
 from fastgd.sklearn.rows import Found, Given
 from fastgd.sklearn.saved_estimator import FileMethods
 from fastgd.sklearn.scales import Scales, start_linear
@@ -64,7 +65,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
     batch_size: int | str | None
     max_iter: int
     tol: float | None
-    n_iter_no_change: int
+    n_iter_no_change: int | str
     shuffle: bool
     random_state: Any
     early_stopping: bool
@@ -170,8 +171,9 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         try:
             with without_oversubscription():
                 self._train_checked(given, is_partial, goes_on, tasks)
-        except (ValueError, TypeError):
-            if not goes_on:
+        except (ValueError, TypeError) as error:
+            # What diverged predicts by its last finite model.
+            if not (goes_on or isinstance(error, DivergenceError)):
                 # What was fitted before stays, and nothing of what could not be.
                 vars(self).clear()
                 vars(self).update(before)
@@ -181,17 +183,17 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
 
     def _train_checked(self, given: Given, is_partial: bool, goes_on: bool, tasks: list[EpochTasks]) -> None:
         max_iter = checks.integer(self.max_iter, "max_iter", 1)
-        patience = self._patience()
         training = settings.training_of(self)
         found = self._found(given, is_partial, goes_on)
         if found is None:
             return
         X, y, learnt, held_out, architecture = found
+        patience = settings.patience_of(self, training, is_partial, learnt.n_samples)
         has_start = given.coef_init is not None or given.intercept_init is not None
         if not goes_on:
-            self._begin(architecture, training, X, is_partial, has_scales=has_start)
+            self._begin(architecture, training, X, learnt.n_samples, is_partial, has_scales=has_start)
         elif training != self._training:
-            self._retrain(architecture, training, rows.is_sparse(X))
+            self._retrain(architecture, training, rows.is_sparse(X), learnt.n_samples)
         check_fits(self.trainer_.model, learnt, architecture.loss)
         if self.early_stopping and held_out is None:
             learnt, held_out = self._split(learnt, y)
@@ -200,7 +202,8 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             start_linear(self.trainer_.model, given.coef_init, given.intercept_init)
         best = self.model_ if goes_on and self.model_ is not self.trainer_.model else None
         self._stopping.configure(*patience)
-        self._stopping.begin(best, held_out, architecture.loss, goes_on=is_partial and goes_on)
+        extrapolation = None if is_partial else Extrapolation.of(self.trainer_, learnt, *patience[1:3])
+        self._stopping.begin(best, held_out, architecture.loss, is_partial and goes_on, extrapolation)
         n_before = len(self.trainer_.history)
         try:
             self._fit_trainer(
@@ -211,6 +214,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
                 progress=(False, True, "epochs")[min(int(self.verbose), 2)],
             )
         finally:
+            self._stopping.extrapolation = None
             self._take_model()
             before = self.n_iter_ if is_partial and goes_on else 0
             self.n_iter_ = before + len(self.trainer_.history) - n_before
@@ -243,16 +247,6 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         """Call `Trainer.fit`."""
         self.trainer_.fit(learnt, **options)
 
-    def _patience(self) -> tuple[float, float | None, bool, bool]:
-        """The settings of `Stopping`."""
-        tol = None if self.tol is None else checks.non_negative(self.tol, "tol")
-        early = checks.switch(self.early_stopping, "early_stopping")
-        is_adaptive = isinstance(self.learning_rate, str) and self.learning_rate == "adaptive"
-        n_iter = self.n_iter_no_change
-        if n_iter != math.inf:
-            n_iter = checks.integer(n_iter, "n_iter_no_change", 1)
-        return n_iter, tol, early, is_adaptive
-
     def _given_validation(self, given: Given, loss: Loss, of_classes: np.ndarray | None) -> Dataset | None:
         """The user's own rows to validate on; None where there are none."""
         if given.X_val is None or (given.y_val is None and not isinstance(given.X_val, Dataset)):
@@ -281,10 +275,12 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         )
         return Subset(dataset, np.flatnonzero(~is_held_out)), Subset(dataset, np.flatnonzero(is_held_out))
 
-    def _begin(self, architecture: Architecture, training: Training, X: Any, is_stream: bool, has_scales: bool) -> None:
+    def _begin(
+        self, architecture: Architecture, training: Training, X: Any, n_samples: int, is_stream: bool, has_scales: bool
+    ) -> None:
         """Have a new model and a new trainer.
 
-        has_scales : whether scales are to be known before training begins
+        n_samples : to learn from          has_scales : whether scales are to be known before training begins
         """
         vars(self).pop("model_", None)
         dtype = np.dtype(np.float32 if X.dtype.kind == "f" and X.dtype.itemsize <= 4 else np.float64)
@@ -294,7 +290,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         self._stopping = Stopping()
         is_drawn = not training.starts_at_zero(architecture)
         model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed, rows.is_sparse(X), is_drawn)
-        self._retrain(architecture, training, rows.is_sparse(X), model)
+        self._retrain(architecture, training, rows.is_sparse(X), n_samples, model)
         settings.start_at_zero(self.trainer_, is_stream and not training.has_chosen_rate)
         centres = architecture.centres_features and not rows.is_sparse(X), architecture.fit_intercept
         # What a Trainer learns by itself, it learns when training begins.
@@ -302,13 +298,18 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         self._scales = Scales(self.trainer_.model, *centres) if learns_here else None
 
     def _retrain(
-        self, architecture: Architecture, training: Training, is_sparse: bool, model: Model | None = None
+        self,
+        architecture: Architecture,
+        training: Training,
+        is_sparse: bool,
+        n_samples: int,
+        model: Model | None = None,
     ) -> None:
         """Have a new trainer, of the model that was trained so far if there is no other."""
         model = self.trainer_.model if model is None else model
         self._training = training
         self.trainer_ = training.trainer(
-            model, architecture, self._seed, self._is_stream, is_sparse, **self._settings_of_replicas
+            model, architecture, self._seed, self._is_stream, is_sparse, n_samples, **self._settings_of_replicas
         )
         # What is fastgd's remembers the run that it has seen; parameters of an estimator stay as they are.
         self.callbacks_ = [copy.copy(each) if isinstance(each, Monitor) else each for each in self.callbacks]

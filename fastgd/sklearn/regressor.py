@@ -37,11 +37,16 @@ class GDRegressor(RegressorMixin, GradientDescent):
         Of the hidden layers, or of each of them: "relu", "leaky_relu", "tanh", "logistic" or "identity".
     penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
         alpha ½ Σ w², alpha Σ |w|, or alpha ((1 - l1_ratio) ½ Σ w² + l1_ratio Σ |w|), over the weights that features of
-        the common scale have, and not over the biases. The latter two make weights exactly zero.
+        the common scale have, and not over the biases. The latter two make weights exactly zero, with plain SGD those
+        that the last update would move by less than its penalty: after single rows they are fewer than SGD*'s, which
+        catches up on penalties of earlier rows.
     alpha : float or "auto", default="auto"
-        At least 0; "auto" is 0.001 with hidden layers and 0.0001 without, or 0 where X is sparse, solver "auto" and
-        batch_size not None: an update then costs the entries of its rows, and with a penalty all weights. Those of
-        solver="sgd" cost no more than the entries, too.
+        At least 0. "auto" is 0.001 with hidden layers. Without, it is 1 / n_samples, as of Ridge(1) and
+        LogisticRegression(C=1), whatever the weights of the rows, and at most 0.01; 0.0001, as SGD*'s, in `partial_fit`
+        and where a rate is chosen; and 0 where X is sparse, solver "auto" and batch_size not None: an update then costs
+        the entries of its rows, and with a penalty all weights. Those of solver="sgd" cost no more than the entries,
+        too. SGD multiplies weights by 1 - rate · alpha, whatever the sign, where SGD* stops at 0: a rate that is chosen
+        has to be below 2 / alpha.
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True
@@ -76,8 +81,10 @@ class GDRegressor(RegressorMixin, GradientDescent):
         Training ends when n_iter_no_change epochs in a row have not brought the loss, that on the validation rows with
         early stopping, tol below the lowest before; None goes on to max_iter. Losses are those of
         standardised targets.
-    n_iter_no_change : int, default=5
-        At least 1.
+    n_iter_no_change : int or "auto", default="auto"
+        At least 1. "auto" is 5, or, of linear models whose rate is "auto", as many as make 200 updates, but for full
+        batches, early stopping and `partial_fit`. After 32, 64, 128 epochs of such a model, and where training would
+        end, a long step along the way of the last epochs is tried; if it lowers the loss by tol, training goes on.
     shuffle : bool, default=True
         Whether each epoch takes the rows in an order of its own.
     random_state : int, RandomState or None, default=None
@@ -173,7 +180,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
         batch_size: int | str | None = "auto",
         max_iter: int = 200,
         tol: float | None = 1e-4,
-        n_iter_no_change: int = 5,
+        n_iter_no_change: int | str = "auto",
         shuffle: bool = True,
         random_state: Any = None,
         early_stopping: bool = False,

@@ -40,7 +40,9 @@ _SOLVERS = {
 }
 
 # What `bench/studies/estimators.py` has found good on tables.
-_ALPHA, _ALPHA_OF_NETWORKS, _BATCH_SIZE = 1e-4, 1e-3, 32
+_ALPHA, _LARGEST_ALPHA, _ALPHA_OF_NETWORKS, _BATCH_SIZE = 1e-4, 1e-2, 1e-3, 32
+# Of epochs without gain. The loss of an epoch of few updates is as much chance as gain, so that many are waited for.
+_N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE = 5, 200
 
 
 @dataclass(frozen=True)
@@ -113,16 +115,23 @@ class Training:
         seed: int,
         is_stream: bool,
         is_sparse: bool = False,
+        n_samples: int = 1,
         **replicas: Any,
     ) -> Trainer:
         """A new trainer of a model.
 
+        is_stream : whether nothing tells how many rows there will be, over which a rate could fall or be looked for
         is_sparse : whether the rows are sparse, which NormalizedSGD cannot see: Adagrad is "auto" in its place; and an
             alpha that nobody chose is 0 with it, so that an update costs no more than the entries of its rows
+        n_samples : how many rows there are, which is what an alpha that nobody chose goes by where the rate does, too
         replicas : settings of a Trainer for them
-        is_stream : whether nothing tells how many rows there will be, over which a rate could fall or be looked for
         """
-        spares_weights = is_sparse and self.optimizer == "auto" and self.batch_size is not None
+        alpha = self.alpha
+        if not (self.has_chosen_alpha or alpha == 0):
+            if is_sparse and self.optimizer == "auto" and self.batch_size is not None:
+                alpha = 0.0
+            elif not (is_stream or self.has_chosen_rate or architecture.hidden_layer_sizes):
+                alpha = min(1 / n_samples, _LARGEST_ALPHA)
         trainer = Trainer(
             model,
             architecture.loss,
@@ -130,7 +139,7 @@ class Training:
             self.batch_size,
             self.shuffle,
             seed,
-            0.0 if spares_weights and not self.has_chosen_alpha else self.alpha,
+            alpha,
             self.l1_ratio,
             average_from=self.average_from,
             standardize_targets=architecture.standardize_targets,
@@ -261,6 +270,30 @@ def _optimizer(estimator: Any, alpha: float, is_network: bool) -> Optimizer | Li
     elif not isinstance(rate, Schedule):
         rate = first
     return kind(rate, **options)
+
+
+def patience_of(
+    estimator: Any, training: Training, is_partial: bool, n_samples: int
+) -> tuple[float, float | None, bool, bool, int]:
+    """The arguments of `Stopping.configure`; errors as for `architecture_of`.
+
+    n_samples : to learn from
+    """
+    tol = None if estimator.tol is None else checks.non_negative(estimator.tol, "tol")
+    early = checks.switch(estimator.early_stopping, "early_stopping")
+    is_adaptive = isinstance(estimator.learning_rate, str) and estimator.learning_rate == "adaptive"
+    n_iter, n_updates = estimator.n_iter_no_change, 0
+    if isinstance(n_iter, str):
+        checks.choice(n_iter, "n_iter_no_change", ("auto",))
+        n_iter = _N_ITER_NO_CHANGE
+        is_full_batch = (training.batch_size or n_samples) >= n_samples
+        if not (
+            training.has_chosen_rate or early or is_partial or is_full_batch or np.size(estimator.hidden_layer_sizes)
+        ):
+            n_updates = _UPDATES_NO_CHANGE
+    elif n_iter != math.inf:
+        n_iter = checks.integer(n_iter, "n_iter_no_change", 1)
+    return n_iter, tol, early, is_adaptive, n_updates
 
 
 def loss_of(estimator: Any, known: tuple[str, ...]) -> Loss:

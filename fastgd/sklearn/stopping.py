@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastgd.errors import warn
 from fastgd.history import EpochRecord
 from fastgd.losses import Loss
+from fastgd.sklearn.extrapolation import Extrapolation
 
 if TYPE_CHECKING:
     from fastgd.data.base import Dataset
@@ -23,13 +24,16 @@ class Stopping:
     """Stops when a loss has not become lower than its best by `tol` in so many epochs in a row: a callback of `fit`.
 
     `configure` says by what. early : whether it is the validation loss, and the best parameters are kept; tol : None
-    never stops; is_adaptive : whether the learning rate is divided by 5 instead, as long as it is above 1e-6.
+    never stops; is_adaptive : whether the learning rate is divided by 5 instead, as long as it is above 1e-6;
+    n_updates_no_change : how many updates have to be without gain besides.
 
     Attributes
     ----------
     best_loss : float
     best_parameters : array, those of the best epoch since `begin`; None where none was better than what was before
     has_converged : bool
+    extrapolation : Extrapolation or None
+        It holds the rows, and is for one call of `fit` alone.
     """
 
     def __init__(self) -> None:
@@ -47,17 +51,30 @@ class Stopping:
         self.best_loss, self.has_converged = state["best_loss"], state["has_converged"]
         self._n_no_change = state["_n_no_change"]
 
-    def configure(self, n_iter_no_change: float, tol: float | None, early: bool, is_adaptive: bool) -> None:
+    def configure(
+        self, n_iter_no_change: float, tol: float | None, early: bool, is_adaptive: bool, n_updates_no_change: int = 0
+    ) -> None:
         """Watch the run by these settings from here on."""
         self._n_iter_no_change, self._tol, self._early, self._is_adaptive = n_iter_no_change, tol, early, is_adaptive
+        self._n_updates_no_change = n_updates_no_change
 
-    def begin(self, best: "Model | None", validation: "Dataset | None", loss: Loss, goes_on: bool) -> None:
+    def begin(
+        self,
+        best: "Model | None",
+        validation: "Dataset | None",
+        loss: Loss,
+        goes_on: bool,
+        extrapolation: Extrapolation | None = None,
+    ) -> None:
         """Training begins, or goes on.
 
         best : the best model so far, measured anew: the rows to validate on, or the units of the loss, may be others
         goes_on : whether epochs without gain count from before
+        extrapolation : what is tried where training would end, to go on if it gains more than tol
         """
         self.best_parameters = None
+        self.extrapolation = extrapolation
+        self._n_updates_at_gain = 0
         self._losses: list[float] = []
         if not goes_on:
             self.has_converged, self._n_no_change = False, 0
@@ -73,18 +90,31 @@ class Stopping:
         # So written, what is no number is no gain.
         is_gain = loss < self.best_loss if self._tol is None else loss <= self.best_loss - self._tol
         self._n_no_change = 0 if is_gain else self._n_no_change + 1
+        if is_gain:
+            self._n_updates_at_gain = trainer.n_updates
         if loss < self.best_loss:
             self.best_loss = loss
             self.best_parameters = trainer.model.parameters.copy() if self._early else None
-        if self._tol is None or self._n_no_change < self._n_iter_no_change:
+        if self.extrapolation is not None and self.extrapolation.note(trainer):
+            self.extrapolation.step(trainer)
+        n_updates = trainer.n_updates - self._n_updates_at_gain
+        if self._tol is None or not self._is_plateau or n_updates < self._n_updates_no_change:
             return False
         rate = record.learning_rate
         if self._is_adaptive and rate is not None and rate > _LEAST_RATE:
             trainer.learning_rate_factor /= _DIVISOR
             self._n_no_change = 0
             return False
+        if self.extrapolation is not None and self.extrapolation.step(trainer) > self._tol:
+            self._n_no_change, self._n_updates_at_gain = 0, trainer.n_updates
+            return False
         self.has_converged = True
         return True
+
+    @property
+    def _is_plateau(self) -> bool:
+        """Whether the last epochs have brought nothing."""
+        return self._n_no_change >= self._n_iter_no_change
 
     def warn_of_its_end(self, has_all_epochs: bool, has_chosen_rate: bool) -> None:
         """Warn where epochs were too few, or the loss rose from the first to the last."""
@@ -95,7 +125,7 @@ class Stopping:
                 "learning_rate_init, or solver and learning_rate to be 'auto'",
                 ConvergenceWarning,
             )
-        elif has_all_epochs and not (self.has_converged or self._tol is None):
+        elif has_all_epochs and not (self.has_converged or self._is_plateau or self._tol is None):
             warn(
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
                 f"fit: max_iter={len(self._losses)} epochs were over while the loss still fell by more than "

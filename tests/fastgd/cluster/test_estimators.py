@@ -39,7 +39,7 @@ def test_a_regressor_is_a_trainer_of_replicas(client, table):
     regressor = gd_dask.GDRegressor(shuffle=False, round_rows=64, **QUICK).fit(*chunked(X, y))
     model = gd.Model([gd.Standardize(4), gd.Linear(4, 1)], "float64", seed=regressor.trainer_.seed)
     twin = gd.Trainer(
-        model, optimizer="auto", batch_size=32, alpha=1e-4, replicas=3, round_rows=64, standardize_targets=True
+        model, optimizer="auto", batch_size=32, alpha=1 / N_ROWS, replicas=3, round_rows=64, standardize_targets=True
     )
     twin.fit(X, y, epochs=5)
     np.testing.assert_allclose(regressor.model_.parameters, model.parameters, rtol=1e-9, atol=1e-9)

@@ -26,7 +26,7 @@ def rows(rng):
 @pytest.mark.parametrize(("hidden", "solver"), [((), "auto"), ((8,), "adam")])
 def test_of_full_batches_are_repeated_rows(rows, hidden, solver):
     X, y, v = rows
-    parameters = {"batch_size": None, "solver": solver, "random_state": 0, "max_iter": 10, "tol": None}
+    parameters = {"batch_size": None, "solver": solver, "random_state": 0, "max_iter": 10, "tol": None, "alpha": 1e-3}
     weighted = GDRegressor(hidden, **parameters).fit(X, y, sample_weight=v)
     together = GDRegressor(hidden, **parameters).fit(*repeated(v, X, y))
     np.testing.assert_allclose(weighted.predict(X), together.predict(X), rtol=1e-6)

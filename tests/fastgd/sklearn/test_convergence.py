@@ -1,0 +1,103 @@
+"""Linear models go on to where the loss is least, by the rate, the patience and the end that nobody chose."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import fastgd as gd
+from fastgd.data.as_dataset import array_dataset
+from fastgd.sklearn import GDClassifier, GDRegressor
+from fastgd.sklearn.extrapolation import Extrapolation
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def log_loss(classifier, X, y):
+    return -np.log(classifier.predict_proba(X)[np.arange(len(y)), y]).mean()
+
+
+@pytest.fixture(scope="module")
+def alike():
+    """Features that say nearly the same, and classes that hang on how they differ."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 1)) + 0.1 * rng.normal(size=(2000, 4))
+    logits = 20 * (X[:, 0] - X[:, 1] + 0.5 * X[:, 2] - 0.5 * X[:, 3])
+    return X, (rng.random(2000) < 1 / (1 + np.exp(-logits))).astype(int)
+
+
+def test_features_that_say_nearly_the_same(alike):
+    X, y = alike
+    least = log_loss(make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y), X, y)
+    found = GDClassifier(random_state=0).fit(X, y)
+    assert log_loss(found, X, y) < least + 0.003
+    assert found.n_iter_ < 150
+    assert found._stopping.extrapolation is None
+
+
+def test_a_long_step_never_raises_the_objective(alike):
+    X, y = alike
+    model = gd.Model([gd.Standardize(4), gd.Linear(4, 1)], dtype="float64")
+    trainer = gd.Trainer(model, "log_loss", "auto", batch_size=32, shuffle=True, alpha=1e-3)
+    step = Extrapolation.of(trainer, array_dataset(X, y, None), 1e-4, False)
+    trainer.fit(X, y, epochs=4, callbacks=[lambda trainer, record: step.note(trainer)])
+
+    def objective():
+        return model.loss(X, y, loss="log_loss") + 5e-4 * (model.layers[1].weight ** 2).sum()
+
+    before, parameters = objective(), model.parameters.copy()
+    gain = step.step(trainer)
+    assert gain > 1e-3
+    assert objective() == pytest.approx(before - gain)
+    model.parameters = 20 * parameters
+    far = objective()
+    gain = step.step(trainer)
+    assert gain >= 0
+    assert objective() == pytest.approx(far - gain)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"early_stopping": True},
+        {"average": True},
+        {"tol": None},
+        {"penalty": "l1"},
+        {"hidden_layer_sizes": (2,)},
+        {"solver": "sgd", "learning_rate": "constant"},
+    ],
+    ids=str,
+)
+def test_none_is_tried_where_it_is_not_wanted(monkeypatch, settings):
+    monkeypatch.setattr(Extrapolation, "step", lambda step, trainer: pytest.fail("it was tried"))
+    X, y = load_diabetes(return_X_y=True)
+    GDRegressor(random_state=0, **{"tol": 10.0, "max_iter": 6, "n_iter_no_change": 1} | settings).fit(X, y)
+
+
+def test_an_end_waits_for_updates_where_epochs_have_few():
+    X, y = load_diabetes(return_X_y=True)
+    settings = {"tol": 10.0, "random_state": 0}
+    # Of 442 rows 14 an epoch.
+    assert GDRegressor(**settings).fit(X, y).n_iter_ == 1 + 15
+    assert GDRegressor(**settings, n_iter_no_change=3).fit(X, y).n_iter_ == 1 + 3
+    for others in ({"batch_size": None}, {"batch_size": 500}, {"batch_size": 1}, {"learning_rate_init": 1e-3}):
+        assert GDRegressor(**settings, **others).fit(X, y).n_iter_ == 1 + 5
+    with pytest.raises(ValueError, match="n_iter_no_change is 'all'"):
+        GDRegressor(n_iter_no_change="all").fit(X, y)
+
+
+def test_a_plateau_at_the_last_epoch_is_no_cause_for_a_warning(recwarn):
+    X, y = load_diabetes(return_X_y=True)
+    GDRegressor(tol=10.0, max_iter=10, random_state=0).fit(X, y)
+    assert not recwarn
+
+
+def test_divergence_is_a_value_error_and_leaves_a_finite_model():
+    X, y = load_diabetes(return_X_y=True)
+    estimator = GDRegressor(solver="sgd", learning_rate_init=1e6)
+    with pytest.raises(ValueError, match="floating-point overflow") as caught:
+        estimator.fit(X, y)
+    assert isinstance(caught.value, gd.DivergenceError)
+    assert np.isfinite(estimator.predict(X)).all()
