@@ -310,16 +310,19 @@ def pack_records(vectors, table):
 
 @kernel
 def unpack_records(table, vectors):
-    """Copy weights, bias and sums of squares back from their records; arguments as for `pack_records`."""
+    """Copy weights, bias and sums of squares back from their records.
+
+    table : as for `pack_records`          vectors : Vectors, overwritten
+    """
     for j in range(vectors.parameters.size):
         _unpack(table, j, vectors)
 
 
 @kernel
 def pack_records_of(X, n_features, vectors, table):
-    """The same for the columns of some rows, and for the bias.
+    """As `pack_records`, for the columns of some rows, and for the bias.
 
-    X : CSR, others as for `pack_records`          n_features : int
+    X : CSR          n_features : int
     """
     for i in range(X.begin.size):
         for p in range(X.begin[i], X.end[i]):
@@ -330,7 +333,10 @@ def pack_records_of(X, n_features, vectors, table):
 
 @kernel
 def unpack_records_of(X, n_features, table, vectors):
-    """Copy them back; arguments as for `pack_records_of`."""
+    """As `unpack_records`, for the columns of some rows, and for the bias.
+
+    X : CSR          n_features : int
+    """
     for i in range(X.begin.size):
         for p in range(X.begin[i], X.end[i]):
             _unpack(table, column_of(X, p), vectors)
