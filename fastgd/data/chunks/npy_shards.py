@@ -154,7 +154,7 @@ class NpyShards:
         opened = self._opened(file)
         memory = memoryview(out.reshape(-1).view(np.uint8))
         while memory:
-            n_read = os.preadv(opened.number, [memory], begin)
+            n_read = opened.read(memory, begin)
             begin += n_read
             if not n_read:
                 row = (begin - file.offset) // max(file.row_bytes, 1)
@@ -188,7 +188,18 @@ class _Descriptor:
     """
 
     def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self.number = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+        self._seeking = threading.Lock()
+
+    def read(self, memory: memoryview, begin: int) -> int:
+        """Fill memory with what the file has from a byte on, and return how many bytes that were."""
+        if hasattr(os, "preadv"):
+            return os.preadv(self.number, [memory], begin)
+        with self._seeking:
+            os.lseek(self.number, begin, os.SEEK_SET)
+            found = os.read(self.number, len(memory))
+        memory[: len(found)] = found
+        return len(found)
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
         # As Python ends, modules have no names any more.
