@@ -1,6 +1,6 @@
 """Replicas' validation loss against wall time, and what a round takes on 10, 100 and 1000 workers, on paper.
 
-Losses are medians over three seeds. What an epoch takes is of the table that `report.py scaling` has written: a loss is
+Losses are means over three seeds. What an epoch takes is of the table that `report.py scaling` has written: a loss is
 taken after as many epochs as one replica's, and after as many as take as long. On paper, a round of R replicas takes
 
     T = T_rows · (1 + c √(2 ln R)) + a + R · (b + e P + s / B)
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import fastgd as gd
-from bench.cases.scaling import best, empty_round
+from bench.cases.scaling import CLUSTER, best, empty_round
 from bench.readme import TABLES, machine_line, markdown
 from bench.summary import between, tables
 from fastgd._engine.replicas import Plan
@@ -42,36 +42,34 @@ _N_ROWS, _N_JUDGED = 200_000, 50_000
 
 
 class Workload(NamedTuple):
-    """What learns, by which settings for so many replicas, the teacher's hidden layers, and what takes as long."""
+    """What learns, by which settings, the teacher's hidden layers, and what takes as long."""
 
     layers: Callable[[], list]
     hidden: tuple[int, ...]
     is_classes: bool
-    options: Callable[[int], dict[str, Any]]
+    options: dict[str, Any]
     timed: str
 
 
 def _linear(rate: float, loss: str = "half_squared_error") -> Workload:
     optimizer = gd.SGD(gd.schedules.InverseScaling(rate, 0.25))
     options = {"loss": loss, "optimizer": optimizer, "batch_size": 8}
-    return Workload(
-        lambda: [gd.Linear(100, 1)], (), loss == "log_loss", lambda _: options, "neuron, 100 inputs, batch 1"
-    )
+    return Workload(lambda: [gd.Linear(100, 1)], (), loss == "log_loss", options, "neuron, 100 inputs, batch 1")
 
 
-def _network(optimizer: Callable[[int], Any]) -> Workload:
+def _network(optimizer: Any, **options: Any) -> Workload:
     layers = lambda: [gd.Linear(100, 64), gd.ReLU(), gd.Linear(64, 1)]  # noqa: E731 (a line of a table)
-    options = lambda n: {"optimizer": optimizer(n), "batch_size": 32}  # noqa: E731
-    return Workload(layers, (64,), False, options, "100-64-1, batch 32")
+    return Workload(layers, (64,), False, {"optimizer": optimizer, "batch_size": 32} | options, "100-64-1, batch 32")
 
 
 WORKLOADS = {
     "linear, squared error": _linear(0.01),
     "linear, log loss": _linear(0.1, "log_loss"),
-    "100-64-1, SGD": _network(lambda _: gd.SGD(0.02)),
-    "100-64-1, SGD, rate × R": _network(lambda n: gd.SGD(0.02 * n)),
-    "100-64-1, Adam": _network(lambda _: gd.Adam(1e-3)),
-    "100-64-1, Adam, rate × √R": _network(lambda n: gd.Adam(1e-3 * math.sqrt(n))),
+    "100-64-1, SGD": _network(gd.SGD(0.02)),
+    "100-64-1, SGD, momentum 0.9": _network(gd.SGD(0.004, momentum=0.9)),
+    "100-64-1, Adam": _network(gd.Adam(1e-3)),
+    "100-64-1, SGD, outer=None": _network(gd.SGD(0.02), outer=None),
+    "100-64-1, Adam, outer=None": _network(gd.Adam(1e-3), outer=None),
 }
 _MODELS = {
     "100-1": lambda: [gd.Linear(100, 1)],
@@ -107,8 +105,8 @@ def losses_table(epochs: int) -> str:
             # Of three times as many epochs, as more were not trained.
             n_in_time = min(max(round(epochs / ratio), 1), 3 * epochs)
             pairs = list(zip(curves[n], ones, strict=True))
-            medians = [statistics.median(curve[k - 1] / one for curve, one in pairs) for k in (epochs, n_in_time)]
-            rows.append([name, str(n), f"{ratio:.2f}", *map(_shown, medians)])
+            means = [statistics.mean(curve[k - 1] / one for curve, one in pairs) for k in (epochs, n_in_time)]
+            rows.append([name, str(n), f"{ratio:.2f}", *map(_shown, means)])
     return markdown(header, rows)
 
 
@@ -124,8 +122,8 @@ def _rows_of(workload: Workload, seed: int) -> tuple:
 
 def _losses(workload: Workload, train: tuple, judged: tuple, n_replicas: int, epochs: int, seed: int) -> list[float]:
     """On the rows to judge by, after each epoch; infinite once training has diverged."""
-    model, options = gd.Model(workload.layers(), seed=seed), workload.options(n_replicas)
-    trainer = gd.Trainer(model, replicas=n_replicas, shuffle=True, seed=seed, **options)
+    model = gd.Model(workload.layers(), seed=seed)
+    trainer = gd.Trainer(model, replicas=n_replicas, shuffle=True, seed=seed, **workload.options)
     with contextlib.suppress(gd.DivergenceError):
         trainer.fit(*train, epochs=epochs, validation=judged)
     losses = list(trainer.history.validation_loss)
@@ -172,7 +170,7 @@ def _cost_of_rounds(repeats: int) -> tuple[float, float]:
     from distributed import Client, LocalCluster
 
     few, many = 2, 100
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=2, **CLUSTER) as cluster, Client(cluster) as client:
         seconds = best({n: lambda n=n: empty_round(client, n) for n in (few, many)}, repeats)
     per_task = (seconds[many] - seconds[few]) / (many - few)
     return max(seconds[few] - few * per_task, 0.0), per_task

@@ -2,13 +2,15 @@
 
 Beside them stands how much faster as many threads read the same rows than one does: what takes its rows from the
 memory cannot be scaled further. The cluster makes synthetic rows itself; what a round costs there besides is that of
-tasks which do nothing.
+tasks which do nothing. Rows of Dask arrays are trained on beside what else does that on a cluster, where it is
+installed and does.
 """
 
 import argparse
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,10 +19,17 @@ from bench.readme import machine_line, markdown
 from fastgd import kernels
 from fastgd.threads import usable_processors
 
+if TYPE_CHECKING:
+    import dask.array as da
+    from distributed import Client
+
 MARKERS = "scaling"
 REPLICAS = (2, 4, 8)
 # A round of the cluster takes about a tenth of a second.
 _ROUND_ROWS, _CLUSTER_ROWS = 2_000_000, 32_000_000
+_ARRAY_ROWS, _N_FEATURES, _EPOCHS = 1_000_000, 100, 10
+# Workers are not to pause as this machine's memory is used by others.
+CLUSTER = {"threads_per_worker": 1, "memory_limit": None, "dashboard_address": ":0"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def report(options: argparse.Namespace) -> str:
     parts = [machine_line(), threads_table(options.repeats)]
     if not options.without_cluster:
-        parts.append(cluster_table(options.repeats))
+        parts += [cluster_table(options.repeats), peers_table(options.repeats)]
     return "\n\n".join(parts)
 
 
@@ -106,7 +115,7 @@ def cluster_table(repeats: int) -> str:
     require_equal(gd_dask.fit)
     seconds, rounds = {}, {}
     for n_workers in (1, 2):
-        cluster = LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0")
+        cluster = LocalCluster(n_workers=n_workers, **CLUSTER)
         with cluster, Client(cluster) as client:
             trainer = _trainer_on_cluster(_ROUND_ROWS)
             fit = {n_workers: lambda trainer=trainer, client=client: gd_dask.fit(trainer, data, client)}
@@ -133,11 +142,78 @@ def require_equal(fit: Callable) -> None:
     here = _trainer_on_cluster(2_000, 1e-3)
     here.fit(data)
     for n_workers in (1, 2):
-        cluster = LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0")
+        cluster = LocalCluster(n_workers=n_workers, **CLUSTER)
         with cluster, Client(cluster) as client:
             there = _trainer_on_cluster(2_000, 1e-3)
             fit(there, data, client)
         np.testing.assert_array_equal(there.model.parameters, here.model.parameters)
+
+
+def peers_table(repeats: int) -> str:
+    """Epochs of Dask arrays that lie on two workers, and what goes before, beside other libraries, or why not."""
+    from distributed import Client, LocalCluster
+
+    fits = {
+        "fastgd, 2 replicas": _fit_fastgd,
+        "Dask-ML, Incremental of SGDRegressor": _fit_dask_ml,
+        'XGBoost, "gblinear"': _fit_xgboost,
+    }
+    cells = {}
+    with LocalCluster(n_workers=2, **CLUSTER) as cluster, Client(cluster) as client:
+        X, y = _arrays_on(client)
+        runs = {}
+        for name, fit in fits.items():
+            try:
+                require_learnt(fit(client, X, y), X, y)
+                runs[name] = lambda fit=fit: fit(client, X, y)
+            except (ImportError, NotImplementedError) as error:
+                cells[name] = str(error)
+        seconds = best(runs, max(repeats // 3, 1))
+    of_fastgd = seconds[next(iter(fits))]
+    cells |= {name: f"{of_fastgd / found:.2f}" for name, found in seconds.items()}
+    header = [f"{_EPOCHS} epochs of {_ARRAY_ROWS:,} rows of Dask arrays, on two workers", "rows a second, fastgd = 1"]
+    return markdown(header, [[name, cells[name]] for name in fits])
+
+
+def _arrays_on(client: "Client") -> tuple:
+    import dask.array as da
+
+    chunks = _ARRAY_ROWS // 8, _N_FEATURES
+    X = da.random.default_rng(0).normal(size=(_ARRAY_ROWS, _N_FEATURES), chunks=chunks).astype(np.float32)
+    return client.persist([X, X.sum(axis=1)])
+
+
+def _fit_fastgd(client: "Client", X: "da.Array", y: "da.Array") -> Callable[[np.ndarray], np.ndarray]:
+    import fastgd.dask as gd_dask
+
+    model = gd.Model([gd.Linear(_N_FEATURES, 1)])
+    gd_dask.fit(gd.Trainer(model, optimizer=gd.SGD(1e-3), replicas=2), (X, y), client, _EPOCHS)
+    return lambda rows: model.predict(rows)[:, 0]
+
+
+def _fit_dask_ml(client: "Client", X: "da.Array", y: "da.Array") -> Callable[[np.ndarray], np.ndarray]:
+    from dask_ml.wrappers import Incremental
+    from sklearn.linear_model import SGDRegressor
+
+    sgd = SGDRegressor(learning_rate="constant", eta0=1e-3, alpha=0.0, shuffle=False)
+    incremental = Incremental(sgd).fit(X, y)
+    for _ in range(_EPOCHS - 1):
+        incremental.partial_fit(X, y)
+    return incremental.estimator_.predict
+
+
+def _fit_xgboost(client: "Client", X: "da.Array", y: "da.Array") -> Callable[[np.ndarray], np.ndarray]:
+    import xgboost.dask
+
+    rows = xgboost.dask.DaskDMatrix(client, X, y)
+    found = xgboost.dask.train(client, {"booster": "gblinear"}, rows, num_boost_round=_EPOCHS)
+    return lambda X: found["booster"].predict(xgboost.DMatrix(X))
+
+
+def require_learnt(predict: Callable[[np.ndarray], np.ndarray], X: "da.Array", y: "da.Array") -> None:
+    """Raise an AssertionError unless most of the targets' variance is explained on some of the rows."""
+    X, y = X[:1000].compute(), y[:1000].compute()
+    assert np.var(y - predict(X)) < 0.05 * np.var(y)
 
 
 def empty_round(client: object, n_tasks: int = 2) -> None:
@@ -148,7 +224,7 @@ def _nothing(number: int) -> int:
     return number
 
 
-def best(runs: dict[int, Callable[[], object]], repeats: int) -> dict[int, float]:
+def best(runs: dict[Any, Callable[[], object]], repeats: int) -> dict[Any, float]:
     """The least seconds of each, taken by turns after a first time that does not count."""
     found = dict.fromkeys(runs, np.inf)
     for run in runs.values():

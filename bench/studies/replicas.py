@@ -1,13 +1,14 @@
-"""What combining replicas costs in loss after equal epochs, and what the length of a round and Nesterov change.
+"""What combining replicas costs in loss after equal epochs, and what the length of a round and the outer step change.
 
 python -m bench.studies.replicas [--epochs 10] [--rows 200000] [--growth]
 
 Validation losses divided by one replica's, on synthetic rows and on real ones (flights and diamonds, downloaded), as
-medians over seeds. Each row is trained on as often, whatever the number of replicas. With --growth, what rounds that
+means over seeds. Each row is trained on as often, whatever the number of replicas. With --growth, what rounds that
 grow as the rate falls cost, by the power of its fall and the most that they grow, and how many rounds there are.
 """
 
 import argparse
+import math
 import statistics
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -24,7 +25,12 @@ SEEDS = (0, 1, 2)
 REPLICAS = (2, 4, 8)
 ROUNDS = (None, 128, 1024, 8192)
 GROWTHS = ((0, 1), (1, 16), (2, 16), (2, 64))
-OUTERS = (None, gd.replicas.Nesterov(0.7, 0.9), gd.replicas.Nesterov(1.0, 0.5))
+OUTERS = {
+    "auto": lambda n: "auto",
+    "the mean": lambda n: None,
+    "Nesterov(0.7, 0.9)": lambda n: gd.replicas.Nesterov(0.7, 0.9),
+    "Nesterov(1.0, 1 - 1 / R)": lambda n: gd.replicas.Nesterov(1.0, 1 - 1 / n),
+}
 
 
 class Problem(NamedTuple):
@@ -75,6 +81,8 @@ def problems(n_rows: int, seed: int) -> Iterator[tuple[str, Problem]]:
         for kind, layers in scaled.items():
             options = auto if kind != "linear" else auto | {"alpha": 0.0}
             yield f"{name}, {kind}, auto", Problem(train, validation, _standardized(layers), options)
+        options = auto | {"optimizer": gd.Adam(1e-3), "alpha": 0.0}
+        yield f"{name}, hidden layer, Adam", Problem(train, validation, _standardized(_hidden), options)
 
 
 def _standardized(layers: Callable[[int], list]) -> Callable[[int], list]:
@@ -82,11 +90,14 @@ def _standardized(layers: Callable[[int], list]) -> Callable[[int], list]:
 
 
 def loss_of(problem: Problem, seed: int, epochs: int, **replicas: Any) -> float:
-    """On the rows to judge by, after training."""
+    """On the rows to judge by, after training; infinite where that diverges."""
     layers = problem.layers(problem.train[0].shape[1])
     assert all(a is not b for a, b in pairwise(layers))
     trainer = gd.Trainer(gd.Model(layers, seed=seed), shuffle=True, seed=seed, **problem.options, **replicas)
-    trainer.fit(*problem.train, epochs=epochs)
+    try:
+        trainer.fit(*problem.train, epochs=epochs)
+    except gd.DivergenceError:
+        return math.inf
     return trainer.model.loss(*problem.validation, loss=trainer.loss)
 
 
@@ -110,7 +121,7 @@ def growth_table(n_rows: int, epochs: int, first_rows: int = 512) -> str:
         for name, problem in problems.items():
             rounds: list[int] = []
 
-            def count(n_parameters: int, rate: float, largest: float, rounds=rounds, power=power, most=most) -> int:
+            def count(_: int, rate: float, largest: float, __: Any, rounds=rounds, power=power, most=most) -> int:
                 fall = min(max(1.0, largest / rate), 1e6) if rate > 0 else 1e6
                 rounds.append(int(first_rows * min(fall**power, most)))
                 return rounds[-1]
@@ -131,27 +142,29 @@ def main() -> None:
     if options.growth:
         print(growth_table(options.rows, options.epochs))
         return
-    settings = [{"replicas": n, "round_rows": rows} for n in REPLICAS for rows in ROUNDS]
-    settings += [{"replicas": 4, "round_rows": rows, "outer": outer} for rows in (128, 1024) for outer in OUTERS[1:]]
+    settings = [
+        {"replicas": n, "round_rows": rows, "outer": outer} for n in REPLICAS for outer in OUTERS for rows in ROUNDS
+    ]
     found: dict[str, list[list[float]]] = {}
     for seed in SEEDS:
         for name, problem in problems(options.rows, seed):
             one = loss_of(problem, seed, options.epochs)
-            ratios = [loss_of(problem, seed, options.epochs, **each) / one for each in settings]
+            ratios = [loss_of(problem, seed, options.epochs, **_arguments(each)) / one for each in settings]
             found.setdefault(name, []).append(ratios)
     names = list(found)
     rows = [
-        [_label(each), *(f"{statistics.median(ratios[k] for ratios in found[name]):.3f}" for name in names)]
+        [_label(each), *(f"{statistics.mean(ratios[k] for ratios in found[name]):.3f}" for name in names)]
         for k, each in enumerate(settings)
     ]
     print(markdown(["validation loss, one replica's = 1", *names], rows))
 
 
+def _arguments(setting: dict[str, Any]) -> dict[str, Any]:
+    return setting | {"outer": OUTERS[setting["outer"]](setting["replicas"])}
+
+
 def _label(setting: dict[str, Any]) -> str:
-    rows = setting["round_rows"] or "default"
-    outer = setting.get("outer")
-    of_outer = "" if outer is None else f", Nesterov({outer.learning_rate}, {outer.momentum})"
-    return f"{setting['replicas']} replicas, rounds of {rows}{of_outer}"
+    return f"{setting['replicas']} replicas, rounds of {setting['round_rows'] or 'default'}, {setting['outer']}"
 
 
 if __name__ == "__main__":
