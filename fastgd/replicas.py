@@ -15,7 +15,7 @@ comes by default in equal parts from the replicas' learning rates, √R times th
 1 - 0.8 / √R, by which the steps of rounds add up to √R times as much, and a quarter more, as it takes some rounds to
 build up: the block momentum of Chen and Huo, "Scalable training of deep learning machines by incremental block
 training" (2016). Where √R times a rate diverges, `Nesterov(1.0, 1 - 1 / R)` does with the rate as it is, and wants
-short rounds.
+short rounds. Where the optimiser's rate is "auto", the mean is taken: more may be too much for it.
 
 What comes of it depends on the data, the seed, the number of replicas and the length of a round, and never on how many
 threads or processes did the work.

@@ -98,7 +98,7 @@ class Trainer(Settings):
     outer : "auto", gd.replicas.Nesterov or None
         What steps from the parameters before a round to those after it; None is their mean. "auto" trains R replicas at
         √R times the optimiser's rate and adds rounds up by momentum, for the progress of one replica an epoch: see
-        `gd.replicas.recommended(R)`.
+        `gd.replicas.recommended(R)`. Where that rate is "auto", it is None.
     sync : {"average", "gradient"}
         What of the replicas is combined: their parameters, after each round, or, "gradient", the gradients of their
         shares of each batch: then every update is that of the whole batch, up to rounding, and `batch_size` counts the

@@ -82,8 +82,10 @@ class Settings:
         self.outer = outer
         self.sync = checks.choice(sync, "sync", ("average", "gradient"))
         if outer == "auto":
+            # A rate that nobody has chosen is as large as one replica bears.
+            is_chosen = "auto" not in (optimizer, getattr(optimizer, "learning_rate", None))
             combines = self.replicas > 1 and self.sync == "average"
-            outer = recommended(self.replicas) if combines else None
+            outer = recommended(self.replicas) if combines and is_chosen else None
         shares = Shares(self.replicas, self.round_rows, outer, self.sync)
         _check_shares(shares, average_from)
         self._run = Run(model, self.loss, regularization, self.metrics, self.seed, self.n_threads, shares)

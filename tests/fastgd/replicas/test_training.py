@@ -151,6 +151,9 @@ def test_by_default_they_make_up_for_fewer_updates(rng):
     trainer.fit(X, y, epochs=2)
     expected, _ = by_hand("network", X, y, 4, 8, 2, gd.replicas.recommended(4), batch_size=4)
     np.testing.assert_array_equal(trainer.model.parameters, expected)
+    for optimizer in ("auto", gd.SGD("auto")):
+        mean, given = (trainer_of(outer=outer, optimizer=optimizer) for outer in (None, "auto"))
+        assert mean._run.shares == given._run.shares
     # What a callback or a user sees is the rate that was chosen.
     assert trainer.learning_rate == trainer.history.learning_rate[-1] == 0.02
 
