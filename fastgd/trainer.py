@@ -96,9 +96,8 @@ class Trainer(Settings):
         Rows of each copy in a round, at least 1, rounded down to whole batches; by default as many as take some
         milliseconds, fewer in short epochs, more as the rate falls: see `fastgd.replicas.rows_of_a_round`.
     outer : "auto", gd.replicas.Nesterov or None
-        What steps from the parameters before a round to those after it; None is their mean. "auto" trains R replicas at
-        √R times the optimiser's rate and adds rounds up by momentum, for the progress of one replica an epoch: see
-        `gd.replicas.recommended(R)`. Where that rate is "auto", it is None.
+        What steps from the parameters before a round to those after it; None is their mean. "auto" is None where the
+        rate is "auto", else `gd.replicas.recommended(R)`: √R times the rate and a momentum, to learn as fast as one.
     sync : {"average", "gradient"}
         What of the replicas is combined: their parameters, after each round, or, "gradient", the gradients of their
         shares of each batch: then every update is that of the whole batch, up to rounding, and `batch_size` counts the
@@ -261,14 +260,10 @@ class Trainer(Settings):
     def trace(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "Trace":
         """Make one update after another, `batch_size` rows each in the data's order, and show every number of them.
 
-        The updates have the bits of those that `step` makes of the same batches; arguments and errors are its. See
+        The updates have the bits of those that `step` makes of the same batches; arguments and errors are its, and
+        sparse rows, replicas, batches of more rows than the model's kernels work on at once (1024, of wide layers
+        fewer) and a trace of more than a gigabyte are a ValueError, before anything is changed. See
         `fastgd.tracing.Step` for what is shown; `gd.trace` does the same to a copy of a model.
-
-        Raises
-        ------
-        ValueError
-            Besides, for sparse rows, for replicas, for batches of more rows than the model's kernels work on at once
-            (1024, of wide layers fewer), and for a trace of more than a gigabyte, before anything is changed.
 
         Examples
         --------
