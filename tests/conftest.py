@@ -28,6 +28,7 @@ COMPILING_MUCH = [
     TESTS / "fastgd/engine/test_epochs_at_once.py",
     TESTS / "fastgd/losses",
     TESTS / "fastgd/optimizers",
+    TESTS / "fastgd/schedules/test_training.py",
     TESTS / "fastgd/standardized_targets",
     TESTS / "fastgd/test_averaging.py",
     TESTS / "fastgd/test_dropout.py",
@@ -37,10 +38,13 @@ COMPILING_MUCH = [
     TESTS / "fastgd/test_standardize.py",
     TESTS / "fastgd/test_standardize_learning.py",
     TESTS / "fastgd/test_training.py",
+    TESTS / "fastgd/trainer/test_divergence.py",
     TESTS / "kernels/test_bounded.py",
     TESTS / "kernels/test_thread_pool.py",
     TESTS / "package/test_compilation.py",
 ]
+
+ESTIMATOR_CHECKS = TESTS / "fastgd/sklearn/test_estimator_checks.py"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -50,4 +54,7 @@ def pytest_collection_modifyitems(items):
         if any(item.path.is_relative_to(place) for place in COMPILING_MUCH) and any(
             isinstance(value, str) and value == "float32" for value in parameters.values()
         ):
+            item.add_marker("slow")
+        # Those of sparse rows compile for ten seconds each.
+        if item.path == ESTIMATOR_CHECKS and "sparse" in item.name:
             item.add_marker("slow")

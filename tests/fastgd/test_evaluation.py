@@ -167,6 +167,7 @@ def test_targets_that_the_loss_does_not_take(loss, value):
             call(X, y, loss)
 
 
+@pytest.mark.slow
 def test_finite_rows_that_overflow(block_by_block):
     model = built(NETWORK, "float32")
     X, y, _ = rows_for(model, 20)

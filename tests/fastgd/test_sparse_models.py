@@ -28,6 +28,7 @@ def test_predictions_losses_and_gradients(seed, is_deep, weighted):
     np.testing.assert_allclose(gradient, expected, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_gradient_of_several_blocks(monkeypatch):
     X, dense = csr(N_ROWS, N_FEATURES)
     monkeypatch.setattr("fastgd.data.reader._BLOCK_BYTES", 200)

@@ -59,9 +59,8 @@ def test_one_specialisation_per_dtype_serves_every_network():
         assert len(loop.signatures) == 2
 
 
-@pytest.mark.parametrize(
-    "widths", [pytest.param((1, 7, 30), id="narrow"), pytest.param((61, 200, 300), id="wide", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("widths", [pytest.param((1, 7, 30), id="narrow"), pytest.param((61, 200, 300), id="wide")])
 def test_one_specialisation_serves_every_neuron_in_an_order(widths, dtype):
     loops = kernels.train_neuron_online_by_4, kernels.train_neuron_online, kernels.train_neuron_batch
     counts = []

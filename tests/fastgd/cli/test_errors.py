@@ -201,6 +201,7 @@ def test_a_path_that_is_no_text(capsys, tmp_path):
     assert "saved        " in out
 
 
+@pytest.mark.slow
 def test_divergence(capsys, tmp_path):
     status, _, err = run(
         capsys, "train", *SMALL, "--hidden", "8", "--learning-rate", 1e5, "--epochs", 50, "--out", tmp_path / "m"

@@ -83,6 +83,7 @@ def test_a_report_that_nobody_reads(command, unbuffered, tmp_path):
         assert np.isfinite(gd.Model.load(tmp_path / "m").parameters).all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
 @pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered", "unbuffered"])
 def test_a_report_on_a_full_disk(unbuffered, tmp_path):

@@ -28,6 +28,7 @@ def paused():
         yield client
 
 
+@pytest.mark.slow
 def test_paused_workers_are_an_error(paused, monkeypatch):
     monkeypatch.setattr(waiting, "_SECONDS_WITHOUT_WORKERS", 0.3)
     monkeypatch.setattr(waiting, "_SECONDS_BETWEEN_LOOKS", 0.05)

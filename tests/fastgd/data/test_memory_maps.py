@@ -154,7 +154,9 @@ def test_a_subset_gives_back_what_lies_between_its_rows(files):
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("case", ["as it is", "halves", "of rows", "fortran"])
+@pytest.mark.parametrize(
+    "case", ["as it is", *(pytest.param(each, marks=pytest.mark.slow) for each in ("halves", "of rows", "fortran"))]
+)
 def test_a_file_that_becomes_shorter(case, shuffle, files, monkeypatch):
     """An error, and no signal, wherever the map is used next."""
     monkeypatch.setattr(datasets, "_MAPPED_BYTES", 1000 * N_FEATURES * 4)

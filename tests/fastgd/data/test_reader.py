@@ -238,6 +238,7 @@ def test_a_read_that_never_ends_hangs_nobody(monkeypatch):
     require_no_thread()
 
 
+@pytest.mark.slow
 def test_what_is_forgotten_ends_by_itself():
     parts = blocks(Numbers(), FLOAT32, n_threads=2)
     assert len(list(itertools.islice(parts, 3))) == 3

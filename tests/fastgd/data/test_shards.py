@@ -49,7 +49,16 @@ def trained(*data, **options):
     return [*run.model.parameters, *run.history.loss, *run.history.validation_loss]
 
 
-@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"shuffle": True, "validation": 0.2, "n_threads": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shuffle": True},
+        *(
+            pytest.param(options, marks=pytest.mark.slow)
+            for options in ({}, {"shuffle": True, "validation": 0.2, "n_threads": 2})
+        ),
+    ],
+)
 def test_shards_train_to_the_bits_of_their_rows(options, arrays, tmp_path, monkeypatch):
     """Few rows are shuffled alike, too."""
     monkeypatch.setattr(readers, "_BLOCK_BYTES", 100 * N_FEATURES * 4)

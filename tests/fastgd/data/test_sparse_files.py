@@ -39,15 +39,13 @@ def trained(*data, layers=(), **options):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
         {},
-        pytest.param({"shuffle": True, "validation": 0.2}, marks=pytest.mark.slow),
-        pytest.param(
-            {"layers": [gd.Standardize(N_FEATURES, with_mean=False)], "standardize_targets": True, "n_threads": 2},
-            marks=pytest.mark.slow,
-        ),
+        {"shuffle": True, "validation": 0.2},
+        {"layers": [gd.Standardize(N_FEATURES, with_mean=False)], "standardize_targets": True, "n_threads": 2},
     ],
 )
 def test_shards_train_to_the_bits_of_the_matrix(options, folder, arrays, monkeypatch):

@@ -54,10 +54,9 @@ def test_the_walk_ends():
     assert _best(lambda k: 1.0) == -1
 
 
-@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4])
-@pytest.mark.parametrize(
-    "layers", [pytest.param(LAYERS, id="hidden layer", marks=pytest.mark.slow), pytest.param(NEURON, id="neuron")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("layers", [pytest.param(LAYERS, id="hidden layer"), pytest.param(NEURON, id="neuron")])
 def test_the_search_leaves_nothing_behind(layers, batch_size):
     """Training is that of the schedule that the rate belongs to."""
     X, y = rows()
@@ -87,6 +86,7 @@ def test_one_epoch_at_a_time_with_files_between(optimizer, tmp_path):
     np.testing.assert_array_equal(trainer.model.parameters, whole.model.parameters)
 
 
+@pytest.mark.slow
 def test_the_rate_follows_the_optimizer_and_the_loss():
     """What momentum adds up, and a loss's curvature, lower it in proportion; the second moments of X know neither."""
     X, y = rows(4000)

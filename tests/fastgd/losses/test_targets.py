@@ -41,7 +41,13 @@ def rows_with_a_bad_target(case, dtype="float32"):
     return model, X, y, re.escape(f"y holds {y[BAD_ROW, -1]} ") + rf".*in row {BAD_ROW}; {re.escape(message)}"
 
 
-@pytest.mark.parametrize("case", BAD_TARGETS)
+# One case of each kind of loss; every loss compiles for seconds.
+QUICK_CASES = "log_loss, 2", "cross_entropy, 1.5", "absolute_error, NaN"
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in QUICK_CASES else pytest.param(case, marks=pytest.mark.slow) for case in BAD_TARGETS]
+)
 @pytest.mark.parametrize(
     ("batch_size", "shuffle"),
     [*(pytest.param(*way, marks=pytest.mark.slow) for way in ((1, False), (16, True))), (None, False)],
@@ -84,7 +90,13 @@ def test_bad_target_elsewhere(case):
         gd.Trainer(model, loss).fit(X[:20], y[:20], validation=(X, y))
 
 
-@pytest.mark.parametrize("case", ["hinge, 0", "cross_entropy, n_classes", "log_loss, NaN"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "hinge, 0",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("cross_entropy, n_classes", "log_loss, NaN")),
+    ],
+)
 @pytest.mark.parametrize(("seed", "is_held_out"), [(0, True), (2, False)])
 def test_bad_target_with_held_out_rows(case, seed, is_held_out):
     """The row is that of the user's data, whichever part it went to."""
