@@ -10,22 +10,36 @@ import fastgd as gd
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="makes files of holes")
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_more_rows_than_32_bits_count(shuffle, tmp_path):
-    """The last one is all that there is to learn from, and is taken once."""
-    n_rows = 2**31 + 1
-    for name, shape in (("X", (n_rows, 1)), ("y", (n_rows,))):
+N_ROWS = 2**31 + 1
+
+
+@pytest.fixture
+def many_rows(tmp_path):
+    """All but the last of them are zeros, which take no place."""
+    for name, shape in (("X", (N_ROWS, 1)), ("y", (N_ROWS,))):
         rows = np.lib.format.open_memmap(tmp_path / f"{name}.npy", "w+", np.uint8, shape)
         rows[-1] = 1
         del rows
-    data = gd.data.open(tmp_path / "X.npy", target=tmp_path / "y.npy")
+    return gd.data.open(tmp_path / "X.npy", target=tmp_path / "y.npy")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="makes files of holes")
+def test_more_rows_than_32_bits_count(many_rows):
+    """The last one is all that there is to learn from, a batch by itself."""
     model = gd.Model([gd.Linear(1, 1, bias=False, init="zeros")])
-    trainer = gd.Trainer(model, optimizer=gd.SGD(0.5), batch_size=4096, shuffle=shuffle)
-    trainer.fit(data)
-    # In the data's order it is a batch by itself.
-    assert model.parameters[0] == (0.5 / 4096 if shuffle else 0.5)
-    assert trainer.n_updates == -(-n_rows // 4096)
+    trainer = gd.Trainer(model, optimizer=gd.SGD(0.5), batch_size=4096)
+    trainer.fit(many_rows)
+    assert model.parameters[0] == 0.5
+    assert trainer.n_updates == -(-N_ROWS // 4096)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="makes files of holes")
+def test_an_order_of_more_rows_than_32_bits_count(many_rows):
+    order = many_rows.order(0, 0)
+    rows = np.concatenate([order.rows(start, start + 4096) for start in (0, 2**30, 2**31 - 8192, N_ROWS - 4096)])
+    assert len(np.unique(rows)) == len(rows)
+    assert rows.min() >= 0
+    assert rows.max() < N_ROWS
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

@@ -91,7 +91,7 @@ def test_auto_is_adagrad_for_networks_on_sparse_rows(rows):
         ({}, 0.0, kernels.Scratch),
         ({"hidden_layer_sizes": (4,)}, 0.0, kernels.SparseUpdate),
         ({"alpha": 0.01}, 0.01, kernels.EveryWeight),
-        ({"batch_size": None}, 1e-4, kernels.EveryWeight),
+        ({"batch_size": None}, pytest.approx(1 / 150), kernels.EveryWeight),
     ],
 )
 def test_defaults_cost_the_entries_of_a_batch(rows, monkeypatch, settings, alpha, update):
