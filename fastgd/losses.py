@@ -198,15 +198,11 @@ _ELSEWHERE = {
 
 def as_loss(loss: Any) -> Loss:
     """The settings of a loss given by its name or made by a function of this module."""
-    # What is here is found at once; what others have added, too.
-    if type(loss) in _SETTINGS or any(kind.settings is type(loss) for kind in LOSSES.values()):
+    if any(kind.settings is type(loss) for kind in LOSSES.values()):
         return loss
     if callable(loss) and getattr(loss, "__name__", None) in _WITH_PARAMETERS:
         raise TypeError(f"loss is the function {loss.__name__}; expected a call of it, as in {loss.__name__}()")
     return _named(checks.choice(loss, "loss", LOSSES, _ELSEWHERE))
-
-
-_SETTINGS = frozenset(kind.settings for kind in LOSSES.values())
 
 
 @functools.cache

@@ -29,3 +29,11 @@ class DerivedDataset(Dataset):
     def is_in_memory(self) -> bool:
         """Whether the other data set is."""
         return self._dataset.is_in_memory
+
+    def require_unchanged(self) -> None:
+        """As the other data set does."""
+        self._dataset.require_unchanged()
+
+    def require_whole(self) -> None:
+        """As the other data set does."""
+        self._dataset.require_whole()

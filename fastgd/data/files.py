@@ -89,14 +89,16 @@ def open(
     r"""Files as rows to train on; only the rows in use are in memory.
 
     .npy files are a `Dataset`, whose rows may be shuffled. Up to 512 MB of features are held in memory, in their own
-    dtype, and more are read as shards are (below), chunk by chunk. What is to be mapped instead is
-    `ArrayDataset(map_array(X), map_array(y))`, or any `numpy.memmap`. It is faster where the system has the file in its
-    cache and the model is small, as nothing is copied; but shuffled, rows of a map keep the pages that they
-    were on, up to half of the memory, and a file that becomes shorter in the moment of a look at it ends the process.
-    Tables are a `Stream`, whose rows come in the
-    files' order: Parquet (.parquet, .pq), CSV (.csv, .tsv, also compressed, as .csv.gz) and Arrow (.feather, .arrow,
-    .ipc, .arrows). They need pyarrow: pip install "fastgd[data]". Those with several parts, such as row groups, can be
-    shuffled all the same, see `fastgd.data.stream_shuffle`.
+    dtype; larger files are read chunk by chunk, as shards are (below).
+
+    `ArrayDataset(map_array(X), map_array(y))` maps them instead. That is faster where the system has the file in its
+    cache and the model is small, as nothing is copied. But shuffled rows of a map keep the pages that they were on, up
+    to half of the memory, and the process ends if the file becomes shorter while its rows are read.
+
+    Tables are a `Stream`, whose rows come in the files' order: Parquet (.parquet, .pq), CSV (.csv, .tsv, also
+    compressed, as .csv.gz) and Arrow (.feather, .arrow, .ipc, .arrows). They need pyarrow:
+    pip install "fastgd[data]". Those with several parts, such as row groups, can be shuffled all the same, see
+    `fastgd.data.stream_shuffle`.
 
     A `Dataset` larger than memory, whose rows may be shuffled (see `fastgd.data.chunks.chunk_shuffle`), and which is
     used as any other, is

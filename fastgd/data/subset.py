@@ -60,14 +60,6 @@ class Subset(DerivedDataset):
             return self._dataset.targets(dtype, mean_and_scale, self._indices)
         return super().targets(dtype, mean_and_scale)
 
-    def require_unchanged(self) -> None:
-        """As the other data set does."""
-        self._dataset.require_unchanged()
-
-    def require_whole(self) -> None:
-        """As the other data set does."""
-        self._dataset.require_whole()
-
     def release(self, start: int, stop: int) -> None:
         """The rows may lie anywhere between the first and the last of them."""
         if stop - start == self.n_samples:

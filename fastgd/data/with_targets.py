@@ -69,14 +69,6 @@ class WithTargets(DerivedDataset):
         """As the other data set does."""
         self._dataset.prefetch(rows)
 
-    def require_unchanged(self) -> None:
-        """As the other data set does."""
-        self._dataset.require_unchanged()
-
-    def require_whole(self) -> None:
-        """As the other data set does."""
-        self._dataset.require_whole()
-
     def release(self, start: int, stop: int) -> None:
         """As the other data set does."""
         self._dataset.release(start, stop)

@@ -114,8 +114,8 @@ class Training:
         architecture: Architecture,
         seed: int,
         is_stream: bool,
-        is_sparse: bool = False,
-        n_samples: int = 1,
+        is_sparse: bool,
+        n_samples: int,
         **replicas: Any,
     ) -> Trainer:
         """A new trainer of a model.

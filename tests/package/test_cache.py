@@ -170,7 +170,7 @@ def test_without_a_compiler_there_is_a_clear_message():
 
 
 @pytest.mark.slow
-def test_eight_processes_start_at_once_on_an_empty_cache(tmp_path):
+def test_several_processes_start_at_once_on_an_empty_cache(tmp_path):
     """Half of them in each dtype: Numba would number the files of both alike."""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     for _ in range(2):
@@ -178,9 +178,9 @@ def test_eight_processes_start_at_once_on_an_empty_cache(tmp_path):
             subprocess.Popen(
                 [sys.executable, "-c", TRAIN, dtype], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
-            for dtype in ("float32", "float64") * 4
+            for dtype in ("float32", "float64") * 2
         ]
         results = [process.communicate() for process in processes]
-        assert [process.returncode for process in processes] == [0] * 8, results
+        assert [process.returncode for process in processes] == [0] * 4, results
         assert len({out for out, _ in results[::2]}) == 1
         assert len({out for out, _ in results[1::2]}) == 1

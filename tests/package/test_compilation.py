@@ -99,7 +99,10 @@ def patterns(dtype):
     }
 
 
-@pytest.mark.parametrize("loop", ["online_by_4", "online", *patterns("float32")])
+@pytest.mark.parametrize(
+    "loop",
+    ["online_by_4", "online", *(pytest.param(loop, marks=pytest.mark.slow) for loop in patterns("float32"))],
+)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1])
 @pytest.mark.parametrize("n_samples", [4, pytest.param(8, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("is_weighted", [pytest.param(False, marks=pytest.mark.slow), True])

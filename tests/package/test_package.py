@@ -95,6 +95,7 @@ def test_every_folder_of_code_is_installed():
     assert sorted(listed) == sorted(found)
 
 
+@pytest.mark.slow
 def test_wheel(wheel, python, tmp_path):
     pip(python, "install", "--no-deps", "--force-reinstall", str(wheel), cwd=tmp_path)
     out = run(python, "-c", CHECK, cwd=tmp_path)

@@ -19,8 +19,7 @@ import fastgd as gd
     "redirection",
     [
         "| true",
-        "2> /dev/full",
-        *(pytest.param(each, marks=pytest.mark.slow) for each in ("> /dev/full", ">&-", "2>&-")),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("2> /dev/full", "> /dev/full", ">&-", "2>&-")),
     ],
 )
 def test_the_model_is_saved_whoever_reads(redirection, tmp_path):
@@ -65,10 +64,8 @@ REPORTS = {"train": ["train", *SMALL, "--out"], "info": ["info"], "help": ["--he
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a matter of POSIX")
-@pytest.mark.parametrize(
-    "unbuffered",
-    [pytest.param(False, id="buffered"), pytest.param(True, id="unbuffered", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("command", REPORTS)
 def test_a_report_that_nobody_reads(command, unbuffered, tmp_path):
     """As in `fastgd train | true`: what was asked for is done, without a word about the rest."""

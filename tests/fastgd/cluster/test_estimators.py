@@ -45,8 +45,7 @@ def test_a_regressor_is_a_trainer_of_replicas(client, table):
     np.testing.assert_allclose(regressor.model_.parameters, model.parameters, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(regressor.coef_, model.fold().layers[0].weight[0], rtol=1e-9)
     assert (regressor.n_iter_, regressor.n_features_in_, regressor.t_) == (5, 4, twin.n_updates)
-    # Scales learnt part by part have other roundings.
-    np.testing.assert_allclose(regressor.loss_curve_, twin.history.loss, rtol=1e-7)
+    np.testing.assert_allclose(regressor.loss_curve_, twin.history.loss, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.slow

@@ -146,6 +146,7 @@ def test_losses(iris, cancer, loss):
         np.testing.assert_allclose(classifier.predict_proba(X).sum(axis=1), 1)
 
 
+@pytest.mark.slow
 def test_probabilities_of_modified_huber(cancer):
     X, y = cancer
     classifier = GDClassifier(loss="modified_huber", random_state=0, max_iter=5).fit(X, y)
