@@ -284,7 +284,8 @@ def patience_of(
     is_adaptive = isinstance(estimator.learning_rate, str) and estimator.learning_rate == "adaptive"
     n_iter, n_updates = estimator.n_iter_no_change, 0
     if isinstance(n_iter, str):
-        checks.choice(n_iter, "n_iter_no_change", ("auto",))
+        if n_iter != "auto":
+            raise ValueError(f"n_iter_no_change is {n_iter!r}; expected 'auto', or an integer of at least 1")
         n_iter = _N_ITER_NO_CHANGE
         is_full_batch = (training.batch_size or n_samples) >= n_samples
         if not (
