@@ -2,7 +2,7 @@
 
 Beside them stands how much faster as many threads read the same rows than one does: what takes its rows from the
 memory cannot be scaled further. The cluster makes synthetic rows itself; what a round costs there besides is that of
-tasks which do nothing. Rows of Dask arrays are trained on beside what else does that on a cluster, where it is
+few rows, most of it that of tasks which do nothing. Rows of Dask arrays are trained on beside what else does that on a cluster, where it is
 installed and does.
 """
 
@@ -27,6 +27,8 @@ MARKERS = "scaling"
 REPLICAS = (2, 4, 8)
 # A round of the cluster takes about a tenth of a second.
 _ROUND_ROWS, _CLUSTER_ROWS = 2_000_000, 32_000_000
+# What a round costs besides: so many of them, of few rows.
+_FEW_ROWS, _N_ROUNDS = 64, 100
 _ARRAY_ROWS, _N_FEATURES, _EPOCHS = 1_000_000, 100, 10
 # Workers are not to pause as this machine's memory is used by others.
 CLUSTER = {"threads_per_worker": 1, "memory_limit": None, "dashboard_address": ":0"}
@@ -111,20 +113,26 @@ def cluster_table(repeats: int) -> str:
 
     import fastgd.dask as gd_dask
 
-    data = gd.data.synthetic(_CLUSTER_ROWS, 100)
+    data, few = gd.data.synthetic(_CLUSTER_ROWS, 100), gd.data.synthetic(2 * _FEW_ROWS * _N_ROUNDS, 100)
     require_equal(gd_dask.fit)
-    seconds, rounds = {}, {}
+    seconds, empty, short = {}, {}, {}
     for n_workers in (1, 2):
         cluster = LocalCluster(n_workers=n_workers, **CLUSTER)
         with cluster, Client(cluster) as client:
-            trainer = _trainer_on_cluster(_ROUND_ROWS)
-            fit = {n_workers: lambda trainer=trainer, client=client: gd_dask.fit(trainer, data, client)}
-            seconds |= best(fit, max(repeats // 3, 1))
-            rounds |= best({n_workers: lambda client=client: empty_round(client)}, 5 * repeats)
+            fits = {rows: _trainer_on_cluster(rows) for rows in (_ROUND_ROWS, _FEW_ROWS)}
+            long = {n_workers: lambda fits=fits, client=client: gd_dask.fit(fits[_ROUND_ROWS], data, client)}
+            seconds |= best(long, max(repeats // 3, 1))
+            runs = {
+                "empty": lambda client=client: [empty_round(client) for _ in range(_N_ROUNDS)],
+                "short": lambda fits=fits, client=client: gd_dask.fit(fits[_FEW_ROWS], few, client),
+            }
+            found = best(runs, max(repeats // 3, 1))
+            empty[n_workers], short[n_workers] = found["empty"] / _N_ROUNDS, found["short"] / _N_ROUNDS
     header = ["cluster on this machine, two replicas", "1 worker", "2 workers"]
     rows = [
         ["rows a second, one worker = 1", "1.00", f"{seconds[1] / seconds[2]:.2f}"],
-        ["a round of tasks that do nothing, ms", *(f"{1e3 * rounds[n]:.0f}" for n in (1, 2))],
+        ["a round of tasks that do nothing, ms", *(f"{1e3 * empty[n]:.1f}" for n in (1, 2))],
+        [f"a round of {_FEW_ROWS} rows each, ms", *(f"{1e3 * short[n]:.1f}" for n in (1, 2))],
     ]
     return markdown(header, rows)
 

@@ -1,7 +1,9 @@
 """Replicas in threads of this process."""
 
+import collections
 import contextlib
 import copy
+import functools
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -47,12 +49,13 @@ class Span:
 
 
 class Threads:
-    """Workers in threads of this process."""
+    """Workers in threads of this process, of which the one that calls is one."""
 
     def __init__(self, engine: ReplicatedEngine, reader: Reader) -> None:
         self._engines = engine.engines
         n_threads = most_threads() if engine.n_threads is None else engine.n_threads
-        self._pool = ThreadPoolExecutor(min(len(self._engines), n_threads), thread_name_prefix="fastgd replica")
+        self._n_others = min(len(self._engines), n_threads) - 1
+        self._pool: ThreadPoolExecutor | None = None
         self._readers = [
             reader_of(engine.model, reader.dataset, each.micro_batch_rows, in_place=each.takes_rows_in_place)
             for each in self._engines
@@ -66,36 +69,52 @@ class Threads:
         self._reading = contextlib.nullcontext() if is_free else threading.Lock()
 
     def __enter__(self) -> Self:
+        if self._n_others:
+            self._pool = ThreadPoolExecutor(self._n_others, thread_name_prefix="fastgd replica")
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
 
     def train(self, spans: list[tuple[int, int]], number: int) -> list[float]:
         """As `Workers.train`."""
-        stop = threading.Event()
-        futures: list[Future[float]] = []
-        try:
-            replicas = zip(self._engines, self._readers, spans, strict=True)
-            futures.extend(self._pool.submit(self._train, *each, number, stop) for each in replicas)
-            # Whichever fails first in time, the first by number is told of.
-            wait(futures)
-            return [result_of(future.result, k, len(spans)) for k, future in enumerate(futures)]
-        except BaseException:
-            stop.set()
-            # A second Ctrl-C would have the round undone while some still train.
-            with kernels.interrupts_deferred():
-                wait(futures)
-            raise
+        pending, stop = collections.deque(range(len(spans))), threading.Event()
+        losses, errors = [0.0] * len(spans), dict[int, Exception]()
 
-    def _train(
-        self, engine: Engine, reader: Reader, span: tuple[int, int], number: int, stop: threading.Event
-    ) -> float:
         def look(_: int, __: float) -> None:
             if stop.is_set():
                 raise _StoppedError
 
-        return train_span(engine, reader, span, number, self._reading, look)
+        def train_pending() -> None:
+            while pending:
+                try:
+                    k = pending.popleft()
+                except IndexError:
+                    # Another thread was faster.
+                    return
+                replica = self._engines[k], self._readers[k], spans[k]
+                try:
+                    train = functools.partial(train_span, *replica, number, self._reading, look)
+                    losses[k] = result_of(train, k, len(spans))
+                except Exception as error:
+                    errors[k] = error
+
+        others: list[Future[None]] = []
+        try:
+            others.extend(self._pool.submit(train_pending) for _ in range(self._n_others) if self._pool)
+            train_pending()
+            wait(others)
+        except BaseException:
+            stop.set()
+            # A second Ctrl-C would have the round undone while some still train.
+            with kernels.interrupts_deferred():
+                wait(others)
+            raise
+        if errors:
+            # Whichever failed first in time, the first by number is told of.
+            raise errors[min(errors)]
+        return losses
 
 
 def train_span(

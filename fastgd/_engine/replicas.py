@@ -10,7 +10,7 @@ import numpy as np
 
 from fastgd import kernels, storage
 from fastgd._engine.learning_rates import LearningRates
-from fastgd._engine.run_state import load_arrays
+from fastgd._engine.run_state import Kept, load_arrays
 from fastgd._engine.slices import Engine
 from fastgd.data.reader import UNKNOWN, Reader
 from fastgd.losses import Loss
@@ -58,13 +58,21 @@ class ReplicatedState:
         """That of the first replica."""
         return self._states[0].optimizer_state
 
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All memory, by name."""
+        named = {"parameters": self.parameters, **self._kept, **self._progress._asdict()}
+        for number, state in enumerate(self._states):
+            named |= {_name(number, name): array for name, array in state.arrays.items()}
+        return named
+
     def copy(self) -> dict[str, np.ndarray]:
         """The same numbers in memory of their own."""
-        return {name: array.copy() for name, array in self._named().items()}
+        return {name: array.copy() for name, array in self.arrays.items()}
 
     def assign(self, copies: Mapping[str, np.ndarray]) -> None:
         """Become equal to a copy of this state."""
-        for name, array in self._named().items():
+        for name, array in self.arrays.items():
             np.copyto(array, copies[name])
 
     def between_epochs(self) -> dict[str, np.ndarray]:
@@ -85,12 +93,6 @@ class ReplicatedState:
     def load(self, saved: Mapping[str, np.ndarray | storage.SavedTensor]) -> None:
         """As `RunState.load`."""
         load_arrays(self.between_epochs(), saved, "state of the run")
-
-    def _named(self) -> dict[str, np.ndarray]:
-        named = {"parameters": self.parameters, **self._kept, **self._progress._asdict()}
-        for number, state in enumerate(self._states):
-            named |= {_name(number, name): array for name, array in state.arrays.items()}
-        return named
 
 
 def _name(number: int, name: str) -> str:
@@ -229,6 +231,7 @@ class ReplicatedEngine:
         progress, n_samples = self._progress, reader.dataset.n_samples
         shares, batch_rows = self.shares_of(n_samples), self.prepared_for[0]
         progress.n_rows[0] = n_samples
+        kept = Kept(self.state.arrays.values())
         with self.workers(self, reader) as workers:
             while progress.position[0] < n_samples:
                 # Before an epoch's last round, all replicas have done as many rows.
@@ -237,7 +240,7 @@ class ReplicatedEngine:
                 step = max(self._rows_of_next_round(n_samples // len(shares)) // batch_rows, 1) * batch_rows
                 spans = [(min(begin + first, end), min(begin + first + step, end)) for begin, end in shares]
                 n_rows = [end - begin for begin, end in spans]
-                self._round(workers, spans, n_rows, number)
+                self._round(workers, spans, n_rows, number, kept)
                 if on_rows:
                     on_rows(sum(n_rows), float(progress.loss_sum[0]) / int(progress.position[0]))
         return float(progress.loss_sum[0]) / n_samples
@@ -253,9 +256,12 @@ class ReplicatedEngine:
         size, largest_rate = self.model.parameters.size, float(self._largest_rate[0])
         return rows_of_a_round(size, rate, largest_rate, share if has_momentum else None)
 
-    def _round(self, workers: Workers, spans: list[tuple[int, int]], n_rows: list[int], number: int) -> None:
-        """Train each replica on its span, and combine them."""
-        before, factor = self.state.copy(), self.rates.factor
+    def _round(
+        self, workers: Workers, spans: list[tuple[int, int]], n_rows: list[int], number: int, kept: Kept
+    ) -> None:
+        """Train each replica on its span, and combine them; kept is of the state."""
+        kept.keep()
+        factor = self.rates.factor
         try:
             for engine in self.engines:
                 engine.state.parameters[:] = self.model.parameters
@@ -269,7 +275,7 @@ class ReplicatedEngine:
                 progress.position[0] += sum(n_rows)
                 progress.n_updates[0] = max(engine.n_updates for engine in self.engines)
         except BaseException:
-            self.state.assign(before)
+            kept.restore()
             raise
         finally:
             self.rates.factor = factor

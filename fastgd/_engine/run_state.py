@@ -1,6 +1,6 @@
 """What training changes, as one record of named arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +65,28 @@ class RunState(NamedTuple):
     def load(self, saved: Mapping[str, np.ndarray | storage.SavedTensor]) -> None:
         """Go on from what another run's `between_epochs` held; a ValueError says what does not fit."""
         load_arrays(self.between_epochs(), saved, "state of the run")
+
+
+class Kept:
+    """Room for the numbers of arrays, to which they may go back, in memory that stays.
+
+    arrays : those of a state
+    """
+
+    def __init__(self, arrays: Iterable[np.ndarray]) -> None:
+        #: Those that have elements.
+        self.arrays = [array for array in arrays if array.size]
+        self._copies = [np.empty_like(array) for array in self.arrays]
+
+    def keep(self) -> None:
+        """Remember what the arrays hold."""
+        for array, copy in zip(self.arrays, self._copies, strict=True):
+            np.copyto(copy, array)
+
+    def restore(self) -> None:
+        """Have the arrays hold what was kept last."""
+        for array, copy in zip(self.arrays, self._copies, strict=True):
+            np.copyto(array, copy)
 
 
 def load_arrays(

@@ -50,7 +50,7 @@ def test_larger_models_have_shorter_rounds():
 def test_momentum_has_rounds_enough():
     """Sixteen an epoch, or four where that costs too much, or more where what takes some milliseconds is less."""
     rows = rows_of_a_round(100)
-    shares = {10_000: 2_500, rows // 2: rows / 16, 4 * rows: rows / 4, 10**9: rows}
+    shares = {10_000: 2_500, rows: 156_250, 4 * rows: rows / 4, 10**9: rows}
     found = [rows_of_a_round(100, share=share) for share in shares]
     np.testing.assert_allclose(found, list(shares.values()), atol=1)
     assert rows_of_a_round(100, 0.1, 1.0, share=8 * rows) == pytest.approx(rows / 2, abs=1)
