@@ -38,7 +38,7 @@ from .codegen.simd import HalfPrecision
 from .gemm import Products, gemm, gemm_nt_small, gemm_small, gemv, ger, parallel_gemm, products
 from .gemm.transpose import parallel_transpose, to_column_major, transpose
 from .loops.input_derivative import input_derivative
-from .loops.network import Layer, Network, make_update, train_network
+from .loops.network import Network, make_update, train_network
 from .loops.network_evaluation import (
     evaluate_network,
     loss_and_gradient,
@@ -67,6 +67,7 @@ from .nn.activation import (
     tanh_backward,
     tanh_forward,
 )
+from .nn.layer import Layer
 from .nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
 from .nn.loss import Objective, loss_and_derivative, objective
 from .nn.within import all_within

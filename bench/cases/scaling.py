@@ -2,8 +2,8 @@
 
 Beside them stands how much faster as many threads read the same rows than one does: what takes its rows from the
 memory cannot be scaled further. The cluster makes synthetic rows itself; what a round costs there besides is that of
-few rows, most of it that of tasks which do nothing. Rows of Dask arrays are trained on beside what else does that on a cluster, where it is
-installed and does.
+few rows, most of it that of tasks which do nothing. Rows of Dask arrays are trained on beside what else does that on a
+cluster, where it is installed and does.
 """
 
 import argparse

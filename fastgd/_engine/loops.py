@@ -40,14 +40,14 @@ class Task(NamedTuple):
     n_threads: int | None
     progress: kernels.Progress
 
-    def rule(self, keeps_gradient: bool, pool: np.ndarray = kernels.ALONE, measures_step: bool = True) -> UpdateRule:
+    def rule(self, keeps_gradient: bool, pool: np.ndarray = kernels.ALONE, has_rows: bool = True) -> UpdateRule:
         """The optimiser and the regularisation as the kernels call them.
 
-        pool : that of the network's products          measures_step : as for `kernels.update_rule`
+        pool : that of the network's products          has_rows : as for `kernels.update_rule`
         """
         model = self.model
         return kernels.update_rule(
-            self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient, pool, measures_step
+            self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient, pool, has_rows
         )
 
 
@@ -134,6 +134,13 @@ def _may_be_column_major(task: Task) -> bool:
     return is_small and few <= task.batch_rows <= task.micro_batch_rows and few <= n_out
 
 
+def _with_room_for_weights(network: kernels.Network, model: Model) -> kernels.Network:
+    """The network, with a panel that holds the first layer's weights."""
+    begin, end, _ = model.weights[0]
+    panel = aligned_empty(max(network.products.panel.size, end - begin), model.dtype)
+    return network._replace(products=network.products._replace(panel=panel))
+
+
 class NetworkLoop:
     """Any model."""
 
@@ -145,11 +152,12 @@ class NetworkLoop:
         self._task = task
         self._network = network_of(task.model, task.micro_batch_rows, task.seed, task.n_threads)
         self._may_be_column_major = _may_be_column_major(task)
+        if self._may_be_column_major:
+            self._network = _with_room_for_weights(self._network, task.model)
         self._objective = kernels.objective(task.loss, task.model.dtype)
         is_cut = task.batch_rows > task.micro_batch_rows
         self._rule = task.rule(keeps_gradient=is_cut, pool=self._network.products.pool)
-        products = self._column_major_network.products if self._may_be_column_major else self._network.products
-        self.pool = ThreadPool(products)
+        self.pool = ThreadPool(self._network.products)
 
     def run(self, block: Block, rates: np.ndarray, epoch_losses: np.ndarray = kernels.WITHIN_EPOCH) -> None:
         """As `Loop` says."""
@@ -172,10 +180,7 @@ class NetworkLoop:
 
     @functools.cached_property
     def _column_major_network(self) -> kernels.Network:
-        dtype, products = self._task.model.dtype, self._network.products
-        begin, end, _ = self._task.model.weights[0]
-        products = products._replace(panel=aligned_empty(max(products.panel.size, end - begin), dtype))
-        return self._network._replace(to_column_major=kernels.to_column_major.pointer(dtype), products=products)
+        return self._network._replace(to_column_major=kernels.to_column_major.pointer(self._task.model.dtype))
 
     def may_hide_bad_rows(self, block: Block) -> bool:
         """As `Loop` says."""
@@ -222,7 +227,7 @@ class NeuronLoop:
         self._gradient = _padded_scratch(task.model)
         n_whole = -(-task.model.in_features // kernels.tuning.MAX_VECTOR_WIDTH) * kernels.tuning.MAX_VECTOR_WIDTH
         self._kept = aligned_empty(NEURON_ROWS_AT_ONCE * n_whole, task.model.dtype)
-        self._rule = task.rule(keeps_gradient=False, measures_step=False)
+        self._rule = task.rule(keeps_gradient=False, has_rows=False)
 
     def run(self, block: Block, rates: np.ndarray, epoch_losses: np.ndarray = kernels.WITHIN_EPOCH) -> None:
         """As `Loop` says."""

@@ -116,7 +116,7 @@ class SparseLoop:
             )
             rest = vectors._replace(parameters=vectors.parameters[end:], gradient=vectors.gradient[end:])
             return kernels.LazySGD(_lazy_penalty(task), rule.apply_gradient, rule.step, rest)
-        rule = task.rule(keeps_gradient=True, measures_step=False)
+        rule = task.rule(keeps_gradient=True, has_rows=False)
         hooks = hooks_of(task.optimizer)
         if self._sees_every_weight:
             return kernels.EveryWeight(rule)

@@ -47,6 +47,11 @@ def matrix_of(number: types.Type) -> types.Array:
     return types.Array(number, 2, "C")
 
 
+def read_only_matrix_of(number: types.Type) -> types.Array:
+    """The type of a matrix that a kernel does not write to."""
+    return types.Array(number, 2, "C", readonly=True)
+
+
 def strided_of(number: types.Type, readonly: bool = False) -> types.Array:
     """The type of a matrix whose rows and columns may lie anywhere, as `views.read_only_strided` makes it."""
     return types.Array(number, 2, "A", readonly=readonly)

@@ -6,18 +6,20 @@ Prefetched all at once, lines wait for one another, and every other load waits f
 from ..codegen.jit import inlined_kernel
 from ..codegen.raw_memory import number_at, prefetch_line, set_number_at
 from ..codegen.views import address
-from ..tuning import LINE_BYTES, LINES_AT_ONCE
+from ..tuning import LINE_BYTES, LINES_AT_ONCE, MOST_PREFETCHED
 
 _INT64_BYTES = 8
 
 
 @inlined_kernel
-def set_prefetch_range(prefetch_range, array, begin, end):
-    """Note that elements from `begin` to `end` will be needed.
+def set_prefetch_range(prefetch_range, X, row, end):
+    """Note that rows from `row` to before `end`, or the first of them, will be needed.
 
     prefetch_range : (2,) int64, the addresses from which and up to which memory is still to be prefetched; overwritten
     """
-    prefetch_range[0], prefetch_range[1] = address(array, begin), address(array, end)
+    begin = row * X.shape[1]
+    prefetch_range[0] = address(X, begin)
+    prefetch_range[1] = address(X, min(end * X.shape[1], begin + MOST_PREFETCHED))
 
 
 @inlined_kernel

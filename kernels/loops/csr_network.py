@@ -10,10 +10,11 @@ from ..codegen.function_pointer import settings_at
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.simd import prefetch
 from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
+from ..nn.layer import Layer
 from ..rows.csr import column_of, prefetch_row, value_of
 from ..tuning import CSR_COLUMNS_PREFETCH, CSR_ROWS_PREFETCH
 from .csr_updates import apply_pending_row, first_factor, flush_first, make_update
-from .network import Layer, backward, evaluate, forward, last_layer, weights_of
+from .network import backward, evaluate, forward, last_layer, weights_of
 
 
 @inlined_kernel

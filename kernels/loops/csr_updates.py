@@ -18,13 +18,13 @@ import numpy as np
 from ..codegen.function_pointer import settings_at
 from ..codegen.jit import by_type, inlined_kernel
 from ..codegen.views import element, span
+from ..nn.layer import Layer
 from ..optim.bounded import bounded_length, curvature_along
 from ..optim.hooks import call_direction_at, call_update, call_update_at
 from ..optim.lazy_penalty import apply_pending, begin_step, end_step, factor_of, flush
 from ..optim.step import Step, UpdateRule, apply_step_along, call_apply_gradient
 from ..optim.vectors import Vectors
 from ..rows.csr import column_of, value_of
-from .network import Layer
 
 
 class LazySGD(NamedTuple):

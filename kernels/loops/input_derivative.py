@@ -4,8 +4,8 @@ from ..codegen.function_pointer import settings_at
 from ..codegen.jit import kernel
 from ..codegen.views import copy, element, read_only_matrix, read_only_span, span, vector
 from ..nn.activation import call_backward
+from ..nn.layer import Layer
 from ..nn.linear import linear_backward_input
-from .network import Layer
 
 
 @kernel

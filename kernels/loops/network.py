@@ -20,33 +20,12 @@ from ..gemm import Products
 from ..gemm.prefetch import set_prefetch_range
 from ..gemm.transpose import call_to_column_major
 from ..nn.activation import call_backward, call_forward
+from ..nn.layer import Layer
 from ..nn.linear import linear_backward_input, linear_backward_parameters, linear_forward
 from ..nn.loss import loss_and_derivative
-from ..optim.hooks import call_after_backward, call_before_forward, call_mean_square_along
-from ..optim.step import apply_step_along, call_apply_gradient
-from ..tuning import MOST_PREFETCHED
+from ..optim.hooks import call_after_backward, call_before_forward
+from ..optim.step import call_make_update
 from .progress import begin_next_epoch
-
-
-class Layer(NamedTuple):
-    """A layer as numbers.
-
-    n_in, n_out : int, the widths
-    weight, bias, bias_end : int, where these begin in the flat parameters; bias and its end are one without a bias
-    input, output : int, where these begin in the buffers; the first layer's input does not lie there. One place for an
-        activation that follows a Linear: it works in place, as nothing needs its input later
-    forward, backward : int, the addresses of an activation's kernels; zero for a Linear
-    """
-
-    n_in: int
-    n_out: int
-    weight: int
-    bias: int
-    bias_end: int
-    input: int
-    output: int
-    forward: int
-    backward: int
 
 
 class Network(NamedTuple):
@@ -166,25 +145,10 @@ def weights_of(sample_weight, row, end):
 
 
 @inlined_kernel
-def set_prefetched_rows(network, X, row, end):
-    """Have rows, or the first of them, prefetched while the micro-batch before them is worked on."""
-    n_in = X.shape[1]
-    set_prefetch_range(network.products.prefetch_range, X, row * n_in, min(end * n_in, row * n_in + MOST_PREFETCHED))
-
-
-@inlined_kernel
 def _make_update(network, vectors, rule, rate, t, x, weights):
     """Make an update from the gradient of a whole batch, whose last micro-batch is x; as `make_update`."""
-    call_apply_gradient(rule.apply_gradient, (vectors, rule.step, rate, t))
-    if rule.step.step_along != 0:
-        last = last_layer(network)
-        # The derivatives by the outputs have done what they were for.
-        change = matrix(network.deltas, last.output, x.shape[0], last.n_out)
-        call_mean_square_along(
-            rule.mean_square_along,
-            (vectors, rule.step.weights, x, weights, change, network.products, rule.mean_square),
-        )
-        apply_step_along(vectors, rule, rate, t, rule.mean_square[0])
+    # The derivatives by the outputs have done what they were for.
+    call_make_update(rule.make_update, (vectors, rule, rate, t, x, weights, network.deltas, network.products))
 
 
 @kernel
@@ -227,7 +191,8 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
             batch_rows = min(batch_size, n_epoch - (first + row - done))
             end = min(row + min(network.micro_batch_rows, batch_rows - done), X.shape[0])
             x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
-            set_prefetched_rows(network, X, end, min(end + end - row, X.shape[0]))
+            # The rows of the next micro-batch, while this one is worked on.
+            set_prefetch_range(network.products.prefetch_range, X, end, min(end + end - row, X.shape[0]))
             n_updates = progress.n_updates[0]
             if rule.before_forward != 0:
                 call_before_forward(rule.before_forward, (vectors, rule.step.optimizer, x, weights))
@@ -244,15 +209,10 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
             if objective.sums[1] > 0 or not rule.is_direct:
                 backward(network, parameters, x, is_column_major, accumulate, target, 0)
             if rule.after_backward != 0:
-                unit = 0
-                for k in range(network.layers.shape[0]):
-                    layer = settings_at(Layer, network.layers, k)
-                    if layer.forward == 0:
-                        d_out = read_only_matrix(network.deltas, layer.output, end - row, layer.n_out)
-                        call_after_backward(
-                            rule.after_backward, (vectors, rule.step.optimizer, d_out, unit, accumulate)
-                        )
-                        unit += layer.n_out
+                call_after_backward(
+                    rule.after_backward,
+                    (vectors, rule.step.optimizer, network.layers, network.deltas, end - row, accumulate),
+                )
             if done + end - row == batch_rows:
                 if progress.batch_weight[0] > 0:
                     progress.n_updates[0] = t

@@ -6,7 +6,9 @@ from ..codegen.function_pointer import settings_at
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.simd import broadcast, horizontal_sum, load, vector_width
 from ..codegen.views import copy, read_only_rows, read_only_span, span, vector
-from .network import Layer, backward, evaluate, forward, last_layer, set_prefetched_rows, weights_of
+from ..gemm.prefetch import set_prefetch_range
+from ..nn.layer import Layer
+from .network import backward, evaluate, forward, last_layer, weights_of
 
 
 @inlined_kernel
@@ -64,7 +66,7 @@ def loss_and_gradient(network, parameters, objective, update, X, y, sample_weigh
         end = min(row + network.micro_batch_rows, X.shape[0])
         x, targets = read_only_rows(X, row, end), read_only_rows(y, row, end)
         weights = weights_of(sample_weight, row, end)
-        set_prefetched_rows(network, X, end, min(end + network.micro_batch_rows, X.shape[0]))
+        set_prefetch_range(network.products.prefetch_range, X, end, min(end + network.micro_batch_rows, X.shape[0]))
         _differentiate(network, parameters, objective, update, row, x, targets, weights, scale, part)
         for i in range(gradient.size):
             gradient[i] += part[i]
@@ -81,7 +83,7 @@ def _forward_at(network, parameters, X, row):
     where they are finite, so are the rows, and need not be looked at.
     """
     end = min(row + network.micro_batch_rows, X.shape[0])
-    set_prefetched_rows(network, X, end, min(end + network.micro_batch_rows, X.shape[0]))
+    set_prefetch_range(network.products.prefetch_range, X, end, min(end + network.micro_batch_rows, X.shape[0]))
     x = read_only_rows(X, row, end)
     is_finite = True
     # A loop, as the compiler takes its time for each place that a forward pass stands in.

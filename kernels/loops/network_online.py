@@ -16,8 +16,9 @@ from ..codegen.function_pointer import settings_at
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.simd import broadcast, horizontal_sum, load, store, vector_width
 from ..codegen.views import element, read_only_rows, span, vector
+from ..nn.layer import Layer
 from ..tuning import MAX_VECTOR_WIDTH
-from .network import Layer, backward, evaluate, forward, weights_of
+from .network import backward, evaluate, forward, weights_of
 
 # Calls that begin after so many rows, or a multiple of them, leave the pairs as they are.
 ROWS_AT_ONCE = 2

@@ -3,7 +3,7 @@
 For each batch, with its micro-batches in the middle:
 
     before_forward      each micro-batch's rows, before their forward pass
-    after_backward      the derivatives by each Linear's outputs, after the micro-batch's backward pass
+    after_backward      the derivatives by the layers' outputs, after the micro-batch's backward pass
     transform_gradient  of the whole batch, before regularisation transforms it
     update              w from the gradient
     after_update        after regularisation's prox_and_project
@@ -21,6 +21,7 @@ from ..codegen.function_pointer import (
     FunctionPointerKernel,
     call_through,
     matrix_of,
+    read_only_matrix_of,
     read_only_vector_of,
     vector_of,
 )
@@ -33,7 +34,7 @@ class Hooks(NamedTuple):
 
     update : (vectors, numbers, rate, t, part)
     before_forward : (vectors, numbers, x, sample_weight)
-    after_backward : (vectors, numbers, d_out, first_unit, accumulate)
+    after_backward : (vectors, numbers, layers, deltas, n_rows, accumulate)
     transform_gradient : (vectors, numbers, weights)
     after_update : (vectors, numbers)
     mean_square_along : (vectors, weights, x, sample_weight, change, products, result)
@@ -55,8 +56,9 @@ class Hooks(NamedTuple):
     places : (n_places and more,) int64, elements of the vectors, some perhaps more than once          n_places : int
     x : (n_samples, n_features)          sample_weight : (n_samples,), or (0,); neither to be written to. Before the
         forward pass, the micro_batch_gradient, or the gradient where there is none, is scratch
-    d_out : (n_samples, n_units), not to be written to, the derivatives of the batch's loss by a Linear's outputs
-    first_unit : int, the Linear's first among all units          accumulate : bool, whether the batch had rows before
+    layers : (n_layers, fields of a Layer) int64          n_rows : int, of the micro-batch
+    deltas : the derivatives of the batch's loss by the outputs of each layer, (n_rows, n_out) from its `output` on
+    accumulate : bool, whether the batch had rows before
     weights : (n_linear_layers, 3) int64, where each Linear's weight begins and ends in the parameters, and its n_in
     change : (n_samples, n_out), overwritten with Δz, what s changes in the outputs          products : Products
     result : (1,) float64, overwritten with the mean over the rows of v |Δz|², v their weights
@@ -92,11 +94,7 @@ def _optimizer_types(number):
     return vectors_of(number), vector_of(types.float64)
 
 
-def _read_only_matrix_of(number):
-    return types.Array(number, 2, "C", readonly=True)
-
-
-_WEIGHTS = types.Array(types.int64, 2, "C")
+_WEIGHTS = _LAYERS = types.Array(types.int64, 2, "C")
 
 
 def update_types(number):
@@ -117,12 +115,12 @@ def direction_at_types(number):
 
 def before_forward_types(number):
     """The types of the arguments of `Hooks.before_forward`."""
-    return *_optimizer_types(number), _read_only_matrix_of(number), read_only_vector_of(number)
+    return *_optimizer_types(number), read_only_matrix_of(number), read_only_vector_of(number)
 
 
 def after_backward_types(number):
     """The types of the arguments of `Hooks.after_backward`."""
-    return *_optimizer_types(number), _read_only_matrix_of(number), types.int64, types.boolean
+    return *_optimizer_types(number), _LAYERS, vector_of(number), types.int64, types.boolean
 
 
 def transform_gradient_types(number):
@@ -135,7 +133,8 @@ def after_update_types(number):
     return _optimizer_types(number)
 
 
-def _products_type(number):
+def products_type(number):
+    """The type of Products."""
     numbers, integers = vector_of(number), vector_of(types.int64)
     fields = [*[types.int64] * 7, read_only_vector_of(number), numbers, matrix_of(number), integers, integers]
     return types.NamedTuple(fields, Products)
@@ -143,8 +142,8 @@ def _products_type(number):
 
 def mean_square_along_types(number):
     """The types of the arguments of `Hooks.mean_square_along`."""
-    rows = _read_only_matrix_of(number), read_only_vector_of(number)
-    return vectors_of(number), _WEIGHTS, *rows, matrix_of(number), _products_type(number), vector_of(types.float64)
+    rows = read_only_matrix_of(number), read_only_vector_of(number)
+    return vectors_of(number), _WEIGHTS, *rows, matrix_of(number), products_type(number), vector_of(types.float64)
 
 
 def step_along_types(number):

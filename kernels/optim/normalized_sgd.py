@@ -5,9 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.alignment import whole_lines
-from ..codegen.function_pointer import pointer_kernel, settings_of
+from ..codegen.function_pointer import pointer_kernel, settings_at, settings_of
 from ..codegen.jit import inlined_kernel
-from ..codegen.views import span, struct_view
+from ..codegen.views import read_only_matrix, span, struct_view
+from ..nn.layer import Layer
 from .compensated import normalize_gradient
 from .hooks import (
     Hooks,
@@ -130,16 +131,21 @@ def _derivatives_of(vectors, n_in):
 
 
 @pointer_kernel(after_backward_types)
-def _add_derivatives(vectors, numbers, d_out, first_unit, accumulate):
-    """Take the derivatives of a Linear's units into their Σ |δ|; arguments as for `Hooks`."""
+def _add_derivatives(vectors, numbers, layers, deltas, n_rows, accumulate):
+    """Take the derivatives of every Linear's units into their Σ |δ|; arguments as for `Hooks`."""
     n_in, _, _ = _first_layer_of(settings_of(NormalizedSGD, numbers))
-    sums = span(_derivatives_of(vectors, n_in), first_unit, d_out.shape[1])
+    sums, first = _derivatives_of(vectors, n_in), 0
     if not accumulate:
         for unit in range(sums.size):
             sums[unit] = 0
-    for row in range(d_out.shape[0]):
-        for unit in range(sums.size):
-            sums[unit] += abs(d_out[row, unit])
+    for k in range(layers.shape[0]):
+        layer = settings_at(Layer, layers, k)
+        if layer.forward == 0:
+            d_out = read_only_matrix(deltas, layer.output, n_rows, layer.n_out)
+            for row in range(n_rows):
+                for unit in range(layer.n_out):
+                    sums[first + unit] += abs(d_out[row, unit])
+            first += layer.n_out
 
 
 @inlined_kernel

@@ -9,16 +9,21 @@ from ..codegen.function_pointer import (
     FunctionPointerKernel,
     call_through,
     pointer_kernel,
+    read_only_matrix_of,
+    read_only_vector_of,
     settings_vector,
     vector_of,
 )
 from ..codegen.jit import inlined_kernel
+from ..codegen.views import matrix, stack_vector
 from ..parallel.thread_pool import ALONE
 from .hooks import (
     call_after_update,
+    call_mean_square_along,
     call_step_along,
     call_transform_gradient,
     call_update,
+    products_type,
 )
 from .optimizers import OPTIMIZERS
 from .parallel_update import call_parallel_update, parallel_update, update_block
@@ -65,10 +70,10 @@ class UpdateRule(NamedTuple):
 
     is_direct : whether an update is  w -= rate · g  and no more, so that the gradient need not be kept
     before_forward, after_backward : int, the optimiser's `Hooks`, zero where it has none
-    apply_gradient : int, zero where the update is direct
+    apply_gradient, make_update : int, zero where the update is direct; one of them is, as loops call one or the other
     mean_square_along : int, the optimiser's, zero where its steps are not bounded or the loop measures by itself
     finish_along : int, zero where nothing is to do after a step that is bounded
-    l2 : float64, the penalty's          mean_square : (1,) float64, scratch for what is measured
+    l2 : float64, the penalty's
     step : Step
     """
 
@@ -76,10 +81,10 @@ class UpdateRule(NamedTuple):
     before_forward: int
     after_backward: int
     apply_gradient: int
+    make_update: int
     mean_square_along: int
     finish_along: int
     l2: float
-    mean_square: np.ndarray
     step: Step
 
 
@@ -90,12 +95,12 @@ def update_rule(
     dtype: np.dtype,
     keeps_gradient: bool,
     pool: np.ndarray = ALONE,
-    measures_step: bool = True,
+    has_rows: bool = True,
 ) -> UpdateRule:
     """What loops of a dtype call for these settings; compiled where it was not.
 
     keeps_gradient : whether the loop cannot make direct updates          pool : as `pool_memory` makes it
-    measures_step : whether it calls `mean_square_along` for a step that is bounded
+    has_rows : whether they call `make_update`, with rows that a step which is bounded is measured on
     """
     hooks = OPTIMIZERS[type(optimizer)]
     is_regularized = isinstance(regularization, Regularization)
@@ -110,11 +115,11 @@ def update_rule(
         is_direct,
         before_forward=pointer(hooks.before_forward),
         after_backward=pointer(hooks.after_backward),
-        apply_gradient=pointer(apply_gradient, not is_direct),
-        mean_square_along=pointer(hooks.mean_square_along, measures_step),
+        apply_gradient=pointer(apply_gradient, not (is_direct or has_rows)),
+        make_update=pointer(_make_bounded_update if hooks.is_bounded else _make_update, has_rows and not is_direct),
+        mean_square_along=pointer(hooks.mean_square_along, has_rows),
         finish_along=pointer(_finish_along, hooks.is_bounded and (is_regularized or hooks.after_update is not None)),
         l2=float(regularization.l2) if is_regularized else 0.0,
-        mean_square=np.zeros(1),
         step=Step(
             transform_gradient=pointer(hooks.transform_gradient),
             update=pointer(hooks.update, not is_direct),
@@ -133,13 +138,23 @@ def update_rule(
     )
 
 
-def _apply_gradient_types(number):
+def _step_type():
     numbers, weights = vector_of(types.float64), types.Array(types.int64, 2, "C")
-    step = types.NamedTuple([types.int64] * 9 + [numbers, numbers, weights, vector_of(types.int64)], Step)
-    return vectors_of(number), step, number, types.int64
+    return types.NamedTuple([types.int64] * 9 + [numbers, numbers, weights, vector_of(types.int64)], Step)
+
+
+def _apply_gradient_types(number):
+    return vectors_of(number), _step_type(), number, types.int64
+
+
+def _make_update_types(number):
+    rule = types.NamedTuple([types.boolean, *[types.int64] * 6, types.float64, _step_type()], UpdateRule)
+    rows = read_only_matrix_of(number), read_only_vector_of(number)
+    return vectors_of(number), rule, number, types.int64, *rows, vector_of(number), products_type(number)
 
 
 call_apply_gradient = call_through(_apply_gradient_types)
+call_make_update = call_through(_make_update_types)
 
 
 @inlined_kernel
@@ -153,13 +168,9 @@ def _finish_update(vectors, step, rate, t):
         call_take_average(step.average, (vectors, step.regularization, t))
 
 
-@pointer_kernel(_apply_gradient_types)
-def apply_gradient(vectors, step, rate, t):
-    """Make one update  (the article's ŵ = w - α δw)  from the gradient of a whole batch; or leave its direction there.
-
-    vectors : Vectors, modified in place          step : Step
-    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
-    """
+@inlined_kernel
+def _apply_gradient(vectors, step, rate, t):
+    """As `apply_gradient`."""
     if step.transform_gradient != 0:
         call_transform_gradient(step.transform_gradient, (vectors, step.optimizer, step.weights))
     if step.regularize_gradient != 0:
@@ -172,6 +183,16 @@ def apply_gradient(vectors, step, rate, t):
         call_update(step.update, (vectors, step.optimizer, rate, t, (0, vectors.parameters.size)))
     if step.step_along == 0:
         _finish_update(vectors, step, rate, t)
+
+
+@pointer_kernel(_apply_gradient_types)
+def apply_gradient(vectors, step, rate, t):
+    """Make one update  (the article's ŵ = w - α δw)  from the gradient of a whole batch; or leave its direction there.
+
+    vectors : Vectors, modified in place          step : Step
+    rate : scalar of the parameters' dtype, the learning rate          t : int, the number of the update, from 1
+    """
+    _apply_gradient(vectors, step, rate, t)
 
 
 @pointer_kernel(_apply_gradient_types)
@@ -191,3 +212,24 @@ def apply_step_along(vectors, rule, rate, t, mean_square):
     call_step_along(step.step_along, (vectors, step.optimizer, rate, t, rule.l2, step.weights, mean_square))
     if rule.finish_along != 0:
         call_apply_gradient(rule.finish_along, (vectors, step, rate, t))
+
+
+@pointer_kernel(_make_update_types)
+def _make_update(vectors, rule, rate, t, x, sample_weight, scratch, products):
+    """Make one update; arguments as for `_make_bounded_update`, of which it needs the first four."""
+    _apply_gradient(vectors, rule.step, rate, t)
+
+
+@pointer_kernel(_make_update_types)
+def _make_bounded_update(vectors, rule, rate, t, x, sample_weight, scratch, products):
+    """Make one update, whose step is as long as rows bear.
+
+    vectors, rate, t : as for `apply_gradient`          rule : UpdateRule
+    x, sample_weight, products : as for `Hooks.mean_square_along`          scratch : room for the outputs of these rows
+    """
+    _apply_gradient(vectors, rule.step, rate, t)
+    weights = rule.step.weights
+    change = matrix(scratch, 0, x.shape[0], (weights[0, 1] - weights[0, 0]) // weights[0, 2])
+    mean_square = stack_vector(0.0)
+    call_mean_square_along(rule.mean_square_along, (vectors, weights, x, sample_weight, change, products, mean_square))
+    apply_step_along(vectors, rule, rate, t, mean_square[0])

@@ -7,14 +7,12 @@ import pytest
 import fastgd as gd
 from fastgd import kernels
 from fastgd.kernels.gemm.prefetch import prefetch_some, set_prefetch_range
-from fastgd.kernels.loops.network import set_prefetched_rows
 from fastgd.kernels.tuning import FEW, LINE_BYTES, LINES_AT_ONCE, MOST_PREFETCHED
-from fastgd.network import network_of
 
 
 @numba.njit
-def set_range(prefetch_range, array, begin, end):
-    set_prefetch_range(prefetch_range, array, begin, end)
+def set_range(prefetch_range, X, row, end):
+    set_prefetch_range(prefetch_range, X, row, end)
 
 
 @numba.njit
@@ -22,17 +20,12 @@ def prefetch(prefetch_range):
     prefetch_some(prefetch_range)
 
 
-@numba.njit
-def set_rows(network, X, row, end):
-    set_prefetched_rows(network, X, row, end)
-
-
 @pytest.mark.parametrize("n_lines", [0, 1, LINES_AT_ONCE - 0.5, LINES_AT_ONCE, 3 * LINES_AT_ONCE + 0.25])
 def test_the_range_is_prefetched_and_nothing_else(n_lines):
-    array, prefetch_range = np.zeros((2000, 3)), np.zeros(2, np.int64)
+    X, prefetch_range = np.zeros((2000, 1)), np.zeros(2, np.int64)
     n_bytes = int(n_lines * LINE_BYTES)
-    set_range(prefetch_range, array, 4, 4 + n_bytes // array.itemsize)
-    begin = array.ctypes.data + 4 * array.itemsize
+    set_range(prefetch_range, X, 4, 4 + n_bytes // X.itemsize)
+    begin = X.ctypes.data + 4 * X.itemsize
     assert list(prefetch_range) == [begin, begin + n_bytes]
     for done in range(1, 6):
         prefetch(prefetch_range.ctypes.data)
@@ -50,12 +43,11 @@ def test_an_empty_range():
 def test_a_large_micro_batch_is_not_prefetched_whole(end, n_rows):
     """It would drive out of the second-level cache what is worked on."""
     n_in = MOST_PREFETCHED // 30 + 1
-    network = network_of(gd.Model([gd.Linear(n_in, 1)], dtype="float32"), 8)
-    X = np.zeros((200, n_in), np.float32)
-    set_rows(network, X, 2, end)
+    X, prefetch_range = np.zeros((200, n_in), np.float32), np.zeros(2, np.int64)
+    set_range(prefetch_range, X, 2, end)
     n_bytes = min(n_rows * n_in, MOST_PREFETCHED) * X.itemsize
     begin = X.ctypes.data + 2 * n_in * X.itemsize
-    assert list(network.products.prefetch_range) == [begin, begin + n_bytes]
+    assert list(prefetch_range) == [begin, begin + n_bytes]
 
 
 @pytest.mark.parametrize("name", ["predict_network", "evaluate_network"])
