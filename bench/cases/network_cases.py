@@ -48,11 +48,11 @@ class Subject:
         own, average = np.empty(0), np.empty(0)
         return kernels.Vectors(self.parameters, gradient, none, state, own, average, none)
 
-    def rule(self, keeps_gradient: bool) -> kernels.UpdateRule:
-        """Plain SGD, and no more, as a loop calls it."""
-        model = self.model
+    def rule(self) -> kernels.UpdateRule:
+        """Plain SGD, and no more, whose updates are direct."""
+        none = kernels.NoRegularization()
         return kernels.update_rule(
-            PlainSGD(), kernels.NoRegularization(), model.weights, model.dtype, keeps_gradient=keeps_gradient
+            PlainSGD(), none, self.model.weights, self.model.dtype, keeps_gradient=False, has_rows=False
         )
 
 
@@ -126,7 +126,7 @@ def loss_and_gradient(widths: tuple[int, ...], batch_size: int, n_samples: int) 
 def train_network(widths: tuple[int, ...], batch_size: int, n_samples: int) -> Case:
     subject = Subject(widths, batch_size, n_samples)
     progress, vectors = kernels.Progress.zeros(), subject.vectors()
-    rules = subject.objective, subject.rule(keeps_gradient=False), RATES
+    rules = subject.objective, subject.rule(), RATES
     rows = subject.X, subject.y, NO_WEIGHTS
 
     def fastgd():
@@ -177,7 +177,7 @@ def train_neuron_online(n_features: int, n_samples: int) -> Case:
 def train_neuron_batch(n_features: int, batch_size: int, n_samples: int) -> Case:
     subject = Subject((n_features, 1), batch_size, n_samples)
     progress, vectors = kernels.Progress.zeros(), subject.vectors()
-    rules = LOSS, subject.rule(keeps_gradient=False), RATES
+    rules = LOSS, subject.rule(), RATES
     neuron, gradient = kernels.LinearNeuron(n_features), aligned_empty(n_features + MAX_VECTOR_WIDTH, np.float32)
     pattern = (kernels.By4 if 4 * n_features <= BYTES_ADDED_BY_4 else kernels.RowByRow)(gradient)
     # As the NumPy network: without the ReLU.

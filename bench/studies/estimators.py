@@ -1,6 +1,6 @@
 """The estimators as a user makes them, on real tables, raw, beside scikit-learn's.
 
-python -m bench.studies.estimators [--sets iris wine] [--rows 4000] [--folds 0 1] [--without MLP]
+python -m bench.studies.estimators [--sets iris wine] [--rows 4000] [--folds 0 1] [--without MLP] [--batch-size 32]
 
 Five-fold cross-validation, by class for classes; of larger tables so many rows are drawn from `default_rng(0)`. The
 sets and the judgement are those of `quality.py`, and so are what the peers are and where their results are kept. Of the
@@ -39,9 +39,10 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=quality_sets.NAMES, default=quality_sets.NAMES, metavar="SET")
     parser.add_argument("--folds", nargs="+", type=int, default=list(range(N_FOLDS)))
     parser.add_argument("--without", nargs="+", default=[], help="peers not to fit: those whose names hold these")
+    parser.add_argument("--batch-size", type=int, default="auto", help="of fastgd's estimators")
     add_arguments(parser)
     options = parser.parse_args()
-    records = measure(options.sets, options.rows, options.folds, options.without)
+    records = measure(options.sets, options.rows, options.folds, options.without, options.batch_size)
     scores, labels = Scores(records), labels_of(records)
     print(summary(scores, labels), comparison(scores, labels), set_table(scores, labels), sep="\n\n")
 
@@ -63,14 +64,16 @@ def report(options: argparse.Namespace) -> str:
     return "\n\n".join([method, summary(scores, labels), comparison(scores, labels)])
 
 
-def measure(names: list[str], most_rows: int, folds: list[int], without: list[str]) -> list[Record]:
+def measure(
+    names: list[str], most_rows: int, folds: list[int], without: list[str], batch_size: int | str = "auto"
+) -> list[Record]:
     """Every result; `without` as for the command line."""
     kept = Kept(quality_sets.cache_folder() / "baselines.json")
     records: list[Record] = []
     for name in names:
         for fold, split in splits(name, most_rows):
             if fold in folds:
-                records += measured(name, fold, split, kept, without)
+                records += measured(name, fold, split, kept, without, batch_size)
         kept.save()
         print(name, file=sys.stderr, flush=True)
     return records
@@ -88,7 +91,7 @@ def splits(name: str, most_rows: int) -> list[tuple[int, Split]]:
     return [(k, Split(X[train], y[train], X[test], y[test], is_classes)) for k, (train, test) in enumerate(folds)]
 
 
-def measured(name: str, fold: int, split: Split, kept: Kept, without: list[str]) -> list[Record]:
+def measured(name: str, fold: int, split: Split, kept: Kept, without: list[str], batch_size: int | str) -> list[Record]:
     """Every result on one fold."""
     key = [name, "fold", len(split.X_train) + len(split.X_test), fold]
     results = {
@@ -97,7 +100,8 @@ def measured(name: str, fold: int, split: Split, kept: Kept, without: list[str])
         if not any(part in label for part in without)
     }
     kind = GDClassifier if split.is_classes else GDRegressor
-    results |= {label: fit_sklearn(split, kind(**OURS[label], random_state=0), False) for label in OURS}
+    ours = {label: kind(**options, batch_size=batch_size, random_state=0) for label, options in OURS.items()}
+    results |= {label: fit_sklearn(split, estimator, False) for label, estimator in ours.items()}
     about = {"set": name, "task": "", "model": None, "seed": fold, "batch_size": None}
     return [about | {"name": label} | result._asdict() for label, result in results.items()]
 

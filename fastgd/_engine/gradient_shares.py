@@ -86,7 +86,7 @@ class GradientShares:
         is_bounded = hooks_of(task.optimizer).is_bounded
         #: What measures the rows that bound a step.
         self._network = self._share_of(task.micro_batch_rows).network if is_bounded else self._shares[0].network
-        self._rule = task.rule(keeps_gradient=True)
+        self._rule = task.rule(keeps_gradient=True, has_rows=True)
         self.pool = ShareThreads(min(n_shares, most_threads() if task.n_threads is None else task.n_threads))
         self._is_compiled = False
 

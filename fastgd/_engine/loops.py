@@ -40,14 +40,14 @@ class Task(NamedTuple):
     n_threads: int | None
     progress: kernels.Progress
 
-    def rule(self, keeps_gradient: bool, pool: np.ndarray = kernels.ALONE, has_rows: bool = True) -> UpdateRule:
+    def rule(self, keeps_gradient: bool, has_rows: bool, pool: np.ndarray = kernels.ALONE) -> UpdateRule:
         """The optimiser and the regularisation as the kernels call them.
 
-        pool : that of the network's products          has_rows : as for `kernels.update_rule`
+        keeps_gradient, has_rows : as for `kernels.update_rule`          pool : that of the network's products
         """
         model = self.model
         return kernels.update_rule(
-            self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient, pool, has_rows
+            self.optimizer, self.regularization, model.weights, model.dtype, keeps_gradient, has_rows, pool
         )
 
 
@@ -156,7 +156,7 @@ class NetworkLoop:
             self._network = _with_room_for_weights(self._network, task.model)
         self._objective = kernels.objective(task.loss, task.model.dtype)
         is_cut = task.batch_rows > task.micro_batch_rows
-        self._rule = task.rule(keeps_gradient=is_cut, pool=self._network.products.pool)
+        self._rule = task.rule(keeps_gradient=is_cut, has_rows=True, pool=self._network.products.pool)
         self.pool = ThreadPool(self._network.products)
 
     def run(self, block: Block, rates: np.ndarray, epoch_losses: np.ndarray = kernels.WITHIN_EPOCH) -> None:

@@ -112,7 +112,7 @@ class SparseLoop:
             end, vectors = task.model.weights[0, 1], task.vectors
             behind = task.model.weights[1:] - [end, end, 0]
             rule = kernels.update_rule(
-                task.optimizer, task.regularization, behind, task.model.dtype, keeps_gradient=True
+                task.optimizer, task.regularization, behind, task.model.dtype, keeps_gradient=True, has_rows=False
             )
             rest = vectors._replace(parameters=vectors.parameters[end:], gradient=vectors.gradient[end:])
             return kernels.LazySGD(_lazy_penalty(task), rule.apply_gradient, rule.step, rest)

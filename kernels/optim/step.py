@@ -94,8 +94,8 @@ def update_rule(
     weights: np.ndarray,
     dtype: np.dtype,
     keeps_gradient: bool,
+    has_rows: bool,
     pool: np.ndarray = ALONE,
-    has_rows: bool = True,
 ) -> UpdateRule:
     """What loops of a dtype call for these settings; compiled where it was not.
 

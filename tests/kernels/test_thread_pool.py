@@ -97,9 +97,9 @@ def test_which_updates_are_shared(optimizer):
     settings = optimizer(*[0] * len(optimizer._fields))
     for pool in (kernels.ALONE, pool_memory(2)):
         for keeps_gradient in (False, True):
-            rule = kernels.update_rule(
-                settings, kernels.NoRegularization(), np.array([[0, 1, 1]]), np.dtype("float32"), keeps_gradient, pool
-            )
+            weights, dtype = np.array([[0, 1, 1]]), np.dtype("float32")
+            none = kernels.NoRegularization()
+            rule = kernels.update_rule(settings, none, weights, dtype, keeps_gradient, has_rows=True, pool=pool)
             is_direct = optimizer is PlainSGD and not keeps_gradient
             expected = pool.size > 0 and not is_direct and optimizer not in (Bounded, NormalizedSGD)
             assert (rule.step.parallel_update != 0, rule.step.update_block != 0) == (expected, expected)

@@ -121,7 +121,8 @@ def test_finite_checks_survive_the_fast_arithmetic(loop, value, n_samples, is_we
         states = np.empty((0, 1), dtype)
         own, average = np.empty(0), np.empty(0)
         vectors = kernels.Vectors(parameters, np.zeros(1, dtype), none, states, own, average, none)
-        rule = kernels.update_rule(PlainSGD(), regularization, np.array([[0, 1, 1]]), X.dtype, keeps_gradient=True)
+        begins = np.array([[0, 1, 1]])
+        rule = kernels.update_rule(PlainSGD(), regularization, begins, X.dtype, keeps_gradient=True, has_rows=False)
         progress.begin_epoch(n_samples)
         settings = neuron, vectors, loss, rule, rates
         kernels.train_neuron_batch(pattern, *settings, rows, 2, 4, progress, kernels.WITHIN_EPOCH)
