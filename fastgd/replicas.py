@@ -114,6 +114,18 @@ def rows_of_a_round(n_parameters: int, rate: float = 1.0, largest_rate: float = 
     return max(round(min(growth * rows, most)), 1)
 
 
+def even_round(rows_left: int, most: int, batch_rows: int) -> int:
+    """How many rows the next round has where so many are left of an epoch, for it and those after it to be alike.
+
+    All but the last end where a batch does, and none has more than `most` rows, or one batch. A last one of a few rows
+    would end an epoch amid the first steps of replicas that have just become one, whose loss is larger for a while.
+    """
+    n_batches = max(most // batch_rows, 1)
+    batches_left = -(-rows_left // batch_rows)
+    n_rounds = -(-batches_left // n_batches)
+    return -(-batches_left // n_rounds) * batch_rows
+
+
 def combine(
     parameters: np.ndarray,
     replicas: list[np.ndarray],

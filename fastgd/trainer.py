@@ -93,8 +93,9 @@ class Trainer(Settings):
         are combined after each round: see `fastgd.replicas`. `n_updates` counts those of the copy that makes the most,
         and so do schedules. Not with `average_from`, and not for streams, but for sync="gradient".
     round_rows : int, optional
-        Rows of each copy in a round, at least 1, rounded down to whole batches; by default as many as take some
-        milliseconds, fewer in short epochs, more as the rate falls: see `fastgd.replicas.rows_of_a_round`.
+        The most rows of each copy in a round, at least 1; by default as many as take some milliseconds, fewer in short
+        epochs, more as the rate falls: see `fastgd.replicas.rows_of_a_round`. An epoch has no more rounds than that
+        takes, of whole batches, all about as long.
     outer : "auto", gd.replicas.Nesterov or None
         What steps from the parameters before a round to those after it; None is their mean. "auto" is None where the
         rate is "auto", else `gd.replicas.recommended(R)`: √R times the rate and a momentum, to learn as fast as one.

@@ -17,7 +17,7 @@ from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer
 from fastgd.regularization import Regularization
-from fastgd.replicas import Nesterov, combine, rows_of_a_round
+from fastgd.replicas import Nesterov, combine, even_round, rows_of_a_round
 from fastgd.schedules import Schedule
 
 
@@ -236,8 +236,8 @@ class ReplicatedEngine:
             while progress.position[0] < n_samples:
                 # Before an epoch's last round, all replicas have done as many rows.
                 first = int(progress.position[0]) // len(shares)
-                # All rounds but the last end where a batch does.
-                step = max(self._rows_of_next_round(n_samples // len(shares)) // batch_rows, 1) * batch_rows
+                step = self._rows_of_next_round(n_samples // len(shares))
+                step = even_round(-(-n_samples // len(shares)) - first, step, batch_rows)
                 spans = [(min(begin + first, end), min(begin + first + step, end)) for begin, end in shares]
                 n_rows = [end - begin for begin, end in spans]
                 self._round(workers, spans, n_rows, number, kept)

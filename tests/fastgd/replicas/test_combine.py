@@ -1,5 +1,6 @@
 """What replicas become together, against the formula on fractions."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastgd as gd
-from fastgd.replicas import combine, rows_of_a_round
+from fastgd.replicas import combine, even_round, rows_of_a_round
 
 numbers = st.integers(-64, 64).map(lambda k: k / 8)
 
@@ -54,6 +55,21 @@ def test_momentum_has_rounds_enough():
     found = [rows_of_a_round(100, share=share) for share in shares]
     np.testing.assert_allclose(found, list(shares.values()), atol=1)
     assert rows_of_a_round(100, 0.1, 1.0, share=8 * rows) == pytest.approx(rows / 2, abs=1)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 7, 32])
+@pytest.mark.parametrize("most", [1, 31, 384, 10**9])
+@pytest.mark.parametrize("share", [1, 200, 12_511])
+def test_the_rounds_of_an_epoch_are_alike(share, most, batch_rows):
+    left, rounds = share, []
+    while left > 0:
+        rounds.append(min(even_round(left, most, batch_rows), left))
+        left -= rounds[-1]
+    assert max(rounds) <= max(most, batch_rows)
+    assert all(size % batch_rows == 0 for size in rounds[:-1])
+    # The last may lack a batch, and the rows that do not fill one.
+    assert max(rounds) - min(rounds) < 2 * batch_rows
+    assert len(rounds) == math.ceil(math.ceil(share / batch_rows) / max(most // batch_rows, 1))
 
 
 def test_rounds_grow_as_the_rate_falls():
