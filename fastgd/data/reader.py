@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _SAMPLES_PER_ORDER, _MAPPED_BYTES_PER_ORDER = 1 << 18, 128 << 20
 # Copied blocks should stay in the cache between their writing and their use, and outweigh the call that fills them.
 _BLOCK_BYTES = 4 << 20
-# Blocks that a thread has made which are used or wait for it, and how large each may be.
+# Blocks that a thread has made which are used or wait for it: at least so many, and how large each may be.
 _N_PLACES, _PLACE_BYTES = 2, 16 << 20
 # So many seconds have to be saved: some of them are what the memory of the blocks and the thread take. What a block
 # takes to make and to use is known after so many of them, of which the first has much to do besides.
@@ -72,10 +72,10 @@ def rows_of_a_copy(source: "Dataset | Stream", conversion: Conversion, min_rows:
     return n_rows, n_rows * row_bytes <= _PLACE_BYTES
 
 
-def places(source: "Dataset | Stream", n_rows: int, conversion: Conversion) -> list[Buffers]:
-    """Where one thread makes blocks of at most so many rows ahead of their use."""
+def places(source: "Dataset | Stream", n_rows: int, conversion: Conversion, n: int = _N_PLACES) -> list[Buffers]:
+    """Where one thread makes n blocks of at most so many rows ahead of their use."""
     first = Buffers(source, n_rows, conversion)
-    return [first, *(Buffers(source, n_rows, conversion, first) for _ in range(_N_PLACES - 1))]
+    return [first, *(Buffers(source, n_rows, conversion, first) for _ in range(n - 1))]
 
 
 class Reader:

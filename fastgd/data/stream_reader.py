@@ -16,6 +16,9 @@ from fastgd.threads import spare_threads
 if TYPE_CHECKING:
     from fastgd.data.base import Stream
 
+# Tables are decoded some blocks at a time: with fewer places, a thread that has some at hand waits for those in use.
+_N_PLACES = 3
+
 
 class StreamReader:
     """Gives the rows of one epoch as blocks of one dtype, as `Reader` does, without knowing how many there are.
@@ -57,23 +60,28 @@ class StreamReader:
             self._buffers = Buffers(self.dataset, self._n_rows, self._conversion)
         blocks = self.dataset.open(first) if self.order is None else self.order.blocks(first)
         one_pass = _Pass(self.dataset, blocks, self._buffers, self._n_rows, end_of_part, first)
+        part = one_pass.next_part()
         # What has one part is done before a thread has paid for itself.
-        yield one_pass.next_part()
-        ring = None
-        if self._may_read_ahead and not one_pass.is_over and spare_threads(n_threads, n_busy) > 0:
-            self._places = self._places or places(self.dataset, self._n_rows, self._conversion)
-            ring = Ring(
-                itertools.takewhile(lambda _: not one_pass.is_over, itertools.count()), one_pass.make, self._places
-            )
+        ring = None if one_pass.is_over or spare_threads(n_threads, n_busy) == 0 else self._ring(one_pass)
         if ring is None or not ring.start():
+            yield part
             while not one_pass.is_over:
                 yield one_pass.next_part()
             return
         try:
+            yield part
             yield from ring.blocks()
         finally:
             if not ring.close():
                 self._buffers, self._places = None, []
+
+    def _ring(self, one_pass: "_Pass") -> Ring | None:
+        """What makes the rest of a pass ahead of its use, where the memory bears that."""
+        if not self._may_read_ahead:
+            return None
+        self._places = self._places or places(self.dataset, self._n_rows, self._conversion, _N_PLACES)
+        rest = itertools.takewhile(lambda _: not one_pass.is_over, itertools.count())
+        return Ring(rest, one_pass.make, self._places)
 
     def row(self, position: int) -> int:
         """What errors call the row at a position of the epoch."""

@@ -1,5 +1,7 @@
 """Rows that come block after block: the same bits as those of a data set, and errors where that is not enough."""
 
+import threading
+
 import numpy as np
 import pytest
 from cases import model_of
@@ -71,6 +73,24 @@ def test_every_row_comes_once_and_parts_end_where_calls_may(n_samples, sizes, bl
         assert all(part.stop % unit == 0 for part in parts[:-1])
         for k, array in enumerate((X, y, weights)):
             np.testing.assert_array_equal(np.concatenate([part.block[k] for part in parts]), array)
+
+
+def test_three_parts_are_read_while_the_first_is_used(monkeypatch):
+    monkeypatch.setattr(readers, "_BLOCK_BYTES", 10 * 5 * 4)
+    given = threading.Semaphore(0)
+
+    class Counted(Blocks):
+        def open(self, cursor=0):
+            for block in super().open(cursor):
+                given.release()
+                yield block
+
+    X, y, _ = rows(120)
+    parts = StreamReader(Counted(X, y, sizes=(40,)), FLOAT32).parts(n_threads=2)
+    next(parts)
+    # Of the first block's four parts, whether the last one is the stream's shows in the second block.
+    assert all(given.acquire(timeout=20) for _ in range(2))
+    parts.close()
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
