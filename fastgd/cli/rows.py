@@ -93,12 +93,13 @@ def _opened(options: argparse.Namespace) -> Arrays:
     """Rows of any files that `fastgd.data.open` takes; those of a stream in memory, unless they are too many."""
     import numpy as np
 
+    from fastgd.data import spooled
     from fastgd.data.base import Dataset
 
     options.categories = categories_of(options)
     rows = open_rows(options, options.X)
     if not isinstance(rows, Dataset):
-        rows = _kept(rows)
+        rows = spooled.in_memory(rows) or rows
     if rows.n_outputs == 0:
         raise ValueError(f"no targets for {options.X}; expected --target NAME")
     if isinstance(rows, Dataset):
@@ -162,27 +163,6 @@ def open_rows(options: argparse.Namespace, path: str, takes_any: bool = False) -
     return opened(path, Request(**names, takes_any=takes_any))
 
 
-def _kept(stream: "Stream") -> "Dataset | Stream":
-    """The rows of a stream in memory, where they are not many."""
-    import numpy as np
-
-    from fastgd.data import ArrayDataset
-
-    parts, size = [], 0
-    for block in stream.open():
-        arrays = [np.array(part) for part in block[:3]]
-        size += sum(array.nbytes for array in arrays)
-        if size > _KEPT_BYTES:
-            return stream
-        parts.append(arrays)
-    if size == 0:
-        raise ValueError("there are no rows; expected at least one")
-    X, y, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    kept = ArrayDataset(X, y if stream.n_outputs else None, weights if stream.has_sample_weight else None)
-    kept.feature_names = stream.feature_names
-    return kept
-
-
 def _as_integers(y: "np.ndarray") -> "np.ndarray":
     """Targets that are whole numbers, as such: labels are called 1 and not 1.0."""
     import numpy as np
@@ -244,6 +224,7 @@ def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> 
     import numpy as np
 
     from fastgd import labels
+    from fastgd.data import spooled
     from fastgd.data.base import Dataset
     from fastgd.data.with_targets import WithTargets
 
@@ -255,8 +236,8 @@ def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> 
             y = y if is_npy(options.X) else _labels_in(options, everything.y)
         else:
             raise ValueError(
-                f"{options.X} is a stream of more than {_KEPT_BYTES >> 20} MB, and classes are looked for in all rows; "
-                "expected .npy shards, or numbers as targets"
+                f"{options.X} is a stream of more than {spooled.KEPT_BYTES >> 20} MB, and classes are looked for in "
+                "all rows; expected .npy shards, or numbers as targets"
             )
         classes = labels.classes_of(y, arrays.file)
         y = labels.encode(y, classes, loss, arrays.file)
@@ -316,14 +297,15 @@ def _rows_to_judge_by(
     import numpy as np
 
     from fastgd import labels
+    from fastgd.data import spooled
     from fastgd.data.base import Dataset
     from fastgd.data.with_targets import WithTargets
 
     rows = open_rows(options, file)
-    rows = rows if isinstance(rows, Dataset) else _kept(rows)
-    if not isinstance(rows, Dataset):
+    rows = rows if isinstance(rows, Dataset) else spooled.in_memory(rows)
+    if rows is None:
         raise ValueError(
-            f"{file} has more than {_KEPT_BYTES >> 20} MB of rows to judge by; expected fewer, or .npy files"
+            f"{file} has more than {spooled.KEPT_BYTES >> 20} MB of rows to judge by; expected fewer, or .npy files"
         )
     if classes is None:
         return rows

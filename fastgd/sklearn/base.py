@@ -96,8 +96,9 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         X : array-like or sparse matrix of shape (n_samples, n_features), or Dataset
             Any real dtype and layout, or a frame of numbers; never copied whole. Float32 is float32 throughout, and
             all that is not floating-point becomes float64 as it is read. Of sparse matrices, CSR is read where it lies,
-            and any other format is copied to it, with a warning. See the README for what an update costs. A data set,
-            as `gd.data.open` gives of .npy shards, brings y and the weights, which are held in memory.
+            and any other format is copied to it, with a warning. See the README for what an update costs. A data set or
+            stream, as `gd.data.open` gives, brings y and the weights, which are held in memory; the rows of a stream
+            are read once, to memory up to 1 GB, and else to temporary files.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Numbers; of a classifier labels: strings, booleans, whole numbers, or zeros and ones of several labels a
             row.
@@ -169,7 +170,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         tasks = [] if is_partial else EpochTasks.of(self, given.X, given.y, metadata)
         before = dict(vars(self))
         try:
-            with without_oversubscription():
+            with without_oversubscription(), rows.all_in_any_order(given) as given:
                 self._train_checked(given, is_partial, goes_on, tasks)
         except (ValueError, TypeError) as error:
             # What diverged predicts by its last finite model.
@@ -339,7 +340,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
     def _outputs(self, X: Any) -> np.ndarray:
         """The model's outputs for rows, (n_samples, n_outputs)."""
         check_is_fitted(self)
-        with without_oversubscription():
+        with without_oversubscription(), rows.in_any_order(X) as X:
             return self.model_.predict(rows.features(self, X), n_threads=self._n_threads)
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -1,6 +1,8 @@
 """What comes into an estimator: rows and weights, checked as scikit-learn does, and none of them copied whole."""
 
 import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ from fastgd.data.as_dataset import array_dataset
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.sparse import as_csr
 from fastgd.data.sparse import is_sparse as is_matrix
+from fastgd.data.spooled import spooled
 from fastgd.data.with_targets import WithTargets
 from fastgd.sklearn.settings import Architecture
 
@@ -44,12 +47,25 @@ class Found(NamedTuple):
     architecture: Architecture
 
 
+def in_any_order(X: Any) -> AbstractContextManager:
+    """X, or the rows of a stream where they can be read in any order."""
+    return spooled(X) if isinstance(X, Stream) else nullcontext(X)
+
+
+@contextmanager
+def all_in_any_order(given: Given) -> Iterator[Given]:
+    """The same, with the rows of streams as above."""
+    with ExitStack() as stack:
+        X, X_val = (stack.enter_context(in_any_order(each)) for each in (given.X, given.X_val))
+        yield given._replace(X=X, X_val=X_val)
+
+
 def features(estimator: BaseEstimator, X: Any, reset: bool = False) -> Any:
     """X as an array of any real dtype, or a CSR matrix, the caller's own where it is one.
 
     reset : whether the estimator takes note of how many features there are and of their names, or compares both
     """
-    if isinstance(X, Dataset | Stream):
+    if isinstance(X, Dataset):
         return _noted(estimator, X, reset)
     X = as_csr(X) if is_matrix(X) else X
     return validate_data(estimator, X, reset=reset, dtype="numeric", accept_sparse="csr")
@@ -59,7 +75,7 @@ def features_and_targets(
     estimator: BaseEstimator, X: Any, y: Any, reset: bool, is_numeric: bool
 ) -> tuple[Any, np.ndarray]:
     """X as above, and y, (n_samples,) or (n_samples, n_outputs); numbers, if it must be."""
-    if isinstance(X, Dataset | Stream):
+    if isinstance(X, Dataset):
         return _noted(estimator, X, reset), _own_targets(X, y, is_numeric)
     X = as_csr(X) if is_matrix(X) else X
     checked = {"dtype": "numeric", "accept_sparse": "csr", "multi_output": True, "y_numeric": is_numeric}
@@ -81,13 +97,8 @@ def with_targets(X: Any, y: np.ndarray, v: np.ndarray | None) -> Dataset:
     return WithTargets(X, y, v) if isinstance(X, Dataset) else array_dataset(X, y, v)
 
 
-def _noted(estimator: BaseEstimator, X: Dataset | Stream, reset: bool) -> Dataset:
+def _noted(estimator: BaseEstimator, X: Dataset, reset: bool) -> Dataset:
     """A data set as it is, once its features were taken note of or compared, as `validate_data` does."""
-    if isinstance(X, Stream):
-        raise TypeError(
-            f"X is a {type(X).__name__}, whose rows come in one order; expected rows that can be read in any order, "
-            "such as gd.data.open gives of .npy shards, or partial_fit on its blocks, or a Trainer"
-        )
     names = None if X.feature_names is None else np.array(X.feature_names, object)
     if reset:
         estimator.n_features_in_ = X.n_features

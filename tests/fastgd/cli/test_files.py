@@ -8,7 +8,8 @@ import pytest
 from command_line import run
 
 import fastgd as gd
-from fastgd.cli import predictions, rows
+from fastgd.cli import predictions
+from fastgd.data import spooled
 
 QUICK = ["--optimizer", "SGD", "--learning-rate", "0.01", "--no-standardize", "--no-standardize-targets", "--quiet"]
 
@@ -100,7 +101,7 @@ def blocks(shards, monkeypatch):
 @pytest.mark.parametrize("is_kept", [False, True])
 def test_streams(is_kept, blocks, tmp_path, capsys, monkeypatch):
     """Few rows are kept in memory, and those of more come block by block."""
-    monkeypatch.setattr(rows, "_KEPT_BYTES", 1 << 20 if is_kept else 1000)
+    monkeypatch.setattr(spooled, "KEPT_BYTES", 1 << 20 if is_kept else 1000)
     status, out, err = run(capsys, "train", blocks, "--quiet", "--out", tmp_path / "m", *QUICK[:-3], "--no-standardize")
     assert (status, err) == (0, "")
     assert ("that were not learnt from" in out) == is_kept

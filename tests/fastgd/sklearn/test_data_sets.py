@@ -1,10 +1,14 @@
 """Estimators on data sets: what they learn from the arrays that these are of."""
 
+import errno
+import tempfile
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 import fastgd as gd
+from fastgd.data import spooled
 from fastgd.data.chunks.sliced import sliced_dataset
 from fastgd.sklearn import GDClassifier, GDRegressor
 
@@ -61,6 +65,44 @@ def test_sparse_rows(arrays, tmp_path):
     np.testing.assert_array_equal(one.fit(gd.data.open(tmp_path)).coef_, other.fit(matrix, y).coef_)
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 1000, 1 << 30])
+@pytest.mark.parametrize("kind", [GDRegressor, GDClassifier])
+def test_streams(kind, kept_bytes, arrays, monkeypatch, tmp_path):
+    """Of blocks of two dtypes: in memory or in temporary files, the bits are those of arrays, and no file stays."""
+    X, y, v = arrays
+    y = y if kind is GDRegressor else (y > 1).astype(float)
+    monkeypatch.setattr(spooled, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr(spooled, "SHARD_BYTES", 500)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    parts = [slice(k, k + 40) for k in range(0, len(X), 40)]
+    blocks = [(X[part], y[part].astype(np.float64 if part.start else np.float32), v[part]) for part in parts]
+    settings = SETTINGS | {"early_stopping": True}
+    one, other = (kind(**settings) for _ in range(2))
+    one.fit(gd.data.from_blocks(iter(blocks)), X_val=gd.data.from_blocks(lambda: iter(blocks[:2])))
+    n_rows = 80
+    other.fit(X, y, v, X_val=X[:n_rows], y_val=y[:n_rows], sample_weight_val=v[:n_rows])
+    np.testing.assert_array_equal(one.coef_, other.coef_)
+    assert one.loss_curve_ == other.loss_curve_
+    assert one.validation_loss_curve_ == other.validation_loss_curve_
+    np.testing.assert_array_equal(one.predict(gd.data.from_blocks(blocks)), other.predict(X))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named(arrays, monkeypatch, tmp_path):
+    X, y, _ = arrays
+    monkeypatch.setattr(spooled, "KEPT_BYTES", 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(spooled.np, "save", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        GDRegressor(**SETTINGS).fit(gd.data.from_blocks([(X, y)]))
+    assert "TMPDIR" in caught.value.__notes__[0]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_does_not_fit(arrays):
     X, y, _ = arrays
     data = sliced_dataset(Stored(X), y)
@@ -69,7 +111,7 @@ def test_what_does_not_fit(arrays):
         ((data, y), TypeError, "brings its own targets"),
         ((data, None, y), TypeError, "expected sample_weight to be None"),
         ((sliced_dataset(Stored(X)),), ValueError, "the data set has no targets"),
-        ((gd.data.from_blocks([(X, y)]),), TypeError, "X is a BlockStream, whose rows come in one order"),
+        ((gd.data.from_blocks([(X[:0], y[:0])]),), ValueError, "no rows"),
         ((sliced_dataset(Stored(X), np.where(y > 1, np.nan, y)),), ValueError, r"y holds \[nan\] in row"),
     ):
         with pytest.raises(error, match=message):
