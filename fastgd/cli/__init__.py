@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from fastgd._engine.progress import show_line
 from fastgd.cli.arguments import parser
 from fastgd.cli.checkpoint import Terminated
-from fastgd.cli.output import flush_stderr, lost_stdout, one_line, stdout_left_to
+from fastgd.cli.output import flush_stderr, in_options, lost_stdout, one_line, stdout_left_to
 from fastgd.errors import DivergenceError
 
 
@@ -48,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
         show_line(f"fastgd: error: not enough memory ({one_line(error) or 'no more is free'})")
         return 2
     except (ValueError, TypeError, OSError, ImportError) as error:
-        show_line(f"fastgd: error: {one_line(error)}")
+        show_line(f"fastgd: error: {in_options(one_line(error))}")
         return 2
     except Exception:
         show_line(f"{traceback.format_exc()}fastgd: this is a fault of fastgd's own; please report the lines above")

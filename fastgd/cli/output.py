@@ -2,16 +2,35 @@
 
 import contextlib
 import os
+import re
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import TextIO
 
 from fastgd._engine.progress import show_line
 
+_NAME = r"""(?P<name>'[^']*'|"[^"]*")"""
+# Arguments of `fastgd.data.open`, as its errors call them, and what they are here.
+_OPTIONS = {
+    rf"drop=\[{_NAME}\]": "--drop {}",
+    rf"categories=\{{{_NAME}: \[\.\.\.\]\}}": "--categories {}=VALUE,...",
+    rf"categories=\{{{_NAME}: 64\}}": "--categories {}=64",
+}
+
 
 def one_line(message: Exception | str) -> str:
     """The text of an error or a warning without line breaks."""
     return " ".join(str(message).split())
+
+
+def in_options(message: str) -> str:
+    """A message with the options of the command line in place of Python's arguments."""
+    for argument, option in _OPTIONS.items():
+        message = re.sub(
+            argument, lambda found, option=option: option.format(shlex.quote(found["name"][1:-1])), message
+        )
+    return message
 
 
 def say(line: str) -> None:

@@ -224,7 +224,7 @@ class GDClassifier(ClassifierMixin, ClassLearner):
     def partial_fit(
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,

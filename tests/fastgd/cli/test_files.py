@@ -230,3 +230,21 @@ def test_nulls_are_counted(suffix, tmp_path, capsys):
         assert status == 0
         nulls = "known once the rows were read" if suffix == "csv" else nulls
         assert f"nulls          {nulls}\n" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["tern", "auk"],
+            r"Leave it out, --drop 'of kind', or .* --categories 'of kind'=VALUE,\.\.\. .* --categories 'of kind'=64",
+        ),
+        (["2024-01-01", "2024-01-02"], "since some date, or --drop 'of kind'"),
+    ],
+)
+def test_remedies_are_options(words, message, tmp_path, capsys):
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["y,of kind", *(f"1,{word}" for word in words)]))
+    status, _, err = run(capsys, "train", path, "--target", "y", "--out", tmp_path / "m")
+    assert status == 2
+    assert re.search(message, err), err

@@ -85,6 +85,9 @@ def test_streams(kind, kept_bytes, arrays, monkeypatch, tmp_path):
     assert one.loss_curve_ == other.loss_curve_
     assert one.validation_loss_curve_ == other.validation_loss_curve_
     np.testing.assert_array_equal(one.predict(gd.data.from_blocks(blocks)), other.predict(X))
+    np.testing.assert_array_equal(
+        one.partial_fit(gd.data.from_blocks(blocks)).coef_, other.partial_fit(X, y, sample_weight=v).coef_
+    )
     assert list(tmp_path.iterdir()) == []
 
 
