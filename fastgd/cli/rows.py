@@ -224,27 +224,27 @@ def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> 
     import numpy as np
 
     from fastgd import labels
-    from fastgd.data import spooled
     from fastgd.data.base import Dataset
-    from fastgd.data.with_targets import WithTargets
+    from fastgd.data.with_targets import StreamWithTargets, WithTargets
 
-    y, classes = arrays.y, None
-    is_encoded = options.task == "classification" and not _are_as_wanted(y, loss)
-    if is_encoded:
-        if isinstance(arrays.rows, Dataset):
-            everything = arrays.rows.targets(np.dtype(np.float64))
-            y = y if is_npy(options.X) else _labels_in(options, everything.y)
+    data, classes = arrays.rows, None
+    if options.task == "classification" and not _are_as_wanted(arrays.y, loss):
+        is_stream = not isinstance(data, Dataset)
+        if is_stream:
+            y = np.concatenate([np.asarray(block.y) for block in data.open()])
         else:
-            raise ValueError(
-                f"{options.X} is a stream of more than {spooled.KEPT_BYTES >> 20} MB, and classes are looked for in "
-                "all rows; expected .npy shards, or numbers as targets"
-            )
+            everything = data.targets(np.dtype(np.float64))
+            y = everything.y
+        y = arrays.y if is_npy(options.X) else _labels_in(options, y)
         classes = labels.classes_of(y, arrays.file)
-        y = labels.encode(y, classes, loss, arrays.file)
-    data = arrays.rows
-    if is_encoded:
-        weights = everything.sample_weight if data.has_sample_weight else None
-        data = WithTargets(data, y, weights)
+
+        def encoded(y: np.ndarray) -> np.ndarray:
+            return labels.encode(y, classes, loss, arrays.file)[:, np.newaxis]
+
+        if is_stream:
+            data = StreamWithTargets(data, lambda y: encoded(_labels_in(options, y).astype(classes.dtype)), 1)
+        else:
+            data = WithTargets(data, encoded(y), everything.sample_weight if data.has_sample_weight else None)
     return Rows(*_with_validation(options, data, classes, loss), classes)
 
 

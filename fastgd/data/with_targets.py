@@ -1,9 +1,11 @@
-"""The rows of a data set with other targets."""
+"""The rows of a data set or stream with other targets."""
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from fastgd.data.arrays import ArrayDataset
-from fastgd.data.base import Dataset
+from fastgd.data.base import Dataset, Stream
 from fastgd.data.block import Block, MeanAndScale, read_only, take_rows
 from fastgd.data.derived import DerivedDataset
 from fastgd.data.sparse_rows import SparseRows
@@ -76,3 +78,30 @@ class WithTargets(DerivedDataset):
     def row_number(self, row: int) -> int:
         """What the other data set calls it."""
         return self._dataset.row_number(row)
+
+
+class StreamWithTargets(Stream):
+    """The rows of a stream, with targets that are made of its own, block by block.
+
+    stream : Stream
+    targets_of : from (n, stream.n_outputs) to (n, n_outputs)
+    """
+
+    def __init__(self, stream: Stream, targets_of: Callable[[np.ndarray], np.ndarray], n_outputs: int) -> None:
+        self._stream, self._targets_of = stream, targets_of
+        self.n_features, self.n_outputs, self.n_samples = stream.n_features, n_outputs, stream.n_samples
+        self.has_sample_weight, self.dtype = stream.has_sample_weight, stream.dtype
+        self.feature_names, self.starts, self.is_read_once = stream.feature_names, stream.starts, stream.is_read_once
+
+    def open(self, cursor: int = 0) -> Iterator[Block]:
+        """As the other stream does."""
+        for block in self._stream.open(cursor):
+            yield block._replace(y=self._targets_of(np.asarray(block.y)))
+
+    def require_unchanged(self) -> None:
+        """As the other stream does."""
+        self._stream.require_unchanged()
+
+    def row_number(self, row: int) -> int:
+        """As the other stream has it."""
+        return self._stream.row_number(row)

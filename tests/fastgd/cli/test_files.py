@@ -248,3 +248,28 @@ def test_remedies_are_options(words, message, tmp_path, capsys):
     status, _, err = run(capsys, "train", path, "--target", "y", "--out", tmp_path / "m")
     assert status == 2
     assert re.search(message, err), err
+
+
+@pytest.mark.parametrize(
+    "labels", [("auk", "tern", "gull"), (3, 5, 7), (0.5, 1.0, 2.0)], ids=["words", "whole", "floats"]
+)
+def test_classes_of_many_rows_that_stream(labels, tmp_path, capsys, monkeypatch):
+    """As of few rows, which are in memory, but for the order, which is the file's, and the optimiser."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((600, 3))
+    kinds = [labels[k] for k in (X @ rng.standard_normal((3, 3))).argmax(axis=1)]
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        "\n".join(["a,b,c,kind", *(",".join(map(str, [*x, kind])) for x, kind in zip(X, kinds, strict=True))])
+    )
+    options = ["--target", "kind", "--task", "classification", "--epochs", "30", "--quiet", "--optimizer", "Adam"]
+    options += ["--learning-rate", "0.02", "--no-shuffle"]
+    outputs = {}
+    for name, kept_bytes in {"kept": 1 << 20, "streams": 1000}.items():
+        monkeypatch.setattr(spooled, "KEPT_BYTES", kept_bytes)
+        status, _, err = run(capsys, "train", path, *options, "--out", tmp_path / name)
+        assert (status, err) == (0, "")
+        model = gd.Model.load(tmp_path / name)
+        outputs[name] = model.predict(X.astype(np.float32))
+        assert np.mean(model.predict_classes(X.astype(np.float32)) == np.array(kinds)) > 0.9
+    assert outputs["kept"].shape == outputs["streams"].shape == (600, 3)
