@@ -1,12 +1,13 @@
 """Whether rows of files train as fast as they are read: python -m bench.studies.disk [--gigabytes 2] [--folder /tmp]
 
-Rows of 100 float32 in shards of .npy that the system has in its own cache. Gigabytes of features a second, the best of
-the rounds, side by side in one process: reading alone (one thread, block by block, in the order of the epoch), training
-alone (on the same rows in memory), and both, of which the last column is the ratio to the slower of the two. Their
-parameters are compared first.
+Rows of 100 float32 in shards of .npy that the system has in its own cache, or with --cold not. Gigabytes of features a
+second, the best of the rounds, side by side in one process: reading alone (one thread, block by block, in the order of
+the epoch), training alone (on the same rows in memory), and both, of which the last column is the ratio to the slower
+of the two. Their parameters are compared first.
 """
 
 import argparse
+import os
 import shutil
 import tempfile
 import time
@@ -43,7 +44,14 @@ def train(model: str, data: Dataset, shuffle: bool) -> np.ndarray:
     return trainer.model.parameters
 
 
-def measure(shards: Dataset, memory: Dataset, model: str, shuffle: bool, n_rounds: int) -> list[str]:
+def forget(folder: Path) -> None:
+    """Have the system drop the files from its cache."""
+    for path in folder.rglob("*.npy"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def measure(shards: Dataset, memory: Dataset, model: str, shuffle: bool, n_rounds: int, cold: Path | None) -> list[str]:
     if not shuffle:
         np.testing.assert_array_equal(train(model, shards, False), train(model, memory, False))
     runs = {
@@ -54,6 +62,8 @@ def measure(shards: Dataset, memory: Dataset, model: str, shuffle: bool, n_round
     best = dict.fromkeys(runs, np.inf)
     for _ in range(n_rounds):
         for name, run in runs.items():
+            if cold:
+                forget(cold)
             began = time.perf_counter()
             run()
             best[name] = min(best[name], time.perf_counter() - began)
@@ -67,6 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cold", action="store_true", help="read from the disk each time")
     parser.add_argument("--folder", help="where to make the files")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(dir=options.folder))
@@ -76,9 +87,9 @@ def main() -> None:
             gd.data.synthetic(n_rows, N_FEATURES, seed=k).save(folder / str(k))
         shards = gd.data.open(folder)
         memory = gd.data.ArrayDataset(*shards.arrays())
-        rows = [
-            measure(shards, memory, model, shuffle, options.rounds) for model in MODELS for shuffle in (False, True)
-        ]
+        cases = [(model, shuffle) for model in MODELS for shuffle in (False, True)]
+        cold = folder if options.cold else None
+        rows = [measure(shards, memory, *case, options.rounds, cold) for case in cases]
     finally:
         shutil.rmtree(folder)
     heads = ["model", "order", "reading, GB/s", "training, GB/s", "both, GB/s", "ratio"]
