@@ -22,8 +22,9 @@ def in_memory(stream: Stream) -> ArrayDataset | None:
 
     Raises ValueError where there are none.
     """
-    blocks = _copied(stream)
-    parts, is_all = _parts_of(blocks, KEPT_BYTES)
+    if _is_large(stream):
+        return None
+    parts, is_all = _parts_of(_copied(stream), KEPT_BYTES)
     return _dataset_of(stream, parts) if is_all else None
 
 
@@ -34,7 +35,7 @@ def spooled(stream: Stream) -> Iterator[Dataset]:
     Raises ValueError where there are none, and OSError, which names the folder, where the files find no room.
     """
     blocks = _copied(stream)
-    parts, is_all = _parts_of(blocks, KEPT_BYTES)
+    parts, is_all = _parts_of(blocks, SHARD_BYTES if _is_large(stream) else KEPT_BYTES)
     if is_all:
         yield _dataset_of(stream, parts)
         return
@@ -82,6 +83,11 @@ class _Shards:
         dataset = npy_dataset(*(self._paths.get(name) for name in ("X", "y", "sample_weight")))
         dataset.feature_names = self._stream.feature_names
         return dataset
+
+
+def _is_large(stream: Stream) -> bool:
+    """Whether a stream is known to have more than is kept in memory."""
+    return stream.n_samples is not None and stream.n_samples * stream.n_features * stream.dtype.itemsize > KEPT_BYTES
 
 
 def _copied(stream: Stream) -> Iterator[tuple[np.ndarray, ...]]:

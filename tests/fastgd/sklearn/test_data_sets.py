@@ -65,9 +65,9 @@ def test_sparse_rows(arrays, tmp_path):
     np.testing.assert_array_equal(one.fit(gd.data.open(tmp_path)).coef_, other.fit(matrix, y).coef_)
 
 
-@pytest.mark.parametrize("kept_bytes", [0, 1000, 1 << 30])
+@pytest.mark.parametrize(("kept_bytes", "n_known"), [(0, None), (1000, None), (1000, 300), (1 << 30, 300)])
 @pytest.mark.parametrize("kind", [GDRegressor, GDClassifier])
-def test_streams(kind, kept_bytes, arrays, monkeypatch, tmp_path):
+def test_streams(kind, kept_bytes, n_known, arrays, monkeypatch, tmp_path):
     """Of blocks of two dtypes: in memory or in temporary files, the bits are those of arrays, and no file stays."""
     X, y, v = arrays
     y = y if kind is GDRegressor else (y > 1).astype(float)
@@ -78,7 +78,9 @@ def test_streams(kind, kept_bytes, arrays, monkeypatch, tmp_path):
     blocks = [(X[part], y[part].astype(np.float64 if part.start else np.float32), v[part]) for part in parts]
     settings = SETTINGS | {"early_stopping": True}
     one, other = (kind(**settings) for _ in range(2))
-    one.fit(gd.data.from_blocks(iter(blocks)), X_val=gd.data.from_blocks(lambda: iter(blocks[:2])))
+    given = gd.data.from_blocks(iter(blocks))
+    given.n_samples = n_known
+    one.fit(given, X_val=gd.data.from_blocks(lambda: iter(blocks[:2])))
     n_rows = 80
     other.fit(X, y, v, X_val=X[:n_rows], y_val=y[:n_rows], sample_weight_val=v[:n_rows])
     np.testing.assert_array_equal(one.coef_, other.coef_)
