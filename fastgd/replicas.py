@@ -33,8 +33,8 @@ __all__ = ["Nesterov", "recommended"]
 # A round should take so many seconds, a row what it takes at least and what a parameter's part of it does: then threads
 # wait for one another for a few hundredths of the time.
 _ROUND_SECONDS, _PER_ROW, _PER_PARAMETER = 1e-2, 5e-9, 4e-11
-# Momentum needs some rounds: so many of an epoch, or, where the parameters' part would take less than a part of that
-# time, so few.
+# Momentum needs some rounds: so many in an epoch, or the fewest where the parameters' part of a round would take less
+# than a part of that time.
 _ROUNDS_OF_EPOCH, _LEAST_PART, _FEWEST_ROUNDS = 16, 1 / 16, 4
 # Rounds grow by this power of what the rate has fallen by, and become so many times as long at most: then Ctrl-C still
 # waits no longer than it does elsewhere. `bench/studies/replicas.py` has found that it costs nothing in loss.
@@ -101,8 +101,8 @@ def rows_of_a_round(n_parameters: int, rate: float = 1.0, largest_rate: float = 
     every machine.
 
     rate, largest_rate : of the next update, and the largest that a round of the run began with
-    share : with momentum, how many rows of an epoch each replica has: then an epoch has 16 rounds or more, or 4 where
-        what takes the time of the parameters' part in those of 16 would be less than a sixteenth of a round's
+    share : with momentum, how many rows of an epoch each replica has: then an epoch has 16 rounds or more, and as few
+        as 4 where shorter ones would train for less than some tenths of a millisecond
     """
     fall = min(max(1.0, largest_rate / rate), _MOST_GROWTH) if rate > 0 else _MOST_GROWTH
     growth = min(fall**_GROWTH_POWER, _MOST_GROWTH)

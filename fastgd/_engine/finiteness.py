@@ -13,7 +13,7 @@ from fastgd import kernels
 from fastgd._engine.garbage_collection import collection_paused
 from fastgd._engine.learning_rates import LearningRates
 from fastgd._engine.loops import Loop, call_end, cut
-from fastgd._engine.run_state import Kept, RunState
+from fastgd._engine.run_state import RunState, Snapshot
 from fastgd.data.block import Block, all_finite, read_only, require_finite
 from fastgd.data.sparse_rows import SparseRows
 from fastgd.errors import DivergenceError
@@ -50,8 +50,8 @@ class FiniteLoop:
     ) -> None:
         self._loop, self._model, self._loss, self._rates = loop, model, loss, rates
         self._batch_rows, self._micro_batch_rows = batch_rows, micro_batch_rows
-        self._kept = Kept(state.arrays.values())
-        self._floats = [array for array in self._kept.arrays if array.dtype.kind == "f"]
+        self._snapshot = Snapshot(state.arrays.values())
+        self._floats = [array for array in self._snapshot.arrays if array.dtype.kind == "f"]
         self._has_run = False
 
     def run(self, block: Block, first: int, epoch: Epoch) -> None:
@@ -63,7 +63,7 @@ class FiniteLoop:
         done, stop, end = 0, block.n_samples, block.n_samples
         while done < end:
             part, position = block.rows(done, stop), first + done
-            self._kept.keep()
+            self._snapshot.take()
             try:
                 if self._succeeds(part):
                     done, stop = stop, end
@@ -74,7 +74,7 @@ class FiniteLoop:
                 # Ctrl-C may have come before a look at what the slice left.
                 with kernels.interrupts_deferred():
                     if not self._is_finite_after(part):
-                        self._kept.restore()
+                        self._snapshot.restore()
                 raise
             # Then on to where calls may end, so that what follows is rounded as ever.
             done, stop = bad - first, min(call_end(self._loop, bad, bad, epoch.n_rows) - first, end)
@@ -86,13 +86,13 @@ class FiniteLoop:
 
         block : all rows of an epoch          epoch_losses : as for `Loop.run`
         """
-        self._kept.keep()
+        self._snapshot.take()
         if self._takes_rows(block):
             self._train(block, epoch_losses)
             # A loss that is not finite ends the call, and stands in the progress.
             if self._is_finite_after(block):
                 return True
-        self._kept.restore()
+        self._snapshot.restore()
         return False
 
     def _pass_bad_step(self, block: Block, first: int, epoch: Epoch) -> int:
@@ -100,9 +100,9 @@ class FiniteLoop:
         good, bad = self._rewind(block, first, epoch.n_rows)
         step = block.rows(good - first, bad - first)
         # Rows that overflow only when they are multiplied with one another can still be taken one by one.
-        self._kept.keep()
+        self._snapshot.take()
         if not self._succeeds(step):
-            self._kept.restore()
+            self._snapshot.restore()
             self._raise(step.gathered(self._model.dtype), good, epoch)
         return bad
 
@@ -171,7 +171,7 @@ class FiniteLoop:
         """Go back to the last finite state; return the position before the step that ended it, and after."""
         good, bad = first, first + block.n_samples
         while True:
-            self._kept.restore()
+            self._snapshot.restore()
             # Cut where calls may end, the good steps are rounded as without the bad one; steps come last.
             middle = call_end(self._loop, good, (good + bad) // 2, n_epoch)
             if middle >= bad:
@@ -180,7 +180,7 @@ class FiniteLoop:
                 return good, bad
             if self._succeeds(block.rows(good - first, middle - first)):
                 good = middle
-                self._kept.keep()
+                self._snapshot.take()
             else:
                 bad = middle
 

@@ -102,7 +102,7 @@ class Threads:
 
         others: list[Future[None]] = []
         try:
-            others.extend(self._pool.submit(train_pending) for _ in range(self._n_others) if self._pool)
+            others.extend(self._pool.submit(train_pending) for _ in range(self._n_others))
             train_pending()
             wait(others)
         except BaseException:

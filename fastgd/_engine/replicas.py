@@ -10,7 +10,7 @@ import numpy as np
 
 from fastgd import kernels, storage
 from fastgd._engine.learning_rates import LearningRates
-from fastgd._engine.run_state import Kept, load_arrays
+from fastgd._engine.run_state import Snapshot, load_arrays
 from fastgd._engine.slices import Engine
 from fastgd.data.reader import UNKNOWN, Reader
 from fastgd.losses import Loss
@@ -231,7 +231,7 @@ class ReplicatedEngine:
         progress, n_samples = self._progress, reader.dataset.n_samples
         shares, batch_rows = self.shares_of(n_samples), self.prepared_for[0]
         progress.n_rows[0] = n_samples
-        kept = Kept(self.state.arrays.values())
+        snapshot = Snapshot(self.state.arrays.values())
         with self.workers(self, reader) as workers:
             while progress.position[0] < n_samples:
                 # Before an epoch's last round, all replicas have done as many rows.
@@ -240,7 +240,7 @@ class ReplicatedEngine:
                 step = even_round(-(-n_samples // len(shares)) - first, step, batch_rows)
                 spans = [(min(begin + first, end), min(begin + first + step, end)) for begin, end in shares]
                 n_rows = [end - begin for begin, end in spans]
-                self._round(workers, spans, n_rows, number, kept)
+                self._round(workers, spans, n_rows, number, snapshot)
                 if on_rows:
                     on_rows(sum(n_rows), float(progress.loss_sum[0]) / int(progress.position[0]))
         return float(progress.loss_sum[0]) / n_samples
@@ -257,10 +257,10 @@ class ReplicatedEngine:
         return rows_of_a_round(size, rate, largest_rate, share if has_momentum else None)
 
     def _round(
-        self, workers: Workers, spans: list[tuple[int, int]], n_rows: list[int], number: int, kept: Kept
+        self, workers: Workers, spans: list[tuple[int, int]], n_rows: list[int], number: int, snapshot: Snapshot
     ) -> None:
-        """Train each replica on its span, and combine them; kept is of the state."""
-        kept.keep()
+        """Train each replica on its span, and combine them; snapshot is of the state."""
+        snapshot.take()
         factor = self.rates.factor
         try:
             for engine in self.engines:
@@ -275,7 +275,7 @@ class ReplicatedEngine:
                 progress.position[0] += sum(n_rows)
                 progress.n_updates[0] = max(engine.n_updates for engine in self.engines)
         except BaseException:
-            kept.restore()
+            snapshot.restore()
             raise
         finally:
             self.rates.factor = factor

@@ -67,8 +67,8 @@ class RunState(NamedTuple):
         load_arrays(self.between_epochs(), saved, "state of the run")
 
 
-class Kept:
-    """Room for the numbers of arrays, to which they may go back, in memory that stays.
+class Snapshot:
+    """What arrays hold at a moment, to which they may go back; its memory is made once.
 
     arrays : those of a state
     """
@@ -78,13 +78,13 @@ class Kept:
         self.arrays = [array for array in arrays if array.size]
         self._copies = [np.empty_like(array) for array in self.arrays]
 
-    def keep(self) -> None:
-        """Remember what the arrays hold."""
+    def take(self) -> None:
+        """Copy what the arrays hold."""
         for array, copy in zip(self.arrays, self._copies, strict=True):
             np.copyto(copy, array)
 
     def restore(self) -> None:
-        """Have the arrays hold what was kept last."""
+        """Have the arrays hold what was copied last."""
         for array, copy in zip(self.arrays, self._copies, strict=True):
             np.copyto(array, copy)
 

@@ -14,7 +14,7 @@ from fastgd.data.chunks.shards import npy_dataset
 #: So many bytes of rows are kept in memory; and of each temporary file of X.
 KEPT_BYTES, SHARD_BYTES = 1 << 30, 128 << 20
 
-_Parts = list[tuple[np.ndarray, ...]]
+_Arrays = tuple[np.ndarray, ...]
 
 
 def in_memory(stream: Stream) -> ArrayDataset | None:
@@ -24,8 +24,8 @@ def in_memory(stream: Stream) -> ArrayDataset | None:
     """
     if _is_large(stream):
         return None
-    parts, is_all = _parts_of(_copied(stream), KEPT_BYTES)
-    return _dataset_of(stream, parts) if is_all else None
+    first, is_all = _first(_chunks(stream), KEPT_BYTES)
+    return _dataset_of(stream, first) if is_all else None
 
 
 @contextmanager
@@ -34,27 +34,18 @@ def spooled(stream: Stream) -> Iterator[Dataset]:
 
     Raises ValueError where there are none, and OSError, which names the folder, where the files find no room.
     """
-    blocks = _copied(stream)
-    parts, is_all = _parts_of(blocks, SHARD_BYTES if _is_large(stream) else KEPT_BYTES)
+    chunks = _chunks(stream)
+    first, is_all = _first(chunks, 0 if _is_large(stream) else KEPT_BYTES)
     if is_all:
-        yield _dataset_of(stream, parts)
+        yield _dataset_of(stream, first)
         return
     with tempfile.TemporaryDirectory(prefix="fastgd-") as folder:
-        try:
-            shards = _Shards(Path(folder), stream)
-            while True:
-                shards.add(parts)
-                if is_all:
-                    break
-                parts, is_all = _parts_of(blocks, SHARD_BYTES)
-            dataset = shards.dataset()
-        except OSError as error:
-            error.add_note(
-                f"while fastgd wrote the rows of a stream to {folder}, as they are to be read in any order; expected "
-                "room for them there, or TMPDIR to name a folder that has it"
-            )
-            raise
-        yield dataset
+        shards = _Shards(Path(folder), stream)
+        while first:
+            shards.write(first.pop(0))
+        for arrays in chunks:
+            shards.write(arrays)
+        yield shards.dataset()
 
 
 class _Shards:
@@ -62,24 +53,27 @@ class _Shards:
 
     def __init__(self, folder: Path, stream: Stream) -> None:
         self._folder, self._stream = folder, stream
-        self._names = ["X", *["y"] * (stream.n_outputs > 0), *["sample_weight"] * stream.has_sample_weight]
-        self._paths: dict[str, list[Path]] = {name: [] for name in self._names}
+        names = ["X", *["y"] * (stream.n_outputs > 0), *["sample_weight"] * stream.has_sample_weight]
+        self._paths: dict[str, list[Path]] = {name: [] for name in names}
 
-    def add(self, parts: _Parts) -> None:
-        """Write parts, which are removed from the list, to files of about `SHARD_BYTES`."""
-        while parts:
-            taken = [parts.pop(0)]
-            while parts and sum(part[0].nbytes for part in taken) < SHARD_BYTES:
-                taken.append(parts.pop(0))
-            arrays = dict(zip(("X", "y", "sample_weight"), map(np.concatenate, zip(*taken, strict=True)), strict=True))
-            for name in self._names:
-                path = self._folder / f"{name}-{len(self._paths[name])}.npy"
-                # Blocks of a stream may have different dtypes, and the shards of a data set may not.
-                np.save(path, arrays[name].astype(self._stream.dtype if name == "X" else np.float64, copy=False))
-                self._paths[name].append(path)
+    def write(self, arrays: _Arrays) -> None:
+        """Write rows of X, y and the weights to a file each."""
+        named = dict(zip(("X", "y", "sample_weight"), arrays, strict=True))
+        for name, paths in self._paths.items():
+            paths.append(self._folder / f"{name}-{len(paths)}.npy")
+            # Blocks of a stream may have different dtypes, and the shards of a data set may not.
+            array = named[name].astype(self._stream.dtype if name == "X" else np.float64, copy=False)
+            try:
+                np.save(paths[-1], array)
+            except OSError as error:
+                error.add_note(
+                    f"while fastgd wrote the rows of a stream to {self._folder}, as they are to be read in any order; "
+                    "expected room for them there, or TMPDIR to name a folder that has it"
+                )
+                raise
 
     def dataset(self) -> Dataset:
-        """All rows that were added."""
+        """All rows that were written."""
         dataset = npy_dataset(*(self._paths.get(name) for name in ("X", "y", "sample_weight")))
         dataset.feature_names = self._stream.feature_names
         return dataset
@@ -90,26 +84,38 @@ def _is_large(stream: Stream) -> bool:
     return stream.n_samples is not None and stream.n_samples * stream.n_features * stream.dtype.itemsize > KEPT_BYTES
 
 
-def _copied(stream: Stream) -> Iterator[tuple[np.ndarray, ...]]:
+def _chunks(stream: Stream) -> Iterator[_Arrays]:
+    """X, y and the weights of about `SHARD_BYTES` of rows after the other, copied."""
+    blocks, n_bytes = [], 0
     for block in stream.open():
-        yield tuple(np.array(array) for array in block[:3])
+        blocks.append(tuple(np.array(array) for array in block[:3]))
+        n_bytes += sum(array.nbytes for array in blocks[-1])
+        if n_bytes >= SHARD_BYTES:
+            yield _joined(blocks)
+            blocks, n_bytes = [], 0
+    if blocks:
+        yield _joined(blocks)
 
 
-def _parts_of(blocks: Iterator[tuple[np.ndarray, ...]], most_bytes: int) -> tuple[_Parts, bool]:
-    """The next blocks, up to the first with which they take more bytes, and whether they are all that are left."""
-    parts, n_bytes = [], 0
-    for arrays in blocks:
-        parts.append(arrays)
+def _joined(parts: list[_Arrays]) -> _Arrays:
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _first(chunks: Iterator[_Arrays], most_bytes: int) -> tuple[list[_Arrays], bool]:
+    """The next chunks, up to the first with which they take more bytes, and whether no others are left."""
+    taken, n_bytes = [], 0
+    for arrays in chunks:
+        taken.append(arrays)
         n_bytes += sum(array.nbytes for array in arrays)
         if n_bytes > most_bytes:
-            return parts, False
-    return parts, True
+            return taken, False
+    return taken, True
 
 
-def _dataset_of(stream: Stream, parts: _Parts) -> ArrayDataset:
-    if not sum(len(part[0]) for part in parts):
+def _dataset_of(stream: Stream, chunks: list[_Arrays]) -> ArrayDataset:
+    if not sum(len(arrays[0]) for arrays in chunks):
         raise ValueError("the stream has no rows; expected at least one")
-    X, y, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    X, y, weights = _joined(chunks)
     dataset = ArrayDataset(X, y if stream.n_outputs else None, weights if stream.has_sample_weight else None)
     dataset.feature_names = stream.feature_names
     return dataset

@@ -108,6 +108,22 @@ def test_a_full_disk_is_named(arrays, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_stream_that_cannot_be_read_is_not_a_full_disk(arrays, monkeypatch, tmp_path):
+    X, y, _ = arrays
+    monkeypatch.setattr(spooled, "KEPT_BYTES", 0)
+    monkeypatch.setattr(spooled, "SHARD_BYTES", 500)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def blocks():
+        yield X[:200], y[:200]
+        raise FileNotFoundError("rows.csv is gone")
+
+    with pytest.raises(FileNotFoundError, match="is gone") as caught:
+        GDRegressor(**SETTINGS).fit(gd.data.from_blocks(blocks))
+    assert not any("TMPDIR" in note for note in getattr(caught.value, "__notes__", []))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_does_not_fit(arrays):
     X, y, _ = arrays
     data = sliced_dataset(Stored(X), y)
