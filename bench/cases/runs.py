@@ -9,6 +9,7 @@ from bench.cases.numpy_training import NumpyNetwork, train_neuron
 from bench.cases.workloads import Workload
 from bench.limits.products import filled_network, products
 from fastgd import kernels
+from fastgd._engine.run_state import Snapshot
 from fastgd.data.block import read_only
 from fastgd.reference import algorithm as reference
 from fastgd.reference import comparison as baseline
@@ -64,7 +65,7 @@ class Unchecked(Fastgd):
         self.reset()
         loop = self._trainer._run.engine._finite_loop
         loop._succeeds = lambda block: loop._call(block) or True
-        loop._state = loop._snapshot = []
+        loop._snapshot = Snapshot([])
 
 
 class Numpy:
