@@ -13,6 +13,8 @@ from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.typed_passes import NopythonRewrites
 from numba.extending import overload
 from platformdirs import user_cache_dir
 
@@ -33,6 +35,16 @@ _OPTIONS = {
     "nogil": True,  # threads may run kernels side by side
     "error_model": "numpy",  # 1 / 0 is infinity, as in NumPy, and costs no branch
 }
+
+
+class _Compiler(CompilerBase):
+    """Numba's own, without its search for expressions of whole arrays: kernels, which allocate nothing, have none."""
+
+    def define_pipelines(self) -> list:
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.passes = [each for each in passes.passes if each[0] is not NopythonRewrites]
+        passes.finalize()
+        return [passes]
 
 
 def _digest() -> str:
@@ -136,7 +148,7 @@ def cache_directory() -> Path | None:
 
 
 def _compile(function: Callable, fastmath: set[str] | bool, **options: Any) -> Any:
-    dispatcher = numba.njit(**_OPTIONS | options, fastmath=fastmath)(function)
+    dispatcher = numba.njit(**_OPTIONS | options, fastmath=fastmath, pipeline_class=_Compiler)(function)
     compile_for = dispatcher.compile
 
     def compile_whole(signature: Any) -> Any:

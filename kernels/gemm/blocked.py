@@ -9,6 +9,7 @@ whatever the blocks, so their number changes no bit.
 from numba import types
 
 from ..codegen.function_pointer import call_through, pointer_kernel, read_only_vector_of, strided_of, vector_of
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel
 from ..codegen.micro_kernel import micro_kernel_of
 from ..codegen.simd import vector_width
@@ -48,7 +49,7 @@ call_gemm = call_through(gemm_types)
 @inlined_kernel
 def _part_of_bias(bias, j, n):
     """bias[j : j + n], or the bias itself where it has no elements."""
-    has_bias = min(bias.size, 1)
+    has_bias = minimum(bias.size, 1)
     return read_only_span(bias, has_bias * j, has_bias * n)
 
 
@@ -66,14 +67,14 @@ def gemm(a, b, c, bias, accumulate, panel, pool, prefetch_range):
     n_panels = (k + PANEL_ROWS - 1) // PANEL_ROWS
     panel_rows = (k + n_panels * count - 1) // (n_panels * count) * count
     for p in range(0, k, panel_rows):
-        n_rows = min(panel_rows, k - p)
+        n_rows = minimum(panel_rows, k - p)
         accumulate_here = accumulate or p > 0
         j = 0
         while j < n:
             # Columns that would leave a vector of NR empty go by narrow micro-kernels.
             is_wide = n - j > (NR_VECTORS - 1) * count
             width = NR_VECTORS * count if is_wide else count
-            n_columns = min(width, n - j)
+            n_columns = minimum(width, n - j)
             part, shift = submatrix(b, p, j, n_rows, n_columns), _part_of_bias(bias, j, n_columns)
             b_address, b_row = address(panel, 0), width
             if b.strides[0] == b.itemsize:
@@ -85,7 +86,7 @@ def gemm(a, b, c, bias, accumulate, panel, pool, prefetch_range):
             mr = MR if is_wide else NARROW_MR
             for i in range(0, m, mr):
                 prefetch_some(prefetch_range)
-                rows = min(mr, m - i)
+                rows = minimum(mr, m - i)
                 a_rows, c_rows = submatrix(a, i, p, rows, n_rows), submatrix(c, i, j, rows, n_columns)
                 if is_wide:
                     micro_kernel(a_rows, b_address, b_row, c_rows, shift, accumulate_here)
@@ -112,7 +113,7 @@ def gemm_block(pool, block_number, panel):
     n_rows, n_columns = size
     n_across = (n + n_columns - 1) // n_columns
     i, j = block_number // n_across * n_rows, block_number % n_across * n_columns
-    n_rows, n_columns = min(n_rows, m - i), min(n_columns, n - j)
+    n_rows, n_columns = minimum(n_rows, m - i), minimum(n_columns, n - j)
     parts = submatrix(a, i, 0, n_rows, k), submatrix(b, 0, j, k, n_columns), submatrix(c, i, j, n_rows, n_columns)
     call_gemm(pool[GEMM], (*parts, _part_of_bias(bias, j, n_columns), accumulate, panel, pool, 0))
 

@@ -1,5 +1,6 @@
 """Parts of a matrix copied into a panel: in the order in which the micro-kernel reads them."""
 
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel
 from ..codegen.micro_kernel import transpose_block
 from ..codegen.simd import load, store, vector_width
@@ -26,7 +27,7 @@ def pack(b, width, panel):
     for p in range(k):
         row = row_of(b, p)
         for j in range(0, width, count):
-            store(panel, p * width + j, count, load(row, j, min(n - j, count), zero))
+            store(panel, p * width + j, count, load(row, j, minimum(n - j, count), zero))
 
 
 @inlined_kernel

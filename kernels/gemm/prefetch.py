@@ -3,6 +3,7 @@
 Prefetched all at once, lines wait for one another, and every other load waits for them.
 """
 
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel
 from ..codegen.raw_memory import number_at, prefetch_line, set_number_at
 from ..codegen.views import address
@@ -19,7 +20,7 @@ def set_prefetch_range(prefetch_range, X, row, end):
     """
     begin = row * X.shape[1]
     prefetch_range[0] = address(X, begin)
-    prefetch_range[1] = address(X, min(end * X.shape[1], begin + MOST_PREFETCHED))
+    prefetch_range[1] = address(X, minimum(end * X.shape[1], begin + MOST_PREFETCHED))
 
 
 @inlined_kernel
@@ -32,7 +33,7 @@ def prefetch_some(prefetch_range):
     """
     if prefetch_range:
         begin = number_at(prefetch_range)
-        end = min(begin + LINES_AT_ONCE * LINE_BYTES, number_at(prefetch_range + _INT64_BYTES))
+        end = minimum(begin + LINES_AT_ONCE * LINE_BYTES, number_at(prefetch_range + _INT64_BYTES))
         for line in range(begin, end, LINE_BYTES):
             prefetch_line(line)
         set_number_at(prefetch_range, end)

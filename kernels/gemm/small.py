@@ -3,6 +3,7 @@
 from numba import types
 
 from ..codegen.function_pointer import call_through, matrix_of, pointer_kernel, read_only_vector_of
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel
 from ..codegen.simd import broadcast, elements_in, horizontal_sum, load, prefetch, prefetch_l2, store, vector_width
 from ..codegen.views import element, vector
@@ -74,7 +75,7 @@ def gemm_nt_small(a, k, b, bias, c, prefetches):
     count = vector_width(zero)
     m, n = c.shape
     flat = vector(c)
-    has_bias = min(bias.size, 1)
+    has_bias = minimum(bias.size, 1)
     l1, l2 = _prefetch_distances(a, prefetches)
     # The matrix that has more rows is read once.
     n_fours = (n + 3) // 4
@@ -84,7 +85,7 @@ def gemm_nt_small(a, k, b, bias, c, prefetches):
         for inner in range(n_inner):
             i, j0 = (outer, 4 * inner) if is_tall else (inner, 4 * outer)
             # Where the rows do not fill the four, the last one is repeated, and its result written again.
-            j1, j2, j3 = min(j0 + 1, n - 1), min(j0 + 2, n - 1), min(j0 + 3, n - 1)
+            j1, j2, j3 = minimum(j0 + 1, n - 1), minimum(j0 + 2, n - 1), minimum(j0 + 3, n - 1)
             at0, at1, at2, at3 = j0 * k, j1 * k, j2 * k, j3 * k
             place = i * k
             s0 = s1 = s2 = s3 = broadcast(zero)

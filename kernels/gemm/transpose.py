@@ -3,6 +3,7 @@
 from numba import types
 
 from ..codegen.function_pointer import call_through, matrix_of, pointer_kernel, read_only_vector_of, vector_of
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel
 from ..codegen.micro_kernel import transpose_block
 from ..codegen.simd import broadcast, load, store, vector_width
@@ -56,7 +57,7 @@ def transpose(a, m, n, c, accumulate, sums, block, pool, scratch):
         for i in range(0, m, count):
             transpose_block(a, i * n + j, n, m - i, rest, vector(c), j * width + i, width)
             # Row after row, as `gemm_small` adds: it sums where weights are column-major, and sums shall round alike.
-            for k in range(i, min(i + count, m)):
+            for k in range(i, minimum(i + count, m)):
                 total += load(a, k * n + j, rest, zero)
         store(sums, j, n_sums, load(sums, j, n_sums if accumulate else 0, zero) + total)
 
@@ -79,7 +80,7 @@ def transpose_columns(pool, block_number, scratch):
     """
     a, m, n, c, accumulate, sums = _job(pool, scratch)
     width = _width_of_block(pool, n)
-    block = block_number * width, min((block_number + 1) * width, n)
+    block = block_number * width, minimum((block_number + 1) * width, n)
     call_transpose(pool[TRANSPOSE], (a, m, n, c, accumulate, sums, block, pool, scratch))
 
 

@@ -7,6 +7,7 @@ The first layer's products and its gradient cost the rows' entries times its out
 import numpy as np
 
 from ..codegen.function_pointer import settings_at
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.simd import prefetch
 from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
@@ -32,8 +33,8 @@ def _forward_first(network, parameters, factor, X, begin, end):
     out = matrix(network.outputs, layer.output, end - begin, n_out)
     nan_sentinel, last = zero, X.begin.size - 1
     for i in range(begin, end):
-        prefetch_row(X, min(i + CSR_ROWS_PREFETCH, last))
-        _prefetch_weights(parameters, layer.weight, X, min(i + CSR_COLUMNS_PREFETCH, last))
+        prefetch_row(X, minimum(i + CSR_ROWS_PREFETCH, last))
+        _prefetch_weights(parameters, layer.weight, X, minimum(i + CSR_COLUMNS_PREFETCH, last))
         # Output by output, as the weights lie.
         for k in range(n_out):
             z, weight = zero, layer.weight + k * n_in
@@ -114,10 +115,10 @@ def train_network_csr(
         gradient[i] = 0
     start = 0
     while start < n_samples:
-        batch_rows = min(batch_size, n_epoch - (first + start))
+        batch_rows = minimum(batch_size, n_epoch - (first + start))
         stop, weight_sum = start + batch_rows, 0.0
         for begin in range(start, stop, network.micro_batch_rows):
-            end = min(begin + network.micro_batch_rows, stop)
+            end = minimum(begin + network.micro_batch_rows, stop)
             n_updates, done = progress.n_updates[0], begin - start
             for i in range(begin, end):
                 apply_pending_row(update, weight, X, i, n_in, n_out)
@@ -131,7 +132,7 @@ def train_network_csr(
         if weight_sum > 0:
             t = progress.n_updates[0] + 1
             progress.n_updates[0] = t
-            rate = number(element(rates, min(t - np.int64(n_before), rates.size) - 1))
+            rate = number(element(rates, minimum(t - np.int64(n_before), rates.size) - 1))
             make_update(update, network, vectors, X, start, stop, rate, t, sample_weight)
         start = stop
         if (first + start) % flush_rows == 0:
@@ -150,7 +151,7 @@ def loss_and_gradient_csr(network, parameters, objective, X, y, sample_weight, s
     one = parameters.dtype.type(1)
     loss_sum, n_samples = 0.0, y.shape[0]
     for begin in range(0, n_samples, network.micro_batch_rows):
-        end = min(begin + network.micro_batch_rows, n_samples)
+        end = minimum(begin + network.micro_batch_rows, n_samples)
         _forward_csr(network, parameters, one, X, begin, end, 0, 0)
         weights = weights_of(sample_weight, begin, end)
         evaluate(network, objective, read_only_rows(y, begin, end), weights, scale)
@@ -164,7 +165,7 @@ def evaluate_network_csr(network, parameters, objective, X, y, sample_weight, lo
     """As `evaluate_network`, on a CSR, whose outputs of the first layer are looked at one by one."""
     is_finite, one, n_samples = True, parameters.dtype.type(1), y.shape[0]
     for begin in range(0, n_samples, network.micro_batch_rows):
-        end = min(begin + network.micro_batch_rows, n_samples)
+        end = minimum(begin + network.micro_batch_rows, n_samples)
         is_finite = _forward_csr(network, parameters, one, X, begin, end, 0, 0) == 0 and is_finite
         weights = weights_of(sample_weight, begin, end)
         evaluate(network, objective, read_only_rows(y, begin, end), weights, parameters.dtype.type(0))
@@ -178,7 +179,7 @@ def predict_network_csr(network, parameters, X, out):
     is_finite, one = True, parameters.dtype.type(1)
     place, n_out = last_layer(network).output, out.shape[1]
     for begin in range(0, out.shape[0], network.micro_batch_rows):
-        end = min(begin + network.micro_batch_rows, out.shape[0])
+        end = minimum(begin + network.micro_batch_rows, out.shape[0])
         is_finite = _forward_csr(network, parameters, one, X, begin, end, 0, 0) == 0 and is_finite
         size = (end - begin) * n_out
         copy(read_only_span(network.outputs, place, size), span(vector(out), begin * n_out, size))

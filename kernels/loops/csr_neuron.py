@@ -5,6 +5,7 @@ A row costs its entries, penalties included; see `optim/lazy_penalty.py`.
 
 import numpy as np
 
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.views import element, vector
 from ..optim.lazy_penalty import apply_pending, begin_step, end_step, factor_of, flush, prefetch_columns
@@ -70,12 +71,12 @@ def train_neuron_csr(neuron, parameters, derivatives, loss, penalty, rates, rows
     loss_sum, n_before = progress.loss_sum[0], progress.n_updates[0]
     n_updates, nan_sentinel, start = n_before, zero, 0
     while start < n_samples:
-        batch_rows = min(batch_size, n_epoch - (first + start))
+        batch_rows = minimum(batch_size, n_epoch - (first + start))
         stop, d_bias = start + batch_rows, zero
         factor, scale = factor_of(penalty, one), number(1.0 / batch_rows)
         for i in range(start, stop):
-            prefetch_row(X, min(i + CSR_ROWS_PREFETCH, n_samples - 1))
-            prefetch_columns(penalty, u, X, min(i + CSR_COLUMNS_PREFETCH, n_samples - 1))
+            prefetch_row(X, minimum(i + CSR_ROWS_PREFETCH, n_samples - 1))
+            prefetch_columns(penalty, u, X, minimum(i + CSR_COLUMNS_PREFETCH, n_samples - 1))
             z = factor * _dot(X, i, u, penalty, n_features) + bias
             value, derivative = loss_and_grad(neuron, loss, z, element(targets, i), weight_of(rows.weights, i, one))
             loss_sum += value
@@ -85,7 +86,7 @@ def train_neuron_csr(neuron, parameters, derivatives, loss, penalty, rates, rows
             d_bias += scale * derivative
         if total_weight(rows.weights, rows.order, start, stop) > 0:
             n_updates += 1
-            rate = number(element(rates, min(n_updates - n_before, rates.size) - 1))
+            rate = number(element(rates, minimum(n_updates - n_before, rates.size) - 1))
             begin_step(penalty, u, n_features, rate)
             # After the factor has taken its part of the step.
             step = rate / factor_of(penalty, one)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.function_pointer import settings_of
+from ..codegen.integers import minimum
 from ..codegen.jit import by_type, inlined_kernel, kernel
 from ..codegen.records import RECORD, in_records, load_records, square_root, store_records, where_not_zero
 from ..codegen.simd import load, prefetch, store
@@ -174,8 +175,8 @@ def _forward_rows(neuron, X, table, scratch, bias, begin, end):
     """Outputs of rows begin to end; return zero, or NaN where z is not finite."""
     k, nan_sentinel, last = 0, scratch.values.dtype.type(0), X.begin.size - 1
     for i in range(begin, end):
-        prefetch_row(X, min(i + CSR_ROWS_PREFETCH, last))
-        z = bias + _forward(table, X, i, min(i + CSR_COLUMNS_PREFETCH, last), scratch.values, k)
+        prefetch_row(X, minimum(i + CSR_ROWS_PREFETCH, last))
+        z = bias + _forward(table, X, i, minimum(i + CSR_COLUMNS_PREFETCH, last), scratch.values, k)
         k += _room_of(X, i)
         scratch.z[i - begin], scratch.outputs[i - begin, 0] = z, _output(neuron, z)
         nan_sentinel += z * type(z)(0)
@@ -250,7 +251,7 @@ def train_neuron_csr_adagrad(neuron, vectors, table, scratch, objective, numbers
     first, n_epoch, n_before = progress.position[0], progress.n_rows[0], progress.n_updates[0]
     start, n_samples, nan_sentinel = 0, samples.y.shape[0], number(0)
     while start < n_samples:
-        stop = start + min(batch_rows[0], n_epoch - (first + start))
+        stop = start + minimum(batch_rows[0], n_epoch - (first + start))
         bias = table[n_features, _WEIGHT] if has_bias else number(0)
         # Zero, unless an output is NaN or infinite, of which there might be no other trace.
         nan_sentinel += _forward_rows(neuron, X, table, scratch, bias, start, stop)
@@ -265,7 +266,7 @@ def train_neuron_csr_adagrad(neuron, vectors, table, scratch, objective, numbers
         if objective.sums[1] > 0:
             t = progress.n_updates[0] + 1
             progress.n_updates[0] = t
-            rate = number(element(rates, min(t - np.int64(n_before), rates.size) - 1))
+            rate = number(element(rates, minimum(t - np.int64(n_before), rates.size) - 1))
             d_bias = _accumulate_rows(neuron, X, table, scratch, start, stop)
             of_bias = _direct_bias(table, scratch, d_bias, eps) if has_bias else 0.0
             mean_square, slope = _direct_rows(X, table, scratch, of_bias, weights, start, stop, batch_rows[1], eps)

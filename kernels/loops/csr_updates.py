@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.function_pointer import settings_at
+from ..codegen.integers import minimum
 from ..codegen.jit import by_type, inlined_kernel
 from ..codegen.views import element, span
 from ..nn.layer import Layer
@@ -145,7 +146,7 @@ def _update_entries(update, network, vectors, X, begin, end, rate, t, sample_wei
         for k in range(n_out):
             p = X.begin[i]
             while p < X.end[i]:
-                n = min(X.end[i] - p, update.places.size)
+                n = minimum(X.end[i] - p, update.places.size)
                 for q in range(n):
                     update.places[q] = k * n_in + column_of(X, p + q)
                 call_update_at(update.update_at, (vectors, step.optimizer, rate, t, update.places, n))

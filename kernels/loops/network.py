@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.function_pointer import settings_at
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span
 from ..gemm import Products
@@ -188,17 +189,17 @@ def train_network(network, vectors, objective, rule, rates, X, y, sample_weight,
         row = 0
         while row < X.shape[0]:
             done = (first + row) % batch_size
-            batch_rows = min(batch_size, n_epoch - (first + row - done))
-            end = min(row + min(network.micro_batch_rows, batch_rows - done), X.shape[0])
+            batch_rows = minimum(batch_size, n_epoch - (first + row - done))
+            end = minimum(row + minimum(network.micro_batch_rows, batch_rows - done), X.shape[0])
             x, weights = read_only_rows(X, row, end), weights_of(sample_weight, row, end)
             # The rows of the next micro-batch, while this one is worked on.
-            set_prefetch_range(network.products.prefetch_range, X, end, min(end + end - row, X.shape[0]))
+            set_prefetch_range(network.products.prefetch_range, X, end, minimum(end + end - row, X.shape[0]))
             n_updates = progress.n_updates[0]
             if rule.before_forward != 0:
                 call_before_forward(rule.before_forward, (vectors, rule.step.optimizer, x, weights))
             forward(network, parameters, x, is_column_major, n_updates, done, 0, network.layers.shape[0])
             t = n_updates + 1
-            rate = rates[min(t - np.int64(n_before), rates.size) - 1]
+            rate = rates[minimum(t - np.int64(n_before), rates.size) - 1]
             # All of backward is linear in the loss's derivatives. Where these are times -rate, the gradient is the
             # update, and goes from the registers into the parameters.
             scale = (-rate if rule.is_direct else 1.0) / batch_rows

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..codegen.function_pointer import settings_at
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.simd import broadcast, horizontal_sum, load, vector_width
 from ..codegen.views import copy, read_only_rows, read_only_span, span, vector
@@ -63,10 +64,10 @@ def loss_and_gradient(network, parameters, objective, update, X, y, sample_weigh
     """
     row = 0
     while row < X.shape[0]:
-        end = min(row + network.micro_batch_rows, X.shape[0])
+        end = minimum(row + network.micro_batch_rows, X.shape[0])
         x, targets = read_only_rows(X, row, end), read_only_rows(y, row, end)
         weights = weights_of(sample_weight, row, end)
-        set_prefetch_range(network.products.prefetch_range, X, end, min(end + network.micro_batch_rows, X.shape[0]))
+        set_prefetch_range(network.products.prefetch_range, X, end, minimum(end + network.micro_batch_rows, X.shape[0]))
         _differentiate(network, parameters, objective, update, row, x, targets, weights, scale, part)
         for i in range(gradient.size):
             gradient[i] += part[i]
@@ -82,8 +83,8 @@ def _forward_at(network, parameters, X, row):
     That is whether a Linear's outputs have a finite sum; True of an activation. Each of them depends on all of a row:
     where they are finite, so are the rows, and need not be looked at.
     """
-    end = min(row + network.micro_batch_rows, X.shape[0])
-    set_prefetch_range(network.products.prefetch_range, X, end, min(end + network.micro_batch_rows, X.shape[0]))
+    end = minimum(row + network.micro_batch_rows, X.shape[0])
+    set_prefetch_range(network.products.prefetch_range, X, end, minimum(end + network.micro_batch_rows, X.shape[0]))
     x = read_only_rows(X, row, end)
     is_finite = True
     # A loop, as the compiler takes its time for each place that a forward pass stands in.

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..codegen.alignment import aligned_empty
 from ..codegen.function_pointer import settings_at
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.simd import broadcast, horizontal_sum, load, store, vector_width
 from ..codegen.views import element, read_only_rows, span, vector
@@ -130,7 +131,7 @@ def _complete_outputs(first, width, r, lacks, n_out, out):
     factors = broadcast(lacks)
     for j in range(0, n_out, count):
         z = load(first.outputs, r * width + j, count, zero) + factors * load(first.steps, j, count, zero)
-        store(out, j, min(n_out - j, count), z)
+        store(out, j, minimum(n_out - j, count), z)
 
 
 @inlined_kernel
@@ -144,7 +145,7 @@ def _keep_step(first, width, r, deltas, n_out, bias):
     for j in range(0, width, count):
         step = load(deltas, j, n_out - j, zero)
         store(first.steps, r * width + j, count, step)
-        n = min(bias.size - j, count)
+        n = minimum(bias.size - j, count)
         store(bias, j, n, load(bias, j, n, zero) + step)
 
 
@@ -184,7 +185,7 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
     _keep_step(first, width, 1, network.deltas, 0, bias)
     before0 = before1 = n_made = 0
     for i in range(0, X.shape[0], 2):
-        n_rows = min(2, X.shape[0] - i)
+        n_rows = minimum(2, X.shape[0] - i)
         place0, place1 = i * n_in, (i + n_rows - 1) * n_in
         _gemv_columns(first, width, rows, (before0, before1, place0, place1), n_in, bias)
         # As x · x_second, and 1 for the bias.
@@ -196,7 +197,7 @@ def train_network_online(network, first, vectors, objective, rates, X, y, sample
                 x, weights = read_only_rows(X, row, row + 1), weights_of(sample_weight, row, row + 1)
                 forward(network, parameters, x, False, progress.n_updates[0], 0, 1, network.layers.shape[0])
                 # All of backward is linear in the loss's derivatives: times -rate, they end in the update.
-                scale = number(-rates[min(n_made, rates.size - 1)])
+                scale = number(-rates[minimum(n_made, rates.size - 1)])
                 evaluate(network, objective, read_only_rows(y, row, row + 1), weights, scale)
                 progress.loss_sum[0] += objective.sums[0]
                 if objective.sums[1] > 0:

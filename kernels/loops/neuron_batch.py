@@ -5,6 +5,7 @@ The passes over rows that it is made of, and what they wait for, stand in `neuro
 
 import numpy as np
 
+from ..codegen.integers import minimum
 from ..codegen.jit import by_type, inlined_kernel, kernel
 from ..codegen.simd import broadcast_like, horizontal_sum, load, simd_vector_for, vector_width
 from ..codegen.views import element, vector
@@ -72,7 +73,7 @@ def _add_micro_batch_by_4(pattern, neuron, parameters, loss, rows, samples, pend
     first, last, scale = samples
     for i in range(first, last, ROWS_AT_ONCE):
         # Where the samples do not fill the four, the last one is repeated and counts for nothing.
-        i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
+        i1, i2, i3 = minimum(i + 1, last - 1), minimum(i + 2, last - 1), minimum(i + 3, last - 1)
         r0, r1, r2, r3 = row(order, i), row(order, i1), row(order, i2), row(order, i3)
         places = (r0 * n_features, r1 * n_features, r2 * n_features, r3 * n_features)
         t0, t1, t2, t3 = target_row(order, i), target_row(order, i1), target_row(order, i2), target_row(order, i3)
@@ -182,8 +183,8 @@ def train_neuron_batch(
         forget(pattern)
         start, done = 0, first % batch_size
         while start < n_samples:
-            batch_rows = min(batch_size, n_epoch - (first + start - done))
-            stop = min(start + min(micro_batch_rows, batch_rows - done), n_samples)
+            batch_rows = minimum(batch_size, n_epoch - (first + start - done))
+            stop = minimum(start + minimum(micro_batch_rows, batch_rows - done), n_samples)
             samples = (start, stop, number(1.0 / batch_rows))
             if not is_due:
                 pending = nothing_pending(pattern, none, row(rows.order, start) * n_features)
@@ -194,7 +195,7 @@ def train_neuron_batch(
             counts = ends and weight_sum > 0
             if counts:
                 n_updates += 1
-                rate = number(element(rates, min(n_updates - n_before, rates.size) - 1))
+                rate = number(element(rates, minimum(n_updates - n_before, rates.size) - 1))
             is_due = counts and is_first and rule.is_direct
             if is_due:
                 if parameters.size > n_features:

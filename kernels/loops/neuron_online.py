@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..codegen.integers import minimum
 from ..codegen.jit import by_type, inlined_kernel, kernel
 from ..codegen.simd import broadcast_like, clipped, horizontal_sum, load, simd_vector_for, store, vector_width
 from ..codegen.views import element, vector
@@ -135,7 +136,7 @@ def loss_and_grad(neuron, loss, z, target, weight):
 def learning_rate_at(rates, n_updates, weight):
     """Return the rate of a sample's update, zero for a row of weight zero, and how many updates were made with it."""
     # A constant rate is an array of one element.
-    rate = type(weight)(element(rates, n_updates * min(rates.size - 1, 1)))
+    rate = type(weight)(element(rates, n_updates * minimum(rates.size - 1, 1)))
     return (type(weight)(0), n_updates) if weight == 0 else (rate, n_updates + 1)
 
 

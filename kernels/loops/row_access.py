@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..codegen.integers import minimum
 from ..codegen.jit import by_type, inlined_kernel
 from ..codegen.simd import elements_in, prefetch, prefetch_l2
 from ..codegen.views import element
@@ -89,7 +90,7 @@ def _prefetch_places_in_order(order, i, l1_rows, n_features, X, targets, l1_byte
 
 @inlined_kernel
 def _prefetch_places_shuffled_x(order, i, l1_rows, n_features, X, targets, l1_bytes):
-    l1 = element(order.rows, min(i + l1_rows, order.rows.size - 1))
+    l1 = element(order.rows, minimum(i + l1_rows, order.rows.size - 1))
     return _PrefetchPlaces(l1 * n_features, element(order.prefetch_rows, i) * n_features)
 
 

@@ -3,6 +3,7 @@
 See `fastgd.kernels` for the conventions.
 """
 
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel
 from ..codegen.views import address, matrix, read_only_span, read_only_strided, read_only_vector
 from ..gemm.blocked import call_gemm
@@ -15,7 +16,7 @@ from ..tuning import FAR_APART, FEW
 def _has_few(products, n_out):
     """Whether a layer's products are of few rows or few outputs, and go row by row."""
     # Not by a micro-batch's own rows: a last one of few would be rounded otherwise where weights are column-major.
-    return min(products.n_rows, n_out) < FEW
+    return minimum(products.n_rows, n_out) < FEW
 
 
 @inlined_kernel

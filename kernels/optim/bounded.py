@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.function_pointer import pointer_kernel, settings_of
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel
 from ..codegen.simd import prefetch
 from ..codegen.views import read_only_matrix, read_only_span, struct_view
@@ -72,7 +73,7 @@ def _bounded_direction_at(vectors, numbers, direction, slope, places, n_places):
     gradient, eps = vectors.gradient, vectors.gradient.dtype.type(optimizer.eps)
     along = 0.0
     for k in range(n_places):
-        ahead = places[min(k + CSR_PLACES_PREFETCH, n_places - 1)]
+        ahead = places[minimum(k + CSR_PLACES_PREFETCH, n_places - 1)]
         prefetch(direction, ahead)
         if optimizer.is_scaled:
             prefetch(vectors.state[0], ahead)

@@ -3,6 +3,7 @@
 from numba import types
 
 from ..codegen.function_pointer import call_through, pointer_kernel, vector_of
+from ..codegen.integers import minimum
 from ..parallel.thread_pool import block_types, job_of, parallel_for, put_job
 from ..tuning import PART
 from .hooks import call_update, update_types
@@ -23,7 +24,7 @@ def update_block(pool, block_number, scratch):
     pool, block_number, scratch : as `block_types` says
     """
     vectors, numbers, rate, t, update = _job(pool, scratch)
-    part = block_number * PART, min((block_number + 1) * PART, vectors.parameters.size)
+    part = block_number * PART, minimum((block_number + 1) * PART, vectors.parameters.size)
     call_update(update, (vectors, numbers, rate, t, part))
 
 

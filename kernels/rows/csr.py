@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..codegen.integers import minimum
 from ..codegen.jit import by_type, inlined_kernel, kernel
 from ..codegen.simd import prefetch
 from ..codegen.views import element
@@ -196,7 +197,7 @@ def csr_moments(X, weights, mean, sums, n_weights, moments):
         v = weights[i] if weights.size else 1.0
         if v == 0:
             continue
-        later = min(i + CSR_COLUMNS_PREFETCH, X.begin.size - 1)
+        later = minimum(i + CSR_COLUMNS_PREFETCH, X.begin.size - 1)
         _prefetch_columns(n_weights, X, later)
         _prefetch_columns(moments, X, later)
         begin, end = element(X.begin, i), element(X.end, i)

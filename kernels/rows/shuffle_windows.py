@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..codegen.integers import minimum
 from ..codegen.jit import exact_kernel
 from ..codegen.views import element
 from ..random import subkey
@@ -83,7 +84,7 @@ def short_window(begins, micro_batch_rows, n_rows, key, rows):
     """
     i = 0
     for begin in begins:
-        for row in range(begin, min(begin + micro_batch_rows, n_rows)):
+        for row in range(begin, minimum(begin + micro_batch_rows, n_rows)):
             rows[i] = row
             i += 1
     for k in range(rows.size - 1, 0, -1):

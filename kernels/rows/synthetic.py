@@ -15,6 +15,7 @@ from ..codegen.integer_simd import (
     n_lanes,
     odd_lanes,
 )
+from ..codegen.integers import minimum
 from ..codegen.jit import exact_kernel, kernel
 from ..codegen.simd import broadcast_like, store
 from ..random import GOLDEN, mix, subkey
@@ -144,7 +145,7 @@ def synthetic_rows(key, rows, widths, weights, noise, scratch, X, y):
     n_features, n_units, n_outputs = widths[0], widths[1], widths[-1]
     scale = 1.0 / np.sqrt(n_features)
     for begin in range(0, rows.size, ROWS_AT_ONCE):
-        n_rows = min(ROWS_AT_ONCE, rows.size - begin)
+        n_rows = minimum(ROWS_AT_ONCE, rows.size - begin)
         for i in range(begin, begin + n_rows):
             row_key = subkey(key, rows[i])
             _fill_bell(row_key, X[i])

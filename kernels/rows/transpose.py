@@ -4,6 +4,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel, kernel
 from ..codegen.micro_kernel import transpose_block
 from ..codegen.raw_memory import vector_at
@@ -86,13 +87,13 @@ def columns_to_rows(places, kinds, begins, first, scratch, out):
     count = vector_width(out.dtype.type(0))
     rows = vector(out)
     for row in range(0, n_rows, COLUMN_ROWS):
-        n_taken = min(COLUMN_ROWS, n_rows - row)
+        n_taken = minimum(COLUMN_ROWS, n_rows - row)
         n_whole = n_taken // count * count
         column = 0
         while column < n_columns:
             # The last panel has columns of the one before, where there are enough for a whole one.
-            column = max(min(column, n_columns - count), 0)
-            n_panel = min(count, n_columns - column)
+            column = max(minimum(column, n_columns - count), 0)
+            n_panel = minimum(count, n_columns - column)
             for j in range(n_panel):
                 numbers = span(scratch, j * COLUMN_ROWS, n_taken)
                 _convert(places[column + j], kinds[column + j], begins[column + j] + row, numbers)
