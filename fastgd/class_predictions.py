@@ -5,7 +5,7 @@ from abc import abstractmethod
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastgd.data.base import Dataset
+from fastgd.data.base import Dataset, Stream
 from fastgd.labels import Labels
 from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss
@@ -15,7 +15,7 @@ class ClassPredictions(LayerStack):
     """Labels and probabilities, of what `predict` gives."""
 
     @abstractmethod
-    def predict(self, X: ArrayLike | Dataset) -> np.ndarray:
+    def predict(self, X: ArrayLike | Dataset | Stream) -> np.ndarray:
         """The last layer's output for each row."""
 
     @property
@@ -51,7 +51,7 @@ class ClassPredictions(LayerStack):
         """
         self.labels = Labels.of(classes, loss, self.out_features)
 
-    def predict_classes(self, X: ArrayLike | Dataset) -> np.ndarray:
+    def predict_classes(self, X: ArrayLike | Dataset | Stream) -> np.ndarray:
         """The label of each row, (n_samples,), of the dtype of `classes`: that of the largest output.
 
         Of two classes with a single output, the second where it is more than 0. Arguments and errors as in `predict`;
@@ -69,7 +69,7 @@ class ClassPredictions(LayerStack):
         labels.require_classes()
         return labels.decode(self.predict(X))
 
-    def predict_proba(self, X: ArrayLike | Dataset) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike | Dataset | Stream) -> np.ndarray:
         """The probability of each class, (n_samples, n_classes), in the order of `classes`, of the model's dtype.
 
         exp(z_k) / Σ_j exp(z_j) for cross_entropy; 1 - p and p with p = 1 / (1 + exp(-z)) for log_loss, and p alone, for

@@ -11,6 +11,7 @@ from fastgd import storage
 from fastgd.activations import Dropout, Identity, ReLU
 from fastgd.data import checks
 from fastgd.data.block import MeanAndScale
+from fastgd.data.columns import Columns
 from fastgd.kernels import Network, aligned_empty
 from fastgd.labels import Labels
 from fastgd.layers import LAYERS, Layer, Layers, Linear, widths_of
@@ -24,6 +25,8 @@ class LayerStack:
 
     labels : Labels or None
         What the outputs stand for.
+    columns : Columns or None
+        What the features and targets are called that it was trained on.
     """
 
     def __init__(self, layers: Sequence[Layer], dtype: DTypeLike = "float32", seed: int = 0) -> None:
@@ -43,6 +46,7 @@ class LayerStack:
         self.layers = Layers(copy.copy(layer) for layer in layers)
         self.standardize = self.layers[0] if self.layers and isinstance(self.layers[0], Standardize) else None
         self.labels: Labels | None = None
+        self.columns: Columns | None = None
         #: Those of `fastgd.network.NetworkForCall` that no call uses, by their size and settings.
         self.idle_networks: dict[tuple, list[Network]] = {}
         self.widths = widths_of(self.layers)
@@ -53,6 +57,16 @@ class LayerStack:
             if isinstance(layer, Linear):
                 layer.bind(self._parameters[begin : begin + layer.n_parameters])
                 begin += layer.n_parameters
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """What the features are called that the model was trained on; None where they had no names."""
+        return None if self.columns is None else self.columns.feature_names
+
+    @property
+    def target_names(self) -> tuple[str, ...] | None:
+        """What the targets are called; None where they had no names."""
+        return None if self.columns is None or not self.columns.targets else self.columns.targets
 
     @property
     def standardized_targets(self) -> StandardizedTargets | None:
@@ -165,10 +179,11 @@ class LayerStack:
         return [layer for layer in layers if layer is not None and layer.mean is None]
 
     def architecture(self) -> dict[str, Any]:
-        """The layers, the dtype, the seed and the labels, if there are any, as JSON can hold them."""
+        """The layers, the dtype, the seed, and the labels and columns, if there are any, as JSON can hold them."""
         layers = [{"type": type(layer).__name__} | layer.arguments() for layer in self.layers]
         labels = {} if self.labels is None else {"labels": self.labels.describe()}
-        return {"dtype": self.dtype.name, "layers": layers, "seed": self._seed} | labels
+        columns = {} if self.columns is None else {"columns": self.columns.describe()}
+        return {"dtype": self.dtype.name, "layers": layers, "seed": self._seed} | labels | columns
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The weights and biases by the names of PyTorch's `state_dict`: "0.weight", "0.bias", ..."""
@@ -191,7 +206,7 @@ class LayerStack:
         ValueError
             Unless there are the tensors of this architecture and no others, in their shapes and dtypes.
         """
-        storage.require_names(architecture, "architecture", ("dtype", "layers"), ("seed", "labels"))
+        storage.require_names(architecture, "architecture", ("dtype", "layers"), ("seed", "labels", "columns"))
         layers = []
         for description in architecture["layers"]:
             arguments = dict(description)
@@ -205,6 +220,8 @@ class LayerStack:
         stack.may_be_untrained = False
         if "labels" in architecture:
             stack.labels = Labels.restore(architecture["labels"], stack.out_features)
+        if "columns" in architecture:
+            stack.columns = Columns.restore(architecture["columns"], stack.in_features)
         for index, layer in enumerate(stack.layers):
             if isinstance(layer, Standardize | StandardizedTargets) and f"{index}.mean" in tensors:
                 width = stack.in_features if layer is stack.standardize else stack.out_features

@@ -11,8 +11,9 @@ from fastgd import evaluation, storage
 from fastgd.class_predictions import ClassPredictions
 from fastgd.data import checks
 from fastgd.data.as_dataset import array_dataset, as_dataset
-from fastgd.data.base import Dataset
+from fastgd.data.base import Dataset, Stream
 from fastgd.data.block import require_finite
+from fastgd.data.block_rows import blocks_of
 from fastgd.errors import warn
 from fastgd.export.methods import ExportMethods
 from fastgd.folding import folded
@@ -44,6 +45,12 @@ class Model(ClassPredictions, ExportMethods):
         Each Linear's `weight` and `bias` are writable views into `parameters`, the weight row by row before the bias.
     in_features, out_features : int
     dtype : numpy dtype
+    feature_names, target_names : tuple of str, or None
+        What the columns were called of the rows that the model was trained on, as of a table or frame. It is saved with
+        them, and rows of other names, or of these in another order, are refused; arrays have none, and are taken by the
+        places of their columns.
+    columns : Columns, or None
+        What `gd.data.open(path, columns=model.columns)` makes the same features by, of any other table.
 
     Raises
     ------
@@ -60,13 +67,17 @@ class Model(ClassPredictions, ExportMethods):
            [0.]])
     """
 
-    def predict(self, X: ArrayLike | Dataset, dtype: DTypeLike = None, n_threads: int | None = None) -> np.ndarray:
+    def predict(
+        self, X: ArrayLike | Dataset | Stream, dtype: DTypeLike = None, n_threads: int | None = None
+    ) -> np.ndarray:
         """The last layer's output for each row.
 
         Parameters
         ----------
-        X : array or sparse matrix of shape (n_samples, in_features), or Dataset
-            Any real dtype and layout; converted to the model's dtype block by block. Sparse rows, as
+        X : array or sparse matrix of shape (n_samples, in_features), Dataset or Stream
+            Any real dtype and layout; converted to the model's dtype block by block. Columns with names are those that
+            the model was trained on, in this order, as `gd.data.open(path, columns=model.columns)` takes them from a
+            table, and `frame[list(model.feature_names)]` from a frame. Sparse rows, as
             `fastgd.data.sparse.SparseDataset` takes them, stay sparse: the model must start with a Linear then,
             Standardize(..., with_mean=False) apart.
         dtype : "float32" or "float64", optional
@@ -83,7 +94,8 @@ class Model(ClassPredictions, ExportMethods):
         Raises
         ------
         ValueError, TypeError
-            For a wrong shape or dtype, a NaN or infinity in X, or predictions that the dtype cannot hold.
+            For a wrong shape or dtype, columns of other names, a NaN or infinity in X, or predictions that the dtype
+            cannot hold.
 
         Examples
         --------
@@ -93,6 +105,12 @@ class Model(ClassPredictions, ExportMethods):
         array([[2.],
                [6.]])
         """
+        if isinstance(X, Stream):
+            check_fits(self, X)
+            parts = [self.predict(rows, dtype, n_threads) for rows in blocks_of(X)]
+            if not parts:
+                raise ValueError("the stream has no rows; expected at least one")
+            return np.concatenate(parts)
         dataset = X if isinstance(X, Dataset) else array_dataset(X)
         check_fits(self, dataset)
         dtype = self.dtype if dtype is None else checks.model_dtype(dtype)
@@ -236,7 +254,7 @@ class Model(ClassPredictions, ExportMethods):
         layers, parameters = folded(self.layers, self.dtype)
         model = Model(layers, self.dtype)
         model.parameters = parameters
-        model.labels = self.labels
+        model.labels, model.columns = self.labels, self.columns
         return model
 
     def summary(self) -> "Summary":

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastgd.data.base import Dataset, Stream, first_rows
 from fastgd.data.block import Block, read_only, require_finite
+from fastgd.data.columns import BY_NAME, Columns, require_same_names
 from fastgd.data.reader import Reader, blocks, is_ready
 from fastgd.data.stream_reader import StreamReader
 from fastgd.layer_stack import LayerStack
@@ -132,13 +133,29 @@ def rows_without_X(model: LayerStack, dataset: Dataset, dtype: np.dtype | None =
     return dataset.targets(model.dtype if dtype is None else dtype, model.mean_and_scale_of_y)
 
 
+def note_columns(model: LayerStack, rows: Dataset | Stream) -> None:
+    """Have a model know the columns that it is trained on, where they have names and it knows none."""
+    found = Columns.of(rows) if model.columns is None else None
+    if found is not None and len(found.feature_names) != model.in_features:
+        raise ValueError(
+            f"the rows have {len(found.feature_names)} feature_names and {model.in_features} features; expected a name "
+            "for each"
+        )
+    model.columns = model.columns if found is None else found.storable()
+
+
 def check_fits(model: LayerStack, dataset: Dataset | Stream, loss: Loss | None = None) -> None:
-    """Raise a ValueError unless the data set has as many features as the model and as many targets as the loss, and
-    the loss takes standardised ones where the model has them.
+    """Raise a ValueError unless the data set has as many features as the model, by the same names where both have some,
+    and as many targets as the loss, and the loss takes standardised ones where the model has them.
     """
     if dataset.n_features != model.in_features:
         shape = (dataset.n_samples, dataset.n_features)
-        raise ValueError(f"X has shape {shape}; expected (n_samples, {model.in_features}) for this model")
+        are_named = model.columns is not None and dataset.feature_names is not None
+        raise ValueError(
+            f"X has shape {shape}; expected (n_samples, {model.in_features}) for this model"
+            + (f" ({BY_NAME})" if are_named else "")
+        )
+    require_same_names(model.columns, dataset)
     if dataset.is_sparse:
         _require_sparse_start(model)
     if loss is None:

@@ -25,7 +25,7 @@ from fastgd.history import EpochRecord, History, Setback
 from fastgd.losses import Loss
 from fastgd.metrics import Metric, measure
 from fastgd.model import Model
-from fastgd.model_data import check_fits, learn_missing_scales, reader_of
+from fastgd.model_data import check_fits, learn_missing_scales, note_columns, reader_of
 from fastgd.optimizers import Optimizer
 from fastgd.recommended import start_at_constant
 from fastgd.regularization import Regularization
@@ -197,6 +197,7 @@ class Run:
         longest = longest_rows(self, dataset) if self.measured_rate is None else None
         prepared = self._prepared(dataset, dataset.n_samples, longest)
         prepared.engine.rates.factor = self.learning_rate_factor
+        note_columns(self.model, dataset)
         return prepared
 
     def make_step(self, prepared: Prepared) -> float:

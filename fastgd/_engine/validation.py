@@ -9,6 +9,7 @@ import numpy as np
 
 from fastgd.data.as_dataset import as_dataset
 from fastgd.data.base import Dataset
+from fastgd.data.columns import Columns, require_same_names
 from fastgd.data.reader import blocks
 from fastgd.data.subset import split
 from fastgd.losses import Loss
@@ -49,6 +50,7 @@ def split_validation(
         )
     with errors_of_validation():
         check_fits(model, held_out, loss)
+        require_same_names(Columns.of(dataset), held_out, "as of the rows to train on")
         if held_out.is_in_memory:
             check_rows(model, held_out, loss)
         if not _counts(held_out):

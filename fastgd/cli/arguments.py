@@ -53,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=info.warmup)
     command = commands.add_parser("info", help="show versions, threads and the compilation cache, or what files hold")
     command.set_defaults(run=info.info)
-    command.add_argument("data", nargs="?", metavar="DATA", help=f"{_FILES}; none: what there is of fastgd")
+    command.add_argument(
+        "data", nargs="?", metavar="DATA", help=f"{_FILES}; or a model that was saved; none: what there is of fastgd"
+    )
     command.add_argument("--target", metavar="Y.npy | NAME,...", help="targets, as for fastgd train")
     _add_columns(command)
     return parser

@@ -1,6 +1,8 @@
 """`fastgd info` and `fastgd warmup`: what there is, what it has compiled, and what files hold."""
 
 import argparse
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fastgd.cli.output import say
@@ -24,7 +26,11 @@ def warmup(_: argparse.Namespace) -> int:
 
 def info(options: argparse.Namespace) -> int:
     """Show what there is, or what files hold."""
-    if options.data is not None:
+    if options.data is not None and _is_safetensors(options.data):
+        if options.target or options.features or options.drop or options.categories:
+            raise ValueError(f"{options.data} is a model, and has its own columns; expected the model's file alone")
+        lines = _of_model(options.data)
+    elif options.data is not None:
         lines = _of_rows(_opened(options))
     else:
         from fastgd.cli import machine
@@ -33,6 +39,40 @@ def info(options: argparse.Namespace) -> int:
     for name, value in lines.items():
         say(f"{name:14} {value}")
     return 0
+
+
+def _is_safetensors(path: str) -> bool:
+    """Whether a file begins as safetensors do, with the length of a header in JSON."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        begin = file.read(9)
+    return begin[8:] == b"{" and int.from_bytes(begin[:8], "little") < os.path.getsize(path)
+
+
+def _of_model(path: str) -> dict[str, str]:
+    """What a model is, and the columns that it was trained on."""
+    from fastgd import Model, labels
+
+    model = Model.load(path)
+    lines = {
+        "model": ", ".join(map(str, model.layers)),
+        "parameters": f"{model.parameters.size:,}, {model.dtype}",
+        "columns": f"{_counted(model.in_features, 'feature')}, {_counted(model.out_features, 'output')}",
+    }
+    columns = model.columns
+    if columns is None:
+        lines["features"] = "without names: rows are taken by the places of their columns"
+    else:
+        lines["features"] = _some(columns.features)
+        for name, categories in columns.categories.items():
+            is_hashed = isinstance(categories, int)
+            lines[f"  {name}"] = f"{categories:,} hashes" if is_hashed else _some(list(map(str, categories)))
+        if columns.targets:
+            lines["target"] = _some(columns.targets)
+    if model.classes is not None:
+        lines["classes"] = f"{len(model.classes)}: {labels.shown(model.classes)}"
+    return lines
 
 
 def _opened(options: argparse.Namespace) -> "Dataset | Stream":
@@ -56,8 +96,7 @@ def _of_rows(rows: "Dataset | Stream") -> dict[str, str]:
     others = getattr(rows, "others", ())
     names = rows.chosen.features if others else rows.feature_names
     if names:
-        more = f", ... and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-        lines["features"] = ", ".join(names[:_NAMES]) + more
+        lines["features"] = _some(names)
     lines["types"] = _types(rows)
     if others:
         lines["not numbers"] = f"{', '.join(others)}: --drop them, or --categories NAME=VALUE,... for training"
@@ -77,6 +116,11 @@ def _of_rows(rows: "Dataset | Stream") -> dict[str, str]:
         average = "" if n_rows is None else f", {n_rows / n_chunks:,.0f} rows on average"
         lines["blocks"] = f"{n_chunks:,}{average}"
     return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names, up to so many."""
+    return ", ".join(names[:_NAMES]) + (f", ... and {len(names) - _NAMES} more" if len(names) > _NAMES else "")
 
 
 def _nulls(counts: dict[str, int] | None) -> str:
@@ -106,8 +150,7 @@ def _types(rows: "Dataset | Stream") -> str:
     """The dtypes of the parts where they are known, else what they are read as."""
     types = getattr(rows, "types", None)
     if types is not None:
-        more = f", ... and {len(types) - _NAMES} more" if len(types) > _NAMES else ""
-        return ", ".join(f"{name} {type_}" for name, type_ in list(types.items())[:_NAMES]) + more
+        return _some([f"{name} {type_}" for name, type_ in types.items()])
     dtypes = getattr(rows, "dtypes", None)
     if dtypes is None:
         parts = {name: getattr(rows, name, None) for name in ("X", "y", "sample_weight")}

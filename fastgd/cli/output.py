@@ -14,6 +14,8 @@ _NAME = r"""(?P<name>'[^']*'|"[^"]*")"""
 # Arguments of `fastgd.data.open`, as its errors call them, and what they are here.
 _OPTIONS = {
     rf"drop=\[{_NAME}\]": "--drop {}",
+    r"features=\[\.\.\.\]": "--features NAME,...",
+    r"by name, a table's are gd\.data\.open.*model\.feature_names\)\]": "fastgd info MODEL.safetensors shows all",
     rf"categories=\{{{_NAME}: \[\.\.\.\]\}}": "--categories {}=VALUE,...",
     rf"categories=\{{{_NAME}: 64\}}": "--categories {}=64",
 }
@@ -28,7 +30,9 @@ def in_options(message: str) -> str:
     """A message with the options of the command line in place of Python's arguments."""
     for argument, option in _OPTIONS.items():
         message = re.sub(
-            argument, lambda found, option=option: option.format(shlex.quote(found["name"][1:-1])), message
+            argument,
+            lambda found, option=option: option.format(*(shlex.quote(name[1:-1]) for name in found.groups())),
+            message,
         )
     return message
 

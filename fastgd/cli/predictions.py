@@ -3,17 +3,14 @@
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
 from fastgd import storage
-from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset, Stream
+from fastgd.data.block_rows import blocks_of
 from fastgd.data.subset import Subset
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 # So much is read at once, and so much written.
 _PART_BYTES = 16 << 20
@@ -136,17 +133,6 @@ class ParquetWriter:
         self._writer.write_table(table)
 
 
-class _BlockOfStream(ArrayDataset):
-    """A block of a stream, whose rows errors call by their places in it."""
-
-    def __init__(self, X: "ArrayLike", stream: Stream, start: int) -> None:
-        super().__init__(X)
-        self._stream, self._start = stream, start
-
-    def row_number(self, row: int) -> int:
-        return self._stream.row_number(self._start + row)
-
-
 def predicted(
     predict: Callable[[Dataset], np.ndarray], rows: Dataset | Stream, output_bytes: int
 ) -> Iterator[np.ndarray]:
@@ -155,11 +141,7 @@ def predicted(
     output_bytes : about how much one row's take
     """
     if isinstance(rows, Stream):
-        start = 0
-        for block in rows.open():
-            if len(block.X):
-                yield predict(_BlockOfStream(block.X, rows, start))
-            start += len(block.X)
+        yield from map(predict, blocks_of(rows))
         return
     n_rows = max(_PART_BYTES // max(rows.row_bytes, rows.n_features * 4, output_bytes), 1)
     for start in range(0, rows.n_samples, n_rows):

@@ -4,7 +4,7 @@ import argparse
 import glob
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastgd.cli.output import rows_files, say
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from fastgd import Dataset
     from fastgd.data import Stream
+    from fastgd.data.columns import Columns
     from fastgd.losses import Loss
 
 # A synthetic data set of up to this size is made once and kept; a larger one is made anew in each epoch.
@@ -145,10 +146,10 @@ def _labels_in(options: argparse.Namespace, y: "np.ndarray") -> "np.ndarray":
     return np.array(words)[y[:, 0].astype(np.int64)] if isinstance(words, list) else _as_integers(y)
 
 
-def open_rows(options: argparse.Namespace, path: str, takes_any: bool = False) -> "Dataset | Stream":
+def open_rows(options: argparse.Namespace, path: str, **others: Any) -> "Dataset | Stream":
     """Rows of files, with the columns that were named.
 
-    takes_any : whether others than numbers are taken, to be described
+    others : what else of a `Request` there is, or in place of the options
     """
     from fastgd.data.files import Request, opened
 
@@ -160,7 +161,7 @@ def open_rows(options: argparse.Namespace, path: str, takes_any: bool = False) -
         "drop": names_in(options.drop) or (),
         "categories": dict(options.categories) if options.categories else None,
     }
-    return opened(path, Request(**names, takes_any=takes_any))
+    return opened(path, Request(**names | others))
 
 
 def _as_integers(y: "np.ndarray") -> "np.ndarray":
@@ -284,16 +285,23 @@ def _with_validation(
     except ValueError:
         share = None
     if share is None and len(given) == 1 and not is_npy(given[0]):
-        return dataset, _rows_to_judge_by(options, given[0], classes, loss)
+        return dataset, _rows_to_judge_by(options, given[0], dataset.columns, classes, loss)
     if share is None or len(given) > 1:
         raise ValueError(f"--validation is {' '.join(given)}; expected a share of the rows, as in 0.2, or X.npy Y.npy")
     return split(dataset, share, np.random.default_rng([options.seed, 0, 1]))
 
 
 def _rows_to_judge_by(
-    options: argparse.Namespace, file: str, classes: "np.ndarray | None", loss: "Loss | None"
+    options: argparse.Namespace,
+    file: str,
+    columns: "Columns | None",
+    classes: "np.ndarray | None",
+    loss: "Loss | None",
 ) -> "Dataset":
-    """The rows of files, with labels as the loss wants them."""
+    """The rows of files, with labels as the loss wants them.
+
+    columns : those of the rows to train on, by name where they have names
+    """
     import numpy as np
 
     from fastgd import labels
@@ -301,7 +309,8 @@ def _rows_to_judge_by(
     from fastgd.data.base import Dataset
     from fastgd.data.with_targets import WithTargets
 
-    rows = open_rows(options, file)
+    by_name = {} if columns is None else {"columns": columns, "features": None, "drop": ()}
+    rows = open_rows(options, file, **by_name)
     rows = rows if isinstance(rows, Dataset) else spooled.in_memory(rows)
     if rows is None:
         raise ValueError(

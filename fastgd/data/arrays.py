@@ -7,7 +7,8 @@ from fastgd import kernels
 from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only, take_rows, take_targets
-from fastgd.data.frames import feature_names
+from fastgd.data.columns import Columns
+from fastgd.data.frames import feature_names, target_names
 from fastgd.data.maps import Maps, map_of
 
 
@@ -43,6 +44,8 @@ class ArrayDataset(Dataset):
     def __init__(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> None:
         self.X = checks.features(X)
         self.feature_names = feature_names(X)
+        if self.feature_names is not None:
+            self.columns = Columns(self.feature_names, targets=target_names(y))
         self.n_samples, self.n_features = self.X.shape
         self.y = np.empty((self.n_samples, 0), self.X.dtype) if y is None else checks.targets(y, self.n_samples)
         self.n_outputs = self.y.shape[1]

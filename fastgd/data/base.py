@@ -12,6 +12,7 @@ import numpy as np
 from fastgd import storage
 from fastgd.data.block import Block, MeanAndScale, allocate, read_only
 from fastgd.data.chunks.chunk_shuffle import ChunkShuffle
+from fastgd.data.columns import Columns
 from fastgd.data.reader import blocks
 from fastgd.data.shuffle import Shuffle
 from fastgd.data.sparse_rows import SparseRows
@@ -31,6 +32,8 @@ class Dataset(ABC):
         The dtype in which `arrays` and `save` write.
     feature_names : sequence of str, or None
         What the columns of X are called, where they have names.
+    columns : Columns, or None
+        Which columns of a table they were made of, and how.
     entries_per_row : float, or None
         How many entries sparse rows have, on average; None for dense rows. `view` gives SparseRows for X then.
     reads_in_parallel : bool
@@ -57,6 +60,7 @@ class Dataset(ABC):
     has_sample_weight: bool = False
     dtype: np.dtype
     feature_names: Sequence[str] | None = None
+    columns: Columns | None = None
     entries_per_row: float | None = None
     reads_in_parallel: bool = False
     finds_rows: bool = False
@@ -219,6 +223,8 @@ class Stream(ABC):
         float32, or float64 where float32 does not hold its features exactly.
     feature_names : sequence of str, or None
         What the columns of X are called, where they have names.
+    columns : Columns, or None
+        Which columns of a table they were made of, and how.
     starts : (n_parts,) int64, or None
         Rows from which `open` reads without those before, as of files and row groups; None where it reads them all.
     is_read_once : bool
@@ -249,6 +255,7 @@ class Stream(ABC):
     has_sample_weight: bool = False
     dtype: np.dtype
     feature_names: Sequence[str] | None = None
+    columns: Columns | None = None
     is_sparse: ClassVar[bool] = False
     starts: np.ndarray | None = None
     is_read_once: bool = False

@@ -9,7 +9,8 @@ import numpy as np
 from fastgd.data import checks
 from fastgd.data.base import Stream
 from fastgd.data.block import Block
-from fastgd.data.frames import feature_names
+from fastgd.data.columns import Columns
+from fastgd.data.frames import feature_names, target_names
 from fastgd.data.sparse import is_sparse
 
 _EXPECTED = "(X, y) or (X, y, sample_weight)"
@@ -63,6 +64,8 @@ class BlockStream(Stream):
         self.has_sample_weight = weights is not None
         self.dtype = np.dtype(np.float32 if X.dtype.kind == "f" and X.dtype.itemsize <= 4 else np.float64)
         self.feature_names = feature_names(first[0])
+        if self.feature_names is not None:
+            self.columns = Columns(self.feature_names, targets=target_names(first[1]))
         self._begun: Iterator[Any] | None = itertools.chain([first], iterator)
 
     def open(self, cursor: int = 0) -> Iterator[Block]:

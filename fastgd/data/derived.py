@@ -11,7 +11,8 @@ class DerivedDataset(Dataset):
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self.n_features, self.dtype, self.feature_names = dataset.n_features, dataset.dtype, dataset.feature_names
+        self.n_features, self.dtype = dataset.n_features, dataset.dtype
+        self.feature_names, self.columns = dataset.feature_names, dataset.columns
         self.entries_per_row, self.reads_in_parallel = dataset.entries_per_row, dataset.reads_in_parallel
         self.finds_rows = dataset.finds_rows
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from fastgd.data.base import Dataset, Stream
+from fastgd.data.columns import Columns
 
 Names = str | Sequence[str]
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
@@ -28,8 +29,21 @@ class Request(NamedTuple):
     weight: str | None = None
     categories: Mapping[str, Sequence[Any] | int] | None = None
     column_names: Sequence[str] | None = None
+    columns: Columns | None = None
     folder: Path | None = None
     takes_any: bool = False
+
+    @property
+    def declared(self) -> Mapping[str, Sequence[Any] | int]:
+        """The categories of columns, with those that a model has for them."""
+        categories = {} if self.categories is None else self.categories
+        if not isinstance(categories, Mapping):
+            raise TypeError(f"categories is {categories!r}; expected a mapping from columns to lists of values")
+        if self.columns is None:
+            return categories
+        if not isinstance(self.columns, Columns):
+            raise TypeError(f"columns is {self.columns!r}; expected model.columns, or those of a data set or stream")
+        return self.columns.categories_of(listed(self.features, "features") or self.columns.features) | categories
 
     def refuse(self, *names: str, kind: str) -> None:
         """Raise a ValueError for what was given and files of a kind do not take."""
@@ -37,6 +51,17 @@ class Request(NamedTuple):
             value = getattr(self, name)
             if value is not None and value != ():
                 raise ValueError(f"{name} is {value!r}, which {kind} files do not take; expected none")
+
+
+def listed(given: Names | None, role: str) -> tuple[str, ...]:
+    """Names of columns that may be a single one.
+
+    role : what errors call them
+    """
+    names = () if given is None else (given,) if isinstance(given, str) else given
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{role} is {given!r}; expected the name of a column, or a list of names")
+    return tuple(names)
 
 
 #: Which function of fastgd.data opens files of a suffix, as "module:function": each takes paths and a Request.
@@ -85,6 +110,7 @@ def open(
     weight: str | None = None,
     categories: Mapping[str, Sequence[Any] | int] | None = None,
     column_names: Sequence[str] | None = None,
+    columns: Columns | None = None,
 ) -> Dataset | Stream:
     r"""Files as rows to train on; only the rows in use are in memory.
 
@@ -139,6 +165,10 @@ def open(
         of the numbers of its values on the list, from 0.
     column_names : list of names, optional
         Of CSV files whose first line holds none.
+    columns : Columns, optional
+        `columns` of a model, or of other rows: the features that it was trained on, by name, in its order and with its
+        categories, whatever else the table has. `features` are then the columns in their place, one for each, where
+        they are called otherwise. Files other than tables have columns without names, and are taken as they are.
 
     Returns
     -------
@@ -166,7 +196,7 @@ def open(
     >>> rows.feature_names, rows.n_outputs
     (('rooms', 'size'), 1)
     """
-    return opened(path, Request(target, sample_weight, features, drop, weight, categories, column_names))
+    return opened(path, Request(target, sample_weight, features, drop, weight, categories, column_names, columns))
 
 
 def opened(path: Paths, request: Request) -> Dataset | Stream:
@@ -193,6 +223,7 @@ def from_stream(
     drop: Names = (),
     weight: str | None = None,
     categories: Mapping[str, Sequence[Any] | int] | None = None,
+    columns: Columns | None = None,
 ) -> Stream:
     """Tables of other libraries as rows to train on, read batch by batch: any object with `__arrow_c_stream__`.
 
@@ -204,7 +235,7 @@ def from_stream(
     Parameters
     ----------
     stream : object with `__arrow_c_stream__`, or a callable without arguments that returns one
-    target, features, drop, weight, categories : as for `open`
+    target, features, drop, weight, categories, columns : as for `open`
 
     Returns
     -------
@@ -233,7 +264,7 @@ def from_stream(
             f"stream is a {type(stream).__name__}; expected an object with __arrow_c_stream__, such as a frame or a "
             f"pyarrow.RecordBatchReader, or a callable that returns one{hint}"
         )
-    request = Request(target, features=features, drop=drop, weight=weight, categories=categories)
+    request = Request(target, None, features, drop, weight, categories, columns=columns)
     return _call("columnar.c_stream:stream_table", stream, request)
 
 

@@ -61,6 +61,12 @@ def feature_names(values: Any) -> tuple[str, ...] | None:
     return names if names and all(isinstance(name, str) for name in names) else None
 
 
+def target_names(values: Any) -> tuple[str, ...]:
+    """What a frame calls its columns, or a column itself; nothing where it has no name."""
+    name = getattr(values, "name", None)
+    return (name,) if isinstance(name, str) and name else feature_names(values) or ()
+
+
 def _from_pandas(values: Any, name: str) -> Any:
     if values.ndim == 1:
         return _pandas_column(values, name)

@@ -75,7 +75,7 @@ class _Shards:
     def dataset(self) -> Dataset:
         """All rows that were written."""
         dataset = npy_dataset(*(self._paths.get(name) for name in ("X", "y", "sample_weight")))
-        dataset.feature_names = self._stream.feature_names
+        dataset.feature_names, dataset.columns = self._stream.feature_names, self._stream.columns
         return dataset
 
 
@@ -117,5 +117,5 @@ def _dataset_of(stream: Stream, chunks: list[_Arrays]) -> ArrayDataset:
         raise ValueError("the stream has no rows; expected at least one")
     X, y, weights = _joined(chunks)
     dataset = ArrayDataset(X, y if stream.n_outputs else None, weights if stream.has_sample_weight else None)
-    dataset.feature_names = stream.feature_names
+    dataset.feature_names, dataset.columns = stream.feature_names, stream.columns
     return dataset

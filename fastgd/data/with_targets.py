@@ -91,7 +91,8 @@ class StreamWithTargets(Stream):
         self._stream, self._targets_of = stream, targets_of
         self.n_features, self.n_outputs, self.n_samples = stream.n_features, n_outputs, stream.n_samples
         self.has_sample_weight, self.dtype = stream.has_sample_weight, stream.dtype
-        self.feature_names, self.starts, self.is_read_once = stream.feature_names, stream.starts, stream.is_read_once
+        self.feature_names, self.columns = stream.feature_names, stream.columns
+        self.starts, self.is_read_once = stream.starts, stream.is_read_once
 
     def open(self, cursor: int = 0) -> Iterator[Block]:
         """As the other stream does."""

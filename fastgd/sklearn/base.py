@@ -234,6 +234,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         v = rows.weighted(v, y, of_classes)
         encoded = self._encoded(y, architecture.loss)
         learnt = rows.with_targets(X, encoded, v if is_partial else rows.of_mean_one(v))
+        learnt.feature_names = getattr(self, "feature_names_in_", None)
         held_out = self._given_validation(given, architecture.loss, of_classes)
         return Found(X, y, learnt, held_out, architecture)
 

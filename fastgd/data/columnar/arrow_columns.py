@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastgd.data.columnar.column_rows import Codes, Column
+from fastgd.data.columns import expanded
 from fastgd.kernels import ColumnKind
 
 Part = Column | Codes | np.ndarray
@@ -99,7 +100,7 @@ class Lists(ArrowColumn):
     @property
     def names(self) -> list[str]:
         """The column's name with the place in the list."""
-        return [f"{self.name}[{k}]" for k in range(self.width)]
+        return expanded(self.name, None, self.width)
 
     def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
         """As `ArrowColumn.part`, where they lie."""
@@ -132,7 +133,7 @@ class Categories(ArrowColumn):
     @property
     def names(self) -> list[str]:
         """The column's name with each value."""
-        return [self.name] if self._as_numbers else [f"{self.name}={value}" for value in self._values]
+        return expanded(self.name, None if self._as_numbers else self._values)
 
     def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
         """As `ArrowColumn.part`."""
@@ -162,7 +163,7 @@ class Hashes(ArrowColumn):
     @property
     def names(self) -> list[str]:
         """The column's name with the number of the hash."""
-        return [f"{self.name}#{k}" for k in range(self.width)]
+        return expanded(self.name, self.width)
 
     def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
         """As `ArrowColumn.part`."""

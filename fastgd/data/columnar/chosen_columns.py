@@ -4,7 +4,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fastgd.data.files import Names, Request
+from fastgd.data.columns import Columns
+from fastgd.data.files import Request, listed
 
 
 class ChosenColumns(NamedTuple):
@@ -33,15 +34,15 @@ def choose(request: Request, names: Sequence[str], table: str, unless_named: Seq
 
     Raises ValueError for names that the table has not, or has twice, and for those that stand for two things.
     """
-    features, drop = _listed(request.features, "features"), _listed(request.drop, "drop")
-    targets = _listed(request.target, "target")
+    features, drop = listed(request.features, "features"), listed(request.drop, "drop")
+    targets = listed(request.target, "target")
     weight = request.weight
     if weight is not None and not isinstance(weight, str):
         raise TypeError(f"weight is {weight!r}; expected the name of a column")
-    categories = {} if request.categories is None else request.categories
-    if not isinstance(categories, Mapping):
-        raise TypeError(f"categories is {categories!r}; expected a mapping from columns to lists of values")
-    if request.features is not None and drop:
+    categories = request.declared
+    if request.columns is not None:
+        features = _in_place_of(request.columns, features, drop, names, table)
+    elif request.features is not None and drop:
         raise ValueError("features and drop are both given; expected one of them")
     if request.features is not None and not features:
         raise ValueError("features is empty; expected at least one column")
@@ -51,7 +52,7 @@ def choose(request: Request, names: Sequence[str], table: str, unless_named: Seq
             _require_name(name, role, names, table)
             if given.count(name) > 1:
                 raise ValueError(f"column {name!r} is named twice in {role}; expected each column once")
-    if request.features is None:
+    if not features:
         left_out = {*others, *drop, *unless_named}
         features = tuple(name for name in names if name not in left_out)
         if not features:
@@ -70,20 +71,48 @@ def choose(request: Request, names: Sequence[str], table: str, unless_named: Seq
     return chosen
 
 
-def _listed(given: Names | None, role: str) -> tuple[str, ...]:
-    listed = () if given is None else (given,) if isinstance(given, str) else given
-    if not isinstance(listed, list | tuple) or not all(isinstance(name, str) for name in listed):
-        raise TypeError(f"{role} is {given!r}; expected the name of a column, or a list of names")
-    return tuple(listed)
+def _in_place_of(
+    columns: Columns, features: tuple[str, ...], drop: tuple[str, ...], names: Sequence[str], table: str
+) -> tuple[str, ...]:
+    """The columns of a table that a model takes: its own, or those that are named in their place."""
+    for name in drop:
+        if name in columns.features:
+            raise ValueError(f"drop names column {name!r}, which the model was trained on; expected others, or none")
+    if not features:
+        missing = next((name for name in columns.features if name not in names), None)
+        if missing is not None:
+            raise ValueError(
+                f"{table} has no column {missing!r}, which the model was trained on; expected "
+                f"{_shown(columns.features)}, or others in their place by features=[...], one for each in this order"
+                f"{_meant(missing, names)}"
+            )
+        return columns.features
+    if len(features) != len(columns.features):
+        raise ValueError(
+            f"features names {len(features)} column{'s' * (len(features) > 1)}; expected {len(columns.features)}, one "
+            f"for each that the model was trained on: {_shown(columns.features)}"
+        )
+    for place, name in enumerate(features):
+        # As it is called, it can hardly be meant to stand for another one.
+        if name in columns.features and columns.features[place] != name:
+            raise ValueError(
+                f"features names column {name!r} in place {place}, which the model has in place "
+                f"{columns.features.index(name)}; expected one for each of {_shown(columns.features)}, in this order"
+            )
+    return features
 
 
 def _require_name(name: str, role: str, names: Sequence[str], table: str) -> None:
     if name in names:
         return
+    raise ValueError(f"{role} names column {name!r}; expected one of {table}: {_shown(names)}{_meant(name, names)}")
+
+
+def _meant(name: str, names: Sequence[str]) -> str:
+    """A question after the name that is most like one that is not there."""
     by_small_letters = {each.lower(): each for each in names}
     near = difflib.get_close_matches(name.lower(), by_small_letters, n=1)
-    meant = f". Did you mean {by_small_letters[near[0]]!r}?" if near else ""
-    raise ValueError(f"{role} names column {name!r}; expected one of {table}: {_shown(names)}{meant}")
+    return f". Did you mean {by_small_letters[near[0]]!r}?" if near else ""
 
 
 def _shown(names: Sequence[str], most: int = 12) -> str:

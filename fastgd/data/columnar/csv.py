@@ -32,7 +32,7 @@ class CSVTable(Table):
         self._names = None if request.column_names is None else list(request.column_names)
         self._delimiter = _delimiter(paths[0])
         sample = self._sample(paths[0])
-        declared = request.categories or {}
+        declared = request.declared
         fields = [field.with_type(_declared(field, declared.get(field.name))) for field in sample]
         super().__init__(pa.schema(fields), request, name_of(paths, request.folder), stamps)
         self._types = {field.name: field.type for field in fields if field.name in self.chosen.all}

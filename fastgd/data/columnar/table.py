@@ -13,9 +13,10 @@ from numpy.typing import DTypeLike
 
 from fastgd.data.base import Stream
 from fastgd.data.block import Block, FileRow
-from fastgd.data.columnar.arrow_columns import ArrowColumn, column_of
+from fastgd.data.columnar.arrow_columns import ArrowColumn, Lists, column_of
 from fastgd.data.columnar.chosen_columns import ChosenColumns, choose
 from fastgd.data.columnar.column_rows import ColumnRows
+from fastgd.data.columns import Columns
 from fastgd.data.files import Request
 from fastgd.data.stamps import Stamps
 
@@ -61,9 +62,11 @@ class Table(Stream):
         if self.others:
             self.chosen = self.chosen._replace(categories={**self.chosen.categories, **dict.fromkeys(self.others, 1)})
         self._features, self._targets, self._weight = columns_of(schema, self.chosen, name)
-        names = [label for column in self._features for label in column.names]
-        self.feature_names = tuple(names)
-        self.n_features = len(names)
+        # What takes the place of a model's columns is called as they are.
+        called = self.chosen.features if request.columns is None else request.columns.features
+        self.columns = _described(called, self._features, self.chosen)
+        self.feature_names = self.columns.feature_names
+        self.n_features = len(self.feature_names)
         self.n_outputs = sum(column.width for column in self._targets)
         self.has_sample_weight = self._weight is not None
         self.dtype = np.dtype(_dtype_of(self._features))
@@ -193,6 +196,14 @@ def columns_of(
     if weight is not None and weight.width > 1:
         raise ValueError(f"{table}: weight is column {chosen.weight!r}, which holds lists; expected a number a row")
     return features, targets, weight
+
+
+def _described(called: tuple[str, ...], features: Sequence[ArrowColumn], chosen: ChosenColumns) -> Columns:
+    """The chosen columns, of which those of X are called so."""
+    pairs = list(zip(called, features, strict=True))
+    categories = {name: chosen.categories[column.name] for name, column in pairs if column.name in chosen.categories}
+    lists = {name: column.width for name, column in pairs if isinstance(column, Lists)}
+    return Columns(called, categories, lists, chosen.targets)
 
 
 def _refused(schema: Any, chosen: ChosenColumns) -> tuple[str, ...]:
