@@ -50,7 +50,8 @@ class Model(ClassPredictions, ExportMethods):
         them, and rows of other names, or of these in another order, are refused; arrays have none, and are taken by the
         places of their columns.
     columns : Columns, or None
-        What `gd.data.open(path, columns=model.columns)` makes the same features by, of any other table.
+        What `gd.data.open(path, columns=model.columns)` makes the same features by, of any other table. Where it is set
+        to None, rows of any names are taken again.
 
     Raises
     ------

@@ -61,8 +61,8 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_columns(group: Any) -> None:
-    group.add_argument("--features", metavar="NAME,...", help="the columns of a table to use (default: all others)")
+def _add_columns(group: Any, features: str = "the columns of a table to use (default: all others)") -> None:
+    group.add_argument("--features", metavar="NAME,...", help=features)
     group.add_argument("--drop", metavar="NAME,...", help="columns of a table to leave out")
     group.add_argument(
         "--categories",
@@ -225,7 +225,11 @@ def _add_predict(commands: Any) -> None:
     command.set_defaults(run=predict.predict)
     command.add_argument("model", help="a .safetensors file that fastgd saved")
     command.add_argument("X", help=_FILES)
-    _add_columns(command)
+    _add_columns(
+        command,
+        "the columns of a table to take in the place of those that the model was trained on, one for each in its order "
+        "(default: these, by name, wherever they stand)",
+    )
     command.add_argument(
         "--out",
         required=True,

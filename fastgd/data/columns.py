@@ -1,6 +1,7 @@
 """Which columns of a table X was made of, and how: enough to make the same of another table, and JSON can hold it."""
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,7 +14,8 @@ from fastgd import storage
 BY_NAME = (
     "by name, a table's are gd.data.open(..., columns=model.columns), and a frame's frame[list(model.feature_names)]"
 )
-_PLAIN = (str, int, float, type(None))
+# What JSON gives back as it was.
+_PLAIN = (str, int, float, bool, type(None))
 
 
 class Named(Protocol):
@@ -65,8 +67,7 @@ class Columns:
     def storable(self) -> "Columns":
         """The same with categories that JSON can hold; where it cannot, what is left are the names of X's columns."""
         listed = {name: _listed(categories) for name, categories in self.categories.items()}
-        values = (value for each in listed.values() if isinstance(each, list) for value in each)
-        if not all(type(value) in (*_PLAIN, bool) for value in values):
+        if not all(map(_are_plain, listed.values())):
             return Columns(self.feature_names, targets=self.targets)
         return Columns(self.features, listed, dict(self.lists), self.targets)
 
@@ -83,8 +84,14 @@ class Columns:
         categories, lists = description.get("categories", {}), description.get("lists", {})
         # Before there is memory for as many names as a damaged file may ask for.
         widths = [_width(categories.get(name), lists.get(name)) for name in features]
-        if sum(widths) != n_features or not {*categories, *lists} <= set(features):
+        if sum(widths) != n_features:
             raise ValueError(f"columns {description!r:.200} are of {sum(widths)} features; expected {n_features}")
+        others = {*categories, *lists}.difference(features)
+        if others:
+            raise ValueError(f"columns: {min(others)!r} is none of the features {', '.join(map(repr, features))}")
+        for values in categories.values():
+            if not _are_plain(values):
+                raise ValueError(f"columns: categories {values!r:.200}; expected strings, numbers, booleans or None")
         return cls(features, dict(categories), dict(lists), targets)
 
 
@@ -110,7 +117,7 @@ def require_same_names(expected: Columns | None, rows: Named, of_whom: str = "as
     found = None if expected is None else Columns.of(rows)
     if found is None or found.feature_names == expected.feature_names:
         return
-    pairs = enumerate(zip(found.feature_names, expected.feature_names, strict=False))
+    pairs = enumerate(itertools.zip_longest(found.feature_names, expected.feature_names))
     place, (name, wanted) = next((k, pair) for k, pair in pairs if pair[0] != pair[1])
     raise ValueError(f"feature {place} of X is {name!r}; expected {wanted!r}, {of_whom} ({BY_NAME})")
 
@@ -126,6 +133,10 @@ def _names(given: Any, what: str) -> tuple[str, ...]:
     if not (isinstance(given, list) and all(isinstance(name, str) for name in given)):
         raise ValueError(f"{what} of the columns are {given!r:.200}; expected a list of names")
     return tuple(given)
+
+
+def _are_plain(categories: list[Any] | int) -> bool:
+    return isinstance(categories, int) or all(type(value) in _PLAIN for value in categories)
 
 
 def _listed(categories: Sequence[Any] | int) -> list[Any] | int:

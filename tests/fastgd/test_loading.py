@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 import fastgd as gd
 from fastgd import storage
+from fastgd.data.columns import Columns
 
 # What is loaded.
 
@@ -20,6 +21,12 @@ from fastgd import storage
 def small_model():
     layers = [gd.Standardize(3), gd.Linear(3, 2), gd.LeakyReLU(0.25), gd.Linear(2, 1, bias=False)]
     return gd.Model(layers, seed=3)
+
+
+def named_model():
+    model = small_model()
+    model.columns = Columns(("a", "é"), {"a": ["x", 2]}, targets=("y",))
+    return model
 
 
 def small_run():
@@ -43,6 +50,7 @@ def content(loaded):
 
 SAVED = {
     "model": (small_model, gd.Model),
+    "model with names": (named_model, gd.Model),
     "run": (small_run, gd.Trainer),
     "run, of which the model": (small_run, gd.Model),
 }
@@ -163,6 +171,41 @@ EDITED = {
     "an unknown layer": (gd.Model, describe("architecture", layers=[{"type": "Conv"}]), "layer type is 'Conv'"),
     "no list of layers": (gd.Model, describe("architecture", layers=None), "TypeError"),
     "more in the architecture": (gd.Model, describe("architecture", depth=3), "architecture: 'depth' is not expected"),
+    "names of other columns": (
+        gd.Model,
+        describe("architecture", columns={"features": ["a", "b"]}),
+        r"columns .* are of 2 features; expected 3",
+    ),
+    "hashes that no memory is enough for": (
+        gd.Model,
+        describe("architecture", columns={"features": ["a"], "categories": {"a": 10**12}}),
+        "columns .* are of 1000000000000 features; expected 3",
+    ),
+    "a negative number of hashes": (
+        gd.Model,
+        describe("architecture", columns={"features": ["a", "b", "c", "d"], "categories": {"a": 0}}),
+        "columns: found 0; expected a list of categories, or a number of at least 1",
+    ),
+    "categories of another column": (
+        gd.Model,
+        describe("architecture", columns={"features": ["a", "b", "c"], "categories": {"d": 2}}),
+        "columns: 'd' is none of the features 'a', 'b', 'c'",
+    ),
+    "categories that are none": (
+        gd.Model,
+        describe("architecture", columns={"features": ["a"], "categories": {"a": [[1], [2], [3]]}}),
+        r"columns: categories \[\[1\], \[2\], \[3\]\]; expected strings, numbers, booleans or None",
+    ),
+    "numbers as names": (
+        gd.Model,
+        describe("architecture", columns={"features": [1, 2, 3]}),
+        "features of the columns are .*; expected a list of names",
+    ),
+    "more in the columns": (
+        gd.Model,
+        describe("architecture", columns={"features": ["a", "b", "c"], "types": {}}),
+        "columns: 'types' is not expected",
+    ),
     "more in the metadata": (
         gd.Model,
         lambda tensors, described, metadata: metadata.update(author="me"),

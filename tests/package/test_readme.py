@@ -60,8 +60,14 @@ def test_commands(tmp_path, monkeypatch, capsys):
     data = gd.data.synthetic(2000, 10)
     data.save(tmp_path)
     np.save("species.npy", np.where(np.load("y.npy") > 1, "setosa", "virginica"))
-    kinds = ["train", "train", "predict", "train", "predict", "predict", *["train"] * 2, "info", "train"]
-    kinds += ["trace", "trace", "export", "warmup", "info"]
+    pytest.importorskip("pyarrow")
+    homes = [f"{k % 5},{40 + k},{('Rome', 'Oslo')[k % 2]}" for k in range(50)]
+    Path("prices.csv").write_text(
+        "\n".join(["id,price,rooms,size,city", *(f"{k},{k},{home}" for k, home in enumerate(homes))])
+    )
+    Path("new.csv").write_text("\n".join(["rooms,size,city", *homes]))
+    kinds = ["train", "train", "predict", "train", "predict", "predict", *["train"] * 3, "predict", *["info"] * 2]
+    kinds += ["train", "trace", "trace", "export", "warmup", "info"]
     assert [command.split()[0] for command in COMMANDS] == kinds
     for command in COMMANDS:
         if command == "warmup":
@@ -71,6 +77,7 @@ def test_commands(tmp_path, monkeypatch, capsys):
     assert np.load("predictions.npy").shape == (2000, 1)
     assert set(np.load("species_found.npy")) == {"setosa", "virginica"}
     assert np.load("shares.npy").shape == (2000, 2)
+    assert len(Path("prices_found.csv").read_text().splitlines()) == 51
     assert all(Path(name).exists() for name in ("run.safetensors", "run.png", "model.c"))
 
 

@@ -178,10 +178,13 @@ def _hash(value: Any) -> int:
     return int.from_bytes(hashlib.blake2b(str(value).encode(), digest_size=8).digest(), "little")
 
 
-def column_of(field: Any, categories: Sequence[Any] | int | None, is_target: bool = False) -> ArrowColumn:
+def column_of(
+    field: Any, categories: Sequence[Any] | int | None, is_target: bool = False, remedy: str | None = None
+) -> ArrowColumn:
     """How a column becomes numbers; a TypeError, with what to do about it, where it does not.
 
     field : pyarrow.Field          categories : values that are declared, or a number of hashes
+    remedy : what to do, where it is known
     """
     name, type_ = field.name, field.type
     if isinstance(categories, int) and not isinstance(categories, bool):
@@ -199,7 +202,7 @@ def column_of(field: Any, categories: Sequence[Any] | int | None, is_target: boo
         return Lists(name, type_)
     example = (field.metadata or {}).get(EXAMPLE)
     found = f"{type_}, as {example.decode()}" if example else str(type_)
-    raise TypeError(f"column {name!r} holds {found}; expected numbers. {_remedy(name, values, is_target)}")
+    raise TypeError(f"column {name!r} holds {found}; expected numbers. {remedy or _remedy(name, values, is_target)}")
 
 
 def _is_number(type_: Any) -> bool:

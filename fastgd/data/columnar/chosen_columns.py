@@ -13,12 +13,14 @@ class ChosenColumns(NamedTuple):
 
     features, targets : tuple of str          weight : str, or None
     categories : mapping of some of them to the values that are declared, or to a number of hashes
+    are_of_model : whether the features are those that a model was trained on
     """
 
     features: tuple[str, ...]
     targets: tuple[str, ...]
     weight: str | None
     categories: Mapping[str, Sequence[Any] | int]
+    are_of_model: bool = False
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -60,7 +62,7 @@ def choose(request: Request, names: Sequence[str], table: str, unless_named: Seq
     both = [name for name in features if name in others]
     if both:
         raise ValueError(f"column {both[0]!r} is both a feature and target or weight; expected each column once")
-    chosen = ChosenColumns(features, targets, weight, categories)
+    chosen = ChosenColumns(features, targets, weight, categories, request.columns is not None)
     for name in categories:
         _require_name(name, "categories", names, table)
         if name not in (*features, *targets):

@@ -22,6 +22,8 @@ from fastgd.data.stamps import Stamps
 
 # Batches outweigh what each costs, mostly for its columns one by one, and are no burden on the memory.
 _BATCH_BYTES = 16 << 20
+# What to do about a column that the model has and that holds no numbers.
+_OF_MODEL = "The model was trained on numbers in its place: make such of it before"
 _FEWEST_ROWS, _MOST_ROWS = 1 << 10, 1 << 17
 
 
@@ -187,7 +189,8 @@ def columns_of(
 
     def column(name: str, is_target: bool = False) -> ArrowColumn:
         try:
-            return column_of(schema.field(name), chosen.categories.get(name), is_target)
+            remedy = _OF_MODEL if chosen.are_of_model and not is_target else None
+            return column_of(schema.field(name), chosen.categories.get(name), is_target, remedy)
         except TypeError as error:
             raise TypeError(f"{table}: {error}") from error.__cause__
 

@@ -104,6 +104,12 @@ def test_what_does_not_fit(columns, given, message):
         gd.data.from_stream(table, columns=Columns(("rooms", "size")), **given)
 
 
+def test_words_where_numbers_were():
+    table = pa.table({"rooms": ["four", "two"]})
+    with pytest.raises(TypeError, match=r"'rooms' holds string; expected numbers. The model was trained on numbers"):
+        gd.data.from_stream(table, columns=Columns(("rooms",)))
+
+
 def test_columns_of_another_kind(table):
     with pytest.raises(TypeError, match=r"columns is \['rooms'\]; expected model.columns"):
         gd.data.from_stream(table, columns=["rooms"])
