@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 import fastgd as gd
+from fastgd.data import spooled
 from fastgd.data.columns import Columns
+from fastgd.data.subset import Subset
+from fastgd.data.with_targets import StreamWithTargets, WithTargets
 
 pa = pytest.importorskip("pyarrow")
 from pyarrow import csv, feather, parquet  # noqa: E402
@@ -21,7 +24,8 @@ def table():
             "price": numbers[:, 0],
             "city": ["Rome", "Oslo", "Lima"] * 4,
             "rooms": numbers[:, 1],
-            "agent": [f"agent {k % 5}" for k in range(12)],
+            # CSV says no type, and hashes are of what a file says.
+            "agent": [k % 5 for k in range(12)],
             "size": numbers[:, 2],
         }
     )
@@ -77,6 +81,16 @@ def test_classes_of_a_target_are_declared_beside(table):
     again = gd.data.from_stream(other, "city", categories=classes, columns=rows.columns)
     assert again.columns == rows.columns
     assert again.n_outputs == 1
+
+
+@pytest.mark.parametrize("kept_bytes", [1 << 20, 0], ids=["memory", "files"])
+def test_rows_that_are_made_of_others_have_them(kept_bytes, table, monkeypatch):
+    monkeypatch.setattr(spooled, "KEPT_BYTES", kept_bytes)
+    rows = gd.data.from_stream(table, **CHOSEN)
+    with spooled.spooled(rows) as dataset:
+        others = dataset, Subset(dataset, np.arange(3)), WithTargets(dataset, np.ones(12))
+        assert all(each.columns == rows.columns for each in others)
+    assert StreamWithTargets(rows, lambda y: y, 1).columns == rows.columns
 
 
 def test_other_columns_in_their_place(table):
