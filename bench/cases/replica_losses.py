@@ -1,7 +1,8 @@
 """Replicas' validation loss against wall time, and what a round takes on 10, 100 and 1000 workers, on paper.
 
 Losses are means over three seeds. What an epoch takes is of the table that `report.py scaling` has written: a loss is
-taken after as many epochs as one replica's, and after as many as take as long. On paper, a round of R replicas takes
+taken after as many epochs as one replica's, and after as many as take as long. On a cluster both are measured at once,
+with rows that its workers make. On paper, a round of R replicas takes
 
     T = T_rows · (1 + c √(2 ln R)) + a + R · (b + e P + s / B)
 
@@ -12,6 +13,7 @@ combine P parameters, s the bytes that a task is sent and sends back, and B the 
 
 import argparse
 import contextlib
+import functools
 import math
 import pickle
 import statistics
@@ -27,6 +29,7 @@ from bench.readme import TABLES, machine_line, markdown
 from bench.summary import between, tables
 from fastgd._engine.replicas import Plan
 from fastgd._engine.round_tasks import packed_plan
+from fastgd.data.subset import Subset
 from fastgd.losses import as_loss
 from fastgd.regularization import NO_REGULARIZATION
 from fastgd.replicas import combine
@@ -39,6 +42,8 @@ SEEDS = (0, 1, 2)
 # What is no measurement: a network of 10 Gbit/s.
 _BYTES_PER_SECOND = 1.25e9
 _N_ROWS, _N_JUDGED = 200_000, 50_000
+# A round takes more than ten times as long as Dask does for it.
+_CLUSTER_ROWS, _CLUSTER_ROUND_ROWS = 1_000_000, 62_500
 
 
 class Workload(NamedTuple):
@@ -86,8 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def report(options: argparse.Namespace) -> str:
-    losses = losses_table(options.epochs)
-    return "\n\n".join([machine_line(), losses, *paper_tables(options.repeats)])
+    losses = losses_table(options.epochs), cluster_losses_table(options.epochs // 2)
+    return "\n\n".join([machine_line(), *losses, *paper_tables(options.repeats)])
 
 
 def losses_table(epochs: int) -> str:
@@ -134,6 +139,50 @@ def _seconds(name: str) -> dict[int, float]:
     """Of an epoch, one replica's = 1, by the number of replicas; of a line of the table of `report.py scaling`."""
     line = tables(between("scaling", TABLES.read_text(encoding="utf-8")), 1)[name]
     return {1: 1.0} | {n: 1 / float(line[f"{n} replicas"]) for n in REPLICAS if n > 1}
+
+
+def cluster_losses_table(epochs: int) -> str:
+    """Of 100-64-1 on rows that two workers make, beside one replica in this process, which makes them too."""
+    from distributed import Client, LocalCluster
+
+    import fastgd.dask as gd_dask
+
+    histories = {}
+    with LocalCluster(n_workers=2, **CLUSTER) as cluster, Client(cluster) as client:
+        for seed in SEEDS:
+            data = gd.data.synthetic(_CLUSTER_ROWS, 100, hidden=(64,), noise=0.3, seed=seed)
+            # The same teacher's next rows.
+            more = gd.data.synthetic(_CLUSTER_ROWS + _N_JUDGED, 100, hidden=(64,), noise=0.3, seed=seed)
+            judged = Subset(more, np.arange(_CLUSTER_ROWS, more.n_samples))
+            for n in REPLICAS:
+                trainer = _network_trainer(seed, n)
+                fit = trainer.fit if n == 1 else functools.partial(gd_dask.fit, trainer, client=client)
+                # Twice as many epochs, as they may take half as long.
+                histories[n, seed] = fit(data, epochs=epochs if n == 1 else 2 * epochs, validation=judged)
+    rows = []
+    for n in REPLICAS:
+        ratio = _least_seconds(histories, n) / _least_seconds(histories, 1)
+        n_in_time = min(max(round(epochs / ratio), 1), len(histories[n, 0]))
+        means = [
+            statistics.mean(
+                histories[n, k].validation_loss[count - 1] / histories[1, k].validation_loss[-1] for k in SEEDS
+            )
+            for count in (epochs, n_in_time)
+        ]
+        rows.append([str(n), f"{ratio:.2f}", *map(_shown, means)])
+    header = ["on two workers, 100-64-1, SGD: replicas", "seconds of an epoch, one replica = 1"]
+    return markdown([*header, f"loss after {epochs} epochs", "after as many seconds"], rows)
+
+
+def _network_trainer(seed: int, n_replicas: int) -> gd.Trainer:
+    workload = WORKLOADS["100-64-1, SGD"]
+    rounds = {} if n_replicas == 1 else {"replicas": n_replicas, "round_rows": _CLUSTER_ROUND_ROWS}
+    return gd.Trainer(gd.Model(workload.layers(), seed=seed), seed=seed, n_threads=1, **workload.options, **rounds)
+
+
+def _least_seconds(histories: dict[tuple[int, int], gd.History], n_replicas: int) -> float:
+    """Of an epoch."""
+    return min(min(histories[n_replicas, seed].seconds) for seed in SEEDS)
 
 
 def paper_tables(repeats: int) -> list[str]:
