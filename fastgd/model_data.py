@@ -46,9 +46,11 @@ def rows_at_once(model: LayerStack, dataset: Dataset) -> Block | None:
     if size > _FEW_NUMBERS or not is_plain or not dataset.is_in_memory:
         return None
     block = dataset.view(model.dtype)
-    if block is not None and is_ready(block.y, model.dtype) and is_ready(block.sample_weight, model.dtype):
+    if block is None:
+        return Block(*map(read_only, first_rows(dataset, dataset.n_samples, model.dtype)[:3]))
+    if is_ready(block.y, model.dtype) and is_ready(block.sample_weight, model.dtype):
         return block
-    return Block(*map(read_only, first_rows(dataset, dataset.n_samples, model.dtype)[:3]))
+    return dataset.targets(model.dtype)._replace(X=block.X)
 
 
 def checked_blocks(
