@@ -161,8 +161,8 @@ def open(
     categories : mapping from names of columns to lists of values or to an int, optional
         A column with a list of k values, strings or others, becomes k columns of zeros and ones, called "city=Rome"; a
         value that is not on the list is an error; None on the list stands for a null. With an int k, each value has
-        one of k columns by its hash, "city#0" to "city#k-1", which is the same anywhere. A target becomes one column,
-        of the numbers of its values on the list, from 0.
+        one of k columns by its hash, "city#0" to "city#k-1", which is the same anywhere, and of 7, 7.0 and "7.0" too. A
+        target becomes one column, of the numbers of its values on the list, from 0.
     column_names : list of names, optional
         Of CSV files whose first line holds none.
     columns : Columns, optional

@@ -1,6 +1,7 @@
 """What columns of Arrow tables are to kernels: which types are taken, and how the others can be."""
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ _KINDS = {
 EXAMPLE = b"fastgd.example"
 # What float32 holds exactly.
 _SHORT = {pa.bool_(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.float16(), pa.float32()}
+_INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")
 
 
 class ArrowColumn(ABC):
@@ -174,8 +176,12 @@ class Hashes(ArrowColumn):
 
 
 def _hash(value: Any) -> int:
-    """A number of 64 bits that is the same on any machine, of what a value is as text."""
-    return int.from_bytes(hashlib.blake2b(str(value).encode(), digest_size=8).digest(), "little")
+    """A number of 64 bits that is the same on any machine and for any type of file, of what a value is as text."""
+    text = str(value)
+    # Integers become floats where some are missing, and a CSV file has either as words.
+    text = _INTEGER_AS_FLOAT.sub(r"\1", text)
+    text = text.lower() if text.lower() in ("true", "false") else text
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def column_of(
