@@ -3,10 +3,15 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from fastgd import losses
 from fastgd.layers import Linear
 from fastgd.model import Model
+from fastgd.sklearn.settings import Architecture
 from fastgd.sklearn.stopping import Stopping
 from fastgd.trainer import Trainer
+
+# By the link of a loss, as MLP* calls it.
+_OUT_ACTIVATIONS = {"identity": "identity", "log": "exp", "logit": "logistic", "softmax": "softmax"}
 
 
 class FittedAttributes:
@@ -14,6 +19,7 @@ class FittedAttributes:
 
     model_: Model
     trainer_: Trainer
+    _architecture: Architecture
     _stopping: Stopping
 
     @property
@@ -77,8 +83,31 @@ class FittedAttributes:
     def validation_loss_curve_(self) -> list[float | None] | None:
         """The loss on the rows to validate on after each epoch; None where there were none."""
         check_is_fitted(self)
-        losses = list(self.trainer_.history.validation_loss)
-        return losses if any(loss is not None for loss in losses) else None
+        curve = list(self.trainer_.history.validation_loss)
+        return curve if any(loss is not None for loss in curve) else None
+
+    @property
+    def loss_(self) -> float:
+        """The mean loss of the last epoch."""
+        return self.loss_curve_[-1]
+
+    @property
+    def validation_scores_(self) -> list[float] | None:
+        """What early stopping takes the largest of: the losses on the rows to validate on times -1; None without."""
+        curve = self.validation_loss_curve_
+        return None if curve is None else [-loss for loss in curve if loss is not None]
+
+    @property
+    def best_validation_score_(self) -> float | None:
+        """The largest of them; None without."""
+        scores = self.validation_scores_
+        return None if scores is None else max(scores)
+
+    @property
+    def out_activation_(self) -> str:
+        """What makes predictions of a model's outputs: "identity", "logistic", "softmax" or "exp"."""
+        check_is_fitted(self)
+        return _OUT_ACTIVATIONS[losses.kind_of(self._architecture.loss).link]
 
     @property
     def best_loss_(self) -> float:

@@ -128,8 +128,13 @@ class GDRegressor(RegressorMixin, GradientDescent):
     loss_curve_, validation_loss_curve_ : list of float
         Mean loss of each epoch, without the penalty: on the rows learnt from, as each was taken before its update, and
         after the epoch on the validation rows, None where there are none.
-    best_loss_ : float
-        The lowest of them: with early stopping, of the latter.
+    loss_, best_loss_ : float
+        The last of the former; the lowest: with early stopping, of the latter.
+    validation_scores_, best_validation_score_ : list of float, float
+        The losses on the validation rows times -1, by which early stopping goes, and the largest; None where there are
+        no such rows.
+    out_activation_ : str
+        What makes predictions of a model's outputs: "identity", or "exp" for the Poisson loss.
     converged_ : bool
         Whether nothing was gained any more when the last call ended: a loop of `partial_fit` may end, too.
     model_ : fastgd.Model

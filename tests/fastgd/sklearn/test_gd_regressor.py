@@ -1,6 +1,5 @@
 """GDRegressor."""
 
-import inspect
 import pickle
 
 import numpy as np
@@ -199,6 +198,7 @@ def test_early_stopping_keeps_the_best_epoch(raw):
     assert estimator.converged_
     assert estimator.n_iter_ > best + 1
     assert estimator.best_loss_ == estimator.validation_loss_curve_[best]
+    assert estimator.best_validation_score_ == estimator.validation_scores_[best] == -estimator.best_loss_
     assert estimator.model_.loss(noise[:10], noise[:10, 1]) == estimator.best_loss_
     held_out = GDRegressor(early_stopping=True, random_state=0).fit(X, y)
     assert held_out.score(X, y) > 0.99
@@ -303,9 +303,3 @@ def test_a_refit_that_fails_keeps_what_was_fitted(raw):
     with pytest.raises(ValueError, match="at least 0"):
         estimator.fit(X[:, :2], -y)
     np.testing.assert_array_equal(estimator.predict(X), predicted)
-
-
-def test_parameters_are_named_as_in_scikit_learn():
-    ours = set(inspect.signature(GDRegressor).parameters)
-    theirs = set(inspect.signature(SGDRegressor).parameters)
-    assert theirs - ours == {"eta0"}
