@@ -63,8 +63,8 @@ class Trainer(Settings):
         Of the orders, of Dropout and of held-out rows, at least 0.
     alpha, l1_ratio : float
         The elastic net alpha ((1 - l1_ratio) ½ Σ w² + l1_ratio Σ |w|) over the weights, not the biases; alpha at least
-        0, l1_ratio from 0 to 1. Its L2 part is added to the gradient of each batch; its L1 part makes weights
-        exactly zero, for every optimiser around the same minimum. Losses are reported without it.
+        0, l1_ratio from 0 to 1. Its L2 part joins each batch's gradient, by w / rate at most in plain SGD; its L1 part
+        makes weights exactly zero, for every optimiser around the same minimum. Losses are reported without it.
     clip_value, clip_norm : float, optional
         Bounds on each element of the gradient, and then on its norm; more than 0.
     max_norm : float, optional

@@ -44,8 +44,7 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         LogisticRegression(C=1), whatever the weights of the rows, and at most 0.01; 0.0001, as SGD*'s, in `partial_fit`
         and where a rate is chosen; and 0 where X is sparse, solver "auto" and batch_size not None: an update then costs
         the entries of its rows, and with a penalty all weights. Those of solver="sgd" cost no more than the entries,
-        too. SGD multiplies weights by 1 - rate · alpha, whatever the sign, where SGD* stops at 0: a rate that is chosen
-        has to be below 2 / alpha.
+        too. Without momentum, SGD multiplies weights by max(0, 1 - rate · alpha), as SGD*.
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True

@@ -152,7 +152,7 @@ def _shrinkage_l2(regularization, rate):
 
 @by_type({NoRegularization: _shrinkage_nothing, Regularization: _shrinkage_l2})
 def shrinkage(kernel):
-    """What an update multiplies the weights by: 1 - rate · l2."""
+    """What an update multiplies the weights by where it is not negative, and else by zero: 1 - rate · l2."""
     return lambda regularization, rate: kernel(regularization, rate)
 
 
@@ -192,7 +192,7 @@ def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, pref
     """Update elements j to j + n of the weights with one row and add their product with another to z."""
     zero = simd_vector_for(X, weight.dtype.type(0))
     count = vector_width(zero)
-    w = broadcast_like(zero, shrinkage(regularization, rate)) * load(weight, j, count, zero)
+    w = broadcast_like(zero, max(shrinkage(regularization, rate), type(rate)(0))) * load(weight, j, count, zero)
     w -= broadcast_like(zero, step) * load(X, before + j, n, zero)
     w = _thresholded(regularization, w, rate)
     store(weight, j, count, w)
@@ -218,7 +218,7 @@ def pass_over_row(weight, X, n_features, regularization, step, rate, before, beg
 
 @kernel
 def train_neuron_online(neuron, parameters, weight, loss, regularization, rates, rows, progress):
-    """One update after each row:  z = w·x + b;  w = (1 - rate l2) w - rate v loss'(ReLU(z) or z) mask x.
+    """One update after each row:  z = w·x + b;  w = max(0, 1 - rate l2) w - rate v loss'(ReLU(z) or z) mask x.
 
     Then, with an L1 penalty,  w = sign(w) max(0, |w| - rate l1).  A row of weight zero counts for nothing.
 

@@ -1,8 +1,8 @@
 """L2 and L1 penalties of plain SGD at the cost of the weights that a step touches.
 
-After each step a dense loop multiplies every weight by c = 1 - rate · l2, subtracts the gradient, and moves it by up
-to rate · l1 towards zero. Here weights are kept as w = a · u, so that c multiplies a alone. In u a step's L1 part is
-rate · l1 / |a|: its sum Q over the steps is kept, and for each column what Q was when its weights last were moved, so
+After each step a dense loop multiplies every weight by c = max(0, 1 - rate · l2), subtracts the gradient, and moves it
+by up to rate · l1 towards zero. Here weights are kept as w = a · u, so that c multiplies a alone. In u a step's L1 part
+is rate · l1 / a: its sum Q over the steps is kept, and for each column what Q was when its weights last were moved, so
 that what is missing can be made up for when the column is next touched (Carpenter, "Lazy sparse stochastic gradient
 descent for regularized multinomial logistic regression", 2008). That is exact but for rounding: a weight that has come
 to zero stays there until a gradient moves it.
@@ -19,8 +19,8 @@ from ..codegen.simd import prefetch
 from ..codegen.views import element
 from ..rows.csr import column_of
 
-# Beyond these, a and what u is then in float32 could leave its range.
-_LEAST_FACTOR, _LARGEST_FACTOR = 2.0**-50, 2.0**50
+# Below, a and what u is then in float32 could leave its range.
+_LEAST_FACTOR = 2.0**-50
 
 
 class Unpenalized(NamedTuple):
@@ -159,15 +159,14 @@ def _begin_nothing(penalty, u, n_columns, rate):
 
 @inlined_kernel
 def _begin_decayed(penalty, u, n_columns, rate):
-    penalty.factor[0] *= 1 - np.float64(rate) * penalty.l2
-    size = abs(penalty.factor[0])
-    if size < _LEAST_FACTOR or size > _LARGEST_FACTOR:
+    penalty.factor[0] *= max(0.0, 1 - np.float64(rate) * penalty.l2)
+    if penalty.factor[0] < _LEAST_FACTOR:
         flush(penalty, u, n_columns)
 
 
 @by_type({Unpenalized: _begin_nothing, Decaying: _begin_decayed, Shrinking: _begin_decayed})
 def begin_step(kernel):
-    """w *= 1 - rate · l2, before the gradient is subtracted; u, n_columns as for `flush`."""
+    """w *= max(0, 1 - rate · l2), before the gradient is subtracted; u, n_columns as for `flush`."""
     return lambda penalty, u, n_columns, rate: kernel(penalty, u, n_columns, rate)
 
 
@@ -178,7 +177,7 @@ def _end_nothing(penalty, rate):
 
 @inlined_kernel
 def _end_shrunk(penalty, rate):
-    penalty.threshold[0] += np.float64(rate) * penalty.l1 / abs(penalty.factor[0])
+    penalty.threshold[0] += np.float64(rate) * penalty.l1 / penalty.factor[0]
 
 
 @by_type({Unpenalized: _end_nothing, Decaying: _end_nothing, Shrinking: _end_shrunk})

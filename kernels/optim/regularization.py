@@ -21,9 +21,10 @@ class NoRegularization(NamedTuple):
 class Regularization(NamedTuple):
     """Elastic net, clipping, norms and averages. The first two act on weights, never on biases.
 
-    l2 : g += l2 · w before the update, the gradient of ½ l2 Σ w²
+    l2 : g += l2 · w before the update, the gradient of ½ l2 Σ w²; where is_proximal, no more than w / rate, so that
+        w = max(0, 1 - rate · l2) w - rate · g: further than to zero, a penalty would overshoot, and weights might grow
     l1 : the strength of l1 Σ |w|
-    is_proximal : how it acts. True, for plain SGD: w = sign(w) max(0, |w| - rate · l1) after the update. False, for
+    is_proximal : how l1 acts. True, for plain SGD: w = sign(w) max(0, |w| - rate · l1) after the update. False, for
         optimisers that scale or delay the gradient and must scale and delay this one too: g += l1 · sign(w), for w = 0
         what lies nearest to zero between g - l1 and g + l1; a weight that the update takes across zero stays there.
         After Andrew and Gao, "Scalable training of L1-regularized log-linear models" (ICML 2007), section 3.2.
@@ -106,17 +107,27 @@ def _limit_norm(values, begin, end, bound):
             values[i] *= factor
 
 
-@pointer_kernel(transform_gradient_types)
-def transform_gradient(vectors, numbers, weights):
+def _regularization_types(number):
+    return *transform_gradient_types(number), number
+
+
+call_regularization = call_through(_regularization_types)
+
+
+@pointer_kernel(_regularization_types)
+def transform_gradient(vectors, numbers, weights, rate):
     """Change the gradient as a regularisation says.
 
     vectors : Vectors, the gradient is modified in place          numbers : (n_fields,) float64, of the Regularization
     weights : (n_linear_layers, 3) int64, where each layer's weight begins and ends in the parameters, and its n_in
+    rate : scalar of the parameters' dtype, the learning rate
     """
     regularization = settings_of(Regularization, numbers)
     parameters, gradient = vectors.parameters, vectors.gradient
     number = parameters.dtype.type
     l2 = number(regularization.l2)
+    if regularization.is_proximal and rate * l2 > 1:
+        l2 = number(1) / rate
     if l2 > 0:
         for layer in range(weights.shape[0]):
             for i in range(weights[layer, 0], weights[layer, 1]):
@@ -135,19 +146,11 @@ def transform_gradient(vectors, numbers, weights):
         _limit_norm(gradient, 0, gradient.size, regularization.clip_norm)
 
 
-def _prox_and_project_types(number):
-    return *transform_gradient_types(number), number
-
-
-call_prox_and_project = call_through(_prox_and_project_types)
-
-
-@pointer_kernel(_prox_and_project_types)
+@pointer_kernel(_regularization_types)
 def prox_and_project(vectors, numbers, weights, rate):
     """Change the parameters as a regularisation says.
 
-    vectors : Vectors, modified in place          numbers, weights : as for `transform_gradient`
-    rate : scalar of the parameters' dtype, the learning rate
+    vectors : Vectors, modified in place          numbers, weights, rate : as for `transform_gradient`
     """
     regularization = settings_of(Regularization, numbers)
     parameters = vectors.parameters

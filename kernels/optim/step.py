@@ -30,7 +30,7 @@ from .parallel_update import call_parallel_update, parallel_update, update_block
 from .regularization import (
     NoRegularization,
     Regularization,
-    call_prox_and_project,
+    call_regularization,
     call_take_average,
     prox_and_project,
     take_average,
@@ -161,7 +161,7 @@ call_make_update = call_through(_make_update_types)
 def _finish_update(vectors, step, rate, t):
     """Do what comes after the optimiser's step; arguments as for `apply_gradient`."""
     if step.prox_and_project != 0:
-        call_prox_and_project(step.prox_and_project, (vectors, step.regularization, step.weights, rate))
+        call_regularization(step.prox_and_project, (vectors, step.regularization, step.weights, rate))
     if step.after_update != 0:
         call_after_update(step.after_update, (vectors, step.optimizer))
     if step.average != 0:
@@ -174,7 +174,7 @@ def _apply_gradient(vectors, step, rate, t):
     if step.transform_gradient != 0:
         call_transform_gradient(step.transform_gradient, (vectors, step.optimizer, step.weights))
     if step.regularize_gradient != 0:
-        call_transform_gradient(step.regularize_gradient, (vectors, step.regularization, step.weights))
+        call_regularization(step.regularize_gradient, (vectors, step.regularization, step.weights, rate))
     if step.parallel_update != 0:
         call_parallel_update(
             step.parallel_update, (vectors, step.optimizer, rate, t, step.update, step.pool, step.update_block)

@@ -15,7 +15,7 @@ PENALTIES = {
     "l2": {"alpha": 0.1, "l1_ratio": 0.0},
     "l1": {"alpha": 0.05, "l1_ratio": 1.0},
     "elastic net": {"alpha": 0.1, "l1_ratio": 0.5},
-    # A step multiplies the weights by 1 - 0.25 · 4 = 0, or turns their signs.
+    # A step multiplies the weights by 1 - 0.25 · 4 = 0, or would turn their signs, and stops at 0.
     "all of a weight": {"alpha": 8.0, "l1_ratio": 0.5},
     "more than all": {"alpha": 20.0, "l1_ratio": 0.25},
 }
@@ -119,7 +119,7 @@ def test_values_and_indices_of_any_dtype(values):
 def _by_hand(dense, y, w, rates, l2, l1):
     """The article's algorithm with penalties, row by row."""
     for x, target, rate in zip(dense, y, rates, strict=True):
-        w = (1 - rate * l2) * w - rate * (w @ x - target) * x
+        w = max(0, 1 - rate * l2) * w - rate * (w @ x - target) * x
         w = np.sign(w) * np.maximum(np.abs(w) - rate * l1, 0)
     return w
 

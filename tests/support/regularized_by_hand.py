@@ -14,6 +14,8 @@ PENALTIES = {
     "L2": {"alpha": 0.3},
     "L1": {"alpha": 0.3, "l1_ratio": 1.0},
     "both": {"alpha": 0.3, "l1_ratio": 0.4},
+    "L2 that would overshoot": {"alpha": 50.0},
+    "both, L2 that would overshoot": {"alpha": 50.0, "l1_ratio": 0.02},
 }
 BOUNDS = {
     "clip_value": {"clip_value": 0.1},
@@ -42,7 +44,7 @@ def update(layers, alpha=0.0, l1_ratio=0.0, clip_value=math.inf, clip_norm=math.
     for layer in linears:
         for row, d_row in zip(layer.weight, layer.d_weight, strict=True):
             for j, w in enumerate(row):
-                d_row[j] += alpha * (1 - l1_ratio) * w
+                d_row[j] += min(alpha * (1 - l1_ratio), 1 / RATE) * w
     rows = gradients_of(layers)
     for row in rows:
         row[:] = [min(max(g, -clip_value), clip_value) for g in row]

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris, make_multilabel_classification
 from sklearn.exceptions import DataConversionWarning
@@ -157,12 +158,15 @@ def test_probabilities_of_modified_huber(cancer):
     np.testing.assert_allclose(three.probabilities(z, losses.as_loss("modified_huber")), expected)
 
 
-def test_online_steps_are_those_of_sgd(cancer):
+@pytest.mark.parametrize("as_given", [np.asarray, csr_matrix])
+@pytest.mark.parametrize(("learning_rate", "alpha"), [("optimal", 0.01), ("constant", 0.01), ("constant", 1e5)])
+def test_online_steps_are_those_of_sgd(cancer, learning_rate, alpha, as_given):
     X, y = cancer
     X = (X - X.mean(axis=0)) / X.std(axis=0)
-    settings = {"loss": "hinge", "shuffle": False, "max_iter": 2, "tol": None, "learning_rate": "optimal"}
-    theirs = SGDClassifier(**settings, alpha=0.01).fit(X, y)
-    ours = GDClassifier(**settings, alpha=0.01, solver="sgd", batch_size=1, standardize=False).fit(X, y)
+    settings = {"loss": "hinge", "shuffle": False, "max_iter": 2, "tol": None, "learning_rate": learning_rate}
+    theirs = SGDClassifier(**settings, alpha=alpha, eta0=0.07).fit(X, y)
+    ours = GDClassifier(**settings, alpha=alpha, solver="sgd", learning_rate_init=0.07, batch_size=1, standardize=False)
+    ours.fit(as_given(X), y)
     np.testing.assert_allclose(ours.coef_, theirs.coef_)
     np.testing.assert_allclose(ours.intercept_, theirs.intercept_)
 
