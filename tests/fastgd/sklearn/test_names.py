@@ -22,6 +22,7 @@ def test_parameters(theirs):
     assert inspect.signature(theirs).parameters.keys() - inspect.signature(ours).parameters.keys() <= RENAMED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theirs", [SGDRegressor, SGDClassifier, *NETWORKS])
 def test_attributes(raw, theirs):
     X, y = raw
@@ -45,6 +46,7 @@ def test_losses_and_scores(raw, kind):
     assert estimator.best_validation_score_ == max(estimator.validation_scores_) == -estimator.best_loss_
 
 
+@pytest.mark.slow
 def test_output_activations(raw):
     X, y = raw
     classes = [y > y.mean(), (y > y.mean()) + 1 * (y > y.max() - y.std())]
