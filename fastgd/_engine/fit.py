@@ -11,7 +11,6 @@ from fastgd._engine.progress import Progress, logger
 from fastgd._engine.run import Prepared, Run
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.fingerprint import fingerprint, require_same
-from fastgd.model_data import note_columns
 
 
 def epochs_to_come(run: Run, epochs: int, resume: bool) -> int:
@@ -70,7 +69,6 @@ def prepare(run: Run, dataset: Dataset | Stream, epochs: int, shown: Progress) -
     run.go_on()
     was_measured = run.measured_rate is not None
     prepared = run.prepare_epochs(dataset, batch_rows, epochs)
-    note_columns(run.model, dataset)
     if run.measured_rate is not None and not was_measured:
         shown.found_rate(chosen_rate(run.measured_rate))
     return prepared

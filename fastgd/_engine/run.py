@@ -197,7 +197,6 @@ class Run:
         longest = longest_rows(self, dataset) if self.measured_rate is None else None
         prepared = self._prepared(dataset, dataset.n_samples, longest)
         prepared.engine.rates.factor = self.learning_rate_factor
-        note_columns(self.model, dataset)
         return prepared
 
     def make_step(self, prepared: Prepared) -> float:
@@ -248,6 +247,8 @@ class Run:
             engine.workers = self.workers
         engine.prepare(batch_rows, is_full_batch, dataset.entries_per_row if isinstance(dataset, Dataset) else None)
         reader = reader_of(self.model, dataset, engine.micro_batch_rows, in_place=engine.takes_rows_in_place)
+        # Not before: rows that are refused leave no names.
+        note_columns(self.model, dataset)
         return Prepared(engine, reader)
 
     # -- an epoch

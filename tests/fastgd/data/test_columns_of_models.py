@@ -24,7 +24,6 @@ def table():
             "price": numbers[:, 0],
             "city": ["Rome", "Oslo", "Lima"] * 4,
             "rooms": numbers[:, 1],
-            # CSV says no type, and hashes are of what a file says.
             "agent": [k % 5 for k in range(12)],
             "size": numbers[:, 2],
         }
