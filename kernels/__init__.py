@@ -30,9 +30,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import random, tuning
 from .codegen.alignment import aligned_empty, aligned_zero_rows, aligned_zeros, sum_elements, whole_lines
+from .codegen.cache import cache_directory
 from .codegen.function_pointer import FunctionPointerKernel, settings_vector
 from .codegen.interrupts import interrupts_deferred
-from .codegen.jit import cache_directory, compile_for
+from .codegen.jit import compile_for
 from .codegen.processor import converts_halves
 from .codegen.simd import HalfPrecision
 from .gemm import Products, gemm, gemm_nt_small, gemm_small, gemv, ger, parallel_gemm, products

@@ -100,7 +100,7 @@ def _interrupting():
 
 def test_a_kernel_is_compiled_whole(monkeypatch):
     # Found in a cache, it would not be compiled.
-    monkeypatch.setattr(_jit, "_cache_of", lambda function: NullCache())
+    monkeypatch.setattr(_jit, "cache_of", lambda function: NullCache())
 
     @_jit.kernel
     def inner():
