@@ -6,12 +6,11 @@ from typing import Any
 
 import numba
 from numba.core.caching import NullCache
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.typed_passes import NopythonRewrites
 from numba.extending import overload
 
 from .cache import cache_of, warn_of_cache
 from .interrupts import interrupts_deferred
+from .pipeline import KernelCompiler
 
 if numba.config.DISABLE_JIT:
     raise ImportError(
@@ -30,18 +29,8 @@ _OPTIONS = {
 }
 
 
-class _Compiler(CompilerBase):
-    """Numba's own, without its search for expressions of whole arrays: kernels, which allocate nothing, have none."""
-
-    def define_pipelines(self) -> list:
-        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.passes = [each for each in passes.passes if each[0] is not NopythonRewrites]
-        passes.finalize()
-        return [passes]
-
-
 def _compile(function: Callable, fastmath: set[str] | bool, **options: Any) -> Any:
-    dispatcher = numba.njit(**_OPTIONS | options, fastmath=fastmath, pipeline_class=_Compiler)(function)
+    dispatcher = numba.njit(**_OPTIONS | options, fastmath=fastmath, pipeline_class=KernelCompiler)(function)
     compile_for = dispatcher.compile
 
     def compile_whole(signature: Any) -> Any:
@@ -115,9 +104,11 @@ def by_type(table: dict[type, Any]) -> Callable:
         # Not inlined by Numba: as a function of its own the lambda costs a third less to compile. LLVM has to inline
         # it, or would leave large ones alone: a call with dozens of arguments, and what the function then does first,
         # takes a hundred cycles.
-        overload(chosen, jit_options=_OPTIONS | {"fastmath": FASTMATH, "forceinline": True}, strict=False)(
-            lambda settings, *rest: call(table[settings.instance_class])
-        )
+        overload(
+            chosen,
+            jit_options=_OPTIONS | {"fastmath": FASTMATH, "forceinline": True, "pipeline_class": KernelCompiler},
+            strict=False,
+        )(lambda settings, *rest: call(table[settings.instance_class]))
         return chosen
 
     return decorate

@@ -113,7 +113,7 @@ def test_a_network_learns_by_a_loss_that_was_added(log_cosh_loss, rng, tmp_path)
 def test_what_a_loss_is_stands_in_its_entry(log_cosh_loss, rng):
     """A curvature lets steps be bounded, targets of any number have R², and "auto" needs no more."""
     X, y = rows(rng)
-    trainer = gd.Trainer(gd.Model([gd.Linear(3, 1)]), log_cosh_loss, "auto", 8)
+    trainer = gd.Trainer(gd.Model([gd.Linear(3, 1)], dtype="float64"), log_cosh_loss, "auto", 8)
     assert trainer.optimizer == gd.Adagrad("auto", bounded=True)
     trainer.fit(X, y, epochs=5)
     assert trainer.history.loss[-1] < trainer.history.loss[0]

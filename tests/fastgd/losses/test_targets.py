@@ -45,13 +45,17 @@ def rows_with_a_bad_target(case, dtype="float32"):
 QUICK_CASES = "log_loss, 2", "cross_entropy, 1.5", "absolute_error, NaN"
 
 
-@pytest.mark.parametrize(
-    "case", [case if case in QUICK_CASES else pytest.param(case, marks=pytest.mark.slow) for case in BAD_TARGETS]
-)
-@pytest.mark.parametrize(
-    ("batch_size", "shuffle"),
-    [*(pytest.param(*way, marks=pytest.mark.slow) for way in ((1, False), (16, True))), (None, False)],
-)
+def cases_and_ways():
+    """Each case in a full batch in both dtypes, in single rows and shuffled batches in one of them by turns."""
+    for i, case in enumerate(BAD_TARGETS):
+        marks = () if case in QUICK_CASES else pytest.mark.slow
+        for dtype in ("float32", "float64"):
+            yield pytest.param(case, None, False, dtype, marks=marks)
+        for j, (batch_size, shuffle) in enumerate(((1, False), (16, True))):
+            yield pytest.param(case, batch_size, shuffle, ("float32", "float64")[(i + j) % 2], marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("case", "batch_size", "shuffle", "dtype"), list(cases_and_ways()))
 def test_bad_target(case, batch_size, shuffle, dtype):
     """The error names the row of the data; the model is as the rows before it left it, as if the row were not there."""
     model, X, y, message = rows_with_a_bad_target(case, dtype)
