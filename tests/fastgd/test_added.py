@@ -16,7 +16,6 @@ from fastgd.kernels.optim.hooks import Hooks, transform_gradient_types, update_t
 from fastgd.kernels.optim.vectors import part_of
 
 
-# The cache of compiled loops knows a loss by this name: another formula needs another.
 class LogCosh(NamedTuple):
     """log cosh(z - y)."""
 
