@@ -1,12 +1,12 @@
 """The passes that Numba compiles kernels by: its own, without the work that kernels have no use for."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from numba.core import ir
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import CompilerBase, DefaultPassBuilder, Flags
 from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.inline_closurecall import InlineWorker
-from numba.core.typed_passes import NopythonRewrites
+from numba.core.typed_passes import IRLegalization, NopythonRewrites
 from numba.core.untyped_passes import InlineInlinables
 
 
@@ -54,19 +54,59 @@ def _untyped_pipeline(state: Any) -> PassManager:
     return _adapted(DefaultPassBuilder.define_untyped_pipeline(state))
 
 
+# Kernels have no expressions of whole arrays, and nothing that must be released where its life ends.
+_LEFT_OUT = NopythonRewrites, IRLegalization
+
+
 def _adapted(passes: PassManager) -> PassManager:
-    """Kernels allocate nothing, so they have no expressions of whole arrays to be rewritten."""
+    """Numba's passes, ours in place of one of them."""
     passes.passes = [
         (_InlineKernels if made is InlineInlinables else made, name)
         for made, name in passes.passes
-        if made is not NopythonRewrites
+        if made not in _LEFT_OUT
     ]
     passes.finalize()
     return passes
 
 
+class _InheritedFlags(Flags):
+    """What is compiled for a kernel is found again by these, thousands of times: as an object, not by all their values.
+
+    Which they are does not depend on how a kernel is called: one that is inlined calls the same functions as others.
+    """
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+    _known: ClassVar[dict[str, "_InheritedFlags"]] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    @classmethod
+    def of(cls, flags: Flags) -> "_InheritedFlags":
+        """Those that functions which a kernel calls inherit."""
+        inherited = cls(flags)
+        inherited.forceinline = inherited.no_cpython_wrapper = True
+        inherited.discard("inline")
+        return cls._known.setdefault(inherited.summary(), inherited)
+
+
+class _KernelFlags(Flags):
+    """A kernel's."""
+
+    __slots__ = ()
+
+    def copy(self) -> Flags:
+        """What Numba keeps for functions that are called."""
+        return _InheritedFlags.of(self)
+
+
 class KernelCompiler(CompilerBase):
     """What compiles kernels."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.state.flags = _KernelFlags(self.state.flags)
 
     def define_pipelines(self) -> list[PassManager]:
         """The passes."""

@@ -40,7 +40,7 @@ class Products(NamedTuple):
     """The kernels of products for one dtype, as the addresses of their machine code, and the memory they work in.
 
     n_rows : of the largest micro-batch
-    gemm : `gemm` or, where there is a thread pool, `parallel_gemm`
+    gemm : `gemm` or, where there is a thread pool, `parallel_gemm`; zero where all products are small
     gemv : zero where no layer has one output
     gemm_nt_small, ger : zero where no other product is small enough for them
     transpose : `transpose` or, where there is a thread pool, `parallel_transpose`; zero where no layer has `FAR_APART`
@@ -76,6 +76,7 @@ def products(dtype: np.dtype, n_rows: int, k: int, n_outputs: Sequence[int] = (F
     is_wide = IS_FAST and n_widest >= FAR_APART and n_rows > 1
     length, width = (-(-n // MAX_VECTOR_WIDTH) * MAX_VECTOR_WIDTH if is_wide else 0 for n in (n_widest, n_rows))
     is_few = any(n > 1 and min(n_rows, n) < FEW for n in n_outputs)
+    is_large = min(n_rows, n_widest) >= FEW
     is_pool, pool = n_workers > 1, pool_memory(n_workers)
     if is_pool:
         compile_work(np.dtype(dtype))
@@ -86,7 +87,7 @@ def products(dtype: np.dtype, n_rows: int, k: int, n_outputs: Sequence[int] = (F
             pool[TRANSPOSE], pool[TRANSPOSE_COLUMNS] = transpose.pointer(dtype), transpose_columns.pointer(dtype)
     return Products(
         n_rows,
-        (parallel_gemm if is_pool else gemm).pointer(dtype),
+        (parallel_gemm if is_pool else gemm).pointer(dtype) if is_large else 0,
         gemv.pointer(dtype) if min(n_outputs) == 1 else 0,
         gemm_nt_small.pointer(dtype) if is_few else 0,
         gemm_small.pointer(dtype),

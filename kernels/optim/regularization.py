@@ -17,6 +17,8 @@ _SMALL = 2.0**-600
 class NoRegularization(NamedTuple):
     """Nothing of what `Regularization` offers."""
 
+    changes_gradient = changes_parameters = averages = False
+
 
 class Regularization(NamedTuple):
     """Elastic net, clipping, norms and averages. The first two act on weights, never on biases.
@@ -43,6 +45,22 @@ class Regularization(NamedTuple):
     clip_norm: float
     max_norm: float
     average_from: float
+
+    @property
+    def changes_gradient(self) -> bool:
+        """Whether there is anything for `transform_gradient` to do."""
+        adds = self.l2 > 0 or (self.l1 > 0 and not self.is_proximal)
+        return adds or self.clip_value < np.inf or self.clip_norm < np.inf
+
+    @property
+    def changes_parameters(self) -> bool:
+        """Whether there is anything for `prox_and_project` to do."""
+        return self.l1 > 0 or self.max_norm < np.inf
+
+    @property
+    def averages(self) -> bool:
+        """Whether there is anything for `take_average` to do."""
+        return self.average_from < np.inf
 
 
 @inlined_kernel

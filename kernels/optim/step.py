@@ -104,7 +104,7 @@ def update_rule(
     """
     hooks = OPTIMIZERS[type(optimizer)]
     is_regularized = isinstance(regularization, Regularization)
-    averages = is_regularized and regularization.average_from < np.inf
+    follows = regularization.changes_parameters or regularization.averages or hooks.after_update is not None
     is_direct = hooks.is_plain and not is_regularized and not keeps_gradient
     is_shared = pool.size > 0 and hooks.is_parallel and not is_direct
 
@@ -118,16 +118,16 @@ def update_rule(
         apply_gradient=pointer(apply_gradient, not (is_direct or has_rows)),
         make_update=pointer(_make_bounded_update if hooks.is_bounded else _make_update, has_rows and not is_direct),
         mean_square_along=pointer(hooks.mean_square_along, has_rows),
-        finish_along=pointer(_finish_along, hooks.is_bounded and (is_regularized or hooks.after_update is not None)),
+        finish_along=pointer(_finish_along, hooks.is_bounded and follows),
         l2=float(regularization.l2) if is_regularized else 0.0,
         step=Step(
             transform_gradient=pointer(hooks.transform_gradient),
             update=pointer(hooks.update, not is_direct),
             step_along=pointer(hooks.step_along),
             after_update=pointer(hooks.after_update),
-            regularize_gradient=pointer(transform_gradient, is_regularized),
-            prox_and_project=pointer(prox_and_project, is_regularized),
-            average=pointer(take_average, averages),
+            regularize_gradient=pointer(transform_gradient, regularization.changes_gradient),
+            prox_and_project=pointer(prox_and_project, regularization.changes_parameters),
+            average=pointer(take_average, regularization.averages),
             parallel_update=pointer(parallel_update, is_shared),
             update_block=pointer(update_block, is_shared),
             optimizer=settings_vector(optimizer),

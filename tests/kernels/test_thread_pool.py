@@ -33,7 +33,7 @@ def test_which_networks_get_a_pool(most, n_samples, expected, monkeypatch):
     network = network_of(gd.Model([gd.Linear(1000, 1000), gd.ReLU(), gd.Linear(1000, 1)]), n_samples)
     assert n_workers(network) == expected
     kernel = kernels.parallel_gemm if expected > 1 else kernels.gemm
-    assert network.products.gemm == kernel.pointer(np.float32)
+    assert network.products.gemm == (kernel.pointer(np.float32) if n_samples >= FEW else 0)
 
 
 @pytest.mark.parametrize(("n_outputs", "expected"), [(FEW - 1, 1), (FEW, 2)])
