@@ -42,9 +42,11 @@ def info(options: argparse.Namespace) -> int:
 
 
 def _is_safetensors(path: str) -> bool:
-    """Whether a file begins as safetensors do, with the length of a header in JSON."""
+    """Whether a file is called so, or begins as safetensors do, with the length of a header in JSON."""
     if not os.path.isfile(path):
         return False
+    if path.endswith(".safetensors"):
+        return True
     with open(path, "rb") as file:
         begin = file.read(9)
     return begin[8:] == b"{" and int.from_bytes(begin[:8], "little") < os.path.getsize(path)

@@ -1,6 +1,7 @@
 """`fastgd predict`: a saved model on rows of files."""
 
 import argparse
+import os.path
 from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -58,7 +59,12 @@ def _writer(path: str, file: BinaryIO, n_rows: int | None, names: list[str]) -> 
 
     if path.endswith(".csv"):
         return CsvWriter(file, names)
-    return ParquetWriter(file, names) if path.endswith((".parquet", ".pq")) else NpyWriter(file, n_rows)
+    if path.endswith((".parquet", ".pq")):
+        return ParquetWriter(file, names)
+    suffix = os.path.splitext(path)[1]
+    if suffix not in ("", ".npy"):
+        raise ValueError(f"--out is {path}, which ends in {suffix!r}; expected a name in .npy, .csv or .parquet")
+    return NpyWriter(file, n_rows)
 
 
 def _columns(model: "Model", what: str, n_columns: int) -> list[str]:

@@ -114,12 +114,17 @@ def _is_masked(values: Any) -> bool:
     return np.ma.is_masked(values) or (isinstance(values, list | tuple) and any(map(_is_masked, values)))
 
 
+def require_unmasked(values: Any, name: str) -> None:
+    """Raise a TypeError where an element is masked: what is beneath it is not meant to be seen."""
+    if _is_masked(values):
+        raise TypeError(f"{name} has masked elements; expected rows without them, or values in their place (filled)")
+
+
 def real_array(values: Any, name: str) -> np.ndarray:
     """An array of real numbers, the caller's own where it is one."""
     if type(values) is np.ndarray and values.dtype.kind in "fiub":
         return values
-    if _is_masked(values):
-        raise TypeError(f"{name} has masked elements; expected rows without them, or values in their place (filled)")
+    require_unmasked(values, name)
     values = to_array(values, name)
     try:
         array = np.asarray(values)

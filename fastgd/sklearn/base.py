@@ -257,9 +257,10 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             if there:
                 raise ValueError(f"{' and '.join(there)} alone is given to validate on; expected X_val and y_val")
             return None
-        X, y = rows.features_and_targets(self, given.X_val, given.y_val, False, self._is_numeric)
-        y = self._noted(y, None, is_first=False, is_partial=True)
-        v = rows.weighted(rows.weights(given.sample_weight_val, X), y, of_classes)
+        with rows.told_of("X_val, y_val or sample_weight_val"):
+            X, y = rows.features_and_targets(self, given.X_val, given.y_val, False, self._is_numeric)
+            y = self._noted(y, None, is_first=False, is_partial=True)
+            v = rows.weighted(rows.weights(given.sample_weight_val, X), y, of_classes)
         return rows.with_targets(X, self._encoded(y, loss), rows.of_mean_one(v, "sample_weight_val"))
 
     def _split(self, dataset: Dataset, y: np.ndarray) -> tuple[Dataset, Dataset]:

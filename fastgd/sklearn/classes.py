@@ -1,5 +1,6 @@
 """What a classifier's targets are: labels as numbers, as a loss takes them, and the way back from a model's outputs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from fastgd import losses
+from fastgd.data import checks
 from fastgd.labels import Labels, shown
 from fastgd.losses import Loss, kind_of
 
@@ -107,6 +109,9 @@ class Classes:
         if self.is_multilabel:
             raise ValueError("class_weight with several labels a row; expected sample_weight, or class_weight=None")
         if not isinstance(class_weight, str):
+            if isinstance(class_weight, Mapping):
+                for label, weight in class_weight.items():
+                    checks.non_negative(weight, f"class_weight[{label!r}]")
             return compute_class_weight(class_weight, classes=self.labels, y=self.labels)
         if class_weight != "balanced":
             raise ValueError(f"class_weight is {class_weight!r}; expected a dict, 'balanced' or None")

@@ -275,7 +275,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
         """The target of each row, (n_samples,) or (n_samples, n_outputs) as y had it, in float32 or float64."""
         out = self._outputs(X)
         if kind_of(self._architecture.loss).link == "log":
-            out = np.exp(out)
+            out = _exponentials(out)
         return out[:, 0] if self._is_flat else out
 
     @property
@@ -320,3 +320,15 @@ class GDRegressor(RegressorMixin, GradientDescent):
 
     def _restore_targets(self, description: dict[str, Any]) -> None:
         self._is_flat, self._n_targets = description["is_flat"], description["n_targets"]
+
+
+def _exponentials(z: np.ndarray) -> np.ndarray:
+    """exp(z), finite wherever z is; a ValueError where the dtype cannot hold it."""
+    with np.errstate(over="ignore"):
+        predictions = np.exp(z)
+    is_beyond = np.isinf(predictions) & np.isfinite(z)
+    if is_beyond.any():
+        raise ValueError(
+            f"a prediction is exp({z[is_beyond][0]:.6g}), more than {z.dtype} holds; expected rows like those of fit"
+        )
+    return predictions

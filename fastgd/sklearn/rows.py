@@ -67,8 +67,7 @@ def features(estimator: BaseEstimator, X: Any, reset: bool = False) -> Any:
     """
     if isinstance(X, Dataset):
         return _noted(estimator, X, reset)
-    X = as_csr(X) if is_matrix(X) else X
-    return validate_data(estimator, X, reset=reset, dtype="numeric", accept_sparse="csr")
+    return validate_data(estimator, _unmasked(X), reset=reset, dtype="numeric", accept_sparse="csr")
 
 
 def features_and_targets(
@@ -77,14 +76,31 @@ def features_and_targets(
     """X as above, and y, (n_samples,) or (n_samples, n_outputs); numbers, if it must be."""
     if isinstance(X, Dataset):
         return _noted(estimator, X, reset), _own_targets(X, y, is_numeric)
-    X = as_csr(X) if is_matrix(X) else X
+    checks.require_unmasked(y, "y")
     checked = {"dtype": "numeric", "accept_sparse": "csr", "multi_output": True, "y_numeric": is_numeric}
-    X, y = validate_data(estimator, X, y, reset=reset, **checked)
+    X, y = validate_data(estimator, _unmasked(X), y, reset=reset, **checked)
     if hasattr(y, "toarray"):
         raise TypeError("y is a sparse matrix; expected a dense array, as from y.toarray()")
     if is_numeric and y.dtype.kind not in "fiub":
         raise ValueError(f"y has dtype {y.dtype}; expected numbers, or GDClassifier for classes")
     return X, y
+
+
+def _unmasked(X: Any) -> Any:
+    """X, in CSR format where it is sparse; a TypeError where an element is masked, which scikit-learn does not see."""
+    if is_matrix(X):
+        return as_csr(X)
+    checks.require_unmasked(X, "X")
+    return X
+
+
+@contextmanager
+def told_of(names: str) -> Iterator[None]:
+    """Errors begin with what they are about."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(f"{names}: {error}") from error
 
 
 def is_sparse(X: Any) -> bool:
@@ -139,6 +155,7 @@ def weights(sample_weight: Any, X: Any) -> np.ndarray | None:
         sample_weight = X.targets(np.dtype(np.float64)).sample_weight if X.has_sample_weight else None
     if sample_weight is None:
         return None
+    checks.require_unmasked(sample_weight, "sample_weight")
     v = check_array(
         sample_weight, ensure_2d=False, dtype=[np.float64, np.float32], input_name="sample_weight", copy=False
     )

@@ -58,13 +58,18 @@ class CSVTable(Table):
         """The schema that the first rows of a file seem to have."""
         try:
             with self._opened(path, _SAMPLE_BYTES, pa_csv.ConvertOptions()) as reader:
-                schema = reader.schema
+                schema, names = reader.schema, reader.schema.names
                 first_rows = next(iter(reader), None)
         except pa.ArrowInvalid as error:
             raise ValueError(f"{path} cannot be read as CSV: {error}") from error
-        if self._names is None and all(map(_is_number, schema.names)):
+        except UnicodeDecodeError as error:
             raise ValueError(
-                f"the first line of {path} holds numbers, {self._delimiter.join(schema.names[:6])}; expected names, or "
+                f"line 1 of {path} holds {error.object!r}, which is not UTF-8; expected a file in UTF-8, as "
+                "iconv -f LATIN1 -t UTF-8 makes of one in Latin-1"
+            ) from error
+        if self._names is None and all(map(_is_number, names)):
+            raise ValueError(
+                f"the first line of {path} holds numbers, {self._delimiter.join(names[:6])}; expected names, or "
                 "column_names=[...]"
             )
         if first_rows is None or not first_rows.num_rows:

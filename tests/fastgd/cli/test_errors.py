@@ -50,6 +50,7 @@ BAD = {
     "unknown command": (["fit"], "invalid choice"),
     "no command": ([], "required"),
     "no model": (["predict", "{X}", "{X}", "--out", "{folder}/p.npy"], "is not a safetensors file"),
+    "predictions of another suffix": (["predict", "{model}", "{X}", "--out", "{folder}/p.csv.gz"], "ends in '.gz'"),
     "width": (["predict", "{model}", "{short}", "--out", "{folder}/p.npy"], "X has shape (3, 1)"),
 }
 

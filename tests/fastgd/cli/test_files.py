@@ -60,6 +60,15 @@ def test_classes_of_shards(shards, tmp_path, capsys):
     assert set((tmp_path / "p.csv").read_text().splitlines()) == {"label", "5", "7"}
 
 
+@pytest.mark.parametrize("content", [b"", b"\x40\x00\x00\x00\x00\x00\x00\x00{"])
+def test_info_of_a_model_that_is_not_all_there(content, tmp_path, capsys):
+    path = tmp_path / "part.safetensors"
+    path.write_bytes(content)
+    status, _, err = run(capsys, "info", path)
+    assert status == 2
+    assert "part.safetensors is not a safetensors file" in err
+
+
 def test_info(shards, capsys):
     status, out, _ = run(capsys, "info", shards[0])
     lines = dict(line.split(maxsplit=1) for line in out.splitlines())

@@ -188,6 +188,13 @@ def test_csv_files_that_cannot_be(text, options, error, message, tmp_path):
         gd.data.open(csv_file(tmp_path, text), target="y", **options)
 
 
+def test_a_csv_file_whose_names_are_not_in_utf_8(tmp_path):
+    file = tmp_path / "latin.csv"
+    file.write_bytes("a,größe,y\n1,2,3\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"line 1 of .*latin\.csv holds .* which is not UTF-8; expected"):
+        gd.data.open(file, target="y")
+
+
 def test_a_csv_file_without_names(tmp_path):
     stream = gd.data.open(csv_file(tmp_path, "1;2\n3;4\n"), target="y", column_names=["a", "y"])
     (block,) = stream.open()

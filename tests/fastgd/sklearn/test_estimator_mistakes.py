@@ -1,5 +1,7 @@
 """What new users do: errors are of scikit-learn's kind, and models no worse than LinearRegression's and its like."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,6 +52,59 @@ REFUSED = {
 def test_what_is_refused_as_by_scikit_learn(kind, known, y, words):
     with pytest.raises(ValueError, match=words):
         kind().fit(known, y)
+
+
+MASKED = np.ma.masked_less(X, -2)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("X", {"X": MASKED}),
+        ("y", {"y": np.ma.masked_less(Y, 0)}),
+        ("sample_weight", {"sample_weight": np.ma.masked_less(np.abs(Y), 1)}),
+        ("X_val, y_val or sample_weight_val: X", {"X_val": MASKED, "y_val": Y}),
+    ],
+)
+def test_what_is_masked_is_not_seen(name, given):
+    """As `Trainer.fit`; scikit-learn takes what lies beneath."""
+    with pytest.raises(TypeError, match=f"^{name} has masked elements"):
+        GDRegressor().fit(**{"X": X, "y": Y, **given})
+
+
+def test_masks_of_rows_to_predict_are_seen():
+    model = GDRegressor(random_state=0).fit(X, Y)
+    with pytest.raises(TypeError, match=r"^X has masked elements"):
+        model.predict(MASKED)
+    np.testing.assert_array_equal(model.predict(np.ma.array(X)), model.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"X_val": put(np.nan), "y_val": LABELS}, "Input X contains NaN"),
+        ({"X_val": X[:, :5], "y_val": LABELS}, "X has 5 features"),
+        ({"X_val": X, "y_val": np.where(np.arange(N_ROWS) == 150, "maybe", LABELS)}, "y holds 'maybe' in row 150"),
+        ({"X_val": X, "y_val": LABELS, "sample_weight_val": -np.ones(N_ROWS)}, "sample_weight holds -1.0 in row 0"),
+    ],
+    ids=["NaN", "columns", "class", "weight"],
+)
+def test_errors_of_validation_data_say_so(given, words):
+    with pytest.raises(ValueError, match=f"^X_val, y_val or sample_weight_val: {words}"):
+        GDClassifier().fit(X, LABELS, **given)
+
+
+@pytest.mark.parametrize(("weight", "error"), [(-1, ValueError), (np.nan, ValueError), ("a", TypeError)])
+def test_class_weights_that_are_none(weight, error):
+    with pytest.raises(error, match=re.escape(f"class_weight['yes'] is {weight!r}; expected")):
+        GDClassifier(class_weight={"yes": weight, "no": 1}).fit(X, LABELS)
+
+
+def test_predictions_that_are_too_large():
+    model = GDRegressor(loss="poisson", random_state=0).fit(X, np.exp(Z / 5))
+    assert np.isfinite(model.predict(X)).all()
+    with pytest.raises(ValueError, match=r"a prediction is exp.* more than float64 holds"):
+        model.predict(1e6 * np.abs(X) * np.sign(model.coef_))
 
 
 @pytest.mark.parametrize("kind", [LogisticRegression, GDClassifier])
