@@ -272,7 +272,10 @@ class GDRegressor(RegressorMixin, GradientDescent):
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """The target of each row, (n_samples,) or (n_samples, n_outputs) as y had it, in float32 or float64."""
+        """The target of each row, (n_samples,) or (n_samples, n_outputs) as y had it, in float32 or float64.
+
+        Raises a ValueError where that dtype cannot hold a prediction.
+        """
         out = self._outputs(X)
         if kind_of(self._architecture.loss).link == "log":
             out = _exponentials(out)

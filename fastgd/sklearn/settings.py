@@ -201,7 +201,8 @@ def training_of(estimator: Any) -> Training:
     alpha = estimator.alpha
     has_chosen_alpha = not isinstance(alpha, str)
     if not has_chosen_alpha:
-        checks.choice(alpha, "alpha", ("auto",))
+        if alpha != "auto":
+            raise ValueError(f"alpha is {alpha!r}; expected a number of at least 0, or 'auto'")
         alpha = _ALPHA_OF_NETWORKS if is_network else _ALPHA
     alpha = checks.non_negative(alpha, "alpha")
     optimizer = _optimizer(estimator, alpha, is_network)
@@ -216,7 +217,8 @@ def training_of(estimator: Any) -> Training:
             l1_ratio = checks.between(estimator.l1_ratio, "l1_ratio", 0, 1)
     batch_size = estimator.batch_size
     if isinstance(batch_size, str):
-        checks.choice(batch_size, "batch_size", ("auto",))
+        if batch_size != "auto":
+            raise ValueError(f"batch_size is {batch_size!r}; expected a number of rows, 'auto', or None for all")
         batch_size = _BATCH_SIZE
     if batch_size is not None:
         batch_size = checks.integer(batch_size, "batch_size", 1)

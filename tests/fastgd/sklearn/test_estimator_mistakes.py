@@ -100,6 +100,18 @@ def test_class_weights_that_are_none(weight, error):
         GDClassifier(class_weight={"yes": weight, "no": 1}).fit(X, LABELS)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"alpha": "x"}, "alpha is 'x'; expected a number of at least 0, or 'auto'"),
+        ({"batch_size": "full"}, "batch_size is 'full'; expected a number of rows, 'auto', or None for all"),
+    ],
+)
+def test_words_in_place_of_numbers(given, words):
+    with pytest.raises(ValueError, match=words):
+        GDRegressor(**given).fit(X, Y)
+
+
 def test_predictions_that_are_too_large():
     model = GDRegressor(loss="poisson", random_state=0).fit(X, np.exp(Z / 5))
     assert np.isfinite(model.predict(X)).all()
