@@ -311,8 +311,8 @@ def _shape(text: str) -> tuple[int, ...]:
 
 
 def _widths(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected widths, as in 64,64")
+    if not re.fullmatch(r"0*[1-9]\d*(,0*[1-9]\d*)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected widths of at least 1, as in 64,64")
     return tuple(int(part) for part in text.split(","))
 
 

@@ -22,6 +22,7 @@ BAD = {
     "shape": (["train", "--synthetic", "10"], "expected ROWSxFEATURES"),
     "rows": (["train", "--synthetic", "0x10"], "n_samples is 0"),
     "widths": (["train", "--hidden", "6,,5"], "expected widths"),
+    "a width of nothing": (["train", "--hidden", "8,0"], "expected widths of at least 1"),
     "batch size": (["train", "--batch-size", "all"], "expected a number of rows, or 'full'"),
     "batch of nothing": (["train", *SMALL, "--batch-size", "0"], "batch_size is 0"),
     "learning rate": (["train", *SMALL, "--learning-rate", "-1"], "learning_rate is -1.0"),
