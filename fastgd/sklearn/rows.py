@@ -65,6 +65,8 @@ def features(estimator: BaseEstimator, X: Any, reset: bool = False) -> Any:
 
     reset : whether the estimator takes note of how many features there are and of their names, or compares both
     """
+    if not reset:
+        _require_uncentred(estimator, X)
     if isinstance(X, Dataset):
         return _noted(estimator, X, reset)
     return validate_data(estimator, _unmasked(X), reset=reset, dtype="numeric", accept_sparse="csr")
@@ -74,6 +76,8 @@ def features_and_targets(
     estimator: BaseEstimator, X: Any, y: Any, reset: bool, is_numeric: bool
 ) -> tuple[Any, np.ndarray]:
     """X as above, and y, (n_samples,) or (n_samples, n_outputs); numbers, if it must be."""
+    if not reset:
+        _require_uncentred(estimator, X)
     if isinstance(X, Dataset):
         return _noted(estimator, X, reset), _own_targets(X, y, is_numeric)
     checks.require_unmasked(y, "y")
@@ -92,6 +96,16 @@ def _unmasked(X: Any) -> Any:
         return as_csr(X)
     checks.require_unmasked(X, "X")
     return X
+
+
+def _require_uncentred(estimator: BaseEstimator, X: Any) -> None:
+    """Raise a ValueError for sparse rows after dense ones whose means are subtracted."""
+    layer = estimator.model_.standardize if hasattr(estimator, "model_") else None
+    if layer is not None and layer.with_mean and is_sparse(X):
+        raise ValueError(
+            f"X is sparse, and this {type(estimator).__name__} subtracts the means of the dense rows that it was "
+            "fitted on; expected dense rows, as from X.toarray(), or standardize='scale' in fit"
+        )
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class Scales:
         self._centres_X, self._centres_y = centres_X, centres_y
         self._of_X: Moments | SquareMeans | None = None
         if model.standardize is not None:
-            # Sparse rows have zeros that nobody sees, and are not centred.
+            # Of sparse rows, which have zeros that nobody sees, mean squares are all that is learnt.
             self._of_X = (Moments if model.standardize.with_mean else SquareMeans)(model.in_features)
         self._of_y = None if model.standardized_targets is None else Moments(model.out_features)
         # Which features have varied in what the layers were last told of.

@@ -64,7 +64,8 @@ class Architecture:
         is_sparse : whether it takes sparse rows, and never centres them
         is_drawn : whether its weights are drawn; or else zeros, as drawing millions takes as long as an epoch may
         """
-        layers: list[Layer] = [Standardize(n_features, with_mean=not is_sparse)] if self.standardize else []
+        is_centred = self.centres_features and not is_sparse
+        layers: list[Layer] = [Standardize(n_features, with_mean=is_centred)] if self.standardize else []
         sizes = pairwise([n_features, *self.hidden_layer_sizes, n_outputs])
         for (n_in, n_out), activation in zip(sizes, (*self.activation, "identity"), strict=True):
             init = "he_normal" if is_drawn else "zeros"

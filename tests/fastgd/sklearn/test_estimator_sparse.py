@@ -64,9 +64,20 @@ def test_what_was_centred_takes_no_sparse_rows(rows):
     X, dense, y = rows
     estimator = GDRegressor(random_state=0).partial_fit(dense, y)
     before = estimator.coef_.copy()
-    with pytest.raises(ValueError, match=r"X is sparse, and Standardize\(8\) subtracts the means"):
+    with pytest.raises(ValueError, match=r"^X is sparse, and this GDRegressor .* standardize='scale'"):
         estimator.partial_fit(X, y)
+    with pytest.raises(ValueError, match="X is sparse, and this GDRegressor subtracts the means"):
+        estimator.predict(X)
     np.testing.assert_array_equal(estimator.coef_, before)
+
+
+@pytest.mark.parametrize("settings", [{"standardize": "scale"}, {"standardize": False}, {"fit_intercept": False}])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_what_was_not_centred_takes_sparse_rows(method, settings, rows):
+    X, dense, y = rows
+    estimator = getattr(GDRegressor(random_state=0, **settings), method)(dense, y)
+    np.testing.assert_allclose(estimator.predict(X), estimator.predict(dense), rtol=1e-9, atol=1e-9)
+    estimator.partial_fit(X, y)
 
 
 def test_other_formats_are_converted_with_a_warning(rows):
