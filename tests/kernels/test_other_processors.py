@@ -179,8 +179,8 @@ def trained(n_outputs, batch_size):
 np.save(path, np.concatenate([trained(n, size) for n in (1, 3, 9) for size in (1, 16, None)]))
 plain = [getattr(reference, name).pointer(np.float64) for name in ("gemm", "gemv", "gemv", "gemm_small", "ger")]
 for n_workers in (1, 2):
-    made = kernels.products(np.float64, 1, 9, (1, 3, 600), n_workers)
-    print([made.gemm, made.gemv, made.gemm_nt_small, made.gemm_small, made.ger] == plain)
+    row, rows = (kernels.products(np.float64, n, 9, (1, 3, 600), n_workers) for n in (1, 9))
+    print([rows.gemm, row.gemv, row.gemm_nt_small, row.gemm_small, row.ger] == plain)
 """
 
 
