@@ -111,7 +111,10 @@ def _meant(value: Any, known: list[str], others: Mapping[str, str] | None) -> st
 
 def _is_masked(values: Any) -> bool:
     """Whether an element is masked, in an array or in a list of them."""
-    return np.ma.is_masked(values) or (isinstance(values, list | tuple) and any(map(_is_masked, values)))
+    # A frame's column, or an array of pandas, may be called _mask, which is all that NumPy looks for.
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.is_masked(values)
+    return isinstance(values, list | tuple) and any(map(_is_masked, values))
 
 
 def require_unmasked(values: Any, name: str) -> None:

@@ -195,6 +195,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             self._begin(architecture, training, X, learnt.n_samples, is_partial, has_scales=has_start)
         elif training != self._training:
             self._retrain(architecture, training, rows.is_sparse(X), learnt.n_samples)
+        rows.require_uncentred(self, X)
         check_fits(self.trainer_.model, learnt, architecture.loss)
         if self.early_stopping and held_out is None:
             learnt, held_out = self._split(learnt, y)
@@ -257,7 +258,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             if there:
                 raise ValueError(f"{' and '.join(there)} alone is given to validate on; expected X_val and y_val")
             return None
-        with rows.told_of("X_val, y_val or sample_weight_val"):
+        with rows.errors_about("X_val, y_val or sample_weight_val"):
             X, y = rows.features_and_targets(self, given.X_val, given.y_val, False, self._is_numeric)
             y = self._noted(y, None, is_first=False, is_partial=True)
             v = rows.weighted(rows.weights(given.sample_weight_val, X), y, of_classes)

@@ -66,23 +66,21 @@ def features(estimator: BaseEstimator, X: Any, reset: bool = False) -> Any:
     reset : whether the estimator takes note of how many features there are and of their names, or compares both
     """
     if not reset:
-        _require_uncentred(estimator, X)
+        require_uncentred(estimator, X)
     if isinstance(X, Dataset):
         return _noted(estimator, X, reset)
-    return validate_data(estimator, _unmasked(X), reset=reset, dtype="numeric", accept_sparse="csr")
+    return validate_data(estimator, _dense_or_csr(X), reset=reset, dtype="numeric", accept_sparse="csr")
 
 
 def features_and_targets(
     estimator: BaseEstimator, X: Any, y: Any, reset: bool, is_numeric: bool
 ) -> tuple[Any, np.ndarray]:
     """X as above, and y, (n_samples,) or (n_samples, n_outputs); numbers, if it must be."""
-    if not reset:
-        _require_uncentred(estimator, X)
     if isinstance(X, Dataset):
         return _noted(estimator, X, reset), _own_targets(X, y, is_numeric)
     checks.require_unmasked(y, "y")
     checked = {"dtype": "numeric", "accept_sparse": "csr", "multi_output": True, "y_numeric": is_numeric}
-    X, y = validate_data(estimator, _unmasked(X), y, reset=reset, **checked)
+    X, y = validate_data(estimator, _dense_or_csr(X), y, reset=reset, **checked)
     if hasattr(y, "toarray"):
         raise TypeError("y is a sparse matrix; expected a dense array, as from y.toarray()")
     if is_numeric and y.dtype.kind not in "fiub":
@@ -90,7 +88,7 @@ def features_and_targets(
     return X, y
 
 
-def _unmasked(X: Any) -> Any:
+def _dense_or_csr(X: Any) -> Any:
     """X, in CSR format where it is sparse; a TypeError where an element is masked, which scikit-learn does not see."""
     if is_matrix(X):
         return as_csr(X)
@@ -98,7 +96,7 @@ def _unmasked(X: Any) -> Any:
     return X
 
 
-def _require_uncentred(estimator: BaseEstimator, X: Any) -> None:
+def require_uncentred(estimator: BaseEstimator, X: Any) -> None:
     """Raise a ValueError for sparse rows after dense ones whose means are subtracted."""
     layer = estimator.model_.standardize if hasattr(estimator, "model_") else None
     if layer is not None and layer.with_mean and is_sparse(X):
@@ -109,8 +107,8 @@ def _require_uncentred(estimator: BaseEstimator, X: Any) -> None:
 
 
 @contextmanager
-def told_of(names: str) -> Iterator[None]:
-    """Errors begin with what they are about."""
+def errors_about(names: str) -> Iterator[None]:
+    """Errors within begin with these names of arguments, as scikit-learn's always say X and y."""
     try:
         yield
     except (ValueError, TypeError) as error:

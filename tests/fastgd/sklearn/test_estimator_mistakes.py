@@ -79,6 +79,10 @@ def test_masks_of_rows_to_predict_are_seen():
     np.testing.assert_array_equal(model.predict(np.ma.array(X)), model.predict(X))
 
 
+def test_a_column_called_mask_masks_nothing():
+    assert GDRegressor().fit(FRAME.rename(columns={"a": "_mask"}), Y).n_features_in_ == 6
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

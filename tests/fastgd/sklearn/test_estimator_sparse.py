@@ -80,6 +80,13 @@ def test_what_was_not_centred_takes_sparse_rows(method, settings, rows):
     estimator.partial_fit(X, y)
 
 
+def test_means_of_rows_before_do_not_count_when_training_begins_anew(rows):
+    X, dense, y = rows
+    once = GDRegressor(random_state=0).fit(X, y, X_val=X, y_val=y)
+    again = GDRegressor(random_state=0).fit(dense, y).fit(X, y, X_val=X, y_val=y)
+    np.testing.assert_array_equal(again.coef_, once.coef_)
+
+
 def test_other_formats_are_converted_with_a_warning(rows):
     X, _, y = rows
     with pytest.warns(gd.UsageWarning, match="X is a csc matrix, which was copied to CSR format"):
