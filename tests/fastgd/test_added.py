@@ -82,7 +82,7 @@ def rows(rng, n_features=3):
     return X, X @ np.arange(1.0, n_features + 1) + 0.3 * rng.standard_normal(60)
 
 
-@pytest.mark.parametrize("batch_size", [1, 16])
+@pytest.mark.parametrize("batch_size", [1, pytest.param(16, marks=pytest.mark.slow)])
 def test_a_neuron_learns_by_a_loss_that_was_added(batch_size, log_cosh_loss, rng):
     X, y = rows(rng)
     model = gd.Model([gd.Linear(3, 1, init="zeros")], dtype="float64")

@@ -224,7 +224,7 @@ def test_squares_of_a_norm_may_overflow(size):
     """A gradient and weights of which a power of ten is all that matters."""
     X, y = np.array([[1.0, 0, 1]]), [[0.0]]
     model = gd.Model([gd.Linear(3, 1, bias=False, init="zeros")], dtype="float64")
-    gd.Trainer(model, "perceptron", gd.SGD(1.0), clip_norm=1e-3).step(size * X, [[1.0]])
+    gd.Trainer(model, "absolute_error", gd.SGD(1.0), clip_norm=1e-3).step(size * X, [[1.0]])
     np.testing.assert_allclose(model.parameters, [1e-3 / np.sqrt(2), 0, 1e-3 / np.sqrt(2)], rtol=1e-14)
     model.parameters = [size, 0, -size]
     gd.Trainer(model, "half_squared_error", gd.SGD(0.1), max_norm=1e-3).step(X, y)

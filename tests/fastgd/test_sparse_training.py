@@ -60,16 +60,9 @@ def _neuron(loss, ends="linear", dtype="float64", **o):
 
 # The kernels of a neuron are compiled for each loss, kind of order, and with weights or without.
 @pytest.mark.slow
-@settings(max_examples=60)
-@given(**OPTIONS | {"shuffle": st.just(True), "weighted": st.just(True)})
-def test_a_neuron(**options):
-    _neuron("log_loss", **options)
-
-
-@pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(**OPTIONS)
-def test_a_neuron_in_any_order(**options):
+def test_a_neuron(**options):
     _neuron("log_loss", **options)
 
 
@@ -78,14 +71,14 @@ def test_a_neuron_in_any_order(**options):
 @settings(max_examples=20)
 @given(seed=OPTIONS["seed"], rate=OPTIONS["rate"], has_bias=OPTIONS["has_bias"])
 def test_a_neuron_with_any_loss(loss, **options):
-    # One combination of what kernels are compiled for beside the loss: `test_a_neuron_in_any_order` has the others.
+    # One combination of what kernels are compiled for beside the loss: `test_a_neuron` has the others.
     ends = "relu" if list(CASES).index(loss) % 2 else "linear"
     _neuron(loss, ends, penalty="elastic net", batch_size=7, shuffle=False, weighted=True, **options)
 
 
 @pytest.mark.slow
 @settings(max_examples=30)
-@given(**OPTIONS)
+@given(**OPTIONS | {"shuffle": st.just(True), "weighted": st.just(True)})
 def test_a_neuron_in_float32(**options):
     if options["penalty"] != "more than all":
         _neuron("log_loss", dtype="float32", **options)

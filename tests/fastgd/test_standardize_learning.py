@@ -53,7 +53,7 @@ def assert_learnt(layer, X):
 
 
 @pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("n_bytes", [1, 1000, 4 << 20])
+@pytest.mark.parametrize("n_bytes", [pytest.param(1, marks=pytest.mark.slow), 1000, 4 << 20])
 def test_mean_and_scale(source, n_bytes, rng, tmp_path, monkeypatch):
     monkeypatch.setattr(dataset, "_BLOCK_BYTES", n_bytes)
     values, opened = SOURCES[source]

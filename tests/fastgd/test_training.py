@@ -98,7 +98,7 @@ def test_any_shape_is_the_reference(dtype, widths, has_bias, ends_in_relu, n_sam
     assert history.loss[-1] == pytest.approx(loss, rel=tolerance)
 
 
-@pytest.mark.parametrize("n_features", [1, 16, 10_000])
+@pytest.mark.parametrize("n_features", [1, 16, pytest.param(10_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_any_number_of_features(dtype, n_features, batch_size):
     model = gd.Model([gd.Linear(n_features, 1), gd.ReLU()], dtype=dtype)

@@ -60,7 +60,7 @@ def test_one_specialisation_per_dtype_serves_every_network():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("widths", [pytest.param((1, 7, 30), id="narrow"), pytest.param((61, 200, 300), id="wide")])
+@pytest.mark.parametrize(("widths", "dtype"), [((1, 7, 30), "float32"), ((61, 200, 300), "float64")])
 def test_one_specialisation_serves_every_neuron_in_an_order(widths, dtype):
     loops = kernels.train_neuron_online_by_4, kernels.train_neuron_online, kernels.train_neuron_batch
     counts = []

@@ -23,7 +23,11 @@ def require_others(block):
         pytest.importorskip(name)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[2][:30])
+@pytest.mark.parametrize(
+    "block",
+    [*BLOCKS[:1], *(pytest.param(block, marks=pytest.mark.slow) for block in BLOCKS[1:])],
+    ids=lambda block: block.splitlines()[2][:30],
+)
 def test_code_block(block, tmp_path):
     require_others(block)
     run = subprocess.run(

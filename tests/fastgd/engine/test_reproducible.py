@@ -50,13 +50,14 @@ def test_slices_change_nothing(name, batch_size, shuffle, dtype, monkeypatch):
     assert_same_bits(train(name, batch_size, shuffle, dtype), whole)
 
 
-@pytest.mark.parametrize(("name", "batch_size", "shuffle"), CASES)
+@pytest.mark.parametrize("batch_size", [1, 7, 300, None])
+@pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("n_bytes", [1, 500, 10_000])
-def test_block_size_changes_nothing(name, batch_size, shuffle, dtype, n_bytes, monkeypatch):
+def test_block_size_changes_nothing(batch_size, shuffle, dtype, n_bytes, monkeypatch):
     source = "float64" if dtype == "float32" else "float32"
-    whole = train(name, batch_size, shuffle, dtype, source=source)
+    whole = train("hidden layer", batch_size, shuffle, dtype, source=source)
     monkeypatch.setattr(dataset, "_BLOCK_BYTES", n_bytes)
-    assert_same_bits(train(name, batch_size, shuffle, dtype, source=source), whole)
+    assert_same_bits(train("hidden layer", batch_size, shuffle, dtype, source=source), whole)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 300, None])

@@ -8,7 +8,7 @@ from loss_cases import CASES, made
 import fastgd as gd
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, None])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4, None])
 @pytest.mark.parametrize("z", [100.0, 1e4])
 def test_a_poisson_rate_that_overflows_moves_nothing_at_weight_zero(z, batch_size, dtype):
     """1e4 overflows in both dtypes, 100 in float32 alone; the rows of weight one are learnt as if they stood alone."""

@@ -42,7 +42,7 @@ def test_every_vector_of_state_has_a_name(optimizer):
 def test_a_sum_of_squares_goes_on_growing():
     """A float32 alone stays at 2^24 where ones are added."""
     model = gd.Model([gd.Linear(1, 1, bias=False, init="zeros")], dtype="float32")
-    trainer = gd.Trainer(model, "absolute_error", gd.Adagrad(1e-30, initial_accumulator_value=2.0**24))
+    trainer = gd.Trainer(model, optimizer=gd.Adagrad(1e-30, initial_accumulator_value=2.0**24))
     n_rows = 1 << 12
     trainer.fit(np.ones((n_rows, 1), np.float32), np.ones(n_rows))
     assert trainer.optimizer_state["G"][0] == 2.0**24 + n_rows

@@ -71,8 +71,11 @@ def test_what_was_centred_takes_no_sparse_rows(rows):
     np.testing.assert_array_equal(estimator.coef_, before)
 
 
-@pytest.mark.parametrize("settings", [{"standardize": "scale"}, {"standardize": False}, {"fit_intercept": False}])
-@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param({"standardize": "scale"}, marks=pytest.mark.slow), {"standardize": False}, {"fit_intercept": False}],
+)
+@pytest.mark.parametrize("method", [pytest.param("fit", marks=pytest.mark.slow), "partial_fit"])
 def test_what_was_not_centred_takes_sparse_rows(method, settings, rows):
     X, dense, y = rows
     estimator = getattr(GDRegressor(random_state=0, **settings), method)(dense, y)

@@ -66,7 +66,7 @@ def test_a_fitted_one_goes_on(stream):
     assert two.n_iter_ == 3
 
 
-@pytest.mark.parametrize("n_rows", [1, 7, 100])
+@pytest.mark.parametrize("n_rows", [pytest.param(1, marks=pytest.mark.slow), 7, 100])
 @pytest.mark.parametrize("hidden", [(), (8,)])
 def test_blocks_of_any_size_are_learnt_from_unscaled(stream, hidden, n_rows):
     X, z = stream

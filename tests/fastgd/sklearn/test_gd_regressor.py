@@ -86,7 +86,13 @@ def test_average_is_that_of_sgd(average):
     np.testing.assert_allclose(ours.intercept_, theirs.intercept_)
 
 
-@pytest.mark.parametrize("loss", ["absolute_error", "huber", "quantile", "epsilon_insensitive"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "absolute_error",
+        *(pytest.param(loss, marks=pytest.mark.slow) for loss in ("huber", "quantile", "epsilon_insensitive")),
+    ],
+)
 def test_losses(raw, loss):
     X, y = raw
     assert GDRegressor(loss=loss, random_state=0).fit(X, y).score(X, y) > 0.97

@@ -34,12 +34,13 @@ KINDS += [("neuron", 1, "bytes"), ("neuron", 1, "float32"), ("neuron", None, "fl
 KINDS += [(name, batch_size, "float64") for name in list(LAYERS)[1:] for batch_size in (1, 7, None)]
 KINDS += [("hidden layer", 7, source) for source in list(SOURCES)[1:]]
 WAYS = list(itertools.product(["float64", "float32"], *[[False, True]] * 3))
-# Each kind in four ways, the next in the next four; the quick ones in one, and need few loops of neurons.
+# Each kind in four ways, or a neuron's in two, the next in the next ones; the quick ones in one, and need few loops of
+# neurons.
 CASES = [
     pytest.param(*kind, *way, marks=pytest.mark.slow if j != 5 * i % 16 or kind in KINDS[1:9] else [])
     for i, kind in enumerate(KINDS)
     for j, way in enumerate(WAYS)
-    if j % 4 == 5 * i % 4
+    if j % (8 if kind[0] == "neuron" else 4) == 5 * i % (8 if kind[0] == "neuron" else 4)
 ]
 
 

@@ -24,10 +24,12 @@ class Types(NamedTuple):
     ends_in_relu: bool
     is_penalized: bool
     shuffle: bool
+    is_weighted: bool = True
 
     def __str__(self):
         layers, order = "ReLU" if self.ends_in_relu else "linear", "shuffled" if self.shuffle else "in order"
-        return f"{self.source} as {self.dtype}, {layers}, {order}{', penalized' if self.is_penalized else ''}"
+        others = [name for name in ("penalized", "weighted") if getattr(self, f"is_{name}")]
+        return ", ".join([f"{self.source} as {self.dtype}", layers, order, *others])
 
 
 # Mostly what other tests compile too.
@@ -37,15 +39,16 @@ TYPES = [
 ]
 SOURCES = ["float16", "float32", "float64", "bool"]
 SOURCES += [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
-# Each source in one dtype, with or without a ReLU, a penalty and an order; pixels are mostly trained in float32.
+# Each source in one dtype, with or without a ReLU, a penalty, an order and weights; pixels are mostly trained in
+# float32.
 RARE_TYPES = [Types("float32", "uint8", False, False, False)]
 RARE_TYPES += [
-    Types(("float32", "float64")[i % 2], source, i % 4 < 2, i % 3 == 0, i // 2 % 2 == 0)
+    Types(("float32", "float64")[i % 2], source, i % 4 < 2, i % 3 == 0, i // 2 % 2 == 0, i % 5 < 3)
     for i, source in enumerate(SOURCES)
     if source != "uint8"
 ]
 RARE_TYPES += [
-    Types(dtype, dtype, ends_in_relu, is_penalized, False)
+    Types(dtype, dtype, ends_in_relu, is_penalized, False, ends_in_relu == is_penalized)
     for dtype in ("float32", "float64")
     for ends_in_relu in (False, True)
     for is_penalized in (False, True)
@@ -103,7 +106,7 @@ def cases(draw, loop, types):
     }
     return arguments, {
         "batch_size": draw(st.integers(2, max(n_samples, 2))) if is_in_batches else 1,
-        "weights": draw(st.sampled_from([None, "positive", "some zero"])),
+        "weights": draw(st.sampled_from(["positive", "some zero"])) if types.is_weighted else None,
         "decays": draw(st.booleans()),
         "l2_share": draw(st.sampled_from([0.05, 0.5])) if types.is_penalized else 0,
         "l1_share": draw(st.sampled_from([0.02, 0.2])) if has_l1 else 0,
@@ -209,23 +212,24 @@ QUICK_LOSSES = "half_squared_error", "log_loss"
 
 
 def losses_and_loops():
-    """All of them, in either dtype by turns; by default some losses row by row, which compiles in a third of the time
-    of the other loops.
+    """All of them, in either dtype and with weights by turns; by default some losses row by row, which compiles in a
+    third of the time of the other loops.
     """
     loops = ("row by row", 200, 1), ("by fours", 9, 1), ("in batches", 9, 7)
     for i, loss in enumerate(loss for loss in LOSSES if "cross_entropy" not in loss):
         for j, (loop, n_features, batch_size) in enumerate(loops):
             is_quick = loop == "row by row" and loss in QUICK_LOSSES
             dtype = "float64" if is_quick else ("float32", "float64")[(i + j) % 2]
+            weights = ("some zero", None)[(i + j) // 2 % 2]
             marks = () if is_quick else pytest.mark.slow
-            yield pytest.param(loss, n_features, batch_size, dtype, marks=marks, id=f"{loss} {loop} {dtype}")
+            yield pytest.param(loss, n_features, batch_size, dtype, weights, marks=marks, id=f"{loss} {loop} {dtype}")
 
 
-@pytest.mark.parametrize(("loss", "n_features", "batch_size", "dtype"), list(losses_and_loops()))
-def test_every_loss(loss, n_features, batch_size, dtype):
+@pytest.mark.parametrize(("loss", "n_features", "batch_size", "dtype", "weights"), list(losses_and_loops()))
+def test_every_loss(loss, n_features, batch_size, dtype, weights):
     sure = 0
     for seed in range(12):
         relu = gd.ReLU(tolerance=0.25) if loss == "hinge" else None
         made = problem(seed, 20 + seed, n_features, dtype, dtype, loss, relu=relu)
-        sure += check(made, loss, 0.05, batch_size, weights=["some zero", None][seed % 2])
+        sure += check(made, loss, 0.05, batch_size, weights=weights)
     assert sure >= 8

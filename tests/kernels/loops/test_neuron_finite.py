@@ -9,6 +9,8 @@ import fastgd as gd
 
 # (features, batch size) that lead to each loop in float32
 LOOPS = {"by fours": (5, 1), "row by row": (200, 1), "in batches": (5, 4), "in small batches": (5, 3), "wide": (70, 3)}
+# A loop of its own compiles for seconds.
+LOOPS_QUICK = [pytest.param(loop, marks=pytest.mark.slow if loop == "wide" else ()) for loop in LOOPS]
 
 
 def rows_of(n_samples, n_features, seed=0):
@@ -32,7 +34,7 @@ CIRCUMSTANCES = {
 
 @pytest.mark.parametrize("circumstance", CIRCUMSTANCES)
 @pytest.mark.parametrize("place", ["X", "y", "sample_weight"])
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", LOOPS_QUICK)
 def test_bad_row_is_named_wherever_it_stands(loop, place, circumstance):
     """In any place of a four, after the last four, and of a batch; the rows before have had their steps."""
     n_features, batch_size = LOOPS[loop]
@@ -63,7 +65,7 @@ def test_bad_row_is_named_wherever_it_stands(loop, place, circumstance):
 
 
 @pytest.mark.parametrize("place", ["X", "y", "sample_weight"])
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", LOOPS_QUICK)
 def test_bad_row_of_a_shuffled_epoch_is_named(loop, place):
     n_features, batch_size = LOOPS[loop]
     for bad_row in range(9):
@@ -75,7 +77,7 @@ def test_bad_row_of_a_shuffled_epoch_is_named(loop, place):
         assert np.isfinite(model.parameters).all()
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", LOOPS_QUICK)
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6, 1e12])
 def test_divergence_names_the_step(loop, scale):
     """Each update multiplies the weights by -10^6 until float32 cannot hold them, in each place of a block of four."""
@@ -94,7 +96,7 @@ def test_divergence_names_the_step(loop, scale):
     assert trainer.n_updates == len(path) - 2
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", LOOPS_QUICK)
 def test_overflow_on_the_flat_side_of_the_relu_is_divergence(loop):
     """An output of minus infinity moves nothing, and must be noticed all the same."""
     n_features, batch_size = LOOPS[loop]
@@ -145,7 +147,7 @@ def test_products_that_overflow_do_no_harm(case, n_samples):
     assert moved[:5].any() == (case != "rate of zero")
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", LOOPS_QUICK)
 def test_a_loss_that_overflows_at_weight_zero_does_no_harm(loop):
     """Zero times infinity is NaN."""
     n_features, batch_size = LOOPS[loop]
