@@ -46,7 +46,7 @@ def test_worked_example_by_steps(dtype):
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 1000, None])
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_worked_example_many_times(dtype, batch_size, shuffle):
-    X, y = np.tile(WORKED_X, (1000, 1)), np.tile(WORKED_Y, 1000)
+    X, y = np.tile(WORKED_X, (1000, 1)).astype(dtype), np.tile(WORKED_Y, 1000)
     model = worked_example(dtype)
     expected_model = worked_example("float64")
     trainer = gd.Trainer(model, optimizer=gd.SGD(learning_rate=1e-7), batch_size=batch_size, shuffle=shuffle, seed=3)
@@ -190,9 +190,9 @@ def test_epoch_loss_adds_up_in_float64(batch_size):
     """A float32 sum would lose every term below 2^-24 of it; a float32 square would overflow."""
     model = gd.Model([gd.Linear(1, 1, init="zeros")], dtype="float32")
     trainer = gd.Trainer(model, optimizer=gd.SGD(0), batch_size=batch_size)
-    assert trainer.fit(np.ones((1001, 1)), [8192] + [1] * 1000).loss == [(2**25 + 500) / 1001]
+    assert trainer.fit(np.ones((1001, 1), np.float32), [8192] + [1] * 1000).loss == [(2**25 + 500) / 1001]
     y = np.full(3, 1e20, np.float32)
-    assert trainer.fit(np.ones((3, 1)), y).loss[-1] == np.float64(y[0]) ** 2 / 2
+    assert trainer.fit(np.ones((3, 1), np.float32), y).loss[-1] == np.float64(y[0]) ** 2 / 2
 
 
 def test_steps_of_any_sizes():

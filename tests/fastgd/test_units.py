@@ -85,7 +85,8 @@ class TestOneFeature:
     @pytest.mark.parametrize("batch_size", [1, 32, None])
     def test_each(self, name, hidden, change, batch_size):
         X, y, _ = rows(name)
-        for column in range(X.shape[1]):
+        # Of the 64 pixels of digits, every third.
+        for column in range(0, X.shape[1], X.shape[1] // 30 + 1):
             assert_the_same(changed(X, change, column), y, name, hidden, SEEDS[column % 3], batch_size)
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 RANDOM = "with the random weights that it began with; expected Trainer"
 SORTED = "the rows are sorted by their targets, .* Expected Trainer.*shuffle=True"
 LAYERS = [gd.Linear(3, 2), gd.ReLU(), gd.Linear(2, 1)]
-X = np.random.default_rng(0).standard_normal((40, 3))
+X = np.random.default_rng(0).standard_normal((40, 3), np.float32)
 Y = X.sum(axis=1)
 
 

@@ -5,19 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-TRAIN = """
+# Compiles in a third of the time that training takes.
+GRADIENT = """
 import numpy as np, sys
 import fastgd as gd
 dtype = sys.argv[1]
-data = gd.data.synthetic(64, 5, dtype=dtype)
-for layers in ([gd.Linear(5, 1), gd.ReLU()], [gd.Linear(5, 4), gd.ReLU(), gd.Linear(4, 1)]):
-    model = gd.Model(layers, dtype=dtype)
-    gd.Trainer(model, optimizer=gd.SGD(0.01)).fit(*data.arrays())
-    print(model.parameters.tobytes().hex())
+model = gd.Model([gd.Linear(5, 4), gd.ReLU(), gd.Linear(4, 1)], dtype=dtype)
+loss, gradient = model.loss_and_gradient(*gd.data.synthetic(3, 5, dtype=dtype).arrays())
+print(gradient.tobytes().hex())
 """
 
 
-def program(*arguments, code=TRAIN, **environment):
+def program(*arguments, code=GRADIENT, **environment):
     """Run Python where no checkout stands in its way."""
     return subprocess.run(
         [sys.executable, "-W", "always", "-c", code, *arguments],

@@ -94,6 +94,6 @@ def test_a_divergence_leaves_the_last_finite_state():
 def test_gradients_whose_squares_are_zero_do_no_harm(name, dtype, logit):
     """A logit so sure of itself that the square of its derivative, exp(logit), is less than any number."""
     model = gd.Model([gd.Linear(1, 1, bias=[logit], init="zeros")], dtype=dtype)
-    gd.Trainer(model, loss="log_loss", optimizer=EACH[name](0.01)).step([[1]], [0])
+    gd.Trainer(model, loss="log_loss", optimizer=EACH[name](0.01)).step(np.ones((1, 1), dtype), [0])
     # A step of Adam's or Adagrad's is at most the rate, and AdamW's decay a ten-thousandth.
     np.testing.assert_allclose(model.parameters, [0, logit], rtol=2e-4, atol=0.04)

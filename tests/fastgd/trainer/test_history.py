@@ -52,7 +52,8 @@ def test_a_trainer_shows_what_it_is():
     shown = "Trainer(Model([Linear(2, 1)], dtype='float32'), loss='huber', optimizer=SGD(learning_rate=0.001, "
     assert repr(trainer).startswith(shown)
     assert repr(trainer).endswith("batch_size=8, seed=3, clip_norm=1.0): History(no epochs)")
-    trainer.fit(np.ones((9, 2)), np.ones(9), validation=(np.ones((9, 2)), np.ones(9)))
+    X, y = np.ones((9, 2), np.float32), np.ones(9)
+    trainer.fit(X, y, validation=(X, y))
     assert re.fullmatch(r"History\(1 epoch, loss [\d.]+, validation_loss [\d.]+, \S+ s\)", repr(trainer.history))
 
 
