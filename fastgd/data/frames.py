@@ -1,6 +1,7 @@
 """Frames and tensors of other libraries as arrays, column by column; none of these libraries is imported."""
 
 from collections.abc import Callable, Iterator
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -87,8 +88,9 @@ def _pandas_column(series: Any, place: str) -> np.ndarray:
             return numbers
     is_null = series.isna().to_numpy()
     if getattr(dtype, "kind", "O") not in "fiub":
-        present = series[~is_null]
-        raise _no_numbers(place, dtype, present.iloc[0] if len(present) else None)
+        word = next((value for value in series[~is_null] if not isinstance(value, Number)), None)
+        if word is not None or not is_null.any():
+            raise _no_numbers(place, dtype, word)
     # A sparse column's are its NaN, which have their own place in an error.
     if is_null.any() and not hasattr(dtype, "subtype"):
         raise _null(place, int(is_null.argmax()), "fillna or dropna")
@@ -171,7 +173,8 @@ def _no_numbers(place: str, dtype: Any, value: Any) -> TypeError:
     remedy = (
         f"numbers{CLASSES_HINT}"
         if place == "y"
-        else "numbers: leave the column out, or make one of each of its values, as pandas.get_dummies does"
+        else "numbers: leave the column out, or make one of each of its values, as pandas.get_dummies does, or "
+        "scikit-learn's OneHotEncoder"
     )
     return TypeError(f"{place} holds {dtype}{found}; expected {remedy}")
 

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, valid
 from fastgd.data import checks
 from fastgd.data.as_dataset import array_dataset
 from fastgd.data.base import Dataset, Stream
+from fastgd.data.frames import to_array
 from fastgd.data.sparse import as_csr
 from fastgd.data.sparse import is_sparse as is_matrix
 from fastgd.data.spooled import spooled
@@ -69,7 +70,8 @@ def features(estimator: BaseEstimator, X: Any, reset: bool = False) -> Any:
         require_uncentred(estimator, X)
     if isinstance(X, Dataset):
         return _noted(estimator, X, reset)
-    return validate_data(estimator, _dense_or_csr(X), reset=reset, dtype="numeric", accept_sparse="csr")
+    with _columns_named(X):
+        return _numbers(validate_data(estimator, _dense_or_csr(X), reset=reset, dtype="numeric", accept_sparse="csr"))
 
 
 def features_and_targets(
@@ -80,7 +82,9 @@ def features_and_targets(
         return _noted(estimator, X, reset), _own_targets(X, y, is_numeric)
     checks.require_unmasked(y, "y")
     checked = {"dtype": "numeric", "accept_sparse": "csr", "multi_output": True, "y_numeric": is_numeric}
-    X, y = validate_data(estimator, _dense_or_csr(X), y, reset=reset, **checked)
+    with _columns_named(X, y if is_numeric else None):
+        X, y = validate_data(estimator, _dense_or_csr(X), y, reset=reset, **checked)
+        X = _numbers(X)
     if hasattr(y, "toarray"):
         raise TypeError("y is a sparse matrix; expected a dense array, as from y.toarray()")
     if is_numeric and y.dtype.kind not in "fiub":
@@ -94,6 +98,36 @@ def _dense_or_csr(X: Any) -> Any:
         return as_csr(X)
     checks.require_unmasked(X, "X")
     return X
+
+
+def _numbers(X: Any) -> Any:
+    """X as it is; a TypeError where scikit-learn has let other values pass, as those of categories."""
+    return X if is_matrix(X) else checks.real_array(X, "X")
+
+
+@contextmanager
+def _columns_named(X: Any, y: Any = None) -> Iterator[None]:
+    """Errors within name the column of a frame that holds no numbers, or say that it is y; scikit-learn's do not."""
+    try:
+        yield
+    except TypeError:
+        _require_numbers(X, y)
+        raise
+    except ValueError as error:
+        try:
+            _require_numbers(X, y)
+        except (TypeError, ValueError) as named:
+            raise ValueError(f"{named} ({error})") from None
+        raise
+
+
+def _require_numbers(X: Any, y: Any) -> None:
+    """Raise an error that names a frame's column without numbers, or y where that holds words."""
+    if not is_matrix(X):
+        to_array(X, "X")
+    word = next((value for value in np.ravel([] if y is None else y) if isinstance(value, str | bytes)), None)
+    if word is not None:
+        raise TypeError(f"y holds words, as {str(word)!r}; expected numbers, or GDClassifier for classes")
 
 
 def require_uncentred(estimator: BaseEstimator, X: Any) -> None:

@@ -54,6 +54,46 @@ def test_what_is_refused_as_by_scikit_learn(kind, known, y, words):
         kind().fit(known, y)
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    return GDRegressor(random_state=0).fit(FRAME, Y)
+
+
+COLUMNS = {
+    "words": (FRAME.assign(d="red"), ValueError, r"^column 'd' of X holds .*, as 'red'; .*OneHotEncoder \(could not"),
+    "a word": (FRAME.assign(d=[1] * (N_ROWS - 1) + ["?"]), ValueError, r"^column 'd' of X holds object, as '\?'; "),
+    "categories": (
+        FRAME.assign(d=pd.Categorical(LABELS)),
+        TypeError,
+        r"^column 'd' of X holds category, as '(yes|no)'; ",
+    ),
+    "dates": (FRAME.assign(d=pd.Timestamp("2026-01-01")), TypeError, r"^column 'd' of X holds datetime64.*2026"),
+    "a null": (
+        FRAME.assign(d=pd.array([None, *[1] * (N_ROWS - 1)], "Int64")),
+        ValueError,
+        r"^column 'd' of X has a null in row 0;",
+    ),
+}
+
+
+@pytest.mark.parametrize(("frame", "error", "words"), COLUMNS.values(), ids=COLUMNS)
+def test_a_column_without_numbers_is_named(fitted, frame, error, words):
+    """As `Trainer.fit` does, when learning and when predicting."""
+    for kind in (GDClassifier, GDRegressor):
+        with pytest.raises(error, match=words):
+            kind().fit(frame, Y > 0)
+    with pytest.raises(error, match=words):
+        fitted.predict(frame)
+
+
+@pytest.mark.parametrize("labels", [LABELS, LABELS.tolist(), pd.Series(LABELS), LABELS.astype("S3")])
+def test_words_as_targets_of_a_regression(labels):
+    with pytest.raises(
+        ValueError, match=r"^y (holds words, as '(yes|no)'|has dtype .*); expected numbers, or GDClassifier for classes"
+    ):
+        GDRegressor().fit(X, labels)
+
+
 MASKED = np.ma.masked_less(X, -2)
 
 
