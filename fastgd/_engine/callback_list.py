@@ -52,6 +52,18 @@ def restore(descriptions: list[dict[str, Any]], tensors: dict[str, np.ndarray]) 
     ]
 
 
+def require_callables(callbacks: Any) -> None:
+    """Raise a TypeError for anything but a list or tuple of callables, and for a class in place of an instance."""
+    if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
+        hint = ", as in callbacks=[callback]" if callable(callbacks) else ""
+        raise TypeError(f"callbacks is {callbacks!r}; expected a list of callables{hint}")
+    for index, callback in enumerate(callbacks):
+        if isinstance(callback, type):
+            raise TypeError(f"callbacks[{index}] is the class {callback.__name__}; expected an instance of it")
+        if not callable(callback):
+            raise TypeError(f"callbacks[{index}] is {callback!r}; expected a callable")
+
+
 class CallbackList:
     """The callbacks of one call of `fit`.
 
@@ -74,14 +86,8 @@ class CallbackList:
     """
 
     def __init__(self, callbacks: Any, has_validation: bool, metrics: Sequence[str], history: History) -> None:
-        if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
-            hint = ", as in callbacks=[callback]" if callable(callbacks) else ""
-            raise TypeError(f"callbacks is {callbacks!r}; expected a list of callables{hint}")
-        for index, callback in enumerate(callbacks):
-            if isinstance(callback, type):
-                raise TypeError(f"callbacks[{index}] is the class {callback.__name__}; expected an instance of it")
-            if not callable(callback):
-                raise TypeError(f"callbacks[{index}] is {callback!r}; expected a callable")
+        require_callables(callbacks)
+        for callback in callbacks:
             if isinstance(callback, Monitor):
                 callback.check(has_validation, metrics)
                 callback.watch(history)

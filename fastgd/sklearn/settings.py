@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastgd import losses
+from fastgd._engine.callback_list import require_callables
 from fastgd.activations import Identity, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.data import checks
 from fastgd.layers import Layer, Linear
@@ -198,6 +199,7 @@ def architecture_of(estimator: Any, loss: Loss) -> Architecture:
 
 def training_of(estimator: Any) -> Training:
     """What an estimator's parameters say of its training; errors as for `architecture_of`."""
+    require_callables(estimator.callbacks)
     is_network = np.size(estimator.hidden_layer_sizes) > 0
     alpha = estimator.alpha
     has_chosen_alpha = not isinstance(alpha, str)
@@ -262,7 +264,7 @@ def _optimizer(estimator: Any, alpha: float, is_network: bool) -> Optimizer | Li
     if kind is SGD:
         options = {"momentum": estimator.momentum, "nesterov": estimator.nesterovs_momentum and estimator.momentum > 0}
     elif issubclass(kind, Adam):
-        options = {"betas": (estimator.beta_1, estimator.beta_2)}
+        options = {"betas": tuple(checks.below_one(getattr(estimator, name), name) for name in ("beta_1", "beta_2"))}
     first = kind.learning_rate if first is None else checks.positive(first, "learning_rate_init")
     if not is_chosen:
         rate = "auto"

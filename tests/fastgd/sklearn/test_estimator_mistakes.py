@@ -149,10 +149,13 @@ def test_class_weights_that_are_none(weight, error):
     [
         ({"alpha": "x"}, "alpha is 'x'; expected a number of at least 0, or 'auto'"),
         ({"batch_size": "full"}, "batch_size is 'full'; expected a number of rows, 'auto', or None for all"),
+        ({"solver": "adam", "beta_1": 1}, "beta_1 is 1; expected less than 1"),
+        ({"callbacks": None}, "callbacks is None; expected a list of callables"),
+        ({"callbacks": print}, r"callbacks is <.*print>; expected a list of callables, as in callbacks=\[callback\]"),
     ],
 )
-def test_words_in_place_of_numbers(given, words):
-    with pytest.raises(ValueError, match=words):
+def test_parameters_are_called_by_their_names(given, words):
+    with pytest.raises((TypeError, ValueError), match=words):
         GDRegressor(**given).fit(X, Y)
 
 
