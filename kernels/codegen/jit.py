@@ -88,18 +88,23 @@ def compile_for(compiled: Any, *arguments: Any) -> None:
     compiled.compile(tuple(map(compiled.typeof_pyval, arguments)))
 
 
-def by_type(table: dict[type, Any]) -> Callable:
+def by_type(table: dict[type, Any], otherwise: Any = None) -> Callable:
     """Choose among kernels by the type of their first argument, settings, when the caller is compiled.
+
+    otherwise : the kernel for types that the table does not have
 
     Decorates a function that gets one kernel of the table and returns a lambda that calls it. Only the kernel that
     belongs to the settings is compiled, and the choice costs nothing when it runs. Types are what the cache can tell
     apart; functions passed as arguments are not. Called from Python, the result calls the compiled kernel too.
     """
 
+    def kernel_for(kind: type) -> Any:
+        return table[kind] if otherwise is None else table.get(kind, otherwise)
+
     def decorate(call: Callable) -> Callable:
         @functools.wraps(call)
         def chosen(settings: Any, *rest: Any) -> Any:
-            return call(table[type(settings)])(settings, *rest)
+            return call(kernel_for(type(settings)))(settings, *rest)
 
         # Not inlined by Numba: as a function of its own the lambda costs a third less to compile. LLVM has to inline
         # it, or would leave large ones alone: a call with dozens of arguments, and what the function then does first,
@@ -108,7 +113,7 @@ def by_type(table: dict[type, Any]) -> Callable:
             chosen,
             jit_options=_OPTIONS | {"fastmath": FASTMATH, "forceinline": True, "pipeline_class": KernelCompiler},
             strict=False,
-        )(lambda settings, *rest: call(table[settings.instance_class]))
+        )(lambda settings, *rest: call(kernel_for(settings.instance_class)))
         return chosen
 
     return decorate

@@ -8,6 +8,7 @@ is written with vectors:
     z += w * load(x, j, n, zero)         element by element
     store(weight, j, n, w)
     horizontal_sum(z)                    the sum of its elements
+    elements_of(vector_of((a, b)))       a and b again
 
 n is `vector_width(zero)`, or fewer at the end of a row: the elements beyond are zero and are never read or written. An
 array is one flat sequence here, whatever its shape, and may hold any real dtype: it is converted in registers.
@@ -157,6 +158,32 @@ def broadcast_like(typing_context, vector, number):
         return broadcast_in(builder, arguments[1], vector.count)
 
     return vector(vector, vector.dtype), code
+
+
+@intrinsic
+def vector_of(typing_context, numbers):
+    """A vector of a few numbers of one dtype, a power of two."""
+    vector = SIMDVector(numbers.dtype, numbers.count * numbers.dtype.bitwidth // 8)
+
+    def code(context, builder, signature, arguments):
+        values = ir.Constant(context.get_value_type(vector), ir.Undefined)
+        for i, number in enumerate(cgutils.unpack_tuple(builder, arguments[0])):
+            values = builder.insert_element(values, number, ir.Constant(ir.IntType(32), i))
+        return values
+
+    return vector(numbers), code
+
+
+@intrinsic
+def elements_of(typing_context, vector):
+    """The elements, a tuple of numbers."""
+    numbers = types.UniTuple(vector.dtype, vector.count)
+
+    def code(context, builder, signature, arguments):
+        elements = [builder.extract_element(arguments[0], ir.Constant(ir.IntType(32), i)) for i in range(vector.count)]
+        return context.make_tuple(builder, numbers, elements)
+
+    return numbers(vector), code
 
 
 @intrinsic

@@ -23,7 +23,7 @@ from .neuron_batch_passes import (
     pass_over_pending,
     pass_over_row,
 )
-from .neuron_online import loss_and_grad, total_weight, weight_of
+from .neuron_online import loss_and_grad, losses_and_grads, total_weight, weight_of
 from .neuron_online_by_4 import ROWS_AT_ONCE, prefetch_places_of_4
 from .progress import begin_next_epoch
 from .row_access import n_samples_of, prefetch_places, row, target_row
@@ -87,10 +87,10 @@ def _add_micro_batch_by_4(pattern, neuron, parameters, loss, rows, samples, pend
         z0, z1, z2, z3 = z0 + bias, z1 + bias, z2 + bias, z3 + bias
         v0, v1 = weight_of(weights, t0, one), weight_of(weights, t1, one)
         v2, v3 = weight_of(weights, t2, one), weight_of(weights, t3, one)
-        value0, d0 = loss_and_grad(neuron, loss, z0, element(targets, t0), v0)
-        value1, d1 = loss_and_grad(neuron, loss, z1, element(targets, t1), v1)
-        value2, d2 = loss_and_grad(neuron, loss, z2, element(targets, t2), v2)
-        value3, d3 = loss_and_grad(neuron, loss, z3, element(targets, t3), v3)
+        y = (element(targets, t0), element(targets, t1), element(targets, t2), element(targets, t3))
+        values, d = losses_and_grads(neuron, loss, (z0, z1, z2, z3), y, (v0, v1, v2, v3))
+        value0, value1, value2, value3 = values
+        d0, d1, d2, d3 = d
         if i3 < i + 3:
             value1, d1 = (value1, d1) if i1 > i else (0.0, zero)
             value2, d2 = (value2, d2) if i2 > i1 else (0.0, zero)

@@ -20,6 +20,7 @@ from ..codegen.jit import by_type, inlined_kernel, kernel
 from ..codegen.simd import broadcast_like, clipped, horizontal_sum, load, simd_vector_for, store, vector_width
 from ..codegen.views import element, vector
 from ..nn.loss import pointwise
+from ..nn.loss_of_4 import pointwise_of_4
 from ..optim.regularization import NoRegularization, Regularization
 from ..tuning import ROW_L1_BYTES, ROW_L1_ROWS
 from .row_access import InOrder, n_samples_of, prefetch_places, prefetch_row, row, target_row
@@ -130,6 +131,48 @@ def loss_and_grad(neuron, loss, z, target, weight):
     # Where nothing counts, nothing may overflow: zero times infinity is NaN.
     value, derivative = loss_and_grad_of(neuron, loss, type(z)(0) if weight == 0 else z, target)
     return weight * value, weight * derivative
+
+
+@inlined_kernel
+def _losses_and_grads_linear(neuron, loss, z, targets):
+    return pointwise_of_4(loss, z, targets)
+
+
+@inlined_kernel
+def _losses_and_grads_relu(neuron, loss, z, targets):
+    z0, z1, z2, z3 = z
+    zero, edge = type(z0)(0), -neuron.tolerance
+    outs = (
+        zero if z0 < zero else z0,
+        zero if z1 < zero else z1,
+        zero if z2 < zero else z2,
+        zero if z3 < zero else z3,
+    )
+    values, d = pointwise_of_4(loss, outs, targets)
+    return values, (
+        zero if z0 < edge else d[0],
+        zero if z1 < edge else d[1],
+        zero if z2 < edge else d[2],
+        zero if z3 < edge else d[3],
+    )
+
+
+@by_type({LinearNeuron: _losses_and_grads_linear, ReLUNeuron: _losses_and_grads_relu})
+def _losses_and_grads_of(kernel):
+    return lambda neuron, loss, z, targets: kernel(neuron, loss, z, targets)
+
+
+@inlined_kernel
+def losses_and_grads(neuron, loss, z, targets, weights):
+    """As `loss_and_grad`, of four samples: losses, and derivatives."""
+    zero = type(z[0])(0)
+    v0, v1, v2, v3 = weights
+    z = (zero if v0 == 0 else z[0], zero if v1 == 0 else z[1], zero if v2 == 0 else z[2], zero if v3 == 0 else z[3])
+    values, d = _losses_and_grads_of(neuron, loss, z, targets)
+    return (
+        (v0 * values[0], v1 * values[1], v2 * values[2], v3 * values[3]),
+        (v0 * d[0], v1 * d[1], v2 * d[2], v3 * d[3]),
+    )
 
 
 @inlined_kernel

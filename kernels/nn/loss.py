@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
+from ..codegen.floats import with_sign_of
 from ..codegen.function_pointer import (
     call_through,
     matrix_of,
@@ -94,6 +95,10 @@ class CrossEntropy(NamedTuple):
     label_smoothing: float
 
 
+# Both sides of a kink are computed before one is chosen: a processor would mispredict a branch. Those of the x86 family
+# that have no AVX-512 choose without one only by a comparison of the same dtype, which serves no other choice.
+
+
 @inlined_kernel
 def distance(out, target):
     """Return out - target, which float32 may not hold where it holds both."""
@@ -128,71 +133,75 @@ def quantile(loss, out, target):
 
 @inlined_kernel
 def epsilon_insensitive(loss, out, target):
-    error = out - target
-    excess = abs(distance(out, target)) - loss.epsilon
-    if excess > 0:
-        return excess, np.sign(error)
-    # Zero, but NaN where the error is.
-    return np.float64(0) * error, type(out)(0) * error
+    error = distance(out, target)
+    excess = abs(error) - loss.epsilon
+    # Within, it is zero, but NaN where the error is.
+    slope = with_sign_of(1.0, error) if excess > 0 else 0.0 * error
+    return 0.0 if excess < 0 else excess, type(out)(slope)
 
 
 @inlined_kernel
 def squared_epsilon_insensitive(loss, out, target):
     error = out - target
     excess = abs(error) - type(out)(loss.epsilon)
-    if excess > 0:
-        return np.float64(excess) * excess, type(out)(2) * excess * np.sign(error)
-    return np.float64(0) * error, type(out)(0) * error
+    excess = type(out)(0) if excess < 0 else excess
+    return np.float64(excess) * excess, with_sign_of(type(out)(2) * excess, error)
+
+
+@inlined_kernel
+def poisson_value(out, target, rate):
+    return np.float64(rate) - np.float64(target) * out
 
 
 @inlined_kernel
 def poisson(loss, out, target):
     rate = exp(out)
-    return np.float64(rate) - np.float64(target) * out, rate - target
+    return poisson_value(out, target, rate), rate - target
+
+
+@inlined_kernel
+def log_loss_value(out, target, logarithm):
+    # A product of two factors has no cancellation in it, whereas  z - y z  has.
+    distance = 1.0 - np.float64(target) if out >= 0 else -np.float64(target)
+    return distance * out + logarithm
 
 
 @inlined_kernel
 def log_loss(loss, out, target):
     probability, small = sigmoid_and_power(out)
-    # A product of two factors has no cancellation in it, whereas  z - y z  has.
-    distance = 1.0 - np.float64(target) if out >= 0 else -np.float64(target)
-    return distance * out + log1p_finite(small), probability - target
-
-
-# Both sides of a margin are computed before one is chosen: a processor would mispredict a branch.
+    return log_loss_value(out, target, log1p_finite(small)), probability - target
 
 
 @inlined_kernel
 def hinge(loss, out, target):
-    value, derivative = 1.0 - np.float64(target) * out, -target
-    is_met = target * out > 1
-    return 0.0 if is_met else value, type(out)(0) if is_met else derivative
+    value = 1.0 - np.float64(target) * out
+    return 0.0 if value < 0 else value, type(out)(0) if target * out > 1 else -target
 
 
 @inlined_kernel
 def squared_hinge(loss, out, target):
     missing = type(out)(1) - target * out
-    value, derivative = np.float64(missing) * missing, type(out)(-2) * target * missing
-    is_met = missing < 0
-    return 0.0 if is_met else value, type(out)(0) if is_met else derivative
+    missing = type(out)(0) if missing < 0 else missing
+    return np.float64(missing) * missing, type(out)(-2) * target * missing
 
 
 @inlined_kernel
 def modified_huber(loss, out, target):
-    margin = target * out
-    missing = type(out)(1) - margin
-    value, derivative = np.float64(missing) * missing, type(out)(-2) * target * missing
-    far_value, far_derivative = -4.0 * np.float64(margin), type(out)(-4) * target
-    is_far, is_met = margin < -1, missing < 0
-    value, derivative = far_value if is_far else value, far_derivative if is_far else derivative
-    return 0.0 if is_met else value, type(out)(0) if is_met else derivative
+    margin, two = np.float64(target * out), type(out)(2)
+    missing = type(out)(1) - target * out
+    missing = type(out)(0) if missing < 0 else missing
+    value = np.float64(missing) * missing
+    # Between 0 and -4 y: what it waits for is out.
+    lowest, highest = -two * (target + type(out)(1)), two * (type(out)(1) - target)
+    derivative = two * (out - target)
+    derivative = lowest if derivative < lowest else derivative
+    return -4.0 * margin if margin < -1 else value, highest if derivative > highest else derivative
 
 
 @inlined_kernel
 def perceptron(loss, out, target):
-    value, derivative = -np.float64(target) * out, -target
-    is_met = target * out > 0
-    return 0.0 if is_met else value, type(out)(0) if is_met else derivative
+    value = -np.float64(target) * out
+    return 0.0 if value < 0 else value, type(out)(0) if target * out > 0 else -target
 
 
 POINTWISE = {
