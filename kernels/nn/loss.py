@@ -161,9 +161,11 @@ def poisson(loss, out, target):
 
 @inlined_kernel
 def log_loss_value(out, target, logarithm):
+    # One or zero, as the sign is.
+    half = type(out)(0.5)
+    is_above = half + with_sign_of(half, out)
     # A product of two factors has no cancellation in it, whereas  z - y z  has.
-    distance = 1.0 - np.float64(target) if out >= 0 else -np.float64(target)
-    return distance * out + logarithm
+    return (np.float64(is_above) - np.float64(target)) * out + logarithm
 
 
 @inlined_kernel
