@@ -8,7 +8,7 @@ is written with vectors:
     z += w * load(x, j, n, zero)         element by element
     store(weight, j, n, w)
     horizontal_sum(z)                    the sum of its elements
-    elements_of(vector_of((a, b)))       a and b again
+    to_elements(from_elements((a, b)))   a and b again
 
 n is `vector_width(zero)`, or fewer at the end of a row: the elements beyond are zero and are never read or written. An
 array is one flat sequence here, whatever its shape, and may hold any real dtype: it is converted in registers.
@@ -161,7 +161,7 @@ def broadcast_like(typing_context, vector, number):
 
 
 @intrinsic
-def vector_of(typing_context, numbers):
+def from_elements(typing_context, numbers):
     """A vector of a few numbers of one dtype, a power of two."""
     vector = SIMDVector(numbers.dtype, numbers.count * numbers.dtype.bitwidth // 8)
 
@@ -175,7 +175,7 @@ def vector_of(typing_context, numbers):
 
 
 @intrinsic
-def elements_of(typing_context, vector):
+def to_elements(typing_context, vector):
     """The elements, a tuple of numbers."""
     numbers = types.UniTuple(vector.dtype, vector.count)
 

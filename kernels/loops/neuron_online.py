@@ -108,71 +108,62 @@ def total_weight(kernel):
 
 
 @inlined_kernel
-def _loss_and_grad_linear(neuron, loss, z, target):
-    return pointwise(loss, z, target)
+def _output_linear(neuron, z):
+    return z
 
 
 @inlined_kernel
-def _loss_and_grad_relu(neuron, loss, z, target):
+def _output_relu(neuron, z):
     zero = type(z)(0)
-    value, derivative = pointwise(loss, zero if z < zero else z, target)
-    return value, zero if z < -neuron.tolerance else derivative
+    return zero if z < zero else z
 
 
-@by_type({LinearNeuron: _loss_and_grad_linear, ReLUNeuron: _loss_and_grad_relu})
-def loss_and_grad_of(kernel):
-    """Return the loss of one sample and its derivative by z."""
-    return lambda neuron, loss, z, target: kernel(neuron, loss, z, target)
+@by_type({LinearNeuron: _output_linear, ReLUNeuron: _output_relu})
+def _output_of(kernel):
+    """Return a neuron's output."""
+    return lambda neuron, z: kernel(neuron, z)
+
+
+@inlined_kernel
+def _masked_linear(neuron, z, derivative):
+    return derivative
+
+
+@inlined_kernel
+def _masked_relu(neuron, z, derivative):
+    return type(z)(0) if z < -neuron.tolerance else derivative
+
+
+@by_type({LinearNeuron: _masked_linear, ReLUNeuron: _masked_relu})
+def _masked(kernel):
+    """Return a derivative by z from that by the output."""
+    return lambda neuron, z, derivative: kernel(neuron, z, derivative)
+
+
+@inlined_kernel
+def _counting(z, weight):
+    """Return z, or zero where it does not count: nothing may overflow there, as zero times infinity is NaN."""
+    return type(z)(0) if weight == 0 else z
 
 
 @inlined_kernel
 def loss_and_grad(neuron, loss, z, target, weight):
     """Return the loss of one sample and its derivative by z, times its weight."""
-    # Where nothing counts, nothing may overflow: zero times infinity is NaN.
-    value, derivative = loss_and_grad_of(neuron, loss, type(z)(0) if weight == 0 else z, target)
-    return weight * value, weight * derivative
-
-
-@inlined_kernel
-def _losses_and_grads_linear(neuron, loss, z, targets):
-    return pointwise_of_4(loss, z, targets)
-
-
-@inlined_kernel
-def _losses_and_grads_relu(neuron, loss, z, targets):
-    z0, z1, z2, z3 = z
-    zero, edge = type(z0)(0), -neuron.tolerance
-    outs = (
-        zero if z0 < zero else z0,
-        zero if z1 < zero else z1,
-        zero if z2 < zero else z2,
-        zero if z3 < zero else z3,
-    )
-    values, d = pointwise_of_4(loss, outs, targets)
-    return values, (
-        zero if z0 < edge else d[0],
-        zero if z1 < edge else d[1],
-        zero if z2 < edge else d[2],
-        zero if z3 < edge else d[3],
-    )
-
-
-@by_type({LinearNeuron: _losses_and_grads_linear, ReLUNeuron: _losses_and_grads_relu})
-def _losses_and_grads_of(kernel):
-    return lambda neuron, loss, z, targets: kernel(neuron, loss, z, targets)
+    z = _counting(z, weight)
+    value, derivative = pointwise(loss, _output_of(neuron, z), target)
+    return weight * value, weight * _masked(neuron, z, derivative)
 
 
 @inlined_kernel
 def losses_and_grads(neuron, loss, z, targets, weights):
     """As `loss_and_grad`, of four samples: losses, and derivatives."""
-    zero = type(z[0])(0)
     v0, v1, v2, v3 = weights
-    z = (zero if v0 == 0 else z[0], zero if v1 == 0 else z[1], zero if v2 == 0 else z[2], zero if v3 == 0 else z[3])
-    values, d = _losses_and_grads_of(neuron, loss, z, targets)
-    return (
-        (v0 * values[0], v1 * values[1], v2 * values[2], v3 * values[3]),
-        (v0 * d[0], v1 * d[1], v2 * d[2], v3 * d[3]),
-    )
+    z0, z1, z2, z3 = _counting(z[0], v0), _counting(z[1], v1), _counting(z[2], v2), _counting(z[3], v3)
+    outs = _output_of(neuron, z0), _output_of(neuron, z1), _output_of(neuron, z2), _output_of(neuron, z3)
+    values, d = pointwise_of_4(loss, outs, targets)
+    d0, d1 = _masked(neuron, z0, d[0]), _masked(neuron, z1, d[1])
+    d2, d3 = _masked(neuron, z2, d[2]), _masked(neuron, z3, d[3])
+    return (v0 * values[0], v1 * values[1], v2 * values[2], v3 * values[3]), (v0 * d0, v1 * d1, v2 * d2, v3 * d3)
 
 
 @inlined_kernel

@@ -1,18 +1,18 @@
-"""The losses at four outputs together: elementary functions of them take one SIMD vector, to the same bits.
+"""The losses at four outputs together, whose elementary functions are taken in one SIMD vector.
 
 Every function here takes the settings, and tuples of outputs and of their targets, and returns tuples of values and
 derivatives.
 """
 
 from ..codegen.jit import by_type, inlined_kernel
-from ..codegen.simd import elements_of, vector_of
+from ..codegen.simd import from_elements, to_elements
 from .functions import exp, log1p_finite, sigmoid_and_power
 from .loss import LogLoss, Poisson, log_loss_value, pointwise, poisson_value
 
 
 @inlined_kernel
 def _poisson_of_4(loss, outs, targets):
-    rates = elements_of(exp(vector_of(outs)))
+    rates = to_elements(exp(from_elements(outs)))
     return (
         (
             poisson_value(outs[0], targets[0], rates[0]),
@@ -26,8 +26,8 @@ def _poisson_of_4(loss, outs, targets):
 
 @inlined_kernel
 def _log_loss_of_4(loss, outs, targets):
-    probabilities, small = sigmoid_and_power(vector_of(outs))
-    p, logarithms = elements_of(probabilities), elements_of(log1p_finite(small))
+    probabilities, small = sigmoid_and_power(from_elements(outs))
+    p, logarithms = to_elements(probabilities), to_elements(log1p_finite(small))
     return (
         (
             log_loss_value(outs[0], targets[0], logarithms[0]),
@@ -50,5 +50,5 @@ def _one_by_one(loss, outs, targets):
 
 @by_type({Poisson: _poisson_of_4, LogLoss: _log_loss_of_4}, otherwise=_one_by_one)
 def pointwise_of_4(kernel):
-    """Values and derivatives of a loss at four outputs, to the bits that `pointwise` gives of each."""
+    """Values and derivatives of a loss at four outputs, derivatives to the bits that `pointwise` gives."""
     return lambda loss, outs, targets: kernel(loss, outs, targets)
