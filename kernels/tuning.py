@@ -26,6 +26,9 @@ LOADED_BYTES = 32
 # into registers take half as long again.
 MR, NR_VECTORS = (4, 4) if register_count() >= 32 else (6, 2)
 
+# MR for the last rows where whole micro-kernels would leave many unused, as of 32 rows by six; zero for none.
+EDGE_MR = 0 if register_count() >= 32 else 4
+
 # NR of one vector, for the columns that remain: eight sums hide a latency of four cycles of two multipliers. With 16
 # registers, eight rows took as long as six.
 NARROW_MR = 8 if register_count() >= 32 else 6

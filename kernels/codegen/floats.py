@@ -12,7 +12,18 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .llvm import INDEX, broadcast_in, call, first_elements, permuted, suffix
+from .llvm import (
+    INDEX,
+    address_of,
+    broadcast_in,
+    call,
+    first_elements,
+    load_first,
+    permuted,
+    require_vector_inside,
+    store_first,
+    suffix,
+)
 from .processor import fuses
 from .simd import SIMDVector
 
@@ -119,6 +130,63 @@ def select_less(typing_context, a, b, yes, no):
         return builder.select(builder.fcmp_ordered("<", a, b, flags=_AS_WRITTEN), yes, no)
 
     return a(a, a, a, a), code
+
+
+@intrinsic
+def select_not_less(typing_context, a, b, yes, no):
+    """yes where a >= b or either is NaN, else no.
+
+    Not `select_less` with the last two exchanged: of that, stored where `no` was loaded, LLVM makes a store under a
+    mask.
+    """
+    if not a == b == yes == no:
+        return None
+
+    def code(context, builder, signature, arguments):
+        a, b, yes, no = arguments
+        return builder.select(builder.fcmp_unordered(">=", a, b, flags=_AS_WRITTEN), yes, no)
+
+    return a(a, a, a, a), code
+
+
+@intrinsic
+def store_not_less(typing_context, mask, begin, n, a, b):
+    """mask[begin + i] = not a_i < b_i, for the first n elements.
+
+    mask : C-contiguous, bool
+    """
+    if a != b:
+        return None
+
+    def code(context, builder, signature, arguments):
+        a, b = arguments[3:]
+        require_vector_inside(context, builder, mask, arguments, a.type.count)
+        address, byte = address_of(context, builder, mask, *arguments[:2])
+        flags = builder.zext(builder.fcmp_unordered(">=", a, b), ir.VectorType(byte, a.type.count))
+        store_first(builder, flags, address, arguments[2])
+        return context.get_dummy_value()
+
+    return types.void(mask, types.intp, types.intp, a, b), code
+
+
+@intrinsic
+def keep_where(typing_context, values, mask, begin, n):
+    """values_i where mask[begin + i] is set, else zero, for the first n elements; for others, zero.
+
+    mask : C-contiguous, bool
+    """
+
+    def code(context, builder, signature, arguments):
+        values, *place, n = arguments
+        require_vector_inside(context, builder, mask, arguments[1:], values.type.count)
+        address, byte = address_of(context, builder, mask, *place)
+        (flags,) = load_first(builder, [address], ir.VectorType(byte, values.type.count), n)
+        # By its bits: of a choice between zero and what was loaded from where it goes, LLVM makes a store under a mask.
+        bits = _integer_like(values.type)
+        kept = builder.and_(builder.bitcast(values, bits), builder.neg(builder.zext(flags, bits)))
+        return builder.bitcast(kept, values.type)
+
+    return values(values, mask, types.intp, types.intp), code
 
 
 @intrinsic

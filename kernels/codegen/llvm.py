@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils, config
 
-from .processor import loads_under_masks
+from .processor import masks_are_free
 
 INDEX = ir.IntType(types.intp.bitwidth)
 # What it points to is said where it is used: llvmlite gives up pointers that know it.
@@ -162,9 +162,9 @@ def load_first(builder, pointers, vector, n):
         mask = first_elements(builder, n, count)
         return [_masked_load(builder, pointer, vector, mask) for pointer in pointers]
 
-    if loads_under_masks(count * bytes_of(element)):
+    if masks_are_free(count * bytes_of(element)):
         return part()
-    # Most loads are whole: those shall not take a branch for each lane.
+    # Most vectors are whole.
     results, blocks = [], []
     with builder.if_else(builder.icmp_signed(">=", n, ir.Constant(INDEX, count))) as branches:
         for branch, load in zip(branches, (whole, part), strict=True):
@@ -181,7 +181,7 @@ def load_first(builder, pointers, vector, n):
 def store_first(builder, values, pointer, n):
     """Store the first n lanes; n as in `load_first`."""
     element, count = values.type.element, values.type.count
-    if loads_under_masks(count * bytes_of(element)):
+    if masks_are_free(count * bytes_of(element)):
         _masked_store(builder, values, pointer, first_elements(builder, n, count))
         return
     with builder.if_else(builder.icmp_signed(">=", n, ir.Constant(INDEX, count))) as (whole, part):

@@ -47,13 +47,15 @@ def register_count() -> int:
     return 16 if _lacks("+avx512f") else 32
 
 
-def loads_under_masks(n_bytes: int) -> bool:
-    """Whether one instruction loads or stores a vector under a mask; else LLVM makes a branch of each lane.
+def masks_are_free(n_bytes: int) -> bool:
+    """Whether to load or store a vector under a mask takes no longer than to do so with all of it.
 
-    n_bytes : of the vector in memory; SVE does so for whole registers, and for narrow elements or several registers
-        it does not
+    With AVX but not AVX-512, AMD's processors take up to 42 operations for a store. Without either, LLVM makes a branch
+    of each lane.
+
+    n_bytes : of the vector in memory; SVE's masks are for whole registers, not for narrow elements or several registers
     """
-    return not _lacks("+avx") if is_x86() else "+sve" in _features() and n_bytes == register_bytes()
+    return not _lacks("+avx512f") if is_x86() else "+sve" in _features() and n_bytes == register_bytes()
 
 
 @functools.cache

@@ -25,11 +25,21 @@ from ..parallel.thread_pool import (
     put_job,
     rounded_up,
 )
-from ..tuning import BLOCKS_PER_WORKER, BYTES_READ_IN_PLACE, FEWEST_BLOCK_ROWS, MR, NARROW_MR, NR_VECTORS, PANEL_ROWS
+from ..tuning import (
+    BLOCKS_PER_WORKER,
+    BYTES_READ_IN_PLACE,
+    EDGE_MR,
+    FEWEST_BLOCK_ROWS,
+    MR,
+    NARROW_MR,
+    NR_VECTORS,
+    PANEL_ROWS,
+)
 from .packing import pack, pack_transposed
 from .prefetch import prefetch_some
 
 micro_kernel = micro_kernel_of(MR, NR_VECTORS)
+edge_micro_kernel = micro_kernel_of(EDGE_MR, NR_VECTORS)
 narrow_micro_kernel = micro_kernel_of(NARROW_MR, 1)
 
 
@@ -51,6 +61,14 @@ def _part_of_bias(bias, j, n):
     """bias[j : j + n], or the bias itself where it has no elements."""
     has_bias = minimum(bias.size, 1)
     return read_only_span(bias, has_bias * j, has_bias * n)
+
+
+@inlined_kernel
+def _edge_rows(m):
+    """How many of m rows, the last ones, go by `EDGE_MR`, for fewer of a micro-kernel's to be left over."""
+    rest = m % MR
+    n_rows = rest + MR if 0 < rest <= 2 * EDGE_MR - MR and m > MR else rest
+    return n_rows if rest <= EDGE_MR else 0
 
 
 @pointer_kernel(gemm_types)
@@ -84,7 +102,8 @@ def gemm(a, b, c, bias, accumulate, panel, pool, prefetch_range):
             else:
                 b_address, b_row = address(part, 0), b.strides[0] // b.itemsize
             mr = MR if is_wide else NARROW_MR
-            for i in range(0, m, mr):
+            n_edge = _edge_rows(m) if EDGE_MR and is_wide else 0
+            for i in range(0, m - n_edge, mr):
                 prefetch_some(prefetch_range)
                 rows = minimum(mr, m - i)
                 a_rows, c_rows = submatrix(a, i, p, rows, n_rows), submatrix(c, i, j, rows, n_columns)
@@ -92,6 +111,12 @@ def gemm(a, b, c, bias, accumulate, panel, pool, prefetch_range):
                     micro_kernel(a_rows, b_address, b_row, c_rows, shift, accumulate_here)
                 else:
                     narrow_micro_kernel(a_rows, b_address, b_row, c_rows, shift, accumulate_here)
+            if EDGE_MR:
+                for i in range(m - n_edge, m, EDGE_MR):
+                    prefetch_some(prefetch_range)
+                    rows = minimum(EDGE_MR, m - i)
+                    a_rows, c_rows = submatrix(a, i, p, rows, n_rows), submatrix(c, i, j, rows, n_columns)
+                    edge_micro_kernel(a_rows, b_address, b_row, c_rows, shift, accumulate_here)
             j += width
 
 

@@ -128,19 +128,21 @@ def gemm_small(a, a_strides, b, k, accumulate, c):
     m, n = c.shape
     row, step = a_strides
     flat = vector(c)
-    read = 1 if accumulate else 0
     for i in range(m):
+        place = i * n
         # Two registers side by side, as the sum of one has to wait for itself from product to product.
         for j in range(0, n, 2 * count):
             j1, n0, n1 = j + count, n - j, n - j - count
             s0 = s1 = broadcast(zero)
             for p in range(k):
-                x, place = broadcast(element(a, i * row + p * step)), p * n
-                s0 += x * load(b, place + j, n0, zero)
-                s1 += x * load(b, place + j1, n1, zero)
-            place = i * n
-            store(flat, place + j, n0, load(flat, place + j, read * n0, zero) + s0)
-            store(flat, place + j1, n1, load(flat, place + j1, read * n1, zero) + s1)
+                x = broadcast(element(a, i * row + p * step))
+                s0 += x * load(b, p * n + j, n0, zero)
+                s1 += x * load(b, p * n + j1, n1, zero)
+            if accumulate:
+                s0 += load(flat, place + j, n0, zero)
+                s1 += load(flat, place + j1, n1, zero)
+            store(flat, place + j, n0, s0)
+            store(flat, place + j1, n1, s1)
 
 
 def ger_types(number):

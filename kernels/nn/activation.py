@@ -15,8 +15,10 @@ out : (size,), the layer's output          d : (size,), the derivative of the lo
 import numpy as np
 from numba import types
 
+from ..codegen.floats import keep_where, select_not_less, store_not_less
 from ..codegen.function_pointer import call_through, pointer_kernel, read_only_vector_of, vector_of
-from ..codegen.simd import load, store, vector_width
+from ..codegen.jit import inlined_kernel
+from ..codegen.simd import broadcast, load, store, vector_width
 from ..random import subkey
 from .functions import sigmoid, tanh
 
@@ -33,40 +35,63 @@ def _backward(number):
 call_forward, call_backward = call_through(_forward), call_through(_backward)
 
 
+@inlined_kernel
+def _relu(x, i, n, tolerance, mask):
+    """`relu_forward` of the n elements from place i on, of one SIMD vector."""
+    zero = broadcast(x.dtype.type(0))
+    z = load(x, i, n, zero)
+    store_not_less(mask, i, n, z, broadcast(-tolerance))
+    store(x, i, n, select_not_less(z, zero, z, zero))
+
+
 @pointer_kernel(_forward)
 def relu_forward(x, tolerance, draw, mask):
     """out = z if z >= 0 else 0;  mask = z >= -tolerance  (the article's o3).
 
     A pre-activation that is negative by no more than rounding error counts as zero: its output is 0 and its gradient
-    passes. The mask is written as a negated comparison so that NaN is never hidden.
+    passes. Both comparisons are written as negated ones so that NaN is never hidden.
     """
-    zero = x.dtype.type(0)
-    for i in range(x.size):
-        mask[i] = not x[i] < -tolerance
-        x[i] = zero if x[i] < zero else x[i]
+    count = vector_width(x.dtype.type(0))
+    n_whole = x.size // count * count
+    for i in range(0, n_whole, count):
+        _relu(x, i, count, tolerance, mask)
+    if n_whole < x.size:
+        _relu(x, n_whole, x.size - n_whole, tolerance, mask)
+
+
+@inlined_kernel
+def _relu_derivative(mask, i, n, d):
+    """`relu_backward` of the same elements."""
+    store(d, i, n, keep_where(load(d, i, n, d.dtype.type(0)), mask, i, n))
 
 
 @pointer_kernel(_backward)
 def relu_backward(out, mask, tolerance, d):
     """d_z = d_out where the mask is set, else 0  (the article's δ3)."""
-    zero = d.dtype.type(0)
-    for i in range(d.size):
-        d[i] = d[i] if mask[i] else zero
+    count = vector_width(d.dtype.type(0))
+    n_whole = d.size // count * count
+    for i in range(0, n_whole, count):
+        _relu_derivative(mask, i, count, d)
+    if n_whole < d.size:
+        _relu_derivative(mask, n_whole, d.size - n_whole, d)
 
 
 @pointer_kernel(_forward)
 def leaky_relu_forward(x, slope, draw, mask):
     """out = slope · z if z < 0 else z;  mask = z < 0."""
+    zero, one = x.dtype.type(0), x.dtype.type(1)
     for i in range(x.size):
-        mask[i] = x[i] < 0
-        x[i] = slope * x[i] if x[i] < 0 else x[i]
+        mask[i] = x[i] < zero
+        # A product always: a choice of what to store would become a store under a mask, which takes far longer.
+        x[i] *= slope if x[i] < zero else one
 
 
 @pointer_kernel(_backward)
 def leaky_relu_backward(out, mask, slope, d):
     """d_z = slope · d_out where the mask is set, else d_out."""
+    one = d.dtype.type(1)
     for i in range(d.size):
-        d[i] = slope * d[i] if mask[i] else d[i]
+        d[i] *= slope if mask[i] else one
 
 
 @pointer_kernel(_forward)

@@ -232,10 +232,10 @@ def test_kernels_are_exact_as_plain_python_too():
     (z,) = arrays(7, np.float64, 8)
     out, compiled = z.copy(), z.copy()
     mask = np.empty(8, np.bool_)
-    kernels.relu_forward.py_func(out, 0.0, DRAW, mask)
-    kernels.relu_forward(compiled, 0.0, DRAW, mask.copy())
+    kernels.leaky_relu_forward.py_func(out, 0.1, DRAW, mask)
+    kernels.leaky_relu_forward(compiled, 0.1, DRAW, mask.copy())
     np.testing.assert_array_equal(out, compiled)
-    np.testing.assert_array_equal(mask, z >= 0)
+    np.testing.assert_array_equal(mask, z < 0)
 
 
 def test_kernels_run_side_by_side():
