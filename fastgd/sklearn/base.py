@@ -12,7 +12,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fastgd._engine.monitor import Monitor
-from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.data.subset import Subset
 from fastgd.errors import DivergenceError
@@ -23,6 +22,7 @@ from fastgd.sklearn import rows, settings
 from fastgd.sklearn.attributes import FittedAttributes
 from fastgd.sklearn.callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
 from fastgd.sklearn.extrapolation import Extrapolation
+from fastgd.sklearn.parameter_ranges import require_in_range
 from fastgd.sklearn.rows import Found, Given
 from fastgd.sklearn.saved_estimator import FileMethods
 from fastgd.sklearn.scales import Scales, start_linear
@@ -165,7 +165,8 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
 
     def _train(self, given: Given, is_partial: bool) -> None:
         """What `fit` and `partial_fit` do."""
-        goes_on = hasattr(self, "model_") and (is_partial or checks.switch(self.warm_start, "warm_start"))
+        require_in_range(self)
+        goes_on = hasattr(self, "model_") and (is_partial or self.warm_start)
         metadata = {"sample_weight": given.sample_weight}
         tasks = [] if is_partial else EpochTasks.of(self, given.X, given.y, metadata)
         before = dict(vars(self))
@@ -183,7 +184,6 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             each.end()
 
     def _train_checked(self, given: Given, is_partial: bool, goes_on: bool, tasks: list[EpochTasks]) -> None:
-        max_iter = checks.integer(self.max_iter, "max_iter", 1)
         training = settings.training_of(self)
         found = self._found(given, is_partial, goes_on)
         if found is None:
@@ -210,7 +210,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         try:
             self._fit_trainer(
                 learnt,
-                epochs=1 if is_partial else max_iter,
+                epochs=1 if is_partial else self.max_iter,
                 validation=held_out,
                 callbacks=[*self.callbacks_, self._stopping, *tasks],
                 progress=(False, True, "epochs")[min(int(self.verbose), 2)],
@@ -221,7 +221,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             before = self.n_iter_ if is_partial and goes_on else 0
             self.n_iter_ = before + len(self.trainer_.history) - n_before
         if not is_partial:
-            self._stopping.warn_of_its_end(self.n_iter_ == max_iter, training.has_chosen_rate)
+            self._stopping.warn_of_its_end(self.n_iter_ == self.max_iter, training.has_chosen_rate)
 
     def _found(self, given: Given, is_partial: bool, goes_on: bool) -> Found | None:
         """What is to be learnt from what is given; None where a part of a stream has no weight."""

@@ -244,7 +244,6 @@ def held_out(n_samples: int, fraction: float, rng: np.random.Generator, classes:
 
     Raises ValueError where none would be left on one side.
     """
-    fraction = checks.between(fraction, "validation_fraction", 0, 1)
     n_held_out = math.ceil(n_samples * fraction)
     if not 0 < n_held_out < n_samples:
         raise ValueError(

@@ -186,11 +186,11 @@ def architecture_of(estimator: Any, loss: Loss) -> Architecture:
     standardize = estimator.standardize
     if not (isinstance(standardize, bool | np.bool_) or (isinstance(standardize, str) and standardize == "scale")):
         raise ValueError(f"standardize is {standardize!r}; expected True, False or 'scale'")
-    scales_targets = checks.switch(getattr(estimator, "standardize_targets", False), "standardize_targets")
+    scales_targets = bool(getattr(estimator, "standardize_targets", False))
     return Architecture(
         hidden,
         names,
-        checks.switch(estimator.fit_intercept, "fit_intercept"),
+        bool(estimator.fit_intercept),
         standardize,
         scales_targets and losses.takes_every_number(loss),
         loss,
@@ -217,7 +217,7 @@ def training_of(estimator: Any) -> Training:
         if penalty == "elasticnet":
             if estimator.l1_ratio is None:
                 raise ValueError("l1_ratio must be set when penalty is 'elasticnet'; expected a number from 0 to 1")
-            l1_ratio = checks.between(estimator.l1_ratio, "l1_ratio", 0, 1)
+            l1_ratio = float(estimator.l1_ratio)
     batch_size = estimator.batch_size
     if isinstance(batch_size, str):
         if batch_size != "auto":
@@ -235,8 +235,7 @@ def training_of(estimator: Any) -> Training:
             f"average={average!r} with early_stopping=True, which keeps the best epoch's parameters; expected one of "
             "them"
         )
-    shuffle = checks.switch(estimator.shuffle, "shuffle")
-    return Training(optimizer, batch_size, shuffle, alpha, l1_ratio, average_from, has_chosen_alpha)
+    return Training(optimizer, batch_size, bool(estimator.shuffle), alpha, l1_ratio, average_from, has_chosen_alpha)
 
 
 def _optimizer(estimator: Any, alpha: float, is_network: bool) -> Optimizer | Literal["auto"]:
@@ -264,8 +263,8 @@ def _optimizer(estimator: Any, alpha: float, is_network: bool) -> Optimizer | Li
     if kind is SGD:
         options = {"momentum": estimator.momentum, "nesterov": estimator.nesterovs_momentum and estimator.momentum > 0}
     elif issubclass(kind, Adam):
-        options = {"betas": tuple(checks.below_one(getattr(estimator, name), name) for name in ("beta_1", "beta_2"))}
-    first = kind.learning_rate if first is None else checks.positive(first, "learning_rate_init")
+        options = {"betas": (estimator.beta_1, estimator.beta_2)}
+    first = kind.learning_rate if first is None else float(first)
     if not is_chosen:
         rate = "auto"
     elif rate == "invscaling":
@@ -284,8 +283,8 @@ def patience_of(
 
     n_samples : to learn from
     """
-    tol = None if estimator.tol is None else checks.non_negative(estimator.tol, "tol")
-    early = checks.switch(estimator.early_stopping, "early_stopping")
+    tol = None if estimator.tol is None else float(estimator.tol)
+    early = bool(estimator.early_stopping)
     is_adaptive = isinstance(estimator.learning_rate, str) and estimator.learning_rate == "adaptive"
     n_iter, n_updates = estimator.n_iter_no_change, 0
     if isinstance(n_iter, str):

@@ -159,6 +159,28 @@ def test_parameters_are_called_by_their_names(given, words):
         GDRegressor(**given).fit(X, Y)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("l1_ratio", 2, "expected a number from 0 to 1"),
+        ("quantile", "x", "expected a number"),
+        ("epsilon", -1, "at least 0"),
+        ("power_t", np.nan, "finite number of at least 0"),
+        ("momentum", 1, "less than 1"),
+        ("beta_2", 1.0, "less than 1"),
+        ("learning_rate_init", 0, "more than 0"),
+        ("validation_fraction", 2, "expected a number from 0 to 1"),
+        ("verbose", "x", "expected an integer"),
+        ("max_iter", 2.5, "expected an integer"),
+        ("nesterovs_momentum", 3, "expected True or False"),
+        ("warm_start", "yes", "expected True or False"),
+    ],
+)
+def test_parameters_are_in_range_even_without_use(name, value, words):
+    with pytest.raises((ValueError, TypeError), match=f"^{name} is {value!r}; .*{words}"):
+        GDRegressor(**{name: value}).fit(X, Y)
+
+
 def test_predictions_that_are_too_large():
     model = GDRegressor(loss="poisson", random_state=0).fit(X, np.exp(Z / 5))
     assert np.isfinite(model.predict(X)).all()
