@@ -1,6 +1,7 @@
 """Every number that stands for the hardware: what it trades, and what for.
 
-Measured on a Zen 4 and a Sapphire Rapids. They bound how fast the kernels are; but for rounding, none changes a result.
+Measured on a Zen 4 and a Sapphire Rapids, and on a Zen where there are 16 registers. They bound how fast the kernels
+are; but for rounding, none changes a result.
 """
 
 import platform
@@ -19,6 +20,9 @@ MAX_VECTOR_WIDTH = 16
 # Rows begin anywhere: most loads of 64 bytes would cross a cache line.
 LOADED_BYTES = 32
 
+# So few elements of a row are taken one by one: a vector of them would be nearly empty.
+FEW_ELEMENTS = 4
+
 # -- micro-kernels
 
 # MR rows by NR columns, NR counted in vectors. Twelve independent sums hide the latency of the multipliers and leave
@@ -26,7 +30,7 @@ LOADED_BYTES = 32
 # into registers take half as long again.
 MR, NR_VECTORS = (4, 4) if register_count() >= 32 else (6, 2)
 
-# MR for the last rows where whole micro-kernels would leave many unused, as of 32 rows by six; zero for none.
+# MR for the last rows, where fewer rows than MR would leave many sums of no use, as 32 by six do; zero for none.
 EDGE_MR = 0 if register_count() >= 32 else 4
 
 # NR of one vector, for the columns that remain: eight sums hide a latency of four cycles of two multipliers. With 16

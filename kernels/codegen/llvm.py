@@ -148,44 +148,65 @@ def _masked_store(builder, values, pointer, mask):
     call(builder, f"llvm.masked.store.{suffix(values.type)}.p0", ir.VoidType(), values, pointer, alignment, mask)
 
 
+def _either(builder, condition, yes, no):
+    """What one of two pieces of code gives, values of the same types, by a condition."""
+    results, blocks = [], []
+    with builder.if_else(condition) as branches:
+        for branch, code in zip(branches, (yes, no), strict=True):
+            with branch:
+                results.append(code())
+                blocks.append(builder.block)
+    phis = []
+    for values in zip(*results, strict=True):
+        phi = builder.phi(values[0].type)
+        for value, block in zip(values, blocks, strict=True):
+            phi.add_incoming(value, block)
+        phis.append(phi)
+    return phis
+
+
+def load_part(builder, pointers, vector, n):
+    """As `load_first`, under a mask, whatever n is."""
+    mask = first_elements(builder, n, vector.count)
+    return [_masked_load(builder, pointer, vector, mask) for pointer in pointers]
+
+
 def load_first(builder, pointers, vector, n):
     """Load the first n lanes of a vector from each pointer on, zero in the lanes beyond, whose memory is not touched.
 
     n : below one it stands for none, above the count of lanes for all
     """
     element, count = vector.element, vector.count
+    if masks_are_free(count * bytes_of(element)):
+        return load_part(builder, pointers, vector, n)
 
     def whole():
         return [builder.load(pointer, align=bytes_of(element), typ=vector) for pointer in pointers]
 
     def part():
-        mask = first_elements(builder, n, count)
-        return [_masked_load(builder, pointer, vector, mask) for pointer in pointers]
+        return load_part(builder, pointers, vector, n)
 
-    if masks_are_free(count * bytes_of(element)):
-        return part()
-    # Most vectors are whole.
-    results, blocks = [], []
-    with builder.if_else(builder.icmp_signed(">=", n, ir.Constant(INDEX, count))) as branches:
-        for branch, load in zip(branches, (whole, part), strict=True):
-            with branch:
-                results.append(load())
-                blocks.append(builder.block)
-    phis = [builder.phi(vector) for _ in pointers]
-    for loaded, block in zip(results, blocks, strict=True):
-        for phi, value in zip(phis, loaded, strict=True):
-            phi.add_incoming(value, block)
-    return phis
+    def none():
+        return [ir.Constant(vector, None) for _ in pointers]
+
+    is_whole, is_part = (builder.icmp_signed(">=", n, ir.Constant(INDEX, least)) for least in (count, 1))
+    return _either(builder, is_whole, whole, lambda: _either(builder, is_part, part, none))
+
+
+def store_part(builder, values, pointer, n):
+    """As `store_first`, under a mask, whatever n is."""
+    _masked_store(builder, values, pointer, first_elements(builder, n, values.type.count))
 
 
 def store_first(builder, values, pointer, n):
     """Store the first n lanes; n as in `load_first`."""
     element, count = values.type.element, values.type.count
     if masks_are_free(count * bytes_of(element)):
-        _masked_store(builder, values, pointer, first_elements(builder, n, count))
+        store_part(builder, values, pointer, n)
         return
-    with builder.if_else(builder.icmp_signed(">=", n, ir.Constant(INDEX, count))) as (whole, part):
-        with whole:
+    is_whole, is_part = (builder.icmp_signed(">=", n, ir.Constant(INDEX, least)) for least in (count, 1))
+    with builder.if_else(is_whole) as (then, otherwise):
+        with then:
             builder.store(values, pointer, align=bytes_of(element))
-        with part:
-            _masked_store(builder, values, pointer, first_elements(builder, n, count))
+        with otherwise, builder.if_then(is_part):
+            store_part(builder, values, pointer, n)

@@ -16,9 +16,10 @@ from .llvm import (
     element_at,
     forbid_unrolling,
     load_first,
+    load_part,
     permuted,
     prefetch_at,
-    store_first,
+    store_part,
     suffix,
 )
 from .processor import fuses
@@ -77,7 +78,8 @@ def micro_kernel_of(mr, nr_vectors):
 
     a : (m, k), m from 1 to MR          panel : int, the address of b's first row
     panel_row : int, how many elements further the next one begins; NR of each row are read
-    c : (m, n), n from 1 to NR, each row in one piece; modified in place          bias : (n,), or (0,)
+    c : (m, n), n up to NR, and so large that each of its vectors has elements; each row in one piece; modified in place
+    bias : (n,), or (0,)
     accumulate : bool
     """
 
@@ -126,33 +128,44 @@ def micro_kernel_of(mr, nr_vectors):
             panel_address = builder.inttoptr(arguments[1], POINTER), arguments[2]
             sums = _sums_of_products(builder, vector, (mr, nr_vectors), (a_address, a_rows, a_step), panel_address, k)
 
-            def write(is_whole):
+            def write(n_whole):
+                """Write the vectors, of which so many are whole."""
                 for v in range(nr_vectors):
                     # All of a column of vectors is read before any is written, as rows may be the same.
                     pointers = [pointer(row, v) for row in before_rows]
-                    if is_whole:
+                    if v < n_whole:
                         before = [builder.load(place, align=bytes_of(element), typ=vector) for place in pointers]
                     else:
-                        before = load_first(builder, pointers, vector, rest(n, v))
+                        before = load_part(builder, pointers, vector, rest(n, v))
                     for i, row in enumerate(c_rows):
                         value = builder.fadd(before[i], sums[i][v])
-                        if is_whole:
+                        if v < n_whole:
                             builder.store(value, pointer(row, v), align=bytes_of(element))
                         else:
-                            store_first(builder, value, pointer(row, v), rest(n, v))
+                            store_part(builder, value, pointer(row, v), rest(n, v))
 
             # Most are whole, and a load or store of all lanes takes less than one of the first.
             is_whole = builder.icmp_signed(">=", n, _index(nr_vectors * vector.count))
             with builder.if_else(is_whole) as (whole, part):
                 with whole:
-                    write(is_whole=True)
+                    write(nr_vectors)
                 with part:
-                    write(is_whole=False)
+                    write(nr_vectors - 1)
             return context.get_dummy_value()
 
         return types.void(a, types.intp, types.intp, c, bias, types.boolean), code
 
     return intrinsic(micro_kernel)
+
+
+@intrinsic
+def no_micro_kernel(typing_context, a, panel, panel_row, c, bias, accumulate):
+    """In the place of one that is never called, and would take as long to compile as the others."""
+
+    def code(context, builder, signature, arguments):
+        return context.get_dummy_value()
+
+    return types.void(a, types.intp, types.intp, c, bias, types.boolean), code
 
 
 @intrinsic

@@ -11,7 +11,7 @@ from numba import types
 from ..codegen.function_pointer import call_through, pointer_kernel, read_only_vector_of, strided_of, vector_of
 from ..codegen.integers import minimum
 from ..codegen.jit import inlined_kernel
-from ..codegen.micro_kernel import micro_kernel_of
+from ..codegen.micro_kernel import micro_kernel_of, no_micro_kernel
 from ..codegen.simd import vector_width
 from ..codegen.views import address, read_only_span, submatrix
 from ..parallel.thread_pool import (
@@ -39,7 +39,7 @@ from .packing import pack, pack_transposed
 from .prefetch import prefetch_some
 
 micro_kernel = micro_kernel_of(MR, NR_VECTORS)
-edge_micro_kernel = micro_kernel_of(EDGE_MR, NR_VECTORS)
+edge_micro_kernel = micro_kernel_of(EDGE_MR, NR_VECTORS) if EDGE_MR else no_micro_kernel
 narrow_micro_kernel = micro_kernel_of(NARROW_MR, 1)
 
 
@@ -64,11 +64,9 @@ def _part_of_bias(bias, j, n):
 
 
 @inlined_kernel
-def _edge_rows(m):
-    """How many of m rows, the last ones, go by `EDGE_MR`, for fewer of a micro-kernel's to be left over."""
-    rest = m % MR
-    n_rows = rest + MR if 0 < rest <= 2 * EDGE_MR - MR and m > MR else rest
-    return n_rows if rest <= EDGE_MR else 0
+def _is_edge(n_rows):
+    """Whether of the last rows of a matrix, so many, the first go by `EDGE_MR`, for fewer sums to be of no use."""
+    return n_rows <= EDGE_MR or MR < n_rows <= 2 * EDGE_MR
 
 
 @pointer_kernel(gemm_types)
@@ -101,22 +99,19 @@ def gemm(a, b, c, bias, accumulate, panel, pool, prefetch_range):
                 pack(part, width, panel)
             else:
                 b_address, b_row = address(part, 0), b.strides[0] // b.itemsize
-            mr = MR if is_wide else NARROW_MR
-            n_edge = _edge_rows(m) if EDGE_MR and is_wide else 0
-            for i in range(0, m - n_edge, mr):
+            i = 0
+            while i < m:
                 prefetch_some(prefetch_range)
-                rows = minimum(mr, m - i)
+                is_edge = is_wide and _is_edge(m - i)
+                rows = minimum(EDGE_MR if is_edge else MR if is_wide else NARROW_MR, m - i)
                 a_rows, c_rows = submatrix(a, i, p, rows, n_rows), submatrix(c, i, j, rows, n_columns)
-                if is_wide:
+                if is_edge:
+                    edge_micro_kernel(a_rows, b_address, b_row, c_rows, shift, accumulate_here)
+                elif is_wide:
                     micro_kernel(a_rows, b_address, b_row, c_rows, shift, accumulate_here)
                 else:
                     narrow_micro_kernel(a_rows, b_address, b_row, c_rows, shift, accumulate_here)
-            if EDGE_MR:
-                for i in range(m - n_edge, m, EDGE_MR):
-                    prefetch_some(prefetch_range)
-                    rows = minimum(EDGE_MR, m - i)
-                    a_rows, c_rows = submatrix(a, i, p, rows, n_rows), submatrix(c, i, j, rows, n_columns)
-                    edge_micro_kernel(a_rows, b_address, b_row, c_rows, shift, accumulate_here)
+                i += rows
             j += width
 
 

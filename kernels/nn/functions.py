@@ -25,6 +25,7 @@ from ..codegen.floats import (
 )
 from ..codegen.jit import exact_inlined_kernel, inlined_kernel
 from ..codegen.simd import broadcast, horizontal_sum, load, store, vector_width
+from ..tuning import FEW_ELEMENTS
 
 _LOG2_E = 1.4426950408889634
 
@@ -174,6 +175,13 @@ def subtract_largest(z, begin, n, out):
     z and out : C-contiguous, of one dtype          out : overwritten
     """
     zero = z.dtype.type(0)
+    if n <= FEW_ELEMENTS:
+        highest = z[begin]
+        for j in range(1, n):
+            highest = max(highest, z[begin + j])
+        for j in range(n):
+            out[begin + j] = z[begin + j] - highest
+        return highest
     count = vector_width(zero)
     least = broadcast(z.dtype.type(-np.inf))
     largest = least
@@ -191,6 +199,11 @@ def subtract_largest(z, begin, n, out):
 def sum_of_row(x, begin, n):
     """Σ x_j over the n elements from place `begin` on, of a C-contiguous array."""
     zero = x.dtype.type(0)
+    if n <= FEW_ELEMENTS:
+        sum_ = zero
+        for j in range(n):
+            sum_ += x[begin + j]
+        return sum_
     count = vector_width(zero)
     total = broadcast(zero)
     for j in range(0, n, count):
