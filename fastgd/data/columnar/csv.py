@@ -20,6 +20,8 @@ _SAMPLE_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 20
 _DELIMITERS = ",;\t|"
 
+_IN_UTF_8 = "a file in UTF-8, as iconv -f LATIN1 -t UTF-8 makes of one in Latin-1"
+
 
 class CSVTable(Table):
     """Rows of CSV files, one file after the other. The first line names the columns, unless the request does.
@@ -64,8 +66,7 @@ class CSVTable(Table):
             raise ValueError(f"{path} cannot be read as CSV: {error}") from error
         except UnicodeDecodeError as error:
             raise ValueError(
-                f"line 1 of {path} holds {error.object!r}, which is not UTF-8; expected a file in UTF-8, as "
-                "iconv -f LATIN1 -t UTF-8 makes of one in Latin-1"
+                f"line 1 of {path} holds {error.object!r}, which is not UTF-8; expected {_IN_UTF_8}"
             ) from error
         if self._names is None and all(map(_is_number, names)):
             raise ValueError(
@@ -107,6 +108,11 @@ def _with_example(field: Any, values: Any, n_before: int) -> Any:
 
     n_before : the line that rows begin with
     """
+    if pa.types.is_binary(field.type):
+        # What pyarrow calls text that is not UTF-8.
+        k, text = next((k, text) for k, text in enumerate(values.to_pylist()) if text and not _is_utf_8(text))
+        found = f"{text!r} in line {n_before + k}, which is not UTF-8 (expected {_IN_UTF_8})"
+        return field.with_metadata({EXAMPLE: found})
     if not pa.types.is_string(field.type):
         return field
     found = next(((k, text) for k, text in enumerate(values.to_pylist()) if text and not _is_number(text)), None)
@@ -120,6 +126,14 @@ def _delimiter(path: Path) -> str:
     with pa.input_stream(str(path), compression="detect") as file:
         line = file.read(1 << 16).split(b"\n", 1)[0].decode(errors="replace")
     return max(_DELIMITERS, key=line.count)
+
+
+def _is_utf_8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_number(text: str) -> bool:
@@ -136,9 +150,13 @@ def _explained(error: Exception, path: Path, names: list[str]) -> ValueError:
     column = re.search(r"In CSV column #(\d+)", text)
     value = re.search(r"conversion error to (\S+): invalid value '(.*)'", text, re.DOTALL)
     place = f"line {line[1]} of {path}" if line else str(path)
-    if value is None or column is None:
+    if column is None:
         return ValueError(f"{place} cannot be read: {text}")
     name = names[int(column[1])] if int(column[1]) < len(names) else column[1]
+    if "invalid UTF8" in text:
+        return ValueError(f"column {name!r} is not UTF-8 in {place}; expected {_IN_UTF_8}")
+    if value is None:
+        return ValueError(f"{place} cannot be read: {text}")
     return ValueError(
         f"column {name!r} holds {value[2]!r} in {place}, and numbers in the first rows (as {value[1]}); expected a "
         f"number, or drop=[{name!r}]"

@@ -188,6 +188,27 @@ def test_csv_files_that_cannot_be(text, options, error, message, tmp_path):
         gd.data.open(csv_file(tmp_path, text), target="y", **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {},
+            r"column 'city' holds binary, as b'K\\xf6ln' in line 3, which is not UTF-8 \(expected a file",
+        ),
+        (
+            {"categories": {"city": ["Köln", "Bonn"]}},
+            r"column 'city' is not UTF-8 in line 3 of .*latin\.csv; expected",
+        ),
+    ],
+)
+def test_a_csv_file_whose_text_is_not_in_utf_8(tmp_path, options, words):
+    file = tmp_path / "latin.csv"
+    file.write_bytes("city,a,y\nBonn,2,3\nKöln,1,2\n".encode("latin-1"))
+    with pytest.raises((TypeError, ValueError), match=words):
+        gd.Trainer(gd.Model([gd.Linear(3, 1)])).fit(gd.data.open(file, target="y", **options))
+    assert gd.data.open(file, target="y", drop=["city"]).feature_names == ("a",)
+
+
 def test_a_csv_file_whose_names_are_not_in_utf_8(tmp_path):
     file = tmp_path / "latin.csv"
     file.write_bytes("a,größe,y\n1,2,3\n".encode("latin-1"))
