@@ -191,13 +191,18 @@ class CallbackList:
     def after_epoch(self, trainer: Any, record: EpochRecord) -> bool:
         """Call each; whether one wants training to stop."""
         checkpoints = [callback for callback in self._callbacks if _saves_run(callback)]
-        answers = [bool(callback(trainer, record)) for callback in self._callbacks if not _saves_run(callback)]
+        answers = [_is_true(callback(trainer, record)) for callback in self._callbacks if not _saves_run(callback)]
         for index, checkpoint in enumerate(checkpoints):
             # What it saves holds the notes of all.
             others = [other for other in checkpoints[index + 1 :] if other is not checkpoint]
             with _noted(record, others):
-                answers.append(bool(checkpoint(trainer, record)))
+                answers.append(_is_true(checkpoint(trainer, record)))
         return any(answers)
+
+
+def _is_true(answer: Any) -> bool:
+    # A function that logs may return anything, such as the loss.
+    return isinstance(answer, bool | np.bool_) and bool(answer)
 
 
 def _saves_run(callback: Any) -> bool:

@@ -106,11 +106,10 @@ def _add_train(commands: Any) -> None:
     data.add_argument(
         "--synthetic",
         type=_shape,
-        default="1000000x100",
         metavar="ROWSxFEATURES[xOUTPUTS]",
-        help="rows of a teacher network plus noise, where no X is given",
+        help="rows of a teacher network plus noise, where no X is given (default: 1000000x100)",
     )
-    data.add_argument("--noise", type=float, default=0.1, help="standard deviation of the synthetic targets' noise")
+    data.add_argument("--noise", type=float, help="standard deviation of the synthetic targets' noise (default: 0.1)")
     model = command.add_argument_group("model")
     model.add_argument("--hidden", type=_widths, default=(), metavar="N,N,...", help="widths of hidden ReLU layers")
     model.add_argument(
@@ -199,9 +198,8 @@ def _add_train(commands: Any) -> None:
     run.add_argument(
         "--every",
         type=every,
-        default="60s",
         metavar="TIME | UPDATES",
-        help="how often to save to --checkpoint: a time as 60s, 10min or 1h, or a number of updates",
+        help="how often to save to --checkpoint: a time as 60s, 10min or 1h, or a number of updates (default: 60s)",
     )
     run.add_argument(
         "--resume",

@@ -38,6 +38,8 @@ def checkpoints(options: argparse.Namespace) -> "list[Checkpoint]":
     if path is None:
         if options.resume:
             raise ValueError("--resume without --checkpoint; expected --checkpoint RUN.safetensors, to go on from it")
+        if options.every is not None:
+            raise ValueError("--every without --checkpoint; expected --checkpoint RUN.safetensors, to save the run to")
         return []
     if os.path.exists(path) and not options.resume:
         raise ValueError(
@@ -45,7 +47,7 @@ def checkpoints(options: argparse.Namespace) -> "list[Checkpoint]":
         )
     if options.out is not None and os.path.realpath(path) == os.path.realpath(options.out):
         raise ValueError(f"--checkpoint and --out are both {path}; expected two files")
-    return [gd.callbacks.Checkpoint(path, options.every)]
+    return [gd.callbacks.Checkpoint(path, "60s" if options.every is None else options.every)]
 
 
 def resumed(options: argparse.Namespace, trainer: "Trainer") -> "Trainer":

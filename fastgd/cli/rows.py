@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fastgd.data.columns import Columns
     from fastgd.losses import Loss
 
+# Synthetic rows and features, and the standard deviation of their noise.
+_SYNTHETIC, _NOISE = (1_000_000, 100), 0.1
+
 # A synthetic data set of up to this size is made once and kept; a larger one is made anew in each epoch.
 _KEPT_BYTES = 1 << 30
 # Tasks are told by so many targets.
@@ -73,6 +76,8 @@ def arrays_of(options: argparse.Namespace) -> Arrays | None:
         if y or weights:
             raise ValueError("--target or --sample-weight without X; expected fastgd train X.npy --target Y.npy")
         return None
+    if options.synthetic is not None or options.noise is not None:
+        raise ValueError(f"--synthetic or --noise, and X is {X}; expected either X or --synthetic")
     if not is_npy(X):
         return _opened(options)
     if options.features or options.drop or options.categories:
@@ -208,9 +213,9 @@ def synthetic_rows(options: argparse.Namespace) -> Rows:
     """Rows of a teacher network, and, where asked for, some of them to judge by."""
     import fastgd as gd
 
-    data = gd.data.synthetic(
-        *options.synthetic, hidden=options.hidden, noise=options.noise, seed=options.seed, dtype=options.dtype
-    )
+    shape = _SYNTHETIC if options.synthetic is None else options.synthetic
+    noise = _NOISE if options.noise is None else options.noise
+    data = gd.data.synthetic(*shape, hidden=options.hidden, noise=noise, seed=options.seed, dtype=options.dtype)
     size = data.n_samples * (data.n_features + data.n_outputs) * data.dtype.itemsize
     say(
         f"data         {data.n_samples} rows x {data.n_features} features, synthetic, {size / 1e6:.0f} MB, "

@@ -30,11 +30,11 @@ class Classes:
         """Those of targets, or all that there will be, where they are given."""
         is_multilabel = _is_multilabel(y)
         if labels is not None:
-            found = np.unique(labels)
-        elif is_multilabel:
+            return cls(_declared(labels), is_multilabel)
+        if is_multilabel:
             found = np.arange(y.shape[1])
         else:
-            found = np.unique(column_or_1d(y))
+            found = _different(column_or_1d(y), "y")
             # A few of each say as much as all rows, and take a fraction of the time.
             check_classification_targets(np.resize(found, min(len(y), 4 * len(found))))
         if len(found) < 2:
@@ -43,7 +43,7 @@ class Classes:
 
     def require_same(self, labels: Any) -> None:
         """Raise a ValueError unless these are all labels."""
-        if not np.array_equal(np.unique(labels), self.labels):
+        if not np.array_equal(_declared(labels), self.labels):
             raise ValueError(
                 f"`classes={labels!r}` is not the same as on last call to partial_fit, or in fit: {shown(self.labels)}"
             )
@@ -160,3 +160,25 @@ def _is_multilabel(y: np.ndarray) -> bool:
             "or sklearn.multioutput.MultiOutputClassifier"
         )
     return kind == "multilabel-indicator"
+
+
+def _different(labels: np.ndarray, name: str) -> np.ndarray:
+    """Each label once, sorted."""
+    try:
+        return np.unique(labels)
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in labels})
+        raise TypeError(f"{name} holds labels of the kinds {', '.join(kinds)}; expected one kind") from None
+
+
+def _declared(classes: Any) -> np.ndarray:
+    """All labels that there will be, sorted."""
+    labels = np.asarray(classes)
+    if labels.ndim != 1:
+        raise TypeError(f"classes is {classes!r}; expected a list of labels")
+    found = _different(labels, "classes")
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
+        raise ValueError(f"classes is {classes!r}; expected no NaN or infinity, which y may not hold either")
+    if len(found) < 2:
+        raise ValueError(f"classes is {classes!r}; expected at least two different labels")
+    return found

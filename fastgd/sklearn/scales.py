@@ -15,6 +15,10 @@ from fastgd.layers import Linear
 from fastgd.model import Model
 from fastgd.moments import Moments
 
+# A deviation may grow by so much before the weight that was learnt on the old one counts for less: of a feature that
+# was nearly constant so far, it is little but noise, and would be enormous on the new scale.
+_MOST_GROWTH = 2.0
+
 
 class Scales:
     """What a Standardize and a StandardizedTargets layer are told, of all rows so far, each by its weight.
@@ -88,7 +92,11 @@ class Scales:
         return {name: moments for name, moments in known.items() if moments is not None}
 
     def tell(self, models: Sequence[Model]) -> None:
-        """Have the layers of models use what was learnt; what the models predict stays as it is, but for rounding."""
+        """Have the layers of models use what was learnt.
+
+        What the models predict stays as it is, but for rounding, and where a feature's deviation has far outgrown what
+        it was: of that, they make less.
+        """
         of_X = None if self._of_X is None else _learnt(self._of_X, self._centres_X)
         of_y = None if self._of_y is None else _learnt(self._of_y, self._centres_y)
         for model in models:
@@ -108,14 +116,17 @@ def _learnt(moments: Moments | SquareMeans, is_centred: bool) -> MeanAndScale:
 def _tell_features(
     model: Model, first: Linear, mean: np.ndarray, deviation: np.ndarray, have_varied: np.ndarray | None
 ) -> None:
-    """W' (x - m') s' + b' = W (x - m) s + b, with W' = W for features that had not varied: x was m in every row."""
+    """W' (x - m') s' + b' = W (x - m) s + b, with W' = W for features that had not varied: x was m in every row.
+
+    No W' is more than `_MOST_GROWTH` times W; the equation still holds where those features are m then.
+    """
     layer = model.standardize
     if layer.mean is None:
         layer.take(mean, deviation)
         return
     old_mean, old_scale = layer.mean_and_scale
     layer.take(mean, deviation)
-    weight = first.weight * np.where(have_varied, old_scale / layer.scale, 1)
+    weight = first.weight * np.where(have_varied, np.minimum(old_scale / layer.scale, _MOST_GROWTH), 1)
     if first.bias is not None:
         first.bias += weight @ ((mean - old_mean) * layer.scale)
     first.weight = weight

@@ -42,8 +42,9 @@ _SOLVERS = {
 
 # What `bench/studies/estimators.py` has found good on tables.
 _ALPHA, _LARGEST_ALPHA, _ALPHA_OF_NETWORKS, _BATCH_SIZE = 1e-4, 1e-2, 1e-3, 32
-# Of epochs without gain. The loss of an epoch of few updates is as much chance as gain, so that many are waited for.
-_N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE = 5, 200
+# Of epochs without gain. The loss of an epoch of few updates is as much chance as gain, so that many are waited for;
+# and the first updates of a network may raise it before they lower it.
+_N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _UPDATES_OF_NETWORKS = 5, 200, 20
 
 
 @dataclass(frozen=True)
@@ -178,6 +179,8 @@ def architecture_of(estimator: Any, loss: Loss) -> Architecture:
     hidden = tuple(np.ravel(hidden).tolist()) if not isinstance(hidden, tuple) else hidden
     hidden = tuple(checks.integer(size, "hidden_layer_sizes", 1) for size in hidden)
     activation = estimator.activation
+    if not isinstance(activation, str | list | tuple | np.ndarray):
+        raise TypeError(f"activation is {activation!r}; expected a name, or a list of one for each hidden layer")
     names = (activation,) * len(hidden) if isinstance(activation, str) else tuple(activation)
     for name in (activation,) if isinstance(activation, str) else names:
         checks.choice(name, "activation", _ACTIVATIONS)
@@ -255,7 +258,7 @@ def _optimizer(estimator: Any, alpha: float, is_network: bool) -> Optimizer | Li
     checks.choice(solver, "solver", ("auto", *_SOLVERS))
     if solver == "auto" and not is_chosen:
         # No model has a lower perceptron loss than the constant 0, so that "auto" would take every epoch back.
-        return NormalizedSGD() if estimator.loss == "perceptron" else "auto"
+        return NormalizedSGD() if str(estimator.loss) == "perceptron" else "auto"
     if solver == "auto":
         solver = "adam" if is_network else "sgd"
     kind = _SOLVERS[solver]
@@ -291,12 +294,11 @@ def patience_of(
         if n_iter != "auto":
             raise ValueError(f"n_iter_no_change is {n_iter!r}; expected 'auto', or an integer of at least 1")
         n_iter = _N_ITER_NO_CHANGE
-        is_full_batch = (training.batch_size or n_samples) >= n_samples
-        if not (
-            training.has_chosen_rate or early or is_partial or is_full_batch or np.size(estimator.hidden_layer_sizes)
-        ):
-            n_updates = _UPDATES_NO_CHANGE
-    elif n_iter != math.inf:
+        if not (training.has_chosen_rate or early or is_partial):
+            is_full_batch = (training.batch_size or n_samples) >= n_samples
+            is_network = np.size(estimator.hidden_layer_sizes) > 0
+            n_updates = _UPDATES_OF_NETWORKS if is_network else 0 if is_full_batch else _UPDATES_NO_CHANGE
+    elif not (isinstance(n_iter, float) and n_iter == math.inf):
         n_iter = checks.integer(n_iter, "n_iter_no_change", 1)
     return n_iter, tol, early, is_adaptive, n_updates
 
@@ -309,5 +311,7 @@ def loss_of(estimator: Any, known: tuple[str, ...]) -> Loss:
         return losses.quantile(estimator.quantile)
     # What scikit-learn calls epsilon for all of them is the delta of Huber.
     if estimator.epsilon is not None and {"epsilon", "delta"} & set(loss._fields):
+        if "delta" in loss._fields:
+            checks.positive(estimator.epsilon, "epsilon")
         return getattr(losses, name)(estimator.epsilon)
     return loss

@@ -1,6 +1,7 @@
 """Which columns of a table are features, targets and weights, by name."""
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -41,7 +42,7 @@ def choose(request: Request, names: Sequence[str], table: str, unless_named: Seq
     weight = request.weight
     if weight is not None and not isinstance(weight, str):
         raise TypeError(f"weight is {weight!r}; expected the name of a column")
-    categories = request.declared
+    categories, known = request.declared, Counter(names)
     if request.columns is not None:
         features = _in_place_of(request.columns, features, drop, names, table)
     elif request.features is not None and drop:
@@ -50,9 +51,10 @@ def choose(request: Request, names: Sequence[str], table: str, unless_named: Seq
         raise ValueError("features is empty; expected at least one column")
     others = (*targets, *(() if weight is None else (weight,)))
     for role, given in (("features", features), ("drop", drop), ("target", targets), ("weight", others)):
+        counts = Counter(given)
         for name in given:
-            _require_name(name, role, names, table)
-            if given.count(name) > 1:
+            _require_name(name, role, known, table)
+            if counts[name] > 1:
                 raise ValueError(f"column {name!r} is named twice in {role}; expected each column once")
     if not features:
         left_out = {*others, *drop, *unless_named}
@@ -64,10 +66,10 @@ def choose(request: Request, names: Sequence[str], table: str, unless_named: Seq
         raise ValueError(f"column {both[0]!r} is both a feature and target or weight; expected each column once")
     chosen = ChosenColumns(features, targets, weight, categories, request.columns is not None)
     for name in categories:
-        _require_name(name, "categories", names, table)
+        _require_name(name, "categories", known, table)
         if name not in (*features, *targets):
             raise ValueError(f"categories names column {name!r}, which is neither feature nor target")
-    repeated = [name for name in chosen.all if list(names).count(name) > 1]
+    repeated = [name for name in chosen.all if known[name] > 1]
     if repeated:
         raise ValueError(f"{table} has several columns called {repeated[0]!r}; expected names that differ")
     return chosen
@@ -81,7 +83,8 @@ def _in_place_of(
         if name in columns.features:
             raise ValueError(f"drop names column {name!r}, which the model was trained on; expected others, or none")
     if not features:
-        missing = next((name for name in columns.features if name not in names), None)
+        known = set(names)
+        missing = next((name for name in columns.features if name not in known), None)
         if missing is not None:
             raise ValueError(
                 f"{table} has no column {missing!r}, which the model was trained on; expected "
@@ -94,9 +97,10 @@ def _in_place_of(
             f"features names {len(features)} column{'s' * (len(features) > 1)}; expected {len(columns.features)}, one "
             f"for each that the model was trained on: {_shown(columns.features)}"
         )
+    own = set(columns.features)
     for place, name in enumerate(features):
         # As it is called, it can hardly be meant to stand for another one.
-        if name in columns.features and columns.features[place] != name:
+        if name in own and columns.features[place] != name:
             raise ValueError(
                 f"features names column {name!r} in place {place}, which the model has in place "
                 f"{columns.features.index(name)}; expected one for each of {_shown(columns.features)}, in this order"
@@ -104,9 +108,10 @@ def _in_place_of(
     return features
 
 
-def _require_name(name: str, role: str, names: Sequence[str], table: str) -> None:
-    if name in names:
+def _require_name(name: str, role: str, known: Mapping[str, int], table: str) -> None:
+    if name in known:
         return
+    names = list(known)
     raise ValueError(f"{role} names column {name!r}; expected one of {table}: {_shown(names)}{_meant(name, names)}")
 
 

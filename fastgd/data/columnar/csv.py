@@ -1,5 +1,6 @@
 """CSV files, read block by block under one schema."""
 
+import contextlib
 import itertools
 import math
 import re
@@ -37,7 +38,8 @@ class CSVTable(Table):
         declared = request.declared
         fields = [field.with_type(_declared(field, declared.get(field.name))) for field in sample]
         super().__init__(pa.schema(fields), request, name_of(paths, request.folder), stamps)
-        self._types = {field.name: field.type for field in fields if field.name in self.chosen.all}
+        chosen = set(self.chosen.all)
+        self._types = {field.name: field.type for field in fields if field.name in chosen}
 
     def batches(self, cursor: int) -> Generator[Batch, None, None]:
         """As `Table.batches`; rows before are read, too."""
@@ -59,7 +61,7 @@ class CSVTable(Table):
     def _sample(self, path: Path) -> Any:
         """The schema that the first rows of a file seem to have."""
         try:
-            with self._opened(path, _SAMPLE_BYTES, pa_csv.ConvertOptions()) as reader:
+            with _whole(path), self._opened(path, _SAMPLE_BYTES, pa_csv.ConvertOptions()) as reader:
                 schema, names = reader.schema, reader.schema.names
                 first_rows = next(iter(reader), None)
         except pa.ArrowInvalid as error:
@@ -119,11 +121,25 @@ def _with_example(field: Any, values: Any, n_before: int) -> Any:
     return field if found is None else field.with_metadata({EXAMPLE: f"{found[1]!r} in line {n_before + found[0]}"})
 
 
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Inside, a file that cannot be decompressed is a ValueError."""
+    try:
+        yield
+    except OSError as error:
+        # The system's own errors have a number.
+        if error.errno is not None:
+            raise
+        raise ValueError(
+            f"{path} cannot be decompressed: {error}; expected a whole file, of the kind its name says"
+        ) from error
+
+
 def _delimiter(path: Path) -> str:
     """What stands between the names in the first line."""
     if ".tsv" in path.suffixes:
         return "\t"
-    with pa.input_stream(str(path), compression="detect") as file:
+    with _whole(path), pa.input_stream(str(path), compression="detect") as file:
         line = file.read(1 << 16).split(b"\n", 1)[0].decode(errors="replace")
     return max(_DELIMITERS, key=line.count)
 

@@ -114,3 +114,11 @@ def test_several_at_once(tmp_path):
     np.testing.assert_array_equal(end.model.parameters, watch.parameters[-1])
     assert (len(best.history), len(end.history)) == (stop.best_epoch, len(history))
     assert end.learning_rate_factor == trainer.learning_rate_factor
+
+
+@pytest.mark.parametrize(("answer", "n_epochs"), [(True, 1), (np.True_, 1), (0.5, 3), ("loss", 3), (None, 3)])
+def test_only_true_stops(answer, n_epochs):
+    """A function that logs may return anything."""
+    trainer, (X, y), _ = problem()
+    history = trainer.fit(X, y, epochs=3, callbacks=[lambda trainer, record: answer])
+    assert len(history) == n_epochs

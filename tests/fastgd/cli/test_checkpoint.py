@@ -58,6 +58,7 @@ def test_what_makes_no_sense(capsys, tmp_path):
     run_path = tmp_path / "run"
     for options, message in (
         (["--resume"], "--resume without --checkpoint; expected --checkpoint RUN.safetensors"),
+        (["--every", "10s"], "--every without --checkpoint; expected --checkpoint RUN.safetensors"),
         (["--checkpoint", run_path, "--out", run_path], "are both"),
         (["--checkpoint", run_path, "--every", "soon"], "expected a time as 60s, 10min or 1h, or a number of updates"),
         (["--checkpoint", tmp_path / "none" / "run"], "there is no folder"),

@@ -1,6 +1,7 @@
 """Tables that cannot be read, or are not what they were: errors that name file and row, and a model as it was."""
 
 import builtins
+import gzip
 import sys
 import threading
 
@@ -207,6 +208,16 @@ def test_a_csv_file_whose_text_is_not_in_utf_8(tmp_path, options, words):
     with pytest.raises((TypeError, ValueError), match=words):
         gd.Trainer(gd.Model([gd.Linear(3, 1)])).fit(gd.data.open(file, target="y", **options))
     assert gd.data.open(file, target="y", drop=["city"]).feature_names == ("a",)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda packed: packed[:-20], lambda packed: b"a,b,y\n1,2,3\n"], ids=["cut", "plain"]
+)
+def test_a_csv_file_that_cannot_be_decompressed(tmp_path, change):
+    file = tmp_path / "rows.csv.gz"
+    file.write_bytes(change(gzip.compress(b"a,b,y\n" + b"1,2,3\n" * 5000)))
+    with pytest.raises(ValueError, match=r"rows\.csv\.gz cannot be decompressed: .*; expected a whole file"):
+        gd.data.open(file, target="y")
 
 
 def test_a_csv_file_whose_names_are_not_in_utf_8(tmp_path):

@@ -88,6 +88,12 @@ def test_an_end_waits_for_updates_where_epochs_have_few():
         GDRegressor(n_iter_no_change="all").fit(X, y)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_first_full_batches_of_a_network_may_raise_the_loss(seed):
+    X, y = load_diabetes(return_X_y=True)
+    assert GDRegressor((32,), batch_size=None, random_state=seed).fit(X, y).score(X, y) > 0.5
+
+
 def test_a_plateau_at_the_last_epoch_is_no_cause_for_a_warning(recwarn):
     X, y = load_diabetes(return_X_y=True)
     GDRegressor(tol=10.0, max_iter=10, random_state=0).fit(X, y)

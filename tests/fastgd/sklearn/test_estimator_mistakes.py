@@ -150,6 +150,10 @@ def test_class_weights_that_are_none(weight, error):
         ({"alpha": "x"}, "alpha is 'x'; expected a number of at least 0, or 'auto'"),
         ({"batch_size": "full"}, "batch_size is 'full'; expected a number of rows, 'auto', or None for all"),
         ({"solver": "adam", "beta_1": 1}, "beta_1 is 1; expected less than 1"),
+        ({"activation": None}, "activation is None; expected a name, or a list of one for each hidden layer"),
+        ({"loss": "huber", "epsilon": 0}, "epsilon is 0; expected more than 0"),
+        ({"loss": np.ones(2)}, r"loss is array\(.*\); expected one of"),
+        ({"n_iter_no_change": np.ones(2)}, r"n_iter_no_change is array\(.*\); expected an integer"),
         ({"callbacks": None}, "callbacks is None; expected a list of callables"),
         ({"callbacks": print}, r"callbacks is <.*print>; expected a list of callables, as in callbacks=\[callback\]"),
     ],
@@ -202,6 +206,21 @@ def test_predictions_that_are_too_large():
 def test_labels_that_are_refused_as_by_scikit_learn(kind, y, words):
     with pytest.raises(ValueError, match=words):
         kind().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (2, "classes is 2; expected a list of labels"),
+        ({"no", "yes"}, r"classes is \{.*\}; expected a list of labels"),
+        ([], r"classes is \[\]; expected at least two different labels"),
+        ([0, 1, np.nan], r"classes is \[0, 1, nan\]; expected no NaN or infinity"),
+        (np.array([0, "a"], object), "classes holds labels of the kinds int, str; expected one kind"),
+    ],
+)
+def test_classes_that_are_none(classes, words):
+    with pytest.raises((ValueError, TypeError), match=f"^{words}"):
+        GDClassifier().partial_fit(X, np.arange(N_ROWS) % 2, classes=classes)
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")

@@ -87,7 +87,7 @@ def test_what_was_predicted_stays_when_scales_change(stream):
     for start in range(0, 100, 10):
         estimator.partial_fit(X[start : start + 10], y[start : start + 10])
     before = estimator.predict(X)
-    estimator._scales.add(ArrayDataset(X * 2, y[:, None] * 3 + 5))
+    estimator._scales.add(ArrayDataset(X + 0.5 * (X - X.mean(axis=0)), y[:, None] * 3 + 5))
     estimator._scales.tell([estimator.trainer_.model])
     np.testing.assert_allclose(estimator.predict(X), before)
 
@@ -101,6 +101,29 @@ def test_a_feature_that_begins_to_vary(rng):
         estimator.partial_fit(X[start : start + 10], y[start : start + 10])
         assert np.abs(estimator.predict(X[:100])).max() < 100
     assert estimator.score(X[100:], y[100:]) > 0.8
+
+
+@pytest.mark.parametrize("hidden", [(), (16,)])
+@pytest.mark.parametrize("factor", [0.1, 1e-3, 1e-6])
+def test_a_feature_that_hardly_varied_at_first(rng, factor, hidden):
+    """Kept as it is, its weight would be noise that counts a thousand times as much."""
+    X = rng.normal(size=(2000, 5))
+    X[:100, 4] *= factor
+    y = X @ [1.0, 2, 3, 4, 5] + rng.normal(size=2000)
+    estimator = GDRegressor(hidden, random_state=0)
+    for start in range(0, 2000, 100):
+        estimator.partial_fit(X[start : start + 100], y[start : start + 100])
+    assert estimator.score(X, y) > (0.85 if hidden else 0.97)
+
+
+def test_rare_values_far_from_the_others(rng):
+    X = rng.normal(size=(5000, 5))
+    X[rng.random(5000) < 0.002, 4] = 1e4
+    y = X[:, 0] + rng.normal(size=5000)
+    estimator = GDRegressor(random_state=0)
+    for start in range(0, 5000, 50):
+        estimator.partial_fit(X[start : start + 50], y[start : start + 50])
+    assert estimator.score(X, y) > 0.45
 
 
 def test_weights_of_zero_move_nothing(stream):
