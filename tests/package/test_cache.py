@@ -98,7 +98,7 @@ EDITS = {
     "nn/loss.py": ("* error, error", "* error, error + error"),
     "gemm/small.py": ("horizontal_sum((s0 + s1) + (s2 + s3))", "2 * horizontal_sum((s0 + s1) + (s2 + s3))"),
     "nn/linear.py": ("a, n_samples, accumulate, sums", "a, n_samples - 1, accumulate, sums"),
-    "nn/activation.py": ("else x[i]", "else x[i] + x[i]"),
+    "nn/activation.py": ("select_not_less(z, zero, z, zero)", "select_not_less(z, zero, z + z, zero)"),
 }
 
 
