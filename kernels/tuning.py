@@ -30,7 +30,7 @@ FEW_ELEMENTS = 4
 # into registers take half as long again.
 MR, NR_VECTORS = (4, 4) if register_count() >= 32 else (6, 2)
 
-# MR for the last rows, where fewer rows than MR would leave many sums of no use, as 32 by six do; zero for none.
+# MR of a matrix's last rows, where MR rows would leave sums without use, as of 32 rows; zero where all go by MR.
 EDGE_MR = 0 if register_count() >= 32 else 4
 
 # NR of one vector, for the columns that remain: eight sums hide a latency of four cycles of two multipliers. With 16

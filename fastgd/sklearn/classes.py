@@ -34,7 +34,7 @@ class Classes:
         if is_multilabel:
             found = np.arange(y.shape[1])
         else:
-            found = _different(column_or_1d(y), "y")
+            found = _unique(column_or_1d(y), "y")
             # A few of each say as much as all rows, and take a fraction of the time.
             check_classification_targets(np.resize(found, min(len(y), 4 * len(found))))
         if len(found) < 2:
@@ -162,7 +162,7 @@ def _is_multilabel(y: np.ndarray) -> bool:
     return kind == "multilabel-indicator"
 
 
-def _different(labels: np.ndarray, name: str) -> np.ndarray:
+def _unique(labels: np.ndarray, name: str) -> np.ndarray:
     """Each label once, sorted."""
     try:
         return np.unique(labels)
@@ -176,7 +176,7 @@ def _declared(classes: Any) -> np.ndarray:
     labels = np.asarray(classes)
     if labels.ndim != 1:
         raise TypeError(f"classes is {classes!r}; expected a list of labels")
-    found = _different(labels, "classes")
+    found = _unique(labels, "classes")
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise ValueError(f"classes is {classes!r}; expected no NaN or infinity, which y may not hold either")
     if len(found) < 2:

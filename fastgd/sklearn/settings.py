@@ -44,7 +44,7 @@ _SOLVERS = {
 _ALPHA, _LARGEST_ALPHA, _ALPHA_OF_NETWORKS, _BATCH_SIZE = 1e-4, 1e-2, 1e-3, 32
 # Of epochs without gain. The loss of an epoch of few updates is as much chance as gain, so that many are waited for;
 # and the first updates of a network may raise it before they lower it.
-_N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _UPDATES_OF_NETWORKS = 5, 200, 20
+_N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _NETWORK_UPDATES_NO_CHANGE = 5, 200, 20
 
 
 @dataclass(frozen=True)
@@ -297,7 +297,7 @@ def patience_of(
         if not (training.has_chosen_rate or early or is_partial):
             is_full_batch = (training.batch_size or n_samples) >= n_samples
             is_network = np.size(estimator.hidden_layer_sizes) > 0
-            n_updates = _UPDATES_OF_NETWORKS if is_network else 0 if is_full_batch else _UPDATES_NO_CHANGE
+            n_updates = _NETWORK_UPDATES_NO_CHANGE if is_network else 0 if is_full_batch else _UPDATES_NO_CHANGE
     elif not (isinstance(n_iter, float) and n_iter == math.inf):
         n_iter = checks.integer(n_iter, "n_iter_no_change", 1)
     return n_iter, tol, early, is_adaptive, n_updates

@@ -78,9 +78,8 @@ def micro_kernel_of(mr, nr_vectors):
 
     a : (m, k), m from 1 to MR          panel : int, the address of b's first row
     panel_row : int, how many elements further the next one begins; NR of each row are read
-    c : (m, n), n up to NR, and so large that each of its vectors has elements; each row in one piece; modified in place
-    bias : (n,), or (0,)
-    accumulate : bool
+    c : (m, n), each row in one piece, modified in place; n up to NR, and more than all vectors but the last hold
+    bias : (n,), or (0,)          accumulate : bool
     """
 
     def micro_kernel(typing_context, a, panel, panel_row, c, bias, accumulate):

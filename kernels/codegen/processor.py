@@ -50,8 +50,8 @@ def register_count() -> int:
 def masks_are_free(n_bytes: int) -> bool:
     """Whether to load or store a vector under a mask takes no longer than to do so with all of it.
 
-    With AVX but not AVX-512, AMD's processors take up to 42 operations for a store. Without either, LLVM makes a branch
-    of each lane.
+    With AVX but not AVX-512, AMD's processors take up to 42 operations for a store (A. Fog, "Instruction tables").
+    Without either, LLVM makes a branch of each lane.
 
     n_bytes : of the vector in memory; SVE's masks are for whole registers, not for narrow elements or several registers
     """

@@ -65,7 +65,7 @@ def _part_of_bias(bias, j, n):
 
 @inlined_kernel
 def _is_edge(n_rows):
-    """Whether of the last rows of a matrix, so many, the first go by `EDGE_MR`, for fewer sums to be of no use."""
+    """Whether the next rows go by `EDGE_MR`, where so many remain: fewer sums are left without use then."""
     return n_rows <= EDGE_MR or MR < n_rows <= 2 * EDGE_MR
 
 

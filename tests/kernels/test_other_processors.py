@@ -133,7 +133,7 @@ def code_for(processor, cpu_name, cpu_features, names, cache):
 @pytest.mark.slow
 @pytest.mark.skipif(not binding.get_process_triple().startswith("x86_64"), reason="compiles for another x86")
 def test_activations_store_whole_vectors_with_avx2(tmp_path):
-    """AMD's processors take up to 42 operations for a store under one: networks took up to a half longer."""
+    """AMD's processors take up to 42 operations for a store under a mask: networks took up to a half longer."""
     names = "relu_forward", "relu_backward", "leaky_relu_forward", "leaky_relu_backward"
     avx2 = "+sse2,+avx,+avx2,+fma,+f16c"
     codes = code_for((X86, avx2), "x86-64-v3", avx2, names, tmp_path)

@@ -61,7 +61,7 @@ class CSVTable(Table):
     def _sample(self, path: Path) -> Any:
         """The schema that the first rows of a file seem to have."""
         try:
-            with _whole(path), self._opened(path, _SAMPLE_BYTES, pa_csv.ConvertOptions()) as reader:
+            with _decompressed(path), self._opened(path, _SAMPLE_BYTES, pa_csv.ConvertOptions()) as reader:
                 schema, names = reader.schema, reader.schema.names
                 first_rows = next(iter(reader), None)
         except pa.ArrowInvalid as error:
@@ -106,23 +106,24 @@ def _declared(field: Any, categories: Sequence[Any] | int | None) -> Any:
 
 
 def _with_example(field: Any, values: Any, n_before: int) -> Any:
-    """A column of text with the first value that is no number, for errors.
+    """A column of text with the first value that is no number, or not UTF-8, for errors.
 
     n_before : the line that rows begin with
     """
-    if pa.types.is_binary(field.type):
-        # What pyarrow calls text that is not UTF-8.
-        k, text = next((k, text) for k, text in enumerate(values.to_pylist()) if text and not _is_utf_8(text))
-        found = f"{text!r} in line {n_before + k}, which is not UTF-8 (expected {_IN_UTF_8})"
-        return field.with_metadata({EXAMPLE: found})
-    if not pa.types.is_string(field.type):
+    # What pyarrow calls text that is not UTF-8.
+    is_binary = pa.types.is_binary(field.type)
+    if not is_binary and not pa.types.is_string(field.type):
         return field
-    found = next(((k, text) for k, text in enumerate(values.to_pylist()) if text and not _is_number(text)), None)
-    return field if found is None else field.with_metadata({EXAMPLE: f"{found[1]!r} in line {n_before + found[0]}"})
+    is_fine = _is_utf_8 if is_binary else _is_number
+    for line, text in enumerate(values.to_pylist(), n_before):
+        if text and not is_fine(text):
+            note = f", which is not UTF-8 (expected {_IN_UTF_8})" if is_binary else ""
+            return field.with_metadata({EXAMPLE: f"{text!r} in line {line}{note}"})
+    return field
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Iterator[None]:
+def _decompressed(path: Path) -> Iterator[None]:
     """Inside, a file that cannot be decompressed is a ValueError."""
     try:
         yield
@@ -139,7 +140,7 @@ def _delimiter(path: Path) -> str:
     """What stands between the names in the first line."""
     if ".tsv" in path.suffixes:
         return "\t"
-    with _whole(path), pa.input_stream(str(path), compression="detect") as file:
+    with _decompressed(path), pa.input_stream(str(path), compression="detect") as file:
         line = file.read(1 << 16).split(b"\n", 1)[0].decode(errors="replace")
     return max(_DELIMITERS, key=line.count)
 
