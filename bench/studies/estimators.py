@@ -39,12 +39,16 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=quality_sets.NAMES, default=quality_sets.NAMES, metavar="SET")
     parser.add_argument("--folds", nargs="+", type=int, default=list(range(N_FOLDS)))
     parser.add_argument("--without", nargs="+", default=[], help="peers not to fit: those whose names hold these")
-    parser.add_argument("--batch-size", type=int, default="auto", help="of fastgd's estimators")
+    parser.add_argument("--batch-size", type=batch_size, default="auto", help="of fastgd's estimators")
     add_arguments(parser)
     options = parser.parse_args()
     records = measure(options.sets, options.rows, options.folds, options.without, options.batch_size)
     scores, labels = Scores(records), labels_of(records)
     print(summary(scores, labels), comparison(scores, labels), set_table(scores, labels), sep="\n\n")
+
+
+def batch_size(text: str) -> int | str:
+    return text if text == "auto" else int(text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -42,6 +42,8 @@ _SOLVERS = {
 
 # What `bench/studies/estimators.py` has found good on tables.
 _ALPHA, _LARGEST_ALPHA, _ALPHA_OF_NETWORKS, _BATCH_SIZE = 1e-4, 1e-2, 1e-3, 32
+# What `bench/studies/wide_tables.py` has found good of tables with as many features as rows.
+_ALPHA_OF_WIDE_REGRESSION, _ALPHA_OF_WIDE_CLASSES = 0.1, 0.01
 # Of epochs without gain. The loss of an epoch of few updates is as much chance as gain, so that many are waited for;
 # and the first updates of a network may raise it before they lower it.
 _N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _NETWORK_UPDATES_NO_CHANGE = 5, 200, 20
@@ -133,8 +135,8 @@ class Training:
         if not (self.has_chosen_alpha or alpha == 0):
             if is_sparse and self.optimizer == "auto" and self.batch_size is not None:
                 alpha = 0.0
-            elif not (is_stream or self.has_chosen_rate or architecture.hidden_layer_sizes):
-                alpha = min(1 / n_samples, _LARGEST_ALPHA)
+            elif not (is_stream or self.has_chosen_rate):
+                alpha = self._alpha_of(model.in_features, n_samples, architecture)
         trainer = Trainer(
             model,
             architecture.loss,
@@ -154,6 +156,20 @@ class Training:
             rate = trainer.optimizer.auto_rate(architecture.loss, is_full_batch=False)
             trainer.optimizer = replace(trainer.optimizer, learning_rate=rate)
         return trainer
+
+    def _alpha_of(self, n_features: int, n_samples: int, architecture: Architecture) -> float:
+        """The alpha that nobody chose, for so many rows and features.
+
+        The more features there are to a row, the more of the targets' noise weights can fit: ridge regression whose
+        weights have a common prior wants n_features / n_samples times the ratio of noise to signal.
+        """
+        alpha = self.alpha if architecture.hidden_layer_sizes else min(1 / n_samples, _LARGEST_ALPHA)
+        if self.l1_ratio > 0 or not architecture.standardize:
+            return alpha
+        is_regression = losses.takes_every_number(architecture.loss)
+        of_wide = _ALPHA_OF_WIDE_REGRESSION if is_regression else _ALPHA_OF_WIDE_CLASSES
+        ratio = n_features / n_samples
+        return max(alpha, of_wide * ratio * min(ratio, 1.0))
 
 
 def start_at_zero(trainer: Trainer, is_stream: bool) -> None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 import fastgd as gd
 from fastgd.data.as_dataset import array_dataset
@@ -107,3 +108,33 @@ def test_divergence_is_a_value_error_and_leaves_a_finite_model():
         estimator.fit(X, y)
     assert isinstance(caught.value, gd.DivergenceError)
     assert np.isfinite(estimator.predict(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("n_features", "options", "alpha"),
+    [
+        (10, {}, 1 / 200),
+        (100, {}, 0.1 * 0.5**2),
+        (400, {}, 0.1 * 2),
+        (400, {"hidden_layer_sizes": (2,)}, 0.1 * 2),
+        (10, {"hidden_layer_sizes": (2,)}, 1e-3),
+        (400, {"loss": "poisson"}, 0.01 * 2),
+        (400, {"penalty": "elasticnet"}, 1 / 200),
+        (400, {"standardize": False}, 1 / 200),
+        (400, {"learning_rate_init": 0.01}, 1e-4),
+    ],
+)
+def test_many_features_take_a_larger_penalty(n_features, options, alpha):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, n_features)), rng.random(200)
+    found = GDRegressor(max_iter=1, random_state=0, **options).fit(X, y)
+    assert found.trainer_.alpha == pytest.approx(alpha)
+
+
+@pytest.mark.parametrize("hidden", [(), pytest.param((64,), marks=pytest.mark.slow)])
+def test_more_features_than_rows_are_no_wreck(hidden):
+    X, y = load_diabetes(return_X_y=True)
+    X = PolynomialFeatures(4, include_bias=False).fit_transform(X)
+    scores = cross_val_score(GDRegressor(hidden, random_state=0), X, y, cv=KFold(5, shuffle=True, random_state=0))
+    # Ridge(1) behind a StandardScaler has -9.8, and an alpha of 1 / n has -1.5 here.
+    assert scores.mean() > 0.2
