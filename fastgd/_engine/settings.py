@@ -2,8 +2,10 @@
 
 import contextlib
 import copy
+import functools
+import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec
 
 import numpy as np
 
@@ -28,6 +30,8 @@ from fastgd.regularization import Regularization
 from fastgd.replicas import Nesterov, recommended
 from fastgd.schedules import Constant
 
+_P = ParamSpec("_P")
+
 # What the engine has compiled in, or a mean over updates counts from, cannot change under it.
 _FIXED = {"model", "loss", "metrics", "standardize_targets", "n_threads", "outer", *SETTINGS} - {
     "batch_size",
@@ -35,9 +39,27 @@ _FIXED = {"model", "loss", "metrics", "standardize_targets", "n_threads", "outer
 }
 
 
+def _names_checked(init: Callable[_P, None]) -> Callable[_P, None]:
+    """A constructor of Trainer, whose errors of unknown names say so, and where a learning rate belongs."""
+    names = inspect.signature(init).parameters
+
+    @functools.wraps(init)
+    def checked(*args: _P.args, **settings: _P.kwargs) -> None:
+        unknown = next((name for name in settings if name not in names), None)
+        if unknown in ("learning_rate", "lr"):
+            rate = settings[unknown]
+            raise TypeError(f"Trainer takes no {unknown}; expected an optimiser's, as optimizer=gd.SGD({rate!r})")
+        if unknown is not None:
+            raise TypeError(f"Trainer takes no {unknown}; expected some of {', '.join(list(names)[1:])}")
+        init(*args, **settings)
+
+    return checked
+
+
 class Settings:
     """Checks the settings and makes the run; `Trainer` describes them."""
 
+    @_names_checked
     def __init__(
         self,
         model: Model,
@@ -108,6 +130,8 @@ class Settings:
 
     @batch_size.setter
     def batch_size(self, batch_size: int | None) -> None:
+        if isinstance(batch_size, str):
+            raise TypeError(f"batch_size is {batch_size!r}; expected a number of rows, or None for all of them")
         self._run.batch_size = None if batch_size is None else checks.integer(batch_size, "batch_size", 1)
 
     @property

@@ -5,7 +5,7 @@ import re
 import time
 from typing import Any
 
-from fastgd import storage
+from fastgd import atomic_files, storage
 from fastgd.data import checks
 from fastgd.errors import warn
 from fastgd.history import EpochRecord
@@ -60,7 +60,8 @@ class Checkpoint:
 
     def on_begin(self, trainer: Any) -> None:
         """Raise an error where nothing could be saved."""
-        storage.require_writable(self.path)
+        storage.require_name(self.path)
+        atomic_files.require_writable(self.path)
         self._note_saved(trainer)
 
     def __call__(self, trainer: Any, record: EpochRecord) -> None:

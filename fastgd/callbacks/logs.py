@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from fastgd import storage
+from fastgd import atomic_files
 from fastgd.history import EpochRecord, History
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class JSONLines:
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = os.fsdecode(path)
-        storage.require_writable(self.path)
+        atomic_files.require_writable(self.path)
         # Whose epochs the file has, and how many.
         self._history: History | None = None
         self._n_written = 0
@@ -55,7 +55,7 @@ class JSONLines:
         history = trainer.history
         if self._history is history and self._n_written == len(history):
             return
-        with storage.atomic_write(self.path) as file:
+        with atomic_files.atomic_write(self.path) as file:
             file.writelines(map(_line, history))
         self._history, self._n_written = history, len(history)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from fastgd import storage
 from fastgd._engine.monitor import Monitor, MonitorName
 from fastgd._engine.timed_checkpoint import Checkpoint as Checkpoint
 from fastgd.data import checks
@@ -203,6 +204,7 @@ class ModelCheckpoint(Monitor):
     ) -> None:
         super().__init__(monitor, mode, 0.0)
         self.path = os.fsdecode(path)
+        storage.require_name(self.path)
         metrics = dict.fromkeys([*METRICS, *{self.monitor} - set(EpochRecord._fields)], 0.5)
         known = EpochRecord(1, 0.5, 0.5, 0.5, 0.5, metrics).by_name()
         try:

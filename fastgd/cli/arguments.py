@@ -101,7 +101,7 @@ def _add_train(commands: Any) -> None:
         nargs="+",
         metavar="SHARE | X.npy Y.npy | FILE",
         help="rows to judge the model by after each epoch: a share of X's, held out, or others, in files like X "
-        "(default: 0.2 of X)",
+        "(default: 0.2 of X; 0: none)",
     )
     data.add_argument(
         "--synthetic",

@@ -95,9 +95,9 @@ def require_output(path: str | None, *inputs: str | None, option: str = "--out")
     for given in inputs:
         if given and os.path.exists(path) and os.path.exists(given) and os.path.samefile(path, given):
             raise ValueError(f"{option} is {path}, which is read; expected another file")
-    from fastgd import storage
+    from fastgd import atomic_files
 
-    storage.require_writable(path)
+    atomic_files.require_writable(path)
 
 
 def rows_files(path: str) -> list[str]:

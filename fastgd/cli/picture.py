@@ -33,12 +33,12 @@ def draw(trainer: "Trainer", path: str | None, noise_loss: float | None) -> None
         return
     import matplotlib
 
-    from fastgd import plot, storage
+    from fastgd import atomic_files, plot
 
     # No window is opened, and none needs to be there.
     matplotlib.use("agg")
     figure = plot.learning_curve(trainer, noise_loss=noise_loss)[0].figure
-    with storage.atomic_write(path) as file:
+    with atomic_files.atomic_write(path) as file:
         figure.savefig(file, format=_kind_of(path), dpi=_RESOLUTION)
     say(f"picture      {path}")
 

@@ -17,7 +17,7 @@ def predict(options: argparse.Namespace) -> int:
     """Write the labels or the outputs, or the probabilities, as they are made."""
     require_output(options.out, options.model, *rows_files(options.X))
     import fastgd as gd
-    from fastgd import labels, storage
+    from fastgd import atomic_files, labels
     from fastgd.cli.predictions import predicted
     from fastgd.model_data import check_fits
 
@@ -37,7 +37,7 @@ def predict(options: argparse.Namespace) -> int:
         function, what = model.predict, "outputs"
     n_rows, shape, dtype = 0, ",", None
     with (
-        storage.atomic_write(options.out) as file,
+        atomic_files.atomic_write(options.out) as file,
         closing(_writer(options.out, file, rows.n_samples, _columns(model, what, n_columns))) as writer,
     ):
         for predictions in predicted(function, rows, 8 * n_columns):

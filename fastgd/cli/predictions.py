@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from fastgd import storage
+from fastgd import atomic_files
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.block_rows import blocks_of
 from fastgd.data.subset import Subset
@@ -67,7 +67,7 @@ class NpyWriter:
         """As `Writer.close`."""
 
     def _write_header(self, n_rows: int) -> None:
-        storage.write_array_header(self._file, self._rows.dtype, (n_rows, *self._rows.shape[1:]))
+        atomic_files.write_array_header(self._file, self._rows.dtype, (n_rows, *self._rows.shape[1:]))
 
 
 class CsvWriter:

@@ -36,8 +36,11 @@ def train(options: argparse.Namespace) -> int:
     require_picture(options.plot, options.out, *files)
     shown, callbacks = _shown(options)
     import fastgd as gd
+    from fastgd import storage
     from fastgd.losses import name_of as loss_name
 
+    if options.out is not None:
+        storage.require_name(options.out)
     arrays = arrays_of(options)
     is_untold = options.task == "auto" and options.loss is None
     stream = arrays.rows if arrays is not None and isinstance(arrays.rows, gd.data.Stream) else None

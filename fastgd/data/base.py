@@ -9,7 +9,7 @@ from typing import ClassVar, TypeVar
 
 import numpy as np
 
-from fastgd import storage
+from fastgd import atomic_files
 from fastgd.data.block import Block, MeanAndScale, allocate, read_only
 from fastgd.data.chunks.chunk_shuffle import ChunkShuffle
 from fastgd.data.columns import Columns
@@ -195,15 +195,15 @@ class Dataset(ABC):
         if self.has_sample_weight:
             shapes["sample_weight"] = (self.n_samples,)
         with contextlib.ExitStack() as stack:
-            files = {name: stack.enter_context(storage.atomic_write(folder / f"{name}.npy")) for name in shapes}
+            files = {name: stack.enter_context(atomic_files.atomic_write(folder / f"{name}.npy")) for name in shapes}
             for name, file in files.items():
-                storage.write_array_header(file, self.dtype, shapes[name])
+                atomic_files.write_array_header(file, self.dtype, shapes[name])
             for _, block in blocks(self, self.dtype):
                 for name, file in files.items():
                     file.write(getattr(block, name).data)
             # The files take their places one right after the other: few can find those of two data sets.
             for file in files.values():
-                storage.sync(file)
+                atomic_files.sync(file)
         if not self.has_sample_weight:
             (folder / "sample_weight.npy").unlink(missing_ok=True)
 

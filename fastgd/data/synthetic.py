@@ -1,5 +1,6 @@
 """Synthetic data: rows of a teacher network plus noise."""
 
+import numbers
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -29,7 +30,7 @@ class SyntheticDataset(Dataset):
     ----------
     n_samples, n_features, n_outputs : int
         Its shape, each at least 1.
-    hidden : sequence of int
+    hidden : int or sequence of int
         Widths of the teacher network's hidden layers; none for a ReLU neuron per output.
     noise : float
         Standard deviation of what is added to y, at least 0.
@@ -58,7 +59,7 @@ class SyntheticDataset(Dataset):
         n_samples: int,
         n_features: int,
         n_outputs: int = 1,
-        hidden: Sequence[int] = (),
+        hidden: int | Sequence[int] = (),
         noise: float = 0.1,
         seed: int = 0,
         dtype: DTypeLike = "float32",
@@ -66,7 +67,8 @@ class SyntheticDataset(Dataset):
         self.n_samples = checks.integer(n_samples, "n_samples", 1)
         self.n_features = checks.integer(n_features, "n_features", 1)
         self.n_outputs = checks.integer(n_outputs, "n_outputs", 1)
-        self.hidden = tuple(checks.integer(width, "hidden", 1) for width in hidden)
+        widths = (hidden,) if isinstance(hidden, numbers.Number) else hidden
+        self.hidden = tuple(checks.integer(width, "hidden", 1) for width in widths)
         self.noise = checks.non_negative(noise, "noise")
         self.seed = checks.integer(seed, "seed", 0)
         if self.seed >= 2**64:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from fastgd import storage
+from fastgd import atomic_files
 from fastgd.activations import Activation
 from fastgd.layer_stack import LayerStack
 
@@ -89,7 +89,7 @@ class ExportMethods(LayerStack):
         from fastgd.export import c
 
         source = c.source_of(self, Path(os.fsdecode(path)).stem if name is None else name)
-        with storage.atomic_write(path) as file:
+        with atomic_files.atomic_write(path) as file:
             file.write(source.encode("ascii"))
 
     @classmethod

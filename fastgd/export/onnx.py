@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from fastgd import losses, storage
+from fastgd import atomic_files, losses
 from fastgd._version import __version__
 from fastgd.activations import LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.labels import Labels, shown
@@ -75,7 +75,7 @@ def write(path: str | os.PathLike, proto: "onnx.ModelProto") -> None:
             f"the model takes {proto.ByteSize():,} bytes, and an ONNX file holds {_MOST_BYTES:,}; expected fewer "
             "parameters, or float32"
         )
-    with storage.atomic_write(path) as file:
+    with atomic_files.atomic_write(path) as file:
         file.write(proto.SerializeToString())
 
 

@@ -61,7 +61,8 @@ class InverseScaling(Schedule):
         _checked(self, learning_rate=checks.non_negative, power_t=checks.non_negative)
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
-        return self.learning_rate / t**self.power_t
+        with np.errstate(over="ignore"):
+            return self.learning_rate / t**self.power_t
 
 
 @dataclass(frozen=True)

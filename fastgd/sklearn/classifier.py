@@ -10,6 +10,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from fastgd.sklearn import rows
 from fastgd.sklearn.class_learner import ClassLearner, has_probabilities
 from fastgd.sklearn.rows import Given
 
@@ -302,6 +303,14 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         """The logarithms of `predict_proba`, to all digits where these are close to 0."""
         z = self._outputs(X)
         return self._classes.log_probabilities(z, self._architecture.loss)
+
+    def score(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
+        """The share of rows whose labels are predicted, all of them; a data set or stream brings y and weights.
+
+        See `sklearn.metrics.accuracy_score`.
+        """
+        with rows.to_score(X, y, sample_weight, is_numeric=False) as given:
+            return super().score(*given)
 
     @property
     def classes_(self) -> np.ndarray:

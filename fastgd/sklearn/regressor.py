@@ -10,7 +10,7 @@ from sklearn.utils import Tags
 
 from fastgd.export.onnx import Outputs
 from fastgd.losses import Loss, kind_of
-from fastgd.sklearn import settings
+from fastgd.sklearn import rows, settings
 from fastgd.sklearn.base import GradientDescent
 from fastgd.sklearn.rows import Given
 
@@ -283,6 +283,14 @@ class GDRegressor(RegressorMixin, GradientDescent):
         if kind_of(self._architecture.loss).link == "log":
             out = _exponentials(out)
         return out[:, 0] if self._is_flat else out
+
+    def score(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
+        """R² of the predictions, 1 at best, of several outputs their mean; a data set or stream brings y and weights.
+
+        See `sklearn.metrics.r2_score`.
+        """
+        with rows.to_score(X, y, sample_weight, is_numeric=True) as given:
+            return super().score(*given)
 
     @property
     def coef_(self) -> np.ndarray:

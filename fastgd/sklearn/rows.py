@@ -92,6 +92,17 @@ def features_and_targets(
     return X, y
 
 
+@contextmanager
+def to_score(X: Any, y: Any, sample_weight: Any, is_numeric: bool) -> Iterator[tuple[Any, Any, Any]]:
+    """Features, targets and weights as scikit-learn's scores take them: a data set or stream brings the latter two."""
+    with in_any_order(X) as X:
+        if isinstance(X, Dataset):
+            y, sample_weight = _own_targets(X, y, is_numeric), weights(sample_weight, X)
+        elif y is None:
+            raise TypeError("y is None; expected the targets of X, which only a Dataset or Stream brings itself")
+        yield X, y, sample_weight
+
+
 def _dense_or_csr(X: Any) -> Any:
     """X, in CSR format where it is sparse; a TypeError where an element is masked, which scikit-learn does not see."""
     if is_matrix(X):

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import fastgd as gd
-from fastgd import storage
+from fastgd import atomic_files
 from fastgd.data.columns import Columns
 
 # What is loaded.
@@ -292,8 +292,8 @@ def test_a_file_that_other_software_wrote_anew_is_the_same(tmp_path):
 
 def test_a_model_that_changes_while_it_is_saved(tmp_path, monkeypatch):
     """Another thread may be training it."""
-    model, place = small_model(), storage._Place.of
-    monkeypatch.setattr(storage._Place, "of", lambda path: (model.parameters.fill(7), place(path))[1])
+    model, place = small_model(), atomic_files._Place.of
+    monkeypatch.setattr(atomic_files._Place, "of", lambda path: (model.parameters.fill(7), place(path))[1])
     sha256 = hashlib.sha256
     monkeypatch.setattr(hashlib, "sha256", lambda data: (model.parameters.fill(7), sha256(data))[1])
     before = model.parameters.copy()

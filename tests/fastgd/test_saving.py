@@ -10,9 +10,10 @@ import threading
 
 import numpy as np
 import pytest
+from command_line import run
 
 import fastgd as gd
-from fastgd import storage
+from fastgd import atomic_files
 
 posix = pytest.mark.skipif(os.name == "nt", reason="a matter of POSIX")
 
@@ -26,7 +27,7 @@ def names(folder):
 
 
 def write(path, content=b"new"):
-    with storage.atomic_write(path) as file:
+    with atomic_files.atomic_write(path) as file:
         file.write(content)
 
 
@@ -58,9 +59,9 @@ def test_threads_that_save_the_same_file(tmp_path):
 
 def test_writers_of_one_file_do_not_share_a_part(tmp_path):
     """The last to end is the one that is found."""
-    with storage.atomic_write(tmp_path / "m") as first:
+    with atomic_files.atomic_write(tmp_path / "m") as first:
         first.write(b"first")
-        with storage.atomic_write(tmp_path / "m") as second:
+        with atomic_files.atomic_write(tmp_path / "m") as second:
             second.write(b"second")
         assert (tmp_path / "m").read_bytes() == b"second"
     assert (tmp_path / "m").read_bytes() == b"first"
@@ -111,9 +112,9 @@ def test_a_pipe_is_written_to(tmp_path):
 
 TO_STDOUT = """
 import sys
-from fastgd import storage
+from fastgd import atomic_files
 print("first", flush=True)
-with storage.atomic_write(sys.argv[1]) as file:
+with atomic_files.atomic_write(sys.argv[1]) as file:
     file.write(b"second")
 """
 
@@ -144,8 +145,8 @@ def test_paths_of_any_type(path, tmp_path):
 
 KILLED = """
 import sys, time
-from fastgd import storage
-with storage.atomic_write(sys.argv[1]) as file:
+from fastgd import atomic_files
+with atomic_files.atomic_write(sys.argv[1]) as file:
     print("ready", flush=True)
     time.sleep(600)
 """
@@ -224,7 +225,7 @@ def test_a_full_device(n_features):
 
 def test_an_error_of_the_caller_is_its_own(tmp_path):
     (tmp_path / "m").write_bytes(b"old")
-    with pytest.raises(FileNotFoundError, match="none"), storage.atomic_write(tmp_path / "m") as file:
+    with pytest.raises(FileNotFoundError, match="none"), atomic_files.atomic_write(tmp_path / "m") as file:
         file.write((tmp_path / "none").read_bytes())
     assert (tmp_path / "m").read_bytes() == b"old"
     assert names(tmp_path) == ["m"]
@@ -254,11 +255,29 @@ def test_what_is_in_place_is_on_the_disk(tmp_path, monkeypatch):
 def test_where_no_file_can_be(path, error, message, tmp_path):
     (tmp_path / "file").write_bytes(b"old")
     path, message = path.format(folder=tmp_path), message.format(folder=tmp_path)
-    for refuse in (constant(1).save, gd.Trainer(constant(1)).save, storage.require_writable):
+    for refuse in (constant(1).save, gd.Trainer(constant(1)).save, atomic_files.require_writable):
         with pytest.raises(error) as caught:
             refuse(path)
         assert message in str(caught.value)
     assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.c"])
+def test_a_name_of_another_format_is_refused(name, tmp_path, capsys):
+    np.save(tmp_path / "X.npy", np.ones((4, 2)))
+    model, path = constant(1), tmp_path / name
+    for save in (
+        model.save,
+        gd.Trainer(model).save,
+        gd.callbacks.ModelCheckpoint,
+        lambda path: gd.callbacks.Checkpoint(path).on_begin(gd.Trainer(model)),
+    ):
+        with pytest.raises(ValueError, match=f"{name} is named as an export; expected a name such as"):
+            save(path)
+    status, _, err = run(capsys, "train", tmp_path / "X.npy", "--target", tmp_path / "X.npy", "--out", path)
+    assert status == 2
+    assert "is named as an export" in err
+    assert names(tmp_path) == ["X.npy"]
 
 
 def test_a_file_that_is_mapped_elsewhere(tmp_path, monkeypatch):
@@ -269,7 +288,7 @@ def test_a_file_that_is_mapped_elsewhere(tmp_path, monkeypatch):
 
     (tmp_path / "m").write_bytes(b"old")
     monkeypatch.setattr(os, "replace", refuse)
-    monkeypatch.setattr(storage, "_REPLACES_OPEN_FILES", False)
+    monkeypatch.setattr(atomic_files, "_REPLACES_OPEN_FILES", False)
     with pytest.raises(PermissionError, match=r"the file is open or mapped elsewhere.*m'"):
         write(tmp_path / "m")
     assert names(tmp_path) == ["m"]

@@ -28,7 +28,7 @@ FLOORS = [
     ["losses", "schedules", "history"],
     ["data"],
     ["storage"],
-    ["_version", "errors", "tables", "threads"],
+    ["_version", "atomic_files", "errors", "tables", "threads"],
     ["kernels"],
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

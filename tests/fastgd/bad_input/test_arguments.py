@@ -54,6 +54,21 @@ def test_fit(case):
 
 
 CONSTRUCTORS = {
+    "a rate of a trainer": (
+        lambda: gd.Trainer(model_of("neuron"), learning_rate=0.5),
+        TypeError,
+        r"Trainer takes no learning_rate; expected an optimiser's, as optimizer=gd.SGD\(0.5\)",
+    ),
+    "an unknown setting": (
+        lambda: gd.Trainer(model_of("neuron"), batch=4),
+        TypeError,
+        "Trainer takes no batch; expected some of model, loss, optimizer, batch_size",
+    ),
+    "a batch size in words": (
+        lambda: gd.Trainer(model_of("neuron"), batch_size="auto"),
+        TypeError,
+        "batch_size is 'auto'; expected a number of rows, or None",
+    ),
     "negative learning rate": (lambda: gd.SGD(-1), ValueError, "learning_rate is -1; expected a finite number"),
     "NaN learning rate": (lambda: gd.SGD(float("nan")), ValueError, "learning_rate is nan"),
     "learning rates in an array": (

@@ -134,6 +134,12 @@ def test_what_is_no_validation(given, capsys, files):
     assert "expected a share of the rows" in err or "expected a fraction" in err
 
 
+def test_no_validation(capsys, files):
+    status, out, _ = run(capsys, "train", files, "--validation", 0, "--quiet")
+    assert status == 0
+    assert "validation" not in out
+
+
 def test_info_and_warmup(tmp_path):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "fastgd"]

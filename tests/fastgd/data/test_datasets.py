@@ -26,7 +26,9 @@ def read(data, rows, dtype="float64"):
 @pytest.mark.parametrize("n_features", [1, 2, 7, 100])
 @pytest.mark.parametrize("n_outputs", [1, 3])
 def test_synthetic_rows_depend_on_seed_and_row_alone(hidden, n_features, n_outputs, dtype, rng):
-    data = gd.data.synthetic(300, n_features, n_outputs, hidden, seed=3, dtype=dtype)
+    # One width may come as a number.
+    width = hidden[0] if len(hidden) == 1 else hidden
+    data = gd.data.synthetic(300, n_features, n_outputs, width, seed=3, dtype=dtype)
     X, y = data.arrays()
     assert X.shape == (300, n_features)
     assert y.shape == (300, n_outputs)

@@ -87,6 +87,7 @@ def test_streams(kind, kept_bytes, n_known, arrays, monkeypatch, tmp_path):
     assert one.loss_curve_ == other.loss_curve_
     assert one.validation_loss_curve_ == other.validation_loss_curve_
     np.testing.assert_array_equal(one.predict(gd.data.from_blocks(blocks)), other.predict(X))
+    assert one.score(gd.data.from_blocks(iter(blocks))) == pytest.approx(other.score(X, y, v), rel=1e-6)
     np.testing.assert_array_equal(
         one.partial_fit(gd.data.from_blocks(blocks)).coef_, other.partial_fit(X, y, sample_weight=v).coef_
     )
@@ -138,5 +139,8 @@ def test_what_does_not_fit(arrays):
         with pytest.raises(error, match=message):
             model.fit(*arguments)
     model.fit(data)
+    assert model.score(data) == pytest.approx(model.score(X, y), rel=1e-6)
+    with pytest.raises(TypeError, match="y is None; expected the targets of X"):
+        model.score(X)
     with pytest.raises(ValueError, match="X has 2 features, but GDRegressor is expecting 3"):
         model.predict(sliced_dataset(Stored(X[:, :2])))
