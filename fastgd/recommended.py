@@ -13,6 +13,8 @@ from fastgd.optimizers import SGD, Adagrad, Adam, NormalizedSGD, Optimizer, chec
 from fastgd.optimizers.bounded import can_be_bounded
 from fastgd.schedules import Cooldown, Schedule
 
+# Of L2, as `bench/studies/wide_tables.py` has found: of losses that take every number, and of others.
+_ALPHA_OF_NUMBERS, _ALPHA_OF_OTHERS = 0.1, 0.01
 # Rows that the deviation of the targets is taken of.
 _ROWS = 1 << 12
 
@@ -51,6 +53,17 @@ def _recommended(model: Model, loss: Loss, batch_size: int | None, n_replicas: i
     if not model.starts_linear:
         return Adam("auto")
     return NormalizedSGD("auto") if n_replicas == 1 else Adagrad("auto")
+
+
+def alpha_for_width(n_features: int, n_samples: int, loss: Loss) -> float:
+    """The least alpha of L2 that serves standardised features: 0.1 r min(r, 1) with r = n_features / n_samples, or a
+    tenth of that for losses that do not take every number.
+
+    The more features there are to a row, the more of the targets' noise weights can fit: ridge regression whose weights
+    have a common prior wants r times the ratio of noise to signal.
+    """
+    ratio = n_features / n_samples
+    return (_ALPHA_OF_NUMBERS if takes_every_number(loss) else _ALPHA_OF_OTHERS) * ratio * min(ratio, 1.0)
 
 
 def falling_schedule(

@@ -160,7 +160,8 @@ def _add_train(commands: Any) -> None:
     run.add_argument(
         "--alpha",
         type=float,
-        help="strength of the elastic net on the weights (default: 0.001 for hidden layers with X, else 0)",
+        help="strength of the elastic net on the weights (default: 0.001 for hidden layers with X, else 0; "
+        "more where the rows of X are few for its features)",
     )
     run.add_argument("--l1-ratio", type=float, default=0.0, help="share of L1 in the elastic net")
     run.add_argument("--clip-value", type=float, metavar="BOUND", help="most that an element of the gradient may be")

@@ -119,8 +119,6 @@ def _choose_defaults(options: argparse.Namespace, arrays: Arrays | None, is_stre
         options.optimizer = "SGD" if is_told or not is_own else "Adam" if is_stream else "auto"
     if options.optimizer == "SGD" and options.learning_rate is None and options.schedule is None:
         options.learning_rate = "auto"
-    if options.alpha is None:
-        options.alpha = _ALPHA_OF_NETWORKS if is_own and options.hidden else 0.0
     if options.standardize_targets is None:
         options.standardize_targets = is_own and options.output != "relu" and takes_every_number(as_loss(options.loss))
 
@@ -152,7 +150,7 @@ def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer"
         batch_size=batch_size,
         shuffle=options.shuffle,
         seed=options.seed,
-        alpha=options.alpha,
+        alpha=_alpha(options, rows, loss),
         l1_ratio=options.l1_ratio,
         clip_value=options.clip_value,
         clip_norm=options.clip_norm,
@@ -160,6 +158,20 @@ def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer"
         average_from=options.average_from,
         standardize_targets=options.standardize_targets,
     )
+
+
+def _alpha(options: argparse.Namespace, rows: Rows, loss: "Loss") -> float:
+    """What was said, or what learns well from rows of one's own; the article's 0 for synthetic ones."""
+    from fastgd.recommended import alpha_for_width
+
+    if options.alpha is not None or options.X is None:
+        return options.alpha or 0.0
+    alpha = _ALPHA_OF_NETWORKS if options.hidden else 0.0
+    data, is_plain = rows.data, options.optimizer == "auto" and options.standardize and options.l1_ratio == 0
+    # A penalty would have every update of sparse rows cost all weights.
+    if not is_plain or data.n_samples is None or data.is_sparse:
+        return alpha
+    return max(alpha, alpha_for_width(data.n_features, data.n_samples, loss))
 
 
 def _model(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Model":

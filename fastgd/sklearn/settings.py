@@ -16,6 +16,7 @@ from fastgd.layers import Layer, Linear
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, Optimizer, RMSprop
+from fastgd.recommended import alpha_for_width
 from fastgd.schedules import InverseScaling, Optimal, Schedule
 from fastgd.standardize import Standardize
 from fastgd.trainer import Trainer
@@ -42,8 +43,6 @@ _SOLVERS = {
 
 # What `bench/studies/estimators.py` has found good on tables.
 _ALPHA, _LARGEST_ALPHA, _ALPHA_OF_NETWORKS, _BATCH_SIZE = 1e-4, 1e-2, 1e-3, 32
-# What `bench/studies/wide_tables.py` has found good of tables with as many features as rows.
-_ALPHA_OF_WIDE_REGRESSION, _ALPHA_OF_WIDE_CLASSES = 0.1, 0.01
 # Of epochs without gain. The loss of an epoch of few updates is as much chance as gain, so that many are waited for;
 # and the first updates of a network may raise it before they lower it.
 _N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _NETWORK_UPDATES_NO_CHANGE = 5, 200, 20
@@ -158,18 +157,11 @@ class Training:
         return trainer
 
     def _alpha_of(self, n_features: int, n_samples: int, architecture: Architecture) -> float:
-        """The alpha that nobody chose, for so many rows and features.
-
-        The more features there are to a row, the more of the targets' noise weights can fit: ridge regression whose
-        weights have a common prior wants n_features / n_samples times the ratio of noise to signal.
-        """
+        """The alpha that nobody chose, for so many rows and features."""
         alpha = self.alpha if architecture.hidden_layer_sizes else min(1 / n_samples, _LARGEST_ALPHA)
         if self.l1_ratio > 0 or not architecture.standardize:
             return alpha
-        is_regression = losses.takes_every_number(architecture.loss)
-        of_wide = _ALPHA_OF_WIDE_REGRESSION if is_regression else _ALPHA_OF_WIDE_CLASSES
-        ratio = n_features / n_samples
-        return max(alpha, of_wide * ratio * min(ratio, 1.0))
+        return max(alpha, alpha_for_width(n_features, n_samples, architecture.loss))
 
 
 def start_at_zero(trainer: Trainer, is_stream: bool) -> None:

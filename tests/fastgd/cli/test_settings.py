@@ -30,6 +30,22 @@ def made(capsys, monkeypatch, tmp_path):
     return make
 
 
+def test_many_columns_take_a_larger_penalty(capsys, monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "X.npy", rng.normal(size=(100, 160)))
+    np.save(tmp_path / "y.npy", rng.normal(size=100))
+    found = []
+    monkeypatch.setattr(gd.Trainer, "fit", lambda trainer, *_, **__: found.append(trainer.alpha) or 1 / 0)
+
+    def alpha(*options):
+        run(capsys, "train", tmp_path, "--quiet", *options)
+        return found[-1]
+
+    # Of 80 rows to learn from.
+    assert alpha() == alpha("--hidden", 2) == 0.2
+    assert alpha("--alpha", 0) == alpha("--l1-ratio", 0.5) == alpha("--no-standardize") == 0
+
+
 @pytest.mark.parametrize(
     ("module", "kinds"), [("optimizers", optimizers.OPTIMIZERS), ("schedules", schedules.SCHEDULES)]
 )
