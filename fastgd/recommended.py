@@ -6,15 +6,15 @@ from fastgd.activations import Dropout, Identity, ReLU
 from fastgd.data.base import Dataset
 from fastgd.data.subset import Subset, rows_that_count
 from fastgd.layers import Linear
-from fastgd.losses import Loss, has_probabilities, takes_every_number
+from fastgd.losses import Loss, has_probabilities, kind_of, takes_every_number
 from fastgd.model import Model
 from fastgd.model_data import rows_without_X
 from fastgd.optimizers import SGD, Adagrad, Adam, NormalizedSGD, Optimizer, check_optimizer
 from fastgd.optimizers.bounded import can_be_bounded
 from fastgd.schedules import Cooldown, Schedule
 
-# Of L2, as `bench/studies/wide_tables.py` has found: of losses that take every number, and of others.
-_ALPHA_OF_NUMBERS, _ALPHA_OF_OTHERS = 0.1, 0.01
+# Of L2, as `bench/studies/wide_tables.py` has found, where there are as many features as rows, or more.
+_WIDEST_ALPHA = 0.05
 # Rows that the deviation of the targets is taken of.
 _ROWS = 1 << 12
 
@@ -56,14 +56,13 @@ def _recommended(model: Model, loss: Loss, batch_size: int | None, n_replicas: i
 
 
 def alpha_for_width(n_features: int, n_samples: int, loss: Loss) -> float:
-    """The least alpha of L2 that serves standardised features: 0.1 r min(r, 1) with r = n_features / n_samples, or a
-    tenth of that for losses that do not take every number.
+    """The least alpha of L2 that serves standardised features and targets: 0.05 h min(n_features / n_samples, 1)² with
+    the loss's largest second derivative h; 0 where there is none.
 
-    The more features there are to a row, the more of the targets' noise weights can fit: ridge regression whose weights
-    have a common prior wants r times the ratio of noise to signal.
+    The more features there are to a row, the more of the targets' noise weights can fit. What is without noise, or has
+    few features that vary, loses little by so much.
     """
-    ratio = n_features / n_samples
-    return (_ALPHA_OF_NUMBERS if takes_every_number(loss) else _ALPHA_OF_OTHERS) * ratio * min(ratio, 1.0)
+    return _WIDEST_ALPHA * (kind_of(loss).curvature or 0.0) * min(n_features / n_samples, 1.0) ** 2
 
 
 def falling_schedule(

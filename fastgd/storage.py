@@ -20,7 +20,7 @@ _EXPORTS = (".onnx", ".c")
 
 def require_name(path: str | os.PathLike) -> None:
     """Raise a ValueError for a path that is named as an export."""
-    if os.fsdecode(path).endswith(_EXPORTS):
+    if os.fsdecode(path).lower().endswith(_EXPORTS):
         raise ValueError(
             f"{os.fsdecode(path)} is named as an export; expected a name such as model.safetensors, or "
             "model.to_onnx(path) for ONNX and model.to_c(path) for C"

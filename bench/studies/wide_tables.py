@@ -3,9 +3,9 @@
 python -m bench.studies.wide_tables [--shares 0 0.03 0.1 0.3] [--sets "diabetes cubed" ...] [--hidden 64]
 
 Tables of scikit-learn and drawn ones; five-fold cross-validation of `GDRegressor` and `GDClassifier`: of the default,
-with alpha = max(base, share · r · min(r, 1)) for n rows and r n features, whose base is min(1 / n, .01) of linear
-models and .001 of networks, and of Ridge(1) or LogisticRegression, or MLP*, behind a StandardScaler. R², or accuracy
-and log loss.
+with alpha = max(base, share · h · min(r, 1)²) for n rows and r n features, whose base is min(1 / n, .01) of linear
+models and .001 of networks and whose h is 1 of squared errors and 1/4 of the log loss, and of Ridge(1) or
+LogisticRegression, or MLP*, behind a StandardScaler. R², or accuracy and log loss.
 """
 
 import argparse
@@ -51,6 +51,13 @@ def with_noise(X: np.ndarray, y: np.ndarray) -> Table:
     return np.hstack([X, np.random.default_rng(0).normal(0, X.std(), (len(X), 1000))]), y
 
 
+def mostly_constant() -> Table:
+    """Ten features that vary, and 1000 that are one in some row or none."""
+    rng = np.random.default_rng(0)
+    X, rare = rng.normal(size=(200, 10)), rng.random((200, 1000)) < 0.002
+    return np.hstack([X, rare]), X @ rng.normal(size=10) + 0.1 * rng.normal(size=200)
+
+
 def isotropic(n_rows: int, n_features: int) -> Table:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_rows, n_features))
@@ -86,6 +93,7 @@ REGRESSION: dict[str, Callable[[], Table]] = {
     "isotropic, 200 of 180": lambda: isotropic(200, 180),
     "isotropic, 400 of 2000": lambda: isotropic(400, 2000),
     "ten factors": factors,
+    "mostly constant": mostly_constant,
 }
 CLASSES: dict[str, Callable[[], Table]] = {
     "cancer squared, 100 rows": lambda: squares(load_breast_cancer, 100),
@@ -96,6 +104,7 @@ CLASSES: dict[str, Callable[[], Table]] = {
     "diabetes cubed, as classes": lambda: as_classes(*diabetes(3)),
     "isotropic, 400 of 2000, as classes": lambda: as_classes(*isotropic(400, 2000)),
     "ten factors, as classes": lambda: as_classes(*factors()),
+    "mostly constant, as classes": lambda: as_classes(*mostly_constant()),
 }
 
 
@@ -113,13 +122,12 @@ def means(found: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, flo
 
 
 def alpha_of(share: float, n_rows: float, n_features: int, is_network: bool) -> float:
-    ratio = n_features / n_rows
-    return max(0.001 if is_network else min(1 / n_rows, 0.01), share * ratio * min(ratio, 1.0))
+    return max(0.001 if is_network else min(1 / n_rows, 0.01), share * min(n_features / n_rows, 1.0) ** 2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shares", nargs="+", type=float, default=[0.0, 0.01, 0.03, 0.1, 0.3])
+    parser.add_argument("--shares", nargs="+", type=float, default=[0.0, 0.02, 0.05, 0.1, 0.3])
     parser.add_argument("--sets", nargs="+", choices=[*REGRESSION, *CLASSES], default=[*REGRESSION, *CLASSES])
     parser.add_argument("--hidden", nargs="+", type=int, default=[], help="sizes of hidden layers")
     options = parser.parse_args()
@@ -132,7 +140,8 @@ def main() -> None:
             X, y = tables[name]()
             n_rows, is_classes = 0.8 * len(X), tables is CLASSES
             tried = [make_pipeline(StandardScaler(), peer), kind(hidden, random_state=0)]
-            alphas = [alpha_of(share, n_rows, X.shape[1], bool(hidden)) for share in options.shares]
+            of_loss = 0.25 if is_classes else 1.0
+            alphas = [alpha_of(of_loss * share, n_rows, X.shape[1], bool(hidden)) for share in options.shares]
             tried += [kind(hidden, alpha=alpha, random_state=0) for alpha in alphas]
             found = [scores(estimator, X, y, is_classes) for estimator in tried]
             rows.append([name, f"{X.shape[1] / n_rows:.2f}", *found])

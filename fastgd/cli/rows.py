@@ -291,7 +291,7 @@ def _with_validation(
         share = None
     if share is None and len(given) == 1 and not is_npy(given[0]):
         return dataset, _rows_to_judge_by(options, given[0], dataset.columns, classes, loss)
-    if share == 0:
+    if share == 0 and len(given) == 1:
         return dataset, None
     if share is None or len(given) > 1:
         raise ValueError(f"--validation is {' '.join(given)}; expected a share of the rows, as in 0.2, or X.npy Y.npy")

@@ -162,14 +162,17 @@ def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer"
 
 def _alpha(options: argparse.Namespace, rows: Rows, loss: "Loss") -> float:
     """What was said, or what learns well from rows of one's own; the article's 0 for synthetic ones."""
+    from fastgd.losses import takes_every_number
     from fastgd.recommended import alpha_for_width
 
     if options.alpha is not None or options.X is None:
         return options.alpha or 0.0
     alpha = _ALPHA_OF_NETWORKS if options.hidden else 0.0
-    data, is_plain = rows.data, options.optimizer == "auto" and options.standardize and options.l1_ratio == 0
+    data = rows.data
+    is_plain = options.optimizer == "auto" and options.standardize and options.l1_ratio == 0
+    is_scaled = options.standardize_targets or not takes_every_number(loss)
     # A penalty would have every update of sparse rows cost all weights.
-    if not is_plain or data.n_samples is None or data.is_sparse:
+    if not (is_plain and is_scaled) or data.n_samples is None or data.is_sparse:
         return alpha
     return max(alpha, alpha_for_width(data.n_features, data.n_samples, loss))
 

@@ -263,7 +263,7 @@ class OnCluster(GradientDescent):
         """As the local estimator's; of Dask arrays and frames a Dask array of the same blocks, not yet computed."""
         return self._by_blocks("predict", X)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """As the local estimator's; computed by the default scheduler, which is that of the current client."""
         import dask
         import dask.array as da
@@ -271,6 +271,8 @@ class OnCluster(GradientDescent):
         check_is_fitted(self)
         if not collections.is_collection(X):
             return super().score(X, y, sample_weight)
+        if y is None:
+            raise TypeError("y is None; expected the targets of X, which only a Dataset or Stream brings itself")
         X = self._collected_features(X)
         y = collections.column_like(y, "y", X, self._client)
         given = sample_weight is not None

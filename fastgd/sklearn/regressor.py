@@ -42,12 +42,13 @@ class GDRegressor(RegressorMixin, GradientDescent):
         catches up on penalties of earlier rows.
     alpha : float or "auto", default="auto"
         At least 0. "auto" is 0.001 with hidden layers, and without 1 / n_samples, as of Ridge(1) and
-        LogisticRegression(C=1), whatever the weights of the rows, and at most 0.01; or 0.1 r min(1, r) with r =
-        n_features / n_samples (0.01 for "poisson"), if that is more, penalty is "l2" and features are standardised. In
-        `partial_fit` and where a rate is chosen, it is 0.001 or, without hidden layers, 0.0001, as SGD*'s. It is 0
-        where X is sparse, solver "auto" and batch_size not None: an update then costs the entries of its rows, and with
-        a penalty all weights. Those of solver="sgd" cost no more than the entries, too. Without momentum, SGD
-        multiplies weights by max(0, 1 - rate · alpha), as SGD*.
+        LogisticRegression(C=1), whatever the weights of the rows, and at most 0.01; or 0.05 h min(1, n_features /
+        n_samples)², if that is more, with the loss's largest second derivative h, as 1 for squared errors and huber,
+        where the solver is "auto", the penalty L2, and features and targets are standardised. In `partial_fit` and
+        where a rate is chosen, it is 0.001 or, without hidden layers, 0.0001, as SGD*'s. It is 0 where X is sparse,
+        solver "auto" and batch_size not None: an update then costs the entries of its rows, and with a penalty all
+        weights. Those of solver="sgd" cost no more than the entries, too. Without momentum, SGD multiplies weights by
+        max(0, 1 - rate · alpha), as SGD*.
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True

@@ -94,11 +94,13 @@ def features_and_targets(
 
 @contextmanager
 def to_score(X: Any, y: Any, sample_weight: Any, is_numeric: bool) -> Iterator[tuple[Any, Any, Any]]:
-    """Features, targets and weights as scikit-learn's scores take them: a data set or stream brings the latter two."""
+    """Features, targets and weights as scikit-learn's scores take them: a data set or stream brings the latter two
+    where no y is given.
+    """
     with in_any_order(X) as X:
-        if isinstance(X, Dataset):
+        if y is None and isinstance(X, Dataset):
             y, sample_weight = _own_targets(X, y, is_numeric), weights(sample_weight, X)
-        elif y is None:
+        if y is None:
             raise TypeError("y is None; expected the targets of X, which only a Dataset or Stream brings itself")
         yield X, y, sample_weight
 

@@ -159,7 +159,8 @@ class Training:
     def _alpha_of(self, n_features: int, n_samples: int, architecture: Architecture) -> float:
         """The alpha that nobody chose, for so many rows and features."""
         alpha = self.alpha if architecture.hidden_layer_sizes else min(1 / n_samples, _LARGEST_ALPHA)
-        if self.l1_ratio > 0 or not architecture.standardize:
+        is_scaled = architecture.standardize_targets or not losses.takes_every_number(architecture.loss)
+        if self.optimizer != "auto" or self.l1_ratio > 0 or not (architecture.standardize and is_scaled):
             return alpha
         return max(alpha, alpha_for_width(n_features, n_samples, architecture.loss))
 
@@ -184,7 +185,7 @@ def start_at_zero(trainer: Trainer, is_stream: bool) -> None:
 def architecture_of(estimator: Any, loss: Loss) -> Architecture:
     """What an estimator's parameters say of its model; ValueError and TypeError for those that are out of range."""
     hidden = estimator.hidden_layer_sizes
-    if np.ndim(hidden) > 1:
+    if isinstance(hidden, list | tuple | np.ndarray) and any(np.size(size) != 1 or np.ndim(size) for size in hidden):
         raise TypeError(f"hidden_layer_sizes is {hidden!r}; expected an integer for each hidden layer, as in (64, 32)")
     hidden = tuple(np.ravel(hidden).tolist()) if not isinstance(hidden, tuple) else hidden
     hidden = tuple(checks.integer(size, "hidden_layer_sizes", 1) for size in hidden)

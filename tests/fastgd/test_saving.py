@@ -262,7 +262,7 @@ def test_where_no_file_can_be(path, error, message, tmp_path):
     assert names(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("name", ["m.onnx", "m.c"])
+@pytest.mark.parametrize("name", ["m.ONNX", "m.c"])
 def test_a_name_of_another_format_is_refused(name, tmp_path, capsys):
     np.save(tmp_path / "X.npy", np.ones((4, 2)))
     model, path = constant(1), tmp_path / name

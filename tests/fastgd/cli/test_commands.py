@@ -127,7 +127,7 @@ def test_classes_are_judged_by_their_accuracy(loss, hidden, capsys, files):
     assert float(re.search(r"^accuracy +([\d.]+) on 200 rows", out, re.MULTILINE)[1]) > 0.9
 
 
-@pytest.mark.parametrize("given", [["half"], ["0.2", "0.3", "0.4"], ["1.5"]])
+@pytest.mark.parametrize("given", [["half"], ["0", "0.3", "0.4"], ["1.5"]])
 def test_what_is_no_validation(given, capsys, files):
     status, _, err = run(capsys, "train", files, "--validation", *given)
     assert status == 2

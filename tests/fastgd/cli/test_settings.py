@@ -42,7 +42,7 @@ def test_many_columns_take_a_larger_penalty(capsys, monkeypatch, tmp_path):
         return found[-1]
 
     # Of 80 rows to learn from.
-    assert alpha() == alpha("--hidden", 2) == 0.2
+    assert alpha() == alpha("--hidden", 2) == 0.05
     assert alpha("--alpha", 0) == alpha("--l1-ratio", 0.5) == alpha("--no-standardize") == 0
 
 

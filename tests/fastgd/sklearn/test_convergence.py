@@ -114,13 +114,15 @@ def test_divergence_is_a_value_error_and_leaves_a_finite_model():
     ("n_features", "options", "alpha"),
     [
         (10, {}, 1 / 200),
-        (100, {}, 0.1 * 0.5**2),
-        (400, {}, 0.1 * 2),
-        (400, {"hidden_layer_sizes": (2,)}, 0.1 * 2),
+        (100, {}, 0.05 * 0.5**2),
+        (400, {}, 0.05),
+        (400, {"hidden_layer_sizes": (2,)}, 0.05),
         (10, {"hidden_layer_sizes": (2,)}, 1e-3),
-        (400, {"loss": "poisson"}, 0.01 * 2),
+        (400, {"loss": "quantile"}, 1 / 200),
         (400, {"penalty": "elasticnet"}, 1 / 200),
         (400, {"standardize": False}, 1 / 200),
+        (400, {"standardize_targets": False}, 1 / 200),
+        (400, {"solver": "adagrad"}, 1 / 200),
         (400, {"learning_rate_init": 0.01}, 1e-4),
     ],
 )
@@ -131,10 +133,12 @@ def test_many_features_take_a_larger_penalty(n_features, options, alpha):
     assert found.trainer_.alpha == pytest.approx(alpha)
 
 
-@pytest.mark.parametrize("hidden", [(), pytest.param((64,), marks=pytest.mark.slow)])
-def test_more_features_than_rows_are_no_wreck(hidden):
+@pytest.mark.parametrize(
+    ("degree", "hidden", "least"), [(3, (), 0.1), pytest.param(4, (64,), 0.2, marks=pytest.mark.slow)]
+)
+def test_as_many_features_as_rows_are_no_wreck(degree, hidden, least):
     X, y = load_diabetes(return_X_y=True)
-    X = PolynomialFeatures(4, include_bias=False).fit_transform(X)
+    X = PolynomialFeatures(degree, include_bias=False).fit_transform(X)
     scores = cross_val_score(GDRegressor(hidden, random_state=0), X, y, cv=KFold(5, shuffle=True, random_state=0))
-    # Ridge(1) behind a StandardScaler has -9.8, and an alpha of 1 / n has -1.5 here.
-    assert scores.mean() > 0.2
+    # With 1 / n or .001 as alpha they are -.22 and -.20.
+    assert scores.mean() > least

@@ -140,6 +140,7 @@ def test_what_does_not_fit(arrays):
             model.fit(*arguments)
     model.fit(data)
     assert model.score(data) == pytest.approx(model.score(X, y), rel=1e-6)
+    assert model.score(data, y) == model.score(sliced_dataset(Stored(X)), y) == model.score(X, y)
     with pytest.raises(TypeError, match="y is None; expected the targets of X"):
         model.score(X)
     with pytest.raises(ValueError, match="X has 2 features, but GDRegressor is expecting 3"):

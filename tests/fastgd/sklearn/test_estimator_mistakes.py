@@ -148,6 +148,7 @@ def test_class_weights_that_are_none(weight, error):
     ("given", "words"),
     [
         ({"hidden_layer_sizes": [[4]]}, r"hidden_layer_sizes is \[\[4\]\]; expected an integer for each hidden layer"),
+        ({"hidden_layer_sizes": (4, [2, 3])}, r"hidden_layer_sizes is \(4, \[2, 3\]\); expected an integer"),
         ({"alpha": "x"}, "alpha is 'x'; expected a number of at least 0, or 'auto'"),
         ({"batch_size": "full"}, "batch_size is 'full'; expected a number of rows, 'auto', or None for all"),
         ({"solver": "adam", "beta_1": 1}, "beta_1 is 1; expected less than 1"),
@@ -277,7 +278,8 @@ LEARNT = {
 def test_numbers_are_learnt_as_well_as_by_linear_regression(known, y, hidden):
     expected = LinearRegression().fit(known, y).score(known, y)
     found = GDRegressor(hidden, random_state=0).fit(known, y)
-    assert found.score(known, y) > expected - 0.005
+    # A network of more features than rows has a penalty to see.
+    assert found.score(known, y) > expected - (0.005 if len(known) > 2 else 0.02)
     assert found.predict(known).shape == np.shape(y)
 
 
