@@ -185,7 +185,7 @@ def start_at_zero(trainer: Trainer, is_stream: bool) -> None:
 def architecture_of(estimator: Any, loss: Loss) -> Architecture:
     """What an estimator's parameters say of its model; ValueError and TypeError for those that are out of range."""
     hidden = estimator.hidden_layer_sizes
-    if isinstance(hidden, list | tuple | np.ndarray) and any(np.size(size) != 1 or np.ndim(size) for size in hidden):
+    if np.ndim(hidden) > 1:
         raise TypeError(f"hidden_layer_sizes is {hidden!r}; expected an integer for each hidden layer, as in (64, 32)")
     hidden = tuple(np.ravel(hidden).tolist()) if not isinstance(hidden, tuple) else hidden
     hidden = tuple(checks.integer(size, "hidden_layer_sizes", 1) for size in hidden)
