@@ -114,11 +114,8 @@ def scores(estimator: BaseEstimator, X: np.ndarray, y: np.ndarray, is_classes: b
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = cross_validate(estimator, X, y, cv=folds, scoring=names)
-    return " / ".join(f"{abs(mean) if 'loss' in name else mean:.3f}" for name, mean in means(found, names).items())
-
-
-def means(found: dict[str, np.ndarray], names: tuple[str, ...]) -> dict[str, float]:
-    return {name: float(found[f"test_{name}"].mean()) for name in names}
+    means = {name: found[f"test_{name}"].mean() for name in names}
+    return " / ".join(f"{-mean if name == 'neg_log_loss' else mean:.3f}" for name, mean in means.items())
 
 
 def alpha_of(share: float, n_rows: float, n_features: int, is_network: bool) -> float:

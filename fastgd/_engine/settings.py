@@ -42,6 +42,8 @@ _FIXED = {"model", "loss", "metrics", "standardize_targets", "n_threads", "outer
 def _names_checked(init: Callable[_P, None]) -> Callable[_P, None]:
     """A constructor of Trainer, whose errors of unknown names say so, and where a learning rate belongs."""
     names = inspect.signature(init).parameters
+    # So Python's own errors say.
+    init.__qualname__ = "Trainer"
 
     @functools.wraps(init)
     def checked(*args: _P.args, **settings: _P.kwargs) -> None:

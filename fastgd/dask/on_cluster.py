@@ -16,7 +16,7 @@ from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.losses import Loss
 from fastgd.sklearn.base import GradientDescent
-from fastgd.sklearn.rows import Found, Given, weighted
+from fastgd.sklearn.rows import Found, Given, require_given, weighted
 
 if TYPE_CHECKING:
     import dask.array
@@ -271,8 +271,7 @@ class OnCluster(GradientDescent):
         check_is_fitted(self)
         if not collections.is_collection(X):
             return super().score(X, y, sample_weight)
-        if y is None:
-            raise TypeError("y is None; expected the targets of X, which only a Dataset or Stream brings itself")
+        require_given(y)
         X = self._collected_features(X)
         y = collections.column_like(y, "y", X, self._client)
         given = sample_weight is not None

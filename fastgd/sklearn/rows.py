@@ -100,9 +100,14 @@ def to_score(X: Any, y: Any, sample_weight: Any, is_numeric: bool) -> Iterator[t
     with in_any_order(X) as X:
         if y is None and isinstance(X, Dataset):
             y, sample_weight = _own_targets(X, y, is_numeric), weights(sample_weight, X)
-        if y is None:
-            raise TypeError("y is None; expected the targets of X, which only a Dataset or Stream brings itself")
+        require_given(y)
         yield X, y, sample_weight
+
+
+def require_given(y: Any) -> None:
+    """Raise a TypeError where there are no targets to score by."""
+    if y is None:
+        raise TypeError("y is None; expected the targets of X, which only a Dataset or Stream brings itself")
 
 
 def _dense_or_csr(X: Any) -> Any:

@@ -64,6 +64,7 @@ CONSTRUCTORS = {
         TypeError,
         "Trainer takes no batch; expected some of model, loss, optimizer, batch_size",
     ),
+    "no arguments": (lambda: gd.Trainer(), TypeError, r"^Trainer\(\) missing 1 required positional argument: 'model'"),
     "a batch size in words": (
         lambda: gd.Trainer(model_of("neuron"), batch_size="auto"),
         TypeError,

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from command_line import SMALL, run
+from scipy import sparse
 
 import fastgd as gd
 from fastgd import losses, optimizers, schedules
@@ -37,13 +38,17 @@ def test_many_columns_take_a_larger_penalty(capsys, monkeypatch, tmp_path):
     found = []
     monkeypatch.setattr(gd.Trainer, "fit", lambda trainer, *_, **__: found.append(trainer.alpha) or 1 / 0)
 
-    def alpha(*options):
-        run(capsys, "train", tmp_path, "--quiet", *options)
+    def alpha(*options, X=tmp_path):
+        run(capsys, "train", X, "--quiet", *options)
         return found[-1]
 
     # Of 80 rows to learn from.
     assert alpha() == alpha("--hidden", 2) == 0.05
     assert alpha("--alpha", 0) == alpha("--l1-ratio", 0.5) == alpha("--no-standardize") == 0
+    assert alpha("--no-standardize-targets") == alpha("--loss", "quantile") == 0
+    # Of sparse rows, an update would cost all weights.
+    sparse.save_npz(tmp_path / "sparse.npz", sparse.csr_array(np.load(tmp_path / "X.npy")))
+    assert alpha("--target", tmp_path / "y.npy", X=tmp_path / "sparse.npz") == 0
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,8 @@ def test_targets_that_do_not_vary_are_scored_as_scikit_learn_does(client):
     regressor = gd_dask.GDRegressor(**QUICK).fit(*chunked(X, y, rows=20))
     here = regressor.predict(X)
     assert regressor.score(*chunked(X, y, rows=20)) == r2_score(y, here)
+    with pytest.raises(TypeError, match="y is None; expected the targets of X"):
+        regressor.score(chunked(X, y)[0])
 
 
 @pytest.mark.slow

@@ -133,6 +133,13 @@ def test_many_features_take_a_larger_penalty(n_features, options, alpha):
     assert found.trainer_.alpha == pytest.approx(alpha)
 
 
+def test_the_larger_penalty_is_in_units_of_the_loss():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 400))
+    for y, curvature in ((np.arange(200) % 2, 1 / 4), (np.arange(200) % 3, 1 / 2)):
+        assert GDClassifier(max_iter=1, random_state=0).fit(X, y).trainer_.alpha == pytest.approx(0.05 * curvature)
+
+
 @pytest.mark.parametrize(
     ("degree", "hidden", "least"), [(3, (), 0.1), pytest.param(4, (64,), 0.2, marks=pytest.mark.slow)]
 )
