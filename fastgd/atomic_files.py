@@ -88,12 +88,6 @@ def require_writable(path: str | os.PathLike) -> None:
         os.unlink(part)
 
 
-def write_array(file: BinaryIO, array: np.ndarray) -> None:
-    """Write an array as .npy; unlike `numpy.save`, to a pipe too, and with the system's errors."""
-    write_array_header(file, array.dtype, array.shape)
-    file.write(np.ascontiguousarray(array).data)
-
-
 def write_array_header(file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> None:
     """Write the header of a .npy file, to be followed by the elements, row by row."""
     np.lib.format.write_array_header_1_0(file, {"descr": dtype.str, "fortran_order": False, "shape": shape})

@@ -1,11 +1,12 @@
 """Errors and warnings that are fastgd's own; bad input raises ValueError or TypeError."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
 from types import FrameType
 
-_HERE = str(Path(__file__).parent)
+_HERE = str(Path(__file__).parent) + os.sep
 
 
 class DivergenceError(ArithmeticError, ValueError):
@@ -24,7 +25,7 @@ class DivergenceError(ArithmeticError, ValueError):
 
 
 class UsageWarning(UserWarning):
-    """What was asked for can be done, and is hardly what was meant.
+    """A call is valid, and probably a mistake.
 
     `warnings.filterwarnings("ignore", category=gd.UsageWarning)` silences it.
 

@@ -65,6 +65,8 @@ def classes_of(y: ArrayLike, name: str = "y") -> np.ndarray:
     for start, block in _blocks(column):
         _require_finite(block, name, start)
         classes = np.union1d(classes, block)
+    if not len(column):
+        raise ValueError(f"{name} is empty; expected labels of at least two classes")
     if len(classes) < 2:
         raise ValueError(f"{name} holds {shown(classes)} in every row; expected at least two classes")
     are_measured = classes.dtype.kind == "f" and not np.array_equal(classes, np.floor(classes))

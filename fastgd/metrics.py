@@ -38,11 +38,11 @@ class Kind(NamedTuple):
 
 #: Every metric by name.
 METRICS = {
-    "accuracy": Kind("the share of rows, or of outputs, whose class is right", "max", of_classes=True),
-    "r2": Kind("1 - Σ v (y - p)² / Σ v (y - ȳ)², ȳ the mean of each output; NaN where y does not vary", "max"),
+    "accuracy": Kind("the share of rows whose class, or classes, are all right", "max", of_classes=True),
+    "r2": Kind("1 - Σ v (y - p)² / Σ v (y - ȳ)², the mean over the outputs that vary; NaN where none does", "max"),
     "mae": Kind("Σ v |y - p| / Σ v", "min"),
     "mse": Kind("Σ v (y - p)² / Σ v", "min"),
-    "rmse": Kind("the root of mse", "min"),
+    "rmse": Kind("√(Σ v (y - p)² / Σ v), the mean over outputs", "min"),
 }
 
 # What scikit-learn and Keras call them, or people do.
@@ -123,7 +123,7 @@ def measure(
 
 
 def score(model: Model, dataset: Dataset, loss: Loss) -> tuple[str, float]:
-    """The accuracy, for a loss of classes, or R² over all outputs, for any other: see `METRICS`.
+    """The accuracy, for a loss of classes, or R², for any other: see `METRICS`.
 
     model : trained          dataset : rows with targets, with a weight above zero among them
     loss : what the model was trained by
@@ -147,22 +147,23 @@ def _known(name: str, y: np.ndarray, z: np.ndarray, v: np.ndarray, loss: Loss) -
     if name == "mse":
         return float(np.average((error**2).mean(axis=1), weights=v))
     if name == "rmse":
-        return math.sqrt(np.average((error**2).mean(axis=1), weights=v))
+        return float(np.sqrt(np.average(error**2, axis=0, weights=v)).mean())
     # A power of two rounds nothing, and keeps squares from overflow at any scale. Counted from the first
     # row, an output that does not vary has a deviation of exactly zero.
-    exponent = -int(np.frexp(np.abs(y).max())[1])
+    exponent = -np.frexp(np.abs(y).max(axis=0))[1]
     error, y = np.ldexp(error, exponent), np.ldexp(y - y[0], exponent)
-    spread = float((v @ (y - np.average(y, axis=0, weights=v)) ** 2).sum())
-    return 1 - float((v @ error**2).sum()) / spread if spread > 0 else math.nan
+    squares = v @ (y - np.average(y, axis=0, weights=v)) ** 2
+    varies = squares > 0
+    return float(np.mean(1 - (v @ error**2)[varies] / squares[varies])) if varies.any() else math.nan
 
 
 def _is_right(y: np.ndarray, z: np.ndarray, loss: Loss) -> np.ndarray:
-    """The share of each row's classes that are right, (n_samples,)."""
+    """Whether each row's class is right, or all of its classes are, (n_samples,)."""
     targets = kind_of(loss).targets
     if targets == "a class":
         return z.argmax(axis=1) == y[:, 0]
     # Probabilities, most of them 0 or 1, are divided at one half, and signs at zero.
-    return ((z > 0) == (y > (0.5 if targets == "in [0, 1]" else 0))).mean(axis=1)
+    return ((z > 0) == (y > (0.5 if targets == "in [0, 1]" else 0))).all(axis=1)
 
 
 def _own(metric: Callable[..., float], y: np.ndarray, z: np.ndarray, weight: np.ndarray | None) -> float:

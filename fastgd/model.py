@@ -46,12 +46,11 @@ class Model(ClassPredictions, ExportMethods):
     in_features, out_features : int
     dtype : numpy dtype
     feature_names, target_names : tuple of str, or None
-        What the columns were called of the rows that the model was trained on, as of a table or frame. It is saved with
-        them, and rows of other names, or of these in another order, are refused; arrays have none, and are taken by the
-        places of their columns.
+        The column names of the table or frame that the model was trained on; None for arrays. They are saved with the
+        model. Tables with other names, or with these in another order, are refused; arrays are taken as they are.
     columns : Columns, or None
-        What `gd.data.open(path, columns=model.columns)` makes the same features by, of any other table. Where it is set
-        to None, rows of any names are taken again.
+        How the features were made of the table's columns: `gd.data.open(path, columns=model.columns)` makes the same of
+        any other table. Set it to None to take tables of any names again.
 
     Raises
     ------
@@ -253,7 +252,7 @@ class Model(ClassPredictions, ExportMethods):
         (array([[3.]]), array([[3.]]))
         """
         layers, parameters = folded(self.layers, self.dtype)
-        model = Model(layers, self.dtype)
+        model = Model(layers, self.dtype, self._seed)
         model.parameters = parameters
         model.labels, model.columns = self.labels, self.columns
         return model

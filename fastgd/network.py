@@ -16,7 +16,7 @@ from fastgd.threads import ThreadPool, most_threads
 
 Rows = np.ndarray | SparseRows
 
-# What is kept of a model's networks between the calls that use them: of so many sizes, and of outputs of so many bytes.
+# The most sizes of networks that are kept for a model between calls, and the most bytes of outputs of each.
 _MOST_SIZES, _KEPT_BYTES = 8, 1 << 20
 
 
@@ -74,6 +74,8 @@ class NetworkForCall:
 
     def __init__(self, model: LayerStack, max_rows: int, n_threads: int | None) -> None:
         dtype = model.dtype
+        # Not later: what is kept does not tell True from 1.
+        n_threads = None if n_threads is None else checks.integer(n_threads, "n_threads", 1)
         numbers = [layer.number_in(dtype) for layer in model.stack if not isinstance(layer, Linear)]
         key = min(max_rows, model.micro_batch_rows), n_threads, *numbers
         self._networks = model.idle_networks

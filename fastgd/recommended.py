@@ -1,20 +1,32 @@
 """What learns best of all that was measured, without a search: optimisers, falling rates, and where to start from."""
 
+import math
+
 import numpy as np
 
 from fastgd.activations import Dropout, Identity, ReLU
-from fastgd.data.base import Dataset
+from fastgd.data.base import Dataset, first_rows
 from fastgd.data.subset import Subset, rows_that_count
 from fastgd.layers import Linear
-from fastgd.losses import Loss, has_probabilities, kind_of, takes_every_number
+from fastgd.leave_one_out import leave_one_out_errors
+from fastgd.losses import Loss, has_probabilities, kind_of, takes_classes, takes_every_number
 from fastgd.model import Model
 from fastgd.model_data import rows_without_X
 from fastgd.optimizers import SGD, Adagrad, Adam, NormalizedSGD, Optimizer, check_optimizer
 from fastgd.optimizers.bounded import can_be_bounded
 from fastgd.schedules import Cooldown, Schedule
 
-# Of L2, as `bench/studies/wide_tables.py` has found, where there are as many features as rows, or more.
+# What `bench/studies/quality.py` has found good for networks on tables, and `small_tables.py` on small ones of classes.
+ALPHA_OF_NETWORKS, _ROWS_OF_NETWORKS = 1e-3, 2.0
+# What `bench/studies/wide_tables.py` has found good where there are as many features as rows, or more.
 _WIDEST_ALPHA = 0.05
+# What `bench/studies/small_tables.py` has found good for numbers: the most of a usual alpha; choices of larger ones,
+# four to a factor of ten; the most rows to choose by, and the most numbers in them; the fewest rows, and features to a
+# row, for which there is a choice; and the share of it that serves networks.
+_LARGEST_OF_NUMBERS, _STEP = 1e-2, 10**0.25
+_CHOOSING_ROWS, _CHOOSING_NUMBERS = 256, 1 << 22
+_FEWEST_ROWS, _LEAST_WIDTH = 10, 0.02
+_SHARE_OF_NETWORKS = 0.1
 # Rows that the deviation of the targets is taken of.
 _ROWS = 1 << 12
 
@@ -55,14 +67,52 @@ def _recommended(model: Model, loss: Loss, batch_size: int | None, n_replicas: i
     return NormalizedSGD("auto") if n_replicas == 1 else Adagrad("auto")
 
 
-def alpha_for_width(n_features: int, n_samples: int, loss: Loss) -> float:
-    """The least alpha of L2 that serves standardised features and targets: 0.05 h min(n_features / n_samples, 1)² with
-    the loss's largest second derivative h; 0 where there is none.
+def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean: bool = True) -> float:
+    """The alpha of L2 that serves standardised features, and standardised targets of regression.
 
-    The more features there are to a row, the more of the targets' noise weights can fit. What is without noise, or has
-    few features that vary, loses little by so much.
+    It is `usual_alpha` but where features are many for the rows, as weights can fit more of the noise in targets there:
+
+    - for losses of numbers with a largest second derivative h, it is h times the alpha, from `usual_alpha` up to 1,
+      with which ridge regression on up to 256 of the rows has the least leave-one-out error (see
+      `leave_one_out_errors`), and of networks at least a tenth of that;
+    - for losses of classes, and of all networks, at least 0.05 h min(n_features / n_samples, 1)².
+
+    with_mean : whether features are centred
     """
-    return _WIDEST_ALPHA * (kind_of(loss).curvature or 0.0) * min(n_features / n_samples, 1.0) ** 2
+    usual = usual_alpha(dataset.n_samples, loss, is_network)
+    width = dataset.n_features / dataset.n_samples
+    curvature = kind_of(loss).curvature or 0.0
+    if dataset.is_sparse or not curvature:
+        return usual
+    by_width = max(usual, _WIDEST_ALPHA * curvature * min(width, 1.0) ** 2)
+    if takes_classes(loss) or width < _LEAST_WIDTH or dataset.n_samples < _FEWEST_ROWS:
+        return by_width
+    least = usual_alpha(dataset.n_samples, loss, is_network=False)
+    chosen = curvature * _with_least_error(dataset, least, with_mean)
+    return max(by_width, _SHARE_OF_NETWORKS * chosen) if is_network else chosen
+
+
+def usual_alpha(n_samples: int, loss: Loss, is_network: bool) -> float:
+    """The alpha of L2 for most rows: 0.001 of networks, for losses of classes at least 2 / n_samples; of linear models
+    1 / n_samples, as of Ridge(1) and LogisticRegression(C=1), for losses of numbers at most 0.01.
+    """
+    if is_network:
+        return max(ALPHA_OF_NETWORKS, _ROWS_OF_NETWORKS / n_samples) if takes_classes(loss) else ALPHA_OF_NETWORKS
+    return 1 / n_samples if takes_classes(loss) else min(1 / n_samples, _LARGEST_OF_NUMBERS)
+
+
+def _with_least_error(dataset: Dataset, least: float, with_mean: bool) -> float:
+    """The best of alphas from the least up to 1 for linear models and squared errors."""
+    n_samples = dataset.n_samples
+    n_rows = min(n_samples, max(_CHOOSING_NUMBERS // dataset.n_features, 2), _CHOOSING_ROWS)
+    indices = np.unique(np.linspace(0, n_samples - 1, n_rows).astype(np.int64))
+    rows = first_rows(Subset(dataset, indices), n_rows, np.dtype(np.float64))
+    alphas = least * _STEP ** np.arange(1 + int(math.log(1 / least, _STEP)))
+    # Of fewer rows, the same penalty on the sum of all errors.
+    with np.errstate(all="ignore"):
+        errors = leave_one_out_errors(*rows[:3], alphas * n_samples / n_rows, with_mean)
+    # Training will name a row that is bad.
+    return float(alphas[np.argmin(errors)]) if np.isfinite(errors).all() else least
 
 
 def falling_schedule(

@@ -30,11 +30,11 @@ from fastgd.data import checks
 
 __all__ = ["Nesterov", "recommended"]
 
-# A round should take so many seconds, a row what it takes at least and what a parameter's part of it does: then threads
-# wait for one another for a few hundredths of the time.
+# The seconds that a round should take, so that threads wait for one another for a few percent of the time, and those
+# that a row is taken to take: some, and some more for each parameter.
 _ROUND_SECONDS, _PER_ROW, _PER_PARAMETER = 1e-2, 5e-9, 4e-11
-# Momentum needs some rounds: so many in an epoch, or the fewest where the parameters' part of a round would take less
-# than a part of that time.
+# Momentum needs some rounds in an epoch. There are the fewest where the parameters' part of a round would take less
+# than this part of its seconds.
 _ROUNDS_OF_EPOCH, _LEAST_PART, _FEWEST_ROUNDS = 16, 1 / 16, 4
 # Rounds grow by this power of what the rate has fallen by, and become so many times as long at most: then Ctrl-C still
 # waits no longer than it does elsewhere. `bench/studies/replicas.py` has found that it costs nothing in loss.

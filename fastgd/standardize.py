@@ -75,7 +75,7 @@ class Standardize:
         return self
 
     def take(self, mean: np.ndarray, deviation: np.ndarray) -> None:
-        """Have learnt these."""
+        """Set what was learnt."""
         subtracted = mean if self.with_mean else np.zeros(self.n_features)
         # In one call, which no Ctrl-C divides.
         vars(self).update(mean=subtracted, scale=1 / np.where(deviation > 0, deviation, 1))
@@ -132,7 +132,7 @@ class RobustStandardize(Standardize):
         return *super().mean_and_scale, self.limit
 
     def take(self, median: np.ndarray, scale: np.ndarray) -> None:
-        """Have learnt these."""
+        """Set what was learnt."""
         vars(self).update(mean=median, scale=scale)
 
     def _learner(self, n_samples: int) -> Moments | Quartiles:
@@ -212,7 +212,7 @@ class StandardizedTargets:
         return self
 
     def take(self, mean: np.ndarray, deviation: np.ndarray) -> None:
-        """Have learnt these."""
+        """Set what was learnt."""
         # In one call, which no Ctrl-C divides.
         vars(self).update(mean=mean, scale=deviation)
 

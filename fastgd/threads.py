@@ -41,7 +41,7 @@ def most_threads() -> int:
     if getattr(_calling, "is_alone", False):
         return 1
     # OpenMP's may be a list, of which the first counts here.
-    allowed = [os.environ.get(name, "").partition(",")[0] for name in LIMITS]
+    allowed = [os.environ.get(name, "").partition(",")[0].strip() for name in LIMITS]
     return min([usable_processors(), *(int(n) for n in allowed if n.isdecimal() and int(n) > 0)])
 
 
@@ -56,7 +56,7 @@ def alone() -> Iterator[None]:
 
 
 def spare_threads(n_threads: int | None, n_busy: int) -> int:
-    """How many threads there may be beside so many busy ones, where there may be n_threads, or `most_threads`."""
+    """The threads that are left while n_busy are in use, of n_threads, or of `most_threads`."""
     return max((most_threads() if n_threads is None else n_threads) - n_busy, 0)
 
 

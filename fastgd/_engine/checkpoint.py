@@ -130,7 +130,7 @@ def _take_up(run: Run, description: dict[str, Any], tensors: dict[str, storage.S
     of_epoch = {name: tensor for name, tensor in tensors.items() if name.startswith(_OF_EPOCH)}
     if description.get("epoch") is not None:
         run.cut = CutEpoch.restore(description["epoch"], of_epoch)
-        run.cut.settings = run.assigned
+        run.cut.settings, run.cut.is_loaded = run.assigned, True
     others = {_REPLACED, *of_callbacks, *of_epoch}
     of_engine = {name: tensor for name, tensor in tensors.items() if name not in others}
     if _REPLACED in tensors:

@@ -35,6 +35,7 @@ class CutEpoch:
     rate_factor : what multiplies its learning rates          state : `RunState.within_epoch()`
     before : what the safeguard goes back to, or None without one
     settings : those that may be assigned, as it began with them
+    is_loaded : whether a file held it, and not this process
     """
 
     n_updates: int
@@ -43,6 +44,7 @@ class CutEpoch:
     state: Mapping[str, np.ndarray]
     before: BeforeEpoch | None
     settings: dict[str, Any] = field(default_factory=dict)
+    is_loaded: bool = False
 
     @property
     def position(self) -> int:

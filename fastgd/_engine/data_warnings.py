@@ -40,7 +40,7 @@ def warn_of_targets(model: Model, loss: Loss, dataset: Dataset, rows_per_update:
     if minds_order and any(map(_is_sorted, y.T)):
         warn(
             "the rows are sorted by their targets, and each epoch takes them in this order: what is learnt from the "
-            "first is forgotten at the last. Expected Trainer(..., shuffle=True), or rows in random order"
+            "first is forgotten at the last. Expected shuffle=True, or rows in random order"
         )
     if ends_in_relu:
         out_of_reach = float((np.minimum(y, 0) ** 2).sum())

@@ -118,5 +118,5 @@ def train_epochs(
         calling.save_interrupted(trainer, run, None if is_heard else known, error)
         raise
     finally:
-        run.under_way = None
+        run.leave_epoch()
         stack.close()

@@ -38,7 +38,7 @@ _SLACK = 0.015
 # Where any larger rate comes as near, as with optimisers that forget their first steps, or with classes that a line
 # separates, that is no reason to take one that is a thousand times as large.
 _MOST_SLACK_OCTAVES = 3
-# What is less of an improvement is none.
+# Relative improvements of less than this count as none.
 _TOLERANCE = 1e-4
 _MOST_OCTAVES = 20
 

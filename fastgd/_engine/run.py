@@ -174,12 +174,12 @@ class Run:
 
     def leave_cut_epoch(self) -> None:
         """Train on from the parameters that the run was saved with, in the midst of an epoch."""
-        if self.cut is not None:
+        if self.cut is not None and self.cut.is_loaded:
             warn(
                 f"the run was saved in epoch {len(self.history) + 1} after {self.cut.position} of its rows, and what "
                 "was left of it is not trained; expected fit(..., resume=True), with epochs those of the whole run"
             )
-            self.cut = None
+        self.cut = None
 
     def prepare_step(self, dataset: Dataset) -> Prepared:
         """What makes one update from all rows of a data set, by `make_step`."""
@@ -305,6 +305,13 @@ class Run:
             yield
         finally:
             self.under_way, self.learning_rate_factor = None, factor
+
+    def leave_epoch(self) -> None:
+        """Take note of how far an epoch has come that an error has ended, for a call of `fit` that goes on with it."""
+        if self.under_way is not None:
+            self.cut, self.under_way = self.cut_here(), None
+            if self.cut is not None:
+                self.cut.settings = self.assigned
 
     def cut_here(self) -> CutEpoch | None:
         """Where the epoch is that is trained; None between two epochs."""

@@ -1,7 +1,6 @@
 """What keeps a rate that nobody has chosen from wrecking a model: none ends worse than the best constant prediction."""
 
 import math
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +14,7 @@ from fastgd.data.block import Block, MeanAndScale, read_only, require_finite
 from fastgd.data.reader import Reader, blocks
 from fastgd.data.sparse_rows import SparseRows
 from fastgd.data.subset import Subset
-from fastgd.errors import DivergenceError
+from fastgd.errors import DivergenceError, warn
 from fastgd.layers import Linear
 from fastgd.losses import LARGEST_LOGIT, Loss, kind_of, require_targets, takes_every_number
 from fastgd.model import Model
@@ -34,8 +33,6 @@ _JUDGED_AT_LAST = 1 << 17
 _MOST_SETBACKS = 8
 # An epoch of fewer updates may lead up before the next lead down, to a hundred times the best constant's loss.
 _FIRST_UPDATES, _ALLOWANCE = 32, 99.0
-# How many calls lie between the user's call of fit and a warning.
-_DEPTH_OF_FIT = 5
 # By so much a loss may be larger: rounding, and the noise of the last steps.
 _TOLERANCE = 1e-3
 # A search by the golden ratio for the best constant halves its error in about one and a half steps.
@@ -154,11 +151,10 @@ class Safeguard:
                 f"epoch {epoch} diverged {rates}: the model overflows as it was. Scale features and targets to about "
                 "1, or begin with smaller weights."
             )
-        warnings.warn(
+        warn(
             f"epoch {epoch} has taught the model nothing {rates}: see history.setbacks. Scale features and targets to "
             "about 1, or choose a learning rate",
             RuntimeWarning,
-            stacklevel=_DEPTH_OF_FIT,
         )
         return loss_before
 

@@ -97,7 +97,6 @@ class Settings:
         )
         if self.standardize_targets:
             losses.require_any_number(self.loss)
-            model.add_standardized_targets()
         self.n_threads = None if n_threads is None else checks.integer(n_threads, "n_threads", 1)
         self.replicas = checks.integer(replicas, "replicas", 1)
         self.round_rows = None if round_rows is None else checks.integer(round_rows, "round_rows", 1)
@@ -116,6 +115,9 @@ class Settings:
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.shuffle = shuffle
+        if self.standardize_targets:
+            # Last: settings that are refused leave the model as it is.
+            model.add_standardized_targets()
         self._calls = Exclusive()
         self._monitors: list[Monitor] = []
         self._loaded_callbacks: list[SavedCallback] = []

@@ -31,8 +31,8 @@ from fastgd.schedules import Schedule
 _SLICE_SECONDS = 0.1
 # The first slice tells how long a row takes, but not to the last digit.
 _MOST_GROWTH = 256
-# The first slice has as many rows as any loop on any processor takes in time. These are more seconds than a parameter's
-# part in three products takes, and than the rest of a row, which is most of it in the smallest models.
+# The first slice has as many rows as any loop on any processor takes in time. These are upper bounds in seconds: of a
+# parameter's part in a row's three products, and of the rest of a row, which is most of it in the smallest models.
 _MOST_PER_PARAMETER, _MOST_PER_ROW = 3e-8, 1e-5
 # Rates of so many updates stay in the cache from where they are computed to where they are used.
 _RATES_PER_CALL = 1 << 16

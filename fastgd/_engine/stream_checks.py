@@ -36,7 +36,7 @@ def require_stream_support(rows: Dataset | Stream, run: "Run", validation: Any, 
         )
     if run.optimizer.learning_rate == "auto":
         raise ValueError(
-            'the learning rate is "auto", and what finds one looks at rows from everywhere, which a stream has not; '
+            'the learning rate is "auto", and the search for one reads rows in any order, which a stream cannot; '
             "expected an optimizer with a number or a schedule, as gd.Adam(1e-3) or gd.SGD(0.01), or Trainer.step on "
             f'one block after the other, which takes "auto" too, {_OR_ROWS}'
         )

@@ -80,7 +80,7 @@ class Checkpoint:
         except OSError as error:
             self._note_saved(trainer)
             warn(
-                f"the run could not be saved ({error}); what {self.path} was before is as it was, training goes on, "
+                f"the run could not be saved ({error}); {self.path} is what it was before, training goes on, "
                 f"and the next save is tried in {self.every if self._seconds else f'{self.every} updates'}",
                 RuntimeWarning,
             )

@@ -1,7 +1,7 @@
 """Callbacks for `Trainer.fit`: called after each epoch as `callback(trainer, record)`; one that returns True stops it.
 
-One of your own may be any function of these two. Where it is an object, it may have methods more, which `fit` calls
-when nothing stands in the way of training, some ten times a second between two steps, and when training is over:
+One of your own may be any function of these two. An object may also have these methods, which `fit` calls before the
+first step, some ten times a second between two steps, and at the end:
 
     on_begin(trainer)
     on_slice(trainer)           trainer.save may be called here; the time that it takes counts as the epoch's

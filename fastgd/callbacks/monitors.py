@@ -9,7 +9,6 @@ import numpy as np
 
 from fastgd import storage
 from fastgd._engine.monitor import Monitor, MonitorName
-from fastgd._engine.timed_checkpoint import Checkpoint as Checkpoint
 from fastgd.data import checks
 from fastgd.history import EpochRecord
 from fastgd.metrics import METRICS, Mode

@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_trace(commands)
     _add_export(commands)
-    command = commands.add_parser("warmup", help="compile every kernel once, so that nothing waits for it later")
+    command = commands.add_parser("warmup", help="compile now what the default loss and optimizer need")
     command.set_defaults(run=info.warmup)
     command = commands.add_parser("info", help="show versions, threads and the compilation cache, or what files hold")
     command.set_defaults(run=info.info)
@@ -131,7 +131,7 @@ def _add_train(commands: Any) -> None:
         "--dtype", choices=("float32", "float64"), default="float32", help="of parameters and arithmetic"
     )
     run = command.add_argument_group("training")
-    run.add_argument("--epochs", type=int, default=5)
+    run.add_argument("--epochs", type=int, help="default: 5, or as many as make 1000 updates of few rows of your own")
     run.add_argument(
         "--batch-size",
         type=_batch_size,

@@ -90,6 +90,9 @@ def arrays_of(options: argparse.Namespace) -> Arrays | None:
     elif y is None:
         raise ValueError(f"no targets for {X}; expected --target Y.npy")
     Path(X).stat()
+    for option, path in (("--target", y), ("--sample-weight", weights)):
+        if path is not None and os.path.exists(path) and os.path.samefile(X, path):
+            raise ValueError(f"{option} is {path}, which holds the features; expected another file")
     targets = data.map_array(y)
     are_strings = targets.dtype.kind in "US"
     return Arrays(y, targets, data.open(X, target=None if are_strings else y, sample_weight=weights))

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # Where nothing is said of these, the optimiser is the recommended one.
 _OF_OPTIMIZERS = ("learning_rate", "schedule")
-# What `bench/studies/quality.py` has found best for networks on tables.
-_ALPHA_OF_NETWORKS = 1e-3
+# The epochs by default, or more where few rows make few updates, up to so many rows in all.
+_EPOCHS, _ENOUGH_UPDATES, _MOST_ROWS = 5, 1000, 1 << 21
 
 
 def train(options: argparse.Namespace) -> int:
@@ -34,7 +34,6 @@ def train(options: argparse.Namespace) -> int:
     files = (*files, options.target, options.sample_weight, *(options.validation or ()))
     require_output(options.out, *files)
     require_picture(options.plot, options.out, *files)
-    shown, callbacks = _shown(options)
     import fastgd as gd
     from fastgd import storage
     from fastgd.losses import name_of as loss_name
@@ -48,6 +47,7 @@ def train(options: argparse.Namespace) -> int:
     loss = settings.loss(options)
     rows = synthetic_rows(options) if arrays is None else rows_of_files(options, arrays, loss)
     trainer = _trainer(options, rows, loss)
+    shown, callbacks = _shown(options)
     if options.patience is not None:
         callbacks.append(gd.callbacks.EarlyStopping(options.patience))
     if options.patience is not None and rows.validation is None:
@@ -133,8 +133,11 @@ def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer"
             f"--schedule or --average-from, and nobody knows how many rows {options.X} has before they were read; "
             "expected neither"
         )
+    is_known = options.X is not None and n_samples is not None
     n_samples = n_samples or 1
     updates_per_epoch = math.ceil(n_samples / max(batch_size or n_samples, 1))
+    if options.epochs is None:
+        options.epochs = _epochs_of_rows(n_samples, updates_per_epoch) if is_known else _EPOCHS
     if options.average_from is not None:
         if options.patience is not None:
             raise ValueError(
@@ -160,21 +163,25 @@ def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer"
     )
 
 
+def _epochs_of_rows(n_samples: int, updates_per_epoch: int) -> int:
+    """As many as a model needs to learn few rows, and no fewer than of many."""
+    return max(_EPOCHS, min(math.ceil(_ENOUGH_UPDATES / updates_per_epoch), _MOST_ROWS // n_samples))
+
+
 def _alpha(options: argparse.Namespace, rows: Rows, loss: "Loss") -> float:
     """What was said, or what learns well from rows of one's own; the article's 0 for synthetic ones."""
     from fastgd.losses import takes_every_number
-    from fastgd.recommended import alpha_for_width
+    from fastgd.recommended import ALPHA_OF_NETWORKS, recommended_alpha
 
     if options.alpha is not None or options.X is None:
         return options.alpha or 0.0
-    alpha = _ALPHA_OF_NETWORKS if options.hidden else 0.0
-    data = rows.data
+    data, is_network = rows.data, bool(options.hidden)
     is_plain = options.optimizer == "auto" and options.standardize and options.l1_ratio == 0
     is_scaled = options.standardize_targets or not takes_every_number(loss)
     # A penalty would have every update of sparse rows cost all weights.
     if not (is_plain and is_scaled) or data.n_samples is None or data.is_sparse:
-        return alpha
-    return max(alpha, alpha_for_width(data.n_features, data.n_samples, loss))
+        return ALPHA_OF_NETWORKS if is_network else 0.0
+    return recommended_alpha(data, loss, is_network)
 
 
 def _model(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Model":

@@ -70,7 +70,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def read(self, rows: slice | np.ndarray, out: Block) -> None:
-        """Write rows into the first places of a block, converted to the dtype of each of its arrays.
+        """Write rows into a block of as many, converted to the dtype of each of its arrays.
 
         Called in any thread, and, unless `reads_in_parallel`, never while another call runs.
 
@@ -109,7 +109,7 @@ class Dataset(ABC):
         return Shuffle(self.n_samples, self.n_features, seed, epoch)
 
     def prefetch(self, rows: np.ndarray) -> None:  # noqa: B027 (most rows are as near as any others)
-        """Hear of rows of which the chunks are needed soon, in the order that they are named in; called as `read` is.
+        """A hint that the chunks of these rows will be read soon, in this order; called as `read` is.
 
         rows : (n_rows,) int64, one of each chunk, from a `ChunkShuffle`
         """

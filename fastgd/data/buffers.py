@@ -12,7 +12,7 @@ from fastgd.kernels import standardize_rows, standardize_rows_robustly
 if TYPE_CHECKING:
     from fastgd.data.base import Dataset, Stream
 
-# Where systems have larger pages for large arrays, they begin so: fewer pages have to be fetched.
+# Large arrays begin at a boundary of large pages, which systems use for them where they can: fewer page faults.
 _HUGE_PAGE = 2 << 20
 
 

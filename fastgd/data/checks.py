@@ -1,4 +1,4 @@
-"""The border: what a user gives becomes arrays of the right shape, or an error that says what was expected.
+"""Validation of what a user gives: arrays of the right shape come of it, or an error that says what was expected.
 
 Nothing here copies or converts an array that is already one: blocks of it are converted as they are read.
 """

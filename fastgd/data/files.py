@@ -137,10 +137,10 @@ def open(
       by default "X", "y" and "sample_weight";
     - SVMlight's text (.svm, .svmlight, .libsvm), with scikit-learn.
 
-    All files are read and not mapped, but for Arrow files with batches of more than 64 MB. One that was written to or
-    is gone, by its size and the time of its last change, is an error that names it as the next pass over the rows
-    begins, also where its rows are in memory; so is one that is found damaged or shorter in the midst of a pass, with
-    the rows that were read.
+    All files are read and not mapped, but for Arrow files with batches of more than 64 MB. If a file has gone, or its
+    size or the time of its last change is another, the next pass over the rows is an error that names it, even where
+    the rows are in memory. A file that is found damaged or cut short during a pass is an error that names it and the
+    rows that were being read.
 
     Parameters
     ----------

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 _SAMPLES_PER_ORDER, _MAPPED_BYTES_PER_ORDER = 1 << 18, 128 << 20
 # Copied blocks should stay in the cache between their writing and their use, and outweigh the call that fills them.
 _BLOCK_BYTES = 4 << 20
-# Blocks that a thread has made which are used or wait for it: at least so many, and how large each may be.
+# The fewest blocks in the ring that a thread fills, the one in use included, and the most bytes of each.
 _N_PLACES, _PLACE_BYTES = 2, 16 << 20
-# So many seconds have to be saved: some of them are what the memory of the blocks and the thread take. What a block
-# takes to make and to use is known after so many of them, of which the first has much to do besides.
+# The seconds that a thread must save, as it and the memory of its blocks cost some, and the blocks after which it is
+# known how long one takes to make and to use; the first takes longer.
 _WORTH_A_THREAD, _TIMED = 0.005, 2
 # y and the weights are converted once where they are so small, and else with every block, for each epoch anew.
 _CONVERTED_BYTES = 64 << 20

@@ -99,7 +99,9 @@ def sparse_rows(X: Any, name: str = "X") -> SparseRows:
     offsets = np.ascontiguousarray(X.indptr, np.int64)
     indices, values = _loadable(X.indices, np.int64, f"{name}.indices"), _loadable(X.data, np.float64, f"{name}.data")
     if len(offsets) != n_rows + 1 or offsets[0] < 0 or (offsets[1:] < offsets[:-1]).any():
-        raise ValueError(f"{name}.indptr is no increasing row of {n_rows + 1} numbers; expected a valid CSR matrix")
+        raise ValueError(
+            f"{name}.indptr is not a non-decreasing array of {n_rows + 1} numbers; expected a valid CSR matrix"
+        )
     if offsets[-1] > min(len(indices), len(values)):
         raise ValueError(
             f"{name}.indptr ends with {offsets[-1]}, and there are {len(indices)} indices and {len(values)} values; "
@@ -124,5 +126,6 @@ def _loadable(array: np.ndarray, otherwise: type, name: str) -> np.ndarray:
     )
     if array.dtype.str[1:] in kinds and array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned:
         return array
-    warn(f"{name} is of dtype {array.dtype}, and was copied as {np.dtype(otherwise)}; expected that, or a narrower one")
+    names = ", ".join(np.dtype(kind).name for kind in kinds)
+    warn(f"{name} is of dtype {array.dtype}, and was copied as {np.dtype(otherwise)}; expected one of {names}")
     return np.ascontiguousarray(array, otherwise)

@@ -13,23 +13,42 @@ class SquareMeans:
     """The root of the mean square of columns whose rows, sparse or dense, come block by block, in float64."""
 
     def __init__(self, n_columns: int) -> None:
-        self._total, self._squares = 0.0, np.zeros(n_columns)
+        self._total, self._squares, self._of_entries = 0.0, np.zeros(n_columns), np.zeros(n_columns)
 
     def add(self, values: np.ndarray | SparseRows, sample_weight: np.ndarray) -> None:
         """Take a block of rows, (n_rows, n_columns), each by its weight; (0,) weights are ones."""
         v = sample_weight.astype(np.float64)
         self._total += float(v.sum()) if v.size else len(values)
         if isinstance(values, SparseRows):
-            kernels.csr_square_sums(values.csr, read_only(v), np.zeros(len(self._squares)), self._squares)
+            zeros = [np.zeros_like(self._squares) for _ in range(2)]
+            kernels.csr_moments(values.csr, read_only(v), *zeros, self._of_entries, self._squares)
         else:
-            squares = values.astype(np.float64) ** 2
-            self._squares += v @ squares if v.size else squares.sum(axis=0)
+            squares, v = values.astype(np.float64) ** 2, v if v.size else np.ones(len(values))
+            self._squares += v @ squares
+            self._of_entries += v @ (values != 0)
 
     def result(self) -> MeanAndScale | None:
         """Zeros and the roots of the mean squares; None where no row had a weight."""
         if self._total == 0:
             return None
         return np.zeros_like(self._squares), np.sqrt(self._squares / self._total)
+
+
+class EntryScales(SquareMeans):
+    """What columns of sparse rows are divided by, so that numbers among them are of the size of the others: the root
+    mean square of a column's entries where that is above 1, or where most rows have an entry; else 1.
+
+    Words, categories and hashed features so keep the values that they were given. Divided by a deviation over all rows,
+    the rarest would count most.
+    """
+
+    def result(self) -> MeanAndScale | None:
+        """Zeros and the divisors; None where no row had a weight."""
+        if self._total == 0:
+            return None
+        size = np.sqrt(self._squares / np.where(self._of_entries > 0, self._of_entries, 1.0))
+        is_number = (size > 1) | ((size > 0) & (self._of_entries > self._total / 2))
+        return np.zeros_like(size), np.where(is_number, size, 1.0)
 
 
 def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:

@@ -12,8 +12,7 @@ from fastgd.losses import Loss, kind_of
 from fastgd.optimizers.base import LearningRate, Optimizer, State
 from fastgd.optimizers.bounded import can_be_bounded, require_boundable, with_bound
 
-# Adagrad's rates of "auto" with bounded steps. In full batches it is the bound that says how long a step is, but where
-# the last rows of a batch, of which it is taken, know less than they should: there the safeguard lowers the rate.
+# Adagrad's rates of "auto" with bounded steps; see those of `SGD`.
 _AUTO_RATE, _FULL_BATCH_RATE = 0.3, 1.0
 
 

@@ -10,8 +10,8 @@ from fastgd.losses import Loss, kind_of
 from fastgd.optimizers.base import LearningRate, Optimizer, State
 from fastgd.optimizers.bounded import require_boundable, with_bound
 
-# The rates of "auto" with bounded steps. In full batches it is the bound that says how long a step is, but where the
-# last rows of a batch, of which it is taken, know less than they should: there the safeguard lowers the rate.
+# The rates of "auto" with bounded steps. In full batches the bound sets the length of a step, so that the rate may be
+# large. The bound is taken of a batch's last rows; where these say too little, the safeguard lowers the rate.
 _AUTO_RATE, _FULL_BATCH_RATE = 0.1, 100.0
 
 

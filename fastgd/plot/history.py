@@ -176,7 +176,9 @@ def _draw_rates(ax: "Axes", epochs: np.ndarray, rates: np.ndarray, history: Hist
     if spans_decades(rates):
         ax.set_yscale("log")
     else:
-        ax.set_ylim(bottom=0)
+        # Rates that differ by rounding alone would be all of the axis.
+        highest = np.nanmax(rates)
+        ax.set_ylim(0, 1.05 * highest if highest > 0 else None)
     ax.set_ylabel("learning rate")
 
 

@@ -50,7 +50,7 @@ SCHEDULES = {
 
 
 def is_known(schedule: Schedule) -> bool:
-    """Whether a schedule is made of those here alone, which give no bad rates."""
+    """Whether a schedule is made of those here alone, which give one rate for each update."""
     within = (value for value in vars(schedule).values() if isinstance(value, Schedule))
     return is_here(schedule) and all(map(is_known, within))
 

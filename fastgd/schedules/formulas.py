@@ -110,7 +110,8 @@ class Step(Schedule):
         _checked(self, learning_rate=checks.non_negative, step_size=_count, gamma=checks.non_negative)
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
-        return self.learning_rate * self.gamma ** ((t - 1) // self.step_size)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.learning_rate * self.gamma ** ((t - 1) // self.step_size)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ class Exponential(Schedule):
         _checked(self, learning_rate=checks.non_negative, gamma=checks.non_negative)
 
     def __call__(self, t: np.ndarray) -> np.ndarray:
-        return self.learning_rate * self.gamma ** (t - 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.learning_rate * self.gamma ** (t - 1)
 
 
 @dataclass(frozen=True)

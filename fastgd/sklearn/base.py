@@ -173,8 +173,8 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         try:
             with without_oversubscription(), rows.all_in_any_order(given) as given:
                 self._train_checked(given, is_partial, goes_on, tasks)
-        except (ValueError, TypeError) as error:
-            # What diverged predicts by its last finite model.
+        except Exception as error:
+            # What diverged predicts by its last finite model, and what Ctrl-C has ended by its last.
             if not (goes_on or isinstance(error, DivergenceError)):
                 # What was fitted before stays, and nothing of what could not be.
                 vars(self).clear()
@@ -192,9 +192,9 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         patience = settings.patience_of(self, training, is_partial, learnt.n_samples)
         has_start = given.coef_init is not None or given.intercept_init is not None
         if not goes_on:
-            self._begin(architecture, training, X, learnt.n_samples, is_partial, has_scales=has_start)
+            self._begin(architecture, training, X, learnt, is_partial, has_scales=has_start)
         elif training != self._training:
-            self._retrain(architecture, training, rows.is_sparse(X), learnt.n_samples)
+            self._retrain(architecture, training, learnt)
         rows.require_uncentred(self, X)
         check_fits(self.trainer_.model, learnt, architecture.loss)
         if self.early_stopping and held_out is None:
@@ -280,11 +280,11 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         return Subset(dataset, np.flatnonzero(~is_held_out)), Subset(dataset, np.flatnonzero(is_held_out))
 
     def _begin(
-        self, architecture: Architecture, training: Training, X: Any, n_samples: int, is_stream: bool, has_scales: bool
+        self, architecture: Architecture, training: Training, X: Any, learnt: Dataset, is_stream: bool, has_scales: bool
     ) -> None:
         """Have a new model and a new trainer.
 
-        n_samples : to learn from          has_scales : whether scales are to be known before training begins
+        learnt : the rows to learn from          has_scales : whether scales are to be known before training begins
         """
         vars(self).pop("model_", None)
         dtype = np.dtype(np.float32 if X.dtype.kind == "f" and X.dtype.itemsize <= 4 else np.float64)
@@ -294,26 +294,23 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         self._stopping = Stopping()
         is_drawn = not training.starts_at_zero(architecture)
         model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed, rows.is_sparse(X), is_drawn)
-        self._retrain(architecture, training, rows.is_sparse(X), n_samples, model)
+        self._retrain(architecture, training, learnt, model)
         settings.start_at_zero(self.trainer_, is_stream and not training.has_chosen_rate)
-        centres = architecture.centres_features and not rows.is_sparse(X), architecture.fit_intercept
+        is_sparse = rows.is_sparse(X)
+        centres = architecture.centres_features and not is_sparse, architecture.fit_intercept
+        by_entries = is_sparse and architecture.standardize is True
         # What a Trainer learns by itself, it learns when training begins.
         learns_here = is_stream or has_scales or not all(centres)
-        self._scales = Scales(self.trainer_.model, *centres) if learns_here else None
+        self._scales = Scales(self.trainer_.model, *centres, by_entries) if learns_here else None
 
     def _retrain(
-        self,
-        architecture: Architecture,
-        training: Training,
-        is_sparse: bool,
-        n_samples: int,
-        model: Model | None = None,
+        self, architecture: Architecture, training: Training, learnt: Dataset, model: Model | None = None
     ) -> None:
         """Have a new trainer, of the model that was trained so far if there is no other."""
         model = self.trainer_.model if model is None else model
         self._training = training
         self.trainer_ = training.trainer(
-            model, architecture, self._seed, self._is_stream, is_sparse, n_samples, **self._settings_of_replicas
+            model, architecture, self._seed, self._is_stream, learnt, **self._settings_of_replicas
         )
         # What is fastgd's remembers the run that it has seen; parameters of an estimator stay as they are.
         self.callbacks_ = [copy.copy(each) if isinstance(each, Monitor) else each for each in self.callbacks]

@@ -41,14 +41,13 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         that the last update would move by less than its penalty: after single rows they are fewer than SGD*'s, which
         catches up on penalties of earlier rows.
     alpha : float or "auto", default="auto"
-        At least 0. "auto" is 0.001 with hidden layers, and without 1 / n_samples, as of Ridge(1) and
-        LogisticRegression(C=1), whatever the weights of the rows, and at most 0.01; or 0.05 h min(1, n_features /
-        n_samples)², if that is more, with the loss's largest second derivative h, as 1/4 for log_loss of one logit, 1/2
-        of a softmax, where the solver is "auto", the penalty L2, and features are standardised. In `partial_fit` and
-        where a rate is chosen, it is 0.001 or, without hidden layers, 0.0001, as SGD*'s. It is 0 where X is sparse,
-        solver "auto" and batch_size not None: an update then costs the entries of its rows, and with a penalty all
-        weights. Those of solver="sgd" cost no more than the entries, too. Without momentum, SGD multiplies weights by
-        max(0, 1 - rate · alpha), as SGD*.
+        At least 0. "auto" is 1 / n_samples, as of LogisticRegression(C=1), or with hidden layers 2 / n_samples and at
+        least 0.001; and at least 0.05 h min(1, n_features / n_samples)² with the loss's largest second derivative h, as
+        1/4 for log_loss of one logit, 1/2 of a softmax. That is so where the solver is "auto", the penalty L2, and
+        features are standardised. In `partial_fit` and where a rate is chosen, it is 0.0001, as SGD*'s, or with hidden
+        layers 0.001. On sparse rows it is 0 in `partial_fit`, and where a penalty would cost much more time than the
+        entries, as each update is of all weights then: with hidden layers, or more than a million features. Without
+        momentum, SGD multiplies weights by max(0, 1 - rate · alpha), as SGD*, and costs no more than the entries.
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True
@@ -56,8 +55,9 @@ class GDClassifier(ClassifierMixin, ClassLearner):
     solver : str or optimiser, default="auto"
         "sgd", "adam", "adamw", "adagrad", "rmsprop", "normalized_sgd", or an optimiser of fastgd with a rate of its
         own, such as `gd.AdamW(3e-4)`. "auto" is what learns best without a rate being chosen (see
-        `fastgd.recommended.resolved`), or Adagrad with a rate of .01 where that is NormalizedSGD, which cannot see
-        sparse rows, and X is sparse; where a rate is chosen, "sgd" without hidden layers and "adam" with some.
+        `fastgd.recommended.resolved`). On sparse rows it is Adagrad with a rate of .01 where that is NormalizedSGD,
+        which cannot see them, and SGD with a rate that is searched where a penalty would cost much more time than the
+        entries do. Where a rate is chosen, it is "sgd" without hidden layers and "adam" with some.
     learning_rate : str or schedule, default="auto"
         "auto": a rate that is known to do, or found by short trials, and lowered where an epoch goes wrong; unless
         learning_rate_init is given, which is then constant. In `partial_fit`, where nothing tells how many rows will
@@ -82,10 +82,9 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         Training ends when n_iter_no_change epochs in a row have not brought the loss, that on the validation rows with
         early stopping, tol below the lowest before; None goes on to max_iter.
     n_iter_no_change : int or "auto", default="auto"
-        At least 1. "auto" is 5 or, where the rate is "auto", as many as make 200 updates of a linear model, but for
-        full batches, and 20 of a network; not with early stopping and `partial_fit`. After 32, 64, 128 epochs of such a
-        linear model, and where training would end, a long step along the way of the last epochs is tried; if it lowers
-        the loss by tol, training goes on.
+        At least 1. "auto" is 5 or, where the rate is "auto", as many as make 200 updates, in full batches 20 of a
+        network; not in `partial_fit`. After 32, 64, 128 epochs of such a linear model, and where training would end, a
+        long step along the way of the last epochs is tried; if it lowers the loss by tol, training goes on.
     shuffle : bool, default=True
         Whether each epoch takes the rows in an order of its own.
     random_state : int, RandomState or None, default=None
@@ -104,7 +103,8 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         has the row of this number. Not with early stopping.
     standardize : bool or "scale", default=True
         Whether features are brought to mean 0 and variance 1 while rows are read, or, "scale", to a mean square of 1.
-        True means "scale" for sparse rows, and for all that come after them.
+        Sparse rows, and what comes after them, are never centred: True divides columns whose entries are larger than 1,
+        or which most rows have, by the root mean square of the entries, and leaves words and categories as they are.
         `coef_` and the like are for features as they are given all the same.
     callbacks : sequence of callables, default=()
         Each is called as `callback(trainer, record)` after each epoch; one that returns True stops. See

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # The first step, in units of the drift, and how often it may double.
 _FIRST, _MOST_DOUBLINGS = 0.5, 14
-# That have not ended a run say that it is slow.
+# A run that has not converged after this many epochs is slow.
 _MANY_EPOCHS = 32
 
 

@@ -162,7 +162,7 @@ def _described(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "seed": estimator._seed,
         "is_stream": estimator._is_stream,
         "n_iter": estimator.n_iter_,
-        "scales": None if scales is None else scales.centres,
+        "scales": None if scales is None else scales.settings,
         "has_best": has_best,
     }
     tensors = {} if scales is None else {f"{_PREFIX}{name}": array for name, array in scales.state().items()}

@@ -10,7 +10,7 @@ from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.data.block import MeanAndScale, require_finite
 from fastgd.data.reader import blocks
-from fastgd.data.sparse_moments import SquareMeans
+from fastgd.data.sparse_moments import EntryScales, SquareMeans
 from fastgd.layers import Linear
 from fastgd.model import Model
 from fastgd.moments import Moments
@@ -25,14 +25,16 @@ class Scales:
 
     model : has the layers, or one of them, or neither
     centres_X, centres_y : whether they are brought to mean 0 and variance 1, or to a mean square of 1 alone
+    by_entries : whether features that are not centred are scaled by their entries instead: see `EntryScales`
     """
 
-    def __init__(self, model: Model, centres_X: bool, centres_y: bool) -> None:
-        self._centres_X, self._centres_y = centres_X, centres_y
+    def __init__(self, model: Model, centres_X: bool, centres_y: bool, by_entries: bool = False) -> None:
+        self._centres_X, self._centres_y, self._by_entries = centres_X, centres_y, by_entries
         self._of_X: Moments | SquareMeans | None = None
         if model.standardize is not None:
             # Of sparse rows, which have zeros that nobody sees, mean squares are all that is learnt.
-            self._of_X = (Moments if model.standardize.with_mean else SquareMeans)(model.in_features)
+            uncentred = EntryScales if by_entries else SquareMeans
+            self._of_X = (Moments if model.standardize.with_mean else uncentred)(model.in_features)
         self._of_y = None if model.standardized_targets is None else Moments(model.out_features)
         # Which features have varied in what the layers were last told of.
         self._have_varied: np.ndarray | None = None
@@ -52,9 +54,9 @@ class Scales:
                 self._of_y.add(block.y, block.sample_weight)
 
     @property
-    def centres(self) -> tuple[bool, bool]:
-        """Whether features and targets are centred."""
-        return self._centres_X, self._centres_y
+    def settings(self) -> tuple[bool, bool, bool]:
+        """What it was made with, after the model."""
+        return self._centres_X, self._centres_y, self._by_entries
 
     def state(self) -> dict[str, np.ndarray]:
         """All that was learnt so far, by name; `load` takes it up."""

@@ -10,13 +10,15 @@ import numpy as np
 
 from fastgd import losses
 from fastgd._engine.callback_list import require_callables
+from fastgd._engine.sparse_checks import can_be_searched
 from fastgd.activations import Identity, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.data import checks
+from fastgd.data.base import Dataset
 from fastgd.layers import Layer, Linear
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, Optimizer, RMSprop
-from fastgd.recommended import alpha_for_width
+from fastgd.recommended import ALPHA_OF_NETWORKS, recommended_alpha, usual_alpha
 from fastgd.schedules import InverseScaling, Optimal, Schedule
 from fastgd.standardize import Standardize
 from fastgd.trainer import Trainer
@@ -41,11 +43,13 @@ _SOLVERS = {
     "normalized_sgd": NormalizedSGD,
 }
 
-# What `bench/studies/estimators.py` has found good on tables.
-_ALPHA, _LARGEST_ALPHA, _ALPHA_OF_NETWORKS, _BATCH_SIZE = 1e-4, 1e-2, 1e-3, 32
+# The alpha of SGD*, and what `bench/studies/estimators.py` has found good on tables.
+_ALPHA, _BATCH_SIZE = 1e-4, 32
+# Updates of weights for their penalty alone, in an epoch: a twentieth of a second.
+_MOST_PENALIZED = 1 << 23
 # Of epochs without gain. The loss of an epoch of few updates is as much chance as gain, so that many are waited for;
-# and the first updates of a network may raise it before they lower it.
-_N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _NETWORK_UPDATES_NO_CHANGE = 5, 200, 20
+# and the first updates of a network in full batches may raise it before they lower it.
+_N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _FULL_BATCHES_NO_CHANGE = 5, 200, 20
 
 
 @dataclass(frozen=True)
@@ -113,33 +117,28 @@ class Training:
         return not architecture.hidden_layer_sizes and self.has_chosen_rate and not self.optimizer.wants_random_weights
 
     def trainer(
-        self,
-        model: Model,
-        architecture: Architecture,
-        seed: int,
-        is_stream: bool,
-        is_sparse: bool,
-        n_samples: int,
-        **replicas: Any,
+        self, model: Model, architecture: Architecture, seed: int, is_stream: bool, learnt: Dataset, **replicas: Any
     ) -> Trainer:
         """A new trainer of a model.
 
         is_stream : whether nothing tells how many rows there will be, over which a rate could fall or be looked for
-        is_sparse : whether the rows are sparse, which NormalizedSGD cannot see: Adagrad is "auto" in its place; and an
-            alpha that nobody chose is 0 with it, so that an update costs no more than the entries of its rows
-        n_samples : how many rows there are, which is what an alpha that nobody chose goes by where the rate does, too
+        learnt : the rows to learn from, which choose alpha where nobody has chosen it or the rate
         replicas : settings of a Trainer for them
         """
-        alpha = self.alpha
+        optimizer, alpha = self.optimizer, self.alpha
+        is_sparse_auto = learnt.is_sparse and optimizer == "auto" and self.batch_size is not None
+        is_costly = is_sparse_auto and self._penalty_is_costly(model, learnt)
+        if is_costly and not (is_stream or architecture.hidden_layer_sizes) and can_be_searched(model.in_features):
+            optimizer, is_costly = SGD("auto"), False
         if not (self.has_chosen_alpha or alpha == 0):
-            if is_sparse and self.optimizer == "auto" and self.batch_size is not None:
+            if is_costly or (is_sparse_auto and is_stream):
                 alpha = 0.0
             elif not (is_stream or self.has_chosen_rate):
-                alpha = self._alpha_of(model.in_features, n_samples, architecture)
+                alpha = self._alpha_of(learnt, architecture)
         trainer = Trainer(
             model,
             architecture.loss,
-            self.optimizer,
+            optimizer,
             self.batch_size,
             self.shuffle,
             seed,
@@ -149,20 +148,28 @@ class Training:
             standardize_targets=architecture.standardize_targets,
             **replicas,
         )
-        if is_sparse and self.optimizer == "auto" and isinstance(trainer.optimizer, NormalizedSGD):
+        if is_sparse_auto and isinstance(trainer.optimizer, NormalizedSGD):
+            # Which cannot see sparse rows.
             trainer.optimizer = Adagrad()
         if is_stream and trainer.optimizer.learning_rate == "auto":
             rate = trainer.optimizer.auto_rate(architecture.loss, is_full_batch=False)
             trainer.optimizer = replace(trainer.optimizer, learning_rate=rate)
         return trainer
 
-    def _alpha_of(self, n_features: int, n_samples: int, architecture: Architecture) -> float:
-        """The alpha that nobody chose, for so many rows and features."""
-        alpha = self.alpha if architecture.hidden_layer_sizes else min(1 / n_samples, _LARGEST_ALPHA)
+    def _penalty_is_costly(self, model: Model, learnt: Dataset) -> bool:
+        """Whether an epoch on sparse rows would take much longer: with a penalty each update is of all weights, but for
+        those of SGD, which cost no more than the entries of their rows.
+        """
+        n_updates = -(-learnt.n_samples // self.batch_size)
+        return n_updates * model.in_features * model.stack[0].out_features > _MOST_PENALIZED
+
+    def _alpha_of(self, learnt: Dataset, architecture: Architecture) -> float:
+        """The alpha that nobody chose, for rows to learn from."""
+        is_network = bool(architecture.hidden_layer_sizes)
         is_scaled = architecture.standardize_targets or not losses.takes_every_number(architecture.loss)
         if self.optimizer != "auto" or self.l1_ratio > 0 or not (architecture.standardize and is_scaled):
-            return alpha
-        return max(alpha, alpha_for_width(n_features, n_samples, architecture.loss))
+            return usual_alpha(learnt.n_samples, architecture.loss, is_network)
+        return recommended_alpha(learnt, architecture.loss, is_network, architecture.centres_features)
 
 
 def start_at_zero(trainer: Trainer, is_stream: bool) -> None:
@@ -205,7 +212,7 @@ def architecture_of(estimator: Any, loss: Loss) -> Architecture:
         hidden,
         names,
         bool(estimator.fit_intercept),
-        standardize,
+        standardize if isinstance(standardize, str) else bool(standardize),
         scales_targets and losses.takes_every_number(loss),
         loss,
     )
@@ -220,11 +227,13 @@ def training_of(estimator: Any) -> Training:
     if not has_chosen_alpha:
         if alpha != "auto":
             raise ValueError(f"alpha is {alpha!r}; expected a number of at least 0, or 'auto'")
-        alpha = _ALPHA_OF_NETWORKS if is_network else _ALPHA
+        alpha = ALPHA_OF_NETWORKS if is_network else _ALPHA
     alpha = checks.non_negative(alpha, "alpha")
     optimizer = _optimizer(estimator, alpha, is_network)
     if estimator.penalty is None:
         alpha = l1_ratio = 0.0
+    elif estimator.penalty == "none":
+        raise ValueError("penalty is 'none'; expected None for no penalty")
     else:
         penalty = checks.choice(estimator.penalty, "penalty", _PENALTIES)
         l1_ratio = 1.0 if penalty == "l1" else 0.0
@@ -305,10 +314,11 @@ def patience_of(
         if n_iter != "auto":
             raise ValueError(f"n_iter_no_change is {n_iter!r}; expected 'auto', or an integer of at least 1")
         n_iter = _N_ITER_NO_CHANGE
-        if not (training.has_chosen_rate or early or is_partial):
-            is_full_batch = (training.batch_size or n_samples) >= n_samples
+        if not (training.has_chosen_rate or is_partial):
             is_network = np.size(estimator.hidden_layer_sizes) > 0
-            n_updates = _NETWORK_UPDATES_NO_CHANGE if is_network else 0 if is_full_batch else _UPDATES_NO_CHANGE
+            n_updates = _UPDATES_NO_CHANGE
+            if training.batch_size is None or not (is_network or training.batch_size < n_samples):
+                n_updates = _FULL_BATCHES_NO_CHANGE if is_network else 0
     elif not (isinstance(n_iter, float) and n_iter == math.inf):
         n_iter = checks.integer(n_iter, "n_iter_no_change", 1)
     return n_iter, tol, early, is_adaptive, n_updates

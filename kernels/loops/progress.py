@@ -39,7 +39,7 @@ WITHIN_EPOCH = np.empty(0)
 
 @inlined_kernel
 def begin_next_epoch(progress, epoch_losses, n_done):
-    """Whether a loop is to go over its rows once more, of which it has done so many times; that of an epoch anew.
+    """Whether a loop goes over its rows once more, after n_done times; if so, the progress is that of a new epoch.
 
     progress : Progress, modified in place
     epoch_losses : (n_epochs,) float64, overwritten with the sum of the losses of each of as many epochs, of which the

@@ -24,8 +24,7 @@ from ..codegen.function_pointer import (
     vector_of,
 )
 from ..codegen.jit import by_type, inlined_kernel
-from ..codegen.simd import broadcast as simd_broadcast
-from ..codegen.simd import load, store, vector_width
+from ..codegen.simd import broadcast, load, store, vector_width
 from ..codegen.views import read_only_vector, stack_vector, vector
 from .functions import exp, log1p, log1p_finite, sigmoid_and_power, subtract_largest, sum_of_row
 
@@ -269,7 +268,7 @@ def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums)
     zero, one = out.dtype.type(0), out.dtype.type(1)
     weight = one
     n_classes, count = out.shape[1], vector_width(zero)
-    broadcast = out.dtype.type(loss.label_smoothing / n_classes)
+    smoothing = out.dtype.type(loss.label_smoothing / n_classes)
     at_class = out.dtype.type(1.0 - loss.label_smoothing)
     flat, powers = read_only_vector(out), vector(d_out)
     # Of as many rows as a vector has elements, one after the other: exponentials and logarithms fill vectors then.
@@ -283,7 +282,7 @@ def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums)
             store(powers, begin + j, size - j, exp(load(powers, begin + j, size - j, zero)))
         for i in range(first, end):
             sums_of_powers[i - first] = sum_of_row(powers, i * n_classes, n_classes)
-        store(logarithms, 0, count, log1p(load(sums_of_powers, 0, end - first, one) - simd_broadcast(one)))
+        store(logarithms, 0, count, log1p(load(sums_of_powers, 0, end - first, one) - broadcast(one)))
         for i in range(first, end):
             if sample_weight.size:
                 weight = sample_weight[i]
@@ -295,13 +294,13 @@ def cross_entropy(kind, out, target, sample_weight, scale, d_out, numbers, sums)
                     continue
             label, highest, exponentials = int(target[i, 0]), largest[i - first], sums_of_powers[i - first]
             row = np.float64(logarithms[i - first]) - at_class * distance(out[i, label], highest)
-            if broadcast > 0:
+            if smoothing > 0:
                 for j in range(n_classes):
-                    row -= broadcast * distance(out[i, j], highest)
+                    row -= smoothing * distance(out[i, j], highest)
             at_label = d_out[i, label]
             for j in range(n_classes):
-                d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - broadcast)
-            d_out[i, label] = scale * weight * (at_label / exponentials - (broadcast + at_class))
+                d_out[i, j] = scale * weight * (d_out[i, j] / exponentials - smoothing)
+            d_out[i, label] = scale * weight * (at_label / exponentials - (smoothing + at_class))
             total += weight * row
             weights += abs(weight)
     sums[0], sums[1] = total, weights

@@ -55,10 +55,10 @@ class NormalizedSGD(NamedTuple):
     the gradient of a bias, of any layer, by 64 ε Σ |δ|.
 
     η = 10 rate min(1, r / r_0) min(1, t / 10) √(n_in / (n_in + √(r min(r, t n_in / 4)))), for the t-th update, r rows
-    seen, n_in features and a warm-up of r_0 rows. The steps that 1 / √G alone would make never flush, since the sum of
-    their squares grows for ever, and the loss keeps some of their noise. The rate falls with the rows as long as a
-    batch has fewer of them than a quarter of the features, so that each of its rows pulls in a direction of its own; in
-    larger batches there is less noise and there are fewer updates.
+    seen, n_in features and a warm-up of r_0 rows. The steps that 1 / √G alone would make never come to rest, since
+    the sum of their squares grows for ever, and the loss keeps some of their noise. The rate falls with the rows as
+    long as a batch has fewer of them than a quarter of the features, so that each of its rows pulls in a direction of
+    its own; in larger batches there is less noise and there are fewer updates.
 
     A w_i that is learnt while s_i is small may be huge, and would blow up once it is not. So with u_i the weights at
     the start, (w_i - u_i) s_i and b + Σ_i (w_i - u_i) m_i stay as they are when m_i and s_i change. Weights that were

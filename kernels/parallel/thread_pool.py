@@ -75,9 +75,9 @@ def job_of(job_types):
 
 
 @inlined_kernel
-def rounded_up(n, block_number):
-    """The least multiple of the block that is at least n."""
-    return (n + block_number - 1) // block_number * block_number
+def rounded_up(n, multiple):
+    """The least multiple of a number that is at least n."""
+    return (n + multiple - 1) // multiple * multiple
 
 
 @inlined_kernel

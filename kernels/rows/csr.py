@@ -214,28 +214,3 @@ def csr_moments(X, weights, mean, sums, n_weights, moments):
             x = sums[column]
             sums[column] = 0
             _add_moment(mean, n_weights, moments, column, v, x)
-
-
-@kernel
-def csr_square_sums(X, weights, sums, squares):
-    """squares_j += Σ_i v_i x_ij².
-
-    X, weights, sums : as for `csr_moments`          squares : (n_columns,) float64, modified in place
-    """
-    for i in range(X.begin.size):
-        v = weights[i] if weights.size else 1.0
-        if v == 0:
-            continue
-        begin, end = element(X.begin, i), element(X.end, i)
-        if _is_increasing(X, begin, end):
-            for p in range(begin, end):
-                column = column_of(X, p)
-                squares[np.uint64(column)] += v * value_of(X, p, column, 0.0) ** 2
-            continue
-        for p in range(begin, end):
-            column = column_of(X, p)
-            sums[column] += value_of(X, p, column, 0.0)
-        for p in range(begin, end):
-            column = column_of(X, p)
-            squares[column] += v * sums[column] ** 2
-            sums[column] = 0

@@ -73,7 +73,7 @@ def full_window(begins, chunk_bits, bits, key, places, rows):
 
 
 @exact_kernel
-def short_window(begins, micro_batch_rows, n_rows, key, rows):
+def short_window(begins, chunk_rows, n_rows, key, rows):
     """Shuffle a window of which chunks are missing or shorter, by Fisher and Yates.
 
     With the n rows chunk after chunk, for k = n - 1 to 1, swap row k with row ⌊(k + 1) u⌋,
@@ -84,7 +84,7 @@ def short_window(begins, micro_batch_rows, n_rows, key, rows):
     """
     i = 0
     for begin in begins:
-        for row in range(begin, minimum(begin + micro_batch_rows, n_rows)):
+        for row in range(begin, minimum(begin + chunk_rows, n_rows)):
             rows[i] = row
             i += 1
     for k in range(rows.size - 1, 0, -1):

@@ -71,6 +71,7 @@ REFUSED = {
     "below all": (lambda: labels.encode([3, 1], [2, 3], "hinge"), "y holds 1 in row 1"),
     "above all": (lambda: labels.encode([3, 9], [2, 3], "hinge"), "y holds 9 in row 1"),
     "kind": (lambda: labels.encode([0, 1], ["a", "b"], "hinge"), "y holds numbers, as 0; expected one of the classes"),
+    "none": (lambda: labels.classes_of([]), "y is empty; expected labels of at least two classes"),
     "one class": (lambda: labels.classes_of(["a", "a"]), "y holds 'a' in every row; expected at least two"),
     "names": (lambda: labels.classes_of([f"{k}" for k in range(21)]), "21 different values in 21 rows"),
     "measurements": (lambda: labels.classes_of(np.arange(99) % 33 / 2), "33 different values in 99 rows"),

@@ -143,6 +143,11 @@ def test_fold(name, rng, tmp_path):
     np.testing.assert_array_equal(model.parameters, before)
 
 
+def test_a_folded_model_has_the_seed():
+    model = gd.Model([gd.Standardize(1).fit([[1], [3]]), gd.Linear(1, 1)], seed=7)
+    assert model.fold().architecture()["seed"] == 7
+
+
 def test_fold_in_float32(rng):
     X = rng.standard_normal((60, 3)) + 10
     model = built([gd.Standardize(3), gd.Linear(3, 2)], "float32")

@@ -26,6 +26,7 @@ def test_limits_of_the_environment_count(name, monkeypatch):
         ("", 8),
         ("many", 8),
         ("2,4", 2),
+        (" 2 ", 2),
         ("²", 8),
     ):
         monkeypatch.setenv(name, value)
@@ -83,11 +84,13 @@ def test_a_run_uses_as_many_threads_as_it_is_given(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("n_threads", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("2", TypeError)]
+    ("n_threads", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("2", TypeError), (True, TypeError)]
 )
 def test_what_is_no_number_of_threads_is_refused(n_threads, error):
     model = gd.Model([gd.Linear(2, 1)])
     X, y = np.ones((3, 2)), np.ones(3)
+    # What is kept of a model from one call to the next does not tell 1 from True.
+    model.loss_and_gradient(X, y, n_threads=1)
     for call in (
         lambda: gd.Trainer(model, n_threads=n_threads),
         lambda: model.predict(X, n_threads=n_threads),

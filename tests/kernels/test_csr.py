@@ -32,15 +32,12 @@ def test_squares_and_moments(kind, is_scaled, rng):
     for v in (np.empty(0), rng.integers(0, 3, N_ROWS).astype(np.float64)):
         v.flags.writeable = False
         weights = v if v.size else np.ones(N_ROWS)
-        sums = np.ones(N_COLUMNS)
-        kernels.csr_square_sums(rows.csr, v, scratch, sums)
-        np.testing.assert_allclose(sums, 1 + weights @ dense**2)
         mean = rng.standard_normal(N_COLUMNS)
-        for about in (np.empty(0), mean):
+        for about in (np.empty(0), mean, np.zeros(N_COLUMNS)):
             n_weights, moments = np.zeros((2, N_COLUMNS))
             kernels.csr_moments(rows.csr, v, about, scratch, n_weights, moments)
             np.testing.assert_allclose(n_weights, weights @ (dense != 0))
-            terms = (dense != 0) * (dense - mean) ** 2 if about.size else dense
+            terms = (dense != 0) * (dense - about) ** 2 if about.size else dense
             np.testing.assert_allclose(moments, weights @ terms, atol=1e-12)
     np.testing.assert_array_equal(scratch, 0)
 

@@ -14,7 +14,7 @@ from fastgd.data.chunks.held_rows import HeldRows
 
 # A disk takes about as long to find a chunk of so many bytes as to read it, or less.
 _CHUNK_BYTES = 1 << 20
-# So many rows after the one that is copied, another is fetched into the cache.
+# Rows are fetched into the cache this many before they are copied.
 _ROWS_AHEAD = 16
 # Targets are taken so many rows at a time, and so few one by one.
 _TARGET_ROWS, _FEW_ROWS = 1 << 16, 1 << 8

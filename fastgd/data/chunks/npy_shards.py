@@ -217,7 +217,7 @@ def read_header(path: str | os.PathLike) -> NpyFile:
         with open(path, "rb") as file:
             version = np.lib.format.read_magic(file)
             if version not in _HEADERS:
-                raise ValueError(f"its format is {version}, of names of columns")
+                raise ValueError(f"its .npy version is {version}; expected one of {', '.join(map(str, _HEADERS))}")
             shape, is_fortran, dtype = _HEADERS[version](file)
             header = NpyFile(path, dtype, shape, is_fortran, file.tell())
             n_bytes = os.fstat(file.fileno()).st_size

@@ -15,6 +15,7 @@ import fastgd as gd
 BAD = {
     "no such file": (["train", "none.npy", "--target", "y.npy"], "none.npy"),
     "no targets": (["train", "{X}"], "expected --target"),
+    "the features as targets": (["train", "{X}", "--target", "{hard}"], "which holds the features"),
     "X and synthetic": (["train", "{X}", "--target", "{y}", "--synthetic", "10x2"], "expected either X or --synthetic"),
     "targets alone": (["train", "--target", "{y}"], "without X"),
     "lengths": (["train", "{X}", "--target", "{short}"], "X.npy has 1000; expected as many"),

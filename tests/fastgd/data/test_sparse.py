@@ -91,7 +91,7 @@ def test_csr_is_taken_without_a_word(kind):
 def test_values_that_no_kernel_loads_are_copied_with_a_warning():
     X, dense = csr(20, 7)
     X.data = X.data.astype(np.longdouble)
-    with pytest.warns(gd.UsageWarning, match="X.data is of dtype .*, and was copied as float64"):
+    with pytest.warns(gd.UsageWarning, match="X.data is of dtype .*, and was copied as float64; .* float32, f"):
         rows = sparse_rows(X)
     np.testing.assert_array_equal(_dense(rows), dense)
 
@@ -106,7 +106,7 @@ def _damaged(**changes):
 BAD = {
     "a column that is not there": (_damaged(indices=[0, 3, 2]), r"X.indices holds 3 in row 1; expected .* 0 to 2"),
     "a negative column": (_damaged(indices=[0, 1, -1]), r"X.indices holds -1 in row 2"),
-    "offsets that fall": (_damaged(indptr=[0, 2, 1, 3]), "X.indptr is no increasing row of 4 numbers"),
+    "offsets that fall": (_damaged(indptr=[0, 2, 1, 3]), "X.indptr is not a non-decreasing array of 4 numbers"),
     "too many entries": (_damaged(indptr=[0, 1, 2, 4]), "X.indptr ends with 4, and there are 3 indices and 3 values"),
     "no rows": (sparse.csr_array((0, 3)), r"X has shape \(0, 3\); expected"),
 }

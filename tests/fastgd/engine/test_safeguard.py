@@ -148,8 +148,9 @@ def test_where_nothing_can_be_learnt_the_model_is_the_best_constant(monkeypatch)
     X, y = rows_with_a_rare_category(400)
     model = gd.Model([gd.Linear(6, 4), gd.ReLU(), gd.Linear(4, 1)], dtype="float64")
     trainer = gd.Trainer(model, optimizer=gd.SGD("auto"), batch_size=8)
-    with pytest.warns(RuntimeWarning, match=r"epoch 1 has taught the model nothing .*: see history.setbacks"):
+    with pytest.warns(RuntimeWarning, match=r"epoch 1 has taught the model nothing .*: see history.setbacks") as caught:
         trainer.fit(X, y + 100)
+    assert caught[0].filename == __file__
     np.testing.assert_allclose(model.predict(X), y.mean() + 100, rtol=1e-6)
     assert len(trainer.history.setbacks) == 8
 

@@ -109,3 +109,9 @@ WRONG = {
 def test_what_cannot_be_drawn(draw, error, message):
     with pytest.raises(error, match=message):
         draw()
+
+
+def test_rates_that_differ_by_rounding_are_not_all_of_the_axis():
+    rates = [0.6, 0.6 + 1e-15, 0.6]
+    axes = rendered(history_of(LOSSES, rates=rates).plot())[-1]
+    assert axes.get_ylim() == (0, pytest.approx(0.63))

@@ -1,10 +1,12 @@
 """A run that was saved anywhere goes on as if nothing had been."""
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.sparse
 from cases import built, model_of, rows_for
-from resumed_runs import check_all_places, have_shortest_slices
+from resumed_runs import assert_same, check_all_places, have_shortest_slices, state_of
 
 import fastgd as gd
 from fastgd.data.base import Stream
@@ -55,6 +57,43 @@ def test_an_epoch_that_auto_takes_back(tmp_path, monkeypatch):
 
     check_all_places(make, (X, y), tmp_path, every=4)
     assert len(seen[0].history.setbacks) in range(1, 8)
+
+
+class FailsAt:
+    """Fails once, after so many slices, as rows that cannot be read."""
+
+    def __init__(self, n_slices):
+        self.n_left = n_slices
+
+    def __call__(self, trainer, record):
+        pass
+
+    def on_slice(self, trainer):
+        self.n_left -= 1
+        if self.n_left == 0:
+            raise OSError("the disk is gone")
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+@pytest.mark.parametrize("rate", [0.05, "auto"])
+def test_an_error_in_the_midst_of_an_epoch(rate, is_loaded, tmp_path):
+    """The same process goes on from there, and a new call of fit begins an epoch of its own."""
+    data = rows_for(small(), 21)[:2]
+    whole, first = (gd.Trainer(small(), optimizer=gd.SGD(rate), batch_size=4, shuffle=True) for _ in range(2))
+    whole.fit(*data, epochs=3)
+    for n_slices in (8, 2) if is_loaded else (8,):
+        with pytest.raises(OSError, match="the disk is gone"):
+            first.fit(*data, epochs=3, callbacks=[FailsAt(n_slices)], resume=len(first.history) > 0)
+        if is_loaded and n_slices == 8:
+            first.save(tmp_path / "run")
+            first = gd.Trainer.load(tmp_path / "run")
+    assert 0 < first.n_updates < whole.n_updates
+    afresh = copy.deepcopy(first)
+    first.fit(*data, epochs=3, resume=True)
+    assert_same(state_of(first), state_of(whole))
+    n_before = afresh.n_updates
+    afresh.fit(*data)
+    assert afresh.n_updates == n_before + 6
 
 
 OPTIMIZERS = {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from schedule_cases import SCHEDULES
 
+import fastgd as gd
 from fastgd.schedules import (
     Constant,
     Cooldown,
@@ -76,3 +77,10 @@ BAD = [
 def test_bad_settings_are_refused(build, error, message):
     with pytest.raises(error, match=message):
         build()
+
+
+@pytest.mark.parametrize("schedule", [Step(0.0, step_size=1, gamma=1e30), Exponential(0.0, gamma=1e30)])
+def test_rates_that_overflow_are_refused_without_a_warning(schedule):
+    trainer = gd.Trainer(gd.Model([gd.Linear(1, 1)]), optimizer=gd.SGD(schedule))
+    with pytest.raises(ValueError, match=r"gives (inf|nan) for update 12; expected finite rates"):
+        trainer.fit(np.zeros((99, 1)), [0] * 99)

@@ -125,6 +125,22 @@ def test_a_stream_that_cannot_be_read_is_not_a_full_disk(arrays, monkeypatch, tm
     assert list(tmp_path.iterdir()) == []
 
 
+def test_rows_that_cannot_be_read_leave_an_estimator_as_it_was(arrays):
+    X, y, _ = arrays
+
+    class Gone(Stored):
+        def __getitem__(self, rows):
+            raise OSError("the disk is gone")
+
+    fitted, new = GDRegressor(**SETTINGS).fit(X, y), GDRegressor(**SETTINGS)
+    for estimator in (fitted, new):
+        before = dict(vars(estimator))
+        with pytest.raises(OSError, match="the disk is gone"):
+            estimator.fit(sliced_dataset(Gone(X[:, :2]), y))
+        assert vars(estimator) == before
+    assert fitted.predict(X).shape == (300,)
+
+
 def test_what_does_not_fit(arrays):
     X, y, _ = arrays
     data = sliced_dataset(Stored(X), y)

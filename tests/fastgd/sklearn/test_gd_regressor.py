@@ -33,7 +33,7 @@ def test_is_as_good_as_ridge(diabetes):
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
-@pytest.mark.parametrize("standardize", [True, "scale", False])
+@pytest.mark.parametrize("standardize", [np.True_, "scale", False])
 def test_coefficients_are_of_raw_features(raw, fit_intercept, standardize):
     X, y = raw
     X = X / np.abs(X).max(axis=0)
@@ -290,6 +290,7 @@ def test_progress_is_shown(raw, capsys):
         ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction is 1.0"),
         ({"early_stopping": True, "average": True}, "expected one of them"),
         ({"standardize": "robust"}, "standardize is 'robust'"),
+        ({"penalty": "none"}, "penalty is 'none'; expected None"),
     ],
 )
 def test_parameters_are_checked(raw, parameters, words):

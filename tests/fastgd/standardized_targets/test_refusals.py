@@ -155,6 +155,13 @@ def test_other_errors():
     model = gd.Model([gd.Linear(3, 1)])
     with pytest.raises(TypeError, match="standardize_targets is 1; expected True or False"):
         gd.Trainer(model, standardize_targets=1)
+    for bad, error in (
+        ({"n_threads": 0}, ValueError),
+        ({"optimizer": "sgd"}, TypeError),
+        ({"batch_size": 0}, ValueError),
+    ):
+        with pytest.raises(error):
+            gd.Trainer(model, standardize_targets=True, **bad)
     trainer = gd.Trainer(model)
     assert trainer.standardize_targets is False
     with pytest.raises(AttributeError, match="standardize_targets is fixed when a Trainer is made"):

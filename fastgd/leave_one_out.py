@@ -1,0 +1,59 @@
+"""The penalty with which ridge regression predicts best the rows that it has not seen."""
+
+import numpy as np
+
+from fastgd.moments import Moments
+
+# Directions along which rows vary by less, next to the most, are rounding.
+_LEAST_VARIANCE = 1e-12
+
+
+def leave_one_out_errors(
+    X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray, alphas: np.ndarray, with_mean: bool = True
+) -> np.ndarray:
+    """The mean squared error of ridge regression for each row when it is fitted to all others, for each alpha.
+
+    With Z and t the standardised features and targets and v the weights, of sum 1, the fit is the least of
+    ½ Σ v (Z w + b - t)² + ½ α |w|². It need not be made without each row in turn: with Z √v = U S V', the error of row
+    i is (t_i - Z_i w - b) / (1 - h_i) for h_i = v_i + Σ_k U_ik² S_k² / (S_k² + α). See Allen, "The relationship between
+    variable selection and data augmentation and a method for prediction" (1974), and Golub, Heath and Wahba,
+    "Generalized cross-validation as a method for choosing a good ridge parameter" (1979). Means and scales are those of
+    all rows.
+
+    X : (n, n_features) float64          y : (n, n_outputs) float64
+    sample_weight : (n,) float64, at least 0; (0,) are ones
+    alphas : (n_alphas,) float64, above 0
+    with_mean : whether features are centred, and there is a bias b; without, the v_i of h_i is left out
+
+    Returns
+    -------
+    errors : (n_alphas,) float64, in units of the variance of the targets, summed over outputs; NaN where numbers
+        overflow
+    """
+    v = sample_weight / sample_weight.sum() if sample_weight.size else np.full(len(X), 1 / len(X))
+    X, y, v = X[v > 0], y[v > 0], v[v > 0]
+    root = np.sqrt(v)[:, None]
+    Z, t = root * _standardized(X, v, with_mean), root * _standardized(y, v, with_mean)
+    by_rows = len(Z) <= Z.shape[1]
+    gram = Z @ Z.T if by_rows else Z.T @ Z
+    if not (np.isfinite(gram).all() and np.isfinite(t).all()):
+        return np.full(len(alphas), np.nan)
+    variances, vectors = np.linalg.eigh(gram)
+    kept = variances > _LEAST_VARIANCE * variances[-1]
+    variances, vectors = variances[kept], vectors[:, kept]
+    U = vectors if by_rows else Z @ vectors / np.sqrt(variances)
+    shrinkage = variances[:, None] / (variances[:, None] + alphas)
+    leverage = U**2 @ shrinkage + (root**2 if with_mean else 0)
+    left = np.maximum(1 - leverage, np.finfo(np.float64).eps)
+    coordinates = U.T @ t
+    residuals = (t[:, [k]] - U @ (shrinkage * coordinates[:, [k]]) for k in range(t.shape[1]))
+    return sum((((residual / left) ** 2).sum(axis=0) for residual in residuals), np.zeros(len(alphas)))
+
+
+def _standardized(values: np.ndarray, v: np.ndarray, with_mean: bool) -> np.ndarray:
+    """Columns of variance 1, and mean 0 where they are centred; zeros where one does not vary."""
+    moments = Moments(values.shape[1])
+    moments.add(values, v)
+    mean, deviation = moments.result()
+    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+    return (values - mean if with_mean else values) * scale

@@ -1,0 +1,112 @@
+"""Leave-one-out errors of ridge regression, and the penalty that they choose."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
+
+import fastgd as gd
+from fastgd.leave_one_out import leave_one_out_errors
+from fastgd.losses import as_loss
+from fastgd.recommended import recommended_alpha
+
+ALPHAS = np.array([1e-3, 0.03, 1.0])
+
+
+def refitted(X, y, v, alpha, with_mean):
+    """The sum of squared errors of each row by a Ridge of all others."""
+    v = v / v.sum()
+    centres = (v @ X, v @ y)
+    Z, t = ((part - centre) / np.sqrt(v @ (part - centre) ** 2) for part, centre in zip((X, y), centres, strict=True))
+    if not with_mean:
+        Z, t = Z + centres[0] / np.sqrt(v @ (X - centres[0]) ** 2), t + centres[1] / np.sqrt(v @ (y - centres[1]) ** 2)
+    found = 0.0
+    for i in np.flatnonzero(v):
+        others = np.arange(len(X)) != i
+        model = Ridge(alpha, fit_intercept=with_mean).fit(Z[others], t[others], v[others])
+        found += v[i] * ((t[i] - model.predict(Z[[i]])) ** 2).sum()
+    return found
+
+
+@given(
+    n=st.integers(3, 12),
+    n_features=st.integers(1, 15),
+    n_outputs=st.integers(1, 2),
+    weighted=st.booleans(),
+    with_mean=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_errors_are_those_of_fits_without_each_row(n, n_features, n_outputs, weighted, with_mean, seed):
+    rng = np.random.default_rng(seed)
+    X, y = 3 + rng.normal(size=(n, n_features)), 1 + rng.normal(size=(n, n_outputs))
+    v = rng.uniform(0.5, 2, n) * (np.arange(n) != 1) if weighted else np.ones(n)
+    found = leave_one_out_errors(X, y, v if weighted else np.empty(0), ALPHAS, with_mean)
+    expected = [refitted(X, y, v, alpha, with_mean) for alpha in ALPHAS]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_columns_that_do_not_vary_or_come_twice():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 3)), rng.normal(size=(20, 1))
+    expected = leave_one_out_errors(X, y, np.empty(0), ALPHAS)
+    same = np.hstack([X, np.full((20, 2), 7.0)])
+    np.testing.assert_allclose(leave_one_out_errors(same, y, np.empty(0), ALPHAS), expected)
+    twice = leave_one_out_errors(np.hstack([X, X]), y, np.empty(0), ALPHAS)
+    np.testing.assert_allclose(twice, leave_one_out_errors(X, y, np.empty(0), ALPHAS / 2), rtol=1e-6)
+
+
+def rows(n_samples=200, n_features=40, noise=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_samples, n_features))
+    return X, X @ rng.normal(size=n_features) / np.sqrt(n_features) + noise * rng.normal(size=n_samples)
+
+
+def alpha_of(X, y, loss="half_squared_error", is_network=False):
+    return recommended_alpha(gd.data.ArrayDataset(X, y), as_loss(loss), is_network)
+
+
+def test_the_more_noise_the_larger():
+    """With weights of variance 1 / d in all and noise of variance s², the best alpha is s² d / n."""
+    found = [alpha_of(*rows(noise=noise)) for noise in (0.0, 1.0, 4.0)]
+    assert found[0] == 1 / 200
+    assert 0.05 < found[1] < 0.8 < found[2] <= 1
+    assert alpha_of(*rows(noise=4.0), loss="squared_epsilon_insensitive") == pytest.approx(2 * found[2])
+    # Of networks a tenth, and no less than what is usual.
+    assert alpha_of(*rows(noise=4.0), is_network=True) == pytest.approx(found[2] / 10)
+    assert alpha_of(*rows(), is_network=True) == pytest.approx(0.05 * 0.2**2)
+
+
+def test_more_rows_than_it_is_chosen_by():
+    """The penalty that a part of the rows wants, for all of them."""
+    X, y = rows(4000, 100, noise=3.0)
+    assert 0.05 < alpha_of(X, y) < 0.8
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_rows_that_training_will_name_leave_it_as_usual(bad):
+    X, y = rows(noise=4.0)
+    X[3, 0] = X[4, 0] = bad
+    found = alpha_of(X, y)
+    assert found == 1 / 200 or bad == 1e300
+    y[3] = np.nan
+    assert alpha_of(X, y) == 1 / 200
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_features", "loss", "expected"),
+    [
+        (9, 40, "half_squared_error", 0.05),
+        (900, 4, "half_squared_error", 1 / 900),
+        (200, 40, "absolute_error", 1 / 200),
+        (50, 40, "absolute_error", 0.01),
+        (50, 4, "log_loss", 1 / 50),
+        (200, 400, "log_loss", 0.05 / 4),
+        (50, 4, "log_loss, a network", 2 / 50),
+        (4000, 4, "log_loss, a network", 1e-3),
+    ],
+)
+def test_what_is_not_chosen_by_errors(n_samples, n_features, loss, expected):
+    X, y = rows(n_samples, n_features, noise=4.0)
+    name, _, network = loss.partition(",")
+    assert alpha_of(X, y > 0 if name == "log_loss" else y, name, bool(network)) == pytest.approx(expected)
