@@ -21,7 +21,7 @@ _PEERS = ("PyTorch", "torch.compile", "JAX")
 #: Lines of the table of sparse rows, and what the README calls them.
 _SPARSE = {
     'solver="sgd", batch 1, raw features': "sparse rows, batch 1",
-    "the default, raw features": "sparse rows, GDClassifier's default (a lower loss)",
+    "Adagrad without a penalty, raw features": "sparse rows, Adagrad (a lower loss)",
 }
 _LEARNERS = {
     "the default": "fastgd's default",

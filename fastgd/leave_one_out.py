@@ -6,12 +6,14 @@ from fastgd.moments import Moments
 
 # Directions along which rows vary by less, next to the most, are rounding.
 _LEAST_VARIANCE = 1e-12
+# Of a standard error: more costs much of the gain, none takes chance for gain (`bench/studies/small_tables.py`).
+_TOLERATED = 0.5
 
 
 def leave_one_out_errors(
     X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray, alphas: np.ndarray, with_mean: bool = True
 ) -> np.ndarray:
-    """The mean squared error of ridge regression for each row when it is fitted to all others, for each alpha.
+    """The squared error of ridge regression for each row when it is fitted to all others, for each alpha.
 
     With Z and t the standardised features and targets and v the weights, of sum 1, the fit is the least of
     ½ Σ v (Z w + b - t)² + ½ α |w|². It need not be made without each row in turn: with Z √v = U S V', the error of row
@@ -27,8 +29,8 @@ def leave_one_out_errors(
 
     Returns
     -------
-    errors : (n_alphas,) float64, in units of the variance of the targets, summed over outputs; NaN where numbers
-        overflow
+    errors : (n, n_alphas) float64, of the rows with a weight, each times its share of all weights, so that they add up
+        to the mean; in units of the variance of the targets, summed over outputs; NaN where numbers overflow
     """
     v = sample_weight / sample_weight.sum() if sample_weight.size else np.full(len(X), 1 / len(X))
     X, y, v = X[v > 0], y[v > 0], v[v > 0]
@@ -37,7 +39,7 @@ def leave_one_out_errors(
     by_rows = len(Z) <= Z.shape[1]
     gram = Z @ Z.T if by_rows else Z.T @ Z
     if not (np.isfinite(gram).all() and np.isfinite(t).all()):
-        return np.full(len(alphas), np.nan)
+        return np.full((len(Z), len(alphas)), np.nan)
     variances, vectors = np.linalg.eigh(gram)
     kept = variances > _LEAST_VARIANCE * variances[-1]
     variances, vectors = variances[kept], vectors[:, kept]
@@ -47,7 +49,21 @@ def leave_one_out_errors(
     left = np.maximum(1 - leverage, np.finfo(np.float64).eps)
     coordinates = U.T @ t
     residuals = (t[:, [k]] - U @ (shrinkage * coordinates[:, [k]]) for k in range(t.shape[1]))
-    return sum((((residual / left) ** 2).sum(axis=0) for residual in residuals), np.zeros(len(alphas)))
+    return sum(((residual / left) ** 2 for residual in residuals), np.zeros((len(Z), len(alphas))))
+
+
+def least_good_alpha(errors: np.ndarray, alphas: np.ndarray) -> float:
+    """The least alpha whose mean error is larger than the best one's by no more than half a standard error of the
+    difference; the first where errors are not finite.
+
+    errors : (n, n_alphas), as of `leave_one_out_errors`          alphas : (n_alphas,), rising
+    """
+    if not np.isfinite(errors).all():
+        return float(alphas[0])
+    differences = errors - errors[:, [errors.sum(axis=0).argmin()]]
+    standard_errors = np.sqrt(len(errors)) * differences.std(axis=0)
+    is_good = differences.sum(axis=0) <= _TOLERATED * standard_errors
+    return float(alphas[is_good.argmax()])
 
 
 def _standardized(values: np.ndarray, v: np.ndarray, with_mean: bool) -> np.ndarray:

@@ -8,7 +8,7 @@ from fastgd.activations import Dropout, Identity, ReLU
 from fastgd.data.base import Dataset, first_rows
 from fastgd.data.subset import Subset, rows_that_count
 from fastgd.layers import Linear
-from fastgd.leave_one_out import leave_one_out_errors
+from fastgd.leave_one_out import least_good_alpha, leave_one_out_errors
 from fastgd.losses import Loss, has_probabilities, kind_of, takes_classes, takes_every_number
 from fastgd.model import Model
 from fastgd.model_data import rows_without_X
@@ -73,8 +73,8 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
     It is `usual_alpha` but where features are many for the rows, as weights can fit more of the noise in targets there:
 
     - for losses of numbers with a largest second derivative h, it is h times the alpha, from `usual_alpha` up to 1,
-      with which ridge regression on up to 256 of the rows has the least leave-one-out error (see
-      `leave_one_out_errors`), and of networks at least a tenth of that;
+      with which ridge regression on up to 256 of the rows predicts those left out well (see `leave_one_out_errors`
+      and `least_good_alpha`), and of networks at least a tenth of that;
     - for losses of classes, and of all networks, at least 0.05 h min(n_features / n_samples, 1)².
 
     with_mean : whether features are centred
@@ -112,7 +112,7 @@ def _with_least_error(dataset: Dataset, least: float, with_mean: bool) -> float:
     with np.errstate(all="ignore"):
         errors = leave_one_out_errors(*rows[:3], alphas * n_samples / n_rows, with_mean)
     # Training will name a row that is bad.
-    return float(alphas[np.argmin(errors)]) if np.isfinite(errors).all() else least
+    return least_good_alpha(errors, alphas)
 
 
 def falling_schedule(

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.svm import LinearSVC
 
 from bench.readme import machine_line, markdown
+from fastgd.optimizers import Adagrad
 from fastgd.sklearn import GDClassifier
 
 MARKERS = "sparse"
@@ -97,14 +98,18 @@ def learners() -> dict[str, Callable[[], Any]]:
     """Estimators by what the table calls them."""
     steps = {"max_iter": 1, "tol": None, "shuffle": False, "random_state": 0}
     sgd = {"solver": "sgd", "learning_rate_init": _RATE, "alpha": _ALPHA, **steps}
+    adagrad = {"solver": Adagrad("auto", bounded=True), "alpha": 0.0, **steps}
     peer = partial(SGDClassifier, loss="log_loss", learning_rate="constant", eta0=_RATE, alpha=_ALPHA, **steps)
     return {
         "SGDClassifier": peer,
         'solver="sgd", batch 1, raw features': partial(GDClassifier, batch_size=1, standardize=False, **sgd),
         'solver="sgd", batch 32, raw features': partial(GDClassifier, standardize=False, **sgd),
-        "the default, batch 1, raw features": partial(GDClassifier, batch_size=1, standardize=False, **steps),
-        "the default, raw features": partial(GDClassifier, standardize=False, **steps),
-        "the default (scaled features)": partial(GDClassifier, **steps),
+        "the default": partial(GDClassifier, **steps),
+        "Adagrad without a penalty, batch 1, raw features": partial(
+            GDClassifier, batch_size=1, standardize=False, **adagrad
+        ),
+        "Adagrad without a penalty, raw features": partial(GDClassifier, standardize=False, **adagrad),
+        'Adagrad without a penalty, standardize="scale"': partial(GDClassifier, standardize="scale", **adagrad),
     }
 
 

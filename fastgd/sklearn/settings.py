@@ -49,7 +49,7 @@ _ALPHA, _BATCH_SIZE = 1e-4, 32
 _MOST_PENALIZED = 1 << 23
 # Of epochs without gain. The loss of an epoch of few updates is as much chance as gain, so that many are waited for;
 # and the first updates of a network in full batches may raise it before they lower it.
-_N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _FULL_BATCHES_NO_CHANGE = 5, 200, 20
+_N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _NETWORK_UPDATES_NO_CHANGE, _FULL_BATCHES_NO_CHANGE = 5, 200, 100, 20
 
 
 @dataclass(frozen=True)
@@ -316,7 +316,7 @@ def patience_of(
         n_iter = _N_ITER_NO_CHANGE
         if not (training.has_chosen_rate or is_partial):
             is_network = np.size(estimator.hidden_layer_sizes) > 0
-            n_updates = _UPDATES_NO_CHANGE
+            n_updates = _NETWORK_UPDATES_NO_CHANGE if is_network else _UPDATES_NO_CHANGE
             if training.batch_size is None or not (is_network or training.batch_size < n_samples):
                 n_updates = _FULL_BATCHES_NO_CHANGE if is_network else 0
     elif not (isinstance(n_iter, float) and n_iter == math.inf):

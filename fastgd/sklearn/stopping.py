@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # As those of scikit-learn's SGD: what divides a rate that adapts, and the least that it falls to.
 _DIVISOR, _LEAST_RATE = 5.0, 1e-6
+# By so much of itself a network's loss on few rows falls in a tenth of its epochs, long after it predicts no better.
+_SLOW_FALL = 0.02
 
 
 class Stopping:
@@ -116,6 +118,13 @@ class Stopping:
         """Whether the last epochs have brought nothing."""
         return self._n_no_change >= self._n_iter_no_change
 
+    @property
+    def _still_learns(self) -> bool:
+        """Whether the last tenth of the epochs has lowered the loss by more than a network's loss falls for ever."""
+        n_last = max(len(self._losses) // 10, 1)
+        before = min(self._losses[:-n_last], default=math.inf)
+        return not min(self._losses[-n_last:]) >= before - _SLOW_FALL * abs(before)
+
     def warn_of_its_end(self, has_all_epochs: bool, has_chosen_rate: bool) -> None:
         """Warn where epochs were too few, or the loss rose from the first to the last."""
         first, last = self._losses[0], self._losses[-1]
@@ -125,7 +134,11 @@ class Stopping:
                 "learning_rate_init, or solver and learning_rate to be 'auto'",
                 ConvergenceWarning,
             )
-        elif has_all_epochs and not (self.has_converged or self._is_plateau or self._tol is None):
+        elif (
+            has_all_epochs
+            and not (self.has_converged or self._is_plateau or self._tol is None)
+            and (has_chosen_rate or self._still_learns)
+        ):
             warn(
                 "Maximum number of iteration reached before convergence. Consider increasing max_iter to improve the "
                 f"fit: max_iter={len(self._losses)} epochs were over while the loss still fell by more than "

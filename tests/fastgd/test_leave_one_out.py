@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 import fastgd as gd
-from fastgd.leave_one_out import leave_one_out_errors
+from fastgd.leave_one_out import least_good_alpha, leave_one_out_errors
 from fastgd.losses import as_loss
 from fastgd.recommended import recommended_alpha
 
@@ -41,7 +41,7 @@ def test_errors_are_those_of_fits_without_each_row(n, n_features, n_outputs, wei
     rng = np.random.default_rng(seed)
     X, y = 3 + rng.normal(size=(n, n_features)), 1 + rng.normal(size=(n, n_outputs))
     v = rng.uniform(0.5, 2, n) * (np.arange(n) != 1) if weighted else np.ones(n)
-    found = leave_one_out_errors(X, y, v if weighted else np.empty(0), ALPHAS, with_mean)
+    found = leave_one_out_errors(X, y, v if weighted else np.empty(0), ALPHAS, with_mean).sum(axis=0)
     expected = [refitted(X, y, v, alpha, with_mean) for alpha in ALPHAS]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -54,6 +54,17 @@ def test_columns_that_do_not_vary_or_come_twice():
     np.testing.assert_allclose(leave_one_out_errors(same, y, np.empty(0), ALPHAS), expected)
     twice = leave_one_out_errors(np.hstack([X, X]), y, np.empty(0), ALPHAS)
     np.testing.assert_allclose(twice, leave_one_out_errors(X, y, np.empty(0), ALPHAS / 2), rtol=1e-6)
+
+
+def test_chance_is_no_gain():
+    alphas = np.array([1.0, 2.0, 3.0])
+    errors = np.random.default_rng(0).normal(1, 1, (100, 1)) + np.array([[0.1, 0.0, 0.2]])
+    assert least_good_alpha(errors, alphas) == 2
+    errors[:, 0] += np.random.default_rng(1).normal(0, 5, 100)
+    errors[:, 0] += 1.1 - errors[:, 0].mean()
+    assert least_good_alpha(errors, alphas) == 1
+    errors[3, 1] = np.nan
+    assert least_good_alpha(errors, alphas) == 1
 
 
 def rows(n_samples=200, n_features=40, noise=0.0, seed=0):

@@ -24,6 +24,7 @@ FLOORS = [
     ["layer_stack"],
     ["layers", "labels", "regularization", "replicas"],
     ["activations", "standardize"],
+    ["leave_one_out"],
     ["moments"],
     ["losses", "schedules", "history"],
     ["data"],

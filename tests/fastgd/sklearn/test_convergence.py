@@ -1,5 +1,7 @@
 """Linear models go on to where the loss is least, by the rate, the patience and the end that nobody chose."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
@@ -10,8 +12,10 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 import fastgd as gd
 from fastgd.data.as_dataset import array_dataset
+from fastgd.history import EpochRecord
 from fastgd.sklearn import GDClassifier, GDRegressor
 from fastgd.sklearn.extrapolation import Extrapolation
+from fastgd.sklearn.stopping import Stopping
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -147,3 +151,19 @@ def test_as_many_features_as_rows_are_no_wreck(degree, hidden, least):
     scores = cross_val_score(GDRegressor(hidden, random_state=0), X, y, cv=KFold(5, shuffle=True, random_state=0))
     # With 1 / n or .001 as alpha they are -.22 and -.20.
     assert scores.mean() > least
+
+
+@pytest.mark.parametrize(
+    ("ratio", "has_chosen_rate", "warns"), [(0.99, False, True), (0.9995, False, False), (0.9995, True, True)]
+)
+def test_a_loss_that_hardly_falls_is_no_reason_to_warn(ratio, has_chosen_rate, warns):
+    """By less than a fiftieth in the last tenth of the epochs."""
+    stopping, trainer = Stopping(), gd.Trainer(gd.Model([gd.Linear(1, 1)]))
+    stopping.configure(5, 1e-4, early=False, is_adaptive=False)
+    stopping.begin(None, None, trainer.loss, goes_on=False)
+    for epoch in range(200):
+        assert not stopping(trainer, EpochRecord(epoch + 1, 10 * ratio**epoch, None, 0.1, 0.1, {}))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        stopping.warn_of_its_end(has_all_epochs=True, has_chosen_rate=has_chosen_rate)
+    assert bool(caught) == warns
