@@ -11,7 +11,6 @@ shuffled folds, all rows of a table together.
 """
 
 import argparse
-import io
 import tarfile
 import warnings
 from collections.abc import Iterator
@@ -40,12 +39,15 @@ _WIDTHS = (0, 0.1, 0.2, 0.5, np.inf)
 
 
 def tables() -> Iterator[pd.DataFrame]:
-    """The numbers of each table, in the order of their names."""
+    """The numbers of each table that pandas can read, in the order of their names."""
     with tarfile.open(archive_of("pydataset")) as outer:
         (resources,) = (name for name in outer.getnames() if name.endswith("resources.tar.gz"))
         with tarfile.open(fileobj=outer.extractfile(resources)) as inner:
             for name in sorted(name for name in inner.getnames() if name.endswith(".csv")):
-                frame = pd.read_csv(io.BytesIO(inner.extractfile(name).read()), low_memory=False)
+                try:
+                    frame = pd.read_csv(inner.extractfile(name), low_memory=False, encoding_errors="replace")
+                except pd.errors.ParserError:
+                    continue
                 numbers = frame.select_dtypes("number").astype(np.float64)
                 numbers = numbers[[c for c in numbers if str(c).lower() not in _ROW_NUMBERS]]
                 numbers = numbers.loc[:, numbers.isna().mean() < _MOST_MISSING].dropna()
