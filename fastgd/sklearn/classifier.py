@@ -82,7 +82,7 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         Training ends when n_iter_no_change epochs in a row have not brought the loss, that on the validation rows with
         early stopping, tol below the lowest before; None goes on to max_iter.
     n_iter_no_change : int or "auto", default="auto"
-        At least 1. "auto" is 5 or, where the rate is "auto", as many as make 200 updates, of a network 100 or, in
+        At least 1. "auto" is 5 or, where the rate is "auto", as many as make 200 updates, of a network 60 or, in
         full batches, 20; not in `partial_fit`. After 32, 64, 128 epochs of such a linear model, and where training
         would end, a long step along the way of the last epochs is tried; if it lowers the loss by tol, training goes
         on.

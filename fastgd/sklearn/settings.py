@@ -49,7 +49,7 @@ _ALPHA, _BATCH_SIZE = 1e-4, 32
 _MOST_PENALIZED = 1 << 23
 # Of epochs without gain. The loss of an epoch of few updates is as much chance as gain, so that many are waited for;
 # and the first updates of a network in full batches may raise it before they lower it.
-_N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _NETWORK_UPDATES_NO_CHANGE, _FULL_BATCHES_NO_CHANGE = 5, 200, 100, 20
+_N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _NETWORK_UPDATES_NO_CHANGE, _FULL_BATCHES_NO_CHANGE = 5, 200, 60, 20
 
 
 @dataclass(frozen=True)
