@@ -85,7 +85,7 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
     if dataset.is_sparse or not curvature:
         return usual
     by_width = max(usual, _WIDEST_ALPHA * curvature * min(width, 1.0) ** 2)
-    if takes_classes(loss) or width < _LEAST_WIDTH or dataset.n_samples < _FEWEST_ROWS:
+    if takes_classes(loss) or width < _LEAST_WIDTH:
         return by_width
     least = usual_alpha(dataset.n_samples, loss, is_network=False)
     chosen = curvature * _with_least_error(dataset, least, with_mean)
@@ -103,15 +103,21 @@ def usual_alpha(n_samples: int, loss: Loss, is_network: bool) -> float:
 
 def _with_least_error(dataset: Dataset, least: float, with_mean: bool) -> float:
     """The best of alphas from the least up to 1 for linear models and squared errors."""
-    n_samples = dataset.n_samples
-    n_rows = min(n_samples, max(_CHOOSING_NUMBERS // dataset.n_features, 2), _CHOOSING_ROWS)
-    indices = np.unique(np.linspace(0, n_samples - 1, n_rows).astype(np.int64))
+    counting = rows_that_count(dataset)
+    n_counting = dataset.n_samples if counting is None else len(counting)
+    n_rows = min(n_counting, max(_CHOOSING_NUMBERS // dataset.n_features, 2), _CHOOSING_ROWS)
+    if n_rows < _FEWEST_ROWS:
+        return least
+    indices = np.linspace(0, n_counting - 1, n_rows).astype(np.int64)
+    indices = indices if counting is None else counting[indices]
     rows = first_rows(Subset(dataset, indices), n_rows, np.dtype(np.float64))
     alphas = least * _STEP ** np.arange(1 + int(math.log(1 / least, _STEP)))
+    # Training will name a row that is bad.
+    if not ((rows.sample_weight > 0) & (rows.sample_weight < np.inf)).all():
+        return least
     # Of fewer rows, the same penalty on the sum of all errors.
     with np.errstate(all="ignore"):
-        errors = leave_one_out_errors(*rows[:3], alphas * n_samples / n_rows, with_mean)
-    # Training will name a row that is bad.
+        errors = leave_one_out_errors(*rows[:3], alphas * n_counting / n_rows, with_mean)
     return least_good_alpha(errors, alphas)
 
 

@@ -128,7 +128,8 @@ class Training:
         optimizer, alpha = self.optimizer, self.alpha
         is_sparse_auto = learnt.is_sparse and optimizer == "auto" and self.batch_size is not None
         is_costly = is_sparse_auto and self._penalty_is_costly(model, learnt)
-        if is_costly and not (is_stream or architecture.hidden_layer_sizes) and can_be_searched(model.in_features):
+        is_linear = not architecture.hidden_layer_sizes
+        if is_costly and is_linear and alpha > 0 and not is_stream and can_be_searched(model.in_features):
             optimizer, is_costly = SGD("auto"), False
         if not (self.has_chosen_alpha or alpha == 0):
             if is_costly or (is_sparse_auto and is_stream):

@@ -94,6 +94,19 @@ def test_more_rows_than_it_is_chosen_by():
     assert 0.05 < alpha_of(X, y) < 0.8
 
 
+def test_rows_without_weight_do_not_count():
+    """Even where they are most of the rows, and what is left has no weight in most places."""
+    X, y = rows(noise=4.0)
+    many, targets, v = np.zeros((4000, 40)), np.zeros(4000), np.zeros(4000)
+    many[7::20], targets[7::20], v[7::20] = X, y, 2.0
+    data = gd.data.ArrayDataset(many, targets, v)
+    found = recommended_alpha(data, as_loss("half_squared_error"), is_network=False)
+    assert found == pytest.approx(alpha_of(X, y), rel=1)
+    v[7 + 20 * 8 :] = 0
+    data = gd.data.ArrayDataset(many[:1000], targets[:1000], v[:1000])
+    assert recommended_alpha(data, as_loss("half_squared_error"), is_network=False) == 1 / 1000
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
 def test_rows_that_training_will_name_leave_it_as_usual(bad):
     X, y = rows(noise=4.0)
@@ -102,12 +115,19 @@ def test_rows_that_training_will_name_leave_it_as_usual(bad):
     assert found == 1 / 200 or bad == 1e300
     y[3] = np.nan
     assert alpha_of(X, y) == 1 / 200
+    X, y = rows(noise=4.0)
+    for weight in (-1.0, bad):
+        v = np.ones(200)
+        v[7] = weight
+        data = gd.data.ArrayDataset(X, y, v)
+        found = recommended_alpha(data, as_loss("half_squared_error"), is_network=False)
+        assert found == 1 / 200 or weight == 1e300
 
 
 @pytest.mark.parametrize(
     ("n_samples", "n_features", "loss", "expected"),
     [
-        (9, 40, "half_squared_error", 0.05),
+        (9, 40, "half_squared_error", 0.01),
         (900, 4, "half_squared_error", 1 / 900),
         (200, 40, "absolute_error", 1 / 200),
         (50, 40, "absolute_error", 0.01),

@@ -77,6 +77,9 @@ def test_words_are_learnt_as_well_as_by_logistic_regression(most, monkeypatch):
     assert found.trainer_.alpha == 1 / 900
     losses = [log_loss(classes[900:], each.predict_proba(X[900:])) for each in (found, peer)]
     assert losses[0] < losses[1] + 0.02
+    # Without a penalty nothing costs more than the entries.
+    without = GDClassifier(random_state=0, alpha=0.0, max_iter=1, tol=None).fit(X[:900], classes[:900])
+    assert without.trainer_.optimizer == gd.Adagrad("auto", bounded=True)
 
 
 def test_parts_of_sparse_rows_come_one_after_the_other(rows):
