@@ -45,9 +45,9 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         least 0.001; and at least 0.05 h min(1, n_features / n_samples)² with the loss's largest second derivative h, as
         1/4 for log_loss of one logit, 1/2 of a softmax. That is so where the solver is "auto", the penalty L2, and
         features are standardised. In `partial_fit` and where a rate is chosen, it is 0.0001, as SGD*'s, or with hidden
-        layers 0.001. On sparse rows it is 0 in `partial_fit`, and where a penalty would cost much more time than the
-        entries, as each update is of all weights then: with hidden layers, or more than a million features. Without
-        momentum, SGD multiplies weights by max(0, 1 - rate · alpha), as SGD*, and costs no more than the entries.
+        layers 0.001. On sparse rows it is 0 in `partial_fit`, and where a penalty would take much longer than the
+        entries, as each update is of all weights then: with wide hidden layers, or more than a million features.
+        Without momentum, SGD multiplies weights by max(0, 1 - rate · alpha), as SGD*, and costs no more than entries.
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True
