@@ -45,7 +45,7 @@ class LongestRows:
     Attributes
     ----------
     indices : (at most 2048,) int64, those of weight zero left out
-    largest : float, the largest v (|x|² + 1) with v the row's weight
+    largest, mean : float, of v (|x|² + 1) with v the row's weight
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class LongestRows:
         mean_and_scale: MeanAndScale | None = None,
         mean_and_scale_of_y: MeanAndScale | None = None,
     ) -> None:
-        sizes, self.indices = np.empty(0), np.empty(0, np.int64)
+        sizes, self.indices, total = np.empty(0), np.empty(0, np.int64), 0.0
         scratch = np.zeros(dataset.n_features if dataset.is_sparse else 0)
         for start, block in blocks(dataset, dtype, mean_and_scale, mean_and_scale_of_y):
             new = np.empty(block.n_samples)
@@ -68,13 +68,14 @@ class LongestRows:
                 new *= block.sample_weight
             if not (np.isfinite(new.sum()) and (new >= 0).all()):
                 require_finite(block, lambda row, start=start: dataset.row_number(start + row))
+            total += float(new.sum())
             sizes = np.concatenate([sizes, new])
             self.indices = np.concatenate([self.indices, np.arange(start, start + len(new))])
             if len(sizes) > _LONGEST:
                 kept = np.argpartition(sizes, len(sizes) - _LONGEST)[-_LONGEST:]
                 sizes, self.indices = sizes[kept], self.indices[kept]
         self.indices = self.indices[sizes > 0]
-        self.largest = float(sizes.max())
+        self.largest, self.mean = float(sizes.max()), total / dataset.n_samples
 
 
 class Safeguard:

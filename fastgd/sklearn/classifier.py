@@ -46,7 +46,7 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         1/4 for log_loss of one logit, 1/2 of a softmax. That is so where the solver is "auto", the penalty L2, and
         features are standardised. In `partial_fit` and where a rate is chosen, it is 0.0001, as SGD*'s, or with hidden
         layers 0.001. On sparse rows it is 0 in `partial_fit`, and where a penalty would take much longer than the
-        entries, as each update is of all weights then: with wide hidden layers, or more than a million features.
+        entries, as each update is of all weights then, with wide hidden layers.
         Without momentum, SGD multiplies weights by max(0, 1 - rate · alpha), as SGD*, and costs no more than entries.
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
@@ -56,7 +56,7 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         "sgd", "adam", "adamw", "adagrad", "rmsprop", "normalized_sgd", or an optimiser of fastgd with a rate of its
         own, such as `gd.AdamW(3e-4)`. "auto" is what learns best without a rate being chosen (see
         `fastgd.recommended.resolved`). On sparse rows it is Adagrad with a rate of .01 where that is NormalizedSGD,
-        which cannot see them, and SGD with a rate that is searched where a penalty would cost much more time than the
+        which cannot see them, and SGD at a rate that its rows bear where a penalty would take much longer than the
         entries do. Where a rate is chosen, it is "sgd" without hidden layers and "adam" with some.
     learning_rate : str or schedule, default="auto"
         "auto": a rate that is known to do, or found by short trials, and lowered where an epoch goes wrong; unless

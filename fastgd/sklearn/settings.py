@@ -10,7 +10,6 @@ import numpy as np
 
 from fastgd import losses
 from fastgd._engine.callback_list import require_callables
-from fastgd._engine.sparse_checks import can_be_searched
 from fastgd.activations import Identity, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.data import checks
 from fastgd.data.base import Dataset
@@ -129,7 +128,8 @@ class Training:
         is_sparse_auto = learnt.is_sparse and optimizer == "auto" and self.batch_size is not None
         is_costly = is_sparse_auto and self._penalty_is_costly(model, learnt)
         is_linear = not architecture.hidden_layer_sizes
-        if is_costly and is_linear and alpha > 0 and not is_stream and can_be_searched(model.in_features):
+        if is_costly and is_linear and alpha > 0 and not is_stream:
+            # Its rate is known once the scales are: see `sparse_rate.py`.
             optimizer, is_costly = SGD("auto"), False
         if not (self.has_chosen_alpha or alpha == 0):
             if is_costly or (is_sparse_auto and is_stream):

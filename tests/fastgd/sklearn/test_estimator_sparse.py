@@ -73,7 +73,13 @@ def test_words_are_learnt_as_well_as_by_logistic_regression(most, monkeypatch):
     classes = np.where(X[:, :300].sum(axis=1) + 0.1 * rng.normal(size=1200) > 0.3, "many", "few")
     peer = LogisticRegression().fit(X[:900], classes[:900])
     found = GDClassifier(random_state=0).fit(X[:900], classes[:900])
-    assert found.trainer_.optimizer == (gd.Adagrad("auto", bounded=True) if most else gd.SGD("auto"))
+    if most:
+        assert found.trainer_.optimizer == gd.Adagrad("auto", bounded=True)
+    else:
+        sizes = 1 + (X[:900].multiply(X[:900])).sum(axis=1)
+        rate = found.trainer_.optimizer.learning_rate
+        assert (rate.period, rate.share) == (29, 1)
+        assert rate.learning_rate == pytest.approx(4 / (sizes.mean() + sizes.max() / 32))
     assert found.trainer_.alpha == 1 / 900
     losses = [log_loss(classes[900:], each.predict_proba(X[900:])) for each in (found, peer)]
     assert losses[0] < losses[1] + 0.02
