@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from fastgd._engine.run import Run
 
 
+def can_be_searched(n_features: int) -> bool:
+    """Whether a learning rate for sparse rows of so many features can be found by trials."""
+    return rows_made_dense(n_features) >= _FEWEST_ROWS
+
+
 def require_sparse_support(rows: Dataset | Stream, run: "Run") -> None:
     """Raise a ValueError where a run would have to see sparse rows as dense ones."""
     if not rows.is_sparse:
@@ -29,7 +34,7 @@ def require_sparse_support(rows: Dataset | Stream, run: "Run") -> None:
             "whose updates cost the entries of a batch, or one of the others, which cost all weights"
         )
     is_searched = optimizer.learning_rate == "auto" and not optimizer.needs_no_search
-    if is_searched and rows_made_dense(rows.n_features) < _FEWEST_ROWS:
+    if is_searched and not can_be_searched(rows.n_features):
         raise ValueError(
             f'X is sparse and has {rows.n_features} features, and the search for a learning rate of "auto" makes '
             f'{_FEWEST_ROWS} rows dense, in 64 MB; expected a number or a schedule, or Adagrad("auto") for a linear '
