@@ -118,5 +118,13 @@ def train_epochs(
         calling.save_interrupted(trainer, run, None if is_heard else known, error)
         raise
     finally:
-        run.leave_epoch()
+        _leave_epoch(run)
         stack.close()
+
+
+def _leave_epoch(run: Run) -> None:
+    """Take note of how far an epoch has come that an error has ended, for a call of `fit` that goes on with it."""
+    if run.under_way is not None:
+        run.cut, run.under_way = run.cut_here(), None
+        if run.cut is not None:
+            run.cut.settings = run.assigned

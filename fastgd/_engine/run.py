@@ -306,13 +306,6 @@ class Run:
         finally:
             self.under_way, self.learning_rate_factor = None, factor
 
-    def leave_epoch(self) -> None:
-        """Take note of how far an epoch has come that an error has ended, for a call of `fit` that goes on with it."""
-        if self.under_way is not None:
-            self.cut, self.under_way = self.cut_here(), None
-            if self.cut is not None:
-                self.cut.settings = self.assigned
-
     def cut_here(self) -> CutEpoch | None:
         """Where the epoch is that is trained; None between two epochs."""
         under_way, engine, safeguard = self.under_way, self.engine, self._safeguard
