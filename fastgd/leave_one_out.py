@@ -1,4 +1,4 @@
-"""The penalty with which ridge regression predicts best the rows that it has not seen."""
+"""The penalty with which ridge regression predicts rows that it has not seen, by leave-one-out errors."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from fastgd.moments import Moments
 
 # Directions along which rows vary by less, next to the most, are rounding.
 _LEAST_VARIANCE = 1e-12
-# Of a standard error: more costs much of the gain, none takes chance for gain (`bench/studies/small_tables.py`).
+# Of a standard error. A whole one costs much of the gain, and with none what looks like a gain is often chance.
 _TOLERATED = 0.5
 
 
@@ -52,9 +52,12 @@ def leave_one_out_errors(
     return sum(((residual / left) ** 2 for residual in residuals), np.zeros((len(Z), len(alphas))))
 
 
-def least_good_alpha(errors: np.ndarray, alphas: np.ndarray) -> float:
+def standard_error_rule(errors: np.ndarray, alphas: np.ndarray) -> float:
     """The least alpha whose mean error is larger than the best one's by no more than half a standard error of the
     difference; the first where errors are not finite.
+
+    That is the "one standard error" rule of Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees"
+    (1984), towards the usual penalty rather than towards the simplest model, and by half of it.
 
     errors : (n, n_alphas), as of `leave_one_out_errors`          alphas : (n_alphas,), rising
     """

@@ -8,7 +8,7 @@ from fastgd.activations import Dropout, Identity, ReLU
 from fastgd.data.base import Dataset, first_rows
 from fastgd.data.subset import Subset, rows_that_count
 from fastgd.layers import Linear
-from fastgd.leave_one_out import least_good_alpha, leave_one_out_errors
+from fastgd.leave_one_out import leave_one_out_errors, standard_error_rule
 from fastgd.losses import Loss, has_probabilities, kind_of, takes_classes, takes_every_number
 from fastgd.model import Model
 from fastgd.model_data import rows_without_X
@@ -16,8 +16,9 @@ from fastgd.optimizers import SGD, Adagrad, Adam, NormalizedSGD, Optimizer, chec
 from fastgd.optimizers.bounded import can_be_bounded
 from fastgd.schedules import Cooldown, Schedule
 
-# What `bench/studies/quality.py` has found good for networks on tables, and `small_tables.py` on small ones of classes.
-ALPHA_OF_NETWORKS, _ROWS_OF_NETWORKS = 1e-3, 2.0
+# What `bench/studies/quality.py` has found good for networks on tables; and, on small ones of classes,
+# `small_tables.py --classes`, divided by the number of rows.
+ALPHA_OF_NETWORKS, _PENALTY_OF_NETWORKS = 1e-3, 2.0
 # What `bench/studies/wide_tables.py` has found good where there are as many features as rows, or more.
 _WIDEST_ALPHA = 0.05
 # What `bench/studies/small_tables.py` has found good for numbers: the most of a usual alpha; choices of larger ones,
@@ -74,21 +75,24 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
 
     - for losses of numbers with a largest second derivative h, it is h times the alpha, from `usual_alpha` up to 1,
       with which ridge regression on up to 256 of the rows predicts those left out well (see `leave_one_out_errors`
-      and `least_good_alpha`), and of networks at least a tenth of that;
+      and `standard_error_rule`), and of networks at least a tenth of that;
     - for losses of classes, and of all networks, at least 0.05 h min(n_features / n_samples, 1)².
+
+    Rows without a weight are none, but for `usual_alpha`.
 
     with_mean : whether features are centred
     """
     usual = usual_alpha(dataset.n_samples, loss, is_network)
-    width = dataset.n_features / dataset.n_samples
     curvature = kind_of(loss).curvature or 0.0
     if dataset.is_sparse or not curvature:
         return usual
+    counting = rows_that_count(dataset)
+    width = dataset.n_features / max(dataset.n_samples if counting is None else len(counting), 1)
     by_width = max(usual, _WIDEST_ALPHA * curvature * min(width, 1.0) ** 2)
     if takes_classes(loss) or width < _LEAST_WIDTH:
         return by_width
     least = usual_alpha(dataset.n_samples, loss, is_network=False)
-    chosen = curvature * _with_least_error(dataset, least, with_mean)
+    chosen = curvature * _by_rows_left_out(dataset, counting, least, with_mean)
     return max(by_width, _SHARE_OF_NETWORKS * chosen) if is_network else chosen
 
 
@@ -97,13 +101,15 @@ def usual_alpha(n_samples: int, loss: Loss, is_network: bool) -> float:
     1 / n_samples, as of Ridge(1) and LogisticRegression(C=1), for losses of numbers at most 0.01.
     """
     if is_network:
-        return max(ALPHA_OF_NETWORKS, _ROWS_OF_NETWORKS / n_samples) if takes_classes(loss) else ALPHA_OF_NETWORKS
+        return max(ALPHA_OF_NETWORKS, _PENALTY_OF_NETWORKS / n_samples) if takes_classes(loss) else ALPHA_OF_NETWORKS
     return 1 / n_samples if takes_classes(loss) else min(1 / n_samples, _LARGEST_OF_NUMBERS)
 
 
-def _with_least_error(dataset: Dataset, least: float, with_mean: bool) -> float:
-    """The best of alphas from the least up to 1 for linear models and squared errors."""
-    counting = rows_that_count(dataset)
+def _by_rows_left_out(dataset: Dataset, counting: np.ndarray | None, least: float, with_mean: bool) -> float:
+    """The alpha, from the least up to 1, that serves a linear model with squared errors.
+
+    counting : the rows with a weight, as `rows_that_count` gives them
+    """
     n_counting = dataset.n_samples if counting is None else len(counting)
     n_rows = min(n_counting, max(_CHOOSING_NUMBERS // dataset.n_features, 2), _CHOOSING_ROWS)
     if n_rows < _FEWEST_ROWS:
@@ -118,7 +124,7 @@ def _with_least_error(dataset: Dataset, least: float, with_mean: bool) -> float:
     # Of fewer rows, the same penalty on the sum of all errors.
     with np.errstate(all="ignore"):
         errors = leave_one_out_errors(*rows[:3], alphas * n_counting / n_rows, with_mean)
-    return least_good_alpha(errors, alphas)
+    return standard_error_rule(errors, alphas)
 
 
 def falling_schedule(

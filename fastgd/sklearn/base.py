@@ -201,7 +201,8 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         if self.early_stopping and held_out is None:
             learnt, held_out = self._split(learnt, y)
         self._learn_scales(learnt, goes_on, is_partial)
-        set_rate_of_sparse_rows(training, self.trainer_, learnt)
+        if not is_partial:
+            set_rate_of_sparse_rows(training, self.trainer_, learnt)
         if has_start:
             start_linear(self.trainer_.model, given.coef_init, given.intercept_init)
         best = self.model_ if goes_on and self.model_ is not self.trainer_.model else None

@@ -43,11 +43,11 @@ class GDClassifier(ClassifierMixin, ClassLearner):
     alpha : float or "auto", default="auto"
         At least 0. "auto" is 1 / n_samples, as of LogisticRegression(C=1), or with hidden layers 2 / n_samples and at
         least 0.001; and at least 0.05 h min(1, n_features / n_samples)² with the loss's largest second derivative h, as
-        1/4 for log_loss of one logit, 1/2 of a softmax. That is so where the solver is "auto", the penalty L2, and
-        features are standardised. In `partial_fit` and where a rate is chosen, it is 0.0001, as SGD*'s, or with hidden
-        layers 0.001. On sparse rows it is 0 in `partial_fit`, and where a penalty would take much longer than the
-        entries, as each update is of all weights then, with wide hidden layers.
-        Without momentum, SGD multiplies weights by max(0, 1 - rate · alpha), as SGD*, and costs no more than entries.
+        1/4 for log_loss of one logit, 1/2 of a softmax. The last is so where the solver is "auto", the penalty L2 and
+        `standardize` True. In `partial_fit` and where a rate is chosen, it is 0.0001, as SGD*'s, or with hidden layers
+        0.001. On sparse rows it is 0 in `partial_fit`, and where a penalty would take much longer than the entries,
+        with wide hidden layers: each update is of all weights then. Without momentum, SGD multiplies weights by max(0,
+        1 - rate · alpha), as SGD*, and costs no more than the entries.
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True

@@ -43,11 +43,11 @@ class GDRegressor(RegressorMixin, GradientDescent):
     alpha : float or "auto", default="auto"
         At least 0. "auto" is 1 / n_samples, as of Ridge(1), and at most 0.01, or with hidden layers 0.001; and, for
         squared errors and huber, what serves rows that were left out, where features are 0.02 or more to a row: see
-        `fastgd.recommended.recommended_alpha`. That is so where the solver is "auto", the penalty L2, and features and
-        targets are standardised. In `partial_fit` and where a rate is chosen, it is 0.0001, as SGD*'s, or with hidden
-        layers 0.001. On sparse rows it is 0 in `partial_fit`, and where a penalty would take much longer than the
-        entries, as each update is of all weights then, with wide hidden layers.
-        Without momentum, SGD multiplies weights by max(0, 1 - rate · alpha), as SGD*, and costs no more than entries.
+        `fastgd.recommended.recommended_alpha`. That is so where the solver is "auto", the penalty L2, `standardize`
+        True and targets are standardised. In `partial_fit` and where a rate is chosen, it is 0.0001, as SGD*'s, or with
+        hidden layers 0.001. On sparse rows it is 0 in `partial_fit`, and where a penalty would take much longer than
+        the entries, with wide hidden layers: each update is of all weights then. Without momentum, SGD multiplies
+        weights by max(0, 1 - rate · alpha), as SGD*, and costs no more than the entries.
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True

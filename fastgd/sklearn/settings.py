@@ -126,13 +126,13 @@ class Training:
         """
         optimizer, alpha = self.optimizer, self.alpha
         is_sparse_auto = learnt.is_sparse and optimizer == "auto" and self.batch_size is not None
-        is_costly = is_sparse_auto and self._penalty_is_costly(model, learnt)
-        is_linear = not architecture.hidden_layer_sizes
-        if is_costly and is_linear and alpha > 0 and not is_stream:
+        is_costly = is_sparse_auto and (is_stream or self._penalty_is_costly(model, learnt))
+        is_lazy = is_costly and alpha > 0 and not (is_stream or architecture.hidden_layer_sizes)
+        if is_lazy:
             # Its rate is known once the scales are: see `sparse_rate.py`.
-            optimizer, is_costly = SGD("auto"), False
+            optimizer = SGD("auto")
         if not (self.has_chosen_alpha or alpha == 0):
-            if is_costly or (is_sparse_auto and is_stream):
+            if is_costly and not is_lazy:
                 alpha = 0.0
             elif not (is_stream or self.has_chosen_rate):
                 alpha = self._alpha_of(learnt, architecture)
@@ -168,7 +168,7 @@ class Training:
         """The alpha that nobody chose, for rows to learn from."""
         is_network = bool(architecture.hidden_layer_sizes)
         is_scaled = architecture.standardize_targets or not losses.takes_every_number(architecture.loss)
-        if self.optimizer != "auto" or self.l1_ratio > 0 or not (architecture.standardize and is_scaled):
+        if self.optimizer != "auto" or self.l1_ratio > 0 or architecture.standardize is not True or not is_scaled:
             return usual_alpha(learnt.n_samples, architecture.loss, is_network)
         return recommended_alpha(learnt, architecture.loss, is_network, architecture.centres_features)
 

@@ -14,20 +14,22 @@ _UNEVEN = 100.0
 
 
 def set_rate_of_sparse_rows(training: Training, trainer: Trainer, learnt: Dataset) -> None:
-    """The rate of SGD that a Training has chosen for sparse rows, whose scales are known: 1 / (h (m + l / B)), with the
-    mean m and the largest l of v (|x|² + 1) and the loss's largest second derivative h, or 1; it falls to 0 over each
-    epoch.
+    """Have SGD that nobody chose train on sparse rows, whose scales are known, at the rate 1 / (h (m + l / B)), with
+    the mean m and the largest l of v (|x|² + 1) and the loss's largest second derivative h, or 1. It falls to 0 over
+    each epoch.
 
     Twice as long a step would overshoot for a batch of B rows alike with the longest among them. A search by trials on
     some of the rows finds rates that are far too small where few columns come twice in these. It is left to find one
     where the longest row counts a hundred times as much as the mean one, as epochs that go wrong are taken back then.
     """
-    is_open = isinstance(trainer.optimizer, SGD) and trainer.optimizer == SGD("auto")
-    if not (learnt.is_sparse and training.optimizer == "auto" and is_open):
+    is_chosen = training.optimizer != "auto" or training.batch_size is None
+    if is_chosen or not learnt.is_sparse or not isinstance(trainer.optimizer, SGD):
         return
     model = trainer.model
     rows = LongestRows(learnt, model.dtype, model.mean_and_scale, model.mean_and_scale_of_y)
     if rows.largest > _UNEVEN * rows.mean and can_be_searched(model.in_features):
         return
     size = (kind_of(trainer.loss).curvature or 1.0) * (rows.mean + rows.largest / trainer.batch_size)
-    trainer.optimizer = SGD(Cooldown(1 / size, -(-learnt.n_samples // trainer.batch_size), share=1.0))
+    optimizer = SGD(Cooldown(1 / size, -(-learnt.n_samples // trainer.batch_size), share=1.0))
+    if trainer.optimizer != optimizer:
+        trainer.optimizer = optimizer

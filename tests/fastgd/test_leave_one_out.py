@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 import fastgd as gd
-from fastgd.leave_one_out import least_good_alpha, leave_one_out_errors
+from fastgd.leave_one_out import leave_one_out_errors, standard_error_rule
 from fastgd.losses import as_loss
 from fastgd.recommended import recommended_alpha
 
@@ -59,12 +59,12 @@ def test_columns_that_do_not_vary_or_come_twice():
 def test_chance_is_no_gain():
     alphas = np.array([1.0, 2.0, 3.0])
     errors = np.random.default_rng(0).normal(1, 1, (100, 1)) + np.array([[0.1, 0.0, 0.2]])
-    assert least_good_alpha(errors, alphas) == 2
+    assert standard_error_rule(errors, alphas) == 2
     errors[:, 0] += np.random.default_rng(1).normal(0, 5, 100)
     errors[:, 0] += 1.1 - errors[:, 0].mean()
-    assert least_good_alpha(errors, alphas) == 1
+    assert standard_error_rule(errors, alphas) == 1
     errors[3, 1] = np.nan
-    assert least_good_alpha(errors, alphas) == 1
+    assert standard_error_rule(errors, alphas) == 1
 
 
 def rows(n_samples=200, n_features=40, noise=0.0, seed=0):
@@ -101,7 +101,7 @@ def test_rows_without_weight_do_not_count():
     many[7::20], targets[7::20], v[7::20] = X, y, 2.0
     data = gd.data.ArrayDataset(many, targets, v)
     found = recommended_alpha(data, as_loss("half_squared_error"), is_network=False)
-    assert found == pytest.approx(alpha_of(X, y), rel=1)
+    assert 0.5 < found / alpha_of(X, y) < 2
     v[7 + 20 * 8 :] = 0
     data = gd.data.ArrayDataset(many[:1000], targets[:1000], v[:1000])
     assert recommended_alpha(data, as_loss("half_squared_error"), is_network=False) == 1 / 1000

@@ -85,6 +85,14 @@ def test_a_loaded_model_is_used_in_silence(tmp_path):
     use(gd.Trainer.load(tmp_path / "run").model, "predict")
 
 
+def test_a_file_beside_fastgd_is_not_inside():
+    """What only begins with the same path is the user's."""
+    name = f"{gd.__path__[0]}_more.py"
+    with pytest.warns(gd.UsageWarning) as caught:
+        exec(compile("gd.Model([gd.Linear(1, 1)]).predict([[1]])", name, "exec"), {"gd": gd})
+    assert caught[0].filename == name
+
+
 def test_an_error_comes_before_a_warning():
     with pytest.raises(ValueError, match="no mean and scale yet"):
         gd.Model([gd.Standardize(3), *LAYERS]).predict(X)

@@ -117,8 +117,8 @@ def test_divergence_is_a_value_error_and_leaves_a_finite_model():
 @pytest.mark.parametrize(
     ("n_features", "options", "alpha"),
     [
-        (400, {}, 0.9),
-        (400, {"hidden_layer_sizes": (2,)}, 0.09),
+        (400, {}, pytest.approx(0.9, rel=0.3)),
+        (400, {"hidden_layer_sizes": (2,)}, pytest.approx(0.09, rel=0.3)),
         (3, {"hidden_layer_sizes": (2,)}, 1e-3),
         (400, {"loss": "quantile"}, 1 / 200),
         (400, {"penalty": "elasticnet"}, 1 / 200),
@@ -132,7 +132,7 @@ def test_many_features_take_a_larger_penalty(n_features, options, alpha):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, n_features)), rng.random(200)
     found = GDRegressor(max_iter=1, random_state=0, **options).fit(X, y)
-    assert found.trainer_.alpha == pytest.approx(alpha, rel=0.3)
+    assert found.trainer_.alpha == alpha
 
 
 def test_the_larger_penalty_is_in_units_of_the_loss():

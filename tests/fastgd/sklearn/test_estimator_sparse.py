@@ -13,7 +13,7 @@ from fastgd.sklearn import GDClassifier, GDRegressor
 
 SETTINGS = {
     "auto": {"alpha": 0.0},
-    "auto, with a penalty": {"alpha": 1e-4},
+    "auto, with a penalty": {},
     "not standardised": {"standardize": False, "alpha": 0.0},
     "sgd": {"solver": "sgd", "learning_rate_init": 0.05, "alpha": 0.01, "penalty": "elasticnet", "batch_size": 1},
     "adam, a network": {"hidden_layer_sizes": (4,), "solver": "adam", "learning_rate_init": 0.01},

@@ -40,6 +40,8 @@ def test_coefficients_are_of_raw_features(raw, fit_intercept, standardize):
     linear = GDRegressor(fit_intercept=fit_intercept, standardize=standardize, random_state=0, max_iter=5).fit(X, y)
     assert linear.coef_.shape == (4,)
     assert linear.intercept_.shape == (1,)
+    if standardize:
+        assert linear.model_.standardize.with_mean == (fit_intercept and standardize != "scale")
     np.testing.assert_allclose(linear.predict(X), X @ linear.coef_ + linear.intercept_)
     if not fit_intercept:
         assert linear.intercept_ == 0
