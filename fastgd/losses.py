@@ -57,6 +57,7 @@ class Kind(NamedTuple):
     curvature : the most that its second derivative by the outputs comes to; None where that is no guide to a step
     link : what the outputs are of what is expected of the targets: "identity", "log", "logit", or "softmax" for the
         logits of classes
+    is_robust : whether a target of regression that lies far out has no more say than one that is a little off
     best_constant : of a loss of all outputs together, (loss, y, sample weights, n_outputs) to the constant outputs for
         which it is least; of the others, a search finds each
     """
@@ -66,16 +67,19 @@ class Kind(NamedTuple):
     targets: str = "any number"
     curvature: float | None = None
     link: str = "identity"
+    is_robust: bool = False
     best_constant: Callable[[Loss, np.ndarray, np.ndarray, int], np.ndarray] | None = None
 
 
 #: Every loss by name. Formulas and conventions are PyTorch's where it has the loss, else those of scikit-learn's SGD.
 LOSSES = {
     "half_squared_error": Kind(kernels.HalfSquaredError, "½ (z - y)²", curvature=1.0),
-    "absolute_error": Kind(kernels.AbsoluteError, "|z - y|"),
-    "huber": Kind(kernels.Huber, "½ e² where |e| <= delta, else delta (|e| - ½ delta); e = z - y", curvature=1.0),
-    "quantile": Kind(kernels.Quantile, "quantile (y - z) where z <= y, else (1 - quantile) (z - y)"),
-    "epsilon_insensitive": Kind(kernels.EpsilonInsensitive, "max(0, |z - y| - epsilon)"),
+    "absolute_error": Kind(kernels.AbsoluteError, "|z - y|", is_robust=True),
+    "huber": Kind(
+        kernels.Huber, "½ e² where |e| <= delta, else delta (|e| - ½ delta); e = z - y", curvature=1.0, is_robust=True
+    ),
+    "quantile": Kind(kernels.Quantile, "quantile (y - z) where z <= y, else (1 - quantile) (z - y)", is_robust=True),
+    "epsilon_insensitive": Kind(kernels.EpsilonInsensitive, "max(0, |z - y| - epsilon)", is_robust=True),
     "squared_epsilon_insensitive": Kind(kernels.SquaredEpsilonInsensitive, "max(0, |z - y| - epsilon)²", curvature=2.0),
     "poisson": Kind(kernels.Poisson, "exp(z) - y z", "at least 0", link="log"),
     "log_loss": Kind(kernels.LogLoss, "log(1 + exp(z)) - y z", "in [0, 1]", 0.25, "logit"),
@@ -84,7 +88,7 @@ LOSSES = {
     "modified_huber": Kind(kernels.ModifiedHuber, "max(0, 1 - y z)² where y z >= -1, else -4 y z", "-1 or +1", 2.0),
     "perceptron": Kind(kernels.Perceptron, "max(0, -y z)", "-1 or +1"),
     "cross_entropy": Kind(
-        kernels.CrossEntropy, "log Σ_k exp(z_k) - Σ_k q_k z_k", "a class", 0.5, "softmax", _log_shares
+        kernels.CrossEntropy, "log Σ_k exp(z_k) - Σ_k q_k z_k", "a class", 0.5, "softmax", best_constant=_log_shares
     ),
 }
 

@@ -109,7 +109,7 @@ class Model(ClassPredictions, ExportMethods):
             check_fits(self, X)
             parts = [self.predict(rows, dtype, n_threads) for rows in blocks_of(X)]
             if not parts:
-                raise ValueError("the stream has no rows; expected at least one")
+                raise ValueError(f"{X.name} has no rows; expected at least one")
             return np.concatenate(parts)
         dataset = X if isinstance(X, Dataset) else array_dataset(X)
         check_fits(self, dataset)

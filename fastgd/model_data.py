@@ -12,7 +12,7 @@ from fastgd.data.columns import BY_NAME, Columns, require_same_names
 from fastgd.data.reader import Reader, blocks, is_ready
 from fastgd.data.stream_reader import StreamReader
 from fastgd.layer_stack import LayerStack
-from fastgd.losses import Loss, n_targets, require_any_number, require_targets, takes_every_number
+from fastgd.losses import Loss, kind_of, n_targets, require_any_number, require_targets, takes_every_number
 from fastgd.standardize import RobustStandardize, learn_scales
 
 # So many numbers of X are worth a copy, rather than a reader.
@@ -110,7 +110,8 @@ def learn_missing_scales(model: LayerStack, rows: Dataset | Stream, loss: Loss) 
     is_any_number = takes_every_number(loss)
     if isinstance(rows, Dataset) and not is_any_number:
         check_rows(model, rows, loss)
-    learn_scales(rows, model.unfitted_layers, check if isinstance(rows, Stream) and not is_any_number else None)
+    of_stream = check if isinstance(rows, Stream) and not is_any_number else None
+    learn_scales(rows, model.unfitted_layers, of_stream, kind_of(loss).is_robust)
 
 
 def reader_of(

@@ -118,14 +118,56 @@ class Quartiles:
         self._kept += other._kept
         self._least, self._most = np.minimum(self._least, other._least), np.maximum(self._most, other._most)
 
-    def result(self) -> MeanAndScale | None:
-        """Median and scale, as `RobustStandardize` says; None where no row had a weight."""
+    def quartiles(self) -> np.ndarray | None:
+        """The three quartiles, (3, n_columns); None where no row had a weight."""
         if not self._kept:
             return None
         X, v = (np.concatenate(parts) for parts in zip(*self._kept, strict=True))
         weights = np.broadcast_to(v[:, None], X.shape)
-        low, median, high = np.quantile(X, [0.25, 0.5, 0.75], axis=0, weights=weights, method="inverted_cdf")
+        return np.quantile(X, [0.25, 0.5, 0.75], axis=0, weights=weights, method="inverted_cdf")
+
+    def result(self) -> MeanAndScale | None:
+        """Median and scale, as `RobustStandardize` says; None where no row had a weight."""
+        found = self.quartiles()
+        if found is None:
+            return None
+        low, median, high = found
         with np.errstate(divide="ignore", over="ignore"):
             by_range, by_ends = 1 / (high - low), 2 / (self._most - self._least)
         scale = np.where(np.isfinite(by_range), by_range, np.where(np.isfinite(by_ends), by_ends, 0))
         return median, scale
+
+
+# A normal distribution's range between the quartiles, in deviations.
+_QUARTILES_OF_NORMAL = 1.349
+
+
+class RobustMoments:
+    """Median and spread of columns whose rows come block by block, which a few that lie far out do not change.
+
+    The spread is the range between the quartiles over 1.349, the standard deviation of normal columns; where it is
+    zero, it is the deviation.
+    """
+
+    def __init__(self, n_columns: int, n_samples: int) -> None:
+        self._quartiles, self._moments = Quartiles(n_columns, n_samples), Moments(n_columns)
+
+    def add(self, values: np.ndarray, sample_weight: np.ndarray) -> None:
+        """Take a block of rows, as `Moments.add`."""
+        self._quartiles.add(values, sample_weight)
+        self._moments.add(values, sample_weight)
+
+    def merge(self, other: "RobustMoments") -> None:
+        """Take what another has learnt, as `Moments.merge`."""
+        self._quartiles.merge(other._quartiles)
+        self._moments.merge(other._moments)
+
+    def result(self) -> MeanAndScale | None:
+        """Median and spread; None where no row had a weight."""
+        of_quartiles, of_moments = self._quartiles.quartiles(), self._moments.result()
+        if of_quartiles is None or of_moments is None:
+            return None
+        low, median, high = of_quartiles
+        spread = (high - low) / _QUARTILES_OF_NORMAL
+        is_range = (spread >= np.finfo(np.float64).tiny) & np.isfinite(spread)
+        return median, np.where(is_range, spread, of_moments[1])

@@ -12,12 +12,13 @@ from fastgd.leave_one_out import leave_one_out_errors, standard_error_rule
 from fastgd.losses import Loss, has_probabilities, kind_of, takes_classes, takes_every_number
 from fastgd.model import Model
 from fastgd.model_data import rows_without_X
+from fastgd.moments import RobustMoments
 from fastgd.optimizers import SGD, Adagrad, Adam, NormalizedSGD, Optimizer, check_optimizer
 from fastgd.optimizers.bounded import can_be_bounded
 from fastgd.schedules import Cooldown, Schedule
 
 # What `bench/studies/quality.py` has found good for networks on tables; and, on small ones of classes,
-# `small_tables.py --classes`, divided by the number of rows.
+# `small_classes.py`, divided by the number of rows.
 ALPHA_OF_NETWORKS, _PENALTY_OF_NETWORKS = 1e-3, 2.0
 # What `bench/studies/wide_tables.py` has found good where there are as many features as rows, or more.
 _WIDEST_ALPHA = 0.05
@@ -28,8 +29,9 @@ _LARGEST_OF_NUMBERS, _STEP = 1e-2, 10**0.25
 _CHOOSING_ROWS, _CHOOSING_NUMBERS = 256, 1 << 22
 _FEWEST_ROWS, _LEAST_WIDTH = 10, 0.02
 _SHARE_OF_NETWORKS = 0.1
-# Rows that the deviation of the targets is taken of.
-_ROWS = 1 << 12
+# Rows that the deviation of the targets is taken of; and how many spreads off a target counts as it is where outliers
+# are to have little say in a penalty.
+_ROWS, _MOST_SPREADS = 1 << 12, 3.0
 
 
 def resolved(
@@ -92,7 +94,9 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
     if takes_classes(loss) or width < _LEAST_WIDTH:
         return by_width
     least = usual_alpha(dataset.n_samples, loss, is_network=False)
-    chosen = curvature * _by_rows_left_out(dataset, counting, least, with_mean)
+    # A network could fit what lies far out, unless that speaks for a larger alpha.
+    is_robust = kind_of(loss).is_robust and not is_network
+    chosen = curvature * _by_rows_left_out(dataset, counting, least, with_mean, is_robust)
     return max(by_width, _SHARE_OF_NETWORKS * chosen) if is_network else chosen
 
 
@@ -105,10 +109,13 @@ def usual_alpha(n_samples: int, loss: Loss, is_network: bool) -> float:
     return 1 / n_samples if takes_classes(loss) else min(1 / n_samples, _LARGEST_OF_NUMBERS)
 
 
-def _by_rows_left_out(dataset: Dataset, counting: np.ndarray | None, least: float, with_mean: bool) -> float:
+def _by_rows_left_out(
+    dataset: Dataset, counting: np.ndarray | None, least: float, with_mean: bool, is_robust: bool
+) -> float:
     """The alpha, from the least up to 1, that serves a linear model with squared errors.
 
     counting : the rows with a weight, as `rows_that_count` gives them
+    is_robust : whether targets far out are drawn in first
     """
     n_counting = dataset.n_samples if counting is None else len(counting)
     n_rows = min(n_counting, max(_CHOOSING_NUMBERS // dataset.n_features, 2), _CHOOSING_ROWS)
@@ -123,8 +130,17 @@ def _by_rows_left_out(dataset: Dataset, counting: np.ndarray | None, least: floa
         return least
     # Of fewer rows, the same penalty on the sum of all errors.
     with np.errstate(all="ignore"):
-        errors = leave_one_out_errors(*rows[:3], alphas * n_counting / n_rows, with_mean)
+        y = _drawn_in(rows.y, rows.sample_weight) if is_robust else rows.y
+        errors = leave_one_out_errors(rows.X, y, rows.sample_weight, alphas * n_counting / n_rows, with_mean)
     return standard_error_rule(errors, alphas)
+
+
+def _drawn_in(y: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+    """Targets within so many spreads of the median."""
+    moments = RobustMoments(y.shape[1], len(y))
+    moments.add(y, sample_weight)
+    median, spread = moments.result()
+    return np.clip(y, median - _MOST_SPREADS * spread, median + _MOST_SPREADS * spread)
 
 
 def falling_schedule(
@@ -143,23 +159,31 @@ def falling_schedule(
     n_updates = n_counting if batch_rows == 1 else -(-dataset.n_samples // batch_rows)
     rate = optimizer.auto_rate(loss, is_full_batch)
     if optimizer.auto_rate_scales_with_targets and takes_every_number(loss):
-        rate *= deviation_of_targets(model, dataset)
+        rate *= spread_of_targets(model, dataset, kind_of(loss).is_robust)
     return Cooldown(rate, n_updates, share=1.0)
 
 
-def deviation_of_targets(model: Model, dataset: Dataset) -> float:
+def spread_of_targets(model: Model, dataset: Dataset, is_robust: bool = False) -> float:
     """The standard deviation of the targets that a model learns, of all outputs together, in up to 4096 rows; 1 where
     it is zero or bad.
+
+    is_robust : whether it is the spread of `RobustMoments` instead
     """
     n_rows = dataset.n_samples
     rows = np.linspace(0, n_rows - 1, min(n_rows, _ROWS)).astype(np.int64)
     targets = rows_without_X(model, Subset(dataset, rows), np.dtype(np.float64))
     v = targets.sample_weight if targets.sample_weight.size else np.ones(len(rows))
     with np.errstate(all="ignore"):
-        mean = v @ targets.y / v.sum()
-        deviation = float(np.sqrt((v @ (targets.y - mean) ** 2 / v.sum()).mean()))
+        if is_robust:
+            moments = RobustMoments(model.out_features, len(rows))
+            moments.add(targets.y, targets.sample_weight)
+            learnt = moments.result()
+            variances = np.zeros(1) if learnt is None else learnt[1] ** 2
+        else:
+            variances = v @ (targets.y - v @ targets.y / v.sum()) ** 2 / v.sum()
+        spread = float(np.sqrt(variances.mean()))
     # Training will name a row that is bad.
-    return deviation if 0 < deviation < np.inf else 1.0
+    return spread if 0 < spread < np.inf else 1.0
 
 
 def start_at_constant(model: Model, constant: np.ndarray, loss: Loss, n_rows: int) -> None:

@@ -73,10 +73,10 @@ class Trainer(Settings):
         The number of the optimiser's update, from 1, from which on the mean of the parameters is kept: Polyak-Ruppert
         averaging, see `averaged_model`.
     standardize_targets : bool
-        Whether the model learns targets of mean 0 and variance 1, and predicts in the units of y: it gets a last layer
-        `StandardizedTargets`, which learns from the training rows when training first begins. Losses, and parameters
-        of theirs such as Huber's delta, are those of the standardised targets. For losses of regression, and models
-        that end in a Linear. True for any model that has the layer.
+        Whether the model learns targets of mean 0 and variance 1, or of such a median and quartiles where the loss is
+        one that outliers hardly move, and predicts in the units of y: it gets a last layer `StandardizedTargets`, which
+        learns when training first begins. Losses, and parameters of theirs such as Huber's delta, are those of the
+        standardised targets. For losses of regression, and models that end in a Linear. True if there is the layer.
     metrics : sequence of str or of functions
         What `fit` takes after each epoch on the validation data, or on the rows of training where there are none, at
         the cost of a pass of prediction over them and of their predictions and targets in memory: "accuracy" for a loss

@@ -188,13 +188,13 @@ def load(name: str) -> tuple[np.ndarray, np.ndarray, str]:
     if name == "khan":
         return _khan()
     table = TABLES[name]
-    frame = _read(table.package, table.file)
+    frame = read(table.package, table.file)
     return _arrays(frame, table)
 
 
 def _khan() -> tuple[np.ndarray, np.ndarray, str]:
     """Four kinds of tumour by 2308 genes: many more columns than rows."""
-    parts = [[_read("ISLP", f"data/Khan_{axis}{part}.csv") for part in ("train", "test")] for axis in "xy"]
+    parts = [[read("ISLP", f"data/Khan_{axis}{part}.csv") for part in ("train", "test")] for axis in "xy"]
     X, y = (pd.concat(frames, ignore_index=True) for frames in parts)
     return X.select_dtypes("number").to_numpy(np.float64), y.iloc[:, -1].to_numpy() - 1, _C
 
@@ -222,7 +222,7 @@ def _arrays(frame: pd.DataFrame, table: Table) -> tuple[np.ndarray, np.ndarray, 
     return X, target.to_numpy(np.float64), table.task
 
 
-def _read(package: str, file: str) -> pd.DataFrame:
+def read(package: str, file: str) -> pd.DataFrame:
     """The table that a file within a downloaded package holds."""
     content = archive_of(package).read_bytes()
     outer, *inner = file.split("!")

@@ -179,7 +179,7 @@ def _add_train(commands: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="take the rows in a new order in each epoch (default: with X)",
     )
-    run.add_argument("--seed", type=int, default=0, help="of the initial weights, the orders and the synthetic rows")
+    run.add_argument("--seed", type=_seed, default=0, help="of the initial weights, the orders and the synthetic rows")
     run.add_argument("--out", metavar="MODEL.safetensors", help="where to save the model")
     run.add_argument(
         "--plot",
@@ -313,6 +313,12 @@ def _widths(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"0*[1-9]\d*(,0*[1-9]\d*)*", text):
         raise argparse.ArgumentTypeError(f"{text!r}; expected widths of at least 1, as in 64,64")
     return tuple(int(part) for part in text.split(","))
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}; expected an integer of at least 0")
+    return int(text)
 
 
 def _batch_size(text: str) -> int | str:

@@ -3,7 +3,7 @@
 import argparse
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastgd.cli.output import say
 from fastgd.cli.rows import categories_of, is_npy, open_rows
@@ -88,25 +88,28 @@ def _opened(options: argparse.Namespace) -> "Dataset | Stream":
 
 
 def _of_rows(rows: "Dataset | Stream") -> dict[str, str]:
-    """What rows are, as files say without being read."""
+    """What rows are; tables are read once where they have words or, as CSV, say nothing of rows and nulls."""
     from fastgd.data.base import Dataset
 
-    n_rows = rows.n_samples
+    n_rows, nulls, values = rows.n_samples, None, {}
+    if hasattr(rows, "null_counts"):
+        nulls = rows.null_counts()
+        if rows.others or nulls is None:
+            from fastgd.data.columnar.contents import contents_of
+
+            n_rows, nulls, values = contents_of(rows)
     lines = {"rows": "as many as there are: known once they were read" if n_rows is None else f"{n_rows:,}"}
     weights = ", weights" if rows.has_sample_weight else ""
     lines["columns"] = f"{_counted(rows.n_features, 'feature')}, {_counted(rows.n_outputs, 'target')}{weights}"
-    others = getattr(rows, "others", ())
-    names = rows.chosen.features if others else rows.feature_names
+    names = rows.chosen.features if values else rows.feature_names
     if names:
         lines["features"] = _some(names)
     lines["types"] = _types(rows)
-    if others:
-        lines["not numbers"] = f"{', '.join(others)}: --drop them, or --categories NAME=VALUE,... for training"
-        from fastgd.data.columnar.values import values_of
-
-        lines |= {f"  {name}": _values(rows.types[name], *found) for name, found in values_of(rows).items()}
-    if hasattr(rows, "null_counts"):
-        lines["nulls"] = _nulls(rows.null_counts())
+    if values:
+        lines["not numbers"] = f"{', '.join(values)}: --drop them, or --categories NAME=VALUE,... for training"
+        lines |= {f"  {name}": _values(rows.types[name], known, nulls[name]) for name, known in values.items()}
+    if nulls is not None:
+        lines["nulls"] = _nulls(nulls)
     lines["order"] = "any: rows can be shuffled" if isinstance(rows, Dataset) else "that of the files"
     if isinstance(rows, Dataset):
         if rows.is_sparse:
@@ -125,22 +128,20 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMES]) + (f", ... and {len(names) - _NAMES} more" if len(names) > _NAMES else "")
 
 
-def _nulls(counts: dict[str, int] | None) -> str:
+def _nulls(counts: dict[str, int]) -> str:
     """In which columns there are nulls, which training refuses."""
-    if counts is None:
-        return "known once the rows were read"
     found = [f"{count:,} in {name}" for name, count in counts.items() if count]
     more = f", ... and in {len(found) - _NAMES} more" if len(found) > _NAMES else ""
     return ", ".join(found[:_NAMES]) + more or "none"
 
 
-def _values(type_: str, known: list[str] | None, n_nulls: int) -> str:
+def _values(type_: str, known: list[Any] | None, n_nulls: int) -> str:
     """What a column holds that is not of numbers."""
     if known is None:
         said = "many values"
     else:
-        more = ", ..." if len(known) > _NAMES else ""
-        said = f"{_counted(len(known), 'value')}: {', '.join(known[:_NAMES])}{more}" if known else "no values"
+        shown = ", ".join(str(value) or "''" for value in known[:_NAMES]) + (", ..." if len(known) > _NAMES else "")
+        said = f"{_counted(len(known), 'value')}: {shown}" if known else "no values"
     return f"{type_}, {said}" + (f", {_counted(n_nulls, 'null')}" if n_nulls else "")
 
 

@@ -1,6 +1,7 @@
 """The rows that `fastgd train` learns from, and what their targets are taken for."""
 
 import argparse
+import contextlib
 import glob
 import os
 from pathlib import Path
@@ -23,9 +24,6 @@ _SYNTHETIC, _NOISE = (1_000_000, 100), 0.1
 _KEPT_BYTES = 1 << 30
 # Tasks are told by so many targets.
 _LOOKED_AT = 100_000
-# Tables whose target may be a column of words, as pyarrow calls their formats; and what it calls words.
-_FORMATS = {(".csv", ".csv.gz"): "csv", (".parquet", ".pq"): "parquet", (".feather", ".arrow", ".ipc"): "ipc"}
-_WORDS = ("string", "large_string", "string_view")
 # Integers are taken for measurements where they have more values than this.
 _FEW_VALUES = 20
 
@@ -122,28 +120,20 @@ def _opened(options: argparse.Namespace) -> Arrays:
 
 
 def categories_of(options: argparse.Namespace) -> list[tuple[str, list[str] | int]]:
-    """What `--categories` says, and the values of a target that is a column of words, sorted.
-
-    Without pyarrow, which reads the column, what opens the file says so.
-    """
+    """What `--categories` says, and the values of a target that is a column of words, sorted."""
     known, names = list(options.categories or ()), names_in(options.target)
-    file_format = next((each for suffixes, each in _FORMATS.items() if options.X.endswith(suffixes)), None)
-    if names is None or len(names) != 1 or names[0] in dict(known) or file_format is None:
+    if names is None or len(names) != 1 or names[0] in dict(known):
         return known
-    try:
-        import pyarrow.compute as pc
-        from pyarrow import dataset
-    except ImportError:
-        return known
-    if not Path(options.X).exists():
-        return known
-    table = dataset.dataset(options.X, format=file_format)
-    if names[0] not in table.schema.names or str(table.schema.field(names[0]).type) not in _WORDS:
-        return known
-    values: set[str] = set()
-    for batch in table.to_batches(columns=names):
-        values.update(pc.unique(batch.column(0).drop_null()).to_pylist())
-    return [*known, (names[0], sorted(values))]
+    # What is wrong with the file or its columns is said where the rows are opened.
+    with contextlib.suppress(ImportError, ValueError, TypeError, OSError):
+        column = open_rows(options, options.X, target=None, weight=None, features=names, drop=(), takes_any=True)
+        if getattr(column, "others", ()):
+            from fastgd.data.columnar.contents import contents_of
+
+            words = contents_of(column).values[names[0]]
+            if words is not None and all(isinstance(word, str) for word in words):
+                return [*known, (names[0], words)]
+    return known
 
 
 def _labels_in(options: argparse.Namespace, y: "np.ndarray") -> "np.ndarray":

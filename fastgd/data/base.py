@@ -215,6 +215,8 @@ class Stream(ABC):
 
     Attributes
     ----------
+    name : str
+        What errors call it.
     n_samples : int, or None
         None as long as it is not known.
     n_features, n_outputs : int
@@ -249,6 +251,7 @@ class Stream(ABC):
     2
     """
 
+    name: str = "the stream"
     n_samples: int | None = None
     n_features: int
     n_outputs: int

@@ -114,7 +114,7 @@ def _first(chunks: Iterator[_Arrays], most_bytes: int) -> tuple[list[_Arrays], b
 
 def _dataset_of(stream: Stream, chunks: list[_Arrays]) -> ArrayDataset:
     if not sum(len(arrays[0]) for arrays in chunks):
-        raise ValueError("the stream has no rows; expected at least one")
+        raise ValueError(f"{stream.name} has no rows; expected at least one")
     X, y, weights = _joined(chunks)
     dataset = ArrayDataset(X, y if stream.n_outputs else None, weights if stream.has_sample_weight else None)
     dataset.feature_names, dataset.columns = stream.feature_names, stream.columns

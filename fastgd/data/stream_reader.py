@@ -163,7 +163,7 @@ class _Pass:
 
     def _check_size(self, n_rows: int) -> None:
         if n_rows == 0:
-            raise ValueError("the stream has no rows; expected at least one")
+            raise ValueError(f"{self._stream.name} has no rows; expected at least one")
         if self._stream.n_samples not in (None, n_rows):
             raise ValueError(f"the stream ended after {n_rows} rows; expected n_samples, {self._stream.n_samples}")
 

@@ -88,7 +88,7 @@ class StreamWithTargets(Stream):
     """
 
     def __init__(self, stream: Stream, targets_of: Callable[[np.ndarray], np.ndarray], n_outputs: int) -> None:
-        self._stream, self._targets_of = stream, targets_of
+        self._stream, self._targets_of, self.name = stream, targets_of, stream.name
         self.n_features, self.n_outputs, self.n_samples = stream.n_features, n_outputs, stream.n_samples
         self.has_sample_weight, self.dtype = stream.has_sample_weight, stream.dtype
         self.feature_names, self.columns = stream.feature_names, stream.columns

@@ -301,10 +301,10 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         settings.start_at_zero(self.trainer_, is_stream and not training.has_chosen_rate)
         is_sparse = rows.is_sparse(X)
         centres = architecture.centres_features and not is_sparse, architecture.fit_intercept
-        by_entries = is_sparse and architecture.standardize is True
         # What a Trainer learns by itself, it learns when training begins.
         learns_here = is_stream or has_scales or not all(centres)
-        self._scales = Scales(self.trainer_.model, *centres, by_entries) if learns_here else None
+        by = is_sparse and architecture.standardize is True, None if is_stream else architecture.n_robust(X.shape[0])
+        self._scales = Scales(self.trainer_.model, *centres, *by) if learns_here else None
 
     def _retrain(
         self, architecture: Architecture, training: Training, learnt: Dataset, model: Model | None = None

@@ -30,7 +30,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
         "poisson", whose predictions are exp(z) of the model's output z. See `fastgd.losses` for formulas.
     epsilon : float, optional
         Where "huber" becomes linear, by default 1.35, and what "epsilon_insensitive" and its square ignore, by default
-        0.1: in standard deviations of the targets, where these are standardised.
+        0.1, in units of the standardised targets.
     quantile : float, default=0.5
         Which of them "quantile" learns, from 0 to 1.
     activation : str or sequence of str, default="relu"
@@ -81,13 +81,11 @@ class GDRegressor(RegressorMixin, GradientDescent):
         The most epochs that a call of `fit` takes; a ConvergenceWarning says where they were too few.
     tol : float or None, default=1e-4
         Training ends when n_iter_no_change epochs in a row have not brought the loss, that on the validation rows with
-        early stopping, tol below the lowest before; None goes on to max_iter. Losses are those of
-        standardised targets.
+        early stopping, tol below the lowest before; None goes on to max_iter. Targets are the standardised ones.
     n_iter_no_change : int or "auto", default="auto"
         At least 1. "auto" is 5 or, where the rate is "auto", as many as make 200 updates, of a network 60 or, in
         full batches, 20; not in `partial_fit`. After 32, 64, 128 epochs of such a linear model, and where training
-        would end, a long step along the way of the last epochs is tried; if it lowers the loss by tol, training goes
-        on.
+        would end, a long step along the last epochs' way is tried; if it lowers the loss by tol, training goes on.
     shuffle : bool, default=True
         Whether each epoch takes the rows in an order of its own.
     random_state : int, RandomState or None, default=None
@@ -108,7 +106,9 @@ class GDRegressor(RegressorMixin, GradientDescent):
         or which most rows have, by the root mean square of the entries, and leaves words and categories as they are.
         `coef_` and the like are for features as they are given all the same.
     standardize_targets : bool, default=True
-        Whether targets are, for losses that take any; predictions are in the units of y.
+        Whether targets are, for losses that take any; predictions are in the units of y. In `fit`, losses that targets
+        far out hardly move ("absolute_error", "huber", "quantile", "epsilon_insensitive") take the median for the mean,
+        and the range between the quartiles over 1.349 for the deviation.
     callbacks : sequence of callables, default=()
         Each is called as `callback(trainer, record)` after each epoch; one that returns True stops. See
         `fastgd.callbacks`; of those that are fastgd's, `callbacks_` has the copies that were used.

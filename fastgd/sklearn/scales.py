@@ -13,7 +13,7 @@ from fastgd.data.reader import blocks
 from fastgd.data.sparse_moments import EntryScales, SquareMeans
 from fastgd.layers import Linear
 from fastgd.model import Model
-from fastgd.moments import Moments
+from fastgd.moments import Moments, RobustMoments
 
 # A deviation may grow by so much before the weight that was learnt on the old one counts for less: of a feature that
 # was nearly constant so far, it is little but noise, and would be enormous on the new scale.
@@ -26,16 +26,20 @@ class Scales:
     model : has the layers, or one of them, or neither
     centres_X, centres_y : whether they are brought to mean 0 and variance 1, or to a mean square of 1 alone
     by_entries : whether features that are not centred are scaled by their entries instead: see `EntryScales`
+    n_robust : of how many rows targets have median and spread for mean and deviation, as of one call of `fit`, or None
     """
 
-    def __init__(self, model: Model, centres_X: bool, centres_y: bool, by_entries: bool = False) -> None:
+    def __init__(
+        self, model: Model, centres_X: bool, centres_y: bool, by_entries: bool = False, n_robust: int | None = None
+    ) -> None:
         self._centres_X, self._centres_y, self._by_entries = centres_X, centres_y, by_entries
         self._of_X: Moments | SquareMeans | None = None
         if model.standardize is not None:
             # Of sparse rows, which have zeros that nobody sees, mean squares are all that is learnt.
             uncentred = EntryScales if by_entries else SquareMeans
             self._of_X = (Moments if model.standardize.with_mean else uncentred)(model.in_features)
-        self._of_y = None if model.standardized_targets is None else Moments(model.out_features)
+        targets = model.standardized_targets
+        self._of_y = None if targets is None else targets.learner(n_robust or 0, n_robust is not None)
         # Which features have varied in what the layers were last told of.
         self._have_varied: np.ndarray | None = None
 
@@ -110,7 +114,7 @@ class Scales:
         self._have_varied = None if of_X is None else of_X[1] > 0
 
 
-def _learnt(moments: Moments | SquareMeans, is_centred: bool) -> MeanAndScale:
+def _learnt(moments: Moments | RobustMoments | SquareMeans, is_centred: bool) -> MeanAndScale:
     mean, deviation = moments.result()
     return (mean, deviation) if is_centred else (np.zeros_like(mean), np.hypot(mean, deviation))
 

@@ -83,6 +83,10 @@ class Architecture:
         """Whether features are brought to mean 0, which takes an intercept."""
         return self.standardize is True and self.fit_intercept
 
+    def n_robust(self, n_samples: int) -> int | None:
+        """As `Scales` takes it, of so many rows."""
+        return n_samples if losses.kind_of(self.loss).is_robust else None
+
     def require_same(self, other: "Architecture") -> None:
         """Raise a ValueError where training cannot go on with these settings."""
         for field in fields(self):

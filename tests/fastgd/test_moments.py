@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastgd.moments import Moments, Quartiles
+from fastgd.moments import Moments, Quartiles, RobustMoments
 
 
 def merged(kind, X, v, borders, *arguments):
@@ -40,3 +40,13 @@ def test_merged_quartiles(rng):
     whole = Quartiles(3, 400)
     whole.add(X, v)
     np.testing.assert_array_equal(merged(Quartiles, X, v, [100, 250], 400), whole.result())
+
+
+def test_merged_robust_moments(rng):
+    X, v = rng.standard_cauchy((400, 3)), rng.integers(0, 3, 400).astype(float)
+    X[:, 2] = np.where(rng.random(400) < 0.9, 1.0, X[:, 2])
+    low, median, high = np.quantile(np.repeat(X, v.astype(int), axis=0), [0.25, 0.5, 0.75], axis=0)
+    found = merged(RobustMoments, X, v, [100, 250], 400)
+    np.testing.assert_allclose(found[0], median, atol=0.01)
+    np.testing.assert_allclose(found[1][:2], ((high - low) / 1.349)[:2], rtol=0.02)
+    assert found[1][2] == pytest.approx(np.repeat(X[:, 2], v.astype(int)).std())

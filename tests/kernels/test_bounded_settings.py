@@ -9,7 +9,7 @@ from bounded_cases import MODELS, rows_of
 import fastgd as gd
 from fastgd import optimizers
 from fastgd.losses import as_loss
-from fastgd.recommended import can_be_bounded, deviation_of_targets, resolved
+from fastgd.recommended import can_be_bounded, resolved, spread_of_targets
 from fastgd.schedules import Cooldown
 
 
@@ -25,12 +25,12 @@ def test_auto_learns_targets_of_any_unit(unit, offset):
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
-def test_deviation_of_targets(rng):
+def test_spread_of_targets(rng):
     X, y = np.zeros((3000, 1)), 7 + 5 * rng.standard_normal((3000, 2))
     v = rng.integers(0, 3, 3000)
 
     def deviation(*arrays):
-        return deviation_of_targets(gd.Model([gd.Linear(1, 2)]), gd.data.ArrayDataset(X, *arrays))
+        return spread_of_targets(gd.Model([gd.Linear(1, 2)]), gd.data.ArrayDataset(X, *arrays))
 
     assert deviation(y) == pytest.approx(np.sqrt(y.var(axis=0).mean()))
     rows = np.repeat(y, v, axis=0)

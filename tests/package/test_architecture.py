@@ -24,7 +24,7 @@ FLOORS = [
     ["layer_stack"],
     ["layers", "labels", "regularization", "replicas"],
     ["activations", "standardize"],
-    ["leave_one_out"],
+    ["leave_one_out", "learn_scales"],
     ["moments"],
     ["losses", "schedules", "history"],
     ["data"],

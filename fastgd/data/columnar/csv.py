@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import math
 import re
 from collections.abc import Generator, Iterator, Sequence
@@ -15,6 +16,7 @@ from fastgd.data.columnar.arrow_columns import EXAMPLE
 from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
 from fastgd.data.files import Request
 from fastgd.data.stamps import Stamps
+from fastgd.errors import warn
 
 # Types are found on so many bytes of the first file.
 _SAMPLE_BYTES = 1 << 20
@@ -22,6 +24,7 @@ _BLOCK_BYTES = 1 << 20
 _DELIMITERS = ",;\t|"
 
 _IN_UTF_8 = "a file in UTF-8, as iconv -f LATIN1 -t UTF-8 makes of one in Latin-1"
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 
 
 class CSVTable(Table):
@@ -37,7 +40,12 @@ class CSVTable(Table):
         sample = self._sample(paths[0])
         declared = request.declared
         fields = [field.with_type(_declared(field, declared.get(field.name))) for field in sample]
-        super().__init__(pa.schema(fields), request, name_of(paths, request.folder), stamps)
+        if sample.pandas_metadata and not (request.features or request.drop or request.columns):
+            warn(
+                f"the first column of {paths[0]} has no name, as an index has none: it is left out "
+                "(features=['', ...] takes it)"
+            )
+        super().__init__(pa.schema(fields, sample.metadata), request, name_of(paths, request.folder), stamps)
         chosen = set(self.chosen.all)
         self._types = {field.name: field.type for field in fields if field.name in chosen}
 
@@ -65,7 +73,7 @@ class CSVTable(Table):
                 schema, names = reader.schema, reader.schema.names
                 first_rows = next(iter(reader), None)
         except pa.ArrowInvalid as error:
-            raise ValueError(f"{path} cannot be read as CSV: {error}") from error
+            raise _explained(error, path, []) from error
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"line 1 of {path} holds {error.object!r}, which is not UTF-8; expected {_IN_UTF_8}"
@@ -78,7 +86,9 @@ class CSVTable(Table):
         if first_rows is None or not first_rows.num_rows:
             raise ValueError(f"{path} has no rows; expected at least one")
         n_before = 1 if self._names else 2
-        return pa.schema([_with_example(field, first_rows.column(k), n_before) for k, field in enumerate(schema)])
+        fields = [_with_example(field, first_rows.column(k), n_before) for k, field in enumerate(schema)]
+        # So pandas and R write an index, or the rows' names; and so pandas marks an index in other files.
+        return pa.schema(fields, None if names[0] else {"pandas": json.dumps({"index_columns": names[:1]})})
 
     def _opened(self, path: Path, block_size: int, options: Any) -> Any:
         # In one thread, which is what tells errors the line.
@@ -118,6 +128,8 @@ def _with_example(field: Any, values: Any, n_before: int) -> Any:
     for line, text in enumerate(values.to_pylist(), n_before):
         if text and not is_fine(text):
             note = f", which is not UTF-8 (expected {_IN_UTF_8})" if is_binary else ""
+            if not is_binary and _DECIMAL_COMMA.fullmatch(text.strip()):
+                note = ", with a decimal comma (expected a point, as pandas.read_csv(..., decimal=',') makes of it)"
             return field.with_metadata({EXAMPLE: f"{text!r} in line {line}{note}"})
     return field
 
@@ -167,6 +179,11 @@ def _explained(error: Exception, path: Path, names: list[str]) -> ValueError:
     column = re.search(r"In CSV column #(\d+)", text)
     value = re.search(r"conversion error to (\S+): invalid value '(.*)'", text, re.DOTALL)
     place = f"line {line[1]} of {path}" if line else str(path)
+    if "Empty CSV file" in text:
+        return ValueError(f"{path} is empty; expected a line of names, and rows")
+    width = re.search(r"Expected (\d+) columns, got (\d+): (.*)", text, re.DOTALL)
+    if width is not None:
+        return ValueError(f"{place} has {width[2]} values, {width[3]}; expected {width[1]}, as in the first line")
     if column is None:
         return ValueError(f"{place} cannot be read: {text}")
     name = names[int(column[1])] if int(column[1]) < len(names) else column[1]

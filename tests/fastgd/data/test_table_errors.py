@@ -155,7 +155,7 @@ FIRST_ROWS = "a,y\n" + "1,2\n" * 400
     ("text", "message"),
     [
         (FIRST_ROWS + "x,3\n", r"column 'a' holds 'x' in line 402 of .*rows\.csv, and numbers in the first rows"),
-        (FIRST_ROWS + "1,2,3\n", r"line 402 of .*rows\.csv cannot be read: .*Expected 2 columns, got 3"),
+        (FIRST_ROWS + "1,2,3\n", r"line 402 of .*rows\.csv has 3 values, 1,2,3; expected 2, as in the first line"),
         (FIRST_ROWS + ",3\n", r"column 'a' has a null in row 400 of .*rows\.csv"),
         (FIRST_ROWS + "1e999,3\n", "X holds inf .* in row 400"),
     ],
@@ -177,16 +177,26 @@ def test_numbers_of_another_kind_in_a_later_line(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "options", "error", "message"),
     [
-        ("", {}, ValueError, "cannot be read as CSV: Empty CSV file"),
+        ("", {}, ValueError, r"rows\.csv is empty; expected a line of names, and rows"),
         ("a,y\n", {}, ValueError, "has no rows; expected at least one"),
         ("1,2\n3,4\n", {}, ValueError, r"holds numbers, 1,2; expected names, or column_names=\[...\]"),
-        ("1,2\n3,4\n", {"column_names": ["a", "b", "y"]}, ValueError, "Expected 3 columns, got 2"),
+        ("1,2\n3,4\n", {"column_names": ["a", "b", "y"]}, ValueError, r"line 1 of .* has 2 values, 1,2; expected 3"),
+        ("a;y\n1,5;2\n", {}, TypeError, "as '1,5' in line 2, with a decimal comma .expected a point"),
         ("a,y\n1,2\nx,3\n", {}, TypeError, "column 'a' holds string, as 'x' in line 3; expected numbers"),
     ],
 )
 def test_csv_files_that_cannot_be(text, options, error, message, tmp_path):
     with pytest.raises(error, match=message):
         gd.data.open(csv_file(tmp_path, text), target="y", **options)
+
+
+def test_a_first_column_without_a_name_is_an_index(tmp_path):
+    text = ",a,y\nfirst,1,2\nsecond,3,4\n"
+    with pytest.warns(gd.UsageWarning, match="the first column of .*rows.csv has no name, as an index has none"):
+        rows = gd.data.open(csv_file(tmp_path, text), target="y")
+    assert rows.feature_names == ("a",)
+    numbered = csv_file(tmp_path, text.replace("first", "1").replace("second", "2"))
+    assert gd.data.open(numbered, target="y", features=["", "a"]).feature_names == ("", "a")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""What a table holds, as one pass over it tells: how many rows and nulls, and the values that are no numbers."""
+
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fastgd.data.columnar.table import Table
+
+# More values are not counted.
+_MOST_VALUES = 1000
+
+
+class Contents(NamedTuple):
+    """The rows of a table.
+
+    null_counts : int by each column that is chosen
+    values : of each column that is of `others`, sorted; None where there are more than a thousand, or where they are
+        lists and the like
+    """
+
+    n_rows: int
+    null_counts: dict[str, int]
+    values: dict[str, list[Any] | None]
+
+
+def contents_of(table: Table) -> Contents:
+    """What there is, in one pass."""
+    values: dict[str, set | None] = {name: set() for name in table.others}
+    n_rows, null_counts = 0, dict.fromkeys(table.chosen.all, 0)
+    with closing(table.batches(0)) as batches:
+        for batch in batches:
+            n_rows += batch.columns.num_rows
+            for name in null_counts:
+                null_counts[name] += batch.columns.column(name).null_count
+            for name, known in values.items():
+                values[name] = None if known is None else _with(known, batch.columns.column(name))
+    return Contents(
+        n_rows, null_counts, {name: None if known is None else sorted(known) for name, known in values.items()}
+    )
+
+
+def _with(known: set, column: pa.Array) -> set | None:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        found = known.union(pc.unique(column.drop_null()).to_pylist())
+    except (pa.ArrowNotImplementedError, TypeError):
+        return None
+    return found if len(found) <= _MOST_VALUES else None
