@@ -38,6 +38,7 @@ def test_averaging_does_not_change_training():
     np.testing.assert_allclose(model.parameters, twin.parameters, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_a_mean_in_float32_goes_on_moving(tmp_path):
     """A float32 itself stops after some 10^6 updates, as what joins the mean is lost in rounding."""
     model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1.0]])], dtype="float32")

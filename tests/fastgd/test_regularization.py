@@ -219,6 +219,7 @@ def test_max_norm_bounds_each_unit(model_name, dtype):
     assert norms.max() > 0.49, "the bound was never reached"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1.0, 1e200, 1.5e308])
 def test_squares_of_a_norm_may_overflow(size):
     """A gradient and weights of which a power of ten is all that matters."""

@@ -69,6 +69,7 @@ def _case(loss, ends="linear", **options):
     _assert_as_dense(loss, optimizer=OPTIMIZERS[name], ends=ends, **options)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @example(seed=0, layout="of entries", optimizer="bounded", batch_size=7, weighted=True, has_bias=True, index="int32")
 @example(seed=0, layout="of all", optimizer="bounded", batch_size=1, weighted=False, has_bias=True, index="int32")

@@ -43,6 +43,7 @@ def test_worked_example_by_steps(dtype):
     assert trainer.n_updates == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 1000, None])
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_worked_example_many_times(dtype, batch_size, shuffle):
@@ -185,6 +186,7 @@ def test_tolerance_of_any_size(z, batch_size, dtype):
     assert model.parameters == [z - 0.5 * error if z >= -0.25 else z]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, None])
 def test_epoch_loss_adds_up_in_float64(batch_size):
     """A float32 sum would lose every term below 2^-24 of it; a float32 square would overflow."""

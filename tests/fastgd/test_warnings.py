@@ -122,6 +122,7 @@ def fit(X, y, n_outputs=1, loss="half_squared_error", batch_size=1, **options):
     gd.Trainer(model, loss, gd.SGD(1e-3), batch_size=batch_size, **options).fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 32])
 @pytest.mark.parametrize("name", ["iris", "wine", "digits", "breast_cancer"])
 def test_classes_one_after_the_other(name, batch_size):

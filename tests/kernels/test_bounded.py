@@ -187,6 +187,7 @@ def test_the_unit_of_weights_is_none_of_the_steps(name, dtype):
     np.testing.assert_allclose(*found, rtol=1e-4 if dtype == "float32" else 1e-9)
 
 
+@pytest.mark.slow
 def test_long_sums_of_squares_go_on_growing():
     model = gd.Model([gd.Linear(1, 1, bias=False, init=np.zeros((1, 1)))], "float32")
     trainer = gd.Trainer(model, optimizer=gd.Adagrad(0.0, bounded=True, initial_accumulator_value=1.0))
@@ -212,6 +213,7 @@ def trained(name, batch_size, dtype, source="float64", path=None):
 WAYS = [("neuron", 1), ("neuron", 7), ("neuron", None), ("eight classes", 1), ("eight classes", 7)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "batch_size"), WAYS)
 def test_neither_slices_nor_blocks_nor_files_change_a_bit(name, batch_size, dtype, monkeypatch, tmp_path):
     whole = trained(name, batch_size, dtype)

@@ -39,6 +39,7 @@ def modules_with_examples():
             yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fastgd.UsageWarning")
 @pytest.mark.parametrize("name", list(modules_with_examples()))
 def test_examples_do_what_they_say(name, tmp_path, monkeypatch):

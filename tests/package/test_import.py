@@ -45,6 +45,7 @@ except ImportError as error:
     assert python_prints(code) == ["True"]
 
 
+@pytest.mark.slow
 def test_every_module_can_be_the_first_to_be_imported():
     code = """
 import importlib, operator, sys
@@ -72,6 +73,7 @@ USES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", USES)
 def test_names_are_there_when_they_are_used(use):
     assert python_prints(USES[use]) == ["Model", "3"]

@@ -75,6 +75,7 @@ def wheel(checkout, tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
+@pytest.mark.slow
 def test_wheel_holds_the_package_and_no_top_level_kernels(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"fastgd", f"fastgd-{gd.__version__}.dist-info"}

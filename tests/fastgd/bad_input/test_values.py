@@ -183,6 +183,7 @@ def test_no_layer_hides_a_bad_row_from_predictions(first, value, dtype):
                 call()
 
 
+@pytest.mark.slow
 def test_standardize_hides_no_bad_row_from_predictions(rng):
     model = gd.Model([gd.Standardize(5), gd.Linear(5, 1, init=np.ones((1, 5))), gd.ReLU()])
     rows = rng.standard_normal((50, 5))
@@ -203,6 +204,7 @@ def test_predictions_of_finite_rows_may_overflow():
     assert np.isnan(model.predict(rows)).all()
 
 
+@pytest.mark.slow
 def test_bad_row_of_a_later_block_is_named(monkeypatch):
     monkeypatch.setattr(dataset, "_BLOCK_BYTES", 400)
     model = model_of("neuron")

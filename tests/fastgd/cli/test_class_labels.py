@@ -153,6 +153,7 @@ def test_validation_rows_have_the_same_classes(capsys, flowers):
     assert accuracy(out) > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "is_told"), [([], True), (["--task", "regression"], False), (["--loss", "huber"], False)], ids=str
 )

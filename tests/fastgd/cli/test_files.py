@@ -46,6 +46,7 @@ def test_train_and_predict(shards, tmp_path, capsys, monkeypatch):
     np.testing.assert_array_equal(np.array(lines, "float32"), model.predict(X))
 
 
+@pytest.mark.slow
 def test_classes_of_shards(shards, tmp_path, capsys):
     folder, X, _ = shards
     for k in range(3):

@@ -92,6 +92,7 @@ def test_a_report_on_a_full_disk(unbuffered, tmp_path):
     assert np.isfinite(gd.Model.load(tmp_path / "m").parameters).all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="a matter of POSIX")
 def test_neither_stdout_nor_stderr(tmp_path):
     """Started with both closed, as by some daemons."""

@@ -189,6 +189,7 @@ def test_small_ends_at_two_to_the_twenty_features(n_samples, n_features):
         assert (larger != np.random.default_rng([7, 0]).permutation(n_samples + 1)).any()
 
 
+@pytest.mark.slow
 @given(large_sizes(), SEEDS, st.data())
 def test_parts_are_those_of_the_whole(sizes, seed, data):
     n_samples = sizes[0]
@@ -248,6 +249,7 @@ def large_problem(n_features, layers=(), dtype="float64"):
     return model, X, y, gd.SGD(0.2 / n_features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("samples_per_order", [1 << 18, 256])
 def test_neuron_trains_in_the_order_in_place(loop, samples_per_order, monkeypatch):

@@ -108,6 +108,7 @@ class Counted(ArrayDataset):
         super().read(rows, out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [None, 400, 100])
 def test_short_epochs_are_tried_again_and_again(batch_size):
     """One to ten updates an epoch; a candidate rate reads 128 updates' worth of rows and the rows of its result.

@@ -144,6 +144,7 @@ def test_a_neuron_s_rows_cut_anywhere_are_one_pass_up_to_rounding(dtype):
     np.testing.assert_allclose(model.parameters, twin.parameters, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bits():
     program = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"

@@ -193,6 +193,7 @@ def test_a_bad_target_that_no_sample_finds_is_named_as_ever(loss, rng):
     assert np.isfinite(model.parameters).all()
 
 
+@pytest.mark.slow
 def test_a_loss_below_zero_may_stay_as_it_was(rng, monkeypatch):
     """As that of Poisson counts may be, here of a model worse than the best constant, and at a rate of zero."""
     monkeypatch.setattr(

@@ -76,6 +76,7 @@ def test_bad_target(case, batch_size, shuffle, dtype):
     assert len(trainer.history) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BAD_TARGETS)
 def test_bad_target_elsewhere(case):
     model, X, y, message = rows_with_a_bad_target(case)

@@ -135,6 +135,7 @@ def test_many_features_take_a_larger_penalty(n_features, options, alpha):
     assert found.trainer_.alpha == alpha
 
 
+@pytest.mark.slow
 def test_the_larger_penalty_is_in_units_of_the_loss():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 400))

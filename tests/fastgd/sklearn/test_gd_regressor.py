@@ -32,6 +32,7 @@ def test_is_as_good_as_ridge(diabetes):
     assert GDRegressor(random_state=0).fit(X, y).score(X, y) > Ridge().fit(X, y).score(X, y) - 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("standardize", [np.True_, "scale", False])
 def test_coefficients_are_of_raw_features(raw, fit_intercept, standardize):

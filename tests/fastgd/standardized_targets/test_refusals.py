@@ -71,6 +71,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value", "is_learnt", "shuffle", "converted_bytes", "dtype"), BAD)
 def test_the_bad_row_is_named(name, value, is_learnt, shuffle, converted_bytes, dtype, rng, monkeypatch):
     """In y or X, while targets are learnt and after; nothing is learnt from such data."""

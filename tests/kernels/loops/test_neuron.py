@@ -193,6 +193,7 @@ def test_training_is_the_plain_loop(loop, types, data):
     assume(check(problem(dtype=types.dtype, source=types.source, **arguments), **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("types", TYPES, ids=str)
 @pytest.mark.parametrize(("batch_size", "n_features"), [(1025, 5), (2047, 70), (2500, 5)])
 def test_batches_larger_than_a_chunk(types, batch_size, n_features):
