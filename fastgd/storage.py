@@ -19,7 +19,9 @@ _EXPORTS = (".onnx", ".c")
 
 
 def require_name(path: str | os.PathLike) -> None:
-    """Raise a ValueError for a path that is named as an export."""
+    """Raise a ValueError for a path that is named as an export, and a TypeError for what is no path."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise TypeError(f"path is {path!r}; expected the name of a file, such as model.safetensors")
     if os.fsdecode(path).lower().endswith(_EXPORTS):
         raise ValueError(
             f"{os.fsdecode(path)} is named as an export; expected a name such as model.safetensors, or "

@@ -40,7 +40,7 @@ def as_rows(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset | Strea
             kind = "Dataset" if isinstance(X, Dataset) else "Stream"
             raise TypeError(f"a {kind} brings its own targets and weights; expected y and sample_weight to be None")
         return X
-    if y is None and sample_weight is None and _gives_blocks(X):
+    if y is None and sample_weight is None and gives_blocks(X):
         from fastgd.data.block_stream import BlockStream
 
         return BlockStream(X)
@@ -49,7 +49,7 @@ def as_rows(X: Any, y: Any = None, sample_weight: Any = None) -> Dataset | Strea
     return array_dataset(X, y, sample_weight)
 
 
-def _gives_blocks(X: Any) -> bool:
+def gives_blocks(X: Any) -> bool:
     """Whether X is a function, or gives (X, y), and is no array or frame itself."""
     if callable(X):
         return True

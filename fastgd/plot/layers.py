@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Sides of a picture, width to height.
 _ASPECT = 4 / 3
+# More names of features than this would lie on top of one another.
+_MOST_NAMES = 40
 
 
 def first_layer(
@@ -32,7 +34,7 @@ def first_layer(
     model : Model
     shape : (height, width), optional
         Of the images that the features are the pixels of, row by row. Without it, a row for each unit is drawn, and a
-        column for each feature.
+        column for each feature, under its name where the model knows up to 40 of them.
     n_units : int
         How many units to show at most, from the first on; a title says so where there are more.
     ax : Axes, optional
@@ -74,7 +76,11 @@ def first_layer(
     if shape is None:
         from matplotlib.ticker import MaxNLocator
 
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        names = model.feature_names or ()
+        if 0 < len(names) <= _MOST_NAMES:
+            ax.set_xticks(range(len(names)), names, rotation=90)
+        else:
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.yaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("feature")
         ax.set_ylabel("unit")

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
 from fastgd.data import checks
-from fastgd.data.as_dataset import array_dataset
+from fastgd.data.as_dataset import array_dataset, as_rows, gives_blocks
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.frames import to_array
 from fastgd.data.sparse import as_csr
@@ -55,10 +55,16 @@ def in_any_order(X: Any) -> AbstractContextManager:
 
 @contextmanager
 def all_in_any_order(given: Given) -> Iterator[Given]:
-    """The same, with the rows of streams as above."""
+    """The same, with the rows of streams, and of blocks (X, y) where there is no y, as above."""
+    pairs = (given.X, given.y), (given.X_val, given.y_val)
     with ExitStack() as stack:
-        X, X_val = (stack.enter_context(in_any_order(each)) for each in (given.X, given.X_val))
+        X, X_val = (stack.enter_context(in_any_order(_with_targets(*pair))) for pair in pairs)
         yield given._replace(X=X, X_val=X_val)
+
+
+def _with_targets(X: Any, y: Any) -> Any:
+    """Rows that bring their own targets where there are no others: blocks (X, y) as a stream."""
+    return as_rows(X) if y is None and X is not None and gives_blocks(X) else X
 
 
 def features(estimator: BaseEstimator, X: Any, reset: bool = False) -> Any:
@@ -95,9 +101,9 @@ def features_and_targets(
 @contextmanager
 def to_score(X: Any, y: Any, sample_weight: Any, is_numeric: bool) -> Iterator[tuple[Any, Any, Any]]:
     """Features, targets and weights as scikit-learn's scores take them: a data set or stream brings the latter two
-    where no y is given.
+    where no y is given, and blocks (X, y) do.
     """
-    with in_any_order(X) as X:
+    with in_any_order(_with_targets(X, y)) as X:
         if y is None and isinstance(X, Dataset):
             y, sample_weight = _own_targets(X, y, is_numeric), weights(sample_weight, X)
         require_given(y)

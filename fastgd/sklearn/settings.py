@@ -196,11 +196,7 @@ def start_at_zero(trainer: Trainer, is_stream: bool) -> None:
 
 def architecture_of(estimator: Any, loss: Loss) -> Architecture:
     """What an estimator's parameters say of its model; ValueError and TypeError for those that are out of range."""
-    hidden = estimator.hidden_layer_sizes
-    if np.ndim(hidden) > 1:
-        raise TypeError(f"hidden_layer_sizes is {hidden!r}; expected an integer for each hidden layer, as in (64, 32)")
-    hidden = tuple(np.ravel(hidden).tolist()) if not isinstance(hidden, tuple) else hidden
-    hidden = tuple(checks.integer(size, "hidden_layer_sizes", 1) for size in hidden)
+    hidden = _widths(estimator.hidden_layer_sizes)
     activation = estimator.activation
     if not isinstance(activation, str | list | tuple | np.ndarray):
         raise TypeError(f"activation is {activation!r}; expected a name, or a list of one for each hidden layer")
@@ -327,6 +323,17 @@ def patience_of(
     elif not (isinstance(n_iter, float) and n_iter == math.inf):
         n_iter = checks.integer(n_iter, "n_iter_no_change", 1)
     return n_iter, tol, early, is_adaptive, n_updates
+
+
+def _widths(given: Any) -> tuple[int, ...]:
+    """The widths of hidden layers, of which a single one may be a number."""
+    try:
+        sizes = given if isinstance(given, list | tuple) else np.atleast_1d(given).tolist()
+        return tuple(checks.integer(size, "size", 1) for size in sizes)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"hidden_layer_sizes is {given!r}; expected an integer of at least 1 for each hidden layer, as in (64, 32)"
+        ) from None
 
 
 def loss_of(estimator: Any, known: tuple[str, ...]) -> Loss:

@@ -274,6 +274,8 @@ def test_a_name_of_another_format_is_refused(name, tmp_path, capsys):
     ):
         with pytest.raises(ValueError, match=f"{name} is named as an export; expected a name such as"):
             save(path)
+    with pytest.raises(TypeError, match="path is 3; expected the name of a file"):
+        model.save(3)
     status, _, err = run(capsys, "train", tmp_path / "X.npy", "--target", tmp_path / "X.npy", "--out", path)
     assert status == 2
     assert "is named as an export" in err

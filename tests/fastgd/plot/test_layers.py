@@ -25,6 +25,13 @@ def test_first_layer_as_images():
         gd.plot.first_layer(model, 28)
 
 
+def test_first_layer_by_names():
+    pandas = pytest.importorskip("pandas")
+    model = gd.Model([gd.Linear(2, 3)])
+    gd.Trainer(model).fit(pandas.DataFrame({"width": [1.0, 2.0], "height": [0.0, 1.0]}), np.zeros((2, 3)))
+    assert [label.get_text() for label in gd.plot.first_layer(model).get_xticklabels()] == ["width", "height"]
+
+
 def test_activations_and_dead_units():
     """Of four units, one is 0 for every row, one for none."""
     first = gd.Linear(1, 4, init=[[1], [-1], [0], [0]], bias=[0, 0, -1, 2])

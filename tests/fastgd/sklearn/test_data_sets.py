@@ -80,17 +80,15 @@ def test_streams(kind, kept_bytes, n_known, arrays, monkeypatch, tmp_path):
     one, other = (kind(**settings) for _ in range(2))
     given = gd.data.from_blocks(iter(blocks))
     given.n_samples = n_known
-    one.fit(given, X_val=gd.data.from_blocks(lambda: iter(blocks[:2])))
+    one.fit(given, X_val=lambda: iter(blocks[:2]))
     n_rows = 80
     other.fit(X, y, v, X_val=X[:n_rows], y_val=y[:n_rows], sample_weight_val=v[:n_rows])
     np.testing.assert_array_equal(one.coef_, other.coef_)
     assert one.loss_curve_ == other.loss_curve_
     assert one.validation_loss_curve_ == other.validation_loss_curve_
     np.testing.assert_array_equal(one.predict(gd.data.from_blocks(blocks)), other.predict(X))
-    assert one.score(gd.data.from_blocks(iter(blocks))) == pytest.approx(other.score(X, y, v), rel=1e-6)
-    np.testing.assert_array_equal(
-        one.partial_fit(gd.data.from_blocks(blocks)).coef_, other.partial_fit(X, y, sample_weight=v).coef_
-    )
+    assert one.score(iter(blocks)) == pytest.approx(other.score(X, y, v), rel=1e-6)
+    np.testing.assert_array_equal(one.partial_fit(blocks).coef_, other.partial_fit(X, y, sample_weight=v).coef_)
     assert list(tmp_path.iterdir()) == []
 
 

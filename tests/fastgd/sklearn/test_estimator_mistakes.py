@@ -147,7 +147,7 @@ def test_class_weights_that_are_none(weight, error):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"hidden_layer_sizes": [[4]]}, r"hidden_layer_sizes is \[\[4\]\]; expected an integer for each hidden layer"),
+        ({"hidden_layer_sizes": [[4]]}, r"hidden_layer_sizes is \[\[4\]\]; expected an integer of at least 1 for each"),
         ({"alpha": "x"}, "alpha is 'x'; expected a number of at least 0, or 'auto'"),
         ({"batch_size": "full"}, "batch_size is 'full'; expected a number of rows, 'auto', or None for all"),
         ({"solver": "adam", "beta_1": 1}, "beta_1 is 1; expected less than 1"),

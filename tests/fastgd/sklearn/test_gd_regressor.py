@@ -274,7 +274,10 @@ def test_progress_is_shown(raw, capsys):
     ("parameters", "words"),
     [
         ({"loss": "mse"}, "loss is 'mse'.*'squared_error'"),
-        ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes is 0"),
+        (
+            {"hidden_layer_sizes": (0,)},
+            r"hidden_layer_sizes is \(0,\); expected an integer of at least 1 for each hidden layer",
+        ),
         ({"hidden_layer_sizes": (8, 8), "activation": ["relu"]}, "one for each of 2"),
         ({"activation": "softplus"}, "activation is 'softplus'"),
         ({"penalty": "l3"}, "penalty is 'l3'"),
