@@ -70,6 +70,11 @@ class Kind(NamedTuple):
     is_robust: bool = False
     best_constant: Callable[[Loss, np.ndarray, np.ndarray, int], np.ndarray] | None = None
 
+    @property
+    def is_smooth(self) -> bool:
+        """Whether it has a derivative everywhere."""
+        return self.curvature is not None or self.link == "log"
+
 
 #: Every loss by name. Formulas and conventions are PyTorch's where it has the loss, else those of scikit-learn's SGD.
 LOSSES = {

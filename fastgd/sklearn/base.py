@@ -21,7 +21,7 @@ from fastgd.model_data import check_fits
 from fastgd.sklearn import rows, settings
 from fastgd.sklearn.attributes import FittedAttributes
 from fastgd.sklearn.callbacks import CallbackSupportMixin, EpochTasks, with_callbacks
-from fastgd.sklearn.extrapolation import Extrapolation
+from fastgd.sklearn.lbfgs_finish import LBFGSFinish
 from fastgd.sklearn.parameter_ranges import require_in_range
 from fastgd.sklearn.rows import Found, Given
 from fastgd.sklearn.saved_estimator import FileMethods
@@ -207,8 +207,8 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             start_linear(self.trainer_.model, given.coef_init, given.intercept_init)
         best = self.model_ if goes_on and self.model_ is not self.trainer_.model else None
         self._stopping.configure(*patience)
-        extrapolation = None if is_partial else Extrapolation.of(self.trainer_, learnt, *patience[1:3])
-        self._stopping.begin(best, held_out, architecture.loss, is_partial and goes_on, extrapolation)
+        finish = None if is_partial else LBFGSFinish.of(self, training, learnt, patience[1])
+        self._stopping.begin(best, held_out, architecture.loss, is_partial and goes_on, finish)
         n_before = len(self.trainer_.history)
         try:
             self._fit_trainer(
@@ -219,7 +219,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
                 progress=(False, True, "epochs")[min(int(self.verbose), 2)],
             )
         finally:
-            self._stopping.extrapolation = None
+            self._stopping.finish = None
             self._take_model()
             before = self.n_iter_ if is_partial and goes_on else 0
             self.n_iter_ = before + len(self.trainer_.history) - n_before

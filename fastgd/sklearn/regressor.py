@@ -84,8 +84,8 @@ class GDRegressor(RegressorMixin, GradientDescent):
         early stopping, tol below the lowest before; None goes on to max_iter. Targets are the standardised ones.
     n_iter_no_change : int or "auto", default="auto"
         At least 1. "auto" is 5 or, where the rate is "auto", as many as make 200 updates, of a network 60 or, in
-        full batches, 20; not in `partial_fit`. After 32, 64, 128 epochs of such a linear model, and where training
-        would end, a long step along the last epochs' way is tried; if it lowers the loss by tol, training goes on.
+        full batches, 20; not in `partial_fit`. With such a rate, L-BFGS ends the training of a linear model where its
+        objective is least, after 8 epochs if it can; but not with L1, `average`, warm_start or early stopping.
     shuffle : bool, default=True
         Whether each epoch takes the rows in an order of its own.
     random_state : int, RandomState or None, default=None

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastgd.errors import warn
 from fastgd.history import EpochRecord
 from fastgd.losses import Loss
-from fastgd.sklearn.extrapolation import Extrapolation
+from fastgd.sklearn.lbfgs_finish import LBFGSFinish
 
 if TYPE_CHECKING:
     from fastgd.data.base import Dataset
@@ -34,7 +34,7 @@ class Stopping:
     best_loss : float
     best_parameters : array, those of the best epoch since `begin`; None where none was better than what was before
     has_converged : bool
-    extrapolation : Extrapolation or None
+    finish : LBFGSFinish or None
         It holds the rows, and is for one call of `fit` alone.
     """
 
@@ -66,16 +66,16 @@ class Stopping:
         validation: "Dataset | None",
         loss: Loss,
         goes_on: bool,
-        extrapolation: Extrapolation | None = None,
+        finish: LBFGSFinish | None = None,
     ) -> None:
         """Training begins, or goes on.
 
         best : the best model so far, measured anew: the rows to validate on, or the units of the loss, may be others
         goes_on : whether epochs without gain count from before
-        extrapolation : what is tried where training would end, to go on if it gains more than tol
+        finish : what training ends with
         """
         self.best_parameters = None
-        self.extrapolation = extrapolation
+        self.finish = finish
         self._n_updates_at_gain = 0
         self._losses: list[float] = []
         if not goes_on:
@@ -97,8 +97,9 @@ class Stopping:
         if loss < self.best_loss:
             self.best_loss = loss
             self.best_parameters = trainer.model.parameters.copy() if self._early else None
-        if self.extrapolation is not None and self.extrapolation.note(trainer):
-            self.extrapolation.step(trainer)
+        if self.finish is not None and self.finish.is_due() and self.finish.make(trainer):
+            self.has_converged = True
+            return True
         n_updates = trainer.n_updates - self._n_updates_at_gain
         if self._tol is None or not self._is_plateau or n_updates < self._n_updates_no_change:
             return False
@@ -107,9 +108,8 @@ class Stopping:
             trainer.learning_rate_factor /= _DIVISOR
             self._n_no_change = 0
             return False
-        if self.extrapolation is not None and self.extrapolation.step(trainer) > self._tol:
-            self._n_no_change, self._n_updates_at_gain = 0, trainer.n_updates
-            return False
+        if self.finish is not None:
+            self.finish.make(trainer)
         self.has_converged = True
         return True
 

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
@@ -14,7 +14,7 @@ import fastgd as gd
 from fastgd.data.as_dataset import array_dataset
 from fastgd.history import EpochRecord
 from fastgd.sklearn import GDClassifier, GDRegressor
-from fastgd.sklearn.extrapolation import Extrapolation
+from fastgd.sklearn.lbfgs_finish import LBFGSFinish
 from fastgd.sklearn.stopping import Stopping
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -33,34 +33,67 @@ def alike():
     return X, (rng.random(2000) < 1 / (1 + np.exp(-logits))).astype(int)
 
 
-def test_features_that_say_nearly_the_same(alike):
+@pytest.mark.parametrize("batch_size", ["auto", None])
+def test_features_that_say_nearly_the_same(batch_size, alike):
     X, y = alike
     least = log_loss(make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y), X, y)
-    found = GDClassifier(random_state=0).fit(X, y)
-    assert log_loss(found, X, y) < least + 0.003
-    assert found.n_iter_ < 150
-    assert found._stopping.extrapolation is None
+    found = GDClassifier(batch_size=batch_size, random_state=0).fit(X, y)
+    assert log_loss(found, X, y) < least + 3e-4
+    assert found.n_iter_ == 8
+    assert found._stopping.finish is None
 
 
-def test_a_long_step_never_raises_the_objective(alike):
+def test_the_finish_never_raises_the_objective(alike):
     X, y = alike
     model = gd.Model([gd.Standardize(4), gd.Linear(4, 1)], dtype="float64")
     trainer = gd.Trainer(model, "log_loss", "auto", batch_size=32, shuffle=True, alpha=1e-3)
-    step = Extrapolation.of(trainer, array_dataset(X, y, None), 1e-4, False)
-    trainer.fit(X, y, epochs=4, callbacks=[lambda trainer, record: step.note(trainer)])
+    trainer.fit(X, y, epochs=4)
+    finish = LBFGSFinish(array_dataset(X, y, None), 1e-6)
 
     def objective():
         return model.loss(X, y, loss="log_loss") + 5e-4 * (model.layers[1].weight ** 2).sum()
 
-    before, parameters = objective(), model.parameters.copy()
-    gain = step.step(trainer)
-    assert gain > 1e-3
-    assert objective() == pytest.approx(before - gain)
-    model.parameters = 20 * parameters
-    far = objective()
-    gain = step.step(trainer)
-    assert gain >= 0
-    assert objective() == pytest.approx(far - gain)
+    def is_least():
+        gradient = model.loss_and_gradient(X, y, loss="log_loss")[1]
+        gradient[:4] += 1e-3 * model.parameters[:4]
+        return np.abs(gradient).max() < 1e-4
+
+    start, before = 20 * model.parameters, objective()
+    assert not is_least()
+    assert finish.make(trainer)
+    least, parameters = objective(), model.parameters
+    assert least < before - 1e-3
+    assert is_least()
+    assert finish.make(trainer)
+    np.testing.assert_allclose(model.parameters, parameters, rtol=1e-2)
+    assert objective() <= least
+    model.parameters = start
+    assert finish.make(trainer)
+    assert objective() == pytest.approx(least, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "poisson", "log_loss", "cross_entropy"])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_the_end_is_that_of_exact_solvers(loss, is_weighted, alike):
+    """Their C and alpha are of the sum of losses, or of their mean."""
+    X, rng = StandardScaler().fit_transform(alike[0][:300]), np.random.default_rng(1)
+    z, v = X @ [3.0, -2.0, 1.0, -1.0], rng.integers(1, 4, 300) if is_weighted else np.ones(300)
+    y, peer = {
+        "squared_error": lambda: (z + rng.standard_normal(300), Ridge(0.01 * v.sum())),
+        "poisson": lambda: (rng.poisson(np.exp(z / 2)), PoissonRegressor(alpha=0.01, tol=1e-8)),
+        "log_loss": lambda: (z + rng.logistic(size=300) > 0, LogisticRegression(C=100 / v.sum(), tol=1e-8)),
+        "cross_entropy": lambda: (
+            np.digitize(z + rng.logistic(size=300), [-1, 1]),
+            LogisticRegression(C=100 / v.sum()),
+        ),
+    }[loss]()
+    kind = {"squared_error": GDRegressor, "poisson": GDRegressor}.get(loss, GDClassifier)
+    options = {"standardize_targets": False} if kind is GDRegressor else {}
+    settings = {"alpha": 0.01, "tol": 1e-6, "standardize": False, "solver": "auto", "random_state": 0} | options
+    found = kind(loss=loss.replace("cross_entropy", "log_loss"), **settings).fit(X, y, v)
+    peer.fit(X, y, sample_weight=v)
+    np.testing.assert_allclose(found.coef_, peer.coef_, atol=0.01)
+    assert found._stopping.has_converged
 
 
 @pytest.mark.parametrize(
@@ -69,19 +102,22 @@ def test_a_long_step_never_raises_the_objective(alike):
         {"early_stopping": True},
         {"average": True},
         {"tol": None},
+        {"warm_start": True},
         {"penalty": "l1"},
+        {"loss": "absolute_error"},
         {"hidden_layer_sizes": (2,)},
         {"solver": "sgd", "learning_rate": "constant"},
     ],
     ids=str,
 )
 def test_none_is_tried_where_it_is_not_wanted(monkeypatch, settings):
-    monkeypatch.setattr(Extrapolation, "step", lambda step, trainer: pytest.fail("it was tried"))
+    monkeypatch.setattr(LBFGSFinish, "make", lambda finish, trainer: pytest.fail("it was tried"))
     X, y = load_diabetes(return_X_y=True)
     GDRegressor(random_state=0, **{"tol": 10.0, "max_iter": 6, "n_iter_no_change": 1} | settings).fit(X, y)
 
 
-def test_an_end_waits_for_updates_where_epochs_have_few():
+def test_an_end_waits_for_updates_where_epochs_have_few(monkeypatch):
+    monkeypatch.setattr(LBFGSFinish, "of", lambda *_: None)
     X, y = load_diabetes(return_X_y=True)
     settings = {"tol": 10.0, "random_state": 0}
     # Of 442 rows 14 an epoch.

@@ -1,0 +1,90 @@
+"""The end of a linear model's training: full-batch steps to where its objective is least."""
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from scipy.optimize import minimize
+
+from fastgd.layers import Linear
+from fastgd.losses import kind_of
+
+if TYPE_CHECKING:
+    from fastgd.data.base import Dataset
+    from fastgd.sklearn.settings import Training
+    from fastgd.trainer import Trainer
+
+# After so many epochs, and twice as many, and so on, steps on batches have taught what they teach fast.
+_ENOUGH_EPOCHS = 8
+# Passes over the rows: as many as there were epochs, or as many as take so many multiplications, which is a fraction
+# of a second; of the latter, L-BFGS makes some for each parameter in each pass.
+_MOST_PASSES, _FREE_MULTIPLICATIONS, _OF_PARAMETER = 1000, 1 << 28, 40
+# Of tol, what the gradient's largest element comes to at the end, and how much of the objective a step has to take off.
+_LARGEST_GRADIENT, _LEAST_FALL = 0.1, 1e-3
+
+
+class LBFGSFinish:
+    """Goes on by L-BFGS where a linear model has learnt what steps on batches teach it fast.
+
+    Where features say nearly the same, the loss is flat along their differences, and many epochs go there by little
+    more than equal steps; L-BFGS learns the curvature of all directions from the gradients of some passes. See Liu and
+    Nocedal, "On the limited memory BFGS method for large scale optimization" (1989). The objective never rises.
+
+    dataset : rows to learn from          tol : of what the estimator calls so, a share is what ends it
+    """
+
+    def __init__(self, dataset: "Dataset", tol: float) -> None:
+        self._dataset, self._tol = dataset, tol
+        self._n_epochs, self._next = 0, _ENOUGH_EPOCHS
+
+    @classmethod
+    def of(cls, estimator: Any, training: "Training", dataset: "Dataset", tol: float | None) -> Self | None:
+        """What may end a call of `fit`: of a linear model whose rate nobody chose, with a loss that has a derivative
+        everywhere; unless weights that are exactly zero, a mean of parameters, the best epoch, more epochs in a later
+        call or an end after all epochs are wanted.
+        """
+        trainer = estimator.trainer_
+        is_linear = len([layer for layer in trainer.model.layers if isinstance(layer, Linear)]) == 1
+        is_smooth = kind_of(trainer.loss).is_smooth and (trainer.l1_ratio == 0 or trainer.alpha == 0)
+        goes_on = training.has_chosen_rate or estimator.early_stopping or estimator.warm_start or tol is None
+        is_plain = trainer.average_from is None and trainer.replicas == 1
+        return cls(dataset, tol) if is_linear and is_smooth and is_plain and not goes_on else None
+
+    def is_due(self) -> bool:
+        """Whether the epoch that has ended is the 8th, 16th, 32nd, ..."""
+        self._n_epochs += 1
+        if self._n_epochs < self._next:
+            return False
+        self._next *= 2
+        return True
+
+    def make(self, trainer: "Trainer") -> bool:
+        """Make the steps, and return whether the objective is as low as it can be, up to tol."""
+        model, alpha = trainer.model, trainer.alpha
+        n_weights = next(layer.weight.size for layer in model.layers if isinstance(layer, Linear))
+
+        def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+            loss, gradient = model.loss_and_gradient(
+                self._dataset, loss=trainer.loss, parameters=parameters, n_threads=trainer.n_threads
+            )
+            gradient = gradient.astype(np.float64)
+            weights = parameters[:n_weights]
+            gradient[:n_weights] += alpha * weights
+            return loss + 0.5 * alpha * float(weights @ weights), gradient
+
+        start = model.parameters.astype(np.float64)
+        row_size = self._dataset.entries_per_row or self._dataset.n_features
+        n_multiplications = self._dataset.n_samples * row_size * model.out_features + _OF_PARAMETER * start.size
+        free = int(_FREE_MULTIPLICATIONS / n_multiplications)
+        limits = {"maxfun": max(self._n_epochs, min(free, _MOST_PASSES)), "maxiter": _MOST_PASSES}
+        with np.errstate(all="ignore"):
+            first, _ = objective(start)
+            found = minimize(
+                objective,
+                start,
+                jac=True,
+                method="L-BFGS-B",
+                options={"gtol": _LARGEST_GRADIENT * self._tol, "ftol": _LEAST_FALL * self._tol} | limits,
+            )
+        if found.fun < first:
+            model.parameters = found.x
+        return bool(found.success)
