@@ -94,8 +94,8 @@ class Quartiles:
     spread over them.
     """
 
-    def __init__(self, n_columns: int, n_samples: int) -> None:
-        self._step = -(-n_samples // max(_KEPT_NUMBERS // n_columns, _FEWEST_KEPT))
+    def __init__(self, n_columns: int, n_samples: int, most_numbers: int | None = None) -> None:
+        self._step = -(-n_samples // max((most_numbers or _KEPT_NUMBERS) // n_columns, _FEWEST_KEPT))
         self._seen = 0
         self._kept: list[tuple[np.ndarray, np.ndarray]] = []
         self._least, self._most = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
@@ -123,7 +123,8 @@ class Quartiles:
         if not self._kept:
             return None
         X, v = (np.concatenate(parts) for parts in zip(*self._kept, strict=True))
-        weights = np.broadcast_to(v[:, None], X.shape)
+        # Equal weights take a selection in place of a sort.
+        weights = None if (v == v[0]).all() else np.broadcast_to(v[:, None], X.shape)
         return np.quantile(X, [0.25, 0.5, 0.75], axis=0, weights=weights, method="inverted_cdf")
 
     def result(self) -> MeanAndScale | None:
@@ -138,8 +139,8 @@ class Quartiles:
         return median, scale
 
 
-# A normal distribution's range between the quartiles, in deviations.
-_QUARTILES_OF_NORMAL = 1.349
+# A normal distribution's range between the quartiles, in deviations; and how many numbers are kept to find it.
+_QUARTILES_OF_NORMAL, _KEPT_TARGETS = 1.349, 1 << 20
 
 
 class RobustMoments:
@@ -150,7 +151,7 @@ class RobustMoments:
     """
 
     def __init__(self, n_columns: int, n_samples: int) -> None:
-        self._quartiles, self._moments = Quartiles(n_columns, n_samples), Moments(n_columns)
+        self._quartiles, self._moments = Quartiles(n_columns, n_samples, _KEPT_TARGETS), Moments(n_columns)
 
     def add(self, values: np.ndarray, sample_weight: np.ndarray) -> None:
         """Take a block of rows, as `Moments.add`."""

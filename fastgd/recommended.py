@@ -29,8 +29,8 @@ _LARGEST_OF_NUMBERS, _STEP = 1e-2, 10**0.25
 _CHOOSING_ROWS, _CHOOSING_NUMBERS = 256, 1 << 22
 _FEWEST_ROWS, _LEAST_WIDTH = 10, 0.02
 _SHARE_OF_NETWORKS = 0.1
-# Rows that the deviation of the targets is taken of; and how many spreads off a target counts as it is where outliers
-# are to have little say in a penalty.
+# Rows that the deviation of the targets is taken of; and the most spreads from the median that a target may lie before
+# it is clipped to choose alpha.
 _ROWS, _MOST_SPREADS = 1 << 12, 3.0
 
 
@@ -94,7 +94,7 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
     if takes_classes(loss) or width < _LEAST_WIDTH:
         return by_width
     least = usual_alpha(dataset.n_samples, loss, is_network=False)
-    # A network could fit what lies far out, unless that speaks for a larger alpha.
+    # A network can fit single targets that lie far out, and a larger alpha, which they ask for, keeps it from that.
     is_robust = kind_of(loss).is_robust and not is_network
     chosen = curvature * _by_rows_left_out(dataset, counting, least, with_mean, is_robust)
     return max(by_width, _SHARE_OF_NETWORKS * chosen) if is_network else chosen

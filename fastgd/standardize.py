@@ -153,9 +153,9 @@ class StandardizedTargets:
     parameters: training does not change them. `Model.fold` builds them into the last Linear.
     `Trainer(model, standardize_targets=True)` adds the layer.
 
-    Where training begins with a loss that targets far out hardly move (absolute_error, huber, quantile and
-    epsilon_insensitive), they shall not set its unit either: the median stands for the mean, and for the deviation the
-    range between the quartiles over 1.349, which is that of normal targets, unless it is zero. Of more than 8 million
+    Where training begins with a loss that outliers hardly move (absolute_error, huber, quantile, epsilon_insensitive),
+    they do not set the unit either: the median is taken for the mean, and for the deviation the range between the
+    quartiles over 1.349, which is the deviation of normal targets; but not where that is zero. Of more than a million
     numbers, the quartiles are those of rows that are evenly spread over all.
 
     A target that does not vary has scale 0, so that its mean is predicted, exactly; t is y - mean then.

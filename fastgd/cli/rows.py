@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import glob
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -130,8 +131,8 @@ def categories_of(options: argparse.Namespace) -> list[tuple[str, list[str] | in
         if getattr(column, "others", ()):
             from fastgd.data.columnar.contents import contents_of
 
-            words = contents_of(column).values[names[0]]
-            if words is not None and all(isinstance(word, str) for word in words):
+            words = contents_of(column, most=math.inf).values[names[0]]
+            if words and all(isinstance(word, str) for word in words):
                 return [*known, (names[0], words)]
     return known
 

@@ -54,7 +54,7 @@ def gives_blocks(X: Any) -> bool:
     if callable(X):
         return True
     if isinstance(X, list | tuple):
-        return bool(X) and isinstance(X[0], tuple | list) and any(hasattr(part, "shape") for part in X[0])
+        return bool(X) and isinstance(X[0], tuple | list) and any(getattr(part, "shape", ()) for part in X[0])
     return isinstance(X, Iterable) and not any(hasattr(X, name) for name in ("shape", "columns", "keys", "__array__"))
 
 

@@ -98,8 +98,8 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             Any real dtype and layout, or a frame of numbers; never copied whole. Float32 is float32 throughout, and
             all that is not floating-point becomes float64 as it is read. Of sparse matrices, CSR is read where it lies,
             and any other format is copied to it, with a warning. A data set or stream, as `gd.data.open` gives, or a
-            function or iterable of blocks (X, y), brings y and the weights, which are held in memory; the rows of a
-            stream are read once, to memory up to 1 GB, and else to temporary files.
+            function or iterable of blocks (X, y) of numbers, brings y and the weights, which are held in memory; the
+            rows of a stream are read once, to memory up to 1 GB, and else to temporary files.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Numbers; of a classifier labels: strings, booleans, whole numbers, or zeros and ones of several labels a
             row.

@@ -129,8 +129,8 @@ class GDClassifier(ClassifierMixin, ClassLearner):
     t_ : int
         Updates so far.
     loss_curve_, validation_loss_curve_ : list of float
-        Mean loss of each epoch, without the penalty: on the rows learnt from, as each was taken before its update, and
-        after the epoch on the validation rows, None where there are none.
+        Mean loss of each epoch, before L-BFGS, without the penalty: on the rows learnt from, each before its update,
+        and after the epoch on the validation rows, None where there are none.
     loss_, best_loss_ : float
         The last of the former; the lowest: with early stopping, of the latter.
     validation_scores_, best_validation_score_ : list of float, float

@@ -7,6 +7,7 @@ from scipy.optimize import minimize
 
 from fastgd.layers import Linear
 from fastgd.losses import kind_of
+from fastgd.sklearn.workers import one_thread_of_blas
 
 if TYPE_CHECKING:
     from fastgd.data.base import Dataset
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
 
 # After so many epochs, and twice as many, and so on, steps on batches have taught what they teach fast.
 _ENOUGH_EPOCHS = 8
-# Passes over the rows: as many as there were epochs, or as many as take so many multiplications, which is a fraction
-# of a second; of the latter, L-BFGS makes some for each parameter in each pass.
+# The most passes over the rows: as many as there were epochs or, if these are more, as many as so many multiplications
+# allow, of which L-BFGS itself takes about 40 for each parameter and pass.
 _MOST_PASSES, _FREE_MULTIPLICATIONS, _OF_PARAMETER = 1000, 1 << 28, 40
-# Of tol, what the gradient's largest element comes to at the end, and how much of the objective a step has to take off.
+# L-BFGS holds some 300 bytes for each parameter.
+_MOST_PARAMETERS = 5 << 18
+# In units of the estimator's tol: the gradient's largest element at the end, and the least that a step takes off the
+# objective.
 _LARGEST_GRADIENT, _LEAST_FALL = 0.1, 1e-3
 
 
@@ -29,7 +33,7 @@ class LBFGSFinish:
     more than equal steps; L-BFGS learns the curvature of all directions from the gradients of some passes. See Liu and
     Nocedal, "On the limited memory BFGS method for large scale optimization" (1989). The objective never rises.
 
-    dataset : rows to learn from          tol : of what the estimator calls so, a share is what ends it
+    dataset : rows to learn from          tol : the estimator's
     """
 
     def __init__(self, dataset: "Dataset", tol: float) -> None:
@@ -39,15 +43,19 @@ class LBFGSFinish:
     @classmethod
     def of(cls, estimator: Any, training: "Training", dataset: "Dataset", tol: float | None) -> Self | None:
         """What may end a call of `fit`: of a linear model whose rate nobody chose, with a loss that has a derivative
-        everywhere; unless weights that are exactly zero, a mean of parameters, the best epoch, more epochs in a later
-        call or an end after all epochs are wanted.
+        everywhere; unless weights that are exactly zero, their decay by the optimiser, a mean of parameters, the best
+        epoch, more epochs in a later call or an end after all epochs are wanted, or there are too many parameters.
         """
         trainer = estimator.trainer_
         is_linear = len([layer for layer in trainer.model.layers if isinstance(layer, Linear)]) == 1
+        is_small = trainer.model.parameters.size <= _MOST_PARAMETERS and trainer.replicas == 1
         is_smooth = kind_of(trainer.loss).is_smooth and (trainer.l1_ratio == 0 or trainer.alpha == 0)
-        goes_on = training.has_chosen_rate or estimator.early_stopping or estimator.warm_start or tol is None
-        is_plain = trainer.average_from is None and trainer.replicas == 1
-        return cls(dataset, tol) if is_linear and is_smooth and is_plain and not goes_on else None
+        has_decay = getattr(trainer.optimizer, "weight_decay", 0) > 0
+        restores_best = any(getattr(each, "restore_best", False) for each in estimator.callbacks)
+        wants_best = estimator.early_stopping or restores_best
+        wants_epochs = training.has_chosen_rate or estimator.warm_start or tol is None
+        is_unwanted = wants_best or wants_epochs or has_decay or trainer.average_from is not None
+        return cls(dataset, tol) if is_linear and is_small and is_smooth and not is_unwanted else None
 
     def is_due(self) -> bool:
         """Whether the epoch that has ended is the 8th, 16th, 32nd, ..."""
@@ -76,7 +84,7 @@ class LBFGSFinish:
         n_multiplications = self._dataset.n_samples * row_size * model.out_features + _OF_PARAMETER * start.size
         free = int(_FREE_MULTIPLICATIONS / n_multiplications)
         limits = {"maxfun": max(self._n_epochs, min(free, _MOST_PASSES)), "maxiter": _MOST_PASSES}
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), one_thread_of_blas():
             first, _ = objective(start)
             found = minimize(
                 objective,

@@ -51,8 +51,8 @@ class GDRegressor(RegressorMixin, GradientDescent):
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True
-        Whether layers have biases. Without, nothing is centred: features and targets are divided by the roots of their
-        mean squares.
+        Whether layers have biases. Without, nothing is centred: features and targets are divided by the root of their
+        mean² + deviation², as below.
     solver : str or optimiser, default="auto"
         "sgd", "adam", "adamw", "adagrad", "rmsprop", "normalized_sgd", or an optimiser of fastgd with a rate of its
         own, such as `gd.AdamW(3e-4)`. "auto" is what learns best without a rate being chosen (see
@@ -130,8 +130,8 @@ class GDRegressor(RegressorMixin, GradientDescent):
     t_ : int
         Updates so far.
     loss_curve_, validation_loss_curve_ : list of float
-        Mean loss of each epoch, without the penalty: on the rows learnt from, as each was taken before its update, and
-        after the epoch on the validation rows, None where there are none.
+        Mean loss of each epoch, before L-BFGS, without the penalty: on the rows learnt from, each before its update,
+        and after the epoch on the validation rows, None where there are none.
     loss_, best_loss_ : float
         The last of the former; the lowest: with early stopping, of the latter.
     validation_scores_, best_validation_score_ : list of float, float

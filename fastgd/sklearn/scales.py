@@ -59,7 +59,7 @@ class Scales:
 
     @property
     def settings(self) -> tuple[bool, bool, bool]:
-        """What it was made with, after the model."""
+        """What it was made with after the model, as for a stream."""
         return self._centres_X, self._centres_y, self._by_entries
 
     def state(self) -> dict[str, np.ndarray]:

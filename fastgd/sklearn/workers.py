@@ -1,9 +1,11 @@
-"""Estimators inside joblib's workers: processes know how many threads each may have, and threads have themselves."""
+"""Threads: estimators inside joblib's workers, whose processes know how many each may have, and those of BLAS."""
 
+import functools
 import threading
 from contextlib import AbstractContextManager, nullcontext
 
 from joblib.parallel import get_active_backend
+from threadpoolctl import ThreadpoolController
 
 from fastgd.threads import alone
 
@@ -17,3 +19,14 @@ def without_oversubscription() -> AbstractContextManager[None]:
         return nullcontext()
     backend, _ = get_active_backend()
     return alone() if (backend.nesting_level or 0) > 0 else nullcontext()
+
+
+def one_thread_of_blas() -> AbstractContextManager[None]:
+    """Inside, sums of BLAS do not depend on how many threads it may have."""
+    return _blas().limit(limits=1)
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    # To look for libraries takes a millisecond.
+    return ThreadpoolController().select(user_api="blas")

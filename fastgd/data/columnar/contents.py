@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from fastgd.data.columnar.table import Table
 
-# More values are not counted.
+# Of values, by default.
 _MOST_VALUES = 1000
 
 
@@ -16,8 +16,8 @@ class Contents(NamedTuple):
     """The rows of a table.
 
     null_counts : int by each column that is chosen
-    values : of each column that is of `others`, sorted; None where there are more than a thousand, or where they are
-        lists and the like
+    values : of each column that is of `others`, sorted; None where there are too many, or where they are lists and
+        the like
     """
 
     n_rows: int
@@ -25,8 +25,11 @@ class Contents(NamedTuple):
     values: dict[str, list[Any] | None]
 
 
-def contents_of(table: Table) -> Contents:
-    """What there is, in one pass."""
+def contents_of(table: Table, most: float = _MOST_VALUES) -> Contents:
+    """What there is, in one pass.
+
+    most : more values of a column are not counted
+    """
     values: dict[str, set | None] = {name: set() for name in table.others}
     n_rows, null_counts = 0, dict.fromkeys(table.chosen.all, 0)
     with closing(table.batches(0)) as batches:
@@ -35,17 +38,17 @@ def contents_of(table: Table) -> Contents:
             for name in null_counts:
                 null_counts[name] += batch.columns.column(name).null_count
             for name, known in values.items():
-                values[name] = None if known is None else _with(known, batch.columns.column(name))
+                values[name] = None if known is None else _with(known, batch.columns.column(name), most)
     return Contents(
         n_rows, null_counts, {name: None if known is None else sorted(known) for name, known in values.items()}
     )
 
 
-def _with(known: set, column: pa.Array) -> set | None:
+def _with(known: set, column: pa.Array, most: float) -> set | None:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     try:
         found = known.union(pc.unique(column.drop_null()).to_pylist())
     except (pa.ArrowNotImplementedError, TypeError):
         return None
-    return found if len(found) <= _MOST_VALUES else None
+    return found if len(found) <= most else None

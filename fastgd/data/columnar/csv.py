@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 
 from fastgd.data.columnar.arrow_columns import EXAMPLE
 from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
-from fastgd.data.files import Request
+from fastgd.data.files import Request, listed
 from fastgd.data.stamps import Stamps
 from fastgd.errors import warn
 
@@ -40,12 +40,13 @@ class CSVTable(Table):
         sample = self._sample(paths[0])
         declared = request.declared
         fields = [field.with_type(_declared(field, declared.get(field.name))) for field in sample]
-        if sample.pandas_metadata and not (request.features or request.drop or request.columns):
+        super().__init__(pa.schema(fields, sample.metadata), request, name_of(paths, request.folder), stamps)
+        is_named = request.columns is not None or request.features is not None
+        if sample.pandas_metadata and not is_named and "" not in (*self.chosen.all, *listed(request.drop, "drop")):
             warn(
                 f"the first column of {paths[0]} has no name, as an index has none: it is left out "
                 "(features=['', ...] takes it)"
             )
-        super().__init__(pa.schema(fields, sample.metadata), request, name_of(paths, request.folder), stamps)
         chosen = set(self.chosen.all)
         self._types = {field.name: field.type for field in fields if field.name in chosen}
 
@@ -86,9 +87,11 @@ class CSVTable(Table):
         if first_rows is None or not first_rows.num_rows:
             raise ValueError(f"{path} has no rows; expected at least one")
         n_before = 1 if self._names else 2
-        fields = [_with_example(field, first_rows.column(k), n_before) for k, field in enumerate(schema)]
+        columns = zip(schema, first_rows.columns, strict=True)
+        fields = [_with_example(field, column, n_before, self._delimiter) for field, column in columns]
         # So pandas and R write an index, or the rows' names; and so pandas marks an index in other files.
-        return pa.schema(fields, None if names[0] else {"pandas": json.dumps({"index_columns": names[:1]})})
+        has_index = self._names is None and not names[0] and names.count("") == 1
+        return pa.schema(fields, {"pandas": json.dumps({"index_columns": names[:1]})} if has_index else None)
 
     def _opened(self, path: Path, block_size: int, options: Any) -> Any:
         # In one thread, which is what tells errors the line.
@@ -115,7 +118,7 @@ def _declared(field: Any, categories: Sequence[Any] | int | None) -> Any:
     return pa.large_string() if pa.types.is_null(type_) else type_
 
 
-def _with_example(field: Any, values: Any, n_before: int) -> Any:
+def _with_example(field: Any, values: Any, n_before: int, delimiter: str) -> Any:
     """A column of text with the first value that is no number, or not UTF-8, for errors.
 
     n_before : the line that rows begin with
@@ -128,7 +131,7 @@ def _with_example(field: Any, values: Any, n_before: int) -> Any:
     for line, text in enumerate(values.to_pylist(), n_before):
         if text and not is_fine(text):
             note = f", which is not UTF-8 (expected {_IN_UTF_8})" if is_binary else ""
-            if not is_binary and _DECIMAL_COMMA.fullmatch(text.strip()):
+            if not is_binary and delimiter != "," and _DECIMAL_COMMA.fullmatch(text.strip()):
                 note = ", with a decimal comma (expected a point, as pandas.read_csv(..., decimal=',') makes of it)"
             return field.with_metadata({EXAMPLE: f"{text!r} in line {line}{note}"})
     return field
@@ -183,7 +186,7 @@ def _explained(error: Exception, path: Path, names: list[str]) -> ValueError:
         return ValueError(f"{path} is empty; expected a line of names, and rows")
     width = re.search(r"Expected (\d+) columns, got (\d+): (.*)", text, re.DOTALL)
     if width is not None:
-        return ValueError(f"{place} has {width[2]} values, {width[3]}; expected {width[1]}, as in the first line")
+        return ValueError(f"{place} has {width[2]} values, {width[3]}; expected {width[1]}, one for each column")
     if column is None:
         return ValueError(f"{place} cannot be read: {text}")
     name = names[int(column[1])] if int(column[1]) < len(names) else column[1]

@@ -1,5 +1,6 @@
 """The command line on files other than X.npy: shards, and what holds more than one array."""
 
+import argparse
 import csv
 import re
 
@@ -9,6 +10,7 @@ from command_line import run
 
 import fastgd as gd
 from fastgd.cli import predictions
+from fastgd.cli.rows import categories_of
 from fastgd.data import spooled
 
 QUICK = ["--optimizer", "SGD", "--learning-rate", "0.01", "--no-standardize", "--no-standardize-targets", "--quiet"]
@@ -282,3 +284,15 @@ def test_classes_of_many_rows_that_stream(labels, tmp_path, capsys, monkeypatch)
         outputs[name] = model.predict(X.astype(np.float32))
         assert np.mean(model.predict_classes(X.astype(np.float32)) == np.array(kinds)) > 0.9
     assert outputs["kept"].shape == outputs["streams"].shape == (600, 3)
+
+
+@pytest.mark.parametrize(("words", "n_known"), [([f"class {k}" for k in range(1500)], 1500), (["", ""], 0)])
+def test_all_words_of_a_target_are_classes(words, n_known, tmp_path):
+    """Those of a target that has none, which is refused later, are no list."""
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["a,kind", *(f"1,{word}" for word in words)]) + "\n")
+    options = argparse.Namespace(X=str(path), target="kind", categories=None)
+    options.features = options.drop = None
+    found = dict(categories_of(options))
+    assert len(found.get("kind", ())) == n_known

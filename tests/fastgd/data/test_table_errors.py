@@ -155,7 +155,7 @@ FIRST_ROWS = "a,y\n" + "1,2\n" * 400
     ("text", "message"),
     [
         (FIRST_ROWS + "x,3\n", r"column 'a' holds 'x' in line 402 of .*rows\.csv, and numbers in the first rows"),
-        (FIRST_ROWS + "1,2,3\n", r"line 402 of .*rows\.csv has 3 values, 1,2,3; expected 2, as in the first line"),
+        (FIRST_ROWS + "1,2,3\n", r"line 402 of .*rows\.csv has 3 values, 1,2,3; expected 2, one for each column"),
         (FIRST_ROWS + ",3\n", r"column 'a' has a null in row 400 of .*rows\.csv"),
         (FIRST_ROWS + "1e999,3\n", "X holds inf .* in row 400"),
     ],
@@ -195,7 +195,12 @@ def test_a_first_column_without_a_name_is_an_index(tmp_path):
     with pytest.warns(gd.UsageWarning, match="the first column of .*rows.csv has no name, as an index has none"):
         rows = gd.data.open(csv_file(tmp_path, text), target="y")
     assert rows.feature_names == ("a",)
+    with pytest.warns(gd.UsageWarning, match="has no name"):
+        assert gd.data.open(csv_file(tmp_path, ",a,b,y\n1,2,3,4\n"), target="y", drop="b").feature_names == ("a",)
+    with pytest.raises(ValueError, match="expected names that differ"):
+        gd.data.open(csv_file(tmp_path, ",a,,y\n1,2,3,4\n"), target="y")
     numbered = csv_file(tmp_path, text.replace("first", "1").replace("second", "2"))
+    assert gd.data.open(numbered, target="").feature_names == ("a", "y")
     assert gd.data.open(numbered, target="y", features=["", "a"]).feature_names == ("", "a")
 
 
