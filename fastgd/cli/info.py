@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 # So many names of columns are shown.
 _NAMES = 12
+_PLAIN = re.compile(r"[\w.:+-]+( [\w.:+-]+)*")
 
 
 def warmup(_: argparse.Namespace) -> int:
@@ -140,9 +142,15 @@ def _values(type_: str, known: list[Any] | None, n_nulls: int) -> str:
     if known is None:
         said = "many values"
     else:
-        shown = ", ".join(str(value) or "''" for value in known[:_NAMES]) + (", ..." if len(known) > _NAMES else "")
+        shown = ", ".join(map(_shown, known[:_NAMES])) + (", ..." if len(known) > _NAMES else "")
         said = f"{_counted(len(known), 'value')}: {shown}" if known else "no values"
     return f"{type_}, {said}" + (f", {_counted(n_nulls, 'null')}" if n_nulls else "")
+
+
+def _shown(value: Any) -> str:
+    """A value, in quotes where it would not be seen where it begins and ends."""
+    text = str(value)
+    return text if _PLAIN.fullmatch(text) else repr(text)
 
 
 def _counted(number: int, name: str) -> str:

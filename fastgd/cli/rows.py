@@ -127,7 +127,8 @@ def categories_of(options: argparse.Namespace) -> list[tuple[str, list[str] | in
         return known
     # What is wrong with the file or its columns is said where the rows are opened.
     with contextlib.suppress(ImportError, ValueError, TypeError, OSError):
-        column = open_rows(options, options.X, target=None, weight=None, features=names, drop=(), takes_any=True)
+        alone = {"target": None, "weight": None, "features": names, "drop": (), "categories": None}
+        column = open_rows(options, options.X, **alone, takes_any=True)
         if getattr(column, "others", ()):
             from fastgd.data.columnar.contents import contents_of
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ENOUGH_EPOCHS = 8
 # The most passes over the rows: as many as there were epochs or, if these are more, as many as so many multiplications
 # allow, of which L-BFGS itself takes about 40 for each parameter and pass.
-_MOST_PASSES, _FREE_MULTIPLICATIONS, _OF_PARAMETER = 1000, 1 << 28, 40
+_MOST_PASSES, _FREE_MULTIPLICATIONS, _OF_PARAMETER = 1000, 1 << 31, 40
 # L-BFGS holds some 300 bytes for each parameter.
 _MOST_PARAMETERS = 5 << 18
 # In units of the estimator's tol: the gradient's largest element at the end, and the least that a step takes off the

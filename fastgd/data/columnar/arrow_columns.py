@@ -28,6 +28,8 @@ _KINDS = {
 }
 #: Where a field's metadata may say which value is no number.
 EXAMPLE = b"fastgd.example"
+#: And what to do about it.
+REMEDY = b"fastgd.remedy"
 # What float32 holds exactly.
 _SHORT = {pa.bool_(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.float16(), pa.float32()}
 _INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")
@@ -206,7 +208,10 @@ def column_of(
         return Numbers(name, values)
     if pa.types.is_fixed_size_list(type_) and _is_number(type_.value_type) and type_.list_size:
         return Lists(name, type_)
-    example = (field.metadata or {}).get(EXAMPLE)
+    metadata = field.metadata or {}
+    example = metadata.get(EXAMPLE)
+    if REMEDY in metadata:
+        remedy = metadata[REMEDY].decode()
     found = f"{type_}, as {example.decode()}" if example else str(type_)
     raise TypeError(f"column {name!r} holds {found}; expected numbers. {remedy or _remedy(name, values, is_target)}")
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from fastgd.data.columnar.arrow_columns import EXAMPLE
+from fastgd.data.columnar.arrow_columns import EXAMPLE, REMEDY
 from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
 from fastgd.data.files import Request, listed
 from fastgd.data.stamps import Stamps
@@ -24,6 +24,7 @@ _BLOCK_BYTES = 1 << 20
 _DELIMITERS = ",;\t|"
 
 _IN_UTF_8 = "a file in UTF-8, as iconv -f LATIN1 -t UTF-8 makes of one in Latin-1"
+_POINTS = "Write numbers with a point, as pandas.read_csv(..., decimal=',') and to_csv make of those with a comma"
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 
 
@@ -131,9 +132,10 @@ def _with_example(field: Any, values: Any, n_before: int, delimiter: str) -> Any
     for line, text in enumerate(values.to_pylist(), n_before):
         if text and not is_fine(text):
             note = f", which is not UTF-8 (expected {_IN_UTF_8})" if is_binary else ""
+            metadata = {EXAMPLE: f"{text!r} in line {line}{note}"}
             if not is_binary and delimiter != "," and _DECIMAL_COMMA.fullmatch(text.strip()):
-                note = ", with a decimal comma (expected a point, as pandas.read_csv(..., decimal=',') makes of it)"
-            return field.with_metadata({EXAMPLE: f"{text!r} in line {line}{note}"})
+                metadata[REMEDY] = _POINTS
+            return field.with_metadata(metadata)
     return field
 
 
@@ -186,7 +188,8 @@ def _explained(error: Exception, path: Path, names: list[str]) -> ValueError:
         return ValueError(f"{path} is empty; expected a line of names, and rows")
     width = re.search(r"Expected (\d+) columns, got (\d+): (.*)", text, re.DOTALL)
     if width is not None:
-        return ValueError(f"{place} has {width[2]} values, {width[3]}; expected {width[1]}, one for each column")
+        found = f"{width[2]} value{'' if width[2] == '1' else 's'}"
+        return ValueError(f"{place} has {found}, {width[3]!r}; expected {width[1]}, one for each column")
     if column is None:
         return ValueError(f"{place} cannot be read: {text}")
     name = names[int(column[1])] if int(column[1]) < len(names) else column[1]

@@ -291,8 +291,8 @@ def test_all_words_of_a_target_are_classes(words, n_known, tmp_path):
     """Those of a target that has none, which is refused later, are no list."""
     pytest.importorskip("pyarrow")
     path = tmp_path / "rows.csv"
-    path.write_text("\n".join(["a,kind", *(f"1,{word}" for word in words)]) + "\n")
-    options = argparse.Namespace(X=str(path), target="kind", categories=None)
-    options.features = options.drop = None
+    path.write_text("\n".join(["a,place,kind", *(f"1,x,{word}" for word in words)]) + "\n")
+    options = argparse.Namespace(X=str(path), target="kind", categories=[("place", ["x"])], features=None, drop=None)
     found = dict(categories_of(options))
+    assert found["place"] == ["x"]
     assert len(found.get("kind", ())) == n_known

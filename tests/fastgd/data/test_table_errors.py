@@ -155,7 +155,7 @@ FIRST_ROWS = "a,y\n" + "1,2\n" * 400
     ("text", "message"),
     [
         (FIRST_ROWS + "x,3\n", r"column 'a' holds 'x' in line 402 of .*rows\.csv, and numbers in the first rows"),
-        (FIRST_ROWS + "1,2,3\n", r"line 402 of .*rows\.csv has 3 values, 1,2,3; expected 2, one for each column"),
+        (FIRST_ROWS + "1,2,3\n", r"line 402 of .*rows\.csv has 3 values, '1,2,3'; expected 2, one for each column"),
         (FIRST_ROWS + ",3\n", r"column 'a' has a null in row 400 of .*rows\.csv"),
         (FIRST_ROWS + "1e999,3\n", "X holds inf .* in row 400"),
     ],
@@ -180,8 +180,8 @@ def test_numbers_of_another_kind_in_a_later_line(tmp_path, monkeypatch):
         ("", {}, ValueError, r"rows\.csv is empty; expected a line of names, and rows"),
         ("a,y\n", {}, ValueError, "has no rows; expected at least one"),
         ("1,2\n3,4\n", {}, ValueError, r"holds numbers, 1,2; expected names, or column_names=\[...\]"),
-        ("1,2\n3,4\n", {"column_names": ["a", "b", "y"]}, ValueError, r"line 1 of .* has 2 values, 1,2; expected 3"),
-        ("a;y\n1,5;2\n", {}, TypeError, "as '1,5' in line 2, with a decimal comma .expected a point"),
+        ("1,2\n3,4\n", {"column_names": ["a", "b", "y"]}, ValueError, r"line 1 of .* has 2 values, '1,2'; expected 3"),
+        ("a;y\n1,5;2\n", {}, TypeError, "as '1,5' in line 2; expected numbers. Write numbers with a point"),
         ("a,y\n1,2\nx,3\n", {}, TypeError, "column 'a' holds string, as 'x' in line 3; expected numbers"),
     ],
 )
