@@ -34,12 +34,16 @@ class SquareMeans:
         return np.zeros_like(self._squares), np.sqrt(self._squares / self._total)
 
 
+# Of sums of weights, relatively.
+_ROUNDING = 1e-9
+
+
 class EntryScales(SquareMeans):
     """What columns of sparse rows are divided by, so that numbers among them are of the size of the others: the root
-    mean square of a column's entries where that is above 1, or where most rows have an entry; else 1.
+    mean square of a column's entries where that is above 1, or where every row has an entry; else 1.
 
     Words, categories and hashed features so keep the values that they were given. Divided by a deviation over all rows,
-    the rarest would count most.
+    the rarest would count most; and words that most texts have, which say least, once tf-idf has made them small.
     """
 
     def result(self) -> MeanAndScale | None:
@@ -47,7 +51,8 @@ class EntryScales(SquareMeans):
         if self._total == 0:
             return None
         size = np.sqrt(self._squares / np.where(self._of_entries > 0, self._of_entries, 1.0))
-        is_number = (size > 1) | ((size > 0) & (self._of_entries > self._total / 2))
+        is_everywhere = self._of_entries >= (1 - _ROUNDING) * self._total
+        is_number = (size > 1) | ((size > 0) & is_everywhere)
         return np.zeros_like(size), np.where(is_number, size, 1.0)
 
 

@@ -104,7 +104,7 @@ class GDClassifier(ClassifierMixin, ClassLearner):
     standardize : bool or "scale", default=True
         Whether features are brought to mean 0 and variance 1 while rows are read, or, "scale", to a mean square of 1.
         Sparse rows, and what comes after them, are never centred: True divides columns whose entries are larger than 1,
-        or which most rows have, by the root mean square of the entries, and leaves words and categories as they are.
+        or which every row has, by the root mean square of the entries, and leaves words and categories as they are.
         `coef_` and the like are for features as they are given all the same.
     callbacks : sequence of callables, default=()
         Each is called as `callback(trainer, record)` after each epoch; one that returns True stops. See

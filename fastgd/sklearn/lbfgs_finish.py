@@ -1,5 +1,6 @@
 """The end of a linear model's training: full-batch steps to where its objective is least."""
 
+import math
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -21,8 +22,8 @@ _ENOUGH_EPOCHS = 8
 _MOST_PASSES, _FREE_MULTIPLICATIONS, _OF_PARAMETER = 1000, 1 << 31, 40
 # L-BFGS holds some 300 bytes for each parameter.
 _MOST_PARAMETERS = 5 << 18
-# In units of the estimator's tol: the gradient's largest element at the end, and the least that a step takes off the
-# objective.
+# In units of the estimator's tol: the gradient's largest element at the end, at most, and the least that a step takes
+# off the objective.
 _LARGEST_GRADIENT, _LEAST_FALL = 0.1, 1e-3
 
 
@@ -83,6 +84,10 @@ class LBFGSFinish:
         row_size = self._dataset.entries_per_row or self._dataset.n_features
         n_multiplications = self._dataset.n_samples * row_size * model.out_features + _OF_PARAMETER * start.size
         free = int(_FREE_MULTIPLICATIONS / n_multiplications)
+        # The objective is at most |g|² / 2α above its least, as its curvature is α or more.
+        largest = _LARGEST_GRADIENT * self._tol
+        if alpha > 0:
+            largest = min(largest, math.sqrt(2 * alpha * self._tol / start.size))
         limits = {"maxfun": max(self._n_epochs, min(free, _MOST_PASSES)), "maxiter": _MOST_PASSES}
         with np.errstate(all="ignore"), one_thread_of_blas():
             first, _ = objective(start)
@@ -91,7 +96,7 @@ class LBFGSFinish:
                 start,
                 jac=True,
                 method="L-BFGS-B",
-                options={"gtol": _LARGEST_GRADIENT * self._tol, "ftol": _LEAST_FALL * self._tol} | limits,
+                options={"gtol": largest, "ftol": _LEAST_FALL * self._tol} | limits,
             )
         if found.fun < first:
             model.parameters = found.x

@@ -103,7 +103,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
     standardize : bool or "scale", default=True
         Whether features are brought to mean 0 and variance 1 while rows are read, or, "scale", to a mean square of 1.
         Sparse rows, and what comes after them, are never centred: True divides columns whose entries are larger than 1,
-        or which most rows have, by the root mean square of the entries, and leaves words and categories as they are.
+        or which every row has, by the root mean square of the entries, and leaves words and categories as they are.
         `coef_` and the like are for features as they are given all the same.
     standardize_targets : bool, default=True
         Whether targets are, for losses that take any; predictions are in the units of y. In `fit`, losses that targets

@@ -9,6 +9,7 @@ from sparse_cases import csr
 
 import fastgd as gd
 from fastgd import kernels
+from fastgd.data.sparse_moments import EntryScales
 from fastgd.sklearn import GDClassifier, GDRegressor
 
 SETTINGS = {
@@ -187,3 +188,15 @@ def test_a_penalty_that_nobody_chose_is_there_for_dense_rows(rows):
     assert estimator.trainer_.alpha == 0.01
     assert GDRegressor(learning_rate_init=0.01, max_iter=1, tol=None).fit(dense, y).trainer_.alpha == 1e-4
     assert GDRegressor().partial_fit(dense, y).trainer_.alpha == 1e-4
+
+
+def test_what_sparse_columns_are_divided_by():
+    """Small numbers that every row has are no words; words that nearly every text has are."""
+    X = np.zeros((100, 5))
+    X[:, 0] = 0.01
+    X[:95, 1] = 0.01
+    X[3, 2], X[4, 3] = 5.0, 0.5
+    scales = EntryScales(5)
+    for half in (X[:50], X[50:]):
+        scales.add(half, np.empty(0))
+    np.testing.assert_allclose(scales.result()[1], [0.01, 1, 5, 1, 1])
