@@ -32,36 +32,40 @@ class LBFGSFinish:
 
     Where features say nearly the same, the loss is flat along their differences, and many epochs go there by little
     more than equal steps; L-BFGS learns the curvature of all directions from the gradients of some passes. See Liu and
-    Nocedal, "On the limited memory BFGS method for large scale optimization" (1989). The objective never rises.
+    Nocedal, "On the limited memory BFGS method for large scale optimization" (1989). Where the loss has kinks it may
+    stop at one before the least, but mostly near to it: Lewis and Overton, "Nonsmooth optimization via quasi-Newton
+    methods" (2013). The objective never rises.
 
     dataset : rows to learn from          tol : the estimator's
+    is_smooth : whether the loss has a derivative everywhere, so that the end that is found is the least
     """
 
-    def __init__(self, dataset: "Dataset", tol: float) -> None:
-        self._dataset, self._tol = dataset, tol
+    def __init__(self, dataset: "Dataset", tol: float, is_smooth: bool = True) -> None:
+        self._dataset, self._tol, self._is_smooth = dataset, tol, is_smooth
         self._n_epochs, self._next = 0, _ENOUGH_EPOCHS
 
     @classmethod
     def of(cls, estimator: Any, training: "Training", dataset: "Dataset", tol: float | None) -> Self | None:
-        """What may end a call of `fit`: of a linear model whose rate nobody chose, with a loss that has a derivative
-        everywhere; unless weights that are exactly zero, their decay by the optimiser, a mean of parameters, the best
-        epoch, more epochs in a later call or an end after all epochs are wanted, or there are too many parameters.
+        """What may end a call of `fit`: of a linear model whose rate nobody chose, unless it has too many parameters,
+        or what is wanted are weights that are exactly zero, their decay by the optimiser, a mean of parameters, the
+        best epoch, more epochs in a later call or an end after all epochs.
         """
         trainer = estimator.trainer_
         is_linear = len([layer for layer in trainer.model.layers if isinstance(layer, Linear)]) == 1
         is_small = trainer.model.parameters.size <= _MOST_PARAMETERS and trainer.replicas == 1
-        is_smooth = kind_of(trainer.loss).is_smooth and (trainer.l1_ratio == 0 or trainer.alpha == 0)
+        has_l1 = trainer.l1_ratio > 0 and trainer.alpha > 0
         has_decay = getattr(trainer.optimizer, "weight_decay", 0) > 0
         restores_best = any(getattr(each, "restore_best", False) for each in estimator.callbacks)
         wants_best = estimator.early_stopping or restores_best
         wants_epochs = training.has_chosen_rate or estimator.warm_start or tol is None
-        is_unwanted = wants_best or wants_epochs or has_decay or trainer.average_from is not None
-        return cls(dataset, tol) if is_linear and is_small and is_smooth and not is_unwanted else None
+        is_unwanted = wants_best or wants_epochs or has_l1 or has_decay or trainer.average_from is not None
+        is_wanted = is_linear and is_small and not is_unwanted
+        return cls(dataset, tol, kind_of(trainer.loss).is_smooth) if is_wanted else None
 
     def is_due(self) -> bool:
-        """Whether the epoch that has ended is the 8th, 16th, 32nd, ..."""
+        """Whether the epoch that has ended is the 8th, 16th, 32nd, ..., unless the loss has kinks."""
         self._n_epochs += 1
-        if self._n_epochs < self._next:
+        if self._n_epochs < self._next or not self._is_smooth:
             return False
         self._next *= 2
         return True

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.sparse import random_array
 from sklearn.datasets import load_diabetes
-from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, QuantileRegressor, Ridge
+from sklearn.metrics import mean_pinball_loss
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
@@ -106,7 +107,6 @@ def test_the_end_is_that_of_exact_solvers(loss, is_weighted, alike):
         {"tol": None},
         {"warm_start": True},
         {"penalty": "l1"},
-        {"loss": "absolute_error"},
         {"solver": gd.AdamW("auto", weight_decay=0.1)},
         {"callbacks": [gd.callbacks.EarlyStopping(monitor="loss")]},
         {"hidden_layer_sizes": (2,)},
@@ -223,3 +223,18 @@ def test_the_finish_has_the_same_bits_for_any_number_of_threads_of_blas(monkeypa
     monkeypatch.setattr(LBFGSFinish, "make", lambda *given: made.append(finish(*given)))
     np.testing.assert_array_equal(coef(1), coef(2))
     assert len(made) == 2
+
+
+@pytest.mark.parametrize("quantile", [0.5, pytest.param(0.9, marks=pytest.mark.slow)])
+def test_losses_with_kinks_end_near_their_least(quantile, alike):
+    X, rng = StandardScaler().fit_transform(alike[0][:600]), np.random.default_rng(0)
+    y = 5 * (X @ [3.0, -2.0, 1.0, -1.0]) + rng.exponential(size=600)
+    found = GDRegressor(loss="quantile", quantile=quantile, alpha=0.0, random_state=0).fit(X, y)
+    least, constant = (
+        mean_pinball_loss(y, prediction, alpha=quantile)
+        for prediction in (
+            QuantileRegressor(quantile=quantile, alpha=0).fit(X, y).predict(X),
+            np.quantile(y, quantile) + 0 * y,
+        )
+    )
+    assert mean_pinball_loss(y, found.predict(X), alpha=quantile) < least + 0.01 * constant
