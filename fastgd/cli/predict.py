@@ -68,10 +68,13 @@ def _writer(path: str, file: BinaryIO, n_rows: int | None, names: list[str]) -> 
 
 
 def _columns(model: "Model", what: str, n_columns: int) -> list[str]:
-    """What the columns of a .csv or .parquet file are called."""
+    """What the columns of a .csv or .parquet file are called: as the targets were, where these had names."""
+    targets = model.target_names or ()
     if what == "labels":
-        return ["label"]
+        return [targets[0] if targets else "label"]
     if what == "probabilities" and model.classes is not None:
         return [str(label) for label in model.classes]
+    if what == "outputs" and len(targets) == n_columns:
+        return list(targets)
     name = what.removesuffix("s") if what == "outputs" else "probability"
     return [name] if n_columns == 1 else [f"{name}_{k}" for k in range(n_columns)]

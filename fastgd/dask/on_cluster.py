@@ -43,6 +43,8 @@ class OnCluster(GradientDescent):
     _local: ClassVar[type[GradientDescent]]
     _client: "Client | None" = None
     _source: Source | None = None
+    # A function as X opens what the workers share.
+    _takes_blocks = False
 
     def __init__(
         self,

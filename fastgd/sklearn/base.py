@@ -42,10 +42,10 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
     __metadata_request__fit = {"X_val": True, "y_val": True, "sample_weight_val": True}  # noqa: RUF012 (scikit-learn's)
     __metadata_request__partial_fit = {"X_val": True, "y_val": True, "sample_weight_val": True}  # noqa: RUF012
 
-    # What a trainer has besides, and of how many threads the rows to predict are shared.
+    # What a trainer has besides; threads that share the rows to predict; whether a function as X gives blocks.
     _settings_of_replicas: Mapping[str, Any] = MappingProxyType({})
     _n_threads: int | None = None
-
+    _takes_blocks = True
     # Parameters of both, set by their constructors.
     hidden_layer_sizes: int | Sequence[int]
     loss: str
@@ -172,7 +172,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         tasks = [] if is_partial else EpochTasks.of(self, given.X, given.y, metadata)
         before = dict(vars(self))
         try:
-            with without_oversubscription(), rows.all_in_any_order(given) as given:
+            with without_oversubscription(), rows.all_in_any_order(given, self._takes_blocks) as given:
                 self._train_checked(given, is_partial, goes_on, tasks)
         except Exception as error:
             # What diverged predicts by its last finite model, and what Ctrl-C has ended by its last.

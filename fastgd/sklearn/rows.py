@@ -54,11 +54,11 @@ def in_any_order(X: Any) -> AbstractContextManager:
 
 
 @contextmanager
-def all_in_any_order(given: Given) -> Iterator[Given]:
-    """The same, with the rows of streams, and of blocks (X, y) where there is no y, as above."""
-    pairs = (given.X, given.y), (given.X_val, given.y_val)
+def all_in_any_order(given: Given, takes_blocks: bool) -> Iterator[Given]:
+    """The same, with rows of streams as above, and so those of blocks (X, y) if they are taken and there is no y."""
+    pairs = [(given.X, given.y), (given.X_val, given.y_val)]
     with ExitStack() as stack:
-        X, X_val = (stack.enter_context(in_any_order(_with_targets(*pair))) for pair in pairs)
+        X, X_val = (stack.enter_context(in_any_order(_with_targets(X, y) if takes_blocks else X)) for X, y in pairs)
         yield given._replace(X=X, X_val=X_val)
 
 

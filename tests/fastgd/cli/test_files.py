@@ -143,6 +143,8 @@ def test_targets_of_words_are_classes(suffix, given, tmp_path, capsys):
     status, _, errors = run(capsys, "predict", model, table, "--drop", "kind", "--out", out)
     assert status == 0, errors
     assert set(np.load(out)) <= {"auk", "gull", "tern"}
+    run(capsys, "predict", model, table, "--drop", "kind", "--out", tmp_path / "labels.csv")
+    assert (tmp_path / "labels.csv").read_text().startswith("kind\n")
     assert np.mean(np.load(out) == kinds) > 0.6
     frame[::-1].to_csv(tmp_path / "others.csv", index=False)
     judged = ("--validation", tmp_path / "others.csv", "--epochs", "30", "--quiet")
