@@ -61,4 +61,4 @@ def _with_notes(line: str, error: BaseException) -> str:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    show_line(f"fastgd: warning: {one_line(message)}")
+    show_line(f"fastgd: warning: {in_options(one_line(message))}")

@@ -298,3 +298,13 @@ def test_all_words_of_a_target_are_classes(words, n_known, tmp_path):
     found = dict(categories_of(options))
     assert found["place"] == ["x"]
     assert len(found.get("kind", ())) == n_known
+
+
+@pytest.mark.filterwarnings("default::fastgd.UsageWarning")
+def test_an_index_is_named_in_options(tmp_path, capsys):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "rows.csv").write_text(",a,y\n0,1,2\n1,2,3\n")
+    status, out, err = run(capsys, "info", tmp_path / "rows.csv")
+    assert status == 0
+    assert "features       a, y\n" in out
+    assert "it is left out (--features ,NAME,... takes it)" in err
