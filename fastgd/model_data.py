@@ -12,8 +12,9 @@ from fastgd.data.columns import BY_NAME, Columns, require_same_names
 from fastgd.data.reader import Reader, blocks, is_ready
 from fastgd.data.stream_reader import StreamReader
 from fastgd.layer_stack import LayerStack
+from fastgd.learn_scales import learn_scales
 from fastgd.losses import Loss, kind_of, n_targets, require_any_number, require_targets, takes_every_number
-from fastgd.standardize import RobustStandardize, learn_scales
+from fastgd.standardize import RobustStandardize
 
 # So many numbers of X are worth a copy, rather than a reader.
 _FEW_NUMBERS = 1 << 16

@@ -115,7 +115,7 @@ def _by_rows_left_out(
     """The alpha, from the least up to 1, that serves a linear model with squared errors.
 
     counting : the rows with a weight, as `rows_that_count` gives them
-    is_robust : whether targets far out are drawn in first
+    is_robust : whether targets far out are clipped first
     """
     n_counting = dataset.n_samples if counting is None else len(counting)
     n_rows = min(n_counting, max(_CHOOSING_NUMBERS // dataset.n_features, 2), _CHOOSING_ROWS)
@@ -130,13 +130,13 @@ def _by_rows_left_out(
         return least
     # Of fewer rows, the same penalty on the sum of all errors.
     with np.errstate(all="ignore"):
-        y = _drawn_in(rows.y, rows.sample_weight) if is_robust else rows.y
+        y = _clipped(rows.y, rows.sample_weight) if is_robust else rows.y
         errors = leave_one_out_errors(rows.X, y, rows.sample_weight, alphas * n_counting / n_rows, with_mean)
     return standard_error_rule(errors, alphas)
 
 
-def _drawn_in(y: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
-    """Targets within so many spreads of the median."""
+def _clipped(y: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+    """Targets, none of them further from the median than 3 spreads."""
     moments = RobustMoments(y.shape[1], len(y))
     moments.add(y, sample_weight)
     median, spread = moments.result()

@@ -292,8 +292,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         vars(self).pop("model_", None)
         dtype = np.dtype(np.float32 if X.dtype.kind == "f" and X.dtype.itemsize <= 4 else np.float64)
         self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        self._is_stream = is_stream
-        self._architecture = architecture
+        self._is_stream, self._architecture = is_stream, architecture
         self._stopping = Stopping()
         is_drawn = not training.starts_at_zero(architecture)
         model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed, rows.is_sparse(X), is_drawn)
@@ -303,8 +302,9 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         centres = architecture.centres_features and not is_sparse, architecture.fit_intercept
         # What a Trainer learns by itself, it learns when training begins.
         learns_here = is_stream or has_scales or not all(centres)
-        by = is_sparse and architecture.standardize is True, None if is_stream else architecture.n_robust(X.shape[0])
-        self._scales = Scales(self.trainer_.model, *centres, *by) if learns_here else None
+        by_entries = is_sparse and architecture.standardize is True
+        n_robust = None if is_stream else architecture.n_robust(X.shape[0])
+        self._scales = Scales(self.trainer_.model, *centres, by_entries, n_robust) if learns_here else None
 
     def _retrain(
         self, architecture: Architecture, training: Training, learnt: Dataset, model: Model | None = None

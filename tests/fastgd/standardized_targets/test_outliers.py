@@ -98,7 +98,7 @@ def test_outliers_have_little_say_in_alpha(diabetes):
     alpha = recommended_alpha(ArrayDataset(X, y), as_loss("huber"), is_network=False)
     alphas = 1 / 300 * 10 ** (np.arange(10) / 4)
     kept = np.linspace(0, 299, 256).astype(int)
-    drawn_in = np.clip(y[kept, None], *(spread(y[kept])[0] + side * spread(y[kept])[1] for side in (-3, 3)))
-    errors = leave_one_out_errors(X[kept], drawn_in, np.empty(0), alphas * 300 / 256)
+    clipped = np.clip(y[kept, None], *(spread(y[kept])[0] + side * spread(y[kept])[1] for side in (-3, 3)))
+    errors = leave_one_out_errors(X[kept], clipped, np.empty(0), alphas * 300 / 256)
     assert alpha == pytest.approx(standard_error_rule(errors, alphas))
     assert alpha < recommended_alpha(ArrayDataset(X, y), as_loss("half_squared_error"), is_network=False) / 3
