@@ -337,7 +337,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             self.model_.parameters = best
         elif trainer.average_from is not None and trainer.n_updates >= trainer.average_from:
             self.model_ = trainer.averaged_model()
-        elif not (self.early_stopping and hasattr(self, "model_")):
+        elif not (trainer.model.unfitted_layers or (self.early_stopping and hasattr(self, "model_"))):
             self.model_ = trainer.model
 
     def _outputs(self, X: Any) -> np.ndarray:

@@ -5,8 +5,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 
+from fastgd.moments import Moments
 from fastgd.sklearn import GDClassifier, GDRegressor
 
 # Peers, too, say how many iterations they take.
@@ -336,3 +338,15 @@ def test_penalties_without_measure_leave_a_constant(alpha, hidden):
     assert found.score(X, Y) > -1e-3
     found = GDClassifier(hidden, alpha=alpha, random_state=0).fit(X, LABELS)
     assert found.score(X, LABELS) >= max(np.mean(LABELS == "yes"), np.mean(LABELS == "no")) - 1e-9
+
+
+def test_what_is_interrupted_before_it_has_learnt_its_scales_is_not_fitted(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Moments, "add", interrupted)
+    classifier = GDClassifier()
+    with pytest.raises(KeyboardInterrupt):
+        classifier.fit(X, LABELS)
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        classifier.predict(X)
