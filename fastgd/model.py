@@ -79,7 +79,7 @@ class Model(ClassPredictions, ExportMethods):
             the model was trained on, in this order, as `gd.data.open(path, columns=model.columns)` takes them from a
             table, and `frame[list(model.feature_names)]` from a frame. Sparse rows, as
             `fastgd.data.sparse.SparseDataset` takes them, stay sparse: the model must start with a Linear then,
-            Standardize(..., with_mean=False) apart.
+            Standardize(..., with_mean=False) apart, or "nonzero".
         dtype : "float32" or "float64", optional
             Of what is returned; by default the model's. A float32 model learns standardised targets of any size, but
             its predictions have float32's 7 digits and range, unless float64 is asked for.

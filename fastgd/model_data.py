@@ -187,7 +187,7 @@ def _require_sparse_start(model: LayerStack) -> None:
             f"X is sparse, and {layer!r} subtracts the medians, which would make it dense; expected "
             f"Standardize({layer.n_features}, with_mean=False), or dense rows"
         )
-    if layer is not None and layer.with_mean:
+    if layer is not None and not layer.keeps_zeros:
         raise ValueError(
             f"X is sparse, and {layer!r} subtracts the means, which would make it dense; expected "
             f"Standardize({layer.n_features}, with_mean=False), or dense rows"

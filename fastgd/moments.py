@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastgd.data.block import MeanAndScale
+from fastgd.data.sparse_moments import is_everywhere
 
 # Numbers of less than 2^-1000 are subnormal, or soon are, when others are added to them.
 _LEAST_EXPONENT = -1000
@@ -83,6 +84,34 @@ class Moments:
         deviation = np.ldexp(np.sqrt(self._squares / self._total), self._exponent)
         deviation[deviation < np.finfo(np.float64).tiny] = 0
         return np.ldexp(self._origin + self._mean, self._exponent), deviation
+
+
+class NonzeroMoments(Moments):
+    """As `Moments`, with a mean of zero for the columns that are zero in some row."""
+
+    def __init__(self, n_columns: int) -> None:
+        super().__init__(n_columns)
+        self._of_entries = np.zeros(n_columns)
+
+    def add(self, values: np.ndarray, sample_weight: np.ndarray) -> None:
+        """As `Moments.add`."""
+        super().add(values, sample_weight)
+        v = sample_weight.astype(np.float64) if sample_weight.size else np.ones(len(values))
+        self._of_entries += v @ (values != 0)
+
+    def merge(self, other: "NonzeroMoments") -> None:
+        """As `Moments.merge`."""
+        of_entries = self._of_entries + other._of_entries
+        super().merge(other)
+        self._of_entries = of_entries
+
+    def result(self) -> MeanAndScale | None:
+        """As `Moments.result`."""
+        found = super().result()
+        if found is None:
+            return None
+        mean, deviation = found
+        return np.where(is_everywhere(self._of_entries, self._total), mean, 0.0), deviation
 
 
 # So many numbers are kept at most to take quartiles of, and so many rows at least.

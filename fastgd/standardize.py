@@ -1,6 +1,6 @@
 """The layers that bring features and targets to a common scale."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +11,7 @@ from fastgd.data.as_dataset import array_dataset, as_dataset
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.block import MeanAndScale
 from fastgd.learn_scales import learn_scales
-from fastgd.moments import Moments, Quartiles, RobustMoments
+from fastgd.moments import Moments, NonzeroMoments, Quartiles, RobustMoments
 
 # Beyond, a robustly standardised value is its limit to the last digit, and the square of it may overflow.
 FAR_OUT = 1e8
@@ -28,9 +28,9 @@ class Standardize:
     ----------
     n_features : int
         At least 1.
-    with_mean : bool
-        Whether the mean is subtracted. Without it, out = x · scale with the same scale, and sparse rows, which allow
-        nothing else, stay sparse.
+    with_mean : bool or "nonzero"
+        Whether the mean is subtracted. Without it, out = x · scale with the same scale. "nonzero" subtracts it of
+        those features alone that are zero in no row it learns of. Sparse rows, which allow nothing else, stay sparse.
 
     Examples
     --------
@@ -42,9 +42,11 @@ class Standardize:
     n_parameters = 0
     is_of_targets = False
 
-    def __init__(self, n_features: int, with_mean: bool = True) -> None:
+    def __init__(self, n_features: int, with_mean: bool | Literal["nonzero"] = True) -> None:
         self.n_features = checks.integer(n_features, "n_features", 1)
-        self.with_mean = checks.switch(with_mean, "with_mean")
+        self.with_mean: bool | Literal["nonzero"] = "nonzero"
+        if with_mean != "nonzero":
+            self.with_mean = checks.switch(with_mean, "with_mean")
         self.mean: np.ndarray | None = None
         self.scale: np.ndarray | None = None
 
@@ -78,11 +80,16 @@ class Standardize:
 
     def learner(self, n_samples: int, is_robust: bool) -> Moments | Quartiles:
         """As `learn_scales.Scaled.learner`."""
-        return Moments(self.n_features)
+        return (NonzeroMoments if self.keeps_zeros and self.with_mean else Moments)(self.n_features)
+
+    @property
+    def keeps_zeros(self) -> bool:
+        """Whether sparse rows stay sparse."""
+        return self.with_mean is not True
 
     def require_sparse(self) -> None:
         """As `learn_scales.Scaled.require_sparse`."""
-        if self.with_mean:
+        if not self.keeps_zeros:
             raise ValueError(
                 f"X is sparse, and {self!r} subtracts what would make it dense; expected "
                 f"Standardize({self.n_features}, with_mean=False)"
@@ -90,10 +97,12 @@ class Standardize:
 
     def arguments(self) -> dict[str, Any]:
         """What `Standardize(**arguments)` needs to describe the same layer, all but what it has learnt."""
-        return {"n_features": self.n_features} | ({} if self.with_mean else {"with_mean": False})
+        return {"n_features": self.n_features} | ({"with_mean": self.with_mean} if self.keeps_zeros else {})
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.n_features}{'' if self.with_mean else ', with_mean=False'})"
+        return (
+            f"{type(self).__name__}({self.n_features}{f', with_mean={self.with_mean!r}' if self.keeps_zeros else ''})"
+        )
 
 
 class RobustStandardize(Standardize):

@@ -157,8 +157,8 @@ class Trainer(Settings):
             Any real dtype and layout. Never copied or converted whole. A stream's rows come in one order, and so do
             those of an iterable, or of a function that returns one, as for `fastgd.data.from_blocks`. Sparse rows
             (see `fastgd.data.sparse.SparseDataset`) need a Linear as the first layer, apart from
-            Standardize(..., with_mean=False). They cost their entries with SGD() and its penalties, and with Adagrad()
-            without penalty or decay; with any other settings, each update costs all weights.
+            Standardize(..., with_mean=False) or "nonzero". They cost their entries with SGD() and its penalties, and
+            with Adagrad() without penalty or decay; with any other settings, each update costs all weights.
         y : array of shape (n_samples, out_features), or (n_samples,) for one output; not with a Dataset or Stream
         epochs : int
             At least 1; with resume=True those of the whole run, the ones in `history` among them.

@@ -222,7 +222,7 @@ def _kept_rows(model: Model, dataset: Dataset, loss: Loss) -> Block:
     """All rows as the first layer takes them; a ValueError names the first that training would refuse."""
     if dataset.is_sparse:
         X, scales = dataset.sparse_rows(model.dtype), model.mean_and_scale
-        return _checked_rows(model, dataset, loss, X if scales is None else X.counting_as(model.dtype, scales[1]))
+        return _checked_rows(model, dataset, loss, X if scales is None else X.standardized(model.dtype, *scales))
     X = np.empty((dataset.n_samples, dataset.n_features), model.dtype)
     for start, block in blocks(dataset, model.dtype, model.mean_and_scale, model.mean_and_scale_of_y):
         X[start : start + block.n_samples] = block.X

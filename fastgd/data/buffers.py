@@ -88,7 +88,8 @@ class Buffers:
         n_rows = len(X)
         _, of_X, of_y, _ = self._conversion
         if isinstance(X, SparseRows):
-            X = X.counting_as(self._conversion.dtype, None if of_X is None else of_X[1])
+            dtype = self._conversion.dtype
+            X = X.counting_as(dtype) if of_X is None else X.standardized(dtype, *of_X)
         elif of_X is not None:
             mean, scale, *limit = of_X
             given, X = X, self._X[:n_rows]

@@ -113,8 +113,7 @@ class Reader:
         self._arrays: dict[str, np.ndarray] = {}
         self._view = dataset.view(dtype, in_place) if mean_and_scale is None or dataset.is_sparse else None
         if dataset.is_sparse and mean_and_scale is not None and self._view is not None:
-            # What is centred is not sparse any more, and never comes here.
-            self._view = self._view._replace(X=self._view.X.counting_as(dtype, mean_and_scale[1]))
+            self._view = self._view._replace(X=self._view.X.standardized(dtype, *mean_and_scale))
         self._converts = self._view is not None and not self._has_ready_columns
         if self._converts and (self._view.y.size + self._view.sample_weight.size) * dtype.itemsize <= _CONVERTED_BYTES:
             n_samples = dataset.n_samples

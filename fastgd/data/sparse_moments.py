@@ -8,24 +8,26 @@ from fastgd.data.block import MeanAndScale, read_only, require_finite
 from fastgd.data.reader import blocks
 from fastgd.data.sparse_rows import SparseRows
 
+# Of sums of weights, relatively; and of what varies by less, next to its mean, the deviation is rounding.
+_ROUNDING, _LEAST_DEVIATION = 1e-9, 1e-12
+
 
 class SquareMeans:
     """The root of the mean square of columns whose rows, sparse or dense, come block by block, in float64."""
 
     def __init__(self, n_columns: int) -> None:
-        self._total, self._squares, self._of_entries = 0.0, np.zeros(n_columns), np.zeros(n_columns)
+        self._total, self._squares = 0.0, np.zeros(n_columns)
 
     def add(self, values: np.ndarray | SparseRows, sample_weight: np.ndarray) -> None:
         """Take a block of rows, (n_rows, n_columns), each by its weight; (0,) weights are ones."""
         v = sample_weight.astype(np.float64)
         self._total += float(v.sum()) if v.size else len(values)
         if isinstance(values, SparseRows):
-            zeros = [np.zeros_like(self._squares) for _ in range(2)]
-            kernels.csr_moments(values.csr, read_only(v), *zeros, self._of_entries, self._squares)
+            zeros = [np.zeros_like(self._squares) for _ in range(3)]
+            kernels.csr_moments(values.csr, read_only(v), *zeros, self._squares)
         else:
-            squares, v = values.astype(np.float64) ** 2, v if v.size else np.ones(len(values))
-            self._squares += v @ squares
-            self._of_entries += v @ (values != 0)
+            v = v if v.size else np.ones(len(values))
+            self._squares += v @ values.astype(np.float64) ** 2
 
     def result(self) -> MeanAndScale | None:
         """Zeros and the roots of the mean squares; None where no row had a weight."""
@@ -34,33 +36,79 @@ class SquareMeans:
         return np.zeros_like(self._squares), np.sqrt(self._squares / self._total)
 
 
-# Of sums of weights, relatively.
-_ROUNDING = 1e-9
+def is_everywhere(of_entries: np.ndarray, total: float) -> np.ndarray:
+    """Which columns are zero in no row, by the weights of the rows where each is not, and of all."""
+    return of_entries >= (1 - _ROUNDING) * total
 
 
-class EntryScales(SquareMeans):
-    """What columns of sparse rows are divided by, so that numbers among them are of the size of the others: the root
-    mean square of a column's entries where that is above 1, or where every row has an entry; else 1.
+class EntryScales:
+    """By what columns of sparse rows are standardised where words may be among them, in float64.
 
-    Words, categories and hashed features so keep the values that they were given. Divided by a deviation over all rows,
+    Columns whose entries have a root mean square of more than 1 are numbers: where every row has an entry they get
+    mean 0 and variance 1, and else are divided by that. So are columns of small numbers, of which every row has one.
+    Words, categories and hashed features keep the values that they were given. Divided by a deviation over all rows,
     the rarest would count most; and words that most texts have, which say least, once tf-idf has made them small.
+
+    with_mean : whether means are subtracted, or columns are divided only
     """
 
+    def __init__(self, n_columns: int, with_mean: bool) -> None:
+        self._with_mean = with_mean
+        self._total = 0.0
+        self._of_entries, self._sums, self._squares = (np.zeros(n_columns) for _ in range(3))
+        # Squares are those of distances from the first block's means, as numbers may lie far from zero.
+        self._origin: np.ndarray | None = None
+
+    def add(self, values: np.ndarray | SparseRows, sample_weight: np.ndarray) -> None:
+        """Take a block of rows, as `SquareMeans.add`."""
+        v = sample_weight.astype(np.float64)
+        total = float(v.sum()) if v.size else float(len(values))
+        if total == 0:
+            return
+        self._total += total
+        if isinstance(values, SparseRows):
+            self._add_sparse(values.csr, read_only(v))
+            return
+        v, is_entry = v if v.size else np.ones(len(values)), values != 0
+        of_entries, sums = v @ is_entry, v @ values.astype(np.float64)
+        self._take_origin(of_entries, sums)
+        self._of_entries += of_entries
+        self._sums += sums
+        self._squares += v @ np.where(is_entry, values - self._origin, 0) ** 2
+
+    def _add_sparse(self, rows: kernels.CSR, v: np.ndarray) -> None:
+        scratch, again = (np.zeros_like(self._sums) for _ in range(2))
+        kernels.csr_moments(rows, v, np.empty(0), scratch, self._of_entries, self._sums)
+        self._take_origin(self._of_entries, self._sums)
+        kernels.csr_moments(rows, v, self._origin, scratch, again, self._squares)
+
+    def _take_origin(self, of_entries: np.ndarray, sums: np.ndarray) -> None:
+        if self._origin is None:
+            self._origin = sums / np.where(of_entries > 0, of_entries, 1.0)
+
     def result(self) -> MeanAndScale | None:
-        """Zeros and the divisors; None where no row had a weight."""
+        """What is subtracted of columns and what they are divided by; None where no row had a weight."""
         if self._total == 0:
             return None
-        size = np.sqrt(self._squares / np.where(self._of_entries > 0, self._of_entries, 1.0))
-        is_everywhere = self._of_entries >= (1 - _ROUNDING) * self._total
-        is_number = (size > 1) | ((size > 0) & is_everywhere)
-        return np.zeros_like(size), np.where(is_number, size, 1.0)
+        of_entries = np.where(self._of_entries > 0, self._of_entries, 1.0)
+        mean, origin = self._sums / of_entries, self._origin
+        shift = mean - origin
+        square = self._squares / of_entries
+        size = np.sqrt(np.maximum(square + origin * (2 * shift + origin), 0))
+        has_all = is_everywhere(self._of_entries, self._total)
+        divisor = np.where((size > 1) | ((size > 0) & has_all), size, 1.0)
+        is_centred = has_all & (size > 1) & self._with_mean
+        deviation = np.sqrt(np.maximum(square - shift**2, 0))
+        deviation[deviation < _LEAST_DEVIATION * np.abs(mean)] = 0
+        return np.where(is_centred, mean, 0.0), np.where(is_centred, deviation, divisor)
 
 
 def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:
     """Mean and deviation of each column, each row by its weight, in float64 and two passes; None without any weight.
+    The mean is zero of columns that are zero in some row, and is not to be subtracted.
 
     The variance is  (Σ v (x - m)² over the entries + m² · the weight of the zeros) / the weight of all rows,  which
-    cancels nothing. Deviations of less than the smallest normal number are zero.
+    cancels nothing. Deviations that are rounding, or less than the smallest normal number, are zero.
 
     Raises ValueError for values that are not finite, or whose squares are not.
     """
@@ -83,5 +131,5 @@ def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:
     if not np.isfinite(deviation).all():
         column = int(np.flatnonzero(~np.isfinite(deviation))[0])
         raise ValueError(f"X has squares in column {column} that overflow; expected features divided by a large number")
-    deviation[deviation < np.finfo(double).tiny] = 0
-    return mean, deviation
+    deviation[deviation < np.maximum(_LEAST_DEVIATION * np.abs(mean), np.finfo(double).tiny)] = 0
+    return np.where(is_everywhere(total - zeros, total), mean, 0.0), deviation

@@ -6,6 +6,8 @@ import numpy as np
 
 from fastgd import kernels
 
+_UNSCALED = kernels.Unscaled()
+
 
 class SparseRows:
     """Some rows of a matrix in compressed sparse row format (CSR), whose entries are neither copied nor converted.
@@ -15,7 +17,7 @@ class SparseRows:
     values : (n_entries,), of any real dtype that kernels can load; all of these read-only
     n_columns : int
     dtype : what entries count as, by default the dtype of the values
-    scale : (n_columns,) float64, what the columns count times, or None
+    scaling : by what columns are scaled, or standardised
 
     Attributes
     ----------
@@ -30,11 +32,11 @@ class SparseRows:
         values: np.ndarray,
         n_columns: int,
         dtype: np.dtype | None = None,
-        scale: np.ndarray | None = None,
+        scaling: kernels.Unscaled | kernels.Scaled | kernels.Standardized = _UNSCALED,
     ) -> None:
         self._begin, self._end = begin, end
         self._indices, self._values = indices, values
-        self._scale = scale
+        self._scaling = scaling
         self.shape = len(begin), n_columns
         self.dtype = values.dtype if dtype is None else dtype
 
@@ -42,8 +44,7 @@ class SparseRows:
     def csr(self) -> kernels.CSR:
         """The rows as the kernels take them."""
         values = self._values.view(np.uint8) if self._values.dtype == np.bool_ else self._values
-        scaling = kernels.Unscaled() if self._scale is None else kernels.Scaled(self._scale)
-        return kernels.CSR(self._begin, self._end, self._indices, values, scaling)
+        return kernels.CSR(self._begin, self._end, self._indices, values, self._scaling)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -69,21 +70,55 @@ class SparseRows:
         return self._with(read_only(self._begin[rows]), read_only(self._end[rows]), self._indices, self._values)
 
     def _with(self, begin: np.ndarray, end: np.ndarray, indices: np.ndarray, values: np.ndarray) -> Self:
-        return type(self)(begin, end, indices, values, self.shape[1], self.dtype, self._scale)
+        return type(self)(begin, end, indices, values, self.shape[1], self.dtype, self._scaling)
 
-    def counting_as(self, dtype: np.dtype, scale: np.ndarray | None = None) -> Self:
-        """The same rows in another dtype, of which each column counts times its scale."""
-        scale = None if scale is None else read_only(np.ascontiguousarray(scale, np.float64))
-        return type(self)(self._begin, self._end, self._indices, self._values, self.shape[1], dtype, scale)
+    def counting_as(self, dtype: np.dtype) -> Self:
+        """The same rows in another dtype, as they are given."""
+        return type(self)(self._begin, self._end, self._indices, self._values, self.shape[1], dtype)
+
+    def standardized(self, dtype: np.dtype, mean: np.ndarray, scale: np.ndarray) -> Self:
+        """The same rows in another dtype, of which each column counts (x - mean) · scale, both (n_columns,) float64.
+
+        Where a mean is not zero, every row needs one entry: they are copied, with these zeros, unless each has it.
+        """
+        rows, scaling = self, kernels.Scaled(read_only(np.ascontiguousarray(scale, np.float64)))
+        columns = np.flatnonzero(mean)
+        if len(columns):
+            rows = self._with_one_entry_each(columns)
+            scaling = kernels.Standardized(read_only(np.stack([mean, scale], axis=1).ravel()))
+        return type(self)(rows._begin, rows._end, rows._indices, rows._values, self.shape[1], dtype, scaling)
+
+    def _with_one_entry_each(self, columns: np.ndarray) -> Self:
+        """Rows, as they are given, with one entry in each of some columns; the same, if they have it."""
+        places = np.full(self.shape[1], -1)
+        places[columns] = np.arange(len(columns))
+        given = self.counting_as(self.dtype)
+        if kernels.csr_has_one_entry_each(given.csr, read_only(places), np.empty(len(columns), np.int64)):
+            return given
+        # What adds up may be more than a small integer holds.
+        exact = self._values.dtype if self._values.dtype.kind == "f" else np.dtype(np.float64)
+        indices, values = given.counting_as(exact).entries()
+        row_of = np.repeat(np.arange(len(self)), self.lengths)
+        is_other = places[indices] < 0
+        sums = np.zeros((len(self), len(columns)), values.dtype)
+        np.add.at(sums, (row_of[~is_other], places[indices[~is_other]]), values[~is_other])
+        of_all = np.concatenate([row_of[is_other], np.repeat(np.arange(len(self)), len(columns))])
+        order = np.argsort(of_all, kind="stable")
+        indices = np.concatenate([indices[is_other], np.tile(columns.astype(indices.dtype), len(self))])[order]
+        values = np.concatenate([values[is_other], sums.ravel()])[order]
+        lengths = np.bincount(row_of[is_other], minlength=len(self)) + len(columns)
+        return self._of(lengths, indices, values)
+
+    def _of(self, lengths: np.ndarray, indices: np.ndarray, values: np.ndarray) -> Self:
+        """Rows of so many entries each, which lie one row after the other."""
+        end = np.cumsum(lengths)
+        return type(self)(*map(read_only, (end - lengths, end, indices, values)), self.shape[1])
 
     def astype(self, dtype: np.dtype, copy: bool = True) -> Self:
         """The rows with a copy of their entries, scaled and in a dtype; without a copy, they only count as that."""
-        if not copy:
-            return self.counting_as(dtype, self._scale)
-        indices, values = map(read_only, self.counting_as(dtype, self._scale).entries())
-        end = np.cumsum(self._end - self._begin)
-        begin = end - (self._end - self._begin)
-        return type(self)(read_only(begin), read_only(end), indices, values, self.shape[1])
+        begin, end, columns, values = self._begin, self._end, self._indices, self._values
+        rows = type(self)(begin, end, columns, values, self.shape[1], dtype, self._scaling)
+        return self._of(self.lengths, *rows.entries()) if copy else rows
 
     def with_dtypes(self, indices: np.dtype, values: np.dtype) -> Self:
         """The rows with columns and values of wider dtypes, or of the same."""
@@ -104,7 +139,7 @@ class SparseRows:
 
     def all_finite(self) -> bool:
         """Whether no entry counts as NaN or infinity."""
-        if self._values.dtype.kind != "f" and self._scale is None:
+        if self._values.dtype.kind != "f" and isinstance(self._scaling, kernels.Unscaled):
             return True
         return bool(kernels.csr_is_finite(self.csr, self.dtype.type(0)))
 

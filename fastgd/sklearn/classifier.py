@@ -55,9 +55,9 @@ class GDClassifier(ClassifierMixin, ClassLearner):
     solver : str or optimiser, default="auto"
         "sgd", "adam", "adamw", "adagrad", "rmsprop", "normalized_sgd", or an optimiser of fastgd with a rate of its
         own, such as `gd.AdamW(3e-4)`. "auto" is what learns best without a rate being chosen (see
-        `fastgd.recommended.resolved`). On sparse rows it is Adagrad with a rate of .01 where that is NormalizedSGD,
-        which cannot see them, and SGD at a rate that its rows bear where a penalty would take much longer than the
-        entries do. Where a rate is chosen, it is "sgd" without hidden layers and "adam" with some.
+        `fastgd.recommended.resolved`). On sparse rows it is Adagrad where that is NormalizedSGD, which cannot see them.
+        Where a penalty on them would take much longer than the entries do, a linear model has SGD at a rate they bear,
+        and a network a rate of .01. Where a rate is chosen, it is "sgd" without hidden layers and "adam" with some.
     learning_rate : str or schedule, default="auto"
         "auto": a rate that is known to do, or found by short trials, and lowered where an epoch goes wrong; unless
         learning_rate_init is given, which is then constant. In `partial_fit`, where nothing tells how many rows will
@@ -103,9 +103,9 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         has the row of this number. Not with early stopping.
     standardize : bool or "scale", default=True
         Whether features are brought to mean 0 and variance 1 while rows are read, or, "scale", to a mean square of 1.
-        Sparse rows, and what comes after them, are never centred: True divides columns whose entries are larger than 1,
-        or which every row has, by the root mean square of the entries, and leaves words and categories as they are.
-        `coef_` and the like are for features as they are given all the same.
+        Of sparse rows, and of what comes after them, columns that no row lacks alone are centred by True, and those of
+        small or missing numbers divided by the size of their entries; words and categories stay as they are: see
+        `fastgd.data.sparse_moments.EntryScales`. `coef_` and the like are for features as they are given all the same.
     callbacks : sequence of callables, default=()
         Each is called as `callback(trainer, record)` after each epoch; one that returns True stops. See
         `fastgd.callbacks`; of those that are fastgd's, `callbacks_` has the copies that were used.

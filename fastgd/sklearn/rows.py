@@ -157,7 +157,7 @@ def _require_numbers(X: Any, y: Any) -> None:
 def require_uncentred(estimator: BaseEstimator, X: Any) -> None:
     """Raise a ValueError for sparse rows after dense ones whose means are subtracted."""
     layer = estimator.model_.standardize if hasattr(estimator, "model_") else None
-    if layer is not None and layer.with_mean and is_sparse(X):
+    if layer is not None and not layer.keeps_zeros and is_sparse(X):
         raise ValueError(
             f"X is sparse, and this {type(estimator).__name__} subtracts the means of the dense rows that it was "
             "fitted on; expected dense rows, as from X.toarray(), or standardize='scale' in fit"

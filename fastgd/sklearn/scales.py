@@ -25,7 +25,7 @@ class Scales:
 
     model : has the layers, or one of them, or neither
     centres_X, centres_y : whether they are brought to mean 0 and variance 1, or to a mean square of 1 alone
-    by_entries : whether features that are not centred are scaled by their entries instead: see `EntryScales`
+    by_entries : whether features are those of sparse rows, and standardised as `EntryScales` says instead
     n_robust : of how many rows targets have median and spread for mean and deviation, as of one call of `fit`, or None
     """
 
@@ -33,11 +33,13 @@ class Scales:
         self, model: Model, centres_X: bool, centres_y: bool, by_entries: bool = False, n_robust: int | None = None
     ) -> None:
         self._centres_X, self._centres_y, self._by_entries = centres_X, centres_y, by_entries
-        self._of_X: Moments | SquareMeans | None = None
-        if model.standardize is not None:
+        self._of_X: Moments | SquareMeans | EntryScales | None = None
+        layer, n_features = model.standardize, model.in_features
+        if layer is not None and by_entries:
+            self._of_X = EntryScales(n_features, with_mean=bool(layer.with_mean))
+        elif layer is not None:
             # Of sparse rows, which have zeros that nobody sees, mean squares are all that is learnt.
-            uncentred = EntryScales if by_entries else SquareMeans
-            self._of_X = (Moments if model.standardize.with_mean else uncentred)(model.in_features)
+            self._of_X = SquareMeans(n_features) if layer.keeps_zeros else Moments(n_features)
         targets = model.standardized_targets
         self._of_y = None if targets is None else targets.learner(n_robust or 0, n_robust is not None)
         # Which features have varied in what the layers were last told of.
@@ -93,7 +95,7 @@ class Scales:
         if "have_varied" in state:
             self._have_varied = np.array(state["have_varied"])
 
-    def _moments(self) -> dict[str, Moments | SquareMeans]:
+    def _moments(self) -> dict[str, Moments | SquareMeans | EntryScales]:
         known = {"X": self._of_X, "y": self._of_y}
         return {name: moments for name, moments in known.items() if moments is not None}
 
@@ -103,7 +105,7 @@ class Scales:
         What the models predict stays as it is, but for rounding, and where a feature's deviation has far outgrown what
         it was: of that, they make less.
         """
-        of_X = None if self._of_X is None else _learnt(self._of_X, self._centres_X)
+        of_X = None if self._of_X is None else _learnt(self._of_X, self._centres_X or self._by_entries)
         of_y = None if self._of_y is None else _learnt(self._of_y, self._centres_y)
         for model in models:
             linear = [layer for layer in model.layers if isinstance(layer, Linear)]
@@ -114,7 +116,7 @@ class Scales:
         self._have_varied = None if of_X is None else of_X[1] > 0
 
 
-def _learnt(moments: Moments | RobustMoments | SquareMeans, is_centred: bool) -> MeanAndScale:
+def _learnt(moments: Moments | RobustMoments | SquareMeans | EntryScales, is_centred: bool) -> MeanAndScale:
     mean, deviation = moments.result()
     return (mean, deviation) if is_centred else (np.zeros_like(mean), np.hypot(mean, deviation))
 

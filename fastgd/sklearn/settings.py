@@ -67,11 +67,11 @@ class Architecture:
     ) -> Model:
         """A new model.
 
-        is_sparse : whether it takes sparse rows, and never centres them
+        is_sparse : whether it takes sparse rows, and centres no feature that is zero in some
         is_drawn : whether its weights are drawn; or else zeros, as drawing millions takes as long as an epoch may
         """
-        is_centred = self.centres_features and not is_sparse
-        layers: list[Layer] = [Standardize(n_features, with_mean=is_centred)] if self.standardize else []
+        with_mean = "nonzero" if self.centres_features and is_sparse else self.centres_features
+        layers: list[Layer] = [Standardize(n_features, with_mean)] if self.standardize else []
         sizes = pairwise([n_features, *self.hidden_layer_sizes, n_outputs])
         for (n_in, n_out), activation in zip(sizes, (*self.activation, "identity"), strict=True):
             init = "he_normal" if is_drawn else "zeros"
@@ -154,8 +154,8 @@ class Training:
             **replicas,
         )
         if is_sparse_auto and isinstance(trainer.optimizer, NormalizedSGD):
-            # Which cannot see sparse rows.
-            trainer.optimizer = Adagrad()
+            # Which cannot see sparse rows. A search is worth its time where epochs are not short for what they hold.
+            trainer.optimizer = Adagrad() if is_costly else Adagrad("auto").resolved_for(model, architecture.loss)
         if is_stream and trainer.optimizer.learning_rate == "auto":
             rate = trainer.optimizer.auto_rate(architecture.loss, is_full_batch=False)
             trainer.optimizer = replace(trainer.optimizer, learning_rate=rate)

@@ -24,12 +24,21 @@ class Scaled(NamedTuple):
     scale: np.ndarray
 
 
+class Standardized(NamedTuple):
+    """Entries count (x - mean) · scale, by their column; each row has one entry where a mean is not zero.
+
+    means_and_scales : (2 n_columns,) float64, of one column after the other
+    """
+
+    means_and_scales: np.ndarray
+
+
 class CSR(NamedTuple):
     """Sparse rows: row i has the entries from begin[i] to before end[i]. Entries of one column add up, in any order.
 
     begin, end : (n_rows,) int64, so that rows may be any of those of a matrix
     indices : (n_entries,) int32 or int64, their columns, each in range
-    values : (n_entries,), of any dtype that can be loaded          scaling : Unscaled or Scaled
+    values : (n_entries,), of any dtype that can be loaded          scaling : Unscaled, Scaled or Standardized
     """
 
     begin: np.ndarray
@@ -49,7 +58,13 @@ def _entry_scaled(scaling, value, column, zero):
     return type(zero)(np.float64(value) * element(scaling.scale, column))
 
 
-@by_type({Unscaled: _entry_unscaled, Scaled: _entry_scaled})
+@inlined_kernel
+def _entry_standardized(scaling, value, column, zero):
+    mean, scale = element(scaling.means_and_scales, 2 * column), element(scaling.means_and_scales, 2 * column + 1)
+    return type(zero)((np.float64(value) - mean) * scale)
+
+
+@by_type({Unscaled: _entry_unscaled, Scaled: _entry_scaled, Standardized: _entry_standardized})
 def _entry_of(kernel):
     """An entry, scaled, in the dtype of zero; the product is rounded once, as that of dense rows is."""
     return lambda scaling, value, column, zero: kernel(scaling, value, column, zero)
@@ -65,7 +80,12 @@ def _prefetch_scale(scaling, column):
     prefetch(scaling.scale, column)
 
 
-@by_type({Unscaled: _prefetch_nothing, Scaled: _prefetch_scale})
+@inlined_kernel
+def _prefetch_mean_and_scale(scaling, column):
+    prefetch(scaling.means_and_scales, 2 * column)
+
+
+@by_type({Unscaled: _prefetch_nothing, Scaled: _prefetch_scale, Standardized: _prefetch_mean_and_scale})
 def prefetch_scale(kernel):
     """Prefetch what `value_of` needs of a column."""
     return lambda scaling, column: kernel(scaling, column)
@@ -127,6 +147,27 @@ def _is_increasing(X, begin, end):
     result = True
     for p in range(begin + 1, end):
         result &= element(X.indices, p - 1) < element(X.indices, p)
+    return result
+
+
+@kernel
+def csr_has_one_entry_each(X, places, seen):
+    """Whether every row has exactly one entry in each of some columns.
+
+    X : CSR          places : (n_columns,) int64, of each column among them, or -1
+    seen : (n_places,) int64, scratch, overwritten
+    """
+    seen[:] = -1
+    result = True
+    for i in range(X.begin.size):
+        n_found = 0
+        for p in range(element(X.begin, i), element(X.end, i)):
+            place = element(places, column_of(X, p))
+            if place >= 0:
+                result &= seen[place] != i
+                seen[place] = i
+                n_found += 1
+        result &= n_found == seen.size
     return result
 
 

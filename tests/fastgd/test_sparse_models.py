@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from sparse_cases import csr
 from sparse_runs import N_FEATURES, N_ROWS, layers_of, trained, weights_of
 
 import fastgd as gd
 from fastgd.data.as_dataset import array_dataset
+from fastgd.data.base import Stream
 
 
 @pytest.mark.slow
@@ -85,6 +87,34 @@ def test_features_are_scaled_without_centring(weighted):
         np.testing.assert_allclose(folded.predict(rows), model.predict(dense), atol=1e-9)
         parameters.append(model.parameters.copy())
     np.testing.assert_allclose(*parameters, atol=1e-12)
+
+
+def test_features_that_no_row_lacks_are_centred(tmp_path):
+    rng = np.random.default_rng(0)
+    dense = np.where(rng.random((60, 4)) < 0.3, rng.standard_normal((60, 4)), 0)
+    dense[:, 1] = 300 + rng.standard_normal(60)
+    y, parameters = dense @ [1, 2, 3, 4], []
+    for rows in (sparse.csr_array(dense), dense, gd.data.from_blocks([(dense[:7], y[:7]), (dense[7:], y[7:])])):
+        model = gd.Model([gd.Standardize(4, with_mean="nonzero"), gd.Linear(4, 1)], dtype="float64")
+        given = (rows,) if isinstance(rows, Stream) else (rows, y)
+        gd.Trainer(model, optimizer=gd.SGD(0.05), alpha=0.1).fit(*given, epochs=2)
+        np.testing.assert_allclose(model.standardize.mean, [0, dense[:, 1].mean(), 0, 0])
+        np.testing.assert_allclose(model.standardize.scale, 1 / dense.std(axis=0))
+        parameters.append(model.parameters.copy())
+    for found in parameters[1:]:
+        np.testing.assert_allclose(found, parameters[0], atol=1e-11)
+    model.save(tmp_path / "model.safetensors")
+    loaded = gd.Model.load(tmp_path / "model.safetensors")
+    assert repr(loaded.layers[0]) == "Standardize(4, with_mean='nonzero')"
+    lacking = dense * (rng.random((60, 4)) < 0.5)
+    for found in (loaded, model.fold()):
+        np.testing.assert_allclose(found.predict(sparse.csr_array(lacking)), model.predict(lacking), atol=1e-9)
+
+
+def test_what_does_not_vary_is_not_blown_up():
+    """A mean that is rounded leaves a deviation of 1e-13."""
+    layer = gd.Standardize(1, with_mean=False).fit(gd.data.SparseDataset(sparse.csr_array(np.full((999, 1), 2010.1))))
+    np.testing.assert_array_equal(layer.scale, 1)
 
 
 def test_a_layer_without_mean_is_saved_and_needs_no_bias(tmp_path):

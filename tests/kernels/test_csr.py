@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
 from sparse_cases import csr
 
 from fastgd import kernels
@@ -18,8 +21,12 @@ def _rows(kind, is_scaled):
         X.sort_indices()
     # Powers of two: entries that add up to zero do so when scaled.
     scale = 2.0 ** np.random.default_rng(0).integers(-3, 4, N_COLUMNS) if is_scaled else None
-    rows = sparse_rows(X).counting_as(np.dtype(np.float64), scale)
-    return rows, dense if scale is None else dense * scale
+    return _counting(X, "float64", scale), dense if scale is None else dense * scale
+
+
+def _counting(X, dtype, scale):
+    rows, dtype = sparse_rows(X), np.dtype(dtype)
+    return rows.counting_as(dtype) if scale is None else rows.standardized(dtype, np.zeros(N_COLUMNS), scale)
 
 
 @pytest.mark.parametrize("is_scaled", [False, True])
@@ -51,7 +58,33 @@ def test_what_is_not_finite_is_seen(is_scaled):
     for bad, dtype in ((np.nan, "float64"), (-np.inf, "float64"), (1e300, "float32")):
         X.data[-1] = bad
         scale = np.ones(N_COLUMNS) if is_scaled else None
-        assert not sparse_rows(X).counting_as(np.dtype(dtype), scale).all_finite()
+        assert not _counting(X, dtype, scale).all_finite()
     X.data[-1] = 1e300
     assert sparse_rows(X).all_finite()
-    assert not sparse_rows(X).counting_as(np.dtype("float64"), np.full(N_COLUMNS, 1e10)).all_finite()
+    assert not _counting(X, "float64", np.full(N_COLUMNS, 1e10)).all_finite()
+
+
+@given(seed=st.integers(0, 10**6), n_centred=st.integers(1, 4), dtype=st.sampled_from(["u1", "i8", "f4", "f8"]))
+@settings(max_examples=40, deadline=None)
+def test_centred_columns_get_the_entries_that_they_lack(seed, n_centred, dtype):
+    """Some columns have an entry in each row, one, two or none; in one case in four all have one."""
+    rng = np.random.default_rng(seed)
+    n_rows = int(rng.integers(1, 9))
+    columns = rng.permutation(6)[:n_centred]
+    entries = [(i, j) for i in range(n_rows) for j in range(6) for _ in range(rng.integers(0, 3))]
+    if seed % 4 == 0:
+        entries = [pair for pair in entries if pair[1] not in columns] + [
+            (i, j) for i in range(n_rows) for j in columns
+        ]
+    entries = rng.permutation(np.array(entries, np.int64).reshape(-1, 2))
+    values = rng.integers(0, 200, len(entries)).astype(dtype)
+    by_row = np.argsort(entries[:, 0], kind="stable")
+    offsets = np.concatenate([[0], np.bincount(entries[:, 0], minlength=n_rows).cumsum()])
+    X = sparse.csr_array((values[by_row], entries[by_row, 1], offsets), (n_rows, 6))
+    dense = np.zeros((n_rows, 6))
+    np.add.at(dense, tuple(entries.T), values)
+    mean, scale = np.zeros(6), rng.uniform(0.5, 2, 6)
+    mean[columns] = rng.uniform(1, 9, n_centred)
+    out = np.empty((n_rows, 6))
+    sparse_rows(X).standardized(np.dtype(np.float64), mean, scale).densify(out)
+    np.testing.assert_allclose(out, (dense - mean) * scale, rtol=1e-5 if dtype == "f4" else 1e-12, atol=1e-9)

@@ -9,6 +9,7 @@ from sparse_cases import csr
 
 import fastgd as gd
 from fastgd import kernels
+from fastgd.data.sparse import sparse_rows
 from fastgd.data.sparse_moments import EntryScales
 from fastgd.sklearn import GDClassifier, GDRegressor
 
@@ -45,7 +46,7 @@ def test_sparse_rows_teach_what_dense_ones_do(rows, settings):
 
 @pytest.mark.parametrize("in_parts", [False, True])
 def test_true_leaves_what_is_rare_and_small_as_it_is(in_parts):
-    """Of sparse rows, numbers are divided by the root mean square of their entries."""
+    """Of sparse rows, numbers that most have not are divided by the root mean square of their entries."""
     rng = np.random.default_rng(0)
     dense = np.zeros((200, 4))
     dense[::20, 0] = 0.5
@@ -59,7 +60,26 @@ def test_true_leaves_what_is_rare_and_small_as_it_is(in_parts):
         estimator.fit(X, y, v)
     sizes = [np.sqrt(np.average(column[column != 0] ** 2, weights=v[column != 0])) for column in dense.T[1:3]]
     np.testing.assert_allclose(estimator.model_.standardize.scale, [1, 1 / sizes[0], 1 / sizes[1], 1], rtol=1e-12)
-    assert not estimator.model_.standardize.with_mean
+    np.testing.assert_array_equal(estimator.model_.standardize.mean, 0)
+
+
+@pytest.mark.parametrize("hidden", [(), pytest.param((8,), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
+def test_numbers_far_from_zero_beside_categories_are_learnt(hidden, dtype):
+    """Years, and the like: without their mean subtracted, R² is .94 in float64."""
+    rng = np.random.default_rng(0)
+    group, years = rng.integers(0, 8, 400), 2010 + 4 * rng.standard_normal((400, 1))
+    y = 0.3 * years[:, 0] + rng.standard_normal(8)[group] + 0.1 * rng.standard_normal(400)
+    dense = np.hstack([np.eye(8)[group], years]).astype(dtype)
+    X = sparse.csr_matrix(dense)
+    estimator = GDRegressor(hidden, random_state=0).fit(X[:300], y[:300])
+    assert estimator.score(X[300:], y[300:]) > 0.98
+    # A row without a year has the year zero.
+    lacking = dense[300:].copy()
+    lacking[::3, 8] = 0
+    rows = sparse.csr_matrix(lacking)
+    assert rows.nnz == 200 - 34
+    np.testing.assert_allclose(estimator.predict(rows), estimator.predict(lacking), rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize("most", [1 << 23, 0])
@@ -141,7 +161,7 @@ def test_other_formats_are_converted_with_a_warning(rows):
 def test_auto_is_adagrad_for_networks_on_sparse_rows(rows):
     X, _, y = rows
     fitted = GDRegressor((4,), max_iter=1, tol=None).fit(X, y)
-    assert fitted.trainer_.optimizer == gd.Adagrad(bounded=False)
+    assert fitted.trainer_.optimizer == gd.Adagrad("auto", bounded=False)
     with pytest.raises(ValueError, match="X is sparse, and NormalizedSGD sees all features of each row"):
         GDRegressor((4,), max_iter=1, solver="normalized_sgd").fit(X, y)
 
@@ -190,13 +210,25 @@ def test_a_penalty_that_nobody_chose_is_there_for_dense_rows(rows):
     assert GDRegressor().partial_fit(dense, y).trainer_.alpha == 1e-4
 
 
-def test_what_sparse_columns_are_divided_by():
-    """Small numbers that every row has are no words; words that nearly every text has are."""
-    X = np.zeros((100, 5))
+@pytest.mark.parametrize("with_mean", [True, False])
+@pytest.mark.parametrize("is_sparse", [True, False])
+def test_how_sparse_columns_are_standardised(with_mean, is_sparse):
+    """Small numbers that every row has are no words; words that nearly every text has are. Years are centred."""
+    rng = np.random.default_rng(0)
+    X = np.zeros((100, 7))
     X[:, 0] = 0.01
     X[:95, 1] = 0.01
     X[3, 2], X[4, 3] = 5.0, 0.5
-    scales = EntryScales(5)
-    for half in (X[:50], X[50:]):
-        scales.add(half, np.empty(0))
-    np.testing.assert_allclose(scales.result()[1], [0.01, 1, 5, 1, 1])
+    X[:, 5], X[:, 6] = 1e6 + rng.standard_normal(100), 1234.1
+    v = rng.integers(1, 3, 100).astype(float)
+    X[7, 5], v[7] = 0, 0
+    scales = EntryScales(7, with_mean)
+    for part in (slice(0, 0), slice(0, 50), slice(50, 100)):
+        rows = sparse_rows(sparse.csr_array(X[part])) if is_sparse and part.stop else X[part]
+        scales.add(rows, v[part])
+    mean, divisor = scales.result()
+    year = np.average(X[:, 5], weights=v)
+    deviation = np.sqrt(np.average((X[:, 5] - year) ** 2, weights=v))
+    centred = [[year, 1234.1], [deviation, 0]] if with_mean else [[0, 0], [np.hypot(year, deviation), 1234.1]]
+    np.testing.assert_allclose(mean, [0, 0, 0, 0, 0, *centred[0]])
+    np.testing.assert_allclose(divisor, [0.01, 1, 5, 1, 1, *centred[1]], rtol=1e-9)
