@@ -28,7 +28,7 @@ _WIDEST_ALPHA = 0.05
 _LARGEST_OF_NUMBERS, _STEP = 1e-2, 10**0.25
 _CHOOSING_ROWS, _CHOOSING_NUMBERS = 256, 1 << 22
 _FEWEST_ROWS, _LEAST_WIDTH = 10, 0.02
-_SHARE_OF_NETWORKS = 0.1
+_SHARE_OF_NETWORKS = 0.3
 # Rows that the deviation of the targets is taken of; and the most spreads from the median that a target may lie before
 # it is clipped to choose alpha.
 _ROWS, _MOST_SPREADS = 1 << 12, 3.0
@@ -77,7 +77,7 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
 
     - for losses of numbers with a largest second derivative h, it is h times the alpha, from `usual_alpha` up to 1,
       with which ridge regression on up to 256 of the rows predicts those left out well (see `leave_one_out_errors`
-      and `standard_error_rule`), and of networks at least a tenth of that;
+      and `standard_error_rule`), and of networks at least three tenths of that;
     - for losses of classes, and of all networks, at least 0.05 h min(n_features / n_samples, 1)².
 
     Rows without a weight are none, but for `usual_alpha`.
