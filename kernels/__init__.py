@@ -91,6 +91,7 @@ from .rows.csr import (
     csr_moments,
     csr_row_squares,
     densify_rows,
+    mark_columns,
 )
 from .rows.gather import (
     gather_rows,
@@ -246,6 +247,7 @@ __all__ = [
     "loss_and_gradient_csr",
     "loss_and_gradient_of_micro_batch",
     "make_update",
+    "mark_columns",
     "normalized_sgd",
     "objective",
     "optimizers",

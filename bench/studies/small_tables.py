@@ -76,7 +76,9 @@ def estimators(hidden: tuple[int, ...], n_rows: int, n_features: int) -> dict[st
         "by width alone": GDRegressor(hidden, alpha=by_width, random_state=0),
     }
     peers = (
-        {"MLPRegressor": MLPRegressor(hidden, random_state=0)} if hidden else {"Ridge": Ridge(), "RidgeCV": RidgeCV()}
+        {"MLPRegressor": MLPRegressor(hidden_layer_sizes=hidden, random_state=0)}
+        if hidden
+        else {"Ridge": Ridge(), "RidgeCV": RidgeCV()}
     )
     return found | {f"{name}, scaled": make_pipeline(StandardScaler(), peer) for name, peer in peers.items()}
 

@@ -120,6 +120,19 @@ class SparseRows:
         rows = type(self)(begin, end, columns, values, self.shape[1], dtype, self._scaling)
         return self._of(self.lengths, *rows.entries()) if copy else rows
 
+    def used_columns(self) -> np.ndarray:
+        """The columns of which some row has an entry, in their order."""
+        is_used = np.zeros(self.shape[1], np.bool_)
+        kernels.mark_columns(self.csr, is_used)
+        return np.flatnonzero(is_used)
+
+    def with_columns(self, columns: np.ndarray) -> Self:
+        """The rows, as they are given, of these columns alone, which are in their order and all that rows have."""
+        places = np.full(self.shape[1], -1, self._indices.dtype)
+        places[columns] = np.arange(len(columns))
+        indices = read_only(places[self._indices])
+        return type(self)(self._begin, self._end, indices, self._values, len(columns), self.dtype)
+
     def with_dtypes(self, indices: np.dtype, values: np.dtype) -> Self:
         """The rows with columns and values of wider dtypes, or of the same."""
         columns = self._indices.astype(indices, copy=False)

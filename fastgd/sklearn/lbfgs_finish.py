@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 
 from fastgd.layers import Linear
 from fastgd.losses import kind_of
+from fastgd.sklearn.used_columns import UsedColumns, used_columns
 from fastgd.sklearn.workers import one_thread_of_blas
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ _ENOUGH_EPOCHS = 8
 # The most passes over the rows: as many as there were epochs or, if these are more, as many as so many multiplications
 # allow, of which L-BFGS itself takes about 40 for each parameter and pass.
 _MOST_PASSES, _FREE_MULTIPLICATIONS, _OF_PARAMETER = 1000, 1 << 31, 40
-# L-BFGS holds some 300 bytes for each parameter.
-_MOST_PARAMETERS = 5 << 18
+# L-BFGS holds some 300 bytes for each weight.
+_MOST_WEIGHTS = 5 << 18
 # In units of the estimator's tol: the gradient's largest element at the end, at most, and the least that a step takes
 # off the objective.
 _LARGEST_GRADIENT, _LEAST_FALL = 0.1, 1e-3
@@ -38,10 +39,13 @@ class LBFGSFinish:
 
     dataset : rows to learn from          tol : the estimator's
     is_smooth : whether the loss has a derivative everywhere, so that the end that is found is the least
+    columns : of sparse rows, those that have entries, where they are few
     """
 
-    def __init__(self, dataset: "Dataset", tol: float, is_smooth: bool = True) -> None:
-        self._dataset, self._tol, self._is_smooth = dataset, tol, is_smooth
+    def __init__(
+        self, dataset: "Dataset", tol: float, is_smooth: bool = True, columns: np.ndarray | None = None
+    ) -> None:
+        self._dataset, self._tol, self._is_smooth, self._columns = dataset, tol, is_smooth, columns
         self._n_epochs, self._next = 0, _ENOUGH_EPOCHS
 
     @classmethod
@@ -52,15 +56,18 @@ class LBFGSFinish:
         """
         trainer = estimator.trainer_
         is_linear = len([layer for layer in trainer.model.layers if isinstance(layer, Linear)]) == 1
-        is_small = trainer.model.parameters.size <= _MOST_PARAMETERS and trainer.replicas == 1
         has_l1 = trainer.l1_ratio > 0 and trainer.alpha > 0
         has_decay = getattr(trainer.optimizer, "weight_decay", 0) > 0
         restores_best = any(getattr(each, "restore_best", False) for each in estimator.callbacks)
         wants_best = estimator.early_stopping or restores_best
         wants_epochs = training.has_chosen_rate or estimator.warm_start or tol is None
         is_unwanted = wants_best or wants_epochs or has_l1 or has_decay or trainer.average_from is not None
-        is_wanted = is_linear and is_small and not is_unwanted
-        return cls(dataset, tol, kind_of(trainer.loss).is_smooth) if is_wanted else None
+        if not is_linear or is_unwanted or trainer.replicas > 1:
+            return None
+        columns = used_columns(trainer.model, dataset)
+        n_columns = dataset.n_features if columns is None else len(columns)
+        is_small = n_columns * trainer.model.out_features <= _MOST_WEIGHTS
+        return cls(dataset, tol, kind_of(trainer.loss).is_smooth, columns) if is_small else None
 
     def is_due(self) -> bool:
         """Whether the epoch that has ended is the 8th, 16th, 32nd, ..., unless the loss has kinks."""
@@ -72,12 +79,14 @@ class LBFGSFinish:
 
     def make(self, trainer: "Trainer") -> bool:
         """Make the steps, and return whether the objective is as low as it can be, up to tol."""
-        model, alpha = trainer.model, trainer.alpha
+        used = None if self._columns is None else UsedColumns(trainer.model, self._dataset, self._columns)
+        model, dataset = (trainer.model, self._dataset) if used is None else (used.model, used.dataset)
+        alpha = trainer.alpha
         n_weights = next(layer.weight.size for layer in model.layers if isinstance(layer, Linear))
 
         def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
             loss, gradient = model.loss_and_gradient(
-                self._dataset, loss=trainer.loss, parameters=parameters, n_threads=trainer.n_threads
+                dataset, loss=trainer.loss, parameters=parameters, n_threads=trainer.n_threads
             )
             gradient = gradient.astype(np.float64)
             weights = parameters[:n_weights]
@@ -85,8 +94,8 @@ class LBFGSFinish:
             return loss + 0.5 * alpha * float(weights @ weights), gradient
 
         start = model.parameters.astype(np.float64)
-        row_size = self._dataset.entries_per_row or self._dataset.n_features
-        n_multiplications = self._dataset.n_samples * row_size * model.out_features + _OF_PARAMETER * start.size
+        row_size = dataset.entries_per_row or dataset.n_features
+        n_multiplications = dataset.n_samples * row_size * model.out_features + _OF_PARAMETER * start.size
         free = int(_FREE_MULTIPLICATIONS / n_multiplications)
         # The objective is at most |g|² / 2α above its least, as its curvature is α or more.
         largest = _LARGEST_GRADIENT * self._tol
@@ -103,5 +112,5 @@ class LBFGSFinish:
                 options={"gtol": largest, "ftol": _LEAST_FALL * self._tol} | limits,
             )
         if found.fun < first:
-            model.parameters = found.x
+            trainer.model.parameters = found.x if used is None else used.of_all_columns(found.x)
         return bool(found.success)

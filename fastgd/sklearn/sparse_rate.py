@@ -6,7 +6,7 @@ from fastgd.data.base import Dataset
 from fastgd.losses import kind_of
 from fastgd.optimizers import SGD
 from fastgd.schedules import Cooldown
-from fastgd.sklearn.settings import Training
+from fastgd.sklearn.settings import Training, start_at_zero
 from fastgd.trainer import Trainer
 
 # The largest v (|x|² + 1), in units of their mean, for which a rate goes by both.
@@ -33,3 +33,6 @@ def set_rate_of_sparse_rows(training: Training, trainer: Trainer, learnt: Datase
     optimizer = SGD(Cooldown(1 / size, -(-learnt.n_samples // trainer.batch_size), share=1.0))
     if trainer.optimizer != optimizer:
         trainer.optimizer = optimizer
+        if trainer.n_updates == 0:
+            # A weight that no row ever reaches would stay as it was drawn.
+            start_at_zero(trainer, is_stream=False)

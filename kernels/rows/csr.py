@@ -151,6 +151,17 @@ def _is_increasing(X, begin, end):
 
 
 @kernel
+def mark_columns(X, is_used):
+    """is_used_j = whether some row has an entry in column j.
+
+    X : CSR          is_used : (n_columns,) of bools, all false
+    """
+    for i in range(X.begin.size):
+        for p in range(element(X.begin, i), element(X.end, i)):
+            is_used[column_of(X, p)] = True
+
+
+@kernel
 def csr_has_one_entry_each(X, places, seen):
     """Whether every row has exactly one entry in each of some columns.
 

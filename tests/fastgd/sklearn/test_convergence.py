@@ -225,6 +225,33 @@ def test_the_finish_has_the_same_bits_for_any_number_of_threads_of_blas(monkeypa
     assert len(made) == 2
 
 
+@pytest.mark.parametrize("n_classes", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("most", [1 << 23, 0])
+def test_columns_without_entries_take_no_part(n_classes, most, monkeypatch):
+    """Of hashed words few columns have some: the end is the same, and the other weights are zero.
+
+    most : updates of weights for a penalty alone, above which it is SGD that trains
+    """
+    monkeypatch.setattr("fastgd.sklearn.settings._MOST_PENALIZED", most)
+    rng = np.random.default_rng(0)
+    X = random_array((300, 200), density=0.05, format="csr", rng=rng)
+    classes = (
+        X[:, : 5 * n_classes].toarray().reshape(300, n_classes, 5).sum(axis=2) + 0.1 * rng.random(n_classes)
+    ).argmax(axis=1)
+    columns = np.sort(rng.permutation(5000)[:200])
+    X.resize(300, 5000)
+    X.indices = columns[X.indices]
+    found = GDClassifier(random_state=0).fit(X, classes)
+    peer = LogisticRegression(tol=1e-8, max_iter=1000).fit(X, classes)
+    np.testing.assert_allclose(found.predict_proba(X), peer.predict_proba(X), atol=0.01)
+    assert not np.delete(found.coef_, columns, axis=1).any()
+    # Too many weights for L-BFGS, if those of all columns counted.
+    monkeypatch.setattr("fastgd.sklearn.lbfgs_finish._MOST_WEIGHTS", 1000)
+    np.testing.assert_array_equal(GDClassifier(random_state=0).fit(X, classes).coef_, found.coef_)
+    monkeypatch.setattr("fastgd.sklearn.lbfgs_finish.used_columns", lambda model, dataset: None)
+    assert GDClassifier(random_state=0, max_iter=9).fit(X, classes).n_iter_ == 9
+
+
 @pytest.mark.parametrize("quantile", [0.5, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_losses_with_kinks_end_near_their_least(quantile, alike):
     X, rng = StandardScaler().fit_transform(alike[0][:600]), np.random.default_rng(0)
