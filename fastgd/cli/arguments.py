@@ -66,10 +66,11 @@ def _add_columns(group: Any, features: str = "the columns of a table to use (def
     group.add_argument("--drop", metavar="NAME,...", help="columns of a table to leave out")
     group.add_argument(
         "--categories",
-        action="append",
+        action="extend",
         type=_categories,
-        metavar="NAME=VALUE,... | NAME=NUMBER",
-        help="a column of words becomes columns of zeros and ones, one for each of these values, or so many, by hashes",
+        metavar="NAME,... | NAME=VALUE,... | NAME=NUMBER",
+        help="columns of words become columns of zeros and ones, one for each of their values, or of these values, or "
+        "so many, by hashes",
     )
 
 
@@ -292,13 +293,15 @@ def _add_export(commands: Any) -> None:
     command.add_argument("--name", help="what the functions of C begin with (default: the file's name)")
 
 
-def _categories(text: str) -> tuple[str, list[str] | int]:
-    name, _, values = text.partition("=")
-    if not (name and values):
+def _categories(text: str) -> list[tuple[str, list[str] | int | str]]:
+    names, is_said, values = text.partition("=")
+    if not all(names.split(",")) or (is_said and not values):
         raise argparse.ArgumentTypeError(
-            f"{text!r}; expected NAME=VALUE,VALUE,... or NAME=NUMBER, as in city=Rome,Oslo"
+            f"{text!r}; expected NAME,NAME,..., NAME=VALUE,VALUE,... or NAME=NUMBER, as in city=Rome,Oslo"
         )
-    return name, int(values) if values.isdecimal() else values.split(",")
+    if not is_said:
+        return [(name, "auto") for name in names.split(",")]
+    return [(names, int(values) if values.isdecimal() else values.split(","))]
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -106,6 +106,8 @@ def _opened(options: argparse.Namespace) -> Arrays:
 
     options.categories = categories_of(options)
     rows = open_rows(options, options.X)
+    # Those that were found are those of any other rows, too.
+    options.categories = list(rows.chosen.categories.items()) if hasattr(rows, "chosen") else options.categories
     if not isinstance(rows, Dataset):
         rows = spooled.in_memory(rows) or rows
     if rows.n_outputs == 0:
@@ -120,7 +122,7 @@ def _opened(options: argparse.Namespace) -> Arrays:
     return Arrays(options.X, _labels_in(options, y), rows)
 
 
-def categories_of(options: argparse.Namespace) -> list[tuple[str, list[str] | int]]:
+def categories_of(options: argparse.Namespace) -> list[tuple[str, list[str] | int | str]]:
     """What `--categories` says, and the values of a target that is a column of words, sorted."""
     known, names = list(options.categories or ()), names_in(options.target)
     if names is None or len(names) != 1 or names[0] in dict(known):

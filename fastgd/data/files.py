@@ -5,12 +5,14 @@ import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.columns import Columns
 
 Names = str | Sequence[str]
+#: What a column's categories may be: a list of values, a number of hashes, or "auto", for values that are found.
+Categories = Sequence[Any] | int | Literal["auto"]
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
 
@@ -27,14 +29,14 @@ class Request(NamedTuple):
     features: Names | None = None
     drop: Names = ()
     weight: str | None = None
-    categories: Mapping[str, Sequence[Any] | int] | None = None
+    categories: Mapping[str, Categories] | None = None
     column_names: Sequence[str] | None = None
     columns: Columns | None = None
     folder: Path | None = None
     takes_any: bool = False
 
     @property
-    def declared(self) -> Mapping[str, Sequence[Any] | int]:
+    def declared(self) -> Mapping[str, Categories]:
         """The categories of columns, with those that a model has for them."""
         categories = {} if self.categories is None else self.categories
         if not isinstance(categories, Mapping):
@@ -43,7 +45,8 @@ class Request(NamedTuple):
             return categories
         if not isinstance(self.columns, Columns):
             raise TypeError(f"columns is {self.columns!r}; expected model.columns, or those of a data set or stream")
-        return self.columns.categories_of(listed(self.features, "features") or self.columns.features) | categories
+        of_model = self.columns.categories_of(listed(self.features, "features") or self.columns.features)
+        return of_model | {name: each for name, each in categories.items() if not (is_auto(each) and name in of_model)}
 
     def refuse(self, *names: str, kind: str) -> None:
         """Raise a ValueError for what was given and files of a kind do not take."""
@@ -51,6 +54,11 @@ class Request(NamedTuple):
             value = getattr(self, name)
             if value is not None and value != ():
                 raise ValueError(f"{name} is {value!r}, which {kind} files do not take; expected none")
+
+
+def is_auto(categories: Any) -> bool:
+    """Whether values are to be found."""
+    return isinstance(categories, str) and categories == "auto"
 
 
 def listed(given: Names | None, role: str) -> tuple[str, ...]:
@@ -108,7 +116,7 @@ def open(
     features: Names | None = None,
     drop: Names = (),
     weight: str | None = None,
-    categories: Mapping[str, Sequence[Any] | int] | None = None,
+    categories: Mapping[str, Categories] | None = None,
     column_names: Sequence[str] | None = None,
     columns: Columns | None = None,
 ) -> Dataset | Stream:
@@ -158,11 +166,12 @@ def open(
         Columns to leave out.
     weight : name of a column, optional
         What multiplies each row's loss and gradient, at least 0.
-    categories : mapping from names of columns to lists of values or to an int, optional
+    categories : mapping from names of columns to lists of values, to an int or to "auto", optional
         A column with a list of k values, strings or others, becomes k columns of zeros and ones, called "city=Rome"; a
-        value that is not on the list is an error; None on the list stands for a null. With an int k, each value has
-        one of k columns by its hash, "city#0" to "city#k-1", which is the same anywhere, and of 7, 7.0 and "7.0" too. A
-        target becomes one column, of the numbers of its values on the list, from 0.
+        value that is not on the list is an error; None on the list stands for a null. "auto" is the list of those that
+        there are, up to 1000, sorted, which a pass over the rows finds. With an int k, each value has one of k columns
+        by its hash, "city#0" to "city#k-1", which is the same anywhere, and of 7, 7.0 and "7.0" too. A target becomes
+        one column, of the numbers of its values on the list, from 0.
     column_names : list of names, optional
         Of CSV files whose first line holds none.
     columns : Columns, optional
@@ -222,7 +231,7 @@ def from_stream(
     features: Names | None = None,
     drop: Names = (),
     weight: str | None = None,
-    categories: Mapping[str, Sequence[Any] | int] | None = None,
+    categories: Mapping[str, Categories] | None = None,
     columns: Columns | None = None,
 ) -> Stream:
     """Tables of other libraries as rows to train on, read batch by batch: any object with `__arrow_c_stream__`.
@@ -273,6 +282,10 @@ def _call(name: str, source: Any, request: Request) -> Any:
     module, function = name.split(":")
     try:
         opener = getattr(importlib.import_module(f"fastgd.data.{module}"), function)
+        if module.startswith("columnar.") and any(map(is_auto, request.declared.values())):
+            from fastgd.data.columnar.contents import with_values_found
+
+            request = with_values_found(lambda part: opener(source, part), request)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "pyarrow":
             raise

@@ -201,7 +201,9 @@ def column_of(
         return Hashes(name, type_, categories)
     if categories is not None:
         if isinstance(categories, str) or not hasattr(categories, "__len__"):
-            raise TypeError(f"categories of column {name!r} is {categories!r}; expected a list of values, or an int")
+            raise TypeError(
+                f"categories of column {name!r} is {categories!r}; expected a list of values, an int, or 'auto'"
+            )
         return Categories(name, type_, categories, as_numbers=is_target)
     values = type_.value_type if pa.types.is_dictionary(type_) else type_
     if _is_number(values):
@@ -228,10 +230,10 @@ def _remedy(name: str, type_: Any, is_target: bool) -> str:
     if pa.types.is_temporal(type_):
         return f"Make numbers of it before, such as days since some date, or drop=[{name!r}]"
     if is_target:
-        return f"Where these are classes, categories={{{name!r}: [...]}} with a list of them gives their numbers on it"
+        return f"Where these are classes, categories={{{name!r}: 'auto'}} gives their numbers in a list of them"
     return (
-        f"Leave it out, drop=[{name!r}], or make columns of its values: categories={{{name!r}: [...]}} with a list of "
-        f"them, or categories={{{name!r}: 64}} for hashes"
+        f"Leave it out, drop=[{name!r}], or make a column of each of its values, categories={{{name!r}: 'auto'}}, or "
+        f"of hashes of them, categories={{{name!r}: 64}}"
     )
 
 

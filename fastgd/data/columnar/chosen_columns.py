@@ -60,7 +60,7 @@ def choose(request: Request, names: Sequence[str], table: str, unless_named: Seq
         left_out = {*others, *drop, *unless_named}
         features = tuple(name for name in names if name not in left_out)
         if not features:
-            raise ValueError(f"{table} has no columns but {_shown(names)}; expected one for X besides")
+            raise ValueError(f"{table} has no columns but {shown(names)}; expected one for X besides")
     both = [name for name in features if name in others]
     if both:
         raise ValueError(f"column {both[0]!r} is both a feature and target or weight; expected each column once")
@@ -88,14 +88,14 @@ def _in_place_of(
         if missing is not None:
             raise ValueError(
                 f"{table} has no column {missing!r}, which the model was trained on; expected "
-                f"{_shown(columns.features)}, or others in their place by features=[...], one for each in this order"
+                f"{shown(columns.features)}, or others in their place by features=[...], one for each in this order"
                 f"{_meant(missing, names)}"
             )
         return columns.features
     if len(features) != len(columns.features):
         raise ValueError(
             f"features names {len(features)} column{'s' * (len(features) > 1)}; expected {len(columns.features)}, one "
-            f"for each that the model was trained on: {_shown(columns.features)}"
+            f"for each that the model was trained on: {shown(columns.features)}"
         )
     own = set(columns.features)
     for place, name in enumerate(features):
@@ -103,7 +103,7 @@ def _in_place_of(
         if name in own and columns.features[place] != name:
             raise ValueError(
                 f"features names column {name!r} in place {place}, which the model has in place "
-                f"{columns.features.index(name)}; expected one for each of {_shown(columns.features)}, in this order"
+                f"{columns.features.index(name)}; expected one for each of {shown(columns.features)}, in this order"
             )
     return features
 
@@ -112,7 +112,7 @@ def _require_name(name: str, role: str, known: Mapping[str, int], table: str) ->
     if name in known:
         return
     names = list(known)
-    raise ValueError(f"{role} names column {name!r}; expected one of {table}: {_shown(names)}{_meant(name, names)}")
+    raise ValueError(f"{role} names column {name!r}; expected one of {table}: {shown(names)}{_meant(name, names)}")
 
 
 def _meant(name: str, names: Sequence[str]) -> str:
@@ -122,6 +122,7 @@ def _meant(name: str, names: Sequence[str]) -> str:
     return f". Did you mean {by_small_letters[near[0]]!r}?" if near else ""
 
 
-def _shown(names: Sequence[str], most: int = 12) -> str:
+def shown(names: Sequence[str], most: int = 12) -> str:
+    """Names of columns in a message."""
     shown = ", ".join(map(repr, names[:most]))
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 from fastgd.data.base import Stream
 from fastgd.data.block import Block, FileRow
 from fastgd.data.columnar.arrow_columns import ArrowColumn, Lists, column_of
-from fastgd.data.columnar.chosen_columns import ChosenColumns, choose
+from fastgd.data.columnar.chosen_columns import ChosenColumns, choose, shown
 from fastgd.data.columnar.column_rows import ColumnRows
 from fastgd.data.columns import Columns
 from fastgd.data.files import Request
@@ -192,7 +192,9 @@ def columns_of(
             remedy = _OF_MODEL if chosen.are_of_model and not is_target else None
             return column_of(schema.field(name), chosen.categories.get(name), is_target, remedy)
         except TypeError as error:
-            raise TypeError(f"{table}: {error}") from error.__cause__
+            others = [other for other in _refused(schema, chosen) if other != name]
+            either = f". There are no numbers in {shown(others)} either" if others else ""
+            raise TypeError(f"{table}: {error}{either}") from error.__cause__
 
     features, targets = [column(name) for name in chosen.features], [column(name, True) for name in chosen.targets]
     weight = None if chosen.weight is None else column(chosen.weight)

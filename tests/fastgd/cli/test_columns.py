@@ -57,6 +57,31 @@ def test_the_model_has_the_names(trained, tmp_path):
     assert model.target_names == ("price",)
 
 
+def test_the_values_of_a_column_are_found(table, tmp_path, capsys):
+    csv.write_csv(table, tmp_path / "rows.csv")
+    csv.write_csv(table.slice(0, 5), tmp_path / "few.csv")
+    train = [
+        "train",
+        tmp_path / "rows.csv",
+        "--target",
+        "price",
+        "--drop",
+        "id",
+        *QUICK,
+        "--out",
+        tmp_path / "m.safetensors",
+    ]
+    status, _, err = run(capsys, *train)
+    assert status == 2
+    assert "'city' holds string, as 'Rome' in line 2; expected numbers. Leave it out, --drop city, or" in err
+    assert "a column of each of its values, --categories city, or of hashes of them, --categories city=64" in err
+    # The others' values are those of the rows to train on.
+    assert run(capsys, *train, "--categories", "city", "--validation", tmp_path / "few.csv")[::2] == (0, "")
+    assert gd.Model.load(tmp_path / "m.safetensors").feature_names[:3] == ("city=Lima", "city=Oslo", "city=Rome")
+    assert predicted(capsys, tmp_path, tmp_path / "few.csv").shape == (5, 1)
+    assert run(capsys, *train, "--categories", "city,")[0] == 2
+
+
 def test_predict_takes_them_by_name(table, expected, tmp_path, capsys):
     np.testing.assert_array_equal(predicted(capsys, tmp_path, tmp_path / "rows.parquet"), expected)
     csv.write_csv(table.select(["size", "id", "rooms", "city"]), tmp_path / "new.csv")

@@ -218,7 +218,7 @@ def test_info_of_any_table(suffix, tmp_path, capsys):
     assert status == 0
     assert lines["features"] == ", ".join(table.column_names)
     assert lines["types"].startswith("a double, city string, id string, date date32[day]")
-    assert out.count("--categories NAME=VALUE,... for training") == 1
+    assert out.count("--categories NAME, for training") == 1
     assert lines["city"] == "string, 2 values: Oslo, Rome"
     assert lines["date"] == "date32[day], 2 values: 1970-01-02, 1970-01-03"
     assert lines["id"] == "string, many values"
@@ -250,7 +250,7 @@ def test_nulls_are_counted(suffix, tmp_path, capsys):
     [
         (
             ["tern", "auk"],
-            r"Leave it out, --drop 'of kind', or .* --categories 'of kind'=VALUE,\.\.\. .* --categories 'of kind'=64",
+            r"Leave it out, --drop 'of kind', or .* --categories 'of kind', .* --categories 'of kind'=64",
         ),
         (["2024-01-01", "2024-01-02"], "since some date, or --drop 'of kind'"),
     ],

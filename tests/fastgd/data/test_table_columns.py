@@ -85,7 +85,7 @@ def test_names_that_cannot_be(roles, message):
         ({"features": 3}, "features is 3; expected the name of a column"),
         ({"weight": ["a"]}, "weight is"),
         ({"categories": ["a"]}, "categories is"),
-        ({"categories": {"a": "Rome"}}, "expected a list of values, or an int"),
+        ({"categories": {"a": "Rome"}}, "expected a list of values, an int, or 'auto'"),
         ({"categories": {"a": ["Rome"]}}, r"\['Rome'\], and it holds double"),
         ({"categories": {"y": 4}}, "categories of target 'y' is 4"),
     ],
@@ -141,6 +141,42 @@ def test_categories_with_a_null():
     np.testing.assert_array_equal(X, [[city == "Rome", city == "Oslo"] for city in CITIES])
 
 
+def test_categories_that_are_found():
+    cities = [None if k == 3 else city for k, city in enumerate(CITIES)]
+    table = columns(city=pa.array(cities), group=pa.array([2, 1] * (N_ROWS // 2)))
+    X, _, _, stream = opened(table, features=["city", "group"], categories={"city": "auto", "group": "auto"})
+    assert stream.feature_names == ("city=Oslo", "city=Rome", "city=None", "group=1", "group=2")
+    np.testing.assert_array_equal(X[:, :3], [[city == name for name in ("Oslo", "Rome", None)] for city in cities])
+    # Rows for a model have the model's.
+    few = table.slice(0, 1)
+    found = gd.data.from_stream(few, columns=stream.columns, categories={"city": "auto"})
+    assert found.feature_names == stream.feature_names
+    # A class is never a null, which is an error as rows are read.
+    classes = gd.data.from_stream(table, "city", features="a", categories={"city": "auto"})
+    with pytest.raises(ValueError, match=r"column 'city' holds a null in row 3 .* \['Oslo', 'Rome'\]"):
+        list(classes.open())
+
+
+def test_categories_that_cannot_be_found():
+    table = columns(city=pa.array(CITIES), many=pa.array(np.arange(N_ROWS) * 1.5))
+    with pytest.raises(ValueError, match="categories names column 'town'; expected one of the stream: 'a', 'b', 'y'"):
+        gd.data.from_stream(table, "y", categories={"city": "auto", "town": "auto"})
+    with pytest.raises(ValueError, match="'city' are to be found, and the rows can be read only once; expected a list"):
+        gd.data.from_stream(table.to_reader(), "y", categories={"city": "auto"})
+    with pytest.raises(TypeError, match="'city' is 'Auto'; expected a list of values, an int, or 'auto'"):
+        gd.data.from_stream(table, "y", categories={"city": "Auto"})
+    with pytest.raises(
+        ValueError, match=r"'many' are to be found, and it has more than 1000; expected drop=\['many'\]"
+    ):
+        gd.data.from_stream(pa.table({"many": range(1001), "y": range(1001)}), "y", categories={"many": "auto"})
+
+
+def test_all_columns_that_hold_no_numbers_are_named():
+    table = columns(city=pa.array(CITIES), town=pa.array(CITIES), day=pa.array([datetime.date(2024, 1, 1)] * N_ROWS))
+    with pytest.raises(TypeError, match=r"'city' holds string.*\. There are no numbers in 'town', 'day' either$"):
+        gd.data.from_stream(table, target="y")
+
+
 def test_hashes_are_the_same_anywhere():
     X, _, _, stream = opened(columns(city=pa.array(CITIES)), features="city", categories={"city": 8})
     assert stream.feature_names == tuple(f"city#{k}" for k in range(8))
@@ -172,7 +208,7 @@ def test_what_is_no_number(column, message):
     with pytest.raises(TypeError, match=message):
         gd.data.from_stream(columns(c=column), target="y")
     if column.type == pa.string():
-        with pytest.raises(TypeError, match=r"Where these are classes, categories={'c': \[...\]}"):
+        with pytest.raises(TypeError, match=r"Where these are classes, categories={'c': 'auto'}"):
             gd.data.from_stream(columns(c=column), target="c")
 
 
