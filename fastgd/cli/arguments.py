@@ -16,7 +16,10 @@ _FILES = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Says what is wrong in one line, and takes no beginnings of options for them: `--lr` is not `--lr-decay`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments"):

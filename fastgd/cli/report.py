@@ -1,5 +1,6 @@
 """What `fastgd train` says of a model that it has trained."""
 
+import math
 from typing import TYPE_CHECKING
 
 from fastgd.cli.output import one_line, say
@@ -9,10 +10,11 @@ if TYPE_CHECKING:
     from fastgd import Dataset, Model, Trainer
 
 
-def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows) -> None:
+def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows, best_epoch: int = 0) -> None:
     """Say what the model is, how good, and how fast it was trained.
 
     model : the trainer's, or the average of it          untrained : the trainer's as it was
+    best_epoch : that whose parameters were kept, from 1; or 0, the last
     """
     from fastgd import Dataset, labels, losses
     from fastgd.cli import machine
@@ -27,7 +29,7 @@ def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows) -
     held_out = ""
     if validation is not None:
         is_average = model is not trainer.model
-        value = model.loss(validation, loss=trainer.loss) if is_average else history.validation_loss[-1]
+        value = model.loss(validation, loss=trainer.loss) if is_average else history.validation_loss[best_epoch - 1]
         held_out = f", validation {value:.6g}{' of the average' if is_average else ''}"
     layers = ", ".join(map(str, model.layers))
     say(f"model        {layers}: {model.parameters.size} parameters, {model.dtype}")
@@ -38,10 +40,14 @@ def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows) -
         f"{losses.name_of(trainer.loss)}"
     )
     of = ", of standardised targets" if model.standardized_targets is not None else ""
-    say(f"loss         {history.loss[-1]:.6g}{floor}{held_out} after {len(history)} epochs{of}")
+    kept = f", of which number {best_epoch} is kept" if 0 < best_epoch < len(history) else ""
+    say(f"loss         {history.loss[best_epoch - 1]:.6g}{floor}{held_out} after {len(history)} epochs{kept}{of}")
     if validation is not None:
         name, value = score(model, validation, trainer.loss)
-        say(f"{name:13}{value:.4f} on {validation.n_samples} rows that were not learnt from")
+        rows_were = "1 row that was" if validation.n_samples == 1 else f"{validation.n_samples} rows that were"
+        # There is none of targets that are all the same.
+        value = "unknown" if math.isnan(value) else f"{value:.4f}"
+        say(f"{name:13}{value} on {rows_were} not learnt from")
     if isinstance(data, Dataset):
         share = rows_per_second * data.row_bytes / bandwidth
         of = f", {share:.1%} of the {bandwidth / 1e9:.0f} GB/s at which one thread reads memory"

@@ -48,9 +48,9 @@ def train(options: argparse.Namespace) -> int:
     rows = synthetic_rows(options) if arrays is None else rows_of_files(options, arrays, loss)
     trainer = _trainer(options, rows, loss)
     shown, callbacks = _shown(options)
-    if options.patience is not None:
-        callbacks.append(gd.callbacks.EarlyStopping(options.patience))
-    if options.patience is not None and rows.validation is None:
+    stop = None if options.patience is None else gd.callbacks.EarlyStopping(options.patience)
+    callbacks += [] if stop is None else [stop]
+    if stop is not None and rows.validation is None:
         raise ValueError("--patience without --validation; expected data to see a gain on")
     if arrays is None:
         # Synthetic rows are what they were asked to be; `main` puts the filters back.
@@ -78,7 +78,7 @@ def train(options: argparse.Namespace) -> int:
     model = _result(trainer)
     _save(model, options.out)
     draw(trainer, options.plot, noise_loss)
-    report(trainer, model, untrained, rows)
+    report(trainer, model, untrained, rows, 0 if stop is None else stop.best_epoch)
     if is_untold and options.task == "regression" and arrays is not None and may_be_classes(arrays.y):
         say("targets      few different integers, taken as numbers; --task classification takes them as classes")
     return 0

@@ -92,6 +92,32 @@ def test_weights_that_are_all_zero_are_reported(capsys, files):
     assert "no learning rate, as all weights are zero" in out
 
 
+def test_what_patience_kept_is_what_is_reported(capsys, files):
+    given = [files / "X.npy", "--target", files / "y.npy", "--quiet", "--out", files / "m.safetensors"]
+    few, y = np.random.default_rng(0).normal(size=(50, 3)), np.random.default_rng(1).normal(size=50)
+    np.save(files / "X.npy", few)
+    np.save(files / "y.npy", y)
+    _, out, _ = run(capsys, "train", *given, "--validation", 0.5, "--hidden", 16, "--patience", 3)
+    validation, n_epochs, best = re.search(
+        r"validation (\S+) after (\d+) epochs, of which number (\d+) is kept", out
+    ).groups()
+    assert int(best) == int(n_epochs) - 3
+    held_out = np.random.default_rng([0, 0, 1]).permutation(50)[:25]
+    loss = gd.Model.load(files / "m.safetensors").loss(few[held_out], y[held_out])
+    assert float(validation) == pytest.approx(loss, rel=1e-5)
+    # There is no R² of a single row.
+    np.save(files / "X.npy", few[:5])
+    np.save(files / "y.npy", y[:5])
+    assert "R²           unknown on 1 row that was not learnt from" in run(capsys, "train", *given, "--epochs", 2)[1]
+
+
+def test_beginnings_of_options_are_none(capsys, files):
+    """`--lr` would be the decay of a rate."""
+    status, _, err = run(capsys, "train", "--synthetic", "10x2", "--lr", 0.1)
+    assert status == 2
+    assert "unrecognized arguments: --lr 0.1; see fastgd COMMAND --help" in err
+
+
 def test_rows_of_ones_own_are_learnt_well_untold(capsys, files):
     """Standardised, shuffled, in batches of 32, and judged by a fifth of them."""
     X, y = gd.data.synthetic(1000, 10, 1, (4,), noise=0.1, seed=1).arrays()
