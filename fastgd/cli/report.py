@@ -28,9 +28,9 @@ def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows, b
     floor = "" if rows.noise_loss is None else f" (noise floor {rows.noise_loss:.6g})"
     held_out = ""
     if validation is not None:
-        is_average = model is not trainer.model
-        value = model.loss(validation, loss=trainer.loss) if is_average else history.validation_loss[best_epoch - 1]
-        held_out = f", validation {value:.6g}{' of the average' if is_average else ''}"
+        # Of the model as it is: the average, the best constant where no epoch was better, or the epoch that was kept.
+        value = model.loss(validation, loss=trainer.loss)
+        held_out = f", validation {value:.6g}{'' if model is trainer.model else ' of the average'}"
     layers = ", ".join(map(str, model.layers))
     say(f"model        {layers}: {model.parameters.size} parameters, {model.dtype}")
     if rows.classes is not None:

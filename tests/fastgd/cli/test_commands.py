@@ -113,9 +113,9 @@ def test_what_patience_kept_is_what_is_reported(capsys, files):
 
 def test_beginnings_of_options_are_none(capsys, files):
     """`--lr` would be the decay of a rate."""
-    status, _, err = run(capsys, "train", "--synthetic", "10x2", "--lr", 0.1)
+    status, _, err = run(capsys, "train", "--synthetic", "10x2", "--lr=0.1")
     assert status == 2
-    assert "unrecognized arguments: --lr 0.1; see fastgd COMMAND --help" in err
+    assert "unrecognized arguments: --lr=0.1; see fastgd COMMAND --help" in err
 
 
 def test_rows_of_ones_own_are_learnt_well_untold(capsys, files):
