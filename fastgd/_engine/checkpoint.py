@@ -27,12 +27,9 @@ if TYPE_CHECKING:
 #: The settings of a Trainer that a file holds as they are.
 SETTINGS = ["batch_size", "shuffle", "seed", "alpha", "l1_ratio", "clip_value", "clip_norm", "max_norm", "average_from"]
 SETTINGS += ["replicas", "round_rows", "sync"]
-# What runs of earlier versions do not have.
-_LATER = ["callbacks", "tensors", "setbacks", "search_seconds", "metrics", "replicas", "round_rows", "sync", "outer"]
-_LATER += ["epoch", "fingerprint", "is_stopped"]
-# What describes a run, in every version.
-_RUN = ["loss", "optimizer", "learning_rate_factor", "measured_rate", "past_updates", "history"]
-_RUN += [name for name in SETTINGS if name not in _LATER]
+# What describes a run.
+_RUN = [*SETTINGS, "loss", "optimizer", "metrics", "outer", "learning_rate_factor", "measured_rate", "past_updates"]
+_RUN += ["history", "setbacks", "search_seconds", "callbacks", "epoch", "fingerprint", "is_stopped", "tensors"]
 # The name of the tensor that training goes on from.
 _REPLACED = "parameters"
 # What the names of a run's tensors begin with, beside those of its model.
@@ -90,16 +87,16 @@ def restored(
     """The trainer, of a class, whose run `describe` described; arguments and errors as of `Trainer.load`."""
     if schedule is not None and "own" not in as_schedule(schedule).describe():
         raise ValueError(f"schedule is {schedule!r}; expected one of your own, as the file holds all others")
-    storage.require_names(run, "run", _RUN, _LATER)
+    storage.require_names(run, "run", _RUN)
     of_model, of_run = _split(tensors)
-    outer = run.get("outer")
+    outer = run["outer"]
     trainer = kind(
         Model.restore(architecture, of_model),
         loss=losses.restore(run["loss"]),
         optimizer=optimizers.restore(run["optimizer"], schedule),
-        metrics=restore_metrics(run.get("metrics", []), metrics),
+        metrics=restore_metrics(run["metrics"], metrics),
         outer=Nesterov(**outer) if isinstance(outer, dict) else outer,
-        **{name: run[name] for name in SETTINGS if name in run},
+        **{name: run[name] for name in SETTINGS},
     )
     trainer._loaded_callbacks = _take_up(trainer._run, run, of_run)
     return trainer
@@ -121,14 +118,14 @@ def _take_up(run: Run, description: dict[str, Any], tensors: dict[str, storage.S
     run.updates_before_engine = checks.integer(description["past_updates"], "past_updates", 0)
     for record in description["history"]:
         run.history.append(EpochRecord(*record))
-    run.history.setbacks = [Setback(*setback) for setback in description.get("setbacks", [])]
-    run.history.search_seconds = description.get("search_seconds", 0.0)
-    descriptions = description.get("callbacks", [])
+    run.history.setbacks = [Setback(*setback) for setback in description["setbacks"]]
+    run.history.search_seconds = description["search_seconds"]
+    descriptions = description["callbacks"]
     of_callbacks = set(callback_list.tensor_names(descriptions))
-    storage.require_names(tensors, "tensors of the run", description.get("tensors", tensors))
-    run.fingerprint, run.is_stopped = description.get("fingerprint"), bool(description.get("is_stopped", False))
+    storage.require_names(tensors, "tensors of the run", description["tensors"])
+    run.fingerprint, run.is_stopped = description["fingerprint"], bool(description["is_stopped"])
     of_epoch = {name: tensor for name, tensor in tensors.items() if name.startswith(_OF_EPOCH)}
-    if description.get("epoch") is not None:
+    if description["epoch"] is not None:
         run.cut = CutEpoch.restore(description["epoch"], of_epoch)
         run.cut.settings, run.cut.is_loaded = run.assigned, True
     others = {_REPLACED, *of_callbacks, *of_epoch}

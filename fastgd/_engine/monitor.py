@@ -41,7 +41,6 @@ class Monitor:
         return {"type": type(self).__name__} | self._described()
 
     def _described(self) -> dict[str, Any]:
-        # Runs of earlier versions have no mode.
         is_usual = self.mode == _mode_of(self.monitor)
         return {name: getattr(self, name) for name in self._SETTINGS if name != "mode" or not is_usual}
 

@@ -56,4 +56,4 @@ def restore(description: dict[str, Any], schedule: Schedule | None = None) -> Op
     kind = OPTIMIZERS[checks.choice(arguments.pop("type"), "optimizer", OPTIMIZERS)]
     if isinstance(arguments["learning_rate"], dict):
         arguments["learning_rate"] = schedules.restore(arguments["learning_rate"], schedule)
-    return kind(**{**kind.later_settings, **arguments})
+    return kind(**arguments)

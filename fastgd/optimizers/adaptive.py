@@ -1,8 +1,7 @@
 """Optimisers that scale each element of the gradient by those before: Adam, Adagrad and RMSprop."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from fastgd.data import checks
 from fastgd.kernels import Bounded
@@ -140,7 +139,6 @@ class Adagrad(Optimizer):
     state_names: ClassVar[tuple[str, ...]] = ("G",)
     hidden_state_names: ClassVar[tuple[str, ...]] = ("G_rounding",)
     auto_rate_scales_with_targets: ClassVar[bool] = True
-    later_settings: ClassVar[Mapping[str, Any]] = {"bounded": False}
 
     def _check_settings(self) -> None:
         self._set_checked(checks.non_negative, "lr_decay", "weight_decay", "initial_accumulator_value")

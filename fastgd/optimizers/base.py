@@ -1,7 +1,6 @@
 """What every optimiser has."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -55,9 +54,6 @@ class Optimizer(ABC):
 
     #: Whether it knows random weights as such, and learns less from weights of zero.
     wants_random_weights: ClassVar[bool] = False
-
-    #: Settings that runs of earlier versions do not have.
-    later_settings: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         self._set_checked(check_learning_rate, "learning_rate")
