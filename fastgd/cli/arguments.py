@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any, NoReturn
 
 from fastgd._version import __version__
-from fastgd.cli import export, info, predict, settings, trace, train
+from fastgd.cli import export, info, option_values, predict, settings, trace, train
 from fastgd.cli.checkpoint import every
 
 _FILES = (
@@ -70,10 +70,16 @@ def _add_columns(group: Any, features: str = "the columns of a table to use (def
     group.add_argument(
         "--categories",
         action="extend",
-        type=_categories,
+        type=option_values.categories,
         metavar="NAME,... | NAME=VALUE,... | NAME=NUMBER",
         help="columns of words become columns of zeros and ones, one for each of their values, or of these values, or "
         "so many, by hashes",
+    )
+    group.add_argument(
+        "--fill-nulls",
+        type=option_values.fills,
+        metavar="mean | NAME=NUMBER,NAME=mean,...",
+        help="what takes the place of nulls in columns of numbers: the mean, in all of them or in some, or a number",
     )
 
 
@@ -109,13 +115,15 @@ def _add_train(commands: Any) -> None:
     )
     data.add_argument(
         "--synthetic",
-        type=_shape,
+        type=option_values.shape,
         metavar="ROWSxFEATURES[xOUTPUTS]",
         help="rows of a teacher network plus noise, where no X is given (default: 1000000x100)",
     )
     data.add_argument("--noise", type=float, help="standard deviation of the synthetic targets' noise (default: 0.1)")
     model = command.add_argument_group("model")
-    model.add_argument("--hidden", type=_widths, default=(), metavar="N,N,...", help="widths of hidden ReLU layers")
+    model.add_argument(
+        "--hidden", type=option_values.widths, default=(), metavar="N,N,...", help="widths of hidden ReLU layers"
+    )
     model.add_argument(
         "--output",
         choices=("linear", "relu"),
@@ -138,7 +146,7 @@ def _add_train(commands: Any) -> None:
     run.add_argument("--epochs", type=int, help="default: 5, or as many as make 1000 updates of few rows of your own")
     run.add_argument(
         "--batch-size",
-        type=_batch_size,
+        type=option_values.batch_size,
         metavar="ROWS",
         help="rows per update, or 'full' (default: 32 with X, 1 without)",
     )
@@ -151,7 +159,7 @@ def _add_train(commands: Any) -> None:
     settings.add_options(run, "loss", settings.losses())
     run.add_argument(
         "--learning-rate",
-        type=_learning_rate,
+        type=option_values.learning_rate,
         metavar="RATE",
         help="step size, or 'auto' (default: auto for SGD without --schedule, else the optimiser's own)",
     )
@@ -183,7 +191,9 @@ def _add_train(commands: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="take the rows in a new order in each epoch (default: with X)",
     )
-    run.add_argument("--seed", type=_seed, default=0, help="of the initial weights, the orders and the synthetic rows")
+    run.add_argument(
+        "--seed", type=option_values.seed, default=0, help="of the initial weights, the orders and the synthetic rows"
+    )
     run.add_argument("--out", metavar="MODEL.safetensors", help="where to save the model")
     run.add_argument(
         "--plot",
@@ -261,7 +271,9 @@ def _add_trace(commands: Any) -> None:
     command.add_argument("--example", choices=("article",), help="the article's neuron and its three rows")
     command.add_argument("--row", type=_rows, metavar="N | FIRST:END", help="rows of X, from 0 (default: 0)")
     command.add_argument("--epochs", type=int, help="how often to go through the rows (default: 1)")
-    command.add_argument("--batch-size", type=_batch_size, default=1, metavar="ROWS", help="rows per update, or 'full'")
+    command.add_argument(
+        "--batch-size", type=option_values.batch_size, default=1, metavar="ROWS", help="rows per update, or 'full'"
+    )
     command.add_argument(
         "--learning-rate",
         type=_exact_rate,
@@ -294,47 +306,3 @@ def _add_export(commands: Any) -> None:
     command.add_argument("model", help="a .safetensors file that fastgd saved")
     command.add_argument("out", metavar="FILE.onnx | FILE.c", help="the file to write; its suffix says what")
     command.add_argument("--name", help="what the functions of C begin with (default: the file's name)")
-
-
-def _categories(text: str) -> list[tuple[str, list[str] | int | str]]:
-    names, is_said, values = text.partition("=")
-    if not all(names.split(",")) or (is_said and not values):
-        raise argparse.ArgumentTypeError(
-            f"{text!r}; expected NAME,NAME,..., NAME=VALUE,VALUE,... or NAME=NUMBER, as in city=Rome,Oslo"
-        )
-    if not is_said:
-        return [(name, "auto") for name in names.split(",")]
-    return [(names, int(values) if values.isdecimal() else values.split(","))]
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\d+x\d+(x\d+)?", text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r}; expected ROWSxFEATURES or ROWSxFEATURESxOUTPUTS, as in 1000000x100"
-        )
-    return tuple(int(part) for part in text.split("x"))
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"0*[1-9]\d*(,0*[1-9]\d*)*", text):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected widths of at least 1, as in 64,64")
-    return tuple(int(part) for part in text.split(","))
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r}; expected an integer of at least 0")
-    return int(text)
-
-
-def _batch_size(text: str) -> int | str:
-    if text != "full" and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a number of rows, or 'full'")
-    return text if text == "full" else int(text)
-
-
-def _learning_rate(text: str) -> float | str:
-    try:
-        return text if text == "auto" else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a number, or 'auto'") from None

@@ -29,7 +29,7 @@ def warmup(_: argparse.Namespace) -> int:
 def info(options: argparse.Namespace) -> int:
     """Show what there is, or what files hold."""
     if options.data is not None and _is_safetensors(options.data):
-        if options.target or options.features or options.drop or options.categories:
+        if options.target or options.features or options.drop or options.categories or options.fill_nulls:
             raise ValueError(f"{options.data} is a model, and has its own columns; expected the model's file alone")
         lines = _of_model(options.data)
     elif options.data is not None:
@@ -72,6 +72,8 @@ def _of_model(path: str) -> dict[str, str]:
         for name, categories in columns.categories.items():
             is_hashed = isinstance(categories, int)
             lines[f"  {name}"] = f"{categories:,} hashes" if is_hashed else _some(list(map(str, categories)))
+        if columns.fills:
+            lines["nulls"] = _some([f"{fill:.6g} for those in {name}" for name, fill in columns.fills.items()])
         if columns.targets:
             lines["target"] = _some(columns.targets)
     if model.classes is not None:
@@ -134,7 +136,7 @@ def _nulls(counts: dict[str, int]) -> str:
     """In which columns there are nulls, which training refuses."""
     found = [f"{count:,} in {name}" for name, count in counts.items() if count]
     more = f", ... and in {len(found) - _NAMES} more" if len(found) > _NAMES else ""
-    return ", ".join(found[:_NAMES]) + more or "none"
+    return ", ".join(found[:_NAMES]) + more + ": --fill-nulls mean, for training" if found else "none"
 
 
 def _values(type_: str, known: list[Any] | None, n_nulls: int) -> str:

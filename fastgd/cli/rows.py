@@ -79,8 +79,8 @@ def arrays_of(options: argparse.Namespace) -> Arrays | None:
         raise ValueError(f"--synthetic or --noise, and X is {X}; expected either X or --synthetic")
     if not is_npy(X):
         return _opened(options)
-    if options.features or options.drop or options.categories:
-        raise ValueError(f"--features, --drop or --categories, and {X} has columns without names; expected none")
+    if options.features or options.drop or options.categories or options.fill_nulls:
+        raise ValueError(f"--features, --drop, --categories or --fill-nulls, and {X} has no names; expected none")
     if Path(X).is_dir():
         if y or weights:
             raise ValueError(f"{X} is a folder and brings its own y.npy; expected no --target and no --sample-weight")
@@ -107,7 +107,8 @@ def _opened(options: argparse.Namespace) -> Arrays:
     options.categories = categories_of(options)
     rows = open_rows(options, options.X)
     # Those that were found are those of any other rows, too.
-    options.categories = list(rows.chosen.categories.items()) if hasattr(rows, "chosen") else options.categories
+    if hasattr(rows, "chosen"):
+        options.categories, options.fill_nulls = list(rows.chosen.categories.items()), dict(rows.chosen.fills)
     if not isinstance(rows, Dataset):
         rows = spooled.in_memory(rows) or rows
     if rows.n_outputs == 0:
@@ -130,6 +131,7 @@ def categories_of(options: argparse.Namespace) -> list[tuple[str, list[str] | in
     # What is wrong with the file or its columns is said where the rows are opened.
     with contextlib.suppress(ImportError, ValueError, TypeError, OSError):
         alone = {"target": None, "weight": None, "features": names, "drop": (), "categories": None}
+        alone["fill_nulls"] = None
         column = open_rows(options, options.X, **alone, takes_any=True)
         if getattr(column, "others", ()):
             from fastgd.data.columnar.contents import contents_of
@@ -153,7 +155,8 @@ def open_rows(options: argparse.Namespace, path: str, **others: Any) -> "Dataset
 
     others : what else of a `Request` there is, or in place of the options
     """
-    from fastgd.data.files import Request, opened
+    from fastgd.data.files import opened
+    from fastgd.data.request import Request
 
     target = names_in(getattr(options, "target", None))
     names = {
@@ -162,6 +165,7 @@ def open_rows(options: argparse.Namespace, path: str, **others: Any) -> "Dataset
         "features": names_in(options.features),
         "drop": names_in(options.drop) or (),
         "categories": dict(options.categories) if options.categories else None,
+        "fill_nulls": options.fill_nulls or None,
     }
     return opened(path, Request(**names | others))
 

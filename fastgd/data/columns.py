@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -39,12 +40,15 @@ class Columns:
         How many numbers a row of the column is a list of.
     targets : tuple of str
         Those of y, none where their names are not known.
+    fills : mapping from some of them to float
+        What takes the place of nulls.
     """
 
     features: tuple[str, ...]
     categories: Mapping[str, Sequence[Any] | int] = field(default_factory=dict)
     lists: Mapping[str, int] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
+    fills: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Named) -> "Columns | None":
@@ -59,40 +63,44 @@ class Columns:
         parts = (expanded(name, self.categories.get(name), self.lists.get(name)) for name in self.features)
         return tuple(name for names in parts for name in names)
 
-    def categories_of(self, features: Sequence[str]) -> dict[str, Sequence[Any] | int]:
-        """The categories for columns that take the place of these, one for each."""
-        pairs = zip(features, self.features, strict=False)
-        return {name: self.categories[mine] for name, mine in pairs if mine in self.categories}
+    def by_features(self, settings: Mapping[str, Any], features: Sequence[str]) -> dict[str, Any]:
+        """Categories or fills, by the columns that take the place of these, one for each; or by these."""
+        pairs = zip(features or self.features, self.features, strict=False)
+        return {name: settings[mine] for name, mine in pairs if mine in settings}
 
     def storable(self) -> "Columns":
         """The same with categories that JSON can hold; where it cannot, what is left are the names of X's columns."""
         listed = {name: _listed(categories) for name, categories in self.categories.items()}
         if not all(map(_are_plain, listed.values())):
             return Columns(self.feature_names, targets=self.targets)
-        return Columns(self.features, listed, dict(self.lists), self.targets)
+        return Columns(self.features, listed, dict(self.lists), self.targets, dict(self.fills))
 
     def describe(self) -> dict[str, Any]:
         """What `storable` gave, as JSON can hold it."""
         described = {"categories": self.categories, "lists": self.lists, "targets": list(self.targets)}
+        described["fills"] = {name: float(fill) for name, fill in self.fills.items()}
         return {"features": list(self.features)} | {name: value for name, value in described.items() if value}
 
     @classmethod
     def restore(cls, description: dict[str, Any], n_features: int) -> "Columns":
         """What `describe` described, of a model of so many features."""
-        storage.require_names(description, "columns", ("features",), ("categories", "lists", "targets"))
+        storage.require_names(description, "columns", ("features",), ("categories", "lists", "targets", "fills"))
         features, targets = (_names(description.get(name, []), name) for name in ("features", "targets"))
-        categories, lists = description.get("categories", {}), description.get("lists", {})
+        categories, lists, fills = (dict(description.get(name, {})) for name in ("categories", "lists", "fills"))
         # Before there is memory for as many names as a damaged file may ask for.
         widths = [_width(categories.get(name), lists.get(name)) for name in features]
         if sum(widths) != n_features:
             raise ValueError(f"columns {description!r:.200} are of {sum(widths)} features; expected {n_features}")
-        others = {*categories, *lists}.difference(features)
+        others = {*categories, *lists, *fills}.difference(features)
         if others:
             raise ValueError(f"columns: {min(others)!r} is none of the features {', '.join(map(repr, features))}")
         for values in categories.values():
             if not _are_plain(values):
                 raise ValueError(f"columns: categories {values!r:.200}; expected strings, numbers, booleans or None")
-        return cls(features, dict(categories), dict(lists), targets)
+        for fill in fills.values():
+            if type(fill) is not float or not math.isfinite(fill):
+                raise ValueError(f"columns: fill {fill!r}; expected a finite number")
+        return cls(features, categories, lists, targets, fills)
 
 
 def expanded(name: str, categories: Sequence[Any] | int | None, size: int | None = None) -> list[str]:

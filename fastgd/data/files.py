@@ -5,72 +5,13 @@ import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.columns import Columns
+from fastgd.data.request import Categories, Fills, Names, Request
 
-Names = str | Sequence[str]
-#: What a column's categories may be: a list of values, a number of hashes, or "auto", for values that are found.
-Categories = Sequence[Any] | int | Literal["auto"]
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
-
-
-class Request(NamedTuple):
-    """What `open` was asked for, besides the files.
-
-    folder : Path, or None, the folder that the files were found in
-    takes_any : bool, whether columns that hold no numbers are taken, as one of hashes each, to be described
-    others : as for `open`
-    """
-
-    target: Any = None
-    sample_weight: Any = None
-    features: Names | None = None
-    drop: Names = ()
-    weight: str | None = None
-    categories: Mapping[str, Categories] | None = None
-    column_names: Sequence[str] | None = None
-    columns: Columns | None = None
-    folder: Path | None = None
-    takes_any: bool = False
-
-    @property
-    def declared(self) -> Mapping[str, Categories]:
-        """The categories of columns, with those that a model has for them."""
-        categories = {} if self.categories is None else self.categories
-        if not isinstance(categories, Mapping):
-            raise TypeError(f"categories is {categories!r}; expected a mapping from columns to lists of values")
-        if self.columns is None:
-            return categories
-        if not isinstance(self.columns, Columns):
-            raise TypeError(f"columns is {self.columns!r}; expected model.columns, or those of a data set or stream")
-        of_model = self.columns.categories_of(listed(self.features, "features") or self.columns.features)
-        return of_model | {name: each for name, each in categories.items() if not (is_auto(each) and name in of_model)}
-
-    def refuse(self, *names: str, kind: str) -> None:
-        """Raise a ValueError for what was given and files of a kind do not take."""
-        for name in names:
-            value = getattr(self, name)
-            if value is not None and value != ():
-                raise ValueError(f"{name} is {value!r}, which {kind} files do not take; expected none")
-
-
-def is_auto(categories: Any) -> bool:
-    """Whether values are to be found."""
-    return isinstance(categories, str) and categories == "auto"
-
-
-def listed(given: Names | None, role: str) -> tuple[str, ...]:
-    """Names of columns that may be a single one.
-
-    role : what errors call them
-    """
-    names = () if given is None else (given,) if isinstance(given, str) else given
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{role} is {given!r}; expected the name of a column, or a list of names")
-    return tuple(names)
-
 
 #: Which function of fastgd.data opens files of a suffix, as "module:function": each takes paths and a Request.
 OPENERS = {
@@ -119,6 +60,7 @@ def open(
     categories: Mapping[str, Categories] | None = None,
     column_names: Sequence[str] | None = None,
     columns: Columns | None = None,
+    fill_nulls: Fills | None = None,
 ) -> Dataset | Stream:
     r"""Files as rows to train on; only the rows in use are in memory.
 
@@ -178,6 +120,9 @@ def open(
         `columns` of a model, or of other rows: the features that it was trained on, by name, in its order and with its
         categories, whatever else the table has. `features` are then the columns in their place, one for each, where
         they are called otherwise. Files other than tables have columns without names, and are taken as they are.
+    fill_nulls : mapping from names of features to a number or to "mean", or "mean" for all, optional
+        What takes the place of nulls in columns of numbers; the mean of the others is found in a pass over the rows.
+        `columns` have those that a model was trained with.
 
     Returns
     -------
@@ -190,7 +135,7 @@ def open(
         Where there is no such file, or none in a folder or of a pattern.
     ValueError
         For files of several kinds or of one that is not known, for columns that are not there or do not fit each
-        other, and, as rows are read, for nulls, with column, file and row.
+        other, and, as rows are read, for nulls that nothing fills, with column, file and row.
     TypeError
         For columns that hold no numbers, with what to do about it.
     ImportError
@@ -205,7 +150,8 @@ def open(
     >>> rows.feature_names, rows.n_outputs
     (('rooms', 'size'), 1)
     """
-    return opened(path, Request(target, sample_weight, features, drop, weight, categories, column_names, columns))
+    asked = Request(target, sample_weight, features, drop, weight, categories, column_names, columns, fill_nulls)
+    return opened(path, asked)
 
 
 def opened(path: Paths, request: Request) -> Dataset | Stream:
@@ -233,6 +179,7 @@ def from_stream(
     weight: str | None = None,
     categories: Mapping[str, Categories] | None = None,
     columns: Columns | None = None,
+    fill_nulls: Fills | None = None,
 ) -> Stream:
     """Tables of other libraries as rows to train on, read batch by batch: any object with `__arrow_c_stream__`.
 
@@ -244,7 +191,7 @@ def from_stream(
     Parameters
     ----------
     stream : object with `__arrow_c_stream__`, or a callable without arguments that returns one
-    target, features, drop, weight, categories, columns : as for `open`
+    target, features, drop, weight, categories, columns, fill_nulls : as for `open`
 
     Returns
     -------
@@ -273,7 +220,7 @@ def from_stream(
             f"stream is a {type(stream).__name__}; expected an object with __arrow_c_stream__, such as a frame or a "
             f"pyarrow.RecordBatchReader, or a callable that returns one{hint}"
         )
-    request = Request(target, None, features, drop, weight, categories, columns=columns)
+    request = Request(target, None, features, drop, weight, categories, None, columns, fill_nulls)
     return _call("columnar.c_stream:stream_table", stream, request)
 
 
@@ -282,8 +229,8 @@ def _call(name: str, source: Any, request: Request) -> Any:
     module, function = name.split(":")
     try:
         opener = getattr(importlib.import_module(f"fastgd.data.{module}"), function)
-        if module.startswith("columnar.") and any(map(is_auto, request.declared.values())):
-            from fastgd.data.columnar.contents import with_values_found
+        if module.startswith("columnar."):
+            from fastgd.data.columnar.found_values import with_values_found
 
             request = with_values_found(lambda part: opener(source, part), request)
     except ModuleNotFoundError as error:

@@ -8,7 +8,7 @@ import numpy as np
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.chunks.chunked import ChunkedDataset
 from fastgd.data.chunks.shards import npy_dataset
-from fastgd.data.files import Request
+from fastgd.data.request import Request
 
 # Features of so many bytes are held in memory: a larger file takes about as much while it is read and shuffled.
 _HELD_BYTES = 512 << 20
@@ -28,7 +28,7 @@ class HeldFiles(ArrayDataset):
 
 def open_npy(paths: list[Path], request: Request) -> ArrayDataset | ChunkedDataset:
     """As `open`, of one X.npy, or of several that are shards; target and sample_weight are paths, or as many."""
-    request.refuse("features", "drop", "weight", "categories", "column_names", kind=".npy")
+    request.require_only("target", "sample_weight", kind=".npy")
     rows = npy_dataset(paths if len(paths) > 1 else paths[0], request.target, request.sample_weight)
     is_small = len(paths) == 1 and rows.n_samples * rows.row_bytes <= _HELD_BYTES
     return HeldFiles(rows) if is_small else rows

@@ -195,6 +195,11 @@ EDITED = {
         describe("architecture", columns={"features": ["a"], "categories": {"a": [[1], [2], [3]]}}),
         r"columns: categories \[\[1\], \[2\], \[3\]\]; expected strings, numbers, booleans or None",
     ),
+    "fills that are none": (
+        gd.Model,
+        describe("architecture", columns={"features": ["a", "b", "c"], "fills": {"a": float("inf")}}),
+        "columns: fill inf; expected a finite number",
+    ),
     "numbers as names": (
         gd.Model,
         describe("architecture", columns={"features": [1, 2, 3]}),

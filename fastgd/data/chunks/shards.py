@@ -9,7 +9,7 @@ from fastgd.data.chunks.chunked import ChunkedDataset, starts_of
 from fastgd.data.chunks.npy_shards import NpyShards
 from fastgd.data.chunks.sparse_chunks import SparseChunks
 from fastgd.data.chunks.sparse_files import csr_shards
-from fastgd.data.files import Request
+from fastgd.data.request import Request
 
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
@@ -55,9 +55,7 @@ def open_shards(paths: list[Path], request: Request) -> ChunkedDataset | SparseC
         For a folder with other .npy files, or a shard of which a part is missing.
     """
     (folder,) = paths
-    request.refuse(
-        "target", "sample_weight", "features", "drop", "weight", "categories", "column_names", kind="sharded .npy"
-    )
+    request.require_only(kind="sharded .npy")
     shards: dict[str, dict[str, Path]] = {}
     names = [entry.name for entry in os.scandir(folder) if not entry.name.startswith(".")]
     for name in names:

@@ -12,7 +12,7 @@ from fastgd.data import checks
 from fastgd.data.as_dataset import is_sliced
 from fastgd.data.block import take_rows
 from fastgd.data.chunks.chunked import ChunkedDataset, starts_of
-from fastgd.data.files import Request
+from fastgd.data.request import Request
 from fastgd.data.stamps import Stamps
 
 _PARTS = ("X", "y", "sample_weight")
@@ -169,7 +169,7 @@ def open_zarr(paths: list[Path], request: Request) -> ChunkedDataset:
 def _of_group(
     group: Any, path: str | os.PathLike, request: Request, stamps: Stamps, folder: Path | None = None
 ) -> ChunkedDataset:
-    request.refuse("drop", "categories", "column_names", kind="HDF5 and Zarr")
+    request.require_only("target", "sample_weight", "features", "weight", kind="HDF5 and Zarr")
     has_weight = request.sample_weight is not None
     if has_weight and request.weight is not None:
         raise ValueError("sample_weight and weight are given, which are one; expected weight, the name of an array")

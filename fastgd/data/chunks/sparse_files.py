@@ -16,7 +16,7 @@ import numpy as np
 
 from fastgd.data.chunks.npy_shards import NpyShards
 from fastgd.data.chunks.sparse_chunks import SparseChunk, SparseChunks
-from fastgd.data.files import Request
+from fastgd.data.request import Request
 from fastgd.data.sparse import sparse_rows
 from fastgd.data.sparse_rows import SparseRows
 from fastgd.data.stamps import Stamps
@@ -27,7 +27,7 @@ _TEXT_BYTES = 8 << 20
 
 def open_npz(paths: list[Path], request: Request) -> SparseChunks:
     """As `open`, of CSR matrices that `scipy.sparse.save_npz` wrote, one a shard; target and weights are .npy paths."""
-    request.refuse("features", "drop", "weight", "categories", "column_names", kind=".npz")
+    request.require_only("target", "sample_weight", kind=".npz")
     return csr_shards(paths, _listed(request.target), _listed(request.sample_weight))
 
 
@@ -160,9 +160,7 @@ def open_svmlight(paths: list[Path], request: Request) -> SparseChunks:
     One pass over the files finds how many features there are, and whether columns count from 1, as they do where none
     is 0; targets are kept. Each epoch parses all lines again: CSR shards are read much faster.
     """
-    request.refuse(
-        "target", "sample_weight", "features", "drop", "weight", "categories", "column_names", kind="SVMlight"
-    )
+    request.require_only(kind="SVMlight")
     try:
         from sklearn.datasets import load_svmlight_file
     except ImportError as error:

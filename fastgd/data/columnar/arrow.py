@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
-from fastgd.data.files import Request
+from fastgd.data.request import Request
 from fastgd.data.stamps import Stamps
 
 # How files begin whose batches may be read in any order, and Feather files of before Arrow.

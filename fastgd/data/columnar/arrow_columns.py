@@ -59,27 +59,40 @@ class ArrowColumn(ABC):
         row_name : what errors call one of them
         """
 
+    def fill_nulls_with(self, number: float) -> None:
+        """Take a number for nulls; a TypeError where there are no numbers."""
+        raise TypeError(f"fill_nulls names column {self.name!r}, which holds no single numbers")
+
     def _require_no_nulls(self, array: Any, row_name: Callable[[int], str], remedy: str) -> None:
         if array.null_count:
             row = array.is_null().index(True).as_py()
             raise ValueError(f"column {self.name!r} has a null in {row_name(row)}; {remedy}")
 
 
-_NULL_REMEDY = "expected a number in its place, or no such row: fill or drop nulls before"
+_NULL_REMEDY = "expected a number in its place, or no such row"
 
 
 class Numbers(ArrowColumn):
     """A column of numbers."""
 
-    def __init__(self, name: str, type_: Any) -> None:
+    def __init__(self, name: str, type_: Any, is_target: bool = False) -> None:
         super().__init__(name)
         self.is_short = type_ in _SHORT
+        self._fill: float | None = None
+        fill = "" if is_target else f"; fill_nulls={{{name!r}: 'mean'}} puts the column's mean there"
+        self._remedy = _NULL_REMEDY + fill
+
+    def fill_nulls_with(self, number: float) -> None:
+        """As `ArrowColumn.fill_nulls_with`."""
+        self._fill = float(number)
 
     def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
-        """As `ArrowColumn.part`, where they lie."""
+        """As `ArrowColumn.part`, where they lie, unless nulls are filled."""
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
-        self._require_no_nulls(array, row_name, _NULL_REMEDY)
+        if self._fill is not None and array.null_count:
+            array = array.cast(pa.float64()).fill_null(self._fill)
+        self._require_no_nulls(array, row_name, self._remedy)
         if pa.types.is_decimal(array.type):
             array = array.cast(pa.float64())
         if array.type not in _KINDS:
@@ -207,7 +220,7 @@ def column_of(
         return Categories(name, type_, categories, as_numbers=is_target)
     values = type_.value_type if pa.types.is_dictionary(type_) else type_
     if _is_number(values):
-        return Numbers(name, values)
+        return Numbers(name, values, is_target)
     if pa.types.is_fixed_size_list(type_) and _is_number(type_.value_type) and type_.list_size:
         return Lists(name, type_)
     metadata = field.metadata or {}

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from fastgd.data.columnar.table import Batch, Table, read_from, skip
-from fastgd.data.files import Request
+from fastgd.data.request import Request
 
 
 class StreamTable(Table):

@@ -1,12 +1,15 @@
 """Which columns of a table are features, targets and weights, by name."""
 
 import difflib
+import math
+import numbers
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from fastgd.data.columns import Columns
-from fastgd.data.files import Request, listed
+from fastgd.data.request import Request, listed
 
 
 class ChosenColumns(NamedTuple):
@@ -15,6 +18,7 @@ class ChosenColumns(NamedTuple):
     features, targets : tuple of str          weight : str, or None
     categories : mapping of some of them to the values that are declared, or to a number of hashes
     are_of_model : whether the features are those that a model was trained on
+    fills : mapping of features to the numbers in place of nulls
     """
 
     features: tuple[str, ...]
@@ -22,6 +26,7 @@ class ChosenColumns(NamedTuple):
     weight: str | None
     categories: Mapping[str, Sequence[Any] | int]
     are_of_model: bool = False
+    fills: Mapping[str, float] = MappingProxyType({})
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -50,7 +55,7 @@ def choose(request: Request, names: Sequence[str], table: str, unless_named: Seq
     if request.features is not None and not features:
         raise ValueError("features is empty; expected at least one column")
     others = (*targets, *(() if weight is None else (weight,)))
-    for role, given in (("features", features), ("drop", drop), ("target", targets), ("weight", others)):
+    for role, given in ((request.role, features), ("drop", drop), ("target", targets), ("weight", others)):
         counts = Counter(given)
         for name in given:
             _require_name(name, role, known, table)
@@ -64,7 +69,13 @@ def choose(request: Request, names: Sequence[str], table: str, unless_named: Seq
     both = [name for name in features if name in others]
     if both:
         raise ValueError(f"column {both[0]!r} is both a feature and target or weight; expected each column once")
-    chosen = ChosenColumns(features, targets, weight, categories, request.columns is not None)
+    chosen = ChosenColumns(features, targets, weight, categories, request.columns is not None, request.filled)
+    for name, fill in chosen.fills.items():
+        _require_name(name, "fill_nulls", known, table)
+        if name not in features or name in categories:
+            raise ValueError(f"fill_nulls names column {name!r}, which is no feature of numbers")
+        if isinstance(fill, bool) or not isinstance(fill, numbers.Real) or not math.isfinite(fill):
+            raise TypeError(f"fill_nulls of column {name!r} is {fill!r}; expected a number, or 'mean'")
     for name in categories:
         _require_name(name, "categories", known, table)
         if name not in (*features, *targets):

@@ -1,6 +1,6 @@
 """What a table holds, as one pass over it tells: how many rows and nulls, and the values that are no numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -8,10 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastgd.data.columnar.table import Table
-from fastgd.data.files import Request, is_auto, listed
 
-# Of values, by default.
-_MOST_VALUES = 1000
+#: Of values, by default.
+MOST_VALUES = 1000
 
 
 class Contents(NamedTuple):
@@ -26,7 +25,7 @@ class Contents(NamedTuple):
     values: dict[str, list[Any] | None]
 
 
-def contents_of(table: Table, most: float = _MOST_VALUES, names: Sequence[str] | None = None) -> Contents:
+def contents_of(table: Table, most: float = MOST_VALUES, names: Sequence[str] | None = None) -> Contents:
     """What there is, in one pass.
 
     most : more values of a column are not counted          names : of the columns to list values of, or `table.others`
@@ -53,39 +52,3 @@ def _with(known: set, column: pa.Array, most: float) -> set | None:
     except (pa.ArrowNotImplementedError, TypeError):
         return None
     return found if len(found) <= most else None
-
-
-def with_values_found(make: Callable[[Request], Table], request: Request) -> Request:
-    """A request with lists in place of "auto": the values that columns of categories have, found in a pass over them.
-
-    A null is None, the last of them, but for targets, which have none. Raises a ValueError for more values than are
-    worth a column each, and for rows that can be read only once.
-
-    make : gives the table of a request
-    """
-    declared = request.declared
-    names = tuple(name for name, categories in declared.items() if is_auto(categories))
-    if not names:
-        return request
-    alone = Request(features=names, folder=request.folder, column_names=request.column_names, takes_any=True)
-    try:
-        table = make(alone)
-    except ValueError:
-        # What is wrong with a name is said of categories, not of features.
-        make(request._replace(categories={**declared, **dict.fromkeys(names, 1)}))
-        raise
-    if getattr(table, "is_read_once", False):
-        raise ValueError(
-            f"categories of column {names[0]!r} are to be found, and the rows can be read only once; expected a list "
-            "of them, or a callable that gives the rows anew each time"
-        )
-    _, null_counts, values = contents_of(table, names=names)
-    for name, known in values.items():
-        if known is None:
-            raise ValueError(
-                f"categories of column {name!r} are to be found, and it has more than {_MOST_VALUES}; expected "
-                f"drop=[{name!r}], a list of values, or a number of hashes, categories={{{name!r}: 64}}"
-            )
-    with_null = [name for name in names if null_counts[name] and name not in listed(request.target, "target")]
-    found = {name: [*known, None] if name in with_null else known for name, known in values.items()}
-    return request._replace(categories={**declared, **found})

@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 
 from fastgd.data.columnar.arrow_columns import EXAMPLE, REMEDY
 from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
-from fastgd.data.files import Request, listed
+from fastgd.data.request import Request, listed
 from fastgd.data.stamps import Stamps
 from fastgd.errors import warn
 

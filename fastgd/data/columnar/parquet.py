@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from fastgd.data.columnar import hive
 from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
-from fastgd.data.files import Request
+from fastgd.data.request import Request
 from fastgd.data.stamps import Stamps
 
 # Larger row groups are read through buffers of this size, one a column, and not whole, which takes some percent less

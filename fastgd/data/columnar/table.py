@@ -17,7 +17,7 @@ from fastgd.data.columnar.arrow_columns import ArrowColumn, Lists, column_of
 from fastgd.data.columnar.chosen_columns import ChosenColumns, choose, shown
 from fastgd.data.columnar.column_rows import ColumnRows
 from fastgd.data.columns import Columns
-from fastgd.data.files import Request
+from fastgd.data.request import Request
 from fastgd.data.stamps import Stamps
 
 # Batches outweigh what each costs, mostly for its columns one by one, and are no burden on the memory.
@@ -190,11 +190,14 @@ def columns_of(
     def column(name: str, is_target: bool = False) -> ArrowColumn:
         try:
             remedy = _OF_MODEL if chosen.are_of_model and not is_target else None
-            return column_of(schema.field(name), chosen.categories.get(name), is_target, remedy)
+            found = column_of(schema.field(name), chosen.categories.get(name), is_target, remedy)
         except TypeError as error:
             others = [other for other in _refused(schema, chosen) if other != name]
             either = f". There are no numbers in {shown(others)} either" if others else ""
             raise TypeError(f"{table}: {error}{either}") from error.__cause__
+        if name in chosen.fills:
+            found.fill_nulls_with(chosen.fills[name])
+        return found
 
     features, targets = [column(name) for name in chosen.features], [column(name, True) for name in chosen.targets]
     weight = None if chosen.weight is None else column(chosen.weight)
@@ -208,7 +211,8 @@ def _described(called: tuple[str, ...], features: Sequence[ArrowColumn], chosen:
     pairs = list(zip(called, features, strict=True))
     categories = {name: chosen.categories[column.name] for name, column in pairs if column.name in chosen.categories}
     lists = {name: column.width for name, column in pairs if isinstance(column, Lists)}
-    return Columns(called, categories, lists, chosen.targets)
+    fills = {name: chosen.fills[column.name] for name, column in pairs if column.name in chosen.fills}
+    return Columns(called, categories, lists, chosen.targets, fills)
 
 
 def _refused(schema: Any, chosen: ChosenColumns) -> tuple[str, ...]:

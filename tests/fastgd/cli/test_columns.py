@@ -82,6 +82,30 @@ def test_the_values_of_a_column_are_found(table, tmp_path, capsys):
     assert run(capsys, *train, "--categories", "city,")[0] == 2
 
 
+def test_nulls_are_filled(table, tmp_path, capsys):
+    """A model keeps what takes their place."""
+    rooms = [None if k % 7 == 1 else 3.0 for k in range(60)]
+    lacking = table.set_column(3, "rooms", pa.array(rooms))
+    csv.write_csv(lacking, tmp_path / "rows.csv")
+    train = ["train", tmp_path / "rows.csv", "--target", "price", "--drop", "id,city", *QUICK]
+    train += ["--out", tmp_path / "m.safetensors"]
+    status, _, err = run(capsys, *train)
+    assert status == 2
+    assert err.endswith("or no such row; --fill-nulls rooms=mean puts the column's mean there\n")
+    for fill in ("mean", "rooms=mean", "rooms=3,size=1"):
+        assert run(capsys, *train, "--fill-nulls", fill, "--validation", tmp_path / "rows.csv")[::2] == (0, "")
+        assert gd.Model.load(tmp_path / "m.safetensors").columns.fills["rooms"] == 3
+        whole = table.set_column(3, "rooms", pa.array([3.0] * 60))
+        csv.write_csv(whole, tmp_path / "whole.csv")
+        expected = predicted(capsys, tmp_path, tmp_path / "whole.csv")
+        np.testing.assert_array_equal(predicted(capsys, tmp_path, tmp_path / "rows.csv"), expected)
+    assert (
+        "nulls          3 for those in rooms, 1 for those in size" in run(capsys, "info", tmp_path / "m.safetensors")[1]
+    )
+    for wrong in ("rooms", "rooms=many", "rooms=1,", ""):
+        assert run(capsys, *train, "--fill-nulls", wrong)[0] == 2
+
+
 def test_predict_takes_them_by_name(table, expected, tmp_path, capsys):
     np.testing.assert_array_equal(predicted(capsys, tmp_path, tmp_path / "rows.parquet"), expected)
     csv.write_csv(table.select(["size", "id", "rooms", "city"]), tmp_path / "new.csv")

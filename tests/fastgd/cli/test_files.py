@@ -88,7 +88,7 @@ def test_info(shards, capsys):
     ("arguments", "message"),
     [
         (["train", "{folder}", "--target", "y"], "sharded .npy files do not take"),
-        (["train", "{folder}/X-0.npy", "--target", "{folder}/y-0.npy", "--drop", "a"], "has columns without names"),
+        (["train", "{folder}/X-0.npy", "--target", "{folder}/y-0.npy", "--drop", "a"], "has no names; expected none"),
         (["predict", "{m}", "{folder}", "--out", "{folder}/y-1.npy"], "which is read"),
         (["info", "{folder}/none"], "does not exist"),
     ],
@@ -238,7 +238,10 @@ def test_nulls_are_counted(suffix, tmp_path, capsys):
     path = tmp_path / f"rows.{suffix}"
     function = {"parquet": "write_table", "feather": "write_feather", "csv": "write_csv"}[suffix]
     write = getattr(pytest.importorskip(f"pyarrow.{suffix}"), function)
-    for nulls, given in (("20 in a, 1 in y", table), ("none", table.slice(3).set_column(0, "a", [range(57)]))):
+    for nulls, given in (
+        ("20 in a, 1 in y: --fill-nulls mean, for training", table),
+        ("none", table.slice(3).set_column(0, "a", [range(57)])),
+    ):
         write(given, path)
         status, out, _ = run(capsys, "info", path, "--target", "y", "--drop", "c")
         assert status == 0
@@ -295,6 +298,7 @@ def test_all_words_of_a_target_are_classes(words, n_known, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("\n".join(["a,place,kind", *(f"1,x,{word}" for word in words)]) + "\n")
     options = argparse.Namespace(X=str(path), target="kind", categories=[("place", ["x"])], features=None, drop=None)
+    options.fill_nulls = None
     found = dict(categories_of(options))
     assert found["place"] == ["x"]
     assert len(found.get("kind", ())) == n_known

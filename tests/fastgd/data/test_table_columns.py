@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import math
 
 import numpy as np
 import pandas as pd
@@ -161,7 +162,7 @@ def test_categories_that_cannot_be_found():
     table = columns(city=pa.array(CITIES), many=pa.array(np.arange(N_ROWS) * 1.5))
     with pytest.raises(ValueError, match="categories names column 'town'; expected one of the stream: 'a', 'b', 'y'"):
         gd.data.from_stream(table, "y", categories={"city": "auto", "town": "auto"})
-    with pytest.raises(ValueError, match="'city' are to be found, and the rows can be read only once; expected a list"):
+    with pytest.raises(ValueError, match="'city' are to be found, and the rows can be read only once; expected them"):
         gd.data.from_stream(table.to_reader(), "y", categories={"city": "auto"})
     with pytest.raises(TypeError, match="'city' is 'Auto'; expected a list of values, an int, or 'auto'"):
         gd.data.from_stream(table, "y", categories={"city": "Auto"})
@@ -169,6 +170,60 @@ def test_categories_that_cannot_be_found():
         ValueError, match=r"'many' are to be found, and it has more than 1000; expected drop=\['many'\]"
     ):
         gd.data.from_stream(pa.table({"many": range(1001), "y": range(1001)}), "y", categories={"many": "auto"})
+
+
+FILLED = {
+    "whole numbers": (pa.array([1, None, 5, 6] * (N_ROWS // 4)), 4.0),
+    "booleans": (pa.array([True, None, None, False] * (N_ROWS // 4)), 0.5),
+    "decimals": (pa.array([decimal.Decimal("1.5"), None, None, decimal.Decimal("2.5")] * (N_ROWS // 4)), 2.0),
+    "a dictionary": (pa.array([1.0, None, 3.0, 3.0] * (N_ROWS // 4)).dictionary_encode(), 7 / 3),
+    "half precision": (
+        pa.array(np.array([1, 0, 2, 3], np.float16)[np.arange(N_ROWS) % 4], mask=np.arange(N_ROWS) % 4 == 1),
+        2.0,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FILLED)
+@pytest.mark.parametrize("fill", ["mean", {"c": "mean"}, {"c": 7}])
+def test_nulls_are_filled(kind, fill):
+    values, mean = FILLED[kind]
+    X, _, _, stream = opened(columns(c=values), fill_nulls=fill)
+    number = 7.0 if fill == {"c": 7} else mean
+    np.testing.assert_allclose(X[:, 2], [number if value is None else float(value) for value in values.to_pylist()])
+    assert stream.columns.fills["c"] == pytest.approx(number)
+    # Rows for a model have the model's, whatever their own mean is; a list of columns in their place, too.
+    few = columns(c=values).slice(0, 2).rename_columns(["a", "b", "y", "d"])
+    for again in ({}, {"fill_nulls": {"d": "mean"}}):
+        found = gd.data.from_stream(few, columns=stream.columns, features=["a", "b", "d"], **again)
+        assert found.columns.fills["c"] == pytest.approx(number)
+        (block,) = found.open()
+        assert np.asarray(block.X[:])[1, 2] == pytest.approx(number)
+
+
+def test_nulls_that_cannot_be_filled():
+    table = columns(
+        c=pa.array([None] * N_ROWS, pa.float64()), d=pa.array([None, math.nan] * (N_ROWS // 2)), e=pa.array(CITIES)
+    )
+    for fill, error, message in (
+        ({"c": "mean"}, ValueError, r"column 'c' holds nulls alone; expected drop=\['c'\], or a number in place"),
+        ({"d": "mean"}, ValueError, "column 'd' has no mean, as it holds NaN"),
+        ({"e": "mean"}, ValueError, "fill_nulls of column 'e' is its mean, and it holds no numbers"),
+        ({"e": 1}, ValueError, "fill_nulls names column 'e', which is no feature of numbers"),
+        ({"y": 1}, ValueError, "fill_nulls names column 'y', which is no feature of numbers"),
+        ({"f": "mean"}, ValueError, "fill_nulls names column 'f'; expected one of the stream"),
+        ({"c": "median"}, TypeError, "fill_nulls of column 'c' is 'median'; expected a number, or 'mean'"),
+        ({"c": math.nan}, TypeError, "fill_nulls of column 'c' is nan"),
+        (["c"], TypeError, r"fill_nulls is \['c'\]; expected 'mean', or a mapping"),
+    ):
+        with pytest.raises(error, match=message):
+            gd.data.from_stream(table, "y", categories={"e": 3}, fill_nulls=fill)
+    with pytest.raises(ValueError, match=r"'c' has a null in row 0 .*; fill_nulls={'c': 'mean'} puts the column's"):
+        list(gd.data.from_stream(table, "y", features="c").open())
+    with pytest.raises(
+        ValueError, match=r"'c' has a null in row 0 .*; expected a number in its place, or no such row$"
+    ):
+        list(gd.data.from_stream(table, "c", features="y").open())
 
 
 def test_all_columns_that_hold_no_numbers_are_named():

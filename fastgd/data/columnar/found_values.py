@@ -1,0 +1,86 @@
+"""What a table is asked for by "auto" and "mean": the categories of columns and their means, as a pass finds them."""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fastgd.data.columnar.contents import MOST_VALUES, contents_of
+from fastgd.data.columnar.table import Table
+from fastgd.data.request import Request, is_auto, is_mean, listed
+
+Maker = Callable[[Request], Table]
+
+
+def with_values_found(make: Maker, request: Request) -> Request:
+    """A request with lists in place of "auto", and with numbers in place of "mean".
+
+    The lists hold the values that columns have; a null is None, the last of them, but for targets, which have none.
+    Raises a ValueError for more values than are worth a column each, for columns without a mean, and for rows that can
+    be read only once.
+
+    make : gives the table of a request
+    """
+    declared = request.declared
+    names = [name for name, categories in declared.items() if is_auto(categories)]
+    if names:
+        request = request._replace(categories={**declared, **_categories(make, request, names)})
+    fills = request.filled
+    if is_mean(fills):
+        table = make(request._replace(fill_nulls=None, takes_any=True))
+        apart = {*table.others, *table.chosen.categories}
+        fills = {name: "mean" for name in table.chosen.features if name not in apart}
+    names = [name for name, fill in fills.items() if is_mean(fill)]
+    return request._replace(fill_nulls={**fills, **_means(make, request, names)} if names else request.fill_nulls)
+
+
+def _alone(make: Maker, request: Request, names: Sequence[str], role: str) -> Table:
+    """The table of some columns.
+
+    role : what errors call them
+    """
+    column_names, folder = request.column_names, request.folder
+    table = make(Request(features=names, column_names=column_names, folder=folder, takes_any=True, role=role))
+    if getattr(table, "is_read_once", False):
+        raise ValueError(
+            f"{role} of column {names[0]!r} are to be found, and the rows can be read only once; expected them to be "
+            "given, or a callable that gives the rows anew each time"
+        )
+    return table
+
+
+def _categories(make: Maker, request: Request, names: Sequence[str]) -> dict[str, list]:
+    _, null_counts, values = contents_of(_alone(make, request, names, "categories"), names=names)
+    for name, known in values.items():
+        if known is None:
+            raise ValueError(
+                f"categories of column {name!r} are to be found, and it has more than {MOST_VALUES}; expected "
+                f"drop=[{name!r}], a list of values, or a number of hashes, categories={{{name!r}: 64}}"
+            )
+    with_null = [name for name in names if null_counts[name] and name not in listed(request.target, "target")]
+    return {name: [*known, None] if name in with_null else known for name, known in values.items()}
+
+
+def _means(make: Maker, request: Request, names: Sequence[str]) -> dict[str, float]:
+    """The mean of what is no null."""
+    table = _alone(make, request, names, "fill_nulls")
+    if table.others:
+        raise ValueError(f"fill_nulls of column {table.others[0]!r} is its mean, and it holds no numbers")
+    sums, counts = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
+    with closing(table.batches(0)) as batches:
+        for batch in batches:
+            for name in names:
+                column = batch.columns.column(name)
+                column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                counts[name] += len(column) - column.null_count
+                sums[name] += pc.sum(column.cast(pa.float64())).as_py() or 0.0
+    for name in names:
+        if counts[name] == 0:
+            raise ValueError(
+                f"column {name!r} holds nulls alone; expected drop=[{name!r}], or a number in place of them"
+            )
+        if not math.isfinite(sums[name]):
+            raise ValueError(f"column {name!r} has no mean, as it holds NaN, or infinite numbers; expected numbers")
+    return {name: sums[name] / counts[name] for name in names}

@@ -1,0 +1,97 @@
+"""What is asked of a table besides its files: which columns it has, and what they are made into."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from fastgd.data.columns import Columns
+
+Names = str | Sequence[str]
+#: What a column's categories may be: a list of values, a number of hashes, or "auto", for values that are found.
+Categories = Sequence[Any] | int | Literal["auto"]
+#: What takes the place of nulls: a number by column, or "mean", for that of the column; or "mean" for all columns.
+Fills = Mapping[str, float | Literal["mean"]] | Literal["mean"]
+
+# What only some files take.
+_OF_FILES = ("target", "sample_weight", "features", "drop", "weight", "categories", "column_names", "fill_nulls")
+
+
+class Request(NamedTuple):
+    """What `open` was asked for, besides the files.
+
+    folder : Path, or None, the folder that the files were found in
+    takes_any : bool, whether columns that hold no numbers are taken, as one of hashes each, to be described
+    role : str, what errors call the features
+    others : as for `open`
+    """
+
+    target: Any = None
+    sample_weight: Any = None
+    features: Names | None = None
+    drop: Names = ()
+    weight: str | None = None
+    categories: Mapping[str, Categories] | None = None
+    column_names: Sequence[str] | None = None
+    columns: Columns | None = None
+    fill_nulls: Fills | None = None
+    folder: Path | None = None
+    takes_any: bool = False
+    role: str = "features"
+
+    @property
+    def declared(self) -> Mapping[str, Categories]:
+        """The categories of columns, with those that a model has for them."""
+        categories = {} if self.categories is None else self.categories
+        if not isinstance(categories, Mapping):
+            raise TypeError(f"categories is {categories!r}; expected a mapping from columns to lists of values")
+        if self.columns is None:
+            return categories
+        of_model = self._of_model.by_features(self._of_model.categories, listed(self.features, "features"))
+        return of_model | {name: each for name, each in categories.items() if not (is_auto(each) and name in of_model)}
+
+    @property
+    def filled(self) -> Fills:
+        """What takes the place of nulls, with what a model has for them."""
+        fills = {} if self.fill_nulls is None else self.fill_nulls
+        if not (isinstance(fills, Mapping) or is_mean(fills)):
+            raise TypeError(f"fill_nulls is {fills!r}; expected 'mean', or a mapping from columns to numbers or 'mean'")
+        if self.columns is None:
+            return fills
+        of_model = self._of_model.by_features(self._of_model.fills, listed(self.features, "features"))
+        if is_mean(fills):
+            return of_model or fills
+        return of_model | {name: each for name, each in fills.items() if not (is_mean(each) and name in of_model)}
+
+    @property
+    def _of_model(self) -> Columns:
+        if not isinstance(self.columns, Columns):
+            raise TypeError(f"columns is {self.columns!r}; expected model.columns, or those of a data set or stream")
+        return self.columns
+
+    def require_only(self, *names: str, kind: str) -> None:
+        """Raise a ValueError for what was given besides these, which files of a kind do not take."""
+        for name in _OF_FILES:
+            value = getattr(self, name)
+            if name not in names and value is not None and value != ():
+                raise ValueError(f"{name} is {value!r}, which {kind} files do not take; expected none")
+
+
+def is_auto(categories: Any) -> bool:
+    """Whether values are to be found."""
+    return isinstance(categories, str) and categories == "auto"
+
+
+def is_mean(fill: Any) -> bool:
+    """Whether a mean is to be found."""
+    return isinstance(fill, str) and fill == "mean"
+
+
+def listed(given: Names | None, role: str) -> tuple[str, ...]:
+    """Names of columns that may be a single one.
+
+    role : what errors call them
+    """
+    names = () if given is None else (given,) if isinstance(given, str) else given
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{role} is {given!r}; expected the name of a column, or a list of names")
+    return tuple(names)
