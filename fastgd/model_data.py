@@ -185,12 +185,12 @@ def _require_sparse_start(model: LayerStack) -> None:
     if isinstance(layer, RobustStandardize):
         raise ValueError(
             f"X is sparse, and {layer!r} subtracts the medians, which would make it dense; expected "
-            f"Standardize({layer.n_features}, with_mean=False), or dense rows"
+            f"Standardize({layer.n_features}, with_mean='nonzero'), or dense rows"
         )
     if layer is not None and not layer.keeps_zeros:
         raise ValueError(
             f"X is sparse, and {layer!r} subtracts the means, which would make it dense; expected "
-            f"Standardize({layer.n_features}, with_mean=False), or dense rows"
+            f"Standardize({layer.n_features}, with_mean='nonzero'), or dense rows"
         )
     if not model.starts_linear:
         raise ValueError(

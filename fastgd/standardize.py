@@ -46,7 +46,9 @@ class Standardize:
         self.n_features = checks.integer(n_features, "n_features", 1)
         self.with_mean: bool | Literal["nonzero"] = "nonzero"
         if with_mean != "nonzero":
-            self.with_mean = checks.switch(with_mean, "with_mean")
+            if not isinstance(with_mean, bool | np.bool_):
+                raise TypeError(f"with_mean is {with_mean!r}; expected True, False or 'nonzero'")
+            self.with_mean = bool(with_mean)
         self.mean: np.ndarray | None = None
         self.scale: np.ndarray | None = None
 
@@ -92,7 +94,7 @@ class Standardize:
         if not self.keeps_zeros:
             raise ValueError(
                 f"X is sparse, and {self!r} subtracts what would make it dense; expected "
-                f"Standardize({self.n_features}, with_mean=False)"
+                f"Standardize({self.n_features}, with_mean='nonzero')"
             )
 
     def arguments(self) -> dict[str, Any]:

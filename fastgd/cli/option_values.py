@@ -11,7 +11,7 @@ def categories(text: str) -> list[tuple[str, list[str] | int | str]]:
         raise argparse.ArgumentTypeError(
             f"{text!r}; expected NAME,NAME,..., NAME=VALUE,VALUE,... or NAME=NUMBER, as in city=Rome,Oslo"
         )
-    if not is_said:
+    if not is_said or values == "auto":
         return [(name, "auto") for name in names.split(",")]
     return [(names, int(values) if values.isdecimal() else values.split(","))]
 

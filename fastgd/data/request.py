@@ -43,7 +43,7 @@ class Request(NamedTuple):
         """The categories of columns, with those that a model has for them."""
         categories = {} if self.categories is None else self.categories
         if not isinstance(categories, Mapping):
-            raise TypeError(f"categories is {categories!r}; expected a mapping from columns to lists of values")
+            raise TypeError(f"categories is {categories!r}; expected a mapping from columns to lists, ints or 'auto'")
         if self.columns is None:
             return categories
         of_model = self._of_model.by_features(self._of_model.categories, listed(self.features, "features"))

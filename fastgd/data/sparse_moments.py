@@ -8,8 +8,9 @@ from fastgd.data.block import MeanAndScale, read_only, require_finite
 from fastgd.data.reader import blocks
 from fastgd.data.sparse_rows import SparseRows
 
-# Of sums of weights, relatively; and of what varies by less, next to its mean, the deviation is rounding.
-_ROUNDING, _LEAST_DEVIATION = 1e-9, 1e-12
+# Of sums of weights, relatively; of what varies by less, next to its mean, the deviation is rounding; and what makes
+# most rows.
+_ROUNDING, _LEAST_DEVIATION, _MOST = 1e-9, 1e-9, 0.9
 
 
 class SquareMeans:
@@ -23,8 +24,8 @@ class SquareMeans:
         v = sample_weight.astype(np.float64)
         self._total += float(v.sum()) if v.size else len(values)
         if isinstance(values, SparseRows):
-            zeros = [np.zeros_like(self._squares) for _ in range(3)]
-            kernels.csr_moments(values.csr, read_only(v), *zeros, self._squares)
+            mean, scratch, of_entries = (np.zeros_like(self._squares) for _ in range(3))
+            kernels.csr_moments(values.csr, read_only(v), mean, scratch, of_entries, self._squares)
         else:
             v = v if v.size else np.ones(len(values))
             self._squares += v @ values.astype(np.float64) ** 2
@@ -44,10 +45,11 @@ def is_everywhere(of_entries: np.ndarray, total: float) -> np.ndarray:
 class EntryScales:
     """By what columns of sparse rows are standardised where words may be among them, in float64.
 
-    Columns whose entries have a root mean square of more than 1 are numbers: where every row has an entry they get
-    mean 0 and variance 1, and else are divided by that. So are columns of small numbers, of which every row has one.
-    Words, categories and hashed features keep the values that they were given. Divided by a deviation over all rows,
-    the rarest would count most; and words that most texts have, which say least, once tf-idf has made them small.
+    Columns whose entries have a root mean square of more than 1 are numbers. Those that every row has an entry of get
+    mean 0 and variance 1, as dense ones do, and keep it as long as nine rows of ten have one; others are divided by the
+    root mean square of their entries. So are smaller numbers of which every row has one. Words, categories and hashed
+    features keep the values that they were given: divided by a deviation over all rows, the rarest would count most;
+    and words that most texts have, which say least, once tf-idf has made them small.
 
     with_mean : whether means are subtracted, or columns are divided only
     """
@@ -56,51 +58,59 @@ class EntryScales:
         self._with_mean = with_mean
         self._total = 0.0
         self._of_entries, self._sums, self._squares = (np.zeros(n_columns) for _ in range(3))
-        # Squares are those of distances from the first block's means, as numbers may lie far from zero.
+        self._was_centred = np.zeros(n_columns, np.bool_)
+        # Squares are those of distances from the columns' first entries, as numbers may lie far from zero. Those of a
+        # column that does not vary are exactly zero.
         self._origin: np.ndarray | None = None
 
     def add(self, values: np.ndarray | SparseRows, sample_weight: np.ndarray) -> None:
         """Take a block of rows, as `SquareMeans.add`."""
-        v = sample_weight.astype(np.float64)
-        total = float(v.sum()) if v.size else float(len(values))
-        if total == 0:
+        v = sample_weight.astype(np.float64) if sample_weight.size else np.ones(len(values))
+        if not v.any():
             return
-        self._total += total
-        if isinstance(values, SparseRows):
-            self._add_sparse(values.csr, read_only(v))
-            return
-        v, is_entry = v if v.size else np.ones(len(values)), values != 0
-        of_entries, sums = v @ is_entry, v @ values.astype(np.float64)
-        self._take_origin(of_entries, sums)
-        self._of_entries += of_entries
-        self._sums += sums
-        self._squares += v @ np.where(is_entry, values - self._origin, 0) ** 2
-
-    def _add_sparse(self, rows: kernels.CSR, v: np.ndarray) -> None:
-        scratch, again = (np.zeros_like(self._sums) for _ in range(2))
-        kernels.csr_moments(rows, v, np.empty(0), scratch, self._of_entries, self._sums)
-        self._take_origin(self._of_entries, self._sums)
-        kernels.csr_moments(rows, v, self._origin, scratch, again, self._squares)
-
-    def _take_origin(self, of_entries: np.ndarray, sums: np.ndarray) -> None:
         if self._origin is None:
-            self._origin = sums / np.where(of_entries > 0, of_entries, 1.0)
+            self._origin = _first_entries(values[v > 0])
+        self._total += float(v.sum())
+        if isinstance(values, SparseRows):
+            scratch, again = (np.zeros_like(self._sums) for _ in range(2))
+            kernels.csr_moments(values.csr, read_only(v), np.empty(0), scratch, self._of_entries, self._sums)
+            kernels.csr_moments(values.csr, read_only(v), self._origin, scratch, again, self._squares)
+            return
+        is_entry = values != 0
+        self._of_entries += v @ is_entry
+        self._sums += v @ values.astype(np.float64)
+        self._squares += v @ np.where(is_entry, values - self._origin, 0) ** 2
 
     def result(self) -> MeanAndScale | None:
         """What is subtracted of columns and what they are divided by; None where no row had a weight."""
         if self._total == 0:
             return None
         of_entries = np.where(self._of_entries > 0, self._of_entries, 1.0)
-        mean, origin = self._sums / of_entries, self._origin
-        shift = mean - origin
-        square = self._squares / of_entries
-        size = np.sqrt(np.maximum(square + origin * (2 * shift + origin), 0))
+        origin, shift = self._origin, self._sums / of_entries - self._origin
+        size = np.sqrt(np.maximum(self._squares / of_entries + origin * (2 * shift + origin), 0))
         has_all = is_everywhere(self._of_entries, self._total)
+        has_most = self._was_centred & (self._of_entries >= _MOST * self._total)
         divisor = np.where((size > 1) | ((size > 0) & has_all), size, 1.0)
-        is_centred = has_all & (size > 1) & self._with_mean
-        deviation = np.sqrt(np.maximum(square - shift**2, 0))
+        is_centred = (has_all | has_most) & (size > 1) & self._with_mean
+        self._was_centred = is_centred
+        # Over all rows, of which those without an entry are zero.
+        mean = self._sums / self._total
+        squares = self._squares + np.maximum(self._total - self._of_entries, 0) * origin**2
+        deviation = np.sqrt(np.maximum(squares / self._total - (mean - origin) ** 2, 0))
         deviation[deviation < _LEAST_DEVIATION * np.abs(mean)] = 0
         return np.where(is_centred, mean, 0.0), np.where(is_centred, deviation, divisor)
+
+
+def _first_entries(values: np.ndarray | SparseRows) -> np.ndarray:
+    """An entry of each column, the first that some row has; zero where there is none."""
+    found = np.zeros(values.shape[1])
+    if isinstance(values, SparseRows):
+        indices, entries = values.entries()
+        found[indices[::-1]] = entries[::-1]
+    else:
+        first = (values != 0).argmax(axis=0)
+        found[:] = values[first, np.arange(values.shape[1])]
+    return found
 
 
 def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:
@@ -131,5 +141,7 @@ def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:
     if not np.isfinite(deviation).all():
         column = int(np.flatnonzero(~np.isfinite(deviation))[0])
         raise ValueError(f"X has squares in column {column} that overflow; expected features divided by a large number")
-    deviation[deviation < np.maximum(_LEAST_DEVIATION * np.abs(mean), np.finfo(double).tiny)] = 0
+    # So much may be the rounding of a sum of so many equal terms.
+    rounding = dataset.n_samples * np.finfo(double).eps * np.abs(mean)
+    deviation[deviation < np.maximum(rounding, np.finfo(double).tiny)] = 0
     return np.where(is_everywhere(total - zeros, total), mean, 0.0), deviation

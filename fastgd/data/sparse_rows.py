@@ -18,6 +18,7 @@ class SparseRows:
     n_columns : int
     dtype : what entries count as, by default the dtype of the values
     scaling : by what columns are scaled, or standardised
+    places : (n_columns,) int64, of each column that is centred among these, or -1; None where none is
 
     Attributes
     ----------
@@ -33,18 +34,20 @@ class SparseRows:
         n_columns: int,
         dtype: np.dtype | None = None,
         scaling: kernels.Unscaled | kernels.Scaled | kernels.Standardized = _UNSCALED,
+        places: np.ndarray | None = None,
     ) -> None:
         self._begin, self._end = begin, end
         self._indices, self._values = indices, values
-        self._scaling = scaling
+        self._scaling, self._places = scaling, places
         self.shape = len(begin), n_columns
         self.dtype = values.dtype if dtype is None else dtype
 
     @property
     def csr(self) -> kernels.CSR:
-        """The rows as the kernels take them."""
-        values = self._values.view(np.uint8) if self._values.dtype == np.bool_ else self._values
-        return kernels.CSR(self._begin, self._end, self._indices, values, self._scaling)
+        """The rows as the kernels take them: a copy where some lack an entry of a column that is centred."""
+        rows = self._whole()
+        values = rows._values.view(np.uint8) if rows._values.dtype == np.bool_ else rows._values
+        return kernels.CSR(rows._begin, rows._end, rows._indices, values, rows._scaling)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -67,58 +70,64 @@ class SparseRows:
 
     def __getitem__(self, rows: slice | np.ndarray) -> Self:
         """Some of the rows, by a slice or (n_rows,) indices."""
-        return self._with(read_only(self._begin[rows]), read_only(self._end[rows]), self._indices, self._values)
-
-    def _with(self, begin: np.ndarray, end: np.ndarray, indices: np.ndarray, values: np.ndarray) -> Self:
-        return type(self)(begin, end, indices, values, self.shape[1], self.dtype, self._scaling)
+        begin, end = read_only(self._begin[rows]), read_only(self._end[rows])
+        indices, values = self._indices, self._values
+        return type(self)(begin, end, indices, values, self.shape[1], self.dtype, self._scaling, self._places)
 
     def counting_as(self, dtype: np.dtype) -> Self:
         """The same rows in another dtype, as they are given."""
         return type(self)(self._begin, self._end, self._indices, self._values, self.shape[1], dtype)
 
     def standardized(self, dtype: np.dtype, mean: np.ndarray, scale: np.ndarray) -> Self:
-        """The same rows in another dtype, of which each column counts (x - mean) · scale, both (n_columns,) float64.
-
-        Where a mean is not zero, every row needs one entry: they are copied, with these zeros, unless each has it.
-        """
-        rows, scaling = self, kernels.Scaled(read_only(np.ascontiguousarray(scale, np.float64)))
-        columns = np.flatnonzero(mean)
-        if len(columns):
-            rows = self._with_one_entry_each(columns)
+        """The same rows in another dtype, of which each column counts (x - mean) · scale, both (n_columns,) float64."""
+        scaling, places = kernels.Scaled(read_only(np.ascontiguousarray(scale, np.float64))), None
+        centred = np.flatnonzero(mean)
+        if len(centred):
             scaling = kernels.Standardized(read_only(np.stack([mean, scale], axis=1).ravel()))
-        return type(self)(rows._begin, rows._end, rows._indices, rows._values, self.shape[1], dtype, scaling)
+            places = np.full(self.shape[1], -1)
+            places[centred] = np.arange(len(centred))
+        begin, end, indices, values = self._begin, self._end, self._indices, self._values
+        return type(self)(begin, end, indices, values, self.shape[1], dtype, scaling, places)
 
-    def _with_one_entry_each(self, columns: np.ndarray) -> Self:
-        """Rows, as they are given, with one entry in each of some columns; the same, if they have it."""
-        places = np.full(self.shape[1], -1)
-        places[columns] = np.arange(len(columns))
-        given = self.counting_as(self.dtype)
-        if kernels.csr_has_one_entry_each(given.csr, read_only(places), np.empty(len(columns), np.int64)):
-            return given
+    def _whole(self) -> Self:
+        """The rows with one entry in each column that is centred: a copy, unless they have it."""
+        if self._places is None:
+            return self
+        begin, end, indices, values = self._begin, self._end, self._indices, self._values
+        given = type(self)(begin, end, indices, values, self.shape[1])
+        centred = np.flatnonzero(self._places >= 0)
+        if not kernels.csr_has_one_entry_each(given.csr, read_only(self._places), np.empty(len(centred), np.int64)):
+            begin, end, indices, values = given._with_sums(self._places, centred)
+        return type(self)(begin, end, indices, values, self.shape[1], self.dtype, self._scaling)
+
+    def _with_sums(self, places: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, ...]:
+        """begin, end, indices and values of rows whose entries in some columns are added up, or zeros."""
+        n_rows = len(self)
         # What adds up may be more than a small integer holds.
-        exact = self._values.dtype if self._values.dtype.kind == "f" else np.dtype(np.float64)
-        indices, values = given.counting_as(exact).entries()
-        row_of = np.repeat(np.arange(len(self)), self.lengths)
+        exact = self.dtype if self.dtype.kind == "f" else np.dtype(np.float64)
+        indices, values = self.counting_as(exact).entries()
+        row_of = np.repeat(np.arange(n_rows), self.lengths)
         is_other = places[indices] < 0
-        sums = np.zeros((len(self), len(columns)), values.dtype)
+        sums = np.zeros((n_rows, len(columns)), exact)
         np.add.at(sums, (row_of[~is_other], places[indices[~is_other]]), values[~is_other])
-        of_all = np.concatenate([row_of[is_other], np.repeat(np.arange(len(self)), len(columns))])
-        order = np.argsort(of_all, kind="stable")
-        indices = np.concatenate([indices[is_other], np.tile(columns.astype(indices.dtype), len(self))])[order]
+        order = np.argsort(
+            np.concatenate([row_of[is_other], np.repeat(np.arange(n_rows), len(columns))]), kind="stable"
+        )
+        indices = np.concatenate([indices[is_other], np.tile(columns.astype(indices.dtype), n_rows)])[order]
         values = np.concatenate([values[is_other], sums.ravel()])[order]
-        lengths = np.bincount(row_of[is_other], minlength=len(self)) + len(columns)
-        return self._of(lengths, indices, values)
-
-    def _of(self, lengths: np.ndarray, indices: np.ndarray, values: np.ndarray) -> Self:
-        """Rows of so many entries each, which lie one row after the other."""
+        lengths = np.bincount(row_of[is_other], minlength=n_rows) + len(columns)
         end = np.cumsum(lengths)
-        return type(self)(*map(read_only, (end - lengths, end, indices, values)), self.shape[1])
+        return tuple(map(read_only, (end - lengths, end, indices, values)))
 
     def astype(self, dtype: np.dtype, copy: bool = True) -> Self:
         """The rows with a copy of their entries, scaled and in a dtype; without a copy, they only count as that."""
-        begin, end, columns, values = self._begin, self._end, self._indices, self._values
-        rows = type(self)(begin, end, columns, values, self.shape[1], dtype, self._scaling)
-        return self._of(self.lengths, *rows.entries()) if copy else rows
+        begin, end, indices, values = self._begin, self._end, self._indices, self._values
+        rows = type(self)(begin, end, indices, values, self.shape[1], dtype, self._scaling, self._places)
+        if not copy:
+            return rows
+        rows = rows._whole()
+        end = np.cumsum(rows.lengths)
+        return type(self)(*map(read_only, (end - rows.lengths, end, *rows.entries())), self.shape[1])
 
     def used_columns(self) -> np.ndarray:
         """The columns of which some row has an entry, in their order."""
@@ -141,9 +150,9 @@ class SparseRows:
 
     def entries(self) -> tuple[np.ndarray, np.ndarray]:
         """The columns of all entries and what these count as, row by row: copies."""
-        n_entries = self.n_entries
-        indices, values = np.empty(n_entries, self._indices.dtype), np.empty(n_entries, self.dtype)
-        kernels.compact_rows(self.csr, indices, values)
+        rows = self._whole()
+        indices, values = np.empty(rows.n_entries, rows._indices.dtype), np.empty(rows.n_entries, rows.dtype)
+        kernels.compact_rows(rows.csr, indices, values)
         return indices, values
 
     def densify(self, out: np.ndarray) -> None:
@@ -158,11 +167,12 @@ class SparseRows:
 
     def first_not_finite(self) -> tuple[int, int, Any] | None:
         """Row, column and value of the first entry that counts as NaN or infinity."""
-        indices, values = self.entries()
+        rows = self._whole()
+        indices, values = rows.entries()
         bad = np.flatnonzero(~np.isfinite(values))
         if not len(bad):
             return None
-        row = int(np.searchsorted(np.cumsum(self._end - self._begin), bad[0], side="right"))
+        row = int(np.searchsorted(np.cumsum(rows.lengths), bad[0], side="right"))
         return row, int(indices[bad[0]]), values[bad[0]]
 
     def largest(self) -> float:

@@ -202,7 +202,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
             learnt, held_out = self._split(learnt, y)
         self._learn_scales(learnt, goes_on, is_partial)
         if not is_partial:
-            set_rate_of_sparse_rows(training, self.trainer_, learnt)
+            set_rate_of_sparse_rows(training, self.trainer_, learnt, is_new=not goes_on)
         if has_start:
             start_linear(self.trainer_.model, given.coef_init, given.intercept_init)
         best = self.model_ if goes_on and self.model_ is not self.trainer_.model else None

@@ -112,5 +112,5 @@ class LBFGSFinish:
                 options={"gtol": largest, "ftol": _LEAST_FALL * self._tol} | limits,
             )
         if found.fun < first:
-            trainer.model.parameters = found.x if used is None else used.of_all_columns(found.x)
+            trainer.model.parameters = found.x if used is None else used.of_all_columns(found.x, alpha > 0)
         return bool(found.success)

@@ -70,7 +70,7 @@ class Scales:
             f"{name}.{key.lstrip('_')}": np.atleast_1d(value)
             for name, moments in self._moments().items()
             for key, value in vars(moments).items()
-            if value is not None
+            if value is not None and not isinstance(value, bool)
         }
         return known if self._have_varied is None else known | {"have_varied": self._have_varied}
 
@@ -84,6 +84,8 @@ class Scales:
         """
         for name, moments in self._moments().items():
             for key, value in vars(moments).items():
+                if isinstance(value, bool):
+                    continue
                 found = state.get(f"{name}.{key.lstrip('_')}")
                 if found is None and value is not None:
                     raise ValueError(f"there is no {name}{key}; expected what a stream has learnt of its scales")

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastgd import losses
 from fastgd._engine.callback_list import require_callables
+from fastgd._engine.sparse_checks import can_be_searched
 from fastgd.activations import Identity, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.data import checks
 from fastgd.data.base import Dataset
@@ -155,7 +156,8 @@ class Training:
         )
         if is_sparse_auto and isinstance(trainer.optimizer, NormalizedSGD):
             # Which cannot see sparse rows. A search is worth its time where epochs are not short for what they hold.
-            trainer.optimizer = Adagrad() if is_costly else Adagrad("auto").resolved_for(model, architecture.loss)
+            is_searched = not is_costly and can_be_searched(model.in_features)
+            trainer.optimizer = Adagrad("auto" if is_searched else 0.01, bounded=False)
         if is_stream and trainer.optimizer.learning_rate == "auto":
             rate = trainer.optimizer.auto_rate(architecture.loss, is_full_batch=False)
             trainer.optimizer = replace(trainer.optimizer, learning_rate=rate)

@@ -13,7 +13,7 @@ from fastgd.trainer import Trainer
 _UNEVEN = 100.0
 
 
-def set_rate_of_sparse_rows(training: Training, trainer: Trainer, learnt: Dataset) -> None:
+def set_rate_of_sparse_rows(training: Training, trainer: Trainer, learnt: Dataset, is_new: bool) -> None:
     """Have SGD that nobody chose train on sparse rows, whose scales are known, at the rate 1 / (h (m + l / B)), with
     the mean m and the largest l of v (|x|² + 1) and the loss's largest second derivative h, or 1. It falls to 0 over
     each epoch.
@@ -21,6 +21,8 @@ def set_rate_of_sparse_rows(training: Training, trainer: Trainer, learnt: Datase
     Twice as long a step would overshoot for a batch of B rows alike with the longest among them. A search by trials on
     some of the rows finds rates that are far too small where few columns come twice in these. It is left to find one
     where the longest row counts a hundred times as much as the mean one, as epochs that go wrong are taken back then.
+
+    is_new : whether the model has learnt nothing yet
     """
     is_chosen = training.optimizer != "auto" or training.batch_size is None
     if is_chosen or not learnt.is_sparse or not isinstance(trainer.optimizer, SGD):
@@ -33,6 +35,6 @@ def set_rate_of_sparse_rows(training: Training, trainer: Trainer, learnt: Datase
     optimizer = SGD(Cooldown(1 / size, -(-learnt.n_samples // trainer.batch_size), share=1.0))
     if trainer.optimizer != optimizer:
         trainer.optimizer = optimizer
-        if trainer.n_updates == 0:
+        if is_new:
             # A weight that no row ever reaches would stay as it was drawn.
             start_at_zero(trainer, is_stream=False)

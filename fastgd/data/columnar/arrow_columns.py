@@ -88,8 +88,7 @@ class Numbers(ArrowColumn):
 
     def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
         """As `ArrowColumn.part`, where they lie, unless nulls are filled."""
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
+        array = decoded(array)
         if self._fill is not None and array.null_count:
             array = array.cast(pa.float64()).fill_null(self._fill)
         self._require_no_nulls(array, row_name, self._remedy)
@@ -258,10 +257,18 @@ def _plain(type_: Any) -> Any:
     return pa.large_string() if is_text else type_
 
 
-def _decoded(array: Any, type_: Any) -> Any:
+def decoded(array: Any) -> Any:
+    """An array without a dictionary, and without text as views, as Polars has it, for which pyarrow lacks functions."""
     if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    return array if array.type == type_ else array.cast(type_)
+        return decoded(array.dictionary).take(array.indices)
+    return array.cast(pa.large_string()) if pa.types.is_string_view(array.type) else array
+
+
+def _decoded(array: Any, type_: Any) -> Any:
+    array = decoded(array)
+    array = array if array.type == type_ else array.cast(type_)
+    # Of the two zeros, one is in lists of values.
+    return pc.add(array, 0.0) if pa.types.is_float32(type_) or pa.types.is_float64(type_) else array
 
 
 def _few(values: Sequence[Any], most: int = 8) -> str:

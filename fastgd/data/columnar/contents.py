@@ -1,5 +1,6 @@
 """What a table holds, as one pass over it tells: how many rows and nulls, and the values that are no numbers."""
 
+import math
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fastgd.data.columnar.arrow_columns import decoded
 from fastgd.data.columnar.table import Table
 
 #: Of values, by default.
@@ -39,16 +41,26 @@ def contents_of(table: Table, most: float = MOST_VALUES, names: Sequence[str] | 
                 null_counts[name] += batch.columns.column(name).null_count
             for name, known in values.items():
                 values[name] = None if known is None else _with(known, batch.columns.column(name), most)
-    return Contents(
-        n_rows, null_counts, {name: None if known is None else sorted(known) for name, known in values.items()}
-    )
+    found = {name: None if known is None else sorted(known, key=_by_size) for name, known in values.items()}
+    return Contents(n_rows, null_counts, found)
 
 
 def _with(known: set, column: pa.Array, most: float) -> set | None:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     try:
-        found = known.union(pc.unique(column.drop_null()).to_pylist())
+        values = pc.unique(decoded(column)).to_pylist()
+        found = known.union(_plain(value) for value in values if value is not None)
     except (pa.ArrowNotImplementedError, TypeError):
         return None
     return found if len(found) <= most else None
+
+
+def _plain(value: Any) -> Any:
+    """A value as all that equal it: there are two zeros, and NaN is no value's equal."""
+    if not isinstance(value, float):
+        return value
+    return math.nan if math.isnan(value) else value + 0.0
+
+
+def _by_size(value: Any) -> tuple[bool, Any]:
+    """What values are sorted by: NaN, which has no size, is the last."""
+    return (True, 0) if isinstance(value, float) and math.isnan(value) else (False, value)

@@ -7,6 +7,7 @@ from contextlib import closing
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fastgd.data.columnar.arrow_columns import decoded
 from fastgd.data.columnar.contents import MOST_VALUES, contents_of
 from fastgd.data.columnar.table import Table
 from fastgd.data.request import Request, is_auto, is_mean, listed
@@ -36,13 +37,13 @@ def with_values_found(make: Maker, request: Request) -> Request:
     return request._replace(fill_nulls={**fills, **_means(make, request, names)} if names else request.fill_nulls)
 
 
-def _alone(make: Maker, request: Request, names: Sequence[str], role: str) -> Table:
+def _alone(make: Maker, request: Request, names: Sequence[str], role: str, as_text: bool) -> Table:
     """The table of some columns.
 
-    role : what errors call them
+    role : what errors call them          as_text : whether files of text have them be that
     """
-    column_names, folder = request.column_names, request.folder
-    table = make(Request(features=names, column_names=column_names, folder=folder, takes_any=True, role=role))
+    alone = Request(features=names, folder=request.folder, column_names=request.column_names, takes_any=True, role=role)
+    table = make(alone._replace(categories=dict.fromkeys(names, 1)) if as_text else alone)
     if getattr(table, "is_read_once", False):
         raise ValueError(
             f"{role} of column {names[0]!r} are to be found, and the rows can be read only once; expected them to be "
@@ -52,12 +53,15 @@ def _alone(make: Maker, request: Request, names: Sequence[str], role: str) -> Ta
 
 
 def _categories(make: Maker, request: Request, names: Sequence[str]) -> dict[str, list]:
-    _, null_counts, values = contents_of(_alone(make, request, names, "categories"), names=names)
+    table = _alone(make, request, names, "categories", as_text=True)
+    n_rows, null_counts, values = contents_of(table, names=names)
+    if not n_rows:
+        raise ValueError(f"{table.name} has no rows; expected at least one")
     for name, known in values.items():
         if known is None:
             raise ValueError(
-                f"categories of column {name!r} are to be found, and it has more than {MOST_VALUES}; expected "
-                f"drop=[{name!r}], a list of values, or a number of hashes, categories={{{name!r}: 64}}"
+                f"categories of column {name!r} are to be found, and it has more than {MOST_VALUES}, or lists and the "
+                f"like; expected drop=[{name!r}], a list of values, or a number of hashes, categories={{{name!r}: 64}}"
             )
     with_null = [name for name in names if null_counts[name] and name not in listed(request.target, "target")]
     return {name: [*known, None] if name in with_null else known for name, known in values.items()}
@@ -65,15 +69,14 @@ def _categories(make: Maker, request: Request, names: Sequence[str]) -> dict[str
 
 def _means(make: Maker, request: Request, names: Sequence[str]) -> dict[str, float]:
     """The mean of what is no null."""
-    table = _alone(make, request, names, "fill_nulls")
+    table = _alone(make, request, names, "fill_nulls", as_text=False)
     if table.others:
         raise ValueError(f"fill_nulls of column {table.others[0]!r} is its mean, and it holds no numbers")
     sums, counts = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
     with closing(table.batches(0)) as batches:
         for batch in batches:
             for name in names:
-                column = batch.columns.column(name)
-                column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                column = decoded(batch.columns.column(name))
                 counts[name] += len(column) - column.null_count
                 sums[name] += pc.sum(column.cast(pa.float64())).as_py() or 0.0
     for name in names:

@@ -158,6 +158,36 @@ def test_categories_that_are_found():
         list(classes.open())
 
 
+FOUND = {
+    "text as views": (pa.array(["b", None, "a"] * 2).cast(pa.string_view()), ["c=a", "c=b", "c=None"]),
+    "a dictionary of views": (
+        pa.DictionaryArray.from_arrays(pa.array([0, 1, 0] * 2, pa.uint32()), pa.array(["b", "a"], pa.string_view())),
+        ["c=a", "c=b"],
+    ),
+    "NaN": (pa.chunked_array([[1.0, math.nan, 0.5], [math.nan, 1.0, 0.5]]), ["c=0.5", "c=1.0", "c=nan"]),
+    "two zeros": (pa.array([0.0, -0.0, 1.0] * 2), ["c=0.0", "c=1.0"]),
+    "booleans": (pa.array([True, False, True] * 2), ["c=False", "c=True"]),
+}
+
+
+@pytest.mark.parametrize("kind", FOUND)
+def test_values_of_any_kind_are_found(kind):
+    values, names = FOUND[kind]
+    stream = gd.data.from_stream(pa.table({"c": values, "y": range(6)}), "y", categories={"c": "auto"})
+    assert list(stream.feature_names) == names
+    X = np.concatenate([np.asarray(block.X[:]) for block in stream.open()])
+    np.testing.assert_array_equal(X.sum(axis=1), 1)
+    assert (X.sum(axis=0) > 0).all()
+
+
+def test_codes_in_text_are_text(tmp_path):
+    """007 is not 7, and words may follow numbers."""
+    (tmp_path / "a.csv").write_text("code,y\n007,1\n7,2\n")
+    (tmp_path / "b.csv").write_text("code,y\n7.0,3\nx,4\n")
+    stream = gd.data.open(tmp_path, target="y", categories={"code": "auto"})
+    assert stream.feature_names == ("code=007", "code=7", "code=7.0", "code=x")
+
+
 def test_categories_that_cannot_be_found():
     table = columns(city=pa.array(CITIES), many=pa.array(np.arange(N_ROWS) * 1.5))
     with pytest.raises(ValueError, match="categories names column 'town'; expected one of the stream: 'a', 'b', 'y'"):
@@ -167,7 +197,7 @@ def test_categories_that_cannot_be_found():
     with pytest.raises(TypeError, match="'city' is 'Auto'; expected a list of values, an int, or 'auto'"):
         gd.data.from_stream(table, "y", categories={"city": "Auto"})
     with pytest.raises(
-        ValueError, match=r"'many' are to be found, and it has more than 1000; expected drop=\['many'\]"
+        ValueError, match=r"'many' are to be found, and it has more than 1000, .* expected drop=\['many'\]"
     ):
         gd.data.from_stream(pa.table({"many": range(1001), "y": range(1001)}), "y", categories={"many": "auto"})
 

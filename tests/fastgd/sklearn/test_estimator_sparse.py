@@ -232,3 +232,68 @@ def test_how_sparse_columns_are_standardised(with_mean, is_sparse):
     centred = [[year, 1234.1], [deviation, 0]] if with_mean else [[0, 0], [np.hypot(year, deviation), 1234.1]]
     np.testing.assert_allclose(mean, [0, 0, 0, 0, 0, *centred[0]])
     np.testing.assert_allclose(divisor, [0.01, 1, 5, 1, 1, *centred[1]], rtol=1e-9)
+
+
+def test_what_does_not_vary_has_no_deviation_however_many_rows_there_are():
+    """A sum of 100 000 equal numbers is rounded."""
+    scales, X = EntryScales(1, with_mean=True), sparse.csr_array(np.full((100_000, 1), 2010.1))
+    for _ in range(2):
+        scales.add(sparse_rows(X), np.empty(0))
+    assert scales.result()[1] == 0
+
+
+def test_a_number_that_a_later_row_lacks_stays_centred():
+    """It counts as zero, as in dense rows."""
+    rng = np.random.default_rng(0)
+    group, years = rng.integers(0, 8, 1000), 2010 + 4 * rng.standard_normal((1000, 1))
+    y = 0.3 * years[:, 0] + rng.standard_normal(8)[group] + 0.1 * rng.standard_normal(1000)
+    X = sparse.csr_matrix(np.hstack([np.eye(8)[group], years]))
+    estimators = [GDRegressor(random_state=0) for _ in range(2)]
+    for part in (slice(0, 50), slice(50, 500)) * 15:
+        for estimator in estimators:
+            estimator.partial_fit(X[part], y[part])
+    assert estimators[0].score(X[500:], y[500:]) > 0.98
+    lacking = X[:50].tolil()
+    lacking[0, 8] = 0
+    estimators[0].partial_fit(sparse.csr_matrix(lacking), y[:50])
+    estimators[1].partial_fit(lacking.toarray(), y[:50])
+    assert estimators[0].model_.standardize.mean[8] == pytest.approx(2010, abs=1)
+    scores = [estimator.score(X[500:], y[500:]) for estimator in estimators]
+    assert scores[0] == pytest.approx(scores[1])
+    np.testing.assert_allclose(estimators[0].coef_, estimators[1].coef_)
+
+
+def test_another_penalty_leaves_what_was_learnt(monkeypatch):
+    """Of SGD, which starts from zero weights where nobody has chosen it."""
+    monkeypatch.setattr("fastgd.sklearn.settings._MOST_PENALIZED", 0)
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((600, 50), density=0.2, format="csr", rng=rng)
+    y = X @ rng.standard_normal(50)
+    estimator = GDRegressor(random_state=0, max_iter=20, tol=None, warm_start=True).fit(X, y)
+    before = estimator.score(X, y)
+    after = estimator.set_params(max_iter=1, alpha=1e-5).fit(X, y).score(X, y)
+    assert after > before - 0.02
+    assert before > 0.9
+
+
+def test_rows_without_entries_teach_the_mean():
+    estimator = GDRegressor(random_state=0).fit(sparse.csr_matrix((50, 1000)), np.arange(50.0))
+    np.testing.assert_allclose(estimator.predict(sparse.csr_matrix((1, 1000))), 24.5)
+
+
+@pytest.mark.slow
+def test_networks_on_rows_too_wide_to_search_a_rate_have_one():
+    X = sparse.random_array((30, 1_500_000), density=1e-5, format="csr", rng=np.random.default_rng(0))
+    fitted = GDRegressor((2,), max_iter=1, tol=None).fit(X, np.arange(30.0))
+    assert fitted.trainer_.optimizer.learning_rate == 0.01
+
+
+def test_without_a_penalty_weights_of_columns_without_entries_stay():
+    X = sparse.random_array((200, 100), density=0.1, format="csr", rng=np.random.default_rng(0))
+    wide = sparse.csr_matrix((X.data, np.arange(0, 1000, 10)[X.indices], X.indptr), (200, 1000))
+    start = np.zeros(1000)
+    start[1] = 5
+    y = wide @ np.random.default_rng(0).standard_normal(1000)
+    for alpha, expected in ((0, 5), (0.01, 0)):
+        estimator = GDRegressor(alpha=alpha, random_state=0, standardize_targets=False)
+        assert estimator.fit(wide, y, coef_init=start).coef_[1] == expected
