@@ -11,6 +11,8 @@ from fastgd.data.sparse_rows import SparseRows
 # Of sums of weights, relatively; of what varies by less, next to its mean, the deviation is rounding; and what makes
 # most rows.
 _ROUNDING, _LEAST_DEVIATION, _MOST = 1e-9, 1e-9, 0.9
+# Counts of words are rarely larger.
+_LARGE = 10.0
 
 
 class SquareMeans:
@@ -45,11 +47,11 @@ def is_everywhere(of_entries: np.ndarray, total: float) -> np.ndarray:
 class EntryScales:
     """By what columns of sparse rows are standardised where words may be among them, in float64.
 
-    Columns whose entries have a root mean square of more than 1 are numbers. Those that every row has an entry of get
-    mean 0 and variance 1, as dense ones do, and keep it as long as nine rows of ten have one; others are divided by the
-    root mean square of their entries. So are smaller numbers of which every row has one. Words, categories and hashed
-    features keep the values that they were given: divided by a deviation over all rows, the rarest would count most;
-    and words that most texts have, which say least, once tf-idf has made them small.
+    Numbers that no row lacks, with a root mean square of more than 1, get mean 0 and variance 1, as dense ones do, and
+    keep it as long as nine rows of ten have one. Smaller ones, and numbers of more than 10 that some rows lack, are
+    divided by the root mean square of the entries. Words, their counts, categories and hashed features keep the values
+    that they were given: divided by a deviation over all rows, the rarest would count most; and words that most texts
+    have, which say least, once tf-idf has made them small.
 
     with_mean : whether means are subtracted, or columns are divided only
     """
@@ -90,7 +92,7 @@ class EntryScales:
         size = np.sqrt(np.maximum(self._squares / of_entries + origin * (2 * shift + origin), 0))
         has_all = is_everywhere(self._of_entries, self._total)
         has_most = self._was_centred & (self._of_entries >= _MOST * self._total)
-        divisor = np.where((size > 1) | ((size > 0) & has_all), size, 1.0)
+        divisor = np.where((size > _LARGE) | ((size > 0) & has_all), size, 1.0)
         is_centred = (has_all | has_most) & (size > 1) & self._with_mean
         self._was_centred = is_centred
         # Over all rows, of which those without an entry are zero.

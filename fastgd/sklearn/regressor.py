@@ -102,9 +102,9 @@ class GDRegressor(RegressorMixin, GradientDescent):
         has the row of this number. Not with early stopping.
     standardize : bool or "scale", default=True
         Whether features are brought to mean 0 and variance 1 while rows are read, or, "scale", to a mean square of 1.
-        Of sparse rows, and of what comes after them, columns that no row lacks alone are centred by True, and those of
-        small or missing numbers divided by the size of their entries; words and categories stay as they are: see
-        `fastgd.data.sparse_moments.EntryScales`. `coef_` and the like are for features as they are given all the same.
+        Of sparse rows, and of what comes after them, True centres columns of numbers that no row lacks, such as years,
+        divides those of other large numbers by the size of their entries, and leaves words, counts and categories as
+        they are: see `fastgd.data.sparse_moments.EntryScales`. `coef_` and the like are for features as they are given.
     standardize_targets : bool, default=True
         Whether targets are, for losses that take any; predictions are in the units of y. In `fit`, losses that targets
         far out hardly move ("absolute_error", "huber", "quantile", "epsilon_insensitive") take the median for the mean,

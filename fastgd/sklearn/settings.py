@@ -43,10 +43,8 @@ _SOLVERS = {
     "normalized_sgd": NormalizedSGD,
 }
 
-# The alpha of SGD*, and what `bench/studies/estimators.py` has found good on tables.
-_ALPHA, _BATCH_SIZE = 1e-4, 32
-# Updates of weights for their penalty alone, in an epoch: a twentieth of a second.
-_MOST_PENALIZED = 1 << 23
+# The alpha of SGD*; what `bench/studies/estimators.py` has found good; a twentieth of a second of updates in an epoch.
+_ALPHA, _BATCH_SIZE, _MOST_PENALIZED = 1e-4, 32, 1 << 23
 # Of epochs without gain. The loss of an epoch of few updates is as much chance as gain, so that many are waited for;
 # and the first updates of a network in full batches may raise it before they lower it.
 _N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _NETWORK_UPDATES_NO_CHANGE, _FULL_BATCHES_NO_CHANGE = 5, 200, 60, 20
@@ -132,9 +130,10 @@ class Training:
         optimizer, alpha = self.optimizer, self.alpha
         is_sparse_auto = learnt.is_sparse and optimizer == "auto" and self.batch_size is not None
         is_costly = is_sparse_auto and (is_stream or self._penalty_is_costly(model, learnt))
-        is_lazy = is_costly and alpha > 0 and not (is_stream or architecture.hidden_layer_sizes)
+        may_be_searched = can_be_searched(model.in_features)
+        is_lazy = is_costly and alpha > 0 and not is_stream and (may_be_searched or model.is_linear)
         if is_lazy:
-            # Its rate is known once the scales are: see `sparse_rate.py`.
+            # Of a linear model its rate is known once the scales are: see `sparse_rate.py`.
             optimizer = SGD("auto")
         if not (self.has_chosen_alpha or alpha == 0):
             if is_costly and not is_lazy:
@@ -155,9 +154,8 @@ class Training:
             **replicas,
         )
         if is_sparse_auto and isinstance(trainer.optimizer, NormalizedSGD):
-            # Which cannot see sparse rows. A search is worth its time where epochs are not short for what they hold.
-            is_searched = not is_costly and can_be_searched(model.in_features)
-            trainer.optimizer = Adagrad("auto" if is_searched else 0.01, bounded=False)
+            # Which cannot see sparse rows.
+            trainer.optimizer = Adagrad("auto" if may_be_searched and not is_costly else 0.01, bounded=False)
         if is_stream and trainer.optimizer.learning_rate == "auto":
             rate = trainer.optimizer.auto_rate(architecture.loss, is_full_batch=False)
             trainer.optimizer = replace(trainer.optimizer, learning_rate=rate)

@@ -14,9 +14,9 @@ _UNEVEN = 100.0
 
 
 def set_rate_of_sparse_rows(training: Training, trainer: Trainer, learnt: Dataset, is_new: bool) -> None:
-    """Have SGD that nobody chose train on sparse rows, whose scales are known, at the rate 1 / (h (m + l / B)), with
-    the mean m and the largest l of v (|x|² + 1) and the loss's largest second derivative h, or 1. It falls to 0 over
-    each epoch.
+    """Have SGD that nobody chose train a linear model on sparse rows, whose scales are known, at the rate
+    1 / (h (m + l / B)), with the mean m and the largest l of v (|x|² + 1) and the loss's largest second derivative h,
+    or 1. It falls to 0 over each epoch.
 
     Twice as long a step would overshoot for a batch of B rows alike with the longest among them. A search by trials on
     some of the rows finds rates that are far too small where few columns come twice in these. It is left to find one
@@ -25,7 +25,7 @@ def set_rate_of_sparse_rows(training: Training, trainer: Trainer, learnt: Datase
     is_new : whether the model has learnt nothing yet
     """
     is_chosen = training.optimizer != "auto" or training.batch_size is None
-    if is_chosen or not learnt.is_sparse or not isinstance(trainer.optimizer, SGD):
+    if is_chosen or not (learnt.is_sparse and trainer.model.is_linear and isinstance(trainer.optimizer, SGD)):
         return
     model = trainer.model
     rows = LongestRows(learnt, model.dtype, model.mean_and_scale, model.mean_and_scale_of_y)

@@ -213,12 +213,14 @@ def test_a_penalty_that_nobody_chose_is_there_for_dense_rows(rows):
 @pytest.mark.parametrize("with_mean", [True, False])
 @pytest.mark.parametrize("is_sparse", [True, False])
 def test_how_sparse_columns_are_standardised(with_mean, is_sparse):
-    """Small numbers that every row has are no words; words that nearly every text has are. Years are centred."""
+    """Small numbers that every row has are no words; words that nearly every text has are, and counts of them. Years
+    are centred.
+    """
     rng = np.random.default_rng(0)
     X = np.zeros((100, 7))
     X[:, 0] = 0.01
     X[:95, 1] = 0.01
-    X[3, 2], X[4, 3] = 5.0, 0.5
+    X[3, 2], X[4, 3], X[::9, 4] = 50.0, 0.5, 5.0
     X[:, 5], X[:, 6] = 1e6 + rng.standard_normal(100), 1234.1
     v = rng.integers(1, 3, 100).astype(float)
     X[7, 5], v[7] = 0, 0
@@ -231,7 +233,7 @@ def test_how_sparse_columns_are_standardised(with_mean, is_sparse):
     deviation = np.sqrt(np.average((X[:, 5] - year) ** 2, weights=v))
     centred = [[year, 1234.1], [deviation, 0]] if with_mean else [[0, 0], [np.hypot(year, deviation), 1234.1]]
     np.testing.assert_allclose(mean, [0, 0, 0, 0, 0, *centred[0]])
-    np.testing.assert_allclose(divisor, [0.01, 1, 5, 1, 1, *centred[1]], rtol=1e-9)
+    np.testing.assert_allclose(divisor, [0.01, 1, 50, 1, 1, *centred[1]], rtol=1e-9)
 
 
 def test_what_does_not_vary_has_no_deviation_however_many_rows_there_are():
