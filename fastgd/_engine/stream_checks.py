@@ -8,7 +8,7 @@ from fastgd.data.base import Dataset, Stream
 if TYPE_CHECKING:
     from fastgd._engine.run import Run
 
-_OR_ROWS = "or rows that can be read in any order: arrays, or a Dataset"
+_OR_ROWS = "or rows that can be read in any order: gd.data.in_memory(rows), arrays, or a Dataset"
 
 
 def require_stream_support(rows: Dataset | Stream, run: "Run", validation: Any, epochs: int = 1) -> None:

@@ -71,9 +71,9 @@ def _add_columns(group: Any, features: str = "the columns of a table to use (def
         "--categories",
         action="extend",
         type=option_values.categories,
-        metavar="NAME,... | NAME=VALUE,... | NAME=NUMBER",
-        help="columns of words become columns of zeros and ones, one for each of their values, or of these values, or "
-        "so many, by hashes",
+        metavar="auto | NAME,... | NAME=VALUE,... | NAME=NUMBER",
+        help="columns of words, by name or, auto, all of them, become columns of zeros and ones, one for each of their "
+        "values, or of these values, or so many, by hashes",
     )
     group.add_argument(
         "--fill-nulls",

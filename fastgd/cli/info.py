@@ -110,7 +110,7 @@ def _of_rows(rows: "Dataset | Stream") -> dict[str, str]:
         lines["features"] = _some(names)
     lines["types"] = _types(rows)
     if values:
-        lines["not numbers"] = f"{', '.join(values)}: --drop NAME, or --categories NAME, for training"
+        lines["not numbers"] = f"{', '.join(values)}: --drop NAME, or --categories NAME or auto, for training"
         lines |= {f"  {name}": _values(rows.types[name], known, nulls[name]) for name, known in values.items()}
     if nulls is not None:
         lines["nulls"] = _nulls(nulls)

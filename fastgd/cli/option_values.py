@@ -4,13 +4,16 @@ import argparse
 import re
 
 
-def categories(text: str) -> list[tuple[str, list[str] | int | str]]:
-    """Columns of words: each with its values, how many hashes, or "auto"."""
+def categories(text: str) -> list[tuple[str | None, list[str] | int | str]]:
+    """Columns of words: each with its values, how many hashes, or "auto"; without a name, of all."""
     names, is_said, values = text.partition("=")
-    if not all(names.split(",")) or (is_said and not values):
+    if not all(names.split(",")) or (is_said and (not values or "," in names)):
         raise argparse.ArgumentTypeError(
-            f"{text!r}; expected NAME,NAME,..., NAME=VALUE,VALUE,... or NAME=NUMBER, as in city=Rome,Oslo"
+            f"{text!r}; expected auto, NAME,NAME,..., NAME=VALUE,VALUE,... or NAME=NUMBER, as in city=Rome,Oslo, each "
+            "after a --categories of its own"
         )
+    if text == "auto":
+        return [(None, "auto")]
     if not is_said or values == "auto":
         return [(name, "auto") for name in names.split(",")]
     return [(names, int(values) if values.isdecimal() else values.split(","))]

@@ -110,7 +110,7 @@ def _opened(options: argparse.Namespace) -> Arrays:
     if hasattr(rows, "chosen"):
         options.categories, options.fill_nulls = list(rows.chosen.categories.items()), dict(rows.chosen.fills)
     if not isinstance(rows, Dataset):
-        rows = spooled.in_memory(rows) or rows
+        rows = spooled.in_memory_if_small(rows) or rows
     if rows.n_outputs == 0:
         raise ValueError(f"no targets for {options.X}; expected --target NAME")
     if isinstance(rows, Dataset):
@@ -123,7 +123,7 @@ def _opened(options: argparse.Namespace) -> Arrays:
     return Arrays(options.X, _labels_in(options, y), rows)
 
 
-def categories_of(options: argparse.Namespace) -> list[tuple[str, list[str] | int | str]]:
+def categories_of(options: argparse.Namespace) -> list[tuple[str | None, list[str] | int | str]]:
     """What `--categories` says, and the values of a target that is a column of words, sorted."""
     known, names = list(options.categories or ()), names_in(options.target)
     if names is None or len(names) != 1 or names[0] in dict(known):
@@ -319,7 +319,7 @@ def _rows_to_judge_by(
 
     by_name = {} if columns is None else {"columns": columns, "features": None, "drop": ()}
     rows = open_rows(options, file, **by_name)
-    rows = rows if isinstance(rows, Dataset) else spooled.in_memory(rows)
+    rows = rows if isinstance(rows, Dataset) else spooled.in_memory_if_small(rows)
     if rows is None:
         raise ValueError(
             f"{file} has more than {spooled.KEPT_BYTES >> 20} MB of rows to judge by; expected fewer, or .npy files"

@@ -13,11 +13,13 @@ if _TYPE_CHECKING:
     from fastgd.data.block_stream import BlockStream as from_blocks
     from fastgd.data.files import from_stream, open
     from fastgd.data.npy import map_array
+    from fastgd.data.spooled import in_memory
 
 # What training on arrays does without, and where it is.
 _IMPORTED_WHEN_USED = {
     "from_blocks": ("block_stream", "BlockStream"),
     "from_stream": ("files", "from_stream"),
+    "in_memory": ("spooled", "in_memory"),
     "map_array": ("npy", "map_array"),
     "open": ("files", "open"),
 }
@@ -29,6 +31,7 @@ __all__ = [
     "Stream",
     "from_blocks",
     "from_stream",
+    "in_memory",
     "map_array",
     "open",
     "synthetic",

@@ -3,13 +3,13 @@
 import glob
 import importlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.columns import Columns
-from fastgd.data.request import Categories, Fills, Names, Request
+from fastgd.data.request import AllCategories, Fills, Names, Request
 
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
@@ -57,7 +57,7 @@ def open(
     features: Names | None = None,
     drop: Names = (),
     weight: str | None = None,
-    categories: Mapping[str, Categories] | None = None,
+    categories: AllCategories | None = None,
     column_names: Sequence[str] | None = None,
     columns: Columns | None = None,
     fill_nulls: Fills | None = None,
@@ -108,12 +108,13 @@ def open(
         Columns to leave out.
     weight : name of a column, optional
         What multiplies each row's loss and gradient, at least 0.
-    categories : mapping from names of columns to lists of values, to an int or to "auto", optional
+    categories : mapping from names of columns to lists of values, to an int or to "auto", or "auto" for all, optional
         A column with a list of k values, strings or others, becomes k columns of zeros and ones, called "city=Rome"; a
         value that is not on the list is an error; None on the list stands for a null. "auto" is the list of those that
-        there are, up to 1000, sorted, which a pass over the rows finds. With an int k, each value has one of k columns
-        by its hash, "city#0" to "city#k-1", which is the same anywhere, and of 7, 7.0 and "7.0" too. A target becomes
-        one column, of the numbers of its values on the list, from 0.
+        there are, up to 1000, sorted, which a pass over the rows finds; in place of the mapping, of all features that
+        hold words, and with None for a name, of all others. With an int k, each value has one of k columns by its hash,
+        "city#0" to "city#k-1", which is the same anywhere, and of 7, 7.0 and "7.0" too. A target becomes one column, of
+        the numbers of its values on the list, from 0.
     column_names : list of names, optional
         Of CSV files whose first line holds none.
     columns : Columns, optional
@@ -177,7 +178,7 @@ def from_stream(
     features: Names | None = None,
     drop: Names = (),
     weight: str | None = None,
-    categories: Mapping[str, Categories] | None = None,
+    categories: AllCategories | None = None,
     columns: Columns | None = None,
     fill_nulls: Fills | None = None,
 ) -> Stream:

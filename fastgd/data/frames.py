@@ -168,15 +168,21 @@ def _joined(columns: list[np.ndarray], name: str) -> np.ndarray:
     return matrix
 
 
+# What libraries call times, dates and what lies between them.
+_TIMES = ("date", "time", "duration", "period")
+
+
 def _no_numbers(place: str, dtype: Any, value: Any) -> TypeError:
     found = "" if value is None else f", as {value!r}"
     remedy = (
-        f"numbers{CLASSES_HINT}"
-        if place == "y"
-        else "numbers: leave the column out, or make one of each of its values, as pandas.get_dummies does, or "
-        "scikit-learn's OneHotEncoder"
+        ": leave the column out, or make one of each of its values, as scikit-learn's OneHotEncoder does, or "
+        "gd.data.from_stream(frame, ..., categories={name: 'auto'}), for a model of such rows columns=model.columns"
     )
-    return TypeError(f"{place} holds {dtype}{found}; expected {remedy}")
+    if place == "y":
+        remedy = CLASSES_HINT
+    elif str(dtype).lower().startswith(_TIMES):
+        remedy = ": leave the column out, or make numbers of it, such as days since some date"
+    return TypeError(f"{place} holds {dtype}{found}; expected numbers{remedy}")
 
 
 def _null(place: str, row: int, remedy: str) -> ValueError:

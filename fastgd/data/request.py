@@ -9,6 +9,8 @@ from fastgd.data.columns import Columns
 Names = str | Sequence[str]
 #: What a column's categories may be: a list of values, a number of hashes, or "auto", for values that are found.
 Categories = Sequence[Any] | int | Literal["auto"]
+#: By column, of which None stands for all other columns of words; or "auto", for all of them.
+AllCategories = Mapping[str | None, Categories] | Literal["auto"]
 #: What takes the place of nulls: a number by column, or "mean", for that of the column; or "mean" for all columns.
 Fills = Mapping[str, float | Literal["mean"]] | Literal["mean"]
 
@@ -30,7 +32,7 @@ class Request(NamedTuple):
     features: Names | None = None
     drop: Names = ()
     weight: str | None = None
-    categories: Mapping[str, Categories] | None = None
+    categories: AllCategories | None = None
     column_names: Sequence[str] | None = None
     columns: Columns | None = None
     fill_nulls: Fills | None = None
@@ -40,14 +42,23 @@ class Request(NamedTuple):
 
     @property
     def declared(self) -> Mapping[str, Categories]:
-        """The categories of columns, with those that a model has for them."""
-        categories = {} if self.categories is None else self.categories
-        if not isinstance(categories, Mapping):
-            raise TypeError(f"categories is {categories!r}; expected a mapping from columns to lists, ints or 'auto'")
+        """The categories of columns that are named, with those that a model has for them."""
+        given = {} if self.categories is None or is_auto(self.categories) else self.categories
+        if not isinstance(given, Mapping):
+            raise TypeError(
+                f"categories is {given!r}; expected 'auto', or a mapping from columns to lists, ints or 'auto'"
+            )
+        given = {name: each for name, each in given.items() if name is not None}
         if self.columns is None:
-            return categories
+            return given
         of_model = self._of_model.by_features(self._of_model.categories, listed(self.features, "features"))
-        return of_model | {name: each for name, each in categories.items() if not (is_auto(each) and name in of_model)}
+        return of_model | {name: each for name, each in given.items() if not (is_auto(each) and name in of_model)}
+
+    @property
+    def finds_words(self) -> bool:
+        """Whether columns of words that no categories name have those that are found; with a model, its own are all."""
+        is_wanted = is_auto(self.categories) or (self.categories is not None and None in self.categories)
+        return is_wanted and self.columns is None
 
     @property
     def filled(self) -> Fills:

@@ -17,7 +17,45 @@ KEPT_BYTES, SHARD_BYTES = 1 << 30, 128 << 20
 _Arrays = tuple[np.ndarray, ...]
 
 
-def in_memory(stream: Stream) -> ArrayDataset | None:
+def in_memory(stream: Stream) -> ArrayDataset:
+    """The rows of a stream as a data set: in arrays, up to 1 GB of them, so that they can be shuffled and searched.
+
+    Parameters
+    ----------
+    stream : Stream
+        As `open`, `from_stream` and `from_blocks` give. It is read once, here.
+
+    Returns
+    -------
+    ArrayDataset
+        It knows the names of the columns as the stream does.
+
+    Raises
+    ------
+    ValueError
+        For a stream without rows, or with more than 1 GB of them.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> import fastgd as gd
+    >>> table = pa.table({"price": [3.5, 2.5], "rooms": [4, 2], "size": [100.0, 70.0]})
+    >>> rows = gd.data.in_memory(gd.data.from_stream(table, target="price"))
+    >>> rows.n_samples, rows.feature_names
+    (2, ('rooms', 'size'))
+    """
+    if not isinstance(stream, Stream):
+        raise TypeError(f"stream is a {type(stream).__name__}; expected a Stream, as fastgd.data.open gives of a table")
+    found = in_memory_if_small(stream)
+    if found is None:
+        raise ValueError(
+            f"{stream.name} has more than {KEPT_BYTES >> 20} MB of rows; expected fewer, files of several parts, such "
+            "as row groups, or a folder of .npy shards"
+        )
+    return found
+
+
+def in_memory_if_small(stream: Stream) -> ArrayDataset | None:
     """The rows of a stream in arrays, or None where they take more than `KEPT_BYTES`.
 
     Raises ValueError where there are none.

@@ -25,14 +25,17 @@ def with_values_found(make: Maker, request: Request) -> Request:
     make : gives the table of a request
     """
     declared = request.declared
+    if request.finds_words:
+        declared = {**dict.fromkeys(_columns_of_words(make, request), "auto"), **declared}
+        request = request._replace(categories=declared)
     names = [name for name, categories in declared.items() if is_auto(categories)]
     if names:
         request = request._replace(categories={**declared, **_categories(make, request, names)})
     fills = request.filled
     if is_mean(fills):
-        table = make(request._replace(fill_nulls=None, takes_any=True))
+        table, features = _of_any_kind(make, request)
         apart = {*table.others, *table.chosen.categories}
-        fills = {name: "mean" for name in table.chosen.features if name not in apart}
+        fills = {name: "mean" for name in features if name not in apart}
     names = [name for name, fill in fills.items() if is_mean(fill)]
     return request._replace(fill_nulls={**fills, **_means(make, request, names)} if names else request.fill_nulls)
 
@@ -50,6 +53,20 @@ def _alone(make: Maker, request: Request, names: Sequence[str], role: str, as_te
             "given, or a callable that gives the rows anew each time"
         )
     return table
+
+
+def _of_any_kind(make: Maker, request: Request) -> tuple[Table, list[str]]:
+    """The table with whatever its columns hold, and the features that are asked for."""
+    apart = {*listed(request.target, "target"), request.weight}
+    declared = {name: each for name, each in request.declared.items() if name not in apart}
+    table = make(request._replace(target=None, weight=None, categories=declared, fill_nulls=None, takes_any=True))
+    return table, [name for name in table.chosen.features if name not in apart]
+
+
+def _columns_of_words(make: Maker, request: Request) -> list[str]:
+    """Features that hold text, of which each value may be a category; not dates, which are rarely the same."""
+    table, features = _of_any_kind(make, request)
+    return [name for name in features if name in table.others and "string" in table.types[name]]
 
 
 def _categories(make: Maker, request: Request, names: Sequence[str]) -> dict[str, list]:

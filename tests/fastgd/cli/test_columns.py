@@ -80,6 +80,9 @@ def test_the_values_of_a_column_are_found(table, tmp_path, capsys):
     assert gd.Model.load(tmp_path / "m.safetensors").feature_names[:3] == ("city=Lima", "city=Oslo", "city=Rome")
     assert predicted(capsys, tmp_path, tmp_path / "few.csv").shape == (5, 1)
     assert run(capsys, *train, "--categories", "city,")[0] == 2
+    assert run(capsys, *train, "--categories", "auto")[::2] == (0, "")
+    assert gd.Model.load(tmp_path / "m.safetensors").feature_names[:3] == ("city=Lima", "city=Oslo", "city=Rome")
+    assert "each after a --categories of its own" in run(capsys, *train, "--categories", "city,id=64")[2]
 
 
 def test_nulls_are_filled(table, tmp_path, capsys):

@@ -218,7 +218,7 @@ def test_info_of_any_table(suffix, tmp_path, capsys):
     assert status == 0
     assert lines["features"] == ", ".join(table.column_names)
     assert lines["types"].startswith("a double, city string, id string, date date32[day]")
-    assert out.count("--categories NAME, for training") == 1
+    assert out.count("--categories NAME or auto, for training") == 1
     assert lines["city"] == "string, 2 values: Oslo, Rome"
     assert lines["date"] == "date32[day], 2 values: 1970-01-02, 1970-01-03"
     assert lines["id"] == "string, many values"

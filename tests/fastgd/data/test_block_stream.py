@@ -120,3 +120,20 @@ def test_arrays_are_no_blocks(arrays):
     for X in (arrays[0], arrays[0].tolist(), {"a": [1.0]}):
         with pytest.raises(TypeError, match="y is None; expected targets"):
             trained(X)
+
+
+def test_a_stream_in_memory_is_a_data_set(tmp_path, monkeypatch):
+    """Whose rows can be shuffled, held out and searched."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((200, 3)), rng.standard_normal(200)
+    rows = gd.data.in_memory(gd.data.from_blocks([(X[:70], y[:70]), (X[70:], y[70:])]))
+    np.testing.assert_array_equal(rows.X, X)
+    trainer = gd.Trainer(gd.Model([gd.Linear(3, 1)]), optimizer="auto", batch_size=32, shuffle=True)
+    assert len(trainer.fit(rows, epochs=2, validation=0.2)) == 2
+    with pytest.raises(ValueError, match=r"shuffle is True.* gd\.data\.in_memory\(rows\), arrays, or a Dataset"):
+        trainer.fit(gd.data.from_blocks([(X, y)]))
+    with pytest.raises(TypeError, match="stream is a ndarray; expected a Stream"):
+        gd.data.in_memory(X)
+    monkeypatch.setattr("fastgd.data.spooled.KEPT_BYTES", 1000)
+    with pytest.raises(ValueError, match="has more than 0 MB of rows; expected fewer, files of several parts"):
+        gd.data.in_memory(gd.data.from_blocks([(X, y)]))

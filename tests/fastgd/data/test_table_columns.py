@@ -180,6 +180,23 @@ def test_values_of_any_kind_are_found(kind):
     assert (X.sum(axis=0) > 0).all()
 
 
+def test_all_columns_of_words_have_categories():
+    """Of those that are named, what is said; a target has none, and dates are no words."""
+    table = columns(city=pa.array(CITIES), town=pa.array(CITIES), kind=pa.array(CITIES))
+    for categories, names in (
+        ("auto", ("a", "b", "city=Oslo", "city=Rome", "town=Oslo", "town=Rome", "kind=Oslo", "kind=Rome")),
+        ({None: "auto", "town": 1}, ("a", "b", "city=Oslo", "city=Rome", "town#0", "kind=Oslo", "kind=Rome")),
+    ):
+        assert gd.data.from_stream(table, "y", categories=categories).feature_names == names
+    days = table.append_column("day", pa.array([datetime.date(2024, 1, 1)] * N_ROWS))
+    with pytest.raises(TypeError, match="column 'day' holds date32"):
+        gd.data.from_stream(days, "y", categories="auto")
+    with pytest.raises(TypeError, match=r"column 'kind' holds string.* Where these are classes"):
+        gd.data.from_stream(table, "kind", categories="auto")
+    with pytest.raises(TypeError, match=r"categories is \['city'\]; expected 'auto', or a mapping"):
+        gd.data.from_stream(table, "y", categories=["city"])
+
+
 def test_codes_in_text_are_text(tmp_path):
     """007 is not 7, and words may follow numbers."""
     (tmp_path / "a.csv").write_text("code,y\n007,1\n7,2\n")
