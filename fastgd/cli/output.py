@@ -16,6 +16,7 @@ _OPTIONS = {
     rf"drop=\[{_NAME}\]": "--drop {}",
     r"features=\[\.\.\.\]": "--features NAME,...",
     r"features=\['', \.\.\.\]": "--features ,NAME,...",
+    rf"features=\[{_NAME}, \.\.\.\]": "--features {},NAME,...",
     r"names, or column_names=\[\.\.\.\]": "names there",
     r"by name, a table's are gd\.data\.open.*model\.feature_names\)\]": "fastgd info MODEL.safetensors shows all",
     rf"categories=\{{{_NAME}: 'auto'\}}": "--categories {}",

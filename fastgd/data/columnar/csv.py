@@ -23,6 +23,8 @@ _SAMPLE_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 20
 _DELIMITERS = ",;\t|"
 
+# Of a first column.
+_INDEX_NAMES = ("", "Unnamed: 0")
 _IN_UTF_8 = "a file in UTF-8, as iconv -f LATIN1 -t UTF-8 makes of one in Latin-1"
 _POINTS = "Write numbers with a point, as pandas.read_csv(..., decimal=',') and to_csv make of those with a comma"
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
@@ -43,11 +45,10 @@ class CSVTable(Table):
         fields = [field.with_type(_declared(field, declared.get(field.name))) for field in sample]
         super().__init__(pa.schema(fields, sample.metadata), request, name_of(paths, request.folder), stamps)
         is_named = request.columns is not None or request.features is not None
-        if sample.pandas_metadata and not is_named and "" not in (*self.chosen.all, *listed(request.drop, "drop")):
-            warn(
-                f"the first column of {paths[0]} has no name, as an index has none: it is left out "
-                "(features=['', ...] takes it)"
-            )
+        first = sample.names[0]
+        if sample.pandas_metadata and not is_named and first not in (*self.chosen.all, *listed(request.drop, "drop")):
+            called = f"is called {first!r}, as pandas calls an index" if first else "has no name, as an index has none"
+            warn(f"the first column of {paths[0]} {called}: it is left out (features=[{first!r}, ...] takes it)")
         chosen = set(self.chosen.all)
         self._types = {field.name: field.type for field in fields if field.name in chosen}
 
@@ -90,8 +91,9 @@ class CSVTable(Table):
         n_before = 1 if self._names else 2
         columns = zip(schema, first_rows.columns, strict=True)
         fields = [_with_example(field, column, n_before, self._delimiter) for field, column in columns]
-        # So pandas and R write an index, or the rows' names; and so pandas marks an index in other files.
-        has_index = self._names is None and not names[0] and names.count("") == 1
+        # So pandas and R write an index, or the rows' names, or what they read of one; and so pandas marks an index in
+        # other files.
+        has_index = self._names is None and names[0] in _INDEX_NAMES and names.count(names[0]) == 1
         return pa.schema(fields, {"pandas": json.dumps({"index_columns": names[:1]})} if has_index else None)
 
     def _opened(self, path: Path, block_size: int, options: Any) -> Any:

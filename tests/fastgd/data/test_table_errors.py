@@ -202,6 +202,13 @@ def test_a_first_column_without_a_name_is_an_index(tmp_path):
     numbered = csv_file(tmp_path, text.replace("first", "1").replace("second", "2"))
     assert gd.data.open(numbered, target="").feature_names == ("a", "y")
     assert gd.data.open(numbered, target="y", features=["", "a"]).feature_names == ("", "a")
+    # What becomes of one that pandas reads and writes again.
+    again = csv_file(tmp_path, "Unnamed: 0,a,y\n1,2,3\n")
+    with pytest.warns(
+        gd.UsageWarning, match=r"is called 'Unnamed: 0', as .*: it is left out \(features=\['Unnamed: 0',"
+    ):
+        assert gd.data.open(again, target="y").feature_names == ("a",)
+    assert gd.data.open(again, target="y", features=["Unnamed: 0", "a"]).n_features == 2
 
 
 @pytest.mark.parametrize(
