@@ -143,7 +143,9 @@ def _add_train(commands: Any) -> None:
         "--dtype", choices=("float32", "float64"), default="float32", help="of parameters and arithmetic"
     )
     run = command.add_argument_group("training")
-    run.add_argument("--epochs", type=int, help="default: 5, or as many as make 1000 updates of few rows of your own")
+    run.add_argument(
+        "--epochs", type=int, help="default: 5, or, of few rows, what makes 5000 updates, 1000 of networks"
+    )
     run.add_argument(
         "--batch-size",
         type=option_values.batch_size,

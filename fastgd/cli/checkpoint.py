@@ -68,7 +68,8 @@ def resumed(options: argparse.Namespace, trainer: "Trainer") -> "Trainer":
             "another --checkpoint"
         )
     n_epochs = len(saved.history)
-    say(f"resumed      {options.checkpoint}, after {n_epochs} epochs and {saved.n_updates} updates")
+    made = "" if n_epochs < options.epochs else f": no more to do for --epochs {options.epochs}"
+    say(f"resumed      {options.checkpoint}, after {n_epochs} epochs and {saved.n_updates} updates{made}")
     return saved
 
 

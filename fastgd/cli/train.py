@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 # Where nothing is said of these, the optimiser is the recommended one.
 _OF_OPTIMIZERS = ("learning_rate", "schedule")
-# The epochs by default, or more where few rows make few updates, up to so many rows in all.
-_EPOCHS, _ENOUGH_UPDATES, _MOST_ROWS = 5, 1000, 1 << 21
+# The epochs by default, or, of few rows, what makes so many updates, up to so many rows in all. Where features say
+# nearly the same, a linear model goes on learning for long.
+_EPOCHS, _LINEAR_UPDATES, _NETWORK_UPDATES, _MOST_ROWS = 5, 5000, 1000, 1 << 21
 
 
 def train(options: argparse.Namespace) -> int:
@@ -137,7 +138,7 @@ def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer"
     n_samples = n_samples or 1
     updates_per_epoch = math.ceil(n_samples / max(batch_size or n_samples, 1))
     if options.epochs is None:
-        options.epochs = _epochs_of_rows(n_samples, updates_per_epoch) if is_known else _EPOCHS
+        options.epochs = _epochs_of_rows(options, n_samples, updates_per_epoch) if is_known else _EPOCHS
     if options.average_from is not None:
         if options.patience is not None:
             raise ValueError(
@@ -163,9 +164,10 @@ def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer"
     )
 
 
-def _epochs_of_rows(n_samples: int, updates_per_epoch: int) -> int:
+def _epochs_of_rows(options: argparse.Namespace, n_samples: int, updates_per_epoch: int) -> int:
     """As many as a model needs to learn few rows, and no fewer than of many."""
-    return max(_EPOCHS, min(math.ceil(_ENOUGH_UPDATES / updates_per_epoch), _MOST_ROWS // n_samples))
+    n_updates = _NETWORK_UPDATES if options.hidden else _LINEAR_UPDATES
+    return max(_EPOCHS, min(math.ceil(n_updates / updates_per_epoch), _MOST_ROWS // n_samples))
 
 
 def _alpha(options: argparse.Namespace, rows: Rows, loss: "Loss") -> float:

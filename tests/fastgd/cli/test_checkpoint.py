@@ -47,10 +47,11 @@ def test_sigterm_saves_and_resume_ends_the_run(capsys, tmp_path, slices_that_end
     status, _, err = run(capsys, *with_checkpoint, "--resume", "--alpha", 0.1, "--seed", 2)
     assert status == 2
     assert "was saved with seed 0 and now 2, alpha 0.0 and now 0.1; expected the options of that run" in err
-    for _ in range(2):
+    for is_over in (False, True):
         status, text, _ = run(capsys, *with_checkpoint, "--resume")
         assert status == 0
         assert "resumed" in text
+        assert ("no more to do for --epochs" in text) is is_over
         np.testing.assert_array_equal(gd.Model.load(out).parameters, gd.Model.load(other).parameters)
 
 

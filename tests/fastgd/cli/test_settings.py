@@ -195,18 +195,19 @@ def test_the_average_is_what_is_kept(capsys, tmp_path):
     model = gd.Model([gd.Standardize(3), gd.Linear(3, 1)])
     trainer = gd.Trainer(model, optimizer=gd.SGD(0.1), batch_size=32, shuffle=True, average_from=10)
     rows = gd.data.open(tmp_path)
-    # Of 32 updates, to make 1000.
-    trainer.fit(rows, epochs=32)
+    # Of 32 updates, to make 5000.
+    trainer.fit(rows, epochs=157)
     average = trainer.averaged_model()
     np.testing.assert_array_equal(gd.Model.load(tmp_path / "m").parameters, average.parameters)
     assert float(re.search(r"validation ([\d.]+) of the average", out)[1]) == pytest.approx(average.loss(rows), 1e-4)
 
 
 def test_few_rows_are_gone_through_until_they_are_learnt(capsys, tmp_path):
-    """A thousand updates, or five epochs."""
-    for n_rows, epochs in ((256, 125), (32_000, 5)):
+    """Five thousand updates, a thousand of networks, or five epochs."""
+    for n_rows, hidden, epochs in ((256, (), 625), (256, (2,), 125), (32_000, (2,), 5)):
         gd.data.synthetic(n_rows, 2, noise=0.1).save(tmp_path)
-        out = run(capsys, "train", tmp_path, "--validation", 0, "--quiet", "--optimizer", "Adagrad")[1]
+        options = ["--validation", 0, "--quiet", "--optimizer", "Adagrad", *(["--hidden", *hidden] if hidden else [])]
+        out = run(capsys, "train", tmp_path, *options)[1]
         assert f"after {epochs} epochs" in out
 
 
