@@ -30,7 +30,8 @@ class Standardize:
         At least 1.
     with_mean : bool or "nonzero"
         Whether the mean is subtracted. Without it, out = x · scale with the same scale. "nonzero" subtracts it of
-        those features alone that are zero in no row it learns of. Sparse rows, which allow nothing else, stay sparse.
+        those features alone that are zero in no row it learns of. Sparse rows, which allow nothing else, stay sparse;
+        blocks of them in which one lacks such a feature are copied, with a zero there.
 
     Examples
     --------

@@ -45,9 +45,9 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         least 0.001; and at least 0.05 h min(1, n_features / n_samples)² with the loss's largest second derivative h, as
         1/4 for log_loss of one logit, 1/2 of a softmax. The last is so where the solver is "auto", the penalty L2 and
         `standardize` True. In `partial_fit` and where a rate is chosen, it is 0.0001, as SGD*'s, or with hidden layers
-        0.001. On sparse rows it is 0 in `partial_fit`, and where a penalty would take much longer than the entries,
-        with wide hidden layers: each update is of all weights then. Without momentum, SGD multiplies weights by max(0,
-        1 - rate · alpha), as SGD*, and costs no more than the entries.
+        0.001. On sparse rows it is 0 in `partial_fit`, and for networks on more than a million features: each update
+        would be of all weights. Without momentum, SGD multiplies weights by max(0, 1 - rate · alpha), as SGD*, and
+        costs no more than the entries.
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True
@@ -56,8 +56,8 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         "sgd", "adam", "adamw", "adagrad", "rmsprop", "normalized_sgd", or an optimiser of fastgd with a rate of its
         own, such as `gd.AdamW(3e-4)`. "auto" is what learns best without a rate being chosen (see
         `fastgd.recommended.resolved`). On sparse rows it is Adagrad where that is NormalizedSGD, which cannot see them.
-        Where a penalty on them would take much longer than the entries do, a linear model has SGD at a rate they bear,
-        and a network a rate of .01. Where a rate is chosen, it is "sgd" without hidden layers and "adam" with some.
+        It is SGD where a penalty would take much longer than the entries do: of linear models at a rate that the rows
+        bear. Where a rate is chosen, it is "sgd" without hidden layers and "adam" with some.
     learning_rate : str or schedule, default="auto"
         "auto": a rate that is known to do, or found by short trials, and lowered where an epoch goes wrong; unless
         learning_rate_init is given, which is then constant. In `partial_fit`, where nothing tells how many rows will

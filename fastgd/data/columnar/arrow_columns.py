@@ -161,7 +161,9 @@ class Categories(ArrowColumn):
             found = "a null" if value is None else repr(value)
             raise ValueError(
                 f"column {self.name!r} holds {found} in {row_name(row)}, which is none of its categories "
-                f"{_few(self._values)}; expected it among them" + (", as None" if value is None else "")
+                f"{_few(self._values)}; expected it among them"
+                + (", as None" if value is None else "")
+                + ("" if self._as_numbers else f", or hashes, categories={{{self.name!r}: 64}}, which take any value")
             )
         codes = codes.to_numpy(zero_copy_only=False)
         return codes.reshape(-1, 1) if self._as_numbers else Codes(codes, self.width)

@@ -14,13 +14,16 @@ from fastgd.data.request import Request, is_auto, is_mean, listed
 
 Maker = Callable[[Request], Table]
 
+# What pyarrow calls text; and so many values may be those of a few rows: of more, most have to come more than once.
+_TEXT, _FEW_VALUES = ("string", "large_string", "string_view"), 20
+
 
 def with_values_found(make: Maker, request: Request) -> Request:
     """A request with lists in place of "auto", and with numbers in place of "mean".
 
     The lists hold the values that columns have; a null is None, the last of them, but for targets, which have none.
-    Raises a ValueError for more values than are worth a column each, for columns without a mean, and for rows that can
-    be read only once.
+    Raises a ValueError for more values than are worth a column each, as of names, for columns without a mean, and for
+    rows that can be read only once.
 
     make : gives the table of a request
     """
@@ -37,7 +40,7 @@ def with_values_found(make: Maker, request: Request) -> Request:
         apart = {*table.others, *table.chosen.categories}
         fills = {name: "mean" for name in features if name not in apart}
     names = [name for name, fill in fills.items() if is_mean(fill)]
-    return request._replace(fill_nulls={**fills, **_means(make, request, names)} if names else request.fill_nulls)
+    return request._replace(fill_nulls={**fills, **(_means(make, request, names) if names else {})})
 
 
 def _alone(make: Maker, request: Request, names: Sequence[str], role: str, as_text: bool) -> Table:
@@ -66,7 +69,8 @@ def _of_any_kind(make: Maker, request: Request) -> tuple[Table, list[str]]:
 def _columns_of_words(make: Maker, request: Request) -> list[str]:
     """Features that hold text, of which each value may be a category; not dates, which are rarely the same."""
     table, features = _of_any_kind(make, request)
-    return [name for name in features if name in table.others and "string" in table.types[name]]
+    kinds = {name: table.types[name].removeprefix("dictionary<values=").partition(",")[0] for name in table.others}
+    return [name for name in features if kinds.get(name) in _TEXT]
 
 
 def _categories(make: Maker, request: Request, names: Sequence[str]) -> dict[str, list]:
@@ -75,10 +79,11 @@ def _categories(make: Maker, request: Request, names: Sequence[str]) -> dict[str
     if not n_rows:
         raise ValueError(f"{table.name} has no rows; expected at least one")
     for name, known in values.items():
-        if known is None:
+        many = f"more than {MOST_VALUES}, or lists and the like" if known is None else f"{len(known)} in {n_rows} rows"
+        if known is None or (len(known) > _FEW_VALUES and 2 * len(known) > n_rows):
             raise ValueError(
-                f"categories of column {name!r} are to be found, and it has more than {MOST_VALUES}, or lists and the "
-                f"like; expected drop=[{name!r}], a list of values, or a number of hashes, categories={{{name!r}: 64}}"
+                f"categories of column {name!r} are to be found, and it has {many}; expected drop=[{name!r}], a list "
+                f"of values, or a number of hashes, categories={{{name!r}: 64}}"
             )
     with_null = [name for name in names if null_counts[name] and name not in listed(request.target, "target")]
     return {name: [*known, None] if name in with_null else known for name, known in values.items()}

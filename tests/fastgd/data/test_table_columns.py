@@ -206,7 +206,7 @@ def test_codes_in_text_are_text(tmp_path):
 
 
 def test_categories_that_cannot_be_found():
-    table = columns(city=pa.array(CITIES), many=pa.array(np.arange(N_ROWS) * 1.5))
+    table = columns(city=pa.array(CITIES))
     with pytest.raises(ValueError, match="categories names column 'town'; expected one of the stream: 'a', 'b', 'y'"):
         gd.data.from_stream(table, "y", categories={"city": "auto", "town": "auto"})
     with pytest.raises(ValueError, match="'city' are to be found, and the rows can be read only once; expected them"):
@@ -217,6 +217,13 @@ def test_categories_that_cannot_be_found():
         ValueError, match=r"'many' are to be found, and it has more than 1000, .* expected drop=\['many'\]"
     ):
         gd.data.from_stream(pa.table({"many": range(1001), "y": range(1001)}), "y", categories={"many": "auto"})
+    with pytest.raises(ValueError, match="the stream has no rows; expected at least one"):
+        gd.data.from_stream(table.slice(0, 0), "y", categories={"city": "auto"})
+    names = pa.table({"name": [f"name {k}" for k in range(30)], "y": range(30)})
+    with pytest.raises(ValueError, match=r"'name' are to be found, and it has 30 in 30 rows; expected drop=\['name'\]"):
+        gd.data.from_stream(names, "y", categories="auto")
+    with pytest.raises(TypeError, match="column 'city' holds list<"):
+        gd.data.from_stream(columns(city=pa.array([["a"], ["b"]] * (N_ROWS // 2))), "y", categories="auto")
 
 
 FILLED = {
@@ -239,6 +246,8 @@ def test_nulls_are_filled(kind, fill):
     number = 7.0 if fill == {"c": 7} else mean
     np.testing.assert_allclose(X[:, 2], [number if value is None else float(value) for value in values.to_pylist()])
     assert stream.columns.fills["c"] == pytest.approx(number)
+    words = pa.table({"word": ["a", "b"], "y": [1.0, 2.0]})
+    assert not gd.data.from_stream(words, "y", categories="auto", fill_nulls="mean").columns.fills
     # Rows for a model have the model's, whatever their own mean is; a list of columns in their place, too.
     few = columns(c=values).slice(0, 2).rename_columns(["a", "b", "y", "d"])
     for again in ({}, {"fill_nulls": {"d": "mean"}}):
