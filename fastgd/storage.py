@@ -78,7 +78,7 @@ def opened(
     """The tensors of a file that `write` wrote, by name, and the descriptions under the given keys.
 
     What the block makes of them may be used once it has ended: then the checksum was compared. It is to take nothing
-    but what it expects. Of a file from before there was a checksum, that is all there is to know.
+    but what it expects. Of a file without a checksum, that is all there is to know.
 
     ignored : descriptions that the file may have too; tensors "<description>.<name>" are then left out
 

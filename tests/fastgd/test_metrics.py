@@ -1,7 +1,6 @@
 """Metrics against scikit-learn's, and all the places where one of a run is seen."""
 
 import copy
-import json
 import math
 
 import numpy as np
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from metric_cases import halves, linear
 
 import fastgd as gd
-from fastgd import storage
 from fastgd.callbacks import EarlyStopping
 from fastgd.losses import LOSSES, LossName, as_loss
 from fastgd.metrics import METRICS, MetricName, measure, score
@@ -234,30 +232,6 @@ def test_a_loaded_run_needs_its_own_functions(given, tmp_path):
         gd.Trainer.load(tmp_path / "run", metrics=given)
     linear(metrics=["r2"])[0].save(tmp_path / "known")
     assert gd.Trainer.load(tmp_path / "known").metrics == ("r2",)
-
-
-def test_runs_from_before_there_were_metrics_are_read(tmp_path, monkeypatch):
-    trainer, rows, _ = linear()
-    trainer.fit(*rows, epochs=2, validation=rows, callbacks=[EarlyStopping()])
-    write = storage.write
-
-    def write_as_before(path, tensors, run, **descriptions):
-        del run["metrics"]
-        run["history"] = [record[:4] for record in run["history"]]
-        assert json.dumps(run)
-        assert "mode" not in run["callbacks"][0]["settings"]
-        write(path, tensors, run=run, **descriptions)
-
-    monkeypatch.setattr(storage, "write", write_as_before)
-    trainer.save(tmp_path / "old")
-    loaded = gd.Trainer.load(tmp_path / "old")
-    assert loaded.history.loss == trainer.history.loss
-    assert loaded.history.learning_rate == [None, None]
-    stop = EarlyStopping()
-    loaded.fit(*rows, validation=rows, callbacks=[stop])
-    assert stop.best_epoch >= 1
-    assert loaded.history.learning_rate == [None, None, 0.05]
-    assert len(loaded.history.to_frame()) == 3
 
 
 def test_the_rate_of_an_epoch():

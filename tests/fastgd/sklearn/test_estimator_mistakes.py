@@ -62,7 +62,11 @@ def fitted():
 
 
 COLUMNS = {
-    "words": (FRAME.assign(d="red"), ValueError, r"^column 'd' of X holds .*, as 'red'; .*OneHotEncoder \(could not"),
+    "words": (
+        FRAME.assign(d="red"),
+        ValueError,
+        r"^column 'd' of X holds .*, as 'red'; .*OneHotEncoder .*columns \(could not",
+    ),
     "a word": (FRAME.assign(d=[1] * (N_ROWS - 1) + ["?"]), ValueError, r"^column 'd' of X holds object, as '\?'; "),
     "categories": (
         FRAME.assign(d=pd.Categorical(LABELS)),
