@@ -84,6 +84,7 @@ class Scales:
         """
         for name, moments in self._moments().items():
             for key, value in vars(moments).items():
+                # What it was made with is not learnt.
                 if isinstance(value, bool):
                     continue
                 found = state.get(f"{name}.{key.lstrip('_')}")

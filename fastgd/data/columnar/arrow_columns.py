@@ -153,7 +153,7 @@ class Categories(ArrowColumn):
 
     def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
         """As `ArrowColumn.part`."""
-        array = _decoded(array, self._type)
+        array = _of_type(array, self._type)
         codes = pc.index_in(array, value_set=self._set)
         if codes.null_count:
             row = codes.is_null().index(True).as_py()
@@ -186,7 +186,7 @@ class Hashes(ArrowColumn):
     def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
         """As `ArrowColumn.part`."""
         self._require_no_nulls(array, row_name, "expected a value in its place, or no such row")
-        encoded = _decoded(array, self._type).dictionary_encode()
+        encoded = _of_type(array, self._type).dictionary_encode()
         hashes = [_hash(value) % self.width for value in encoded.dictionary.to_pylist()]
         return Codes(np.array(hashes, np.int64)[encoded.indices.to_numpy()], self.width)
 
@@ -266,7 +266,7 @@ def decoded(array: Any) -> Any:
     return array.cast(pa.large_string()) if pa.types.is_string_view(array.type) else array
 
 
-def _decoded(array: Any, type_: Any) -> Any:
+def _of_type(array: Any, type_: Any) -> Any:
     array = decoded(array)
     array = array if array.type == type_ else array.cast(type_)
     # Of the two zeros, one is in lists of values.
