@@ -21,6 +21,7 @@ _OPTIONS = {
     r"by name, a table's are gd\.data\.open.*model\.feature_names\)\]": "fastgd info MODEL.safetensors shows all",
     rf"categories=\{{{_NAME}: 'auto'\}}": "--categories {}",
     rf"categories=\{{{_NAME}: 64\}}": "--categories {}=64",
+    r"categories='auto'": "--categories auto",
     rf"fill_nulls=\{{{_NAME}: 'mean'\}}": "--fill-nulls {}=mean",
 }
 

@@ -193,7 +193,7 @@ def columns_of(
             found = column_of(schema.field(name), chosen.categories.get(name), is_target, remedy)
         except TypeError as error:
             others = [other for other in _refused(schema, chosen) if other != name]
-            either = f". There are no numbers in {shown(others)} either" if others else ""
+            either = f". No numbers are in {shown(others)}, either; categories='auto' takes all words" if others else ""
             raise TypeError(f"{table}: {error}{either}") from error.__cause__
         if name in chosen.fills:
             found.fill_nulls_with(chosen.fills[name])

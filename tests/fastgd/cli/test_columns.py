@@ -75,6 +75,9 @@ def test_the_values_of_a_column_are_found(table, tmp_path, capsys):
     assert status == 2
     assert "'city' holds string, as 'Rome' in line 2; expected numbers. Leave it out, --drop city, or" in err
     assert "a column of each of its values, --categories city, or of hashes of them, --categories city=64" in err
+    csv.write_csv(table.append_column("town", table["city"]), tmp_path / "words.csv")
+    err = run(capsys, "train", tmp_path / "words.csv", "--target", "price")[2]
+    assert err.endswith(". No numbers are in 'town', either; --categories auto takes all words\n")
     # The others' values are those of the rows to train on.
     assert run(capsys, *train, "--categories", "city", "--validation", tmp_path / "few.csv")[::2] == (0, "")
     assert gd.Model.load(tmp_path / "m.safetensors").feature_names[:3] == ("city=Lima", "city=Oslo", "city=Rome")
