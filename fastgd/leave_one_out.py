@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastgd.moments import Moments
+from fastgd.moments import FeatureMoments, Moments
 
 # Directions along which rows vary by less, next to the most, are rounding.
 _LEAST_VARIANCE = 1e-12
@@ -35,7 +35,8 @@ def leave_one_out_errors(
     v = sample_weight / sample_weight.sum() if sample_weight.size else np.full(len(X), 1 / len(X))
     X, y, v = X[v > 0], y[v > 0], v[v > 0]
     root = np.sqrt(v)[:, None]
-    Z, t = root * _standardized(X, v, with_mean), root * _standardized(y, v, with_mean)
+    Z = root * _standardized(FeatureMoments, X, v, with_mean)
+    t = root * _standardized(Moments, y, v, with_mean)
     by_rows = len(Z) <= Z.shape[1]
     gram = Z @ Z.T if by_rows else Z.T @ Z
     if not (np.isfinite(gram).all() and np.isfinite(t).all()):
@@ -69,9 +70,9 @@ def standard_error_rule(errors: np.ndarray, alphas: np.ndarray) -> float:
     return float(alphas[is_good.argmax()])
 
 
-def _standardized(values: np.ndarray, v: np.ndarray, with_mean: bool) -> np.ndarray:
-    """Columns of variance 1, and mean 0 where they are centred; zeros where one does not vary."""
-    moments = Moments(values.shape[1])
+def _standardized(kind: type[Moments], values: np.ndarray, v: np.ndarray, with_mean: bool) -> np.ndarray:
+    """Columns over their deviations, of mean 0 where they are centred; zeros where one does not vary."""
+    moments = kind(values.shape[1])
     moments.add(values, v)
     mean, deviation = moments.result()
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)

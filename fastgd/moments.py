@@ -7,6 +7,8 @@ from fastgd.data.sparse_moments import is_everywhere
 
 # Numbers of less than 2^-1000 are subnormal, or soon are, when others are added to them.
 _LEAST_EXPONENT = -1000
+# Of a block, to tell columns of zeros and ones by.
+_FIRST_ROWS = 64
 
 
 class Moments:
@@ -86,8 +88,45 @@ class Moments:
         return np.ldexp(self._origin + self._mean, self._exponent), deviation
 
 
-class NonzeroMoments(Moments):
-    """As `Moments`, with a mean of zero for the columns that are zero in some row."""
+class FeatureMoments(Moments):
+    """As `Moments`, with a deviation of 1 for columns of zeros and ones, those that vary.
+
+    Divided by its own, which is as small as a category is rare, that would count for more than any number does.
+    """
+
+    def __init__(self, n_columns: int) -> None:
+        super().__init__(n_columns)
+        self._is_indicator = np.ones(n_columns, np.bool_)
+
+    def add(self, values: np.ndarray, sample_weight: np.ndarray) -> None:
+        """As `Moments.add`."""
+        super().add(values, sample_weight)
+        X = values[sample_weight > 0] if sample_weight.size else values
+        # Nearly all columns of other numbers are found out by the first rows.
+        for rows in (X[:_FIRST_ROWS], X[_FIRST_ROWS:]):
+            columns = np.flatnonzero(self._is_indicator)
+            if columns.size:
+                some = rows if columns.size == X.shape[1] else rows[:, columns]
+                self._is_indicator[columns] = ((some == 0) | (some == 1)).all(axis=0)
+
+    def merge(self, other: "FeatureMoments") -> None:
+        """As `Moments.merge`."""
+        is_indicator = self._is_indicator & other._is_indicator
+        super().merge(other)
+        self._is_indicator = is_indicator
+
+    def result(self) -> MeanAndScale | None:
+        """As `Moments.result`."""
+        found = super().result()
+        if found is None:
+            return None
+        mean, deviation = found
+        deviation[self._is_indicator & (deviation > 0)] = 1
+        return mean, deviation
+
+
+class NonzeroMoments(FeatureMoments):
+    """As `FeatureMoments`, with a mean of zero for the columns that are zero in some row."""
 
     def __init__(self, n_columns: int) -> None:
         super().__init__(n_columns)

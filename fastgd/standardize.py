@@ -11,7 +11,7 @@ from fastgd.data.as_dataset import array_dataset, as_dataset
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.block import MeanAndScale
 from fastgd.learn_scales import learn_scales
-from fastgd.moments import Moments, NonzeroMoments, Quartiles, RobustMoments
+from fastgd.moments import FeatureMoments, Moments, NonzeroMoments, Quartiles, RobustMoments
 
 # Beyond, a robustly standardised value is its limit to the last digit, and the square of it may overflow.
 FAR_OUT = 1e8
@@ -20,9 +20,12 @@ FAR_OUT = 1e8
 class Standardize:
     """out = (x - mean) · scale, feature by feature: as the first layer, it brings features to mean 0 and variance 1.
 
-    It learns mean and scale (one over the standard deviation; one for a feature that does not vary) in one pass over
-    the data, each row by its sample weight, by `fit` or when `Trainer.fit` begins, and applies them in float64 while
-    rows are read. They are no parameters: training does not change them. `Model.fold` builds them into the next Linear.
+    The scale is one over the standard deviation. It is one for a feature that does not vary, and for one of zeros and
+    ones, such as those of a category: divided by their deviations, the rarest would count most.
+
+    It learns both in one pass over the data, each row by its sample weight, by `fit` or when `Trainer.fit` begins, and
+    applies them in float64 while rows are read. They are no parameters: training does not change them. `Model.fold`
+    builds them into the next Linear.
 
     Parameters
     ----------
@@ -83,7 +86,7 @@ class Standardize:
 
     def learner(self, n_samples: int, is_robust: bool) -> Moments | Quartiles:
         """As `learn_scales.Scaled.learner`."""
-        return (NonzeroMoments if self.keeps_zeros and self.with_mean else Moments)(self.n_features)
+        return (NonzeroMoments if self.keeps_zeros and self.with_mean else FeatureMoments)(self.n_features)
 
     @property
     def keeps_zeros(self) -> bool:

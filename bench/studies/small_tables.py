@@ -38,8 +38,8 @@ _GAP = 0.02
 _WIDTHS = (0, 0.1, 0.2, 0.5, np.inf)
 
 
-def tables() -> Iterator[pd.DataFrame]:
-    """The numbers of each table that pandas can read, in the order of their names."""
+def frames() -> Iterator[tuple[str, pd.DataFrame]]:
+    """Name and contents of each table that pandas can read, in the order of their names."""
     with tarfile.open(archive_of("pydataset")) as outer:
         (resources,) = (name for name in outer.getnames() if name.endswith("resources.tar.gz"))
         with tarfile.open(fileobj=outer.extractfile(resources)) as inner:
@@ -48,10 +48,20 @@ def tables() -> Iterator[pd.DataFrame]:
                     frame = pd.read_csv(inner.extractfile(name), low_memory=False, encoding_errors="replace")
                 except pd.errors.ParserError:
                     continue
-                numbers = frame.select_dtypes("number").astype(np.float64)
-                numbers = numbers[[c for c in numbers if str(c).lower() not in _ROW_NUMBERS]]
-                numbers = numbers.loc[:, numbers.isna().mean() < _MOST_MISSING].dropna()
-                yield numbers.loc[:, numbers.nunique() > 1]
+                yield name.rpartition("/")[2].removesuffix(".csv"), frame
+
+
+def tables() -> Iterator[pd.DataFrame]:
+    """The numbers of each."""
+    for _, frame in frames():
+        yield complete(frame.select_dtypes("number").astype(np.float64))
+
+
+def complete(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns that vary, but for row numbers and what a fifth of the rows lack; and the rows that have them all."""
+    frame = frame[[column for column in frame if str(column).lower() not in _ROW_NUMBERS]]
+    frame = frame.loc[:, frame.isna().mean() < _MOST_MISSING].dropna()
+    return frame.loc[:, frame.nunique() > 1]
 
 
 def problems(n_targets: int, least_width: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:

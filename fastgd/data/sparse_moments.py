@@ -120,12 +120,13 @@ def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:
     The mean is zero of columns that are zero in some row, and is not to be subtracted.
 
     The variance is  (Σ v (x - m)² over the entries + m² · the weight of the zeros) / the weight of all rows,  which
-    cancels nothing. Deviations that are rounding, or less than the smallest normal number, are zero.
+    cancels nothing. Deviations that are rounding, or less than the smallest normal number, are zero; those of columns
+    of zeros and ones that vary are 1, as dense rows' are.
 
     Raises ValueError for values that are not finite, or whose squares are not.
     """
     n_columns, double = dataset.n_features, np.dtype(np.float64)
-    sums, mean, squares, of_entries = (np.zeros(n_columns) for _ in range(4))
+    sums, mean, squares, of_entries, from_one, ones = *(np.zeros(n_columns) for _ in range(5)), np.ones(n_columns)
     total, no_mean = 0.0, np.empty(0)
     for start, block in blocks(dataset, double):
         require_finite(block, lambda row, start=start: dataset.row_number(start + row))
@@ -138,6 +139,7 @@ def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:
     of_entries[:] = 0
     for _, block in blocks(dataset, double):
         kernels.csr_moments(block.X.csr, block.sample_weight, mean, sums, of_entries, squares)
+        kernels.csr_moments(block.X.csr, block.sample_weight, ones, sums, of_entries, from_one)
     with np.errstate(over="ignore"):
         deviation = np.sqrt((squares + zeros * mean**2) / total)
     if not np.isfinite(deviation).all():
@@ -146,4 +148,5 @@ def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:
     # So much may be the rounding of a sum of so many equal terms.
     rounding = dataset.n_samples * np.finfo(double).eps * np.abs(mean)
     deviation[deviation < np.maximum(rounding, np.finfo(double).tiny)] = 0
+    deviation[(from_one == 0) & (deviation > 0)] = 1
     return np.where(is_everywhere(total - zeros, total), mean, 0.0), deviation

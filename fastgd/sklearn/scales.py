@@ -13,7 +13,7 @@ from fastgd.data.reader import blocks
 from fastgd.data.sparse_moments import EntryScales, SquareMeans
 from fastgd.layers import Linear
 from fastgd.model import Model
-from fastgd.moments import Moments, RobustMoments
+from fastgd.moments import FeatureMoments, Moments, RobustMoments
 
 # A deviation may grow by so much before the weight that was learnt on the old one counts for less: of a feature that
 # was nearly constant so far, it is little but noise, and would be enormous on the new scale.
@@ -39,7 +39,7 @@ class Scales:
             self._of_X = EntryScales(n_features, with_mean=bool(layer.with_mean))
         elif layer is not None:
             # Of sparse rows, which have zeros that nobody sees, mean squares are all that is learnt.
-            self._of_X = SquareMeans(n_features) if layer.keeps_zeros else Moments(n_features)
+            self._of_X = SquareMeans(n_features) if layer.keeps_zeros else FeatureMoments(n_features)
         targets = model.standardized_targets
         self._of_y = None if targets is None else targets.learner(n_robust or 0, n_robust is not None)
         # Which features have varied in what the layers were last told of.

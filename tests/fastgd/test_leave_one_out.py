@@ -17,10 +17,9 @@ ALPHAS = np.array([1e-3, 0.03, 1.0])
 def refitted(X, y, v, alpha, with_mean):
     """The sum of squared errors of each row by a Ridge of all others."""
     v = v / v.sum()
-    centres = (v @ X, v @ y)
-    Z, t = ((part - centre) / np.sqrt(v @ (part - centre) ** 2) for part, centre in zip((X, y), centres, strict=True))
-    if not with_mean:
-        Z, t = Z + centres[0] / np.sqrt(v @ (X - centres[0]) ** 2), t + centres[1] / np.sqrt(v @ (y - centres[1]) ** 2)
+    of_X, of_y = (np.sqrt(v @ (part - v @ part) ** 2) for part in (X, y))
+    of_X[-1] = 1
+    Z, t = ((part - v @ part if with_mean else part) / scale for part, scale in ((X, of_X), (y, of_y)))
     found = 0.0
     for i in np.flatnonzero(v):
         others = np.arange(len(X)) != i
@@ -40,6 +39,8 @@ def refitted(X, y, v, alpha, with_mean):
 def test_errors_are_those_of_fits_without_each_row(n, n_features, n_outputs, weighted, with_mean, seed):
     rng = np.random.default_rng(seed)
     X, y = 3 + rng.normal(size=(n, n_features)), 1 + rng.normal(size=(n, n_outputs))
+    # A column of zeros and ones is not scaled.
+    X[:, -1] = np.arange(n) % 3 == 0
     v = rng.uniform(0.5, 2, n) * (np.arange(n) != 1) if weighted else np.ones(n)
     found = leave_one_out_errors(X, y, v if weighted else np.empty(0), ALPHAS, with_mean).sum(axis=0)
     expected = [refitted(X, y, v, alpha, with_mean) for alpha in ALPHAS]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastgd.moments import Moments, Quartiles, RobustMoments
+from fastgd.moments import FeatureMoments, Moments, Quartiles, RobustMoments
 
 
 def merged(kind, X, v, borders, *arguments):
@@ -33,6 +33,18 @@ def test_merged_moments(borders, is_weighted, rng):
 def test_what_does_not_vary_has_a_deviation_of_zero():
     X = np.full((30, 1), 0.1)
     assert merged(Moments, X, np.ones(30), [7, 20]) == (np.array([0.1]), np.array([0.0]))
+
+
+@pytest.mark.parametrize("borders", [[], [133, 266], [0, 5, 6, 400]])
+def test_columns_of_zeros_and_ones_are_as_wide_as_they_are(borders, rng):
+    """That the last of 400 rows has another value is seen, unless it has no weight."""
+    X, v = np.where(rng.random((400, 6)) < 0.02, 1.0, 0.0), np.ones(400)
+    X[:, 1], X[:, 2], X[399, 3], X[398, 4], v[398] = 0, 1, 0.5, 7, 0
+    X[:, 5] = 1 + X[:, 5]
+    mean, deviation = merged(FeatureMoments, X, v, borders)
+    kept = X[v > 0]
+    np.testing.assert_allclose(mean, kept.mean(axis=0))
+    np.testing.assert_allclose(deviation, [1, 0, 0, kept[:, 3].std(), 1, kept[:, 5].std()])
 
 
 def test_merged_quartiles(rng):
