@@ -1,4 +1,4 @@
-"""What a model predicts where its outputs stand for classes, as methods."""
+"""What a model predicts where its outputs stand for classes, or for rates, as methods."""
 
 from abc import abstractmethod
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastgd.data.base import Dataset, Stream
-from fastgd.labels import Labels
+from fastgd.labels import Labels, rates
 from fastgd.layer_stack import LayerStack
 from fastgd.losses import Loss
 
@@ -30,9 +30,9 @@ class ClassPredictions(LayerStack):
         ----------
         classes : array of shape (n_classes,), or None
             Strings, bytes, booleans, integers or floats, in the order in which `fastgd.labels.encode` numbers them.
-            None where targets are probabilities themselves, as log_loss takes them.
+            None where targets are probabilities themselves, as log_loss takes them, or rates, as poisson does.
         loss : str, or what a function of `fastgd.losses` returns
-            What the model is trained by, one of classes.
+            What the model is trained by, one of classes or poisson.
 
         Raises
         ------
@@ -88,6 +88,25 @@ class ClassPredictions(LayerStack):
         labels = self._require_labels()
         labels.require_probabilities()
         return labels.probabilities(self.predict(X))
+
+    def predict_rates(self, X: ArrayLike | Dataset | Stream) -> np.ndarray:
+        """exp(z) of the outputs z of a model that was trained by the Poisson loss, (n_samples, out_features).
+
+        Arguments and errors as in `predict`; ValueError too unless `set_classes(None, "poisson")` said so, and for
+        rates that the model's dtype cannot hold.
+
+        Examples
+        --------
+        >>> import fastgd as gd
+        >>> model = gd.Model([gd.Linear(1, 1, bias=False, init=[[1]])], dtype="float64")
+        >>> model.set_classes(None, "poisson")
+        >>> model.predict_rates([[0], [1]]).round(3)
+        array([[1.   ],
+               [2.718]])
+        """
+        if self.labels is None or not self.labels.are_rates:
+            raise ValueError("the model knows of no rates; expected model.set_classes(None, 'poisson') before")
+        return rates(self.predict(X))
 
     def _require_labels(self) -> Labels:
         if self.labels is None:

@@ -156,7 +156,8 @@ def n_outputs(classes: Sequence | np.ndarray, loss: str | Loss) -> int:
 class Labels:
     """What a model's outputs stand for.
 
-    loss : the name of one of classes          classes : (n_classes,), or None where targets are probabilities
+    loss : the name of one of classes, or "poisson"
+    classes : (n_classes,), or None where targets are probabilities, or rates
     """
 
     loss: str
@@ -167,8 +168,8 @@ class Labels:
         """Checked, for a model of so many outputs."""
         name = losses.name_of(losses.as_loss(loss))
         if classes is None:
-            if losses.kind_of(name).link != "logit":
-                raise ValueError(f"classes is None with loss {name!r}; expected classes, or 'log_loss'")
+            if losses.kind_of(name).link not in ("logit", "log"):
+                raise ValueError(f"classes is None with loss {name!r}; expected classes, or 'log_loss' or 'poisson'")
             return cls(name, None)
         column = _column(classes, "classes").copy()
         _require_finite(column, "classes", 0)
@@ -185,12 +186,18 @@ class Labels:
     def require_classes(self) -> None:
         """Raise a ValueError where there are none."""
         if self.classes is None:
-            raise ValueError("the model's targets are probabilities, not classes; expected predict, or predict_proba")
+            kind, function = ("rates", "predict_rates") if self.are_rates else ("probabilities", "predict_proba")
+            raise ValueError(f"the model's targets are {kind}, not classes; expected predict, or {function}")
 
     def require_probabilities(self) -> None:
         """Raise a ValueError where the loss gives none."""
         if not losses.has_probabilities(self.loss):
             raise ValueError(f"outputs of {self.loss} are no probabilities; expected loss cross_entropy or log_loss")
+
+    @property
+    def are_rates(self) -> bool:
+        """Whether outputs are logarithms of rates."""
+        return losses.kind_of(self.loss).link == "log"
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """The label of each row of outputs: of the largest of them, or, of a single one, whether it is positive."""
@@ -234,6 +241,18 @@ class Labels:
             values = [value.encode("latin-1") for value in values]
         classes = np.array(values) if dtype in ("str", "bytes") else np.array(values, dtype)
         return cls.of(classes, description["loss"], out_features)
+
+
+def rates(z: np.ndarray) -> np.ndarray:
+    """exp(z), finite wherever z is; a ValueError where the dtype cannot hold it."""
+    with np.errstate(over="ignore"):
+        found = np.exp(z)
+    is_beyond = np.isinf(found) & np.isfinite(z)
+    if is_beyond.any():
+        raise ValueError(
+            f"a prediction is exp({z[is_beyond][0]:.6g}), more than {z.dtype} holds; expected rows like those of fit"
+        )
+    return found
 
 
 def shown(classes: Sequence | np.ndarray) -> str:

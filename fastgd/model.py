@@ -289,7 +289,7 @@ class Model(ClassPredictions, ExportMethods):
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Model":
-        """Read a model that `save` wrote, or the model of a run that `Trainer.save` wrote.
+        """Read a model that `save` wrote; or that of a run that `Trainer.save` wrote, or of an estimator.
 
         Raises
         ------
@@ -307,7 +307,10 @@ class Model(ClassPredictions, ExportMethods):
         >>> again, again.predict([[1]])
         (Model([Linear(1, 1, bias=False)], dtype='float64'), array([[2.]]))
         """
-        with storage.opened(path, "architecture", ignored=("run",)) as (tensors, architecture):
+        with storage.opened(path, "architecture", ignored=("run", "estimator"), preferred=storage.OF_ITS_MODEL) as (
+            tensors,
+            architecture,
+        ):
             return cls.restore(architecture, tensors)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -14,6 +14,10 @@ import numpy as np
 from fastgd._version import __version__
 from fastgd.atomic_files import atomic_write
 
+# What the names of an estimator's tensors begin with, beside those of its run; and of those of the model that predicts,
+# where that is not the one that goes on training.
+OF_ESTIMATOR, OF_ITS_MODEL = "estimator.", "estimator.model."
+
 # Of exports, which are another format.
 _EXPORTS = (".onnx", ".c")
 
@@ -73,7 +77,7 @@ class SavedTensor:
 
 @contextlib.contextmanager
 def opened(
-    path: str | os.PathLike, *keys: str, ignored: Iterable[str] = ()
+    path: str | os.PathLike, *keys: str, ignored: Iterable[str] = (), preferred: str = ""
 ) -> Iterator[tuple[dict[str, SavedTensor], *tuple[dict[str, Any], ...]]]:
     """The tensors of a file that `write` wrote, by name, and the descriptions under the given keys.
 
@@ -81,6 +85,7 @@ def opened(
     but what it expects. Of a file without a checksum, that is all there is to know.
 
     ignored : descriptions that the file may have too; tensors "<description>.<name>" are then left out
+    preferred : with what the names of tensors begin that take the place of those without
 
     Raises
     ------
@@ -104,7 +109,7 @@ def opened(
                 f"{path} holds no {missing[0]} of fastgd's in its metadata; expected a file that fastgd saved"
             )
         try:
-            if "estimator" in metadata and "estimator" not in keys:
+            if "estimator" in metadata and "estimator" not in {*keys, *ignored}:
                 kind = json.loads(metadata["estimator"])["type"]
                 raise ValueError(
                     f"the file holds a {kind}; expected fastgd.sklearn.{kind}.load, which has it as model_"
@@ -117,6 +122,9 @@ def opened(
                 tensors[name] = SavedTensor(dtype, tuple(spec.get_shape()), file, name, digests)
             others = tuple(f"{key}." for key in ignored if key in metadata)
             expected = {name: tensor for name, tensor in tensors.items() if not name.startswith(others)}
+            if preferred:
+                others = {name: tensor for name, tensor in tensors.items() if name.startswith(preferred)}
+                expected |= {name.removeprefix(preferred): tensor for name, tensor in others.items()}
             yield expected, *(json.loads(metadata[key]) for key in keys)
             _require_checksum(metadata, tensors, digests)
         except _DAMAGES as error:

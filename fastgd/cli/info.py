@@ -78,6 +78,9 @@ def _of_model(path: str) -> dict[str, str]:
             lines["target"] = _some(columns.targets)
     if model.classes is not None:
         lines["classes"] = f"{len(model.classes)}: {labels.shown(model.classes)}"
+    elif model.labels is not None:
+        are = ("rates", "logarithms") if model.labels.are_rates else ("probabilities", "logits")
+        lines["targets"] = f"{are[0]}: the outputs are their {are[1]}"
     return lines
 
 

@@ -33,6 +33,8 @@ def predict(options: argparse.Namespace) -> int:
         n_columns = n_columns if model.classes is None else len(model.classes)
     elif model.classes is not None:
         function, what, n_columns = model.predict_classes, "labels", 1
+    elif model.labels is not None and model.labels.are_rates:
+        function, what = model.predict_rates, "rates"
     else:
         function, what = model.predict, "outputs"
     n_rows, shape, dtype = 0, ",", None
@@ -74,7 +76,7 @@ def _columns(model: "Model", what: str, n_columns: int) -> list[str]:
         return [targets[0] if targets else "label"]
     if what == "probabilities" and model.classes is not None:
         return [str(label) for label in model.classes]
-    if what == "outputs" and len(targets) == n_columns:
+    if what in ("outputs", "rates") and len(targets) == n_columns:
         return list(targets)
-    name = what.removesuffix("s") if what == "outputs" else "probability"
+    name = "probability" if what == "probabilities" else what.removesuffix("s")
     return [name] if n_columns == 1 else [f"{name}_{k}" for k in range(n_columns)]

@@ -120,7 +120,7 @@ def _opened(options: argparse.Namespace) -> Arrays:
         y = first.targets(np.dtype(np.float64)).y
     else:
         y = next(np.asarray(block.y) for block in rows.open() if len(block.y))
-    return Arrays(options.X, _labels_in(options, y), rows)
+    return Arrays(options.X, _labels_in(rows, y), rows)
 
 
 def categories_of(options: argparse.Namespace) -> list[tuple[str | None, list[str] | int | str]]:
@@ -142,12 +142,10 @@ def categories_of(options: argparse.Namespace) -> list[tuple[str | None, list[st
     return known
 
 
-def _labels_in(options: argparse.Namespace, y: "np.ndarray") -> "np.ndarray":
-    """What targets that `open_rows` has read stand for: words, where `--categories` has the target's, or numbers."""
-    import numpy as np
-
-    words = dict(options.categories or ()).get(options.target)
-    return np.array(words)[y[:, 0].astype(np.int64)] if isinstance(words, list) else _as_integers(y)
+def _labels_in(rows: "Dataset | Stream", y: "np.ndarray") -> "np.ndarray":
+    """What targets of rows stand for: words or truths, or the numbers that they are."""
+    labels = None if rows.columns is None else rows.columns.labels_of(y)
+    return _as_integers(y) if labels is None else labels
 
 
 def open_rows(options: argparse.Namespace, path: str, **others: Any) -> "Dataset | Stream":
@@ -242,14 +240,15 @@ def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> 
         else:
             everything = data.targets(np.dtype(np.float64))
             y = everything.y
-        y = arrays.y if is_npy(options.X) else _labels_in(options, y)
+        y = arrays.y if is_npy(options.X) else _labels_in(data, y)
         classes = labels.classes_of(y, arrays.file)
 
         def encoded(y: np.ndarray) -> np.ndarray:
             return labels.encode(y, classes, loss, arrays.file)[:, np.newaxis]
 
         if is_stream:
-            data = StreamWithTargets(data, lambda y: encoded(_labels_in(options, y).astype(classes.dtype)), 1)
+            rows = data
+            data = StreamWithTargets(rows, lambda y: encoded(_labels_in(rows, y).astype(classes.dtype)), 1)
         else:
             data = WithTargets(data, encoded(y), everything.sample_weight if data.has_sample_weight else None)
     return Rows(*_with_validation(options, data, classes, loss), classes)
@@ -327,7 +326,7 @@ def _rows_to_judge_by(
     if classes is None:
         return rows
     targets = rows.targets(np.dtype(np.float64))
-    y = labels.encode(_labels_in(options, targets.y), classes, loss, file)
+    y = labels.encode(_labels_in(rows, targets.y), classes, loss, file)
     return WithTargets(rows, y, targets.sample_weight if rows.has_sample_weight else None)
 
 

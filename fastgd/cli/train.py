@@ -197,7 +197,7 @@ def _model(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Model":
     if options.output == "linear" or (options.output is None and (options.hidden or options.X is not None)):
         layers.pop()
     model = gd.Model(layers, dtype=options.dtype, seed=options.seed)
-    if rows.classes is not None or gd.losses.kind_of(loss).link == "logit":
+    if rows.classes is not None or gd.losses.kind_of(loss).link in ("logit", "log"):
         model.set_classes(rows.classes, loss)
     return model
 

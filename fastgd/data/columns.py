@@ -42,6 +42,8 @@ class Columns:
         Those of y, none where their names are not known.
     fills : mapping from some of them to float
         What takes the place of nulls.
+    labels : mapping from some of the targets to lists of values
+        What 0, 1 and so on stand for in y; a model has no need of it.
     """
 
     features: tuple[str, ...]
@@ -49,6 +51,7 @@ class Columns:
     lists: Mapping[str, int] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
     fills: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Named) -> "Columns | None":
@@ -67,6 +70,11 @@ class Columns:
         """Categories or fills, by the columns that take the place of these, one for each; or by these."""
         pairs = zip(features or self.features, self.features, strict=False)
         return {name: settings[mine] for name, mine in pairs if mine in settings}
+
+    def labels_of(self, y: np.ndarray) -> np.ndarray | None:
+        """What targets, (n_samples, 1), stand for, (n_samples,); None where they are numbers, or several a row."""
+        values = self.labels.get(self.targets[0]) if len(self.targets) == 1 else None
+        return None if values is None else np.array(values)[y[:, 0].astype(np.int64)]
 
     def storable(self) -> "Columns":
         """The same with categories that JSON can hold; where it cannot, what is left are the names of X's columns."""

@@ -49,10 +49,13 @@ class _Source:
         labels = model.labels
         has_classes = labels is not None and labels.classes is not None
         has_p = labels is not None and has_probabilities(labels.loss)
+        has_rates = labels is not None and labels.are_rates
         if has_classes:
             declarations.append(f"int {name}_class(const {real} x[{macro}_IN_FEATURES]);")
         if has_p:
             declarations.append(f"void {self._signature('probabilities', 'p', self._n_probabilities())};")
+        if has_rates:
+            declarations.append(f"void {self._signature('rates', 'out', 'OUT_FEATURES')};")
         yield f"/* {_comment(', '.join(map(repr, model.layers)))}; written by fastgd {__version__}."
         yield ""
         yield "   Declare what you call:"
@@ -78,6 +81,8 @@ class _Source:
             yield from self._class()
         if has_p:
             yield from self._probabilities(labels)
+        if has_rates:
+            yield from self._rates()
 
     def _n_probabilities(self) -> str:
         return "OUT_FEATURES" if self._model.labels.classes is None else "N_CLASSES"
@@ -236,6 +241,18 @@ class _Source:
                 yield "        p[0] = z[i] > 0 ? small : large;"
                 yield "        p[1] = z[i] > 0 ? large : small;"
             yield "    }"
+        yield "}"
+
+    def _rates(self) -> Iterator[str]:
+        prototype = f"void {self._signature('rates', 'out', 'OUT_FEATURES')}"
+        yield ""
+        yield f"{prototype};"
+        yield prototype
+        yield "{"
+        yield "    int i;"
+        yield f"    {self._name}_predict(x, out);"
+        yield f"    for (i = 0; i < {self._macro}_OUT_FEATURES; i++)"
+        yield f"        out[i] = exp{self._suffix}(out[i]);"
         yield "}"
 
 

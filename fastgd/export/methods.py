@@ -22,14 +22,15 @@ class ExportMethods(LayerStack):
         without classes has the output "output", (n_samples, out_features), as `predict` gives it. One that knows its
         classes has "label", (n_samples,), of the classes' dtype, and "probabilities", (n_samples, n_classes), or where
         its loss has none "scores", the outputs themselves. One whose targets are probabilities has "probabilities"
-        alone. A Standardize, RobustStandardize or StandardizedTargets works in float64, also in a float32 model; where
-        a runtime has no float64, export `model.fold()`. Dropout is left out, as in `predict`.
+        alone, and one whose targets are rates has "rates". A Standardize, RobustStandardize or StandardizedTargets
+        works in float64, also in a float32 model; where a runtime has no float64, export `model.fold()`. Dropout is
+        left out, as in `predict`.
 
         Parameters
         ----------
         path : path
         classes : bool, optional
-            Whether to write labels and probabilities; by default where the model has been told of them.
+            Whether to write labels, probabilities and rates; by default where the model has been told of them.
 
         Raises
         ------
@@ -64,10 +65,11 @@ class ExportMethods(LayerStack):
 
         It defines `void NAME_predict(const T x[NAME_IN_FEATURES], T out[NAME_OUT_FEATURES])` with T float or double as
         the model's dtype; where the model has classes, `int NAME_class(x)` and the array `NAME_classes` that it is a
-        place in; where there are probabilities, `NAME_probabilities(x, p)`. Sizes are macros, in upper case. All
-        layers' outputs lie on the stack: twice as many numbers as the widest layer has. Weights are in hexadecimal
-        digits, which read back exactly. A network of Linear and ReLU layers gives the bits of `fastgd.reference` on
-        numbers of the same dtype, compiled with -ffp-contract=off; others equal `predict` to rounding.
+        place in; where there are probabilities, `NAME_probabilities(x, p)`; of a model of rates, `NAME_rates(x, out)`.
+        Sizes are macros, in upper case. All layers' outputs lie on the stack: twice as many numbers as the widest layer
+        has. Weights are in hexadecimal digits, which read back exactly. A network of Linear and ReLU layers gives the
+        bits of `fastgd.reference` on numbers of the same dtype, compiled with -ffp-contract=off; others equal `predict`
+        to rounding.
 
         Parameters
         ----------

@@ -46,6 +46,8 @@ class Outputs(NamedTuple):
     @classmethod
     def of_labels(cls, labels: Labels) -> "Outputs":
         """Those of a model that knows its classes."""
+        if labels.are_rates:
+            return cls("log", name="rates")
         link = losses.kind_of(labels.loss).link if losses.has_probabilities(labels.loss) else None
         return cls(link, labels.classes, name="probabilities")
 

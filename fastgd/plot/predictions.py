@@ -37,7 +37,8 @@ def predicted(
     y : array of shape (n_samples, n_outputs), or (n_samples,) for one output
         The targets, numbers.
     loss : str, or what a function of `fastgd.losses` returns, optional
-        "poisson" for a Model that was trained by it, whose outputs are logarithms of what it predicts.
+        "poisson" for a Model that was trained by it, whose outputs are logarithms of what it predicts; needless where
+        `set_classes` has told it.
     ax : Axes, optional
 
     Returns
@@ -66,7 +67,8 @@ def predicted(
     true, found = true.reshape(len(true), -1), found.reshape(len(found), -1)
     if not np.isfinite(true).all():
         raise ValueError("y holds a NaN or infinity")
-    if loss is not None and kind_of(loss).link == "log":
+    labels = getattr(model, "labels", None)
+    if (loss is not None and kind_of(loss).link == "log") or (loss is None and labels is not None and labels.are_rates):
         found = np.exp(found)
     ax = single_axes(ax)
     low, high = min(true.min(), found.min()), max(true.max(), found.max())

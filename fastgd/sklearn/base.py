@@ -292,10 +292,10 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         vars(self).pop("model_", None)
         dtype = np.dtype(np.float32 if X.dtype.kind == "f" and X.dtype.itemsize <= 4 else np.float64)
         self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        self._is_stream, self._architecture = is_stream, architecture
-        self._stopping = Stopping()
+        self._is_stream, self._architecture, self._stopping = is_stream, architecture, Stopping()
         is_drawn = not training.starts_at_zero(architecture)
         model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed, rows.is_sparse(X), is_drawn)
+        model.labels = self._labels()
         self._retrain(architecture, training, learnt, model)
         settings.start_at_zero(self.trainer_, is_stream and not training.has_chosen_rate)
         is_sparse = rows.is_sparse(X)

@@ -1,5 +1,6 @@
 """What learning classes asks for, beside learning numbers."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from fastgd import losses
 from fastgd.export.onnx import Outputs
+from fastgd.labels import Labels
 from fastgd.losses import Loss
 from fastgd.sklearn import settings
 from fastgd.sklearn.base import GradientDescent
@@ -73,6 +75,13 @@ class ClassLearner(GradientDescent):
         link = "clip" if losses.name_of(loss) == "modified_huber" else losses.kind_of(loss).link
         has_any = link in ("clip", "logit", "softmax")
         return Outputs(link if has_any else None, classes.labels, classes.is_multilabel)
+
+    def _labels(self) -> Labels | None:
+        labels = None if self._classes.is_multilabel else self._classes.labels
+        # One class against the rest, and labels of other kinds, a model does not know.
+        with contextlib.suppress(TypeError, ValueError):
+            return Labels.of(labels, self._architecture.loss, self._n_outputs)
+        return None
 
     def _described_targets(self) -> dict[str, Any]:
         return {"classes": self._classes.labels, "is_multilabel": self._classes.is_multilabel}

@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
 from fastgd.export.onnx import Outputs
+from fastgd.labels import Labels, rates
 from fastgd.losses import Loss, kind_of
 from fastgd.sklearn import rows, settings
 from fastgd.sklearn.base import GradientDescent
@@ -283,7 +284,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
         """
         out = self._outputs(X)
         if kind_of(self._architecture.loss).link == "log":
-            out = _exponentials(out)
+            out = rates(out)
         return out[:, 0] if self._is_flat else out
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
@@ -331,20 +332,12 @@ class GDRegressor(RegressorMixin, GradientDescent):
     def _onnx_outputs(self) -> Outputs:
         return Outputs("log" if kind_of(self._architecture.loss).link == "log" else "identity", name="variable")
 
+    def _labels(self) -> Labels | None:
+        loss = self._architecture.loss
+        return Labels.of(None, loss, self._n_outputs) if kind_of(loss).link == "log" else None
+
     def _described_targets(self) -> dict[str, Any]:
         return {"is_flat": self._is_flat, "n_targets": self._n_targets}
 
     def _restore_targets(self, description: dict[str, Any]) -> None:
         self._is_flat, self._n_targets = description["is_flat"], description["n_targets"]
-
-
-def _exponentials(z: np.ndarray) -> np.ndarray:
-    """exp(z), finite wherever z is; a ValueError where the dtype cannot hold it."""
-    with np.errstate(over="ignore"):
-        predictions = np.exp(z)
-    is_beyond = np.isinf(predictions) & np.isfinite(z)
-    if is_beyond.any():
-        raise ValueError(
-            f"a prediction is exp({z[is_beyond][0]:.6g}), more than {z.dtype} holds; expected rows like those of fit"
-        )
-    return predictions

@@ -213,6 +213,13 @@ def _own_targets(X: Dataset, y: Any, is_numeric: bool) -> np.ndarray:
     if not np.isfinite(y).all():
         row = int(np.flatnonzero(~np.isfinite(y).all(axis=1))[0])
         raise ValueError(f"y holds {y[row]} in row {X.row_number(row)}; expected finite numbers")
+    labels = None if X.columns is None else X.columns.labels_of(y)
+    if labels is not None and not (is_numeric and labels.dtype.kind == "b"):
+        if is_numeric:
+            raise TypeError(
+                f"the data set's targets are words, as {labels[0].item()!r}; expected GDClassifier, or numbers"
+            )
+        return labels
     y = y[:, 0] if y.shape[1] == 1 else y
     return y.astype(np.int64) if not is_numeric and (np.floor(y) == y).all() else y
 

@@ -13,6 +13,7 @@ from fastgd import losses, optimizers, schedules, storage
 from fastgd._engine import checkpoint
 from fastgd._engine.monitor import Monitor
 from fastgd.export import onnx
+from fastgd.labels import Labels
 from fastgd.model import Model
 from fastgd.optimizers import Optimizer
 from fastgd.schedules import Schedule
@@ -21,9 +22,7 @@ from fastgd.sklearn.settings import Architecture, Training
 from fastgd.sklearn.stopping import Stopping
 from fastgd.trainer import Trainer
 
-# What the names of an estimator's tensors begin with, beside those of its run; and of the model that predicts, where
-# that is not the one that goes on training.
-_PREFIX, _BEST = "estimator.", "estimator.model."
+_PREFIX, _BEST = storage.OF_ESTIMATOR, storage.OF_ITS_MODEL
 _KEYS = [
     *("type", "parameters", "callbacks", "targets", "n_features_in", "feature_names_in", "seed", "is_stream"),
     *("n_iter", "architecture", "training", "stopping", "scales", "has_best"),
@@ -126,6 +125,10 @@ class FileMethods:
 
     def _onnx_outputs(self) -> onnx.Outputs:
         """What the model's outputs stand for."""
+        raise NotImplementedError
+
+    def _labels(self) -> Labels | None:
+        """What the model itself is told that its outputs stand for, where it can be."""
         raise NotImplementedError
 
     def _described_targets(self) -> dict[str, Any]:

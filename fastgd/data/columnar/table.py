@@ -66,7 +66,7 @@ class Table(Stream):
         self._features, self._targets, self._weight = columns_of(schema, self.chosen, name)
         # What takes the place of a model's columns is called as they are.
         called = self.chosen.features if request.columns is None else request.columns.features
-        self.columns = _described(called, self._features, self.chosen)
+        self.columns = _described(called, self._features, self.chosen, schema)
         self.feature_names = self.columns.feature_names
         self.n_features = len(self.feature_names)
         self.n_outputs = sum(column.width for column in self._targets)
@@ -206,13 +206,15 @@ def columns_of(
     return features, targets, weight
 
 
-def _described(called: tuple[str, ...], features: Sequence[ArrowColumn], chosen: ChosenColumns) -> Columns:
+def _described(called: tuple[str, ...], features: Sequence[ArrowColumn], chosen: ChosenColumns, schema: Any) -> Columns:
     """The chosen columns, of which those of X are called so."""
     pairs = list(zip(called, features, strict=True))
     categories = {name: chosen.categories[column.name] for name, column in pairs if column.name in chosen.categories}
     lists = {name: column.width for name, column in pairs if isinstance(column, Lists)}
     fills = {name: chosen.fills[column.name] for name, column in pairs if column.name in chosen.fills}
-    return Columns(called, categories, lists, chosen.targets, fills)
+    truths = {name: [False, True] for name in chosen.targets if schema.field(name).type == pa.bool_()}
+    labels = truths | {name: chosen.categories[name] for name in chosen.targets if name in chosen.categories}
+    return Columns(called, categories, lists, chosen.targets, fills, labels)
 
 
 def _refused(schema: Any, chosen: ChosenColumns) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from command_line import run
 
 import fastgd as gd
 from fastgd.cli.rows import may_be_classes
+from fastgd.sklearn import GDClassifier
 
 WORDS = np.array(["virginica", "setosa", "versicolor"])
 
@@ -68,6 +69,36 @@ def test_labels_come_back(kind, capsys, flowers):
     np.testing.assert_array_equal(np.unique(y)[p.argmax(axis=1)], found)
 
 
+def test_an_estimators_file(capsys, flowers):
+    folder, number = flowers
+    X = np.load(folder / "X.npy")
+    classifier = GDClassifier((8,), max_iter=5, tol=None, random_state=0).fit(X, WORDS[number])
+    classifier.save(folder / "m")
+    found, out = predicted(capsys, folder)
+    np.testing.assert_array_equal(found, classifier.predict(X))
+    assert out == f"{folder}/p.npy: 300 rows, labels of 'setosa', 'versicolor', 'virginica', <U10\n"
+    p, _ = predicted(capsys, folder, "--probabilities")
+    np.testing.assert_array_equal(p, classifier.predict_proba(X))
+    assert "classes        3: 'setosa'" in run(capsys, "info", folder / "m")[1]
+
+
+def test_rates(capsys, flowers):
+    """By the Poisson loss, what is predicted is in the units of the target, in a column of its name."""
+    folder, _ = flowers
+    X = np.load(folder / "X.npy")
+    y = np.random.default_rng(0).poisson(np.exp(X[:, 0] / 2))
+    lines = [",".join(map(str, row)) for row in np.column_stack([X, y]).tolist()]
+    (folder / "t.csv").write_text("\n".join(["a,b,c,d,count", *lines]))
+    arguments = ["--target", "count", "--loss", "poisson", "--quiet", "--out", folder / "m"]
+    assert run(capsys, "train", folder / "t.csv", *arguments)[::2] == (0, "")
+    status, out, err = run(capsys, "predict", folder / "m", folder / "t.csv", "--out", folder / "p.csv")
+    assert (status, out, err) == (0, f"{folder}/p.csv: 300 rows x 1 rates, float32\n", "")
+    name, *found = (folder / "p.csv").read_text().split()
+    assert name == "count"
+    assert 0.9 < np.mean(list(map(float, found))) / y.mean() < 1.1
+    assert "rates: the outputs are their logarithms" in run(capsys, "info", folder / "m")[1]
+
+
 @pytest.mark.parametrize(
     ("values", "loss"),
     [
@@ -109,6 +140,24 @@ def test_booleans_are_classes_by_themselves_and_numbers_where_that_is_said(capsy
     for options in (["--task", "regression"], ["--loss", "half_squared_error"]):
         assert "R²" in trained(capsys, folder, *options)
         assert predicted(capsys, folder)[0].shape == (300, 1)
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_booleans_of_a_table(is_kept, capsys, flowers, monkeypatch):
+    """In memory and, of many rows, as a stream."""
+    if not is_kept:
+        monkeypatch.setattr("fastgd.data.spooled.KEPT_BYTES", 100)
+    folder, number = flowers
+    rows = [
+        [*map(str, x), str(k == 1).lower()] for x, k in zip(np.load(folder / "X.npy").tolist(), number, strict=True)
+    ]
+    (folder / "t.csv").write_text("\n".join(map(",".join, [["a", "b", "c", "d", "tall"], *rows])))
+    arguments = ["--target", "tall", "--epochs", 5, "--quiet", "--out", folder / "m"]
+    assert "classes      2: False, True" in run(capsys, "train", folder / "t.csv", *arguments)[1]
+    assert gd.Model.load(folder / "m").classes.tolist() == [False, True]
+    out = run(capsys, "train", folder / "t.csv", *arguments, "--task", "regression")[1]
+    assert "half_squared_error" in out
+    assert "classes" not in out
 
 
 def test_the_same_model_as_from_python(capsys, flowers):

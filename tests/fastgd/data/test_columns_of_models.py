@@ -75,7 +75,7 @@ def test_lists():
 def test_classes_of_a_target_are_declared_beside(table):
     classes = {"city": ["Oslo", "Rome", "Lima"]}
     rows = gd.data.from_stream(table, target="city", features=["rooms", "size"], categories=classes)
-    assert rows.columns == Columns(("rooms", "size"), targets=("city",))
+    assert rows.columns == Columns(("rooms", "size"), targets=("city",), labels=classes)
     other = table.select(["size", "city", "rooms"])
     again = gd.data.from_stream(other, "city", categories=classes, columns=rows.columns)
     assert again.columns == rows.columns

@@ -102,6 +102,15 @@ def test_classes(rng, classes, loss, tmp_path):
         np.testing.assert_allclose(compiled("probabilities", X, p.shape[1]), p, rtol=1e-12)
 
 
+@needs_compiler
+def test_rates(rng, tmp_path):
+    model = gd.Model([gd.Linear(3, 2)], "float64")
+    model.set_classes(None, "poisson")
+    compiled, X = Compiled(model, tmp_path), rng.normal(size=(20, 3)) * 20
+    np.testing.assert_allclose(compiled("rates", X, 2), model.predict_rates(X), rtol=1e-12)
+    np.testing.assert_allclose(compiled("predict", X, 2), model.predict(X), rtol=1e-12)
+
+
 def test_the_name_is_that_of_the_file_or_given(tmp_path):
     model = gd.Model([gd.Linear(2, 1)])
     model.to_c(tmp_path / "price.c")

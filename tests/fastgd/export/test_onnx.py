@@ -62,13 +62,14 @@ def test_classes(rng, dtype, labels, tmp_path):
     np.testing.assert_allclose(found["output"], model.predict(X), rtol=tolerance(dtype), atol=1e-6)
 
 
-def test_two_classes_and_probabilities_as_targets(rng, tmp_path):
+def test_two_classes_and_probabilities_or_rates_as_targets(rng, tmp_path):
     model = gd.Model([gd.Linear(3, 1)], "float64")
     X = rng.normal(size=(20, 3)) * 10
     for classes, loss, expected in (
         ([False, True], "log_loss", ["label", "probabilities"]),
         (["a", "b"], "hinge", ["label", "scores"]),
         (None, "log_loss", ["probabilities"]),
+        (None, "poisson", ["rates"]),
     ):
         model.set_classes(classes, loss)
         model.to_onnx(tmp_path / "m.onnx")
@@ -76,7 +77,9 @@ def test_two_classes_and_probabilities_as_targets(rng, tmp_path):
         assert list(found) == expected
         if classes is not None:
             np.testing.assert_array_equal(found["label"], model.predict_classes(X))
-        if loss == "hinge":
+        if loss == "poisson":
+            np.testing.assert_allclose(found["rates"], model.predict_rates(X))
+        elif loss == "hinge":
             np.testing.assert_allclose(found["scores"], model.predict(X))
         else:
             # Runtimes take a small 1 / (1 + exp(-z)) from 1.

@@ -4,6 +4,7 @@ import errno
 import tempfile
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -159,3 +160,26 @@ def test_what_does_not_fit(arrays):
         model.score(X)
     with pytest.raises(ValueError, match="X has 2 features, but GDRegressor is expecting 3"):
         model.predict(sliced_dataset(Stored(X[:, :2])))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_words_and_truths_of_a_table_are_the_classes(suffix, tmp_path):
+    pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    frame = pd.DataFrame(X, columns=["a", "b"]).assign(
+        word=np.where(X[:, 0] > 0, "yes", "no"), truth=X[:, 1] > 0, count=np.digitize(X[:, 0], [-1, 1])
+    )
+    path = tmp_path / f"t.{suffix}"
+    frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    for target, expected in (("word", ["no", "yes"]), ("truth", [False, True]), ("count", [0, 1, 2])):
+        categories = {"word": "auto"} if target == "word" else None
+        data = gd.data.open(path, target=target, features=["a", "b"], categories=categories)
+        found = GDClassifier(random_state=0).fit(data)
+        assert found.classes_.tolist() == expected
+        assert found.score(data) == found.score(frame[["a", "b"]], frame[target]) > 0.8
+        if target == "word":
+            with pytest.raises(TypeError, match=r"targets are words, as '(yes|no)'; expected GDClassifier, or numbers"):
+                GDRegressor().fit(data)
+        else:
+            assert GDRegressor().fit(data).score(data) > 0.3

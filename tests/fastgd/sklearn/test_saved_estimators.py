@@ -170,6 +170,32 @@ def test_what_is_a_users_own_is_given_again(table, tmp_path):
     assert GDRegressor.load(path, Halving(), ()).callbacks == ()
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_model_that_predicts_is_read_and_knows_its_classes(n_classes, early_stopping, table, tmp_path):
+    X, y = table
+    y = np.array(["low", "mid", "high"])[np.digitize(y, np.quantile(y, [0.3, 0.6])[: n_classes - 1])]
+    estimator = GDClassifier((4,), early_stopping=early_stopping, max_iter=5, tol=None, random_state=0).fit(X, y)
+    estimator.save(tmp_path / "e")
+    model = gd.Model.load(tmp_path / "e")
+    np.testing.assert_array_equal(model.parameters, estimator.model_.parameters)
+    for known in (model, estimator.model_):
+        np.testing.assert_array_equal(known.predict_classes(X), estimator.predict(X))
+        np.testing.assert_array_equal(known.predict_proba(X), estimator.predict_proba(X))
+
+
+def test_a_model_knows_what_estimators_make_of_its_outputs(table):
+    X, y = table
+    several, many = np.stack([y > 0, y > 1], 1).astype(int), np.digitize(y, [-1, 1])
+    rates = GDRegressor(loss="poisson", max_iter=5).fit(X, np.exp(y))
+    np.testing.assert_array_equal(rates.model_.predict_rates(X)[:, 0], rates.predict(X))
+    of_labels = GDClassifier(max_iter=5).fit(X, several)
+    np.testing.assert_array_equal(of_labels.model_.predict_proba(X), of_labels.predict_proba(X))
+    assert GDRegressor(max_iter=5).fit(X, y).model_.labels is None
+    # Each class against the rest, a model has no word for.
+    assert GDClassifier(loss="hinge", max_iter=5).fit(X, many).model_.labels is None
+
+
 def test_files_that_are_refused(table, tmp_path):
     X, y = table
     path = tmp_path / "e"
@@ -182,9 +208,8 @@ def test_files_that_are_refused(table, tmp_path):
     estimator.set_params(random_state=None).save(path)
     with pytest.raises(ValueError, match=r"the file holds a GDRegressor; expected GDRegressor.load"):
         GDClassifier.load(path)
-    for kind in (gd.Model, gd.Trainer):
-        with pytest.raises(ValueError, match=r"the file holds a GDRegressor; expected fastgd.sklearn.GDRegressor.load"):
-            kind.load(path)
+    with pytest.raises(ValueError, match=r"the file holds a GDRegressor; expected fastgd.sklearn.GDRegressor.load"):
+        gd.Trainer.load(path)
     estimator.model_.save(path)
     with pytest.raises(ValueError, match="holds no estimator of fastgd's"):
         GDRegressor.load(path)
