@@ -10,7 +10,7 @@ import numpy as np
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.block import Block, MeanAndScale, require_finite
 from fastgd.data.reader import blocks
-from fastgd.data.sparse_moments import mean_and_deviation
+from fastgd.data.sparse_moments import EntryScales, mean_and_deviation
 from fastgd.data.stream_reader import StreamReader
 from fastgd.moments import Moments, Quartiles, RobustMoments
 
@@ -111,6 +111,18 @@ def _blocks(
     with contextlib.closing(StreamReader(rows, dtype, y_dtype=y_dtype).parts()) as parts:
         for part in parts:
             yield part.start, part.block
+
+
+def learn_from_entries(dataset: Dataset, layer: Scaled) -> None:
+    """Have a layer bring sparse rows to scale by their entries, as `EntryScales` does, in one pass."""
+    layer.require_sparse()
+    scales = EntryScales(dataset.n_features, with_mean=True)
+    for start, block in blocks(dataset, np.dtype(np.float64)):
+        require_finite(block, lambda row, start=start: dataset.row_number(start + row))
+        scales.add(block.X, block.sample_weight)
+    learnt = scales.result()
+    if learnt is not None:
+        layer.take(*learnt)
 
 
 def _learn_from_sparse_rows(dataset: Dataset, layers: Sequence[Scaled], is_robust: bool) -> None:

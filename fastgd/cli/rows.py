@@ -101,16 +101,25 @@ def _opened(options: argparse.Namespace) -> Arrays:
     """Rows of any files that `fastgd.data.open` takes; those of a stream in memory, unless they are too many."""
     import numpy as np
 
+    from fastgd import data
     from fastgd.data import spooled
     from fastgd.data.base import Dataset
 
-    options.categories = categories_of(options)
-    rows = open_rows(options, options.X)
+    labels = None
+    if options.target is not None and options.target.endswith(".npy"):
+        labels = data.map_array(options.target)
+        # A data set has numbers alone.
+        without_words = {"target": None} if labels.dtype.kind in "US" else {}
+    else:
+        options.categories, without_words = categories_of(options), {}
+    rows = open_rows(options, options.X, **without_words)
     # Those that were found are those of any other rows, too.
     if hasattr(rows, "chosen"):
         options.categories, options.fill_nulls = list(rows.chosen.categories.items()), dict(rows.chosen.fills)
     if not isinstance(rows, Dataset):
         rows = spooled.in_memory_if_small(rows) or rows
+    if labels is not None:
+        return Arrays(options.target, labels, rows)
     if rows.n_outputs == 0:
         raise ValueError(f"no targets for {options.X}; expected --target NAME")
     if isinstance(rows, Dataset):
@@ -240,7 +249,7 @@ def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> 
         else:
             everything = data.targets(np.dtype(np.float64))
             y = everything.y
-        y = arrays.y if is_npy(options.X) else _labels_in(data, y)
+        y = _labels_in(data, y) if arrays.file == options.X else arrays.y
         classes = labels.classes_of(y, arrays.file)
 
         def encoded(y: np.ndarray) -> np.ndarray:

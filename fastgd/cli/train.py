@@ -17,7 +17,7 @@ from fastgd.cli.report import report
 from fastgd.cli.rows import Arrays, Rows, arrays_of, may_be_classes, rows_of_files, synthetic_rows, task_of
 
 if TYPE_CHECKING:
-    from fastgd import Dataset, Model, Trainer
+    from fastgd import Dataset, Model, Standardize, Trainer
     from fastgd.data import Stream
     from fastgd.losses import Loss
 
@@ -126,6 +126,7 @@ def _choose_defaults(options: argparse.Namespace, arrays: Arrays | None, is_stre
 
 def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer":
     import fastgd as gd
+    from fastgd._engine.sparse_checks import can_be_searched, optimizer_of_networks, penalty_is_costly
 
     n_samples = rows.data.n_samples
     batch_size = None if options.batch_size == "full" else options.batch_size
@@ -147,14 +148,20 @@ def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer"
         n_updates = options.epochs * updates_per_epoch
         if options.average_from > n_updates:
             raise ValueError(f"--average-from is {options.average_from}; expected one of the {n_updates} updates")
-    return gd.Trainer(
-        _model(options, rows, loss),
+    model, alpha = _model(options, rows, loss), _alpha(options, rows, loss)
+    optimizer = settings.optimizer(options, updates_per_epoch)
+    if rows.data.is_sparse and optimizer == "auto" and penalty_is_costly(model, n_samples, batch_size):
+        is_searched = can_be_searched(model.in_features)
+        optimizer = gd.SGD("auto") if alpha > 0 and is_searched else optimizer
+        alpha = options.alpha or (alpha if is_searched else 0.0)
+    trainer = gd.Trainer(
+        model,
         loss=loss,
-        optimizer=settings.optimizer(options, updates_per_epoch),
+        optimizer=optimizer,
         batch_size=batch_size,
         shuffle=options.shuffle,
         seed=options.seed,
-        alpha=_alpha(options, rows, loss),
+        alpha=alpha,
         l1_ratio=options.l1_ratio,
         clip_value=options.clip_value,
         clip_norm=options.clip_norm,
@@ -162,6 +169,9 @@ def _trainer(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Trainer"
         average_from=options.average_from,
         standardize_targets=options.standardize_targets,
     )
+    if rows.data.is_sparse and options.optimizer == "auto" and isinstance(trainer.optimizer, gd.NormalizedSGD):
+        trainer.optimizer = optimizer_of_networks(rows.data.n_features)
+    return trainer
 
 
 def _epochs_of_rows(options: argparse.Namespace, n_samples: int, updates_per_epoch: int) -> int:
@@ -180,8 +190,7 @@ def _alpha(options: argparse.Namespace, rows: Rows, loss: "Loss") -> float:
     data, is_network = rows.data, bool(options.hidden)
     is_plain = options.optimizer == "auto" and options.standardize and options.l1_ratio == 0
     is_scaled = options.standardize_targets or not takes_every_number(loss)
-    # A penalty would have every update of sparse rows cost all weights.
-    if not (is_plain and is_scaled) or data.n_samples is None or data.is_sparse:
+    if not (is_plain and is_scaled) or data.n_samples is None:
         return ALPHA_OF_NETWORKS if is_network else 0.0
     return recommended_alpha(data, loss, is_network)
 
@@ -191,7 +200,7 @@ def _model(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Model":
 
     n_features = rows.data.n_features
     n_outputs = rows.data.n_outputs if rows.classes is None else gd.labels.n_outputs(rows.classes, loss)
-    layers: list = [gd.Standardize(n_features)] if options.standardize else []
+    layers: list = [_standardize(rows.data)] if options.standardize else []
     for n_in, n_out in pairwise([n_features, *options.hidden, n_outputs]):
         layers += [gd.Linear(n_in, n_out), gd.ReLU()]
     if options.output == "linear" or (options.output is None and (options.hidden or options.X is not None)):
@@ -200,6 +209,18 @@ def _model(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Model":
     if rows.classes is not None or gd.losses.kind_of(loss).link in ("logit", "log"):
         model.set_classes(rows.classes, loss)
     return model
+
+
+def _standardize(data: "Dataset | Stream") -> "Standardize":
+    """What brings features to scale; that of sparse rows, where words may be among them, has learnt how already."""
+    import fastgd as gd
+    from fastgd.learn_scales import learn_from_entries
+
+    if not data.is_sparse:
+        return gd.Standardize(data.n_features)
+    layer = gd.Standardize(data.n_features, with_mean="nonzero")
+    learn_from_entries(data, layer)
+    return layer
 
 
 def _result(trainer: "Trainer") -> "Model":

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastgd import losses
 from fastgd._engine.callback_list import require_callables
-from fastgd._engine.sparse_checks import can_be_searched
+from fastgd._engine.sparse_checks import can_be_searched, optimizer_of_networks, penalty_is_costly
 from fastgd.activations import Identity, LeakyReLU, ReLU, Sigmoid, Tanh
 from fastgd.data import checks
 from fastgd.data.base import Dataset
@@ -43,8 +43,8 @@ _SOLVERS = {
     "normalized_sgd": NormalizedSGD,
 }
 
-# The alpha of SGD*; what `bench/studies/estimators.py` has found good; a twentieth of a second of updates in an epoch.
-_ALPHA, _BATCH_SIZE, _MOST_PENALIZED = 1e-4, 32, 1 << 23
+# The alpha of SGD*; and what `bench/studies/estimators.py` has found good.
+_ALPHA, _BATCH_SIZE = 1e-4, 32
 # Of epochs without gain. The loss of an epoch of few updates is as much chance as gain, so that many are waited for;
 # and the first updates of a network in full batches may raise it before they lower it.
 _N_ITER_NO_CHANGE, _UPDATES_NO_CHANGE, _NETWORK_UPDATES_NO_CHANGE, _FULL_BATCHES_NO_CHANGE = 5, 200, 60, 20
@@ -129,7 +129,7 @@ class Training:
         """
         optimizer, alpha = self.optimizer, self.alpha
         is_sparse_auto = learnt.is_sparse and optimizer == "auto" and self.batch_size is not None
-        is_costly = is_sparse_auto and (is_stream or self._penalty_is_costly(model, learnt))
+        is_costly = is_sparse_auto and (is_stream or penalty_is_costly(model, learnt.n_samples, self.batch_size))
         may_be_searched = can_be_searched(model.in_features)
         is_lazy = is_costly and alpha > 0 and not is_stream and (may_be_searched or model.is_linear)
         if is_lazy:
@@ -154,19 +154,11 @@ class Training:
             **replicas,
         )
         if is_sparse_auto and isinstance(trainer.optimizer, NormalizedSGD):
-            # Which cannot see sparse rows.
-            trainer.optimizer = Adagrad("auto" if may_be_searched and not is_costly else 0.01, bounded=False)
+            trainer.optimizer = optimizer_of_networks(model.in_features, may_search=not is_costly)
         if is_stream and trainer.optimizer.learning_rate == "auto":
             rate = trainer.optimizer.auto_rate(architecture.loss, is_full_batch=False)
             trainer.optimizer = replace(trainer.optimizer, learning_rate=rate)
         return trainer
-
-    def _penalty_is_costly(self, model: Model, learnt: Dataset) -> bool:
-        """Whether an epoch on sparse rows would take much longer: with a penalty each update is of all weights, but for
-        those of SGD, which cost no more than the entries of their rows.
-        """
-        n_updates = -(-learnt.n_samples // self.batch_size)
-        return n_updates * model.in_features * model.stack[0].out_features > _MOST_PENALIZED
 
     def _alpha_of(self, learnt: Dataset, architecture: Architecture) -> float:
         """The alpha that nobody chose, for rows to learn from."""

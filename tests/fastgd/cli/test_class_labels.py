@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from command_line import run
+from scipy import sparse
 
 import fastgd as gd
 from fastgd.cli.rows import may_be_classes
@@ -296,3 +297,16 @@ def test_synthetic_rows_have_no_classes(options, capsys):
     status, _, err = run(capsys, "train", "--synthetic", "100x3", *options)
     assert status == 2
     assert "synthetic targets are numbers" in err
+
+
+@pytest.mark.parametrize("kind", ["strings", "booleans"])
+def test_labels_beside_sparse_rows(kind, capsys, flowers):
+    folder, number = flowers
+    sparse.save_npz(folder / "X.npz", sparse.csr_array(np.load(folder / "X.npy")))
+    np.save(folder / "y.npy", WORDS[number] if kind == "strings" else number == 1)
+    arguments = ["--target", folder / "y.npy", "--quiet", "--epochs", 10, "--out", folder / "m"]
+    assert accuracy(run(capsys, "train", folder / "X.npz", *arguments)[1]) > 0.9
+    classes = gd.Model.load(folder / "m").classes
+    assert classes.tolist() == (sorted(WORDS) if kind == "strings" else [False, True])
+    np.save(folder / "y.npy", np.load(folder / "y.npy")[:-1])
+    assert "299" in run(capsys, "train", folder / "X.npz", *arguments)[2]

@@ -47,9 +47,25 @@ def test_many_columns_take_a_larger_penalty(capsys, monkeypatch, tmp_path):
     assert 0.15 <= alpha("--hidden", 2) <= 0.3
     assert alpha("--alpha", 0) == alpha("--l1-ratio", 0.5) == alpha("--no-standardize") == 0
     assert (alpha("--no-standardize-targets"), alpha("--loss", "quantile")) == (0, 0.01)
-    # Of sparse rows, an update would cost all weights.
-    sparse.save_npz(tmp_path / "sparse.npz", sparse.csr_array(np.load(tmp_path / "X.npy")))
-    assert alpha("--target", tmp_path / "y.npy", X=tmp_path / "sparse.npz") == 0
+
+
+def test_sparse_rows_have_a_penalty_that_costs_no_more_than_they_do(capsys, monkeypatch, tmp_path):
+    found = []
+    monkeypatch.setattr(gd.Trainer, "fit", lambda trainer, *_, **__: found.append(trainer) or 1 / 0)
+
+    def trainer(n_features, *options):
+        X = sparse.random_array((1000, n_features), density=2 / n_features, format="csr", rng=0)
+        sparse.save_npz(tmp_path / "X.npz", X)
+        np.save(tmp_path / "y.npy", np.arange(1000) % 2 == 0)
+        run(capsys, "train", tmp_path / "X.npz", "--target", tmp_path / "y.npy", "--quiet", *options)
+        return found[-1].optimizer, found[-1].alpha
+
+    # Of 800 rows to learn from; what cannot be searched for a rate has no penalty.
+    assert trainer(100) == (gd.Adagrad("auto", bounded=True), 1 / 800)
+    assert trainer(100, "--hidden", 8) == (gd.Adagrad("auto", bounded=False), 2 / 800)
+    assert trainer(200_000) == (gd.SGD("auto"), 1 / 800)
+    assert trainer(200_000, "--hidden", 8, "--alpha", 0) == (gd.Adagrad("auto", bounded=False), 0)
+    assert trainer(2_000_000) == (gd.Adagrad("auto", bounded=True), 0)
 
 
 @pytest.mark.parametrize(
