@@ -154,23 +154,29 @@ class Categories(ArrowColumn):
     def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
         """As `ArrowColumn.part`."""
         array = _of_type(array, self._type)
+        if "" in self._values and None not in self._values:
+            # Of words, either may stand for what is missing.
+            array = array.fill_null("")
         codes = pc.index_in(array, value_set=self._set)
         if codes.null_count:
             row = codes.is_null().index(True).as_py()
             value = array[row].as_py()
             found = "a null" if value is None else repr(value)
+            if self._as_numbers:
+                expected = "a label in each row" if value is None else "it among them"
+            else:
+                expected = "it among them" + (", as None or ''" if value is None else "")
+                expected += f", or hashes, categories={{{self.name!r}: 64}}, which take any value"
             raise ValueError(
                 f"column {self.name!r} holds {found} in {row_name(row)}, which is none of its categories "
-                f"{_few(self._values)}; expected it among them"
-                + (", as None" if value is None else "")
-                + ("" if self._as_numbers else f", or hashes, categories={{{self.name!r}: 64}}, which take any value")
+                f"{_few(self._values)}; expected {expected}"
             )
         codes = codes.to_numpy(zero_copy_only=False)
         return codes.reshape(-1, 1) if self._as_numbers else Codes(codes, self.width)
 
 
 class Hashes(ArrowColumn):
-    """A column of any values, each of which has one of k columns by its hash."""
+    """A column of any values, each of which has one of k columns by its hash; a null's is that of the empty word."""
 
     def __init__(self, name: str, type_: Any, width: int) -> None:
         super().__init__(name)
@@ -185,10 +191,10 @@ class Hashes(ArrowColumn):
 
     def part(self, array: Any, row_name: Callable[[int], str]) -> Part:
         """As `ArrowColumn.part`."""
-        self._require_no_nulls(array, row_name, "expected a value in its place, or no such row")
         encoded = _of_type(array, self._type).dictionary_encode()
-        hashes = [_hash(value) % self.width for value in encoded.dictionary.to_pylist()]
-        return Codes(np.array(hashes, np.int64)[encoded.indices.to_numpy()], self.width)
+        hashes = [_hash(value) % self.width for value in [*encoded.dictionary.to_pylist(), ""]]
+        places = encoded.indices.fill_null(len(hashes) - 1)
+        return Codes(np.array(hashes, np.int64)[places.to_numpy()], self.width)
 
 
 def _hash(value: Any) -> int:

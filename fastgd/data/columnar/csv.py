@@ -33,7 +33,8 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 class CSVTable(Table):
     """Rows of CSV files, one file after the other. The first line names the columns, unless the request does.
 
-    What is a number in the first rows is read as float64 in all, so that 4.5 may follow 4.
+    What is a number in the first rows is read as float64 in all, so that 4.5 may follow 4. Nothing between delimiters,
+    and NA, null and the like without quotes, are nulls, in columns of words too.
     """
 
     def __init__(self, paths: list[Path], request: Request) -> None:
@@ -57,7 +58,13 @@ class CSVTable(Table):
         yield from skip(itertools.chain.from_iterable(map(self._read, self._paths)), cursor)
 
     def _read(self, path: Path) -> Iterator[Batch]:
-        options = pa_csv.ConvertOptions(column_types=self._types, include_columns=list(self._types))
+        # Words that are missing are nulls, as numbers are, but "NA" in quotes is a word.
+        options = pa_csv.ConvertOptions(
+            column_types=self._types,
+            include_columns=list(self._types),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        )
         yield from read_from(self._record_batches(path, options), 0, str(path))
 
     def _record_batches(self, path: Path, options: Any) -> Iterator[Any]:

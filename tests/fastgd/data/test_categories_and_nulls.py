@@ -41,8 +41,27 @@ def test_categories_that_are_found():
     assert found.feature_names == stream.feature_names
     # A class is never a null, which is an error as rows are read.
     classes = gd.data.from_stream(table, "city", features="a", categories={"city": "auto"})
-    with pytest.raises(ValueError, match=r"column 'city' holds a null in row 3 .* \['Oslo', 'Rome'\]"):
+    with pytest.raises(ValueError, match=r"holds a null in row 3 .* \['Oslo', 'Rome'\]; expected a label in each row$"):
         list(classes.open())
+
+
+def test_a_missing_word_is_the_same_in_text_and_elsewhere(tmp_path):
+    """Where nothing stands, or NA without quotes, as R writes it; but not what quotes say is a word."""
+    (tmp_path / "t.csv").write_text('city,y\nOslo,1\n,2\nNA,3\n"NA",4\n"",5\n')
+    cities = pa.array(["Oslo", None, None, "NA", ""])
+    table = pa.table({"city": cities, "y": [1.0, 2, 3, 4, 5]})
+    for categories in (["Oslo", "NA", "", None], ["NA", "Oslo", ""], 8):
+        kinds = {"city": categories}
+        streams = (
+            gd.data.from_stream(table, "y", categories=kinds),
+            gd.data.open(tmp_path / "t.csv", target="y", categories=kinds),
+        )
+        found, of_text = (np.asarray(next(iter(stream.open())).X) for stream in streams)
+        np.testing.assert_array_equal(of_text, found)
+    # Without a category of its own, a null counts as the empty word; and so do hashes.
+    np.testing.assert_array_equal(found[1], found[4])
+    auto = gd.data.open(tmp_path / "t.csv", target="y", categories="auto")
+    assert auto.feature_names == ("city=", "city=NA", "city=Oslo", "city=None")
 
 
 FOUND = {
