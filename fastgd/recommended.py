@@ -80,11 +80,11 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
       and `standard_error_rule`), and of networks at least three tenths of that;
     - for losses of classes, and of all networks, at least 0.05 h min(n_features / n_samples, 1)².
 
-    Rows without a weight are none, but for `usual_alpha`.
+    For the Poisson loss, all is in units of `unit_of_loss`. Rows without a weight are none, but for `usual_alpha`.
 
     with_mean : whether features are centred
     """
-    usual = usual_alpha(dataset.n_samples, loss, is_network)
+    usual = usual_alpha(dataset.n_samples, loss, is_network) * unit_of_loss(dataset, loss)
     curvature = kind_of(loss).curvature or 0.0
     if dataset.is_sparse or not curvature:
         return usual
@@ -98,6 +98,18 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
     is_robust = kind_of(loss).is_robust and not is_network
     chosen = curvature * _by_rows_left_out(dataset, counting, least, with_mean, is_robust)
     return max(by_width, _SHARE_OF_NETWORKS * chosen) if is_network else chosen
+
+
+def unit_of_loss(dataset: Dataset, loss: Loss) -> float:
+    """What differences of a loss are small or large next to: 1; for Poisson the mean target where that is less, as all
+    of the loss, its curvature too, is in proportion to rates that are low.
+    """
+    if kind_of(loss).link != "log":
+        return 1.0
+    rows = dataset.targets(np.dtype(np.float64))
+    v = rows.sample_weight if rows.sample_weight.any() else None
+    mean = float(np.average(rows.y.mean(axis=1), weights=v))
+    return min(mean, 1.0) if mean > 0 else 1.0
 
 
 def usual_alpha(n_samples: int, loss: Loss, is_network: bool) -> float:

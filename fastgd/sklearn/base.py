@@ -190,7 +190,7 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         if found is None:
             return
         X, y, learnt, held_out, architecture = found
-        patience = settings.patience_of(self, training, is_partial, learnt.n_samples)
+        patience = settings.patience_of(self, training, is_partial, learnt, architecture.loss)
         has_start = given.coef_init is not None or given.intercept_init is not None
         if not goes_on:
             self._begin(architecture, training, X, learnt, is_partial, has_scales=has_start)

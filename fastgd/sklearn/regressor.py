@@ -82,7 +82,8 @@ class GDRegressor(RegressorMixin, GradientDescent):
         The most epochs that a call of `fit` takes; a ConvergenceWarning says where they were too few.
     tol : float or None, default=1e-4
         Training ends when n_iter_no_change epochs in a row have not brought the loss, that on the validation rows with
-        early stopping, tol below the lowest before; None goes on to max_iter. Targets are the standardised ones.
+        early stopping, tol below the lowest before; None goes on to max_iter. Targets are the standardised ones; for
+        "poisson", tol and an alpha of "auto" are times the mean target where that is below 1.
     n_iter_no_change : int or "auto", default="auto"
         At least 1. "auto" is 5 or, where the rate is "auto", as many as make 200 updates, of a network 60 or, in
         full batches, 20; not in `partial_fit`. With such a rate, L-BFGS ends the training of a linear model where its

@@ -18,7 +18,7 @@ from fastgd.layers import Layer, Linear
 from fastgd.losses import Loss
 from fastgd.model import Model
 from fastgd.optimizers import SGD, Adagrad, Adam, AdamW, NormalizedSGD, Optimizer, RMSprop
-from fastgd.recommended import ALPHA_OF_NETWORKS, recommended_alpha, usual_alpha
+from fastgd.recommended import ALPHA_OF_NETWORKS, recommended_alpha, unit_of_loss, usual_alpha
 from fastgd.schedules import InverseScaling, Optimal, Schedule
 from fastgd.standardize import Standardize
 from fastgd.trainer import Trainer
@@ -293,13 +293,10 @@ def _optimizer(estimator: Any, alpha: float, is_network: bool) -> Optimizer | Li
 
 
 def patience_of(
-    estimator: Any, training: Training, is_partial: bool, n_samples: int
+    estimator: Any, training: Training, is_partial: bool, learnt: Dataset, loss: Loss
 ) -> tuple[float, float | None, bool, bool, int]:
-    """The arguments of `Stopping.configure`; errors as for `architecture_of`.
-
-    n_samples : to learn from
-    """
-    tol = None if estimator.tol is None else float(estimator.tol)
+    """The arguments of `Stopping.configure`; errors as for `architecture_of`."""
+    tol = None if estimator.tol is None else float(estimator.tol) * unit_of_loss(learnt, loss)
     early = bool(estimator.early_stopping)
     is_adaptive = isinstance(estimator.learning_rate, str) and estimator.learning_rate == "adaptive"
     n_iter, n_updates = estimator.n_iter_no_change, 0
@@ -310,7 +307,7 @@ def patience_of(
         if not (training.has_chosen_rate or is_partial):
             is_network = np.size(estimator.hidden_layer_sizes) > 0
             n_updates = _NETWORK_UPDATES_NO_CHANGE if is_network else _UPDATES_NO_CHANGE
-            if training.batch_size is None or not (is_network or training.batch_size < n_samples):
+            if training.batch_size is None or not (is_network or training.batch_size < learnt.n_samples):
                 n_updates = _FULL_BATCHES_NO_CHANGE if is_network else 0
     elif not (isinstance(n_iter, float) and n_iter == math.inf):
         n_iter = checks.integer(n_iter, "n_iter_no_change", 1)

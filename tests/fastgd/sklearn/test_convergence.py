@@ -232,7 +232,7 @@ def test_columns_without_entries_take_no_part(n_classes, most, monkeypatch):
 
     most : updates of weights for a penalty alone, above which it is SGD that trains
     """
-    monkeypatch.setattr("fastgd.sklearn.settings._MOST_PENALIZED", most)
+    monkeypatch.setattr("fastgd._engine.sparse_checks._MOST_PENALIZED", most)
     rng = np.random.default_rng(0)
     X = random_array((300, 200), density=0.05, format="csr", rng=rng)
     classes = (

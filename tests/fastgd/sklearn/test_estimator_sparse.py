@@ -88,7 +88,7 @@ def test_words_are_learnt_as_well_as_by_logistic_regression(most, monkeypatch):
 
     most : updates of weights for a penalty alone, above which it is SGD that trains
     """
-    monkeypatch.setattr("fastgd.sklearn.settings._MOST_PENALIZED", most)
+    monkeypatch.setattr("fastgd._engine.sparse_checks._MOST_PENALIZED", most)
     rng = np.random.default_rng(0)
     X = sparse.random_array((1200, 3000), density=2e-3, format="csr", rng=rng, data_sampler=rng.random)
     classes = np.where(X[:, :300].sum(axis=1) + 0.1 * rng.normal(size=1200) > 0.3, "many", "few")
@@ -267,7 +267,7 @@ def test_a_number_that_a_later_row_lacks_stays_centred():
 
 def test_another_penalty_leaves_what_was_learnt(monkeypatch):
     """Of SGD, which starts from zero weights where nobody has chosen it."""
-    monkeypatch.setattr("fastgd.sklearn.settings._MOST_PENALIZED", 0)
+    monkeypatch.setattr("fastgd._engine.sparse_checks._MOST_PENALIZED", 0)
     rng = np.random.default_rng(0)
     X = sparse.random_array((600, 50), density=0.2, format="csr", rng=rng)
     y = X @ rng.standard_normal(50)

@@ -110,6 +110,15 @@ def test_quantile_and_epsilon(raw):
     assert wide.best_loss_ == 0
 
 
+@pytest.mark.parametrize("hidden", [(), (16,)])
+def test_poisson_learns_rates_of_any_size(hidden):
+    X, y = load_diabetes(return_X_y=True)
+    found = [GDRegressor(hidden, loss="poisson", random_state=0).fit(X, unit * y) for unit in (1e-3, 1e-6)]
+    scores = [each.score(X, unit * y) for each, unit in zip(found, (1e-3, 1e-6), strict=True)]
+    assert scores[0] > (0.58 if hidden else 0.5)
+    assert scores[1] == pytest.approx(scores[0], abs=0.01)
+
+
 def test_poisson_predicts_counts(rng):
     X = rng.normal(size=(500, 2)) * [1, 100]
     y = rng.poisson(np.exp(1 + X @ [0.5, 0.002]))
