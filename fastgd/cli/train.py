@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fastgd.cli import settings
-from fastgd.cli.checkpoint import checkpoints, resumed, terminable
+from fastgd.cli.checkpoint import checkpoints, note_checkpoint, resumed, terminable
 from fastgd.cli.live import LiveCurve, can_draw
 from fastgd.cli.output import require_output, rows_files, say
 from fastgd.cli.picture import draw, require_picture
@@ -72,7 +72,8 @@ def train(options: argparse.Namespace) -> int:
                 progress=shown,
                 resume=options.resume,
             )
-    except (KeyboardInterrupt, gd.DivergenceError):
+    except (KeyboardInterrupt, gd.DivergenceError) as error:
+        note_checkpoint(options, error)
         _save(_result(trainer), options.out)
         draw(trainer, options.plot, noise_loss)
         raise
