@@ -69,6 +69,8 @@ class ArrowColumn(ABC):
             raise ValueError(f"column {self.name!r} has a null in {row_name(row)}; {remedy}")
 
 
+# What to do about a column that a model has and that holds no numbers.
+_OF_MODEL = "The model was trained on numbers in its place: make such of it before"
 _NULL_REMEDY = "expected a number in its place, or no such row"
 
 
@@ -129,12 +131,14 @@ class Lists(ArrowColumn):
 class Categories(ArrowColumn):
     """A column of values of a list: one of zeros and ones for each, or their numbers on it.
 
-    values : sequence          as_numbers : bool
+    values : sequence          as_numbers : bool          are_of_model : bool, whether a model was trained on them
     """
 
-    def __init__(self, name: str, type_: Any, values: Sequence[Any], as_numbers: bool = False) -> None:
+    def __init__(
+        self, name: str, type_: Any, values: Sequence[Any], as_numbers: bool = False, are_of_model: bool = False
+    ) -> None:
         super().__init__(name)
-        self._values, self._as_numbers = list(values), as_numbers
+        self._values, self._as_numbers, self._are_of_model = list(values), as_numbers, are_of_model
         if not self._values or len(set(self._values)) < len(self._values):
             raise ValueError(f"categories of column {name!r} are {self._values!r}; expected values that differ")
         self.width = 1 if as_numbers else len(self._values)
@@ -159,14 +163,25 @@ class Categories(ArrowColumn):
             row = codes.is_null().index(True).as_py()
             value = array[row].as_py()
             found = "a null" if value is None else repr(value)
+            whose = "the model's" if self._are_of_model else "its"
             raise ValueError(
-                f"column {self.name!r} holds {found} in {row_name(row)}, which is none of its categories "
-                f"{_few(self._values)}; expected it among them"
-                + (", as None" if value is None else "")
-                + ("" if self._as_numbers else f", or hashes, categories={{{self.name!r}: 64}}, which take any value")
+                f"column {self.name!r} holds {found} in {row_name(row)}, which is none of {whose} categories "
+                f"{_few(self._values)}; expected {self._remedy(value)}"
             )
         codes = codes.to_numpy(zero_copy_only=False)
         return codes.reshape(-1, 1) if self._as_numbers else Codes(codes, self.width)
+
+    def _remedy(self, value: Any) -> str:
+        """What to do about a value that is none of them; a model's stay as they are."""
+        hashes = f"hashes, categories={{{self.name!r}: 64}}, which take any value"
+        if self._are_of_model:
+            others = "nulls among them" if value is None else f"it among them, or with {hashes}"
+            return f"no such row, or a model trained anew, with {others}"
+        if self._as_numbers:
+            return "it among them"
+        if value is None:
+            return f"None among them, as categories={{{self.name!r}: 'auto'}} finds it, or no such row"
+        return f"it among them, or {hashes}"
 
 
 class Hashes(ArrowColumn):
@@ -201,12 +216,12 @@ def _hash(value: Any) -> int:
 
 
 def column_of(
-    field: Any, categories: Sequence[Any] | int | None, is_target: bool = False, remedy: str | None = None
+    field: Any, categories: Sequence[Any] | int | None, is_target: bool = False, is_of_model: bool = False
 ) -> ArrowColumn:
     """How a column becomes numbers; a TypeError, with what to do about it, where it does not.
 
     field : pyarrow.Field          categories : values that are declared, or a number of hashes
-    remedy : what to do, where it is known
+    is_of_model : whether a model was trained on it
     """
     name, type_ = field.name, field.type
     if isinstance(categories, int) and not isinstance(categories, bool):
@@ -218,7 +233,7 @@ def column_of(
             raise TypeError(
                 f"categories of column {name!r} is {categories!r}; expected a list of values, an int, or 'auto'"
             )
-        return Categories(name, type_, categories, as_numbers=is_target)
+        return Categories(name, type_, categories, is_target, is_of_model)
     values = type_.value_type if pa.types.is_dictionary(type_) else type_
     if _is_number(values):
         return Numbers(name, values, is_target)
@@ -226,10 +241,11 @@ def column_of(
         return Lists(name, type_)
     metadata = field.metadata or {}
     example = metadata.get(EXAMPLE)
+    remedy = _OF_MODEL if is_of_model else _remedy(name, values, is_target)
     if REMEDY in metadata:
         remedy = metadata[REMEDY].decode()
     found = f"{type_}, as {example.decode()}" if example else str(type_)
-    raise TypeError(f"column {name!r} holds {found}; expected numbers. {remedy or _remedy(name, values, is_target)}")
+    raise TypeError(f"column {name!r} holds {found}; expected numbers. {remedy}")
 
 
 def _is_number(type_: Any) -> bool:

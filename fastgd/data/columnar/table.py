@@ -22,8 +22,6 @@ from fastgd.data.stamps import Stamps
 
 # Batches outweigh what each costs, mostly for its columns one by one, and are no burden on the memory.
 _BATCH_BYTES = 16 << 20
-# What to do about a column that the model has and that holds no numbers.
-_OF_MODEL = "The model was trained on numbers in its place: make such of it before"
 _FEWEST_ROWS, _MOST_ROWS = 1 << 10, 1 << 17
 
 
@@ -189,8 +187,8 @@ def columns_of(
 
     def column(name: str, is_target: bool = False) -> ArrowColumn:
         try:
-            remedy = _OF_MODEL if chosen.are_of_model and not is_target else None
-            found = column_of(schema.field(name), chosen.categories.get(name), is_target, remedy)
+            is_of_model = chosen.are_of_model and not is_target
+            found = column_of(schema.field(name), chosen.categories.get(name), is_target, is_of_model)
         except TypeError as error:
             others = [other for other in _refused(schema, chosen) if other != name]
             either = f". No numbers are in {shown(others)}, either; categories='auto' takes all words" if others else ""
