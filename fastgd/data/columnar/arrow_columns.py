@@ -30,6 +30,8 @@ _KINDS = {
 EXAMPLE = b"fastgd.example"
 #: And what to do about it.
 REMEDY = b"fastgd.remedy"
+#: And that nearly all others are.
+NEARLY_NUMBERS = b"fastgd.nearly_numbers"
 # What float32 holds exactly.
 _SHORT = {pa.bool_(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.float16(), pa.float32()}
 _INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")
@@ -241,7 +243,7 @@ def column_of(
         return Lists(name, type_)
     metadata = field.metadata or {}
     example = metadata.get(EXAMPLE)
-    remedy = _OF_MODEL if is_of_model else _remedy(name, values, is_target)
+    remedy = _OF_MODEL if is_of_model else _remedy(name, values, is_target, NEARLY_NUMBERS in metadata)
     if REMEDY in metadata:
         remedy = metadata[REMEDY].decode()
     found = f"{type_}, as {example.decode()}" if example else str(type_)
@@ -252,7 +254,14 @@ def _is_number(type_: Any) -> bool:
     return type_ in _KINDS or pa.types.is_float16(type_) or pa.types.is_decimal(type_)
 
 
-def _remedy(name: str, type_: Any, is_target: bool) -> str:
+def _remedy(name: str, type_: Any, is_target: bool, are_nearly_numbers: bool) -> str:
+    if are_nearly_numbers and is_target:
+        return "Nearly all of its values are numbers: correct the others, or leave their rows out"
+    if are_nearly_numbers:
+        return (
+            "Nearly all of its values are numbers: correct the others, or leave them empty, which "
+            f"fill_nulls={{{name!r}: 'mean'}} fills, or leave the column out, drop=[{name!r}]"
+        )
     if pa.types.is_null(type_):
         return f"It is null where its type was looked for: drop=[{name!r}], or fill it before"
     if pa.types.is_list(type_) or pa.types.is_large_list(type_):
