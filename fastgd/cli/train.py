@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from fastgd.cli import settings
 from fastgd.cli.checkpoint import checkpoints, note_checkpoint, resumed, terminable
 from fastgd.cli.live import LiveCurve, can_draw
+from fastgd.cli.npy_files import Arrays
 from fastgd.cli.output import require_output, rows_files, say
 from fastgd.cli.picture import draw, require_picture
 from fastgd.cli.report import report
-from fastgd.cli.rows import Arrays, Rows, arrays_of, may_be_classes, rows_of_files, synthetic_rows, task_of
+from fastgd.cli.rows import Rows, arrays_of, may_be_classes, rows_of_files, synthetic_rows, task_of
 
 if TYPE_CHECKING:
     from fastgd import Dataset, Model, Trainer
