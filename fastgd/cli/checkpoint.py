@@ -73,6 +73,12 @@ def resumed(options: argparse.Namespace, trainer: "Trainer") -> "Trainer":
     return saved
 
 
+def note_checkpoint(options: argparse.Namespace, error: BaseException) -> None:
+    """Note on what has ended a run from where it goes on, if it was saved."""
+    if isinstance(error, KeyboardInterrupt) and options.checkpoint is not None and os.path.exists(options.checkpoint):
+        error.add_note(f"the same command with --resume goes on from {options.checkpoint}")
+
+
 def _settings(trainer: "Trainer") -> dict[str, Any]:
     names = ["loss", "optimizer", "batch_size", "shuffle", "seed", "alpha", "l1_ratio", "clip_value", "clip_norm"]
     names += ["max_norm", "average_from", "standardize_targets"]
@@ -97,9 +103,12 @@ def terminable() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
-    except KeyboardInterrupt:
-        if has_come:
-            raise Terminated from None
-        raise
+    except KeyboardInterrupt as error:
+        if not has_come:
+            raise
+        terminated = Terminated()
+        for note in getattr(error, "__notes__", []):
+            terminated.add_note(note)
+        raise terminated from None
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)

@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastgd.cli.output import rows_files, say
+from fastgd.cli.npy_files import Arrays, npy_arrays
+from fastgd.cli.output import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,18 +44,6 @@ class Rows(NamedTuple):
     noise_loss: float | None = None
 
 
-class Arrays(NamedTuple):
-    """What the files of a data set hold; `file` is where the targets are.
-
-    y : all targets, or, of rows that are not .npy, the first of them
-    rows : the data set itself, without targets where these are words in .npy
-    """
-
-    file: str
-    y: "np.ndarray"
-    rows: "Dataset | Stream"
-
-
 def is_npy(path: str) -> bool:
     """Whether a path is that of X.npy, or of a folder that has one."""
     is_missing = not os.path.exists(path) and not glob.has_magic(path)
@@ -68,8 +57,6 @@ def names_in(text: str | None) -> list[str] | None:
 
 def arrays_of(options: argparse.Namespace) -> Arrays | None:
     """The arrays of the files that were given; None for synthetic rows."""
-    from fastgd import data
-
     X, y, weights = options.X, options.target, options.sample_weight
     if X is None:
         if y or weights:
@@ -79,22 +66,9 @@ def arrays_of(options: argparse.Namespace) -> Arrays | None:
         raise ValueError(f"--synthetic or --noise, and X is {X}; expected either X or --synthetic")
     if not is_npy(X):
         return _opened(options)
-    if options.features or options.drop or options.categories or options.fill_nulls:
-        raise ValueError(f"--features, --drop, --categories or --fill-nulls, and {X} has no names; expected none")
-    if Path(X).is_dir():
-        if y or weights:
-            raise ValueError(f"{X} is a folder and brings its own y.npy; expected no --target and no --sample-weight")
-        X, y, weights = rows_files(X)
-        weights = weights if Path(weights).exists() else None
-    elif y is None:
+    if y is None and not Path(X).is_dir():
         raise ValueError(f"no targets for {X}; expected --target Y.npy")
-    Path(X).stat()
-    for option, path in (("--target", y), ("--sample-weight", weights)):
-        if path is not None and os.path.exists(path) and os.path.samefile(X, path):
-            raise ValueError(f"{option} is {path}, which holds the features; expected another file")
-    targets = data.map_array(y)
-    are_strings = targets.dtype.kind in "US"
-    return Arrays(y, targets, data.open(X, target=None if are_strings else y, sample_weight=weights))
+    return npy_arrays(options, X)
 
 
 def _opened(options: argparse.Namespace) -> Arrays:

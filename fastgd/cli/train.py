@@ -9,12 +9,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fastgd.cli import settings
-from fastgd.cli.checkpoint import checkpoints, resumed, terminable
+from fastgd.cli.checkpoint import checkpoints, note_checkpoint, resumed, terminable
 from fastgd.cli.live import LiveCurve, can_draw
+from fastgd.cli.npy_files import Arrays
 from fastgd.cli.output import require_output, rows_files, say
 from fastgd.cli.picture import draw, require_picture
 from fastgd.cli.report import report
-from fastgd.cli.rows import Arrays, Rows, arrays_of, may_be_classes, rows_of_files, synthetic_rows, task_of
+from fastgd.cli.rows import Rows, arrays_of, may_be_classes, rows_of_files, synthetic_rows, task_of
 
 if TYPE_CHECKING:
     from fastgd import Dataset, Model, Standardize, Trainer
@@ -72,7 +73,8 @@ def train(options: argparse.Namespace) -> int:
                 progress=shown,
                 resume=options.resume,
             )
-    except (KeyboardInterrupt, gd.DivergenceError):
+    except (KeyboardInterrupt, gd.DivergenceError) as error:
+        note_checkpoint(options, error)
         _save(_result(trainer), options.out)
         draw(trainer, options.plot, noise_loss)
         raise

@@ -89,8 +89,6 @@ def fit(
     >>> with Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:  # doctest: +SKIP
     ...     gd.dask.fit(trainer, data, client, epochs=2)
     """
-    from distributed import get_client
-
     if not isinstance(trainer, Trainer):
         raise TypeError(f"trainer is {trainer!r}; expected a Trainer")
     if trainer.replicas == 1:
@@ -105,10 +103,25 @@ def fit(
             f"validation is {options['validation']} of the rows, which lie on the workers; expected (X, y) or a "
             "Dataset of other rows"
         )
-    client = get_client() if client is None else client
+    client = client_or_current(client)
     source = source_of(data, client, trainer.replicas)
     with trained_on_cluster(trainer, source, client):
         return trainer.fit(source.dataset, epochs=epochs, **options)
+
+
+def client_or_current(client: "Client | None") -> "Client":
+    """The client that was given, or the current one."""
+    from distributed import get_client
+
+    if client is not None:
+        return client
+    try:
+        return get_client()
+    except ValueError:
+        raise ValueError(
+            "client is None, and there is no current one; expected client=..., or client = dask.distributed.Client() "
+            "before, which starts a cluster on this machine"
+        ) from None
 
 
 def trained_on_cluster(trainer: Trainer, source: "Source", client: "Client") -> contextlib.AbstractContextManager:

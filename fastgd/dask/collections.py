@@ -72,7 +72,11 @@ def column_like(y: Any, name: str, X: "dask.array.Array", client: "Client | None
     """
     import dask.array as da
 
-    y = y.to_dask_array(lengths=_lengths(y, client)) if is_frame(y) else y
+    if is_frame(y):
+        # Of words and of nulls' types Dask makes arrays of a frame, and warns of a column.
+        is_column = y.ndim == 1
+        y = (y.to_frame() if is_column else y).to_dask_array(lengths=_lengths(y, client))
+        y = y[:, 0] if is_column else y
     if not isinstance(y, da.Array):
         y = da.from_array(np.asarray(y), chunks=(X.chunks[0], *([-1] * (np.ndim(y) - 1))))
     if y.ndim not in (1, 2) or y.shape[0] != X.shape[0]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastgd.dask import collections
-from fastgd.dask.cluster import Source, source_of, trained_on_cluster
+from fastgd.dask.cluster import Source, client_or_current, source_of, trained_on_cluster
 from fastgd.dask.waiting import gathered
 from fastgd.data import checks
 from fastgd.data.base import Dataset
@@ -106,9 +106,7 @@ class OnCluster(GradientDescent):
         ValueError, TypeError, fastgd.DivergenceError, RuntimeError
             As for the local estimator and for `fastgd.dask.fit`.
         """
-        from distributed import get_client
-
-        self._client = get_client() if client is None else client
+        self._client = client_or_current(client)
         try:
             return super().fit(
                 X,

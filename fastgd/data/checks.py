@@ -7,6 +7,8 @@ import difflib
 import math
 import operator
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -137,6 +139,9 @@ def real_array(values: Any, name: str) -> np.ndarray:
         hint = CLASSES_HINT if name == "y" and array.dtype.kind in "OSU" else ""
         if name == "X" and array.dtype.kind in "SU":
             hint = "; where they are numbers in strings, X.astype(float)"
+        elif array.dtype.kind == "O" and all(isinstance(value, Real | Decimal) for value in array.flat):
+            made = f"{name}.astype(float)" if isinstance(values, np.ndarray) else f"np.array({name}, float)"
+            hint = f"; its values are numbers: {made}"
         raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers (floats, integers or booleans){hint}")
     return array
 

@@ -252,7 +252,7 @@ def _found(path: Paths) -> tuple[list[Path], Path | None]:
         if not paths:
             raise FileNotFoundError(f"no file is called {path!r}; expected at least one")
         return paths, None
-    given = Path(path)
+    given = Path(_path(path))
     if not given.is_dir():
         return [_file(given)], None
     paths = sorted(each for each in given.rglob("*") if each.is_file() and not _is_hidden(each.relative_to(given)))
@@ -261,8 +261,19 @@ def _found(path: Paths) -> tuple[list[Path], Path | None]:
     return paths, given
 
 
+def _path(path: Any) -> str | os.PathLike:
+    if isinstance(path, str | os.PathLike):
+        return path
+    hint = "; rows in memory go to fit as they are, fit(X, y)" if hasattr(path, "shape") else ""
+    if hasattr(path, "__arrow_c_stream__") and hasattr(path, "columns"):
+        hint += ", or by the names of their columns, gd.data.from_stream(frame, target=...)"
+    raise TypeError(
+        f"path is a {type(path).__name__}; expected the path of a file or folder, a pattern, or a list of files{hint}"
+    )
+
+
 def _file(path: str | os.PathLike) -> Path:
-    path = Path(path)
+    path = Path(_path(path))
     if path.is_dir():
         raise ValueError(f"{path} is a folder in a list; expected files, or a folder alone")
     if not path.exists():

@@ -168,8 +168,8 @@ def _joined(columns: list[np.ndarray], name: str) -> np.ndarray:
     return matrix
 
 
-# What libraries call times, dates and what lies between them.
-_TIMES = ("date", "time", "duration", "period")
+#: What libraries call times, dates and what lies between them.
+TIMES = ("date", "time", "duration", "period")
 
 
 def _no_numbers(place: str, dtype: Any, value: Any) -> TypeError:
@@ -180,7 +180,7 @@ def _no_numbers(place: str, dtype: Any, value: Any) -> TypeError:
     )
     if place == "y":
         remedy = CLASSES_HINT
-    elif str(dtype).lower().startswith(_TIMES):
+    elif str(dtype).lower().startswith(TIMES):
         remedy = ": leave the column out, or make numbers of it, such as days since some date"
     return TypeError(f"{place} holds {dtype}{found}; expected numbers{remedy}")
 

@@ -118,7 +118,7 @@ def learning_curve(
     from matplotlib.ticker import MaxNLocator
 
     axes[-1].set_xlabel("epoch")
-    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     return axes[0] if is_single else np.array(axes)
 
 

@@ -80,8 +80,8 @@ def first_layer(
         if 0 < len(names) <= _MOST_NAMES:
             ax.set_xticks(range(len(names)), names, rotation=90)
         else:
-            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.set_xlabel("feature")
         ax.set_ylabel("unit")
     else:

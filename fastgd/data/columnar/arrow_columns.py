@@ -30,6 +30,8 @@ _KINDS = {
 EXAMPLE = b"fastgd.example"
 #: And what to do about it.
 REMEDY = b"fastgd.remedy"
+#: And that nearly all others are.
+NEARLY_NUMBERS = b"fastgd.nearly_numbers"
 # What float32 holds exactly.
 _SHORT = {pa.bool_(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.float16(), pa.float32()}
 _INTEGER_AS_FLOAT = re.compile(r"^(-?\d+)\.0+$")
@@ -69,6 +71,8 @@ class ArrowColumn(ABC):
             raise ValueError(f"column {self.name!r} has a null in {row_name(row)}; {remedy}")
 
 
+# What to do about a column that a model has and that holds no numbers.
+_OF_MODEL = "The model was trained on numbers in its place: make such of it before"
 _NULL_REMEDY = "expected a number in its place, or no such row"
 
 
@@ -129,12 +133,14 @@ class Lists(ArrowColumn):
 class Categories(ArrowColumn):
     """A column of values of a list: one of zeros and ones for each, or their numbers on it.
 
-    values : sequence          as_numbers : bool
+    values : sequence          as_numbers : bool          are_of_model : bool, whether a model was trained on them
     """
 
-    def __init__(self, name: str, type_: Any, values: Sequence[Any], as_numbers: bool = False) -> None:
+    def __init__(
+        self, name: str, type_: Any, values: Sequence[Any], as_numbers: bool = False, are_of_model: bool = False
+    ) -> None:
         super().__init__(name)
-        self._values, self._as_numbers = list(values), as_numbers
+        self._values, self._as_numbers, self._are_of_model = list(values), as_numbers, are_of_model
         if not self._values or len(set(self._values)) < len(self._values):
             raise ValueError(f"categories of column {name!r} are {self._values!r}; expected values that differ")
         self.width = 1 if as_numbers else len(self._values)
@@ -162,17 +168,25 @@ class Categories(ArrowColumn):
             row = codes.is_null().index(True).as_py()
             value = array[row].as_py()
             found = "a null" if value is None else repr(value)
-            if self._as_numbers:
-                expected = "a label in each row" if value is None else "it among them"
-            else:
-                expected = "it among them" + (", as None or ''" if value is None else "")
-                expected += f", or hashes, categories={{{self.name!r}: 64}}, which take any value"
+            whose = "the model's" if self._are_of_model else "its"
             raise ValueError(
-                f"column {self.name!r} holds {found} in {row_name(row)}, which is none of its categories "
-                f"{_few(self._values)}; expected {expected}"
+                f"column {self.name!r} holds {found} in {row_name(row)}, which is none of {whose} categories "
+                f"{_few(self._values)}; expected {self._remedy(value)}"
             )
         codes = codes.to_numpy(zero_copy_only=False)
         return codes.reshape(-1, 1) if self._as_numbers else Codes(codes, self.width)
+
+    def _remedy(self, value: Any) -> str:
+        """What to do about a value that is none of them; a model's stay as they are."""
+        if self._as_numbers:
+            return "it among them" if value is not None else "a label in each row"
+        hashes = f"hashes, categories={{{self.name!r}: 64}}, which take any value"
+        if self._are_of_model:
+            others = "it" if value is not None else "nulls"
+            return f"no such row, or a model trained anew, with {others} among them, or with {hashes}"
+        if value is None:
+            return f"None or '' among them, as categories={{{self.name!r}: 'auto'}} finds it, or {hashes}"
+        return f"it among them, or {hashes}"
 
 
 class Hashes(ArrowColumn):
@@ -207,12 +221,12 @@ def _hash(value: Any) -> int:
 
 
 def column_of(
-    field: Any, categories: Sequence[Any] | int | None, is_target: bool = False, remedy: str | None = None
+    field: Any, categories: Sequence[Any] | int | None, is_target: bool = False, is_of_model: bool = False
 ) -> ArrowColumn:
     """How a column becomes numbers; a TypeError, with what to do about it, where it does not.
 
     field : pyarrow.Field          categories : values that are declared, or a number of hashes
-    remedy : what to do, where it is known
+    is_of_model : whether a model was trained on it
     """
     name, type_ = field.name, field.type
     if isinstance(categories, int) and not isinstance(categories, bool):
@@ -224,7 +238,7 @@ def column_of(
             raise TypeError(
                 f"categories of column {name!r} is {categories!r}; expected a list of values, an int, or 'auto'"
             )
-        return Categories(name, type_, categories, as_numbers=is_target)
+        return Categories(name, type_, categories, is_target, is_of_model)
     values = type_.value_type if pa.types.is_dictionary(type_) else type_
     if _is_number(values):
         return Numbers(name, values, is_target)
@@ -232,17 +246,25 @@ def column_of(
         return Lists(name, type_)
     metadata = field.metadata or {}
     example = metadata.get(EXAMPLE)
+    remedy = _OF_MODEL if is_of_model else _remedy(name, values, is_target, NEARLY_NUMBERS in metadata)
     if REMEDY in metadata:
         remedy = metadata[REMEDY].decode()
     found = f"{type_}, as {example.decode()}" if example else str(type_)
-    raise TypeError(f"column {name!r} holds {found}; expected numbers. {remedy or _remedy(name, values, is_target)}")
+    raise TypeError(f"column {name!r} holds {found}; expected numbers. {remedy}")
 
 
 def _is_number(type_: Any) -> bool:
     return type_ in _KINDS or pa.types.is_float16(type_) or pa.types.is_decimal(type_)
 
 
-def _remedy(name: str, type_: Any, is_target: bool) -> str:
+def _remedy(name: str, type_: Any, is_target: bool, are_nearly_numbers: bool) -> str:
+    if are_nearly_numbers and is_target:
+        return "Nearly all of its values are numbers: correct the others, or leave their rows out"
+    if are_nearly_numbers:
+        return (
+            "Nearly all of its values are numbers: correct the others, or leave them empty, which "
+            f"fill_nulls={{{name!r}: 'mean'}} fills, or leave the column out, drop=[{name!r}]"
+        )
     if pa.types.is_null(type_):
         return f"It is null where its type was looked for: drop=[{name!r}], or fill it before"
     if pa.types.is_list(type_) or pa.types.is_large_list(type_):

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from fastgd.data.columnar.arrow_columns import EXAMPLE, REMEDY
+from fastgd.data.columnar.arrow_columns import EXAMPLE, NEARLY_NUMBERS, REMEDY
 from fastgd.data.columnar.table import Batch, Table, name_of, read_from, skip
 from fastgd.data.request import Request, listed
 from fastgd.data.stamps import Stamps
@@ -22,6 +22,8 @@ from fastgd.errors import warn
 _SAMPLE_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 20
 _DELIMITERS = ",;\t|"
+# What is taken for nulls in columns of numbers; and whether these are such is told by so many values.
+_NULLS, _LOOKED_AT = frozenset(pa_csv.ConvertOptions().null_values), 1000
 
 # Of a first column.
 _INDEX_NAMES = ("", "Unnamed: 0")
@@ -129,7 +131,7 @@ def _declared(field: Any, categories: Sequence[Any] | int | None) -> Any:
 
 
 def _with_example(field: Any, values: Any, n_before: int, delimiter: str) -> Any:
-    """A column of text with the first value that is no number, or not UTF-8, for errors.
+    """A column of text with the first value that is neither number nor null, or not UTF-8, for errors.
 
     n_before : the line that rows begin with
     """
@@ -137,15 +139,26 @@ def _with_example(field: Any, values: Any, n_before: int, delimiter: str) -> Any
     is_binary = pa.types.is_binary(field.type)
     if not is_binary and not pa.types.is_string(field.type):
         return field
-    is_fine = _is_utf_8 if is_binary else _is_number
-    for line, text in enumerate(values.to_pylist(), n_before):
-        if text and not is_fine(text):
-            note = f", which is not UTF-8 (expected {_IN_UTF_8})" if is_binary else ""
-            metadata = {EXAMPLE: f"{text!r} in line {line}{note}"}
-            if not is_binary and delimiter != "," and _DECIMAL_COMMA.fullmatch(text.strip()):
-                metadata[REMEDY] = _POINTS
-            return field.with_metadata(metadata)
-    return field
+    is_fine = _is_utf_8 if is_binary else _is_number_or_null
+    texts = values.to_pylist()
+    place = next((k for k, text in enumerate(texts) if text and not is_fine(text)), None)
+    if place is None:
+        return field
+    text = texts[place]
+    note = f", which is not UTF-8 (expected {_IN_UTF_8})" if is_binary else ""
+    metadata = {EXAMPLE: f"{text!r} in line {n_before + place}{note}"}
+    if not is_binary:
+        if delimiter != "," and _DECIMAL_COMMA.fullmatch(text.strip()):
+            metadata[REMEDY] = _POINTS
+        elif _are_nearly_numbers(texts[: max(_LOOKED_AT, place + 1)]):
+            metadata[NEARLY_NUMBERS] = ""
+    return field.with_metadata(metadata)
+
+
+def _are_nearly_numbers(texts: list[str]) -> bool:
+    """Whether nine in ten values are, nulls apart."""
+    numbers = [_is_number(text) for text in texts if text and text not in _NULLS]
+    return sum(numbers) >= 0.9 * len(numbers)
 
 
 @contextlib.contextmanager
@@ -184,6 +197,10 @@ def _is_number(text: str) -> bool:
         return math.isfinite(float(text))
     except ValueError:
         return False
+
+
+def _is_number_or_null(text: str) -> bool:
+    return text in _NULLS or _is_number(text)
 
 
 def _explained(error: Exception, path: Path, names: list[str]) -> ValueError:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -66,11 +67,22 @@ def _of_any_kind(make: Maker, request: Request) -> tuple[Table, list[str]]:
     return table, [name for name in table.chosen.features if name not in apart]
 
 
-def _columns_of_words(make: Maker, request: Request) -> list[str]:
-    """Features that hold text, of which each value may be a category; not dates, which are rarely the same."""
-    table, features = _of_any_kind(make, request)
+def words_in(table: Table) -> list[str]:
+    """Those of its `others` that hold text, of which each value may be a category; not dates, rarely the same."""
     kinds = {name: table.types[name].removeprefix("dictionary<values=").partition(",")[0] for name in table.others}
-    return [name for name in features if kinds.get(name) in _TEXT]
+    return [name for name in table.others if kinds[name] in _TEXT]
+
+
+def are_too_many(values: Sequence[Any] | None, n_rows: int) -> bool:
+    """Whether values of so many rows are more than are worth a column each, as names are; None are too many to list."""
+    return values is None or (len(values) > _FEW_VALUES and 2 * len(values) > n_rows)
+
+
+def _columns_of_words(make: Maker, request: Request) -> list[str]:
+    """Features that hold text."""
+    table, features = _of_any_kind(make, request)
+    words = words_in(table)
+    return [name for name in features if name in words]
 
 
 def _categories(make: Maker, request: Request, names: Sequence[str]) -> dict[str, list]:
@@ -80,7 +92,7 @@ def _categories(make: Maker, request: Request, names: Sequence[str]) -> dict[str
         raise ValueError(f"{table.name} has no rows; expected at least one")
     for name, known in values.items():
         many = f"more than {MOST_VALUES}, or lists and the like" if known is None else f"{len(known)} in {n_rows} rows"
-        if known is None or (len(known) > _FEW_VALUES and 2 * len(known) > n_rows):
+        if are_too_many(known, n_rows):
             raise ValueError(
                 f"categories of column {name!r} are to be found, and it has {many}; expected drop=[{name!r}], a list "
                 f"of values, or a number of hashes, categories={{{name!r}: 64}}"

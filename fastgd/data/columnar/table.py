@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from fastgd.data.base import Stream
 from fastgd.data.block import Block, FileRow
-from fastgd.data.columnar.arrow_columns import ArrowColumn, Lists, column_of
+from fastgd.data.columnar.arrow_columns import NEARLY_NUMBERS, REMEDY, ArrowColumn, Lists, column_of
 from fastgd.data.columnar.chosen_columns import ChosenColumns, choose, shown
 from fastgd.data.columnar.column_rows import ColumnRows
 from fastgd.data.columns import Columns
@@ -22,8 +22,6 @@ from fastgd.data.stamps import Stamps
 
 # Batches outweigh what each costs, mostly for its columns one by one, and are no burden on the memory.
 _BATCH_BYTES = 16 << 20
-# What to do about a column that the model has and that holds no numbers.
-_OF_MODEL = "The model was trained on numbers in its place: make such of it before"
 _FEWEST_ROWS, _MOST_ROWS = 1 << 10, 1 << 17
 
 
@@ -59,8 +57,13 @@ class Table(Stream):
         self._begins: list[tuple[int, int, str]] = []
         self.chosen = choose(request, schema.names, name, _index_names(schema))
         self.types = {each: str(schema.field(each).type) for each in self.chosen.all}
-        #: Those of the chosen columns that hold no numbers, and were taken all the same.
-        self.others = _refused(schema, self.chosen) if request.takes_any else ()
+        #: Those of the features that hold no numbers, and were taken all the same.
+        refused = _refused(schema, self.chosen) if request.takes_any else ()
+        self.others = tuple(each for each in refused if each in self.chosen.features)
+        #: Those of them that hold text of numbers, but for some values or for the decimal point.
+        self.nearly_numbers = tuple(
+            each for each in self.others if {NEARLY_NUMBERS, REMEDY} & set(schema.field(each).metadata or ())
+        )
         if self.others:
             self.chosen = self.chosen._replace(categories={**self.chosen.categories, **dict.fromkeys(self.others, 1)})
         self._features, self._targets, self._weight = columns_of(schema, self.chosen, name)
@@ -189,8 +192,8 @@ def columns_of(
 
     def column(name: str, is_target: bool = False) -> ArrowColumn:
         try:
-            remedy = _OF_MODEL if chosen.are_of_model and not is_target else None
-            found = column_of(schema.field(name), chosen.categories.get(name), is_target, remedy)
+            is_of_model = chosen.are_of_model and not is_target
+            found = column_of(schema.field(name), chosen.categories.get(name), is_target, is_of_model)
         except TypeError as error:
             others = [other for other in _refused(schema, chosen) if other != name]
             either = f". No numbers are in {shown(others)}, either; categories='auto' takes all words" if others else ""

@@ -1,5 +1,7 @@
 """Every array of real numbers works, and no masked one."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 from cases import model_of
@@ -74,3 +76,23 @@ def test_masked_elements():
             trainer.fit(rows, np.ones(2))
     trainer.fit(np.ma.masked_array(np.ones((4, 2)), mask=False), np.ones(4))
     trainer.fit([X[0], X[2]], np.ones(2))
+
+
+@pytest.mark.parametrize(("numbers", "hint"), [([1.0, 2, True], True), ([1.0, None, 2.0], False), ([1, "a", 2], False)])
+def test_numbers_as_objects(numbers, hint):
+    """What makes numbers of them is said where they are, and nothing of classes."""
+    trainer, of_numbers = gd.Trainer(gd.Model([gd.Linear(2, 1)])), "; its values are numbers: "
+    objects = np.array(numbers, object)
+    with pytest.raises(TypeError, match="y has dtype object; expected real numbers") as error:
+        trainer.fit(np.ones((3, 2)), objects)
+    assert (f"{of_numbers}y.astype(float)" in str(error.value)) is hint
+    assert ("classes" in str(error.value)) is not hint
+    X = np.column_stack([objects, objects])
+    with pytest.raises(TypeError, match="X has dtype object; expected real numbers") as error:
+        trainer.fit(X, np.ones(3))
+    assert (f"{of_numbers}X.astype(float)" in str(error.value)) is hint
+    if hint:
+        trainer.fit(X.astype(float), objects.astype(float))
+    with pytest.raises(TypeError, match=r"its values are numbers: np\.array\(y, float\)"):
+        trainer.fit(np.ones((2, 2)), [Decimal("1.5"), Decimal(2)])
+    trainer.fit(np.ones((2, 2)), np.array([Decimal("1.5"), Decimal(2)], float))

@@ -38,7 +38,7 @@ def test_sigterm_saves_and_resume_ends_the_run(capsys, tmp_path, slices_that_end
     slices_that_end_it(130)
     with_checkpoint = [*TRAIN, "--checkpoint", checkpoint, "--every", "1h", "--out", out]
     status, _, err = run(capsys, *with_checkpoint)
-    assert (status, err) == (143, "fastgd: terminated\n")
+    assert (status, err) == (143, f"fastgd: terminated; the same command with --resume goes on from {checkpoint}\n")
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert gd.Trainer.load(checkpoint).n_updates == 130
     status, _, err = run(capsys, *with_checkpoint)
@@ -53,6 +53,39 @@ def test_sigterm_saves_and_resume_ends_the_run(capsys, tmp_path, slices_that_end
         assert "resumed" in text
         assert ("no more to do for --epochs" in text) is is_over
         np.testing.assert_array_equal(gd.Model.load(out).parameters, gd.Model.load(other).parameters)
+
+
+@pytest.mark.parametrize("has_out", [False, True])
+@pytest.mark.parametrize("was_saved", [False, True])
+def test_what_ctrl_c_leaves_is_named(has_out, was_saved, capsys, tmp_path, monkeypatch):
+    """Where it could not be saved, the reason stands there."""
+    checkpoint = tmp_path / "run.safetensors"
+
+    def interrupted(self, trainer):
+        raise KeyboardInterrupt
+
+    def on_full_disk(self, path):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(gd.callbacks.Checkpoint, "on_slice", interrupted)
+    if not was_saved:
+        monkeypatch.setattr(gd.Trainer, "save", on_full_disk)
+    out = ["--out", tmp_path / "m.safetensors"] if has_out else []
+    status, _, err = run(capsys, *TRAIN, "--checkpoint", checkpoint, *out)
+    said = f"the same command with --resume goes on from {checkpoint}"
+    assert (status, checkpoint.exists()) == (130, was_saved)
+    assert err == f"fastgd: interrupted; {said if was_saved else 'The run could not be saved: no space left'}\n"
+    assert (tmp_path / "m.safetensors").exists() is has_out
+
+
+def test_sigterm_says_what_could_not_be_saved(capsys, tmp_path, monkeypatch, slices_that_end_it):
+    def on_full_disk(self, path):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(gd.Trainer, "save", on_full_disk)
+    slices_that_end_it(1)
+    status, _, err = run(capsys, *TRAIN, "--checkpoint", tmp_path / "run.safetensors", "--every", "1h")
+    assert (status, err) == (143, "fastgd: terminated; The run could not be saved: no space left\n")
 
 
 def test_what_makes_no_sense(capsys, tmp_path):

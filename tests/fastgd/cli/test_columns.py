@@ -154,6 +154,18 @@ def test_what_does_not_fit(columns, options, message, table, trained, tmp_path, 
     assert err.count("\n") == 1
 
 
+def test_a_category_that_the_model_has_not(trained, tmp_path, capsys):
+    (tmp_path / "new.csv").write_text("rooms,city,size\n1,Rome,2\n1,Bern,2\n")
+    arguments = ["predict", tmp_path / "m.safetensors", tmp_path / "new.csv", "--out", tmp_path / "p.npy"]
+    status, _, err = run(capsys, *arguments)
+    assert status == 2
+    assert "'Bern' in row 1 of" in err
+    assert err.endswith(
+        "which is none of the model's categories ['Oslo', 'Rome', 'Lima']; expected no such row, or a model trained "
+        "anew, with it among them, or with hashes, --categories city=64, which take any value\n"
+    )
+
+
 def test_rows_without_names_go_by_width(expected, trained, tmp_path, capsys):
     np.save(tmp_path / "X.npy", np.ones((3, 5)))
     model = gd.Model.load(tmp_path / "m.safetensors")

@@ -127,6 +127,36 @@ def test_words_are_classes(n_classes, client, table):
     assert expected > 0.9
 
 
+@pytest.mark.parametrize("dtype", ["str", "category", "Int64", "Float64", "boolean", "int64[pyarrow]"])
+def test_targets_of_any_column(dtype, client, table):
+    """Those that Dask has no arrays of, too; warnings are errors here."""
+    X, y = table
+    is_word, is_measured = dtype in ("str", "category"), dtype == "Float64"
+    target = pd.Series(y if is_measured else (y > y.mean()).astype(int))
+    target = (target.map({0: "few", 1: "many"}) if is_word else target).astype(dtype)
+    lazy = dd.from_pandas(pd.DataFrame(X), npartitions=3), dd.from_pandas(target, npartitions=3)
+    if is_measured:
+        assert gd_dask.GDRegressor(**QUICK).fit(*lazy).score(*lazy) > 0.5
+        return
+    classifier = gd_dask.GDClassifier(**QUICK).fit(*lazy)
+    assert classifier.classes_.tolist() == sorted(target.unique())
+    assert classifier.score(*lazy) > 0.5
+
+
+def test_without_a_client(monkeypatch, table):
+    monkeypatch.setattr(distributed, "get_client", distributed_without_clients)
+    message = r"client is None.*; expected client=\.\.\., or client = dask\.distributed\.Client\(\) before"
+    with pytest.raises(ValueError, match=message):
+        gd_dask.GDRegressor().fit(*chunked(*table))
+    trainer = gd.Trainer(gd.Model([gd.Linear(4, 1)]), replicas=2)
+    with pytest.raises(ValueError, match=message):
+        gd_dask.fit(trainer, chunked(*table))
+
+
+def distributed_without_clients():
+    raise ValueError("No global client found and no address provided")
+
+
 @pytest.mark.slow
 def test_balanced_classes_are_weights(client, table):
     X, y = table

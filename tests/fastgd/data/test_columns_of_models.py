@@ -117,6 +117,28 @@ def test_what_does_not_fit(columns, given, message):
         gd.data.from_stream(table, columns=Columns(("rooms", "size")), **given)
 
 
+@pytest.mark.parametrize(
+    ("city", "message"),
+    [
+        (
+            "Bern",
+            r"holds 'Bern' in row 1 of the stream, which is none of the model's categories \['Oslo', .*; expected no "
+            r"such row, or a model trained anew, with it among them, or with hashes, categories={'city': 64}, which",
+        ),
+        (None, "holds a null in row 1 .*; expected no such row, or a model trained anew, with nulls among them, or"),
+    ],
+)
+def test_values_that_the_model_has_not(city, message, table):
+    """Its categories stay as they are: what else takes such a value is another model."""
+    columns = gd.data.from_stream(table, **CHOSEN).columns
+    other = table.set_column(table.column_names.index("city"), "city", pa.array(["Rome", city] * (len(table) // 2)))
+    with pytest.raises(ValueError, match=message):
+        [np.asarray(block.X) for block in gd.data.from_stream(other, columns=columns).open()]
+    for categories in ["auto"] if city is None else ["auto", 64]:
+        rows = gd.data.from_stream(other, **CHOSEN | {"categories": {"agent": 4, "city": categories}})
+        assert sum(len(np.asarray(block.X)) for block in rows.open()) == len(table)
+
+
 def test_words_where_numbers_were():
     table = pa.table({"rooms": ["four", "two"]})
     with pytest.raises(TypeError, match=r"'rooms' holds string; expected numbers. The model was trained on numbers"):

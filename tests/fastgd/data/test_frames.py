@@ -177,3 +177,21 @@ def test_columns_keep_their_names(library):
 @pytest.mark.parametrize("X", [EXPECTED, EXPECTED.tolist(), pd.DataFrame(EXPECTED)])
 def test_what_has_no_names_gets_none(X):
     assert gd.data.ArrayDataset(X, np.ones(3)).feature_names is None
+
+
+@pytest.mark.parametrize("library", ["pandas", "Polars", "pyarrow"])
+def test_a_frame_is_no_path(library):
+    """What the error names in its place trains."""
+    frame = FRAMES[library](NUMBERS)
+    message = r"path is a \w+; expected the path .* fit as they are, fit\(X, y\)"
+    for path in (frame, [frame]):
+        with pytest.raises(TypeError, match=message + r", or .* gd\.data\.from_stream\(frame, target=\.\.\.\)$"):
+            gd.data.open(path, target="c")
+    with pytest.raises(TypeError, match=message + "$"):
+        gd.data.open(EXPECTED)
+    with pytest.raises(TypeError, match=r"path is a NoneType; expected the path .* or a list of files$"):
+        gd.data.open(None)
+    trainer = gd.Trainer(gd.Model([gd.Linear(2, 1)]), optimizer=gd.SGD(0.01))
+    trainer.fit(gd.data.from_stream(frame, target="c"))
+    trainer.fit(frame.select(["a", "b"]) if library != "pandas" else frame[["a", "b"]], frame["c"])
+    assert len(trainer.history) == 2

@@ -140,7 +140,7 @@ def with_null(values, row=17):
     ("column", "categories", "message"),
     [
         (with_null(range(N_ROWS)), None, "column 'c' has a null in row 17 of the stream; expected a number"),
-        (with_null(CITIES), {"c": ["Rome", "Oslo"]}, "column 'c' holds a null in row 17 .* as None"),
+        (with_null(CITIES), {"c": ["Rome", "Oslo"]}, "column 'c' holds a null in row 17 .*; expected None or '' among"),
         (pa.array(CITIES), {"c": ["Rome"]}, r"column 'c' holds 'Oslo' in row 1 .* none of its categories \['Rome'\]"),
         (
             pa.array([[k, None if k == 17 else 1] for k in range(N_ROWS)], pa.list_(pa.int32(), 2)),

@@ -2,6 +2,7 @@
 
 import builtins
 import gzip
+import re
 import sys
 import threading
 
@@ -188,6 +189,35 @@ def test_numbers_of_another_kind_in_a_later_line(tmp_path, monkeypatch):
 def test_csv_files_that_cannot_be(text, options, error, message, tmp_path):
     with pytest.raises(error, match=message):
         gd.data.open(csv_file(tmp_path, text), target="y", **options)
+
+
+@pytest.mark.parametrize(
+    ("values", "found", "are_nearly_numbers"),
+    [
+        (["1.5", "NA", "nan", *"123456789", "?", *"12"], "'?' in line 14", True),
+        (["", "null", "?", *"12345678"], "'?' in line 4", False),
+        (["NA", "Rome", "Oslo"], "'Rome' in line 3", False),
+        ([*"1234567" * 300, "many"], "'many' in line 2102", True),
+    ],
+)
+def test_what_a_column_holds_that_is_no_number(values, found, are_nearly_numbers, tmp_path):
+    """Neither a number nor a null; a column for each value is proposed where these are words."""
+    path = csv_file(tmp_path, "b,y\n" + "".join(f"{value},1\n" for value in values))
+    remedy = "Leave it out"
+    if are_nearly_numbers:
+        remedy = (
+            r"Nearly all .* correct the others, or leave them empty, which fill_nulls={'b': 'mean'} fills, or .*\]$"
+        )
+    with pytest.raises(
+        TypeError, match=rf"column 'b' holds string, as {re.escape(found)}; expected numbers\. {remedy}"
+    ):
+        gd.data.open(path, target="y", fill_nulls="mean")
+    if are_nearly_numbers:
+        with pytest.raises(TypeError, match=r"correct the others, or leave their rows out$"):
+            gd.data.open(path, target="b")
+        path.write_text(path.read_text().replace(found.split("'")[1], ""))
+        assert gd.data.open(path, target="y", fill_nulls={"b": "mean"}).n_features == 1
+        assert gd.data.open(path, target="y", features="b", fill_nulls="mean").columns.fills.keys() == {"b"}
 
 
 def test_a_first_column_without_a_name_is_an_index(tmp_path):

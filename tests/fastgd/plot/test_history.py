@@ -28,6 +28,13 @@ def history_of(losses, validation=None, rates=None, **metrics):
 LOSSES, VALIDATION, RATES, ACCURACY = [0.9, 0.5, 0.4], [0.6, 0.3, 0.35], [0.1, 0.1, 0.05], [0.5, 0.8, 0.7]
 
 
+def test_epochs_are_whole_numbers():
+    for n_epochs in (1, 2, 3):
+        axis = rendered(gd.plot.learning_curve(history_of(LOSSES[:n_epochs]))[-1]).xaxis
+        low, high = axis.get_view_interval()
+        assert {tick for tick in axis.get_ticklocs() if low <= tick <= high} == set(range(1, n_epochs + 1))
+
+
 def test_learning_curve_shows_the_history():
     history = history_of(LOSSES, VALIDATION, RATES, accuracy=ACCURACY)
     history.setbacks.append(Setback(2, "divergence", 0.25))

@@ -32,6 +32,17 @@ def test_first_layer_by_names():
     assert [label.get_text() for label in gd.plot.first_layer(model).get_xticklabels()] == ["width", "height"]
 
 
+@pytest.mark.parametrize("n_units", [1, 2, 3, 30])
+@pytest.mark.parametrize("n_features", [1, 2, 13])
+def test_first_layer_has_whole_numbers_of_units(n_units, n_features):
+    ax = rendered(gd.plot.first_layer(gd.Model([gd.Linear(n_features, n_units)], seed=0)))
+    for axis, n in ((ax.yaxis, n_units), (ax.xaxis, n_features)):
+        low, high = sorted(axis.get_view_interval())
+        shown = [tick for tick in axis.get_ticklocs() if low <= tick <= high]
+        assert set(shown) <= set(range(n))
+        assert len(shown) >= min(n, 2)
+
+
 def test_activations_and_dead_units():
     """Of four units, one is 0 for every row, one for none."""
     first = gd.Linear(1, 4, init=[[1], [-1], [0], [0]], bias=[0, 0, -1, 2])
