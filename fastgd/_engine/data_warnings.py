@@ -53,6 +53,13 @@ def warn_of_targets(model: Model, loss: Loss, dataset: Dataset, rows_per_update:
             )
 
 
+def warn_of_weights(dataset: Dataset) -> None:
+    """Warn of weights that are all zero, where they are at hand."""
+    v = getattr(dataset, "sample_weight", None)
+    if v is not None and not np.any(v):
+        warn("all sample weights are zero: nothing is learnt, and the loss is 0. Expected some above zero")
+
+
 def _last_layer(model: Model) -> object:
     return [layer for layer in model.layers if not isinstance(layer, Dropout | Identity)][-1]
 

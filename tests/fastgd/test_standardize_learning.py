@@ -172,7 +172,8 @@ def test_weights_that_are_all_zero_teach_nothing(optimizer, batch_size, rng):
         trainer = gd.Trainer(model, optimizer=optimizer, batch_size=batch_size)
         if n_idle:
             before = model.parameters.copy()
-            assert trainer.fit(1e300 * X, y, epochs=n_idle, sample_weight=np.zeros(40)).loss == [0, 0]
+            with pytest.warns(gd.UsageWarning, match="all sample weights are zero"):
+                assert trainer.fit(1e300 * X, y, epochs=n_idle, sample_weight=np.zeros(40)).loss == [0, 0]
             np.testing.assert_array_equal(model.parameters, before)
             assert model.layers[0].mean is None
             assert trainer.n_updates == 0

@@ -8,6 +8,7 @@ from loss_cases import CASES, made
 import fastgd as gd
 
 
+@pytest.mark.filterwarnings("ignore:all sample weights are zero")
 @pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4, None])
 @pytest.mark.parametrize("z", [100.0, 1e4])
 def test_a_poisson_rate_that_overflows_moves_nothing_at_weight_zero(z, batch_size, dtype):
@@ -64,7 +65,8 @@ def test_weights_of_zero_move_nothing(options, optimizer, batch_size):
     model = gd.Model([gd.Linear(1, 3), gd.ReLU(), gd.Linear(3, 1)], dtype="float64")
     trainer = gd.Trainer(model, "log_loss", OPTIMIZERS[optimizer], batch_size, **options)
     before = model.parameters.copy()
-    trainer.fit(X, y, sample_weight=np.zeros(10))
+    with pytest.warns(gd.UsageWarning, match="all sample weights are zero: nothing is learnt"):
+        trainer.fit(X, y, sample_weight=np.zeros(10))
     np.testing.assert_array_equal(model.parameters, before)
     assert trainer.n_updates == 0
     trainer.fit(X, y)
