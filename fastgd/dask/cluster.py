@@ -229,6 +229,8 @@ class _DaskRows(Dataset):
     blocks : the futures of those of each replica          begins : the first row of each
     """
 
+    has_parts = True
+
     def __init__(self, arrays: list, blocks: list[tuple], begins: list[int], client: "Client") -> None:
         self._arrays, self._client = arrays, client
         self._blocks, self._begins = blocks, begins

@@ -42,6 +42,8 @@ class Dataset(ABC):
         Whether some rows from anywhere are read at little cost, unlike all of them.
     takes_targets_by_index : bool
         Whether `targets` has a third argument, the indices of the rows that it is to be of.
+    has_parts : bool
+        Whether parts of the rows lie elsewhere, where `over_parts` has them worked on.
     starts : (n_chunks,) int64, or None
         The first rows of chunks that are better read as a whole, rising from 0; None where any row is as near as the
         next. Then `window_rows` is how many rows of them may be in memory to be mixed.
@@ -65,6 +67,7 @@ class Dataset(ABC):
     reads_in_parallel: bool = False
     finds_rows: bool = False
     takes_targets_by_index: ClassVar[bool] = False
+    has_parts: ClassVar[bool] = False
     starts: np.ndarray | None = None
     window_rows: int = 1
 

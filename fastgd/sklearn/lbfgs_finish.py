@@ -1,18 +1,20 @@
 """The end of a linear model's training: full-batch steps to where its objective is least."""
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy.optimize import minimize
 
 from fastgd.layers import Linear
-from fastgd.losses import kind_of
+from fastgd.losses import Loss, kind_of
 from fastgd.sklearn.used_columns import UsedColumns, used_columns
 from fastgd.sklearn.workers import one_thread_of_blas
 
 if TYPE_CHECKING:
     from fastgd.data.base import Dataset
+    from fastgd.model import Model
     from fastgd.sklearn.settings import Training
     from fastgd.trainer import Trainer
 
@@ -62,7 +64,9 @@ class LBFGSFinish:
         wants_best = estimator.early_stopping or restores_best
         wants_epochs = training.has_chosen_rate or estimator.warm_start or tol is None
         is_unwanted = wants_best or wants_epochs or has_l1 or has_decay or trainer.average_from is not None
-        if not is_linear or is_unwanted or trainer.replicas > 1:
+        # Replicas train where their rows are, and passes over all rows are to stay there.
+        is_elsewhere = trainer.replicas > 1 and not dataset.has_parts
+        if not is_linear or is_unwanted or is_elsewhere:
             return None
         columns = used_columns(trainer.model, dataset)
         n_columns = dataset.n_features if columns is None else len(columns)
@@ -84,11 +88,10 @@ class LBFGSFinish:
         alpha = trainer.alpha
         n_weights = next(layer.weight.size for layer in model.layers if isinstance(layer, Linear))
 
+        n_threads = 1 if dataset.has_parts else trainer.n_threads
+
         def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-            loss, gradient = model.loss_and_gradient(
-                dataset, loss=trainer.loss, parameters=parameters, n_threads=trainer.n_threads
-            )
-            gradient = gradient.astype(np.float64)
+            loss, gradient = _loss_and_gradient(model, dataset, trainer.loss, parameters, n_threads)
             weights = parameters[:n_weights]
             gradient[:n_weights] += alpha * weights
             return loss + 0.5 * alpha * float(weights @ weights), gradient
@@ -114,3 +117,22 @@ class LBFGSFinish:
         if found.fun < first:
             trainer.model.parameters = found.x if used is None else used.of_all_columns(found.x, alpha > 0)
         return bool(found.success)
+
+
+def _loss_and_gradient(
+    model: "Model", dataset: "Dataset", loss: Loss, parameters: np.ndarray, n_threads: int | None
+) -> tuple[float, np.ndarray]:
+    """As `Model.loss_and_gradient`, in float64, each part of the rows where it is, and summed in their order."""
+    parts = dataset.over_parts(partial(_of_part, model=model, loss=loss, parameters=parameters, n_threads=n_threads))
+    shares = [n_samples / dataset.n_samples for n_samples, _, _ in parts]
+    return (
+        sum(share * each for share, (_, each, _) in zip(shares, parts, strict=True)),
+        sum(share * gradient.astype(np.float64) for share, (_, _, gradient) in zip(shares, parts, strict=True)),
+    )
+
+
+def _of_part(
+    dataset: "Dataset", model: "Model", loss: Loss, parameters: np.ndarray, n_threads: int | None
+) -> tuple[int, float, np.ndarray]:
+    """How many rows there are, their mean loss, and its gradient."""
+    return dataset.n_samples, *model.loss_and_gradient(dataset, loss=loss, parameters=parameters, n_threads=n_threads)

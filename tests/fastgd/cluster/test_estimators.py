@@ -59,6 +59,21 @@ def test_a_linear_model_comes_to_least_squares(client, table):
     assert regressor.score(*chunked(X, y)) > 0.99
 
 
+@pytest.mark.parametrize("kind", ["GDRegressor", "GDClassifier"])
+def test_a_linear_model_ends_where_its_objective_is_least(client, table, kind):
+    """As the local one does, after as many epochs; columns that nearly say the same ask for it."""
+    X, y = table
+    X, weights = np.c_[X, X[:, 0] + 1e-3 * X[:, 2]], np.where(X[:, 1] > 0, 2.0, 0.5)
+    y = y if kind == "GDRegressor" else np.where(y > np.median(y), "many", "few")
+    found = getattr(gd_dask, kind)(random_state=0, replicas=3, alpha=1e-3).fit(*chunked(X, y, weights))
+    expected = getattr(local, kind)(random_state=0, alpha=1e-3, tol=1e-7).fit(X, y, weights)
+    assert found.n_iter_ == 8
+    if kind == "GDRegressor":
+        np.testing.assert_allclose(found.predict(X), expected.predict(X), atol=0.01 * y.std())
+    else:
+        np.testing.assert_allclose(found.predict_proba(X), expected.predict_proba(X), atol=0.01)
+
+
 def test_predictions_are_lazy_and_scores_those_of_scikit_learn(client, table, rng):
     X, y = table
     Y, weights = np.c_[y, X[:, 0] ** 2], rng.uniform(0, 2, N_ROWS)
