@@ -21,8 +21,9 @@ class GDRegressor(OnCluster, local.GDRegressor):
     """Regression by gradient descent on a cluster: `fastgd.sklearn.GDRegressor` on Dask arrays and frames.
 
     All rows stay where they are, but for a pass or two through the client that learns their scales and what a rate must
-    bear; a linear model goes on by passes that the workers make, to where its objective is least. Training is that of `gd.Trainer(replicas=...)`: what comes of it depends on the data, `random_state`, the
-    number of replicas and the length of a round, and never on the workers.
+    bear. Training is that of `gd.Trainer(replicas=...)`; a linear model goes on from there, by passes that the workers
+    make, to where its objective is least. What comes of it depends on the data, `random_state`, the number of replicas
+    and the length of a round, and never on the workers.
 
     Parameters
     ----------
