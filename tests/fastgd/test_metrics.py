@@ -247,7 +247,6 @@ def test_the_rate_of_an_epoch():
     assert trainer.fit(X, y, sample_weight=np.zeros(40)).learning_rate[-1] == 0.015
 
 
-@pytest.mark.filterwarnings("ignore:all sample weights are zero")
 def test_where_every_weight_is_zero_there_is_no_rate():
     trainer, rows, _ = linear()
     trainer.optimizer = gd.SGD("auto")

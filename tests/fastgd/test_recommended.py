@@ -78,7 +78,6 @@ def test_rows_of_weight_zero_are_no_updates_of_an_epoch():
     assert (trainer.n_updates, trainer.learning_rate) == (N_ROWS // 2, 1)
 
 
-@pytest.mark.filterwarnings("ignore:all sample weights are zero")
 @pytest.mark.parametrize("layers", [NETWORK, NETWORK[1:]], ids=["standardised", "as they are"])
 def test_where_no_row_counts_nothing_happens(layers):
     X, y = rows(offset=10)

@@ -132,7 +132,6 @@ def test_shuffled_epochs_take_documented_orders():
     np.testing.assert_array_equal(model.parameters, twin.parameters)
 
 
-@pytest.mark.filterwarnings("ignore:all sample weights are zero")
 def test_zero_weight_moves_nothing(dtype):
     for name in ("neuron", "hidden layer"):
         for batch_size in (1, 4, None):

@@ -81,7 +81,6 @@ def test_rows_that_do_not_fit_are_made_anew(capsys, monkeypatch):
     assert re.search("loss .*", streamed)[0] == re.search("loss .*", kept)[0]
 
 
-@pytest.mark.filterwarnings("ignore:all sample weights are zero")
 def test_weights_that_are_all_zero_are_reported(capsys, files):
     np.save(files / "w.npy", np.zeros(1000))
     status, out, _ = run(

@@ -111,7 +111,6 @@ def test_bad_target_with_held_out_rows(case, seed, is_held_out):
         gd.Trainer(model, BAD_TARGETS[case][0], seed=seed).fit(X, y, validation=0.25)
 
 
-@pytest.mark.filterwarnings("ignore:all sample weights are zero")
 def test_a_bad_target_counts_whatever_its_weight():
     model, X, y, message = rows_with_a_bad_target("cross_entropy, far off")
     with pytest.raises(ValueError, match=message):

@@ -8,7 +8,6 @@ from loss_cases import CASES, made
 import fastgd as gd
 
 
-@pytest.mark.filterwarnings("ignore:all sample weights are zero")
 @pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 4, None])
 @pytest.mark.parametrize("z", [100.0, 1e4])
 def test_a_poisson_rate_that_overflows_moves_nothing_at_weight_zero(z, batch_size, dtype):

@@ -179,7 +179,6 @@ def test_fit_of_the_layer(n_bytes, rng, monkeypatch):
         assert layer.mean is None
 
 
-@pytest.mark.filterwarnings("ignore:all sample weights are zero")
 @pytest.mark.parametrize("optimizer", [gd.SGD(0.1), gd.SGD("auto"), gd.NormalizedSGD()], ids=repr)
 def test_weights_that_are_all_zero_teach_nothing(optimizer, rng):
     X, y = rng.standard_normal((40, 3)), rng.standard_normal(40) + 5
