@@ -307,10 +307,8 @@ class Model(ClassPredictions, ExportMethods):
         >>> again, again.predict([[1]])
         (Model([Linear(1, 1, bias=False)], dtype='float64'), array([[2.]]))
         """
-        with storage.opened(path, "architecture", ignored=("run", "estimator"), preferred=storage.OF_ITS_MODEL) as (
-            tensors,
-            architecture,
-        ):
+        known = {"ignored": ("run", "estimator"), "preferred": storage.ESTIMATOR_MODEL_PREFIX}
+        with storage.opened(path, "architecture", **known) as (tensors, architecture):
             return cls.restore(architecture, tensors)
 
     def __getstate__(self) -> dict[str, Any]:

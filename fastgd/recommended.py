@@ -106,10 +106,17 @@ def unit_of_loss(dataset: Dataset, loss: Loss) -> float:
     """
     if kind_of(loss).link != "log":
         return 1.0
-    rows = dataset.targets(np.dtype(np.float64))
-    v = rows.sample_weight if rows.sample_weight.any() else None
-    mean = float(np.average(rows.y.mean(axis=1), weights=v))
+    weights, sums = zip(*dataset.over_parts(_weight_and_sum_of_targets), strict=True)
+    mean = sum(sums) / sum(weights) if sum(weights) > 0 else 0.0
     return min(mean, 1.0) if mean > 0 else 1.0
+
+
+def _weight_and_sum_of_targets(dataset: Dataset) -> tuple[float, float]:
+    """The weight of all rows, and the sum of their mean targets, each by its weight."""
+    rows = dataset.targets(np.dtype(np.float64))
+    means = rows.y.mean(axis=1)
+    v = rows.sample_weight if rows.sample_weight.size else np.ones(len(means))
+    return float(v.sum()), float(v @ means)
 
 
 def usual_alpha(n_samples: int, loss: Loss, is_network: bool) -> float:

@@ -16,7 +16,7 @@ from fastgd.atomic_files import atomic_write
 
 # What the names of an estimator's tensors begin with, beside those of its run; and of those of the model that predicts,
 # where that is not the one that goes on training.
-OF_ESTIMATOR, OF_ITS_MODEL = "estimator.", "estimator.model."
+ESTIMATOR_PREFIX, ESTIMATOR_MODEL_PREFIX = "estimator.", "estimator.model."
 
 # Of exports, which are another format.
 _EXPORTS = (".onnx", ".c")
@@ -123,8 +123,8 @@ def opened(
             others = tuple(f"{key}." for key in ignored if key in metadata)
             expected = {name: tensor for name, tensor in tensors.items() if not name.startswith(others)}
             if preferred:
-                others = {name: tensor for name, tensor in tensors.items() if name.startswith(preferred)}
-                expected |= {name.removeprefix(preferred): tensor for name, tensor in others.items()}
+                replacing = {name: tensor for name, tensor in tensors.items() if name.startswith(preferred)}
+                expected |= {name.removeprefix(preferred): tensor for name, tensor in replacing.items()}
             yield expected, *(json.loads(metadata[key]) for key in keys)
             _require_checksum(metadata, tensors, digests)
         except _DAMAGES as error:

@@ -22,7 +22,7 @@ from fastgd.sklearn.settings import Architecture, Training
 from fastgd.sklearn.stopping import Stopping
 from fastgd.trainer import Trainer
 
-_PREFIX, _BEST = storage.OF_ESTIMATOR, storage.OF_ITS_MODEL
+_PREFIX, _BEST = storage.ESTIMATOR_PREFIX, storage.ESTIMATOR_MODEL_PREFIX
 _KEYS = [
     *("type", "parameters", "callbacks", "targets", "n_features_in", "feature_names_in", "seed", "is_stream"),
     *("n_iter", "architecture", "training", "stopping", "scales", "has_best"),

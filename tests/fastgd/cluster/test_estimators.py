@@ -11,6 +11,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 import fastgd as gd
 from fastgd import sklearn as local
+from fastgd.losses import as_loss
+from fastgd.recommended import unit_of_loss
 
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
@@ -328,3 +330,17 @@ def test_rows_that_are_not_supported(client, table):
     with pytest.raises(AttributeError, match="has no partial_fit"):
         gd_dask.GDRegressor().partial_fit(X, y)
     assert not hasattr(gd_dask.GDClassifier(loss="hinge"), "predict_proba")
+
+
+def test_low_rates_are_told_where_the_rows_are(client, table, monkeypatch):
+    """The unit of a Poisson loss, too, is found without a pass of the rows through the client."""
+    X, y = table
+    rates = 1e-4 * np.exp((y - y.mean()) / y.std() / 2)
+    expected = local.GDRegressor(loss="poisson", random_state=0).fit(X, rates)
+    found = gd_dask.GDRegressor(loss="poisson", random_state=0, replicas=3, alpha=1e-6, tol=1e-4)
+    found.fit(*chunked(X, rates))
+    assert found.score(X, rates) == pytest.approx(expected.score(X, rates), abs=0.02)
+    rows, targets = chunked(X, rates)
+    source = gd_dask.cluster.source_of([rows, targets[:, None]], client, 3)
+    monkeypatch.setattr(type(source.dataset), "read", lambda *_: pytest.fail("rows came to the client"))
+    assert unit_of_loss(source.dataset, as_loss("poisson")) == pytest.approx(rates.mean())
