@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastgd._engine.progress import logger
-from fastgd.dask.waiting import wait_for
+from fastgd.dask.waiting import wait_for, workers_of
 from fastgd.errors import warn
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _wait(client: "Client", columns: "list[list[Future]]") -> None:
 
 def _threads(client: "Client") -> dict[str, int]:
     """How many threads each worker that takes tasks has, by its address."""
-    workers = client.scheduler_info()["workers"]
+    workers = workers_of(client)
     return {address: workers[address]["nthreads"] for address in sorted(workers) if _runs(workers[address])}
 
 

@@ -63,11 +63,20 @@ def wait_for(client: "Client", futures: "list[Future]") -> None:
     _while_workers_work(client, is_over)
 
 
+def workers_of(client: "Client") -> dict[str, dict[str, Any]]:
+    """What the scheduler knows of each worker, by its address."""
+    while True:
+        info = client.scheduler_info(n_workers=-1)
+        # Before it returns, a look that the client takes for itself may put one in its place that leaves workers out.
+        if len(info["workers"]) >= info.get("n_workers", 0):
+            return info["workers"]
+
+
 def _while_workers_work(client: "Client", is_over: Callable[[float], bool]) -> None:
     """Call is_over(seconds), which takes so long at most, until it is, or no worker takes tasks any more."""
     last_at_work = time.monotonic()
     while not is_over(_SECONDS_BETWEEN_LOOKS):
-        workers = client.scheduler_info()["workers"]
+        workers = workers_of(client)
         if any(map(_is_at_work, workers.values())):
             last_at_work = time.monotonic()
         elif time.monotonic() - last_at_work > _SECONDS_WITHOUT_WORKERS:

@@ -22,7 +22,7 @@ def paused():
     options = {"processes": False, "memory_limit": "1MiB", "dashboard_address": ":0", "silence_logs": 50}
     with distributed.Client(n_workers=1, threads_per_worker=1, **options) as client:
         deadline = time.monotonic() + 60
-        while any(each["status"] != "paused" for each in client.scheduler_info()["workers"].values()):
+        while any(each["status"] != "paused" for each in waiting.workers_of(client).values()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         yield client
@@ -43,6 +43,15 @@ def test_paused_workers_are_an_error(paused, monkeypatch):
     for wait in waits.values():
         with pytest.raises(RuntimeError, match=r"are paused: .* 1 MiB here; .* memory_limit=None"):
             wait()
+
+
+def test_a_look_without_the_workers_is_taken_again(client, monkeypatch):
+    """The client's own, which come every other second, may overwrite what was asked."""
+    look = client.scheduler_info
+    looks = [{"n_workers": 2, "workers": {}}]
+    monkeypatch.setattr(client, "scheduler_info", lambda **asked: looks.pop() if looks else look(**asked))
+    assert len(waiting.workers_of(client)) == 2
+    assert not looks
 
 
 def trainer_of(layers):
