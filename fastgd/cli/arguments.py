@@ -81,6 +81,12 @@ def _add_columns(group: Any, features: str = "the columns of a table to use (def
         metavar="mean | NAME=NUMBER,NAME=mean,...",
         help="what takes the place of nulls in columns of numbers: the mean, in all of them or in some, or a number",
     )
+    group.add_argument(
+        "--handle-unknown",
+        choices=("error", "ignore"),
+        default="error",
+        help="what becomes of words that are none of a column's categories: an error, or zeros in all of their columns",
+    )
 
 
 def _add_train(commands: Any) -> None:

@@ -147,6 +147,7 @@ def open_rows(options: argparse.Namespace, path: str, **others: Any) -> "Dataset
         "drop": names_in(options.drop) or (),
         "categories": dict(options.categories) if options.categories else None,
         "fill_nulls": options.fill_nulls or None,
+        "handle_unknown": options.handle_unknown,
     }
     return opened(path, Request(**names | others))
 

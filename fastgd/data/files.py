@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.columns import Columns
-from fastgd.data.request import AllCategories, Fills, Names, Request
+from fastgd.data.request import AllCategories, Fills, HandleUnknown, Names, Request
 
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
@@ -61,6 +61,7 @@ def open(
     column_names: Sequence[str] | None = None,
     columns: Columns | None = None,
     fill_nulls: Fills | None = None,
+    handle_unknown: HandleUnknown = "error",
 ) -> Dataset | Stream:
     r"""Files as rows to train on; only the rows in use are in memory.
 
@@ -110,11 +111,11 @@ def open(
         What multiplies each row's loss and gradient, at least 0.
     categories : mapping from names of columns to lists of values, to an int or to "auto", or "auto" for all, optional
         A column with a list of k values, strings or others, becomes k columns of zeros and ones, called "city=Rome"; a
-        value that is not on the list is an error; None on the list stands for a null. "auto" is the list of those that
-        there are, up to 1000, sorted, which a pass over the rows finds; in place of the mapping, of all features that
-        hold words, and with None for a name, of all others. With an int k, each value has one of k columns by its hash,
-        "city#0" to "city#k-1", which is the same anywhere, and of 7, 7.0 and "7.0" too. A target becomes one column, of
-        the numbers of its values on the list, from 0.
+        value that is not on the list is an error (see `handle_unknown`); None on the list stands for a null. "auto" is
+        the list of those that there are, up to 1000, sorted, which a pass over the rows finds; in place of the mapping,
+        of all features that hold words, and with None for a name, of all others. With an int k, each value has one of k
+        columns by its hash, "city#0" to "city#k-1", which is the same anywhere, and of 7, 7.0 and "7.0" too. A target
+        becomes one column, of the numbers of its values on the list, from 0.
     column_names : list of names, optional
         Of CSV files whose first line holds none.
     columns : Columns, optional
@@ -124,6 +125,9 @@ def open(
     fill_nulls : mapping from names of features to a number or to "mean", or "mean" for all, optional
         What takes the place of nulls in columns of numbers; the mean of the others is found in a pass over the rows.
         `columns` have those that a model was trained with.
+    handle_unknown : "error" or "ignore"
+        What becomes of values that are on no list of categories, nulls among them: an error that names the row, or
+        zeros in all columns of the list, as of scikit-learn's OneHotEncoder. Targets are on their lists in any case.
 
     Returns
     -------
@@ -151,8 +155,8 @@ def open(
     >>> rows.feature_names, rows.n_outputs
     (('rooms', 'size'), 1)
     """
-    asked = Request(target, sample_weight, features, drop, weight, categories, column_names, columns, fill_nulls)
-    return opened(path, asked)
+    chosen = (target, sample_weight, features, drop, weight)
+    return opened(path, Request(*chosen, categories, column_names, columns, fill_nulls, handle_unknown))
 
 
 def opened(path: Paths, request: Request) -> Dataset | Stream:
@@ -181,6 +185,7 @@ def from_stream(
     categories: AllCategories | None = None,
     columns: Columns | None = None,
     fill_nulls: Fills | None = None,
+    handle_unknown: HandleUnknown = "error",
 ) -> Stream:
     """Tables of other libraries as rows to train on, read batch by batch: any object with `__arrow_c_stream__`.
 
@@ -192,7 +197,7 @@ def from_stream(
     Parameters
     ----------
     stream : object with `__arrow_c_stream__`, or a callable without arguments that returns one
-    target, features, drop, weight, categories, columns, fill_nulls : as for `open`
+    target, features, drop, weight, categories, columns, fill_nulls, handle_unknown : as for `open`
 
     Returns
     -------
@@ -221,7 +226,8 @@ def from_stream(
             f"stream is a {type(stream).__name__}; expected an object with __arrow_c_stream__, such as a frame or a "
             f"pyarrow.RecordBatchReader, or a callable that returns one{hint}"
         )
-    request = Request(target, None, features, drop, weight, categories, None, columns, fill_nulls)
+    chosen = (target, None, features, drop, weight)
+    request = Request(*chosen, categories, None, columns, fill_nulls, handle_unknown)
     return _call("columnar.c_stream:stream_table", stream, request)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from fastgd.data.columns import Columns
 
@@ -13,6 +13,8 @@ Categories = Sequence[Any] | int | Literal["auto"]
 AllCategories = Mapping[str | None, Categories] | Literal["auto"]
 #: What takes the place of nulls: a number by column, or "mean", for that of the column; or "mean" for all columns.
 Fills = Mapping[str, float | Literal["mean"]] | Literal["mean"]
+#: What becomes of values that are none of a column's categories.
+HandleUnknown = Literal["error", "ignore"]
 
 # What only some files take.
 _OF_FILES = ("target", "sample_weight", "features", "drop", "weight", "categories", "column_names", "fill_nulls")
@@ -36,6 +38,7 @@ class Request(NamedTuple):
     column_names: Sequence[str] | None = None
     columns: Columns | None = None
     fill_nulls: Fills | None = None
+    handle_unknown: HandleUnknown = "error"
     folder: Path | None = None
     takes_any: bool = False
     role: str = "features"
@@ -53,6 +56,13 @@ class Request(NamedTuple):
             return given
         of_model = self._of_model.by_features(self._of_model.categories, listed(self.features, "features"))
         return of_model | {name: each for name, each in given.items() if not (is_auto(each) and name in of_model)}
+
+    @property
+    def ignores_unknown(self) -> bool:
+        """Whether values that are none of a column's categories are taken."""
+        if self.handle_unknown not in get_args(HandleUnknown):
+            raise ValueError(f"handle_unknown is {self.handle_unknown!r}; expected 'error' or 'ignore'")
+        return self.handle_unknown == "ignore"
 
     @property
     def finds_words(self) -> bool:
@@ -85,6 +95,8 @@ class Request(NamedTuple):
             value = getattr(self, name)
             if name not in names and value is not None and value != ():
                 raise ValueError(f"{name} is {value!r}, which {kind} files do not take; expected none")
+        if self.ignores_unknown:
+            raise ValueError(f"handle_unknown is 'ignore', and {kind} files have no categories; expected none")
 
 
 def is_auto(categories: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fastgd.data.columnar.column_rows import Codes, Column
+from fastgd.data.columnar.column_rows import NONE, Codes, Column
 from fastgd.data.columns import expanded
 from fastgd.kernels import ColumnKind
 
@@ -41,10 +41,12 @@ class ArrowColumn(ABC):
     """How a column of a table becomes one or several of X or y.
 
     width : int, how many          is_short : bool, whether float32 holds all its numbers
+    ignores_unknown : bool, whether values are taken that are none of its categories, as zeros
     """
 
     width: int = 1
     is_short: bool = True
+    ignores_unknown: bool = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -164,7 +166,9 @@ class Categories(ArrowColumn):
             # Of words, either may stand for what is missing.
             array = array.fill_null("")
         codes = pc.index_in(array, value_set=self._set)
-        if codes.null_count:
+        if codes.null_count and self.ignores_unknown:
+            codes = codes.fill_null(NONE)
+        elif codes.null_count:
             row = codes.is_null().index(True).as_py()
             value = array[row].as_py()
             found = "a null" if value is None else repr(value)
@@ -181,12 +185,13 @@ class Categories(ArrowColumn):
         if self._as_numbers:
             return "it among them" if value is not None else "a label in each row"
         hashes = f"hashes, categories={{{self.name!r}: 64}}, which take any value"
+        ignored = "handle_unknown='ignore', which gives it none of their columns"
         if self._are_of_model:
             others = "it" if value is not None else "nulls"
-            return f"no such row, or a model trained anew, with {others} among them, or with {hashes}"
+            return f"{ignored}, or a model trained anew, with {others} among them, or with {hashes}"
         if value is None:
-            return f"None or '' among them, as categories={{{self.name!r}: 'auto'}} finds it, or {hashes}"
-        return f"it among them, or {hashes}"
+            return f"None or '' among them, as categories={{{self.name!r}: 'auto'}} finds it, {ignored}, or {hashes}"
+        return f"it among them, {ignored}, or {hashes}"
 
 
 class Hashes(ArrowColumn):

@@ -19,6 +19,7 @@ class ChosenColumns(NamedTuple):
     categories : mapping of some of them to the values that are declared, or to a number of hashes
     are_of_model : whether the features are those that a model was trained on
     fills : mapping of features to the numbers in place of nulls
+    ignores_unknown : whether features may hold values that are none of their categories
     """
 
     features: tuple[str, ...]
@@ -27,6 +28,7 @@ class ChosenColumns(NamedTuple):
     categories: Mapping[str, Sequence[Any] | int]
     are_of_model: bool = False
     fills: Mapping[str, float] = MappingProxyType({})
+    ignores_unknown: bool = False
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -69,7 +71,8 @@ def choose(request: Request, names: Sequence[str], table: str, unless_named: Seq
     both = [name for name in features if name in others]
     if both:
         raise ValueError(f"column {both[0]!r} is both a feature and target or weight; expected each column once")
-    chosen = ChosenColumns(features, targets, weight, categories, request.columns is not None, request.filled)
+    of_model, ignores_unknown = request.columns is not None, request.ignores_unknown
+    chosen = ChosenColumns(features, targets, weight, categories, of_model, request.filled, ignores_unknown)
     for name, fill in chosen.fills.items():
         _require_name(name, "fill_nulls", known, table)
         if name not in features or name in categories:

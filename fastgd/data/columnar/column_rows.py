@@ -22,10 +22,14 @@ class Column(NamedTuple):
     owner: Any
 
 
+#: The code of a row in which none of them is one.
+NONE = -1
+
+
 class Codes(NamedTuple):
     """A column that stands for several of zeros and ones.
 
-    codes : (n_rows,) integers, which of them is one          width : int, how many they are
+    codes : (n_rows,) integers, which of them is one, or `NONE`          width : int, how many they are
     """
 
     codes: np.ndarray
@@ -103,7 +107,9 @@ class ColumnRows:
         for first, part in self._others:
             if isinstance(part, Codes):
                 out[:, first : first + part.width] = 0
-                out[np.arange(len(out)), first + part.codes[self._start : self._stop]] = 1
+                codes = part.codes[self._start : self._stop]
+                rows = np.flatnonzero(codes != NONE)
+                out[rows, first + codes[rows]] = 1
             else:
                 out[:, first : first + part.shape[1]] = part[self._start : self._stop]
 

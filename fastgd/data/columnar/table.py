@@ -200,6 +200,7 @@ def columns_of(
             raise TypeError(f"{table}: {error}{either}") from error.__cause__
         if name in chosen.fills:
             found.fill_nulls_with(chosen.fills[name])
+        found.ignores_unknown = chosen.ignores_unknown and not is_target
         return found
 
     features, targets = [column(name) for name in chosen.features], [column(name, True) for name in chosen.targets]

@@ -161,9 +161,13 @@ def test_a_category_that_the_model_has_not(trained, tmp_path, capsys):
     assert status == 2
     assert "'Bern' in row 1 of" in err
     assert err.endswith(
-        "which is none of the model's categories ['Oslo', 'Rome', 'Lima']; expected no such row, or a model trained "
-        "anew, with it among them, or with hashes, --categories city=64, which take any value\n"
+        "which is none of the model's categories ['Oslo', 'Rome', 'Lima']; expected "
+        "--handle-unknown ignore, which gives it none of their columns, or a model trained anew, with it "
+        "among them, or with hashes, --categories city=64, which take any value\n"
     )
+    assert run(capsys, *arguments, "--handle-unknown", "ignore")[0] == 0
+    model, rows = gd.Model.load(tmp_path / "m.safetensors"), np.array([[0, 1, 0, 1, 2], [0, 0, 0, 1, 2]], float)
+    np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), model.predict(rows))
 
 
 def test_rows_without_names_go_by_width(expected, trained, tmp_path, capsys):

@@ -303,7 +303,7 @@ def test_all_words_of_a_target_are_classes(words, n_known, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("\n".join(["a,place,kind", *(f"1,x,{word}" for word in words)]) + "\n")
     options = argparse.Namespace(X=str(path), target="kind", categories=[("place", ["x"])], features=None, drop=None)
-    options.fill_nulls = None
+    options.fill_nulls, options.handle_unknown = None, "error"
     found = dict(categories_of(options))
     assert found["place"] == ["x"]
     assert len(found.get("kind", ())) == n_known

@@ -122,10 +122,11 @@ def test_what_does_not_fit(columns, given, message):
     [
         (
             "Bern",
-            r"holds 'Bern' in row 1 of the stream, which is none of the model's categories \['Oslo', .*; expected no "
-            r"such row, or a model trained anew, with it among them, or with hashes, categories={'city': 64}, which",
+            r"holds 'Bern' in row 1 of the stream, which is none of the model's categories \['Oslo', .*; expected "
+            r"handle_unknown='ignore', which gives it none of their columns, or a model trained "
+            r"anew, with it among them, or with hashes, categories={'city': 64}, which",
         ),
-        (None, "holds a null in row 1 .*; expected no such row, or a model trained anew, with nulls among them, or"),
+        (None, "holds a null in row 1 .*; expected handle_.*, or a model trained anew, with nulls among them, or"),
     ],
 )
 def test_values_that_the_model_has_not(city, message, table):
@@ -137,6 +138,19 @@ def test_values_that_the_model_has_not(city, message, table):
     for categories in ["auto"] if city is None else ["auto", 64]:
         rows = gd.data.from_stream(other, **CHOSEN | {"categories": {"agent": 4, "city": categories}})
         assert sum(len(np.asarray(block.X)) for block in rows.open()) == len(table)
+
+
+def test_values_that_the_model_has_not_are_ignored(table):
+    """As OneHotEncoder's handle_unknown: no column of the list has a one, and hashes take any."""
+    columns = gd.data.from_stream(table, **CHOSEN).columns
+    cities = pa.array(["Rome", "Bern", None, "Lima"] * 3)
+    other = table.set_column(table.column_names.index("city"), "city", cities)
+    rows = gd.data.from_stream(other, columns=columns, handle_unknown="ignore")
+    expected = np.array(cities.to_pylist(), object)[:, None] == ["Oslo", "Rome", "Lima"]
+    np.testing.assert_array_equal(X_of(rows)[:, :3], expected)
+    np.testing.assert_array_equal(X_of(rows)[:, 3:], X_of(gd.data.from_stream(table, columns=columns))[:, 3:])
+    block = next(rows.open()).X
+    np.testing.assert_array_equal(block[5:8][:, :3], expected[5:8])
 
 
 def test_words_where_numbers_were():

@@ -155,6 +155,21 @@ def test_values_that_are_refused(column, categories, message):
         list(stream.open())
 
 
+def test_unknown_labels_are_refused_in_any_case():
+    given = {"target": "c", "categories": {"c": ["Rome"]}}
+    stream = gd.data.from_stream(columns(c=pa.array(CITIES)), **given, handle_unknown="ignore")
+    with pytest.raises(ValueError, match=r"column 'c' holds 'Oslo' in row 1 .*; expected it among them"):
+        list(stream.open())
+
+
+def test_what_handles_unknown_values(tmp_path):
+    with pytest.raises(ValueError, match="handle_unknown is 'zero'; expected 'error' or 'ignore'"):
+        gd.data.from_stream(columns(), target="y", handle_unknown="zero")
+    np.save(tmp_path / "X.npy", np.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"handle_unknown is 'ignore', and \.npy files have no categories"):
+        gd.data.open(tmp_path / "X.npy", handle_unknown="ignore")
+
+
 def test_an_index_is_no_feature(tmp_path):
     frame = pd.DataFrame({"a": [1.0, 2.0], "y": [3.0, 4.0]}, index=pd.Index([5, 9], name="key"))
     frame.to_parquet(tmp_path / "rows.parquet")
