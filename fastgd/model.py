@@ -249,7 +249,7 @@ class Model(ClassPredictions, ExportMethods):
         >>> folded
         Model([Linear(1, 1)], dtype='float64')
         >>> model.predict([[30]]), folded.predict([[30]])
-        (array([[3.]]), array([[3.]]))
+        (array([[1.5]]), array([[1.5]]))
         """
         layers, parameters = folded(self.layers, self.dtype)
         model = Model(layers, self.dtype, self._seed)

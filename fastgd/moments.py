@@ -4,11 +4,10 @@ import numpy as np
 
 from fastgd.data.block import MeanAndScale
 from fastgd.data.sparse_moments import is_everywhere
+from fastgd.data.two_values import TwoValues
 
 # Numbers of less than 2^-1000 are subnormal, or soon are, when others are added to them.
 _LEAST_EXPONENT = -1000
-# Of a block, to tell columns of zeros and ones by.
-_FIRST_ROWS = 64
 
 
 class Moments:
@@ -89,31 +88,26 @@ class Moments:
 
 
 class FeatureMoments(Moments):
-    """As `Moments`, with a deviation of 1 for columns of zeros and ones, those that vary.
+    """As `Moments`, with the difference of their values for columns of two, which become as wide as zeros and ones.
 
-    Divided by its own, which is as small as a category is rare, that would count for more than any number does.
+    Divided by its deviation, which is as small as a category is rare, one would count for more than any number does.
     """
 
     def __init__(self, n_columns: int) -> None:
         super().__init__(n_columns)
-        self._is_indicator = np.ones(n_columns, np.bool_)
+        self.two_values = TwoValues(n_columns)
 
     def add(self, values: np.ndarray, sample_weight: np.ndarray) -> None:
         """As `Moments.add`."""
         super().add(values, sample_weight)
-        X = values[sample_weight > 0] if sample_weight.size else values
-        # Nearly all columns of other numbers are found out by the first rows.
-        for rows in (X[:_FIRST_ROWS], X[_FIRST_ROWS:]):
-            columns = np.flatnonzero(self._is_indicator)
-            if columns.size:
-                some = rows if columns.size == X.shape[1] else rows[:, columns]
-                self._is_indicator[columns] = ((some == 0) | (some == 1)).all(axis=0)
+        self.two_values.add(values[sample_weight > 0] if sample_weight.size else values)
 
     def merge(self, other: "FeatureMoments") -> None:
         """As `Moments.merge`."""
-        is_indicator = self._is_indicator & other._is_indicator
+        two_values = self.two_values
+        two_values.merge(other.two_values)
         super().merge(other)
-        self._is_indicator = is_indicator
+        self.two_values = two_values
 
     def result(self) -> MeanAndScale | None:
         """As `Moments.result`."""
@@ -121,8 +115,8 @@ class FeatureMoments(Moments):
         if found is None:
             return None
         mean, deviation = found
-        deviation[self._is_indicator & (deviation > 0)] = 1
-        return mean, deviation
+        width = self.two_values.widths()
+        return mean, np.where((width > 0) & (deviation > 0), width, deviation)
 
 
 class NonzeroMoments(FeatureMoments):

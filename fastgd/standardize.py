@@ -20,8 +20,9 @@ FAR_OUT = 1e8
 class Standardize:
     """out = (x - mean) · scale, feature by feature: as the first layer, it brings features to mean 0 and variance 1.
 
-    The scale is one over the standard deviation. It is one for a feature that does not vary, and for one of zeros and
-    ones, such as those of a category: divided by their deviations, the rarest would count most.
+    The scale is one over the standard deviation. It is one for a feature that does not vary, and one over the
+    difference of its values for one of two, such as the zeros and ones of a category: divided by their deviations, the
+    rarest would count most.
 
     It learns both in one pass over the data, each row by its sample weight, by `fit` or when `Trainer.fit` begins, and
     applies them in float64 while rows are read. They are no parameters: training does not change them. `Model.fold`
@@ -39,8 +40,9 @@ class Standardize:
     Examples
     --------
     >>> import fastgd as gd
-    >>> gd.Standardize(1, with_mean=False).fit([[1.0], [3.0]]).mean_and_scale
-    (array([0.]), array([1.]))
+    >>> layer = gd.Standardize(2).fit([[1.0, 0.0], [3.0, 0.0], [5.0, 1.0]])
+    >>> layer.scale.round(4)
+    array([0.6124, 1.    ])
     """
 
     n_parameters = 0

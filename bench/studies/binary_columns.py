@@ -1,14 +1,14 @@
-"""How should columns of zeros and ones be scaled?
+"""How should columns of two values, such as zeros and ones, be scaled?
 
-python -m bench.studies.binary_columns [--hidden 64] [--least 0 0.5] [--sets flights murders | --small]
+python -m bench.studies.binary_columns [--hidden 64] [--least 0 0.5] [--sets flights murders | --small | --coded]
 
 Standardised, a category that few rows have is multiplied by much: one of a hundredth of the rows by ten. R², or
-accuracy and log loss, of the estimators by default, which leave such columns as wide as they are, and with such columns
-divided by their deviations, or by no less than so much, on the sets of `quality_sets.py` that have some, up to 4000
-rows of each, in five folds; or in four on the tables with words of R's packages in `pydataset`, up to 2000 rows of
-each, with a target each that `default_rng(0)` draws among columns of numbers, and among those of up to six words. The
-means over all, with scores of no less than zero, and on how many each is better or worse by .005 than the first, come
-last.
+accuracy and log loss, of the estimators by default, which divide such columns by the difference of their values, and
+with such columns divided by their deviations, or by no less than so much of it, on the sets of `quality_sets.py` that
+have some, up to 4000 rows of each, in five folds; or in four on the tables with words of R's packages in `pydataset`,
+up to 2000 rows of each, with a target each that `default_rng(0)` draws among columns of numbers, and among those of up
+to six words. The means over all, with scores of no less than zero, and on how many each is better or worse by .005 than
+the first, come last. `--coded`: R's tables without words in their place, that have columns of two other numbers.
 """
 
 import argparse
@@ -39,15 +39,14 @@ Problem = tuple[str, np.ndarray, np.ndarray, bool, int]
 
 @contextmanager
 def least_deviation(least: float) -> Iterator[None]:
-    """Inside, columns of zeros and ones are divided by their deviations, and by no less than this."""
+    """Inside, columns of two values are divided by their deviations, and by no less than so much of their width."""
 
     def result(moments: FeatureMoments) -> tuple[np.ndarray, np.ndarray] | None:
         found = Moments.result(moments)
         if found is None:
             return None
         mean, deviation = found
-        is_small = moments._is_indicator & (deviation > 0)
-        return mean, np.where(is_small, np.maximum(deviation, least), deviation)
+        return mean, np.where(deviation > 0, np.maximum(deviation, least * moments.two_values.widths()), deviation)
 
     with mock.patch.object(FeatureMoments, "result", result):
         yield
@@ -62,7 +61,7 @@ def of_sets(names: list[str]) -> Iterator[Problem]:
         yield name, X, y, task == "regression", 5
 
 
-def of_small_tables() -> Iterator[Problem]:
+def of_small_tables(are_coded: bool) -> Iterator[Problem]:
     rng = np.random.default_rng(0)
     for name, frame in frames():
         frame = complete(frame)
@@ -71,6 +70,9 @@ def of_small_tables() -> Iterator[Problem]:
         is_number = {column: pd.api.types.is_numeric_dtype(frame[column]) for column in frame}
         words = [column for column in frame if not is_number[column] and frame[column].nunique() <= _MOST_WORDS]
         numbers = [column for column in frame if is_number[column]]
+        if are_coded:
+            words = [column for column in numbers if _are_two(frame[column])]
+            numbers = [column for column in numbers if column not in words]
         frame = frame[words + numbers]
         if len(frame) < _FEWEST_OF_SMALL or not words or frame.shape[1] < 3:
             continue
@@ -79,8 +81,13 @@ def of_small_tables() -> Iterator[Problem]:
         for candidates, is_numbers in ((measured, True), (classes, False)):
             if candidates:
                 target = rng.choice(candidates)
+                y = frame[target] if is_numbers else frame[target].astype(str)
                 X = pd.get_dummies(frame.drop(columns=[target]), dtype=np.float64).to_numpy(np.float64)
-                yield f"{name}: {target}", X, frame[target].to_numpy(), is_numbers, 4
+                yield f"{name}: {target}", X, y.to_numpy(), is_numbers, 4
+
+
+def _are_two(values: pd.Series) -> bool:
+    return values.nunique() == 2 and not values.isin((0, 1)).all()
 
 
 def _are_classes(words: pd.Series) -> bool:
@@ -113,11 +120,12 @@ def main() -> None:
     parser.add_argument("--least", nargs="+", type=float, default=[0.0, 0.5], help="what they are divided by")
     parser.add_argument("--sets", nargs="+", default=NAMES, choices=NAMES, metavar="SET")
     parser.add_argument("--small", action="store_true", help="R's tables with words in place of the sets")
+    parser.add_argument("--coded", action="store_true", help="those with columns of two numbers that are not 0 and 1")
     options = parser.parse_args()
     all_scores = []
-    for problem in of_small_tables() if options.small else of_sets(options.sets):
+    for problem in of_small_tables(options.coded) if options.small or options.coded else of_sets(options.sets):
         name, X = problem[:2]
-        n_binary = np.isin(X, (0, 1)).all(axis=0).sum()
+        n_binary = sum(len(np.unique(column)) == 2 for column in X.T)
         if not n_binary:
             continue
         found = []
@@ -136,7 +144,7 @@ def main() -> None:
             gain = of_kind[:, k] - of_kind[:, 0]
             counts = f"{(gain > _GAP).sum()}, {(gain < -_GAP).sum()} of {len(gain)}"
             rows.append([kind, f"{least:g}", f"{np.abs(of_kind[:, k].mean()):.4f}", counts])
-    print(markdown(["", "divided by no less than", "mean", "better, worse"], rows, n_left=1))
+    print(markdown(["", "divided by no less than so much of it", "mean", "better, worse"], rows, n_left=1))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ import numpy as np
 
 from fastgd import kernels
 from fastgd.data.base import Dataset
-from fastgd.data.block import MeanAndScale, read_only, require_finite
+from fastgd.data.block import Block, MeanAndScale, read_only, require_finite
 from fastgd.data.reader import blocks
 from fastgd.data.sparse_rows import SparseRows
+from fastgd.data.two_values import TwoValues
 
 # Of sums of weights, relatively; of what varies by less, next to its mean, the deviation is rounding; and what makes
 # most rows.
@@ -108,7 +109,8 @@ def _first_entries(values: np.ndarray | SparseRows) -> np.ndarray:
     found = np.zeros(values.shape[1])
     if isinstance(values, SparseRows):
         indices, entries = values.entries()
-        found[indices[::-1]] = entries[::-1]
+        kept = np.flatnonzero(entries)[::-1]
+        found[indices[kept]] = entries[kept]
     else:
         first = (values != 0).argmax(axis=0)
         found[:] = values[first, np.arange(values.shape[1])]
@@ -121,25 +123,30 @@ def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:
 
     The variance is  (Σ v (x - m)² over the entries + m² · the weight of the zeros) / the weight of all rows,  which
     cancels nothing. Deviations that are rounding, or less than the smallest normal number, are zero; those of columns
-    of zeros and ones that vary are 1, as dense rows' are.
+    of two values are the difference of these, as dense rows' are.
 
     Raises ValueError for values that are not finite, or whose squares are not.
     """
     n_columns, double = dataset.n_features, np.dtype(np.float64)
-    sums, mean, squares, of_entries, from_one, ones = *(np.zeros(n_columns) for _ in range(5)), np.ones(n_columns)
+    sums, mean, squares, of_entries, from_first, first = (np.zeros(n_columns) for _ in range(6))
     total, no_mean = 0.0, np.empty(0)
     for start, block in blocks(dataset, double):
         require_finite(block, lambda row, start=start: dataset.row_number(start + row))
         kernels.csr_moments(block.X.csr, block.sample_weight, no_mean, sums, of_entries, mean)
         total += float(block.sample_weight.sum()) if block.sample_weight.size else block.n_samples
+        first = np.where(first == 0, _first_entries(_weighted(block)), first)
     if total == 0:
         return None
     mean /= total
     zeros = np.maximum(total - of_entries, 0)
     of_entries[:] = 0
+    everywhere = np.flatnonzero(is_everywhere(total - zeros, total))
+    two_values = TwoValues(len(everywhere))
     for _, block in blocks(dataset, double):
         kernels.csr_moments(block.X.csr, block.sample_weight, mean, sums, of_entries, squares)
-        kernels.csr_moments(block.X.csr, block.sample_weight, ones, sums, of_entries, from_one)
+        kernels.csr_moments(block.X.csr, block.sample_weight, first, sums, of_entries, from_first)
+        if len(everywhere):
+            two_values.add(_weighted(block).dense_columns(everywhere, double))
     with np.errstate(over="ignore"):
         deviation = np.sqrt((squares + zeros * mean**2) / total)
     if not np.isfinite(deviation).all():
@@ -148,5 +155,12 @@ def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:
     # So much may be the rounding of a sum of so many equal terms.
     rounding = dataset.n_samples * np.finfo(double).eps * np.abs(mean)
     deviation[deviation < np.maximum(rounding, np.finfo(double).tiny)] = 0
-    deviation[(from_one == 0) & (deviation > 0)] = 1
-    return np.where(is_everywhere(total - zeros, total), mean, 0.0), deviation
+    # Where some row has none, its entries are one of two values and zero is the other.
+    width, centre = np.where(from_first == 0, np.abs(first), 0.0), np.zeros(n_columns)
+    width[everywhere], centre[everywhere] = two_values.widths(), mean[everywhere]
+    return centre, np.where((width > 0) & (deviation > 0), width, deviation)
+
+
+def _weighted(block: Block) -> SparseRows:
+    """The rows of a block that have a weight."""
+    return block.X[block.sample_weight > 0] if block.sample_weight.size else block.X

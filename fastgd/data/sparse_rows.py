@@ -108,8 +108,7 @@ class SparseRows:
         indices, values = self.counting_as(exact).entries()
         row_of = np.repeat(np.arange(n_rows), self.lengths)
         is_other = places[indices] < 0
-        sums = np.zeros((n_rows, len(columns)), exact)
-        np.add.at(sums, (row_of[~is_other], places[indices[~is_other]]), values[~is_other])
+        sums = self.dense_columns(columns, exact)
         order = np.argsort(
             np.concatenate([row_of[is_other], np.repeat(np.arange(n_rows), len(columns))]), kind="stable"
         )
@@ -118,6 +117,18 @@ class SparseRows:
         lengths = np.bincount(row_of[is_other], minlength=n_rows) + len(columns)
         end = np.cumsum(lengths)
         return tuple(map(read_only, (end - lengths, end, indices, values)))
+
+    def dense_columns(self, columns: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Some columns, by their numbers, as they are given: (n_rows, n) of a floating-point dtype."""
+        indices, values = self.counting_as(dtype).entries()
+        places = np.full(self.shape[1], -1)
+        places[columns] = np.arange(len(columns))
+        place = places[indices]
+        is_one = place >= 0
+        dense = np.zeros((len(self), len(columns)), dtype)
+        row_of = np.repeat(np.arange(len(self)), self.lengths)
+        np.add.at(dense, (row_of[is_one], place[is_one]), values[is_one])
+        return dense
 
     def astype(self, dtype: np.dtype, copy: bool = True) -> Self:
         """The rows with a copy of their entries, scaled and in a dtype; without a copy, they only count as that."""

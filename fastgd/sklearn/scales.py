@@ -11,6 +11,7 @@ from fastgd.data.base import Dataset
 from fastgd.data.block import MeanAndScale, require_finite
 from fastgd.data.reader import blocks
 from fastgd.data.sparse_moments import EntryScales, SquareMeans
+from fastgd.data.two_values import TwoValues
 from fastgd.layers import Linear
 from fastgd.model import Model
 from fastgd.moments import FeatureMoments, Moments, RobustMoments
@@ -70,7 +71,7 @@ class Scales:
             f"{name}.{key.lstrip('_')}": np.atleast_1d(value)
             for name, moments in self._moments().items()
             for key, value in vars(moments).items()
-            if value is not None and not isinstance(value, bool)
+            if value is not None and not isinstance(value, bool | TwoValues)
         }
         return known if self._have_varied is None else known | {"have_varied": self._have_varied}
 
@@ -85,7 +86,7 @@ class Scales:
         for name, moments in self._moments().items():
             for key, value in vars(moments).items():
                 # What it was made with is not learnt.
-                if isinstance(value, bool):
+                if isinstance(value, bool | TwoValues):
                     continue
                 found = state.get(f"{name}.{key.lstrip('_')}")
                 if found is None and value is not None:
@@ -98,8 +99,9 @@ class Scales:
         if "have_varied" in state:
             self._have_varied = np.array(state["have_varied"])
 
-    def _moments(self) -> dict[str, Moments | SquareMeans | EntryScales]:
-        known = {"X": self._of_X, "y": self._of_y}
+    def _moments(self) -> dict[str, Moments | SquareMeans | EntryScales | TwoValues]:
+        two_values = self._of_X.two_values if isinstance(self._of_X, FeatureMoments) else None
+        known = {"X": self._of_X, "X.two_values": two_values, "y": self._of_y}
         return {name: moments for name, moments in known.items() if moments is not None}
 
     def tell(self, models: Sequence[Model]) -> None:

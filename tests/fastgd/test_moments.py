@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fastgd.data.two_values import TwoValues
 from fastgd.moments import FeatureMoments, Moments, Quartiles, RobustMoments
 
 
@@ -35,16 +36,28 @@ def test_what_does_not_vary_has_a_deviation_of_zero():
     assert merged(Moments, X, np.ones(30), [7, 20]) == (np.array([0.1]), np.array([0.0]))
 
 
-@pytest.mark.parametrize("borders", [[], [133, 266], [0, 5, 6, 400]])
-def test_columns_of_zeros_and_ones_are_as_wide_as_they_are(borders, rng):
-    """That the last of 400 rows has another value is seen, unless it has no weight."""
-    X, v = np.where(rng.random((400, 6)) < 0.02, 1.0, 0.0), np.ones(400)
-    X[:, 1], X[:, 2], X[399, 3], X[398, 4], v[398] = 0, 1, 0.5, 7, 0
-    X[:, 5] = 1 + X[:, 5]
+@pytest.mark.parametrize("borders", [[], [133, 266], [0, 5, 6, 400], [399]])
+def test_columns_of_two_values_become_as_wide_as_zeros_and_ones(borders, rng):
+    """Whatever these are; that the last of 400 rows has a third is seen, unless it has no weight."""
+    truths = rng.random((400, 8)) < 0.02
+    X, v = np.where(truths, [1, 0, 1, 1, 1, 2, -3, 1e9 + 1e-6], [0, 0, 1, 0, 0, 1, 4, 1e9]), np.ones(400)
+    X[399, 3], X[398, 4], v[398] = 0.5, 7, 0
     mean, deviation = merged(FeatureMoments, X, v, borders)
     kept = X[v > 0]
     np.testing.assert_allclose(mean, kept.mean(axis=0))
-    np.testing.assert_allclose(deviation, [1, 0, 0, kept[:, 3].std(), 1, kept[:, 5].std()])
+    np.testing.assert_array_equal(deviation[[0, 1, 2, 4, 5, 6, 7]], [1, 0, 0, 1, 1, 7, X[:, 7].max() - X[:, 7].min()])
+    assert deviation[3] == pytest.approx(kept[:, 3].std())
+
+
+def test_two_values_of_all_dtypes():
+    """Values that only differ in the last bits of float64, and those whose difference is infinite."""
+    for dtype in (np.float32, np.int64, np.bool_):
+        found = TwoValues(2)
+        found.add(np.array([[0, 0], [1, 0]], dtype))
+        np.testing.assert_array_equal(found.widths(), [1, 0])
+    found = TwoValues(2)
+    found.add(np.array([[1, 1e308], [1 + 2**-52, -1e308]]))
+    np.testing.assert_array_equal(found.widths(), [2**-52, 0])
 
 
 def test_merged_quartiles(rng):

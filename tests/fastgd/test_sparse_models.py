@@ -91,23 +91,27 @@ def test_features_are_scaled_without_centring(weighted):
 
 def test_features_that_no_row_lacks_are_centred(tmp_path):
     rng = np.random.default_rng(0)
-    dense = np.where(rng.random((60, 4)) < 0.3, rng.standard_normal((60, 4)), 0)
+    dense = np.where(rng.random((60, 6)) < 0.3, rng.standard_normal((60, 6)), 0)
     dense[:, 1] = 300 + rng.standard_normal(60)
-    dense[:, 3] = dense[:, 3] != 0
-    y, parameters = dense @ [1, 2, 3, 4], []
-    for rows in (sparse.csr_array(dense), dense, gd.data.from_blocks([(dense[:7], y[:7]), (dense[7:], y[7:])])):
-        model = gd.Model([gd.Standardize(4, with_mean="nonzero"), gd.Linear(4, 1)], dtype="float64")
+    # Columns of two values become as wide as one of zeros and ones.
+    dense[:, 3:] = np.where(dense[:, 3:] != 0, [1, 2.5, 2], [0, 0, 1])
+    y, parameters = dense @ [1, 2, 3, 4, 5, 6], []
+    explicit = sparse.csr_array(dense + 9)
+    explicit.data -= 9
+    blocks = [(dense[:7], y[:7]), (dense[7:], y[7:])]
+    for rows in (sparse.csr_array(dense), explicit, dense, gd.data.from_blocks(blocks)):
+        model = gd.Model([gd.Standardize(6, with_mean="nonzero"), gd.Linear(6, 1)], dtype="float64")
         given = (rows,) if isinstance(rows, Stream) else (rows, y)
         gd.Trainer(model, optimizer=gd.SGD(0.05), alpha=0.1).fit(*given, epochs=2)
-        np.testing.assert_allclose(model.standardize.mean, [0, dense[:, 1].mean(), 0, 0])
-        np.testing.assert_allclose(model.standardize.scale, [*1 / dense[:, :3].std(axis=0), 1])
+        np.testing.assert_allclose(model.standardize.mean, np.where(dense.all(axis=0), dense.mean(axis=0), 0))
+        np.testing.assert_allclose(model.standardize.scale, [*1 / dense[:, :3].std(axis=0), 1, 1 / 2.5, 1])
         parameters.append(model.parameters.copy())
     for found in parameters[1:]:
         np.testing.assert_allclose(found, parameters[0], atol=1e-11)
     model.save(tmp_path / "model.safetensors")
     loaded = gd.Model.load(tmp_path / "model.safetensors")
-    assert repr(loaded.layers[0]) == "Standardize(4, with_mean='nonzero')"
-    lacking = dense * (rng.random((60, 4)) < 0.5)
+    assert repr(loaded.layers[0]) == "Standardize(6, with_mean='nonzero')"
+    lacking = dense * (rng.random((60, 6)) < 0.5)
     for found in (loaded, model.fold()):
         np.testing.assert_allclose(found.predict(sparse.csr_array(lacking)), model.predict(lacking), atol=1e-9)
 
