@@ -68,6 +68,12 @@ class FittedAttributes:
         return self.model_.out_features
 
     @property
+    def alpha_(self) -> float:
+        """The penalty that "auto" has come to, or that was chosen."""
+        check_is_fitted(self)
+        return self.trainer_.alpha
+
+    @property
     def t_(self) -> int:
         """How many updates were made."""
         check_is_fitted(self)

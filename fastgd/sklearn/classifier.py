@@ -139,6 +139,8 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         no such rows.
     out_activation_ : str
         What makes predictions of a model's outputs: "logistic", "softmax", or "identity" for all losses but log_loss.
+    alpha_ : float
+        The alpha that "auto" has come to, or that was chosen.
     converged_ : bool
         Whether nothing was gained any more when the last call ended: a loop of `partial_fit` may end, too.
     model_ : fastgd.Model

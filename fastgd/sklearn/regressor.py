@@ -142,6 +142,8 @@ class GDRegressor(RegressorMixin, GradientDescent):
         no such rows.
     out_activation_ : str
         What makes predictions of a model's outputs: "identity", or "exp" for the Poisson loss.
+    alpha_ : float
+        The alpha that "auto" has come to, or that was chosen.
     converged_ : bool
         Whether nothing was gained any more when the last call ended: a loop of `partial_fit` may end, too.
     model_ : fastgd.Model

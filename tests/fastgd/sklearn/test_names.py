@@ -2,6 +2,7 @@
 
 import inspect
 
+import numpy as np
 import pytest
 from sklearn.base import is_classifier
 from sklearn.linear_model import SGDClassifier, SGDRegressor
@@ -57,3 +58,14 @@ def test_output_activations(raw):
     for loss in ("squared_error", "poisson"):
         theirs = MLPRegressor(loss, max_iter=1).fit(X / 1e5, y / 1e5)
         assert GDRegressor(loss=loss, max_iter=1).fit(X / 1e5, y / 1e5).out_activation_ == theirs.out_activation_
+
+
+@pytest.mark.parametrize("kind", [GDRegressor, GDClassifier])
+def test_the_penalty_is_known(raw, kind):
+    X, y = raw
+    y = y > y.mean() if kind is GDClassifier else y
+    found = kind(random_state=0).fit(X, y)
+    assert found.alpha_ >= 1 / len(y)
+    chosen = kind(alpha=found.alpha_, random_state=0).fit(X, y)
+    assert chosen.alpha_ == found.alpha_
+    np.testing.assert_allclose(chosen.coef_, found.coef_, rtol=1e-2)
