@@ -14,6 +14,12 @@ _FILES = (
     "takes"
 )
 
+# Of --features, for a model that was trained on others.
+_IN_PLACE = (
+    "the columns of a table to take in the place of those that the model was trained on, one for each in its order "
+    "(default: these, by name, wherever they stand)"
+)
+
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and takes no beginnings of options for them: `--lr` is not `--lr-decay`."""
@@ -246,11 +252,7 @@ def _add_predict(commands: Any) -> None:
     command.set_defaults(run=predict.predict)
     command.add_argument("model", help="a .safetensors file that fastgd saved")
     command.add_argument("X", help=_FILES)
-    _add_columns(
-        command,
-        "the columns of a table to take in the place of those that the model was trained on, one for each in its order "
-        "(default: these, by name, wherever they stand)",
-    )
+    _add_columns(command, _IN_PLACE)
     command.add_argument(
         "--out",
         required=True,
@@ -274,8 +276,11 @@ def _add_trace(commands: Any) -> None:
     )
     command.set_defaults(run=trace.trace)
     command.add_argument("model", nargs="?", help="a .safetensors file that fastgd saved; none: --example")
-    command.add_argument("X", nargs="?", help="features, a .npy file")
-    command.add_argument("y", nargs="?", help="targets, a .npy file, labels where the model has classes; none: forward")
+    command.add_argument("X", nargs="?", help="features, a .npy file; or a table, with the model's targets or without")
+    command.add_argument(
+        "y", nargs="?", help="targets of X.npy, a .npy file, labels where the model has classes; none: forward"
+    )
+    _add_columns(command, _IN_PLACE)
     command.add_argument("--example", choices=("article",), help="the article's neuron and its three rows")
     command.add_argument("--row", type=_rows, metavar="N | FIRST:END", help="rows of X, from 0 (default: 0)")
     command.add_argument("--epochs", type=int, help="how often to go through the rows (default: 1)")

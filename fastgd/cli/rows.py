@@ -103,7 +103,7 @@ def _opened(options: argparse.Namespace) -> Arrays:
         y = first.targets(np.dtype(np.float64)).y
     else:
         y = next(np.asarray(block.y) for block in rows.open() if len(block.y))
-    return Arrays(options.X, _labels_in(rows, y), rows)
+    return Arrays(options.X, labels_in(rows, y), rows)
 
 
 def categories_of(options: argparse.Namespace) -> list[tuple[str | None, list[str] | int | str]]:
@@ -125,7 +125,7 @@ def categories_of(options: argparse.Namespace) -> list[tuple[str | None, list[st
     return known
 
 
-def _labels_in(rows: "Dataset | Stream", y: "np.ndarray") -> "np.ndarray":
+def labels_in(rows: "Dataset | Stream", y: "np.ndarray") -> "np.ndarray":
     """What targets of rows stand for: words or truths, or the numbers that they are."""
     labels = None if rows.columns is None else rows.columns.labels_of(y)
     return _as_integers(y) if labels is None else labels
@@ -224,7 +224,7 @@ def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> 
         else:
             everything = data.targets(np.dtype(np.float64))
             y = everything.y
-        y = _labels_in(data, y) if arrays.file == options.X else arrays.y
+        y = labels_in(data, y) if arrays.file == options.X else arrays.y
         classes = labels.classes_of(y, arrays.file)
 
         def encoded(y: np.ndarray) -> np.ndarray:
@@ -232,7 +232,7 @@ def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> 
 
         if is_stream:
             rows = data
-            data = StreamWithTargets(rows, lambda y: encoded(_labels_in(rows, y).astype(classes.dtype)), 1)
+            data = StreamWithTargets(rows, lambda y: encoded(labels_in(rows, y).astype(classes.dtype)), 1)
         else:
             data = WithTargets(data, encoded(y), everything.sample_weight if data.has_sample_weight else None)
     return Rows(*_with_validation(options, data, classes, loss), classes)
@@ -310,7 +310,7 @@ def _rows_to_judge_by(
     if classes is None:
         return rows
     targets = rows.targets(np.dtype(np.float64))
-    y = labels.encode(_labels_in(rows, targets.y), classes, loss, file)
+    y = labels.encode(labels_in(rows, targets.y), classes, loss, file)
     return WithTargets(rows, y, targets.sample_weight if rows.has_sample_weight else None)
 
 

@@ -2,10 +2,12 @@
 
 import argparse
 import dataclasses
+from contextlib import closing
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fastgd.cli.output import rows_files, say
+from fastgd.cli.rows import is_npy, labels_in, open_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,11 +86,11 @@ class _Exactly:
 def trace(options: argparse.Namespace) -> int:
     """Print the tables."""
     if (options.example is None) == (options.model is None):
-        raise ValueError("expected either MODEL.safetensors X.npy, or --example article")
+        raise ValueError("expected either MODEL.safetensors and rows, or --example article")
     if options.example is not None:
         tables = _of_example(options)
     elif options.X is None:
-        raise ValueError(f"no rows for {options.model}; expected fastgd trace {options.model} X.npy")
+        raise ValueError(f"no rows for {options.model}; expected fastgd trace {options.model} X.npy, or a table")
     else:
         tables = _of_files(options)
     parts = [getattr(table, f"to_{options.format}")() for table in tables]
@@ -117,11 +119,32 @@ def _of_example(options: argparse.Namespace) -> "list[Table]":
 def _of_files(options: argparse.Namespace) -> "list[Table]":
     import fastgd as gd
     from fastgd import labels
-    from fastgd.data import map_array
 
     if options.dtype is not None:
         raise ValueError("--dtype with a model, which has its own; expected it with --example")
     model = gd.Model.load(options.model)
+    X, given_y, y_file = _arrays(options) if is_npy(options.X) else _table(options, model)
+    first = _wanted(options)[0]
+    if given_y is None:
+        given = [name for name in ("learning_rate", "loss", "exact", "epochs") if getattr(options, name)]
+        if given:
+            expected = "MODEL X.npy Y.npy" if is_npy(options.X) else "a table with those of the model"
+            raise ValueError(f"--{given[0].replace('_', '-')} without targets; expected {expected}")
+        return _numbered(gd.trace(model, X), first).tables
+    y, loss = given_y, options.loss or ("half_squared_error" if model.labels is None else model.labels.loss)
+    if model.classes is not None:
+        y = labels.encode(y, model.classes, loss, y_file)
+    rate = Fraction(1, 1000) if options.learning_rate is None else options.learning_rate
+    rows, trainer = _Rows(X, y, given_y, first), _trainer(options, model, rate, loss)
+    result = None if model.labels is None or model.classes is None else model.labels.decode
+    subject = _exactly(trainer, rows, rate) if options.exact else _ByKernels(trainer, rows)
+    return _tables(options, subject, rows, result)
+
+
+def _arrays(options: argparse.Namespace) -> "tuple[np.ndarray, np.ndarray | None, str | None]":
+    """X and y of the rows that --row names, and the file of y."""
+    from fastgd.data import map_array
+
     X_file, *of_folder = rows_files(options.X)
     y_file = options.y
     if of_folder:
@@ -131,22 +154,42 @@ def _of_files(options: argparse.Namespace) -> "list[Table]":
     X = map_array(X_file)
     chosen = _chosen(options, len(X))
     if y_file is None:
-        given = [name for name in ("learning_rate", "loss", "exact", "epochs") if getattr(options, name)]
-        if given:
-            raise ValueError(f"--{given[0].replace('_', '-')} without targets; expected MODEL X.npy Y.npy")
-        return _numbered(gd.trace(model, X[chosen]), chosen.start).tables
-    y = given_y = map_array(y_file)
+        return X[chosen], None, None
+    y = map_array(y_file)
     if len(y) != len(X):
         raise ValueError(f"{y_file} has {len(y)} rows and {X_file} has {len(X)}; expected as many")
-    y, given_y = y[chosen], given_y[chosen]
-    loss = options.loss or ("half_squared_error" if model.labels is None else model.labels.loss)
-    if model.classes is not None:
-        y = labels.encode(y, model.classes, loss, y_file)
-    rate = Fraction(1, 1000) if options.learning_rate is None else options.learning_rate
-    rows, trainer = _Rows(X[chosen], y, given_y, chosen.start), _trainer(options, model, rate, loss)
-    result = None if model.labels is None or model.classes is None else model.labels.decode
-    subject = _exactly(trainer, rows, rate) if options.exact else _ByKernels(trainer, rows)
-    return _tables(options, subject, rows, result)
+    return X[chosen], y[chosen], y_file
+
+
+def _table(options: argparse.Namespace, model: "Model") -> "tuple[np.ndarray, np.ndarray | None, str]":
+    """X and y of the rows that --row names, by the names of a model's columns; no y where the table lacks a target."""
+    import numpy as np
+
+    from fastgd.data import Stream
+
+    if options.y is not None:
+        raise ValueError(f"targets are in {options.y}, and {options.X} is no .npy file; expected a table alone")
+    everything = {"features": None, "drop": (), "categories": None, "fill_nulls": None, "takes_any": True}
+    whole = open_rows(options, options.X, **everything)
+    if not isinstance(whole, Stream):
+        raise ValueError(f"{options.X} is neither a .npy file nor a table; expected one of them")
+    targets = list(model.target_names or ())
+    if not set(targets) <= set(whole.columns.features):
+        targets = []
+    categories = dict(options.categories or ())
+    if targets and model.classes is not None and model.classes.dtype.kind == "U":
+        categories[targets[0]] = model.classes.tolist()
+    rows = open_rows(options, options.X, columns=model.columns, target=targets or None, categories=categories)
+    n_wanted, n_read, blocks = _wanted(options)[1], 0, []
+    with closing(rows.open()) as opened:
+        for block in opened:
+            blocks.append((np.asarray(block.X), np.asarray(block.y)))
+            n_read += len(block.X)
+            if n_read >= n_wanted:
+                break
+    chosen = _chosen(options, n_read)
+    X, y = (np.concatenate(parts)[chosen] for parts in zip(*blocks, strict=True))
+    return X, labels_in(rows, y) if targets else None, options.X
 
 
 def _exactly(trainer: "Trainer", rows: _Rows, rate: Fraction) -> _Exactly:
@@ -181,9 +224,13 @@ def _trainer(
     return gd.Trainer(model, options.loss or loss, gd.SGD(float(rate)), batch_size=batch_size)
 
 
+def _wanted(options: argparse.Namespace) -> tuple[int, int]:
+    return options.row or (0, 1)
+
+
 def _chosen(options: argparse.Namespace, n_rows: int) -> slice:
     """The rows that --row names, the first by default."""
-    first, end = options.row or (0, 1)
+    first, end = _wanted(options)
     if not first < end <= n_rows:
         raise ValueError(
             f"--row is {first if end == first + 1 else f'{first}:{end}'} and {options.X} has {n_rows} rows; expected "

@@ -5,6 +5,7 @@ import pytest
 from command_line import run
 
 import fastgd as gd
+from fastgd.data.columns import Columns
 
 
 def test_the_worked_example_in_fractions(capsys):
@@ -95,6 +96,40 @@ def test_fractions_of_a_saved_model(capsys, files, model):
     assert "update 1: rows 7 to 8" in exactly
 
 
+@pytest.mark.parametrize("target", ["price", "kind"])
+def test_a_row_of_a_table(target, capsys, tmp_path):
+    """By the names of the model's columns, with words for targets too; without the target the forward pass."""
+    pytest.importorskip("pyarrow")
+    lines = ["size,kind,price,city", "4,flat,3.5,Rome", "2,house,2.5,Oslo", "3,flat,3,Rome"]
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n")
+    columns = Columns(("city", "size"), {"city": ["Oslo", "Rome"]}, targets=(target,))
+    model = gd.Model([gd.Linear(3, 1 + (target == "kind"))], seed=1)
+    if target == "kind":
+        model.set_classes(["flat", "house"], "cross_entropy")
+    model.columns = columns
+    model.save(tmp_path / "m")
+    X = np.array([[1, 0, 2], [0, 1, 3]])
+    settings, y, given = {"learning_rate": 0.001}, [2.5, 3], ["2.5", "3.0"]
+    if target == "kind":
+        settings, y, given = settings | {"loss": "cross_entropy"}, [1, 0], ["house", "flat"]
+    status, out, _ = run(capsys, "trace", tmp_path / "m", tmp_path / "rows.csv", "--row", "1:3")
+    assert status == 0
+    for table in gd.trace(model, X, np.array(y), **settings).tables:
+        assert table.to_text().partition("\n")[2] in out
+    shown = [line.split(")")[-1].split()[0] for line in out.splitlines()[3:5]]
+    assert shown == given
+    (tmp_path / "new.csv").write_text("city,size\nOslo,2\n")
+    status, forward, _ = run(capsys, "trace", tmp_path / "m", tmp_path / "new.csv")
+    assert (status, forward.partition("\n")[2]) == (0, str(gd.trace(model, X[:1])).partition("\n")[2] + "\n")
+    status, _, err = run(capsys, "trace", tmp_path / "m", tmp_path / "rows.csv", "--row", 3)
+    assert status == 2
+    assert "rows.csv has 3 rows; expected a row from 0 to 2" in err
+    for arguments, message in (([tmp_path / "rows.csv"], "expected a table alone"), (["--exact"], "--exact without")):
+        status, _, err = run(capsys, "trace", tmp_path / "m", tmp_path / "new.csv", *arguments)
+        assert status == 2
+        assert message in err
+
+
 def test_labels(capsys, files):
     X = np.load(files / "X.npy")
     np.save(files / "labels.npy", np.where(X[:, 0] > 0, "yes", "no"))
@@ -112,7 +147,7 @@ def test_labels(capsys, files):
 
 
 BAD = {
-    "nothing": ([], "expected either MODEL.safetensors X.npy, or --example article"),
+    "nothing": ([], "expected either MODEL.safetensors and rows, or --example article"),
     "both": (["{folder}/m", "{folder}/X.npy", "--example", "article"], "expected either"),
     "no rows": (["{folder}/m"], "no rows for"),
     "row": (["{folder}/m", "{folder}/X.npy", "--row", "1000"], "has 1000 rows; expected a row from 0 to 999"),
