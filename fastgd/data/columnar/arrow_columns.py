@@ -268,7 +268,8 @@ def _remedy(name: str, type_: Any, is_target: bool, are_nearly_numbers: bool) ->
     if are_nearly_numbers:
         return (
             "Nearly all of its values are numbers: correct the others, or leave them empty, which "
-            f"fill_nulls={{{name!r}: 'mean'}} fills, or leave the column out, drop=[{name!r}]"
+            f"fill_nulls={{{name!r}: 'mean'}} fills, or leave the column out, drop=[{name!r}], or, should it be of "
+            f"words, categories={{{name!r}: 'auto'}}"
         )
     if pa.types.is_null(type_):
         return f"It is null where its type was looked for: drop=[{name!r}], or fill it before"

@@ -79,9 +79,9 @@ def are_too_many(values: Sequence[Any] | None, n_rows: int) -> bool:
 
 
 def _columns_of_words(make: Maker, request: Request) -> list[str]:
-    """Features that hold text."""
+    """Features that hold text. Of numbers with a stray "?", each would be a word: these are to be named, or mended."""
     table, features = _of_any_kind(make, request)
-    words = words_in(table)
+    words = set(words_in(table)).difference(table.nearly_numbers)
     return [name for name in features if name in words]
 
 

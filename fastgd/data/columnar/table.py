@@ -61,9 +61,7 @@ class Table(Stream):
         refused = _refused(schema, self.chosen) if request.takes_any else ()
         self.others = tuple(each for each in refused if each in self.chosen.features)
         #: Those of them that hold text of numbers, but for some values or for the decimal point.
-        self.nearly_numbers = tuple(
-            each for each in self.others if {NEARLY_NUMBERS, REMEDY} & set(schema.field(each).metadata or ())
-        )
+        self.nearly_numbers = tuple(each for each in self.others if each in _nearly_numbers(schema))
         if self.others:
             self.chosen = self.chosen._replace(categories={**self.chosen.categories, **dict.fromkeys(self.others, 1)})
         self._features, self._targets, self._weight = columns_of(schema, self.chosen, name)
@@ -195,7 +193,7 @@ def columns_of(
             is_of_model = chosen.are_of_model and not is_target
             found = column_of(schema.field(name), chosen.categories.get(name), is_target, is_of_model)
         except TypeError as error:
-            others = [other for other in _refused(schema, chosen) if other != name]
+            others = [other for other in _refused(schema, chosen) if other not in (name, *_nearly_numbers(schema))]
             either = f". No numbers are in {shown(others)}, either; categories='auto' takes all words" if others else ""
             raise TypeError(f"{table}: {error}{either}") from error.__cause__
         if name in chosen.fills:
@@ -230,6 +228,11 @@ def _refused(schema: Any, chosen: ChosenColumns) -> tuple[str, ...]:
         except TypeError:
             found.append(name)
     return tuple(found)
+
+
+def _nearly_numbers(schema: Any) -> list[str]:
+    """Columns of text that hold numbers, but for some values or for the decimal point."""
+    return [field.name for field in schema if {NEARLY_NUMBERS, REMEDY} & set(field.metadata or ())]
 
 
 def _dtype_of(columns: Sequence[ArrowColumn]) -> type:

@@ -206,13 +206,18 @@ def test_what_a_column_holds_that_is_no_number(values, found, are_nearly_numbers
     remedy = "Leave it out"
     if are_nearly_numbers:
         remedy = (
-            r"Nearly all .* correct the others, or leave them empty, which fill_nulls={'b': 'mean'} fills, or .*\]$"
+            r"Nearly all .* correct the others, or leave them empty, which fill_nulls={'b': 'mean'} fills, or .*, "
+            r"or, should it be of words, categories={'b': 'auto'}$"
         )
     with pytest.raises(
         TypeError, match=rf"column 'b' holds string, as {re.escape(found)}; expected numbers\. {remedy}"
     ):
         gd.data.open(path, target="y", fill_nulls="mean")
     if are_nearly_numbers:
+        with pytest.raises(TypeError, match="column 'b' holds string"):
+            gd.data.open(path, target="y", categories="auto")
+        named = gd.data.open(path, target="y", categories={"b": "auto"})
+        assert named.n_features == len(set(values) - {"NA", "nan"}) + ("NA" in values)
         with pytest.raises(TypeError, match=r"correct the others, or leave their rows out$"):
             gd.data.open(path, target="b")
         path.write_text(path.read_text().replace(found.split("'")[1], ""))
