@@ -242,7 +242,8 @@ def _add_train(commands: Any) -> None:
     optimizer.add_argument(
         "--optimizer",
         metavar="NAME",
-        help=f"auto, or one of {', '.join(kinds)} (default: auto with X; SGD without, or with a setting)",
+        help=f"auto, or one of {', '.join(kinds)} (default: auto with X, or Adam with --schedule; SGD without X, or "
+        "with a setting)",
     )
     settings.add_options(optimizer, "optimizer", kinds)
 

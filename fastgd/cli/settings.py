@@ -209,10 +209,23 @@ def schedule(text: str, rate: float | str | None, default_rate: Any, updates_per
             f"{name}:{missing[0]}=1000 or {name}:{missing[0]}=2epochs"
         )
     kind = SCHEDULES[name]
-    taken = [key for key in ("learning_rate", "max_lr") if key in kind.__dataclass_fields__]
+    taken = _rates_of(kind)
     if not taken and rate is not None:
         raise ValueError(f"--learning-rate is {rate} and --schedule {name} takes none; expected one of them")
     return kind(**arguments, **dict.fromkeys(taken, default_rate if rate is None else rate))
+
+
+def takes_rate(text: str) -> bool:
+    """Whether a schedule, NAME:SETTING=VALUE,..., is one of a rate, and not a rate by itself."""
+    from fastgd.schedules import SCHEDULES
+
+    kind = SCHEDULES.get(text.partition(":")[0])
+    return kind is not None and bool(_rates_of(kind))
+
+
+def _rates_of(kind: "type[Schedule]") -> list[str]:
+    """What a schedule calls the rate that it is of."""
+    return [key for key in ("learning_rate", "max_lr") if key in kind.__dataclass_fields__]
 
 
 def _number(value: str, kind: str, name: str, updates_per_epoch: int) -> float:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from fastgd.losses import Loss
 
 
-# Where nothing is said of these, the optimiser is the recommended one.
-_OF_OPTIMIZERS = ("learning_rate", "schedule")
 # The epochs by default, or, of few rows, what makes so many updates, up to so many rows in all. Where features say
 # nearly the same, a linear model goes on learning for long.
 _EPOCHS, _LINEAR_UPDATES, _NETWORK_UPDATES, _MOST_ROWS = 5, 5000, 1000, 1 << 21
@@ -117,9 +115,13 @@ def _choose_defaults(options: argparse.Namespace, arrays: Arrays | None, is_stre
     if options.loss is None:
         options.loss = "cross_entropy" if options.task == "classification" else "half_squared_error"
     if options.optimizer is None:
-        is_told = any(value is not None for name, value in vars(options).items() if name in _OF_OPTIMIZERS)
-        is_told |= any(name.startswith("optimizer.") for name in vars(options))
-        options.optimizer = "SGD" if is_told or not is_own else "Adam" if is_stream else "auto"
+        is_told = options.learning_rate is not None or any(name.startswith("optimizer.") for name in vars(options))
+        # Of plain SGD no rate is good for all rows.
+        is_of_rate = options.schedule is not None and settings.takes_rate(options.schedule)
+        if is_told or not is_own or (options.schedule is not None and not is_of_rate):
+            options.optimizer = "SGD"
+        else:
+            options.optimizer = "Adam" if is_stream or is_of_rate else "auto"
     if options.optimizer == "SGD" and options.learning_rate is None and options.schedule is None:
         options.learning_rate = "auto"
     if options.standardize_targets is None:

@@ -153,9 +153,13 @@ def test_schedules(text, made):
 
 
 def test_schedules_without_a_rate(made):
-    """It is then the optimiser's own."""
+    """It is then the optimiser's own: of Adam, unless SGD is asked for."""
     assert made("--schedule", "Optimal:alpha=0.5").optimizer == gd.SGD(schedules.Optimal(0.5))
-    assert made("--schedule", "Step:step_size=9").optimizer == gd.SGD(schedules.Step(gd.SGD().learning_rate, 9))
+    step = "--schedule", "Step:step_size=9"
+    assert made(*step).optimizer == gd.Adam(schedules.Step(gd.Adam().learning_rate, 9))
+    slow = schedules.Step(gd.SGD().learning_rate, 9)
+    assert made(*step, "--optimizer", "SGD").optimizer == gd.SGD(slow)
+    assert made(*step, "--momentum", 0.5).optimizer == gd.SGD(slow, momentum=0.5)
     rmsprop = made("--optimizer", "RMSprop", "--schedule", "Step:step_size=9").optimizer
     assert rmsprop == gd.RMSprop(schedules.Step(gd.RMSprop().learning_rate, 9))
 
