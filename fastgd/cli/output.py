@@ -24,6 +24,7 @@ _OPTIONS = {
     r"categories='auto'": "--categories auto",
     r"handle_unknown='ignore'": "--handle-unknown ignore",
     rf"fill_nulls=\{{{_NAME}: 'mean'\}}": "--fill-nulls {}=mean",
+    r"(?<!\S)fill_nulls(?!\S)": "--fill-nulls",
 }
 
 

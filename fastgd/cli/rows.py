@@ -116,13 +116,21 @@ def categories_of(options: argparse.Namespace) -> list[tuple[str | None, list[st
         alone = {"target": None, "weight": None, "features": names, "drop": (), "categories": None}
         alone["fill_nulls"] = None
         column = open_rows(options, options.X, **alone, takes_any=True)
-        if getattr(column, "others", ()):
+        # Of numbers with a stray "?", each would be a class.
+        if getattr(column, "others", ()) and (not column.nearly_numbers or _asks_for_classes(options)):
             from fastgd.data.columnar.contents import contents_of
 
             words = contents_of(column, most=math.inf).values[names[0]]
             if words and all(isinstance(word, str) for word in words):
                 return [*known, (names[0], words)]
     return known
+
+
+def _asks_for_classes(options: argparse.Namespace) -> bool:
+    from fastgd import losses
+
+    task, loss = (getattr(options, name, None) for name in ("task", "loss"))
+    return task == "classification" or (loss is not None and losses.takes_classes(loss))
 
 
 def labels_in(rows: "Dataset | Stream", y: "np.ndarray") -> "np.ndarray":

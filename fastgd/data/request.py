@@ -79,9 +79,15 @@ class Request(NamedTuple):
         if self.columns is None:
             return fills
         of_model = self._of_model.by_features(self._of_model.fills, listed(self.features, "features"))
-        if is_mean(fills):
-            return of_model or fills
-        return of_model | {name: each for name, each in fills.items() if not (is_mean(each) and name in of_model)}
+        names = [] if is_mean(fills) else [name for name, fill in fills.items() if is_mean(fill)]
+        if not of_model.keys() >= set(names) or (is_mean(fills) and not of_model):
+            # The mean of these rows would be another number in each file.
+            column = f" of column {names[0]!r}" if names else ""
+            raise ValueError(
+                f"fill_nulls{column} is 'mean', and the model was trained without one; expected a number, or a model "
+                "that was trained with fill_nulls"
+            )
+        return of_model if is_mean(fills) else of_model | {name: fills[name] for name in fills if name not in names}
 
     @property
     def _of_model(self) -> Columns:

@@ -81,12 +81,15 @@ _NULL_REMEDY = "expected a number in its place, or no such row"
 class Numbers(ArrowColumn):
     """A column of numbers."""
 
-    def __init__(self, name: str, type_: Any, is_target: bool = False) -> None:
+    def __init__(self, name: str, type_: Any, is_target: bool = False, is_of_model: bool = False) -> None:
         super().__init__(name)
         self.is_short = type_ in _SHORT
         self._fill: float | None = None
-        fill = "" if is_target else f"; fill_nulls={{{name!r}: 'mean'}} puts the column's mean there"
-        self._remedy = _NULL_REMEDY + fill
+        self._remedy = _NULL_REMEDY
+        if is_of_model:
+            self._remedy += "; a model that was trained with fill_nulls has one"
+        elif not is_target:
+            self._remedy += f"; fill_nulls={{{name!r}: 'mean'}} puts the column's mean there"
 
     def fill_nulls_with(self, number: float) -> None:
         """As `ArrowColumn.fill_nulls_with`."""
@@ -246,7 +249,7 @@ def column_of(
         return Categories(name, type_, categories, is_target, is_of_model)
     values = type_.value_type if pa.types.is_dictionary(type_) else type_
     if _is_number(values):
-        return Numbers(name, values, is_target)
+        return Numbers(name, values, is_target, is_of_model)
     if pa.types.is_fixed_size_list(type_) and _is_number(type_.value_type) and type_.list_size:
         return Lists(name, type_)
     metadata = field.metadata or {}
@@ -264,7 +267,10 @@ def _is_number(type_: Any) -> bool:
 
 def _remedy(name: str, type_: Any, is_target: bool, are_nearly_numbers: bool) -> str:
     if are_nearly_numbers and is_target:
-        return "Nearly all of its values are numbers: correct the others, or leave their rows out"
+        return (
+            "Nearly all of its values are numbers: correct the others, or leave their rows out, or, where all are "
+            f"classes, categories={{{name!r}: 'auto'}}"
+        )
     if are_nearly_numbers:
         return (
             "Nearly all of its values are numbers: correct the others, or leave them empty, which "

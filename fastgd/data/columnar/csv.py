@@ -1,11 +1,13 @@
 """CSV files, read block by block under one schema."""
 
 import contextlib
+import csv
+import io
 import itertools
 import json
 import math
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +37,8 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 class CSVTable(Table):
     """Rows of CSV files, one file after the other. The first line names the columns, unless the request does.
 
-    What is a number in the first rows is read as float64 in all, so that 4.5 may follow 4. Nothing between delimiters,
-    and NA, null and the like without quotes, are nulls, in columns of words too.
+    What is a number in the first rows is read as float64 in all, so that 4.5 may follow 4. Nothing between delimiters
+    or quotes, and NA, null and the like, are nulls, in columns of words too, as they are to pandas and R.
     """
 
     def __init__(self, paths: list[Path], request: Request) -> None:
@@ -44,8 +46,8 @@ class CSVTable(Table):
         self._names = None if request.column_names is None else list(request.column_names)
         self._delimiter = _delimiter(paths[0])
         sample = self._sample(paths[0])
-        declared = request.declared
-        fields = [field.with_type(_declared(field, declared.get(field.name))) for field in sample]
+        declared, fills = request.declared, request.filled
+        fields = [field.with_type(_declared(field, declared.get(field.name), field.name in fills)) for field in sample]
         super().__init__(pa.schema(fields, sample.metadata), request, name_of(paths, request.folder), stamps)
         is_named = request.columns is not None or request.features is not None
         first = sample.names[0]
@@ -60,12 +62,8 @@ class CSVTable(Table):
         yield from skip(itertools.chain.from_iterable(map(self._read, self._paths)), cursor)
 
     def _read(self, path: Path) -> Iterator[Batch]:
-        # Words that are missing are nulls, as numbers are, but "NA" in quotes is a word.
         options = pa_csv.ConvertOptions(
-            column_types=self._types,
-            include_columns=list(self._types),
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
+            column_types=self._types, include_columns=list(self._types), strings_can_be_null=True
         )
         yield from read_from(self._record_batches(path, options), 0, str(path))
 
@@ -76,7 +74,7 @@ class CSVTable(Table):
         except pa.ArrowKeyError:
             raise ValueError(f"{path} has not the columns {list(self._types)}; expected those of {self.name}") from None
         except pa.ArrowInvalid as error:
-            raise _explained(error, path, list(self._types)) from error
+            raise self._explained(error, path) from error
 
     def _sample(self, path: Path) -> Any:
         """The schema that the first rows of a file seem to have."""
@@ -85,7 +83,7 @@ class CSVTable(Table):
                 schema, names = reader.schema, reader.schema.names
                 first_rows = next(iter(reader), None)
         except pa.ArrowInvalid as error:
-            raise _explained(error, path, []) from error
+            raise self._explained(error, path) from error
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"line 1 of {path} holds {error.object!r}, which is not UTF-8; expected {_IN_UTF_8}"
@@ -97,9 +95,12 @@ class CSVTable(Table):
             )
         if first_rows is None or not first_rows.num_rows:
             raise ValueError(f"{path} has no rows; expected at least one")
-        n_before = 1 if self._names else 2
+
+        def line_of(row: int) -> int:
+            return _line_of(path, row + (1 if self._names else 2))
+
         columns = zip(schema, first_rows.columns, strict=True)
-        fields = [_with_example(field, column, n_before, self._delimiter) for field, column in columns]
+        fields = [_with_example(field, column, line_of, self._delimiter) for field, column in columns]
         # So pandas and R write an index, or the rows' names, or what they read of one; and so pandas marks an index in
         # other files.
         has_index = self._names is None and names[0] in _INDEX_NAMES and names.count(names[0]) == 1
@@ -114,26 +115,55 @@ class CSVTable(Table):
         except FileNotFoundError:
             raise FileNotFoundError(f"{path} is gone; expected a file that stays where it is") from None
 
+    def _explained(self, error: Exception, path: Path) -> ValueError:
+        """An error of pyarrow's, with the file, the line and the column's name."""
+        text, names = str(error), self._names or _first_names(path, self._delimiter)
+        line = re.search(r"Row #(\d+)", text)
+        column = re.search(r"In CSV column #(\d+)", text)
+        value = re.search(r"conversion error to (\S+): invalid value '(.*)'", text, re.DOTALL)
+        place = f"line {_line_of(path, int(line[1]))} of {path}" if line else str(path)
+        if "Empty CSV file" in text:
+            return ValueError(f"{path} is empty; expected a line of names, and rows")
+        width = re.search(r"Expected (\d+) columns, got (\d+): (.*)", text, re.DOTALL)
+        if width is not None:
+            found = f"{width[2]} value{'' if width[2] == '1' else 's'}"
+            return ValueError(f"{place} has {found}, {width[3]!r}; expected {width[1]}, one for each column")
+        if column is None:
+            return ValueError(f"{place} cannot be read: {text}")
+        name = names[int(column[1])] if int(column[1]) < len(names) else column[1]
+        if "invalid UTF8" in text:
+            return ValueError(f"column {name!r} is not UTF-8 in {place}; expected {_IN_UTF_8}")
+        if value is None:
+            return ValueError(f"{place} cannot be read: {text}")
+        return ValueError(
+            f"column {name!r} holds {value[2]!r} in {place}, and numbers in the first rows (as {value[1]}); expected a "
+            f"number, or drop=[{name!r}]"
+        )
+
 
 def open_csv(paths: list[Path], request: Request) -> CSVTable:
     """As `open`, of CSV files."""
     return CSVTable(paths, request)
 
 
-def _declared(field: Any, categories: Sequence[Any] | int | None) -> Any:
-    """The type of a column of which the first rows look like a field."""
+def _declared(field: Any, categories: Sequence[Any] | int | None, is_filled: bool) -> Any:
+    """The type of a column of which the first rows look like a field.
+
+    is_filled : whether numbers take the place of its nulls
+    """
     if categories is None:
-        return pa.float64() if pa.types.is_integer(field.type) or pa.types.is_floating(field.type) else field.type
+        is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        return pa.float64() if is_number or (is_filled and pa.types.is_null(field.type)) else field.type
     if isinstance(categories, int):
         return pa.large_string()
     type_ = pa.array(list(categories)).type
     return pa.large_string() if pa.types.is_null(type_) else type_
 
 
-def _with_example(field: Any, values: Any, n_before: int, delimiter: str) -> Any:
+def _with_example(field: Any, values: Any, line_of: Callable[[int], int], delimiter: str) -> Any:
     """A column of text with the first value that is neither number nor null, or not UTF-8, for errors.
 
-    n_before : the line that rows begin with
+    line_of : the line that a row is in
     """
     # What pyarrow calls text that is not UTF-8.
     is_binary = pa.types.is_binary(field.type)
@@ -146,7 +176,7 @@ def _with_example(field: Any, values: Any, n_before: int, delimiter: str) -> Any
         return field
     text = texts[place]
     note = f", which is not UTF-8 (expected {_IN_UTF_8})" if is_binary else ""
-    metadata = {EXAMPLE: f"{text!r} in line {n_before + place}{note}"}
+    metadata = {EXAMPLE: f"{text!r} in line {line_of(place)}{note}"}
     if not is_binary:
         if delimiter != "," and _DECIMAL_COMMA.fullmatch(text.strip()):
             metadata[REMEDY] = _POINTS
@@ -184,6 +214,23 @@ def _delimiter(path: Path) -> str:
     return max(_DELIMITERS, key=line.count)
 
 
+def _first_names(path: Path, delimiter: str) -> list[str]:
+    """What the first line of a file calls the columns; none where it cannot be read."""
+    try:
+        with pa.input_stream(str(path), compression="detect") as file:
+            line = io.BufferedReader(file).readline()
+        return next(csv.reader([line.decode()], delimiter=delimiter), [])
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def _line_of(path: Path, row: int) -> int:
+    """The line that a row is in, from 1, as pyarrow counts them: those that are not empty, names among them."""
+    with pa.input_stream(str(path), compression="detect") as file:
+        lines = (number for number, line in enumerate(io.BufferedReader(file), 1) if line.strip(b"\r\n"))
+        return next(itertools.islice(lines, row - 1, None), row)
+
+
 def _is_utf_8(text: bytes) -> bool:
     try:
         text.decode()
@@ -201,29 +248,3 @@ def _is_number(text: str) -> bool:
 
 def _is_number_or_null(text: str) -> bool:
     return text in _NULLS or _is_number(text)
-
-
-def _explained(error: Exception, path: Path, names: list[str]) -> ValueError:
-    """An error of pyarrow's, with the file, the line and the column's name."""
-    text = str(error)
-    line = re.search(r"Row #(\d+)", text)
-    column = re.search(r"In CSV column #(\d+)", text)
-    value = re.search(r"conversion error to (\S+): invalid value '(.*)'", text, re.DOTALL)
-    place = f"line {line[1]} of {path}" if line else str(path)
-    if "Empty CSV file" in text:
-        return ValueError(f"{path} is empty; expected a line of names, and rows")
-    width = re.search(r"Expected (\d+) columns, got (\d+): (.*)", text, re.DOTALL)
-    if width is not None:
-        found = f"{width[2]} value{'' if width[2] == '1' else 's'}"
-        return ValueError(f"{place} has {found}, {width[3]!r}; expected {width[1]}, one for each column")
-    if column is None:
-        return ValueError(f"{place} cannot be read: {text}")
-    name = names[int(column[1])] if int(column[1]) < len(names) else column[1]
-    if "invalid UTF8" in text:
-        return ValueError(f"column {name!r} is not UTF-8 in {place}; expected {_IN_UTF_8}")
-    if value is None:
-        return ValueError(f"{place} cannot be read: {text}")
-    return ValueError(
-        f"column {name!r} holds {value[2]!r} in {place}, and numbers in the first rows (as {value[1]}); expected a "
-        f"number, or drop=[{name!r}]"
-    )

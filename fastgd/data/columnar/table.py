@@ -191,7 +191,7 @@ def columns_of(
     def column(name: str, is_target: bool = False) -> ArrowColumn:
         try:
             is_of_model = chosen.are_of_model and not is_target
-            found = column_of(schema.field(name), chosen.categories.get(name), is_target, is_of_model)
+            found = column_of(_field(schema, name, chosen), chosen.categories.get(name), is_target, is_of_model)
         except TypeError as error:
             others = [other for other in _refused(schema, chosen) if other not in (name, *_nearly_numbers(schema))]
             either = f". No numbers are in {shown(others)}, either; categories='auto' takes all words" if others else ""
@@ -224,10 +224,16 @@ def _refused(schema: Any, chosen: ChosenColumns) -> tuple[str, ...]:
     found = []
     for name in chosen.all:
         try:
-            column_of(schema.field(name), chosen.categories.get(name), name in chosen.targets)
+            column_of(_field(schema, name, chosen), chosen.categories.get(name), name in chosen.targets)
         except TypeError:
             found.append(name)
     return tuple(found)
+
+
+def _field(schema: Any, name: str, chosen: ChosenColumns) -> Any:
+    """A column; where all that was seen of it is null and filled with numbers, one of these."""
+    field = schema.field(name)
+    return field.with_type(pa.float64()) if name in chosen.fills and pa.types.is_null(field.type) else field
 
 
 def _nearly_numbers(schema: Any) -> list[str]:

@@ -309,6 +309,17 @@ def test_all_words_of_a_target_are_classes(words, n_known, tmp_path):
     assert len(found.get("kind", ())) == n_known
 
 
+def test_numbers_with_a_stray_word_are_no_classes(tmp_path, capsys):
+    path = tmp_path / "rows.csv"
+    path.write_text("a,y\n" + "".join(f"{k},{k % 7}\n" for k in range(60)) + "3,?\n")
+    status, _, err = run(capsys, "train", path, "--target", "y", "--quiet")
+    assert status == 2
+    assert "'y' holds string, as '?' in line 62; expected numbers. Nearly all of its values are numbers" in err
+    for option in (["--categories", "y"], ["--task", "classification"], ["--loss", "cross_entropy"]):
+        quick = ["--epochs", 1, "--optimizer", "SGD", "--learning-rate", 0.01, "--quiet"]
+        assert run(capsys, "train", path, "--target", "y", *option, *quick)[0] == 0
+
+
 @pytest.mark.filterwarnings("default::fastgd.UsageWarning")
 def test_an_index_is_named_in_options(tmp_path, capsys):
     pytest.importorskip("pyarrow")

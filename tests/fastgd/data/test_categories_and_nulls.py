@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 from arrow_tables import CITIES, N_ROWS, columns, opened
 
@@ -46,11 +48,11 @@ def test_categories_that_are_found():
 
 
 def test_a_missing_word_is_the_same_in_text_and_elsewhere(tmp_path):
-    """Where nothing stands, or NA without quotes, as R writes it; but not what quotes say is a word."""
+    """Where nothing stands, or NA, as R writes it, in quotes or without."""
     (tmp_path / "t.csv").write_text('city,y\nOslo,1\n,2\nNA,3\n"NA",4\n"",5\n')
-    cities = pa.array(["Oslo", None, None, "NA", ""])
+    cities = pa.array(["Oslo", None, None, None, None])
     table = pa.table({"city": cities, "y": [1.0, 2, 3, 4, 5]})
-    for categories in (["Oslo", "NA", "", None], ["NA", "Oslo", ""], 8):
+    for categories in (["Oslo", "", None], ["Oslo", ""], 8):
         kinds = {"city": categories}
         streams = (
             gd.data.from_stream(table, "y", categories=kinds),
@@ -61,7 +63,10 @@ def test_a_missing_word_is_the_same_in_text_and_elsewhere(tmp_path):
     # Without a category of its own, a null counts as the empty word; and so do hashes.
     np.testing.assert_array_equal(found[1], found[4])
     auto = gd.data.open(tmp_path / "t.csv", target="y", categories="auto")
-    assert auto.feature_names == ("city=", "city=NA", "city=Oslo", "city=None")
+    assert auto.feature_names == ("city=Oslo", "city=None")
+    (tmp_path / "q.csv").write_text('"a","y"\n"1","1"\n"","2"\n"3","3"\n')
+    filled = gd.data.open(tmp_path / "q.csv", target="y", fill_nulls="mean")
+    np.testing.assert_array_equal(next(iter(filled.open())).X, [[1], [2], [3]])
 
 
 FOUND = {
@@ -161,6 +166,23 @@ def test_nulls_are_filled(kind, fill):
         assert found.columns.fills["c"] == pytest.approx(number)
         (block,) = found.open()
         assert np.asarray(block.X[:])[1, 2] == pytest.approx(number)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_column_of_nulls_alone_is_filled_for_a_model(suffix, tmp_path):
+    """Their type says nothing of numbers; and another mean than the model's is not taken."""
+    known = gd.data.from_stream(pa.table({"c": [1.0, None, 5.0], "d": [1.0, 2.0, 3.0]}), fill_nulls={"c": "mean"})
+    new = pa.table({"d": [1.0, 2.0], "c": pa.nulls(2)})
+    (pa.csv.write_csv if suffix == ".csv" else pa.parquet.write_table)(new, tmp_path / f"new{suffix}")
+    rows = gd.data.open(tmp_path / f"new{suffix}", columns=known.columns)
+    np.testing.assert_array_equal(np.concatenate([block.X for block in rows.open()]), [[3, 1], [3, 2]])
+    plain = gd.data.from_stream(pa.table({"c": [1.0, 5.0]})).columns
+    for fill, column in (("mean", ""), ({"c": "mean"}, " of column 'c'")):
+        with pytest.raises(ValueError, match=f"fill_nulls{column} is 'mean', and the model was trained without one"):
+            gd.data.open(tmp_path / f"new{suffix}", columns=plain, fill_nulls=fill)
+    nulls = gd.data.from_stream(pa.table({"c": pa.array([None], pa.float64())}), columns=plain)
+    with pytest.raises(ValueError, match=r"'c' has a null in row 0 .*; a model that was trained with fill_nulls has"):
+        list(nulls.open())
 
 
 def test_nulls_that_cannot_be_filled():

@@ -218,11 +218,25 @@ def test_what_a_column_holds_that_is_no_number(values, found, are_nearly_numbers
             gd.data.open(path, target="y", categories="auto")
         named = gd.data.open(path, target="y", categories={"b": "auto"})
         assert named.n_features == len(set(values) - {"NA", "nan"}) + ("NA" in values)
-        with pytest.raises(TypeError, match=r"correct the others, or leave their rows out$"):
+        with pytest.raises(TypeError, match=r"leave their rows out, or, where all are classes, categories"):
             gd.data.open(path, target="b")
         path.write_text(path.read_text().replace(found.split("'")[1], ""))
         assert gd.data.open(path, target="y", fill_nulls={"b": "mean"}).n_features == 1
         assert gd.data.open(path, target="y", features="b", fill_nulls="mean").columns.fills.keys() == {"b"}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_errors_name_the_line_and_the_column_of_the_file(suffix, tmp_path):
+    """Whatever columns are left out, and empty lines counted, which pyarrow passes over."""
+    write = gzip.open if suffix == ".csv.gz" else open
+    for first, message in (
+        ("1,2,3\n" * 300_000, "column 'c' holds 'x' in line 300005 of .*, and numbers in the first rows"),
+        ("", "column 'c' holds string, as 'x' in line 5;"),
+    ):
+        with write(tmp_path / f"rows{suffix}", "wt") as file:
+            file.write(f"a,b,c\n{first}\n\n4,5,6\n4,5,x\n")
+        with pytest.raises((ValueError, TypeError), match=message):
+            [len(block.X) for block in gd.data.open(tmp_path / f"rows{suffix}", target="b", drop="a").open()]
 
 
 def test_a_first_column_without_a_name_is_an_index(tmp_path):
