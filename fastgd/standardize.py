@@ -20,9 +20,9 @@ FAR_OUT = 1e8
 class Standardize:
     """out = (x - mean) · scale, feature by feature: as the first layer, it brings features to mean 0 and variance 1.
 
-    The scale is one over the standard deviation. It is one for a feature that does not vary, and one over the
-    difference of its values for one of two, such as the zeros and ones of a category: divided by their deviations, the
-    rarest would count most.
+    The scale is one over the standard deviation, or, for a feature of two values, such as the zeros and ones of a
+    category, over their difference: divided by their deviations, the rarest would count most. A feature that does not
+    vary has scale 0, so that other values of it change no prediction: nothing was learnt of them.
 
     It learns both in one pass over the data, each row by its sample weight, by `fit` or when `Trainer.fit` begins, and
     applies them in float64 while rows are read. They are no parameters: training does not change them. `Model.fold`
@@ -33,9 +33,10 @@ class Standardize:
     n_features : int
         At least 1.
     with_mean : bool or "nonzero"
-        Whether the mean is subtracted. Without it, out = x · scale with the same scale. "nonzero" subtracts it of
-        those features alone that are zero in no row it learns of. Sparse rows, which allow nothing else, stay sparse;
-        blocks of them in which one lacks such a feature are copied, with a zero there.
+        Whether the mean is subtracted. Without it, out = x · scale with the same scale, or with 1 for a feature that
+        does not vary and is not zero. "nonzero" subtracts it of those features alone that are zero in no row it learns
+        of. Sparse rows, which allow nothing else, stay sparse; blocks of them in which one lacks such a feature are
+        copied, with a zero there.
 
     Examples
     --------
@@ -83,8 +84,10 @@ class Standardize:
     def take(self, mean: np.ndarray, deviation: np.ndarray) -> None:
         """Set what was learnt."""
         subtracted = mean if self.with_mean else np.zeros(self.n_features)
+        is_zero = (deviation == 0) & ((mean == 0) | bool(self.with_mean))
+        scale = np.where(is_zero, 0.0, 1 / np.where(deviation > 0, deviation, 1))
         # In one call, which no Ctrl-C divides.
-        vars(self).update(mean=subtracted, scale=1 / np.where(deviation > 0, deviation, 1))
+        vars(self).update(mean=subtracted, scale=scale)
 
     def learner(self, n_samples: int, is_robust: bool) -> Moments | Quartiles:
         """As `learn_scales.Scaled.learner`."""

@@ -139,7 +139,8 @@ def _tell_features(
         return
     old_mean, old_scale = layer.mean_and_scale
     layer.take(mean, deviation)
-    weight = first.weight * np.where(have_varied, np.minimum(old_scale / layer.scale, _MOST_GROWTH), 1)
+    growth = np.divide(old_scale, layer.scale, out=np.ones_like(mean), where=have_varied)
+    weight = first.weight * np.minimum(growth, _MOST_GROWTH)
     if first.bias is not None:
         first.bias += weight @ ((mean - old_mean) * layer.scale)
     first.weight = weight
@@ -191,7 +192,9 @@ def start_linear(model: Model, coef: ArrayLike | None, intercept: ArrayLike | No
         w, b = w * inverse_scale[:, None], (b - mean) * inverse_scale
     if model.standardize is not None:
         mean, scale = model.standardize.mean_and_scale
-        w, b = w / scale, b + w @ mean
+        # A weight that is given counts, even of a feature that does not vary.
+        model.standardize.scale = scale = np.where((scale == 0) & w.any(axis=0), 1.0, scale)
+        w, b = np.divide(w, scale, out=np.zeros_like(w), where=scale > 0), b + w @ mean
     linear[0].weight = w
     if linear[0].bias is not None:
         linear[0].bias = b

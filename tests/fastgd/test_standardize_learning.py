@@ -80,7 +80,7 @@ CONSTANTS = [0.0, 1.0, -7.0, 0.1, 1e-100, 1 / 3, 1e8 + 0.1, -1e100, 123_456_789.
 @pytest.mark.parametrize("n_rows", [1, 7, 1000, 60_000])
 @pytest.mark.parametrize("n_bytes", [100, 4 << 20])
 @pytest.mark.parametrize("source", ["float32", "float64"])
-def test_constant_features_keep_their_scale(n_rows, n_bytes, source, monkeypatch):
+def test_constant_features_count_for_nothing(n_rows, n_bytes, source, monkeypatch):
     """A feature that does not vary must not be divided by its own rounding errors, however many rows are added up."""
     if n_bytes == 100 and n_rows > 1000:
         n_rows //= 10
@@ -88,8 +88,23 @@ def test_constant_features_keep_their_scale(n_rows, n_bytes, source, monkeypatch
     constants = [c for c in CONSTANTS if source == "float64" or 1e-30 < abs(c) < 1e30 or c == 0]
     X = np.tile(np.array(constants, source), (n_rows, 1))
     layer = gd.Standardize(X.shape[1]).fit(gd.data.ArrayDataset(X))
-    np.testing.assert_array_equal(layer.scale, 1)
+    np.testing.assert_array_equal(layer.scale, 0)
     np.testing.assert_allclose(layer.mean, X[0].astype(np.float64), rtol=rounding(np.float64, 1000))
+
+
+@pytest.mark.parametrize("with_mean", [True, "nonzero", False])
+def test_what_never_varied_changes_no_prediction(with_mean, rng):
+    """A year, say: its weights are as they were drawn. Without a mean, a column of ones may be a bias."""
+    X = np.column_stack([rng.standard_normal((90, 2)), np.full(90, 2024.0), np.zeros(90), np.ones(90)])
+    model = gd.Model([gd.Standardize(5, with_mean), gd.Linear(5, 8), gd.Tanh(), gd.Linear(8, 1)])
+    gd.Trainer(model, optimizer="auto", batch_size=30).fit(X, X[:, 0], epochs=3)
+    before = model.predict(X)
+    for column in (2, 3) if with_mean else (3,):
+        later = X.copy()
+        later[:, column] += 1
+        np.testing.assert_array_equal(model.predict(later), before)
+        np.testing.assert_allclose(model.fold().predict(later), before, atol=1e-4)
+    assert model.standardize.scale[4] == (not with_mean)
 
 
 def test_a_feature_that_barely_varies_is_scaled():
