@@ -26,8 +26,8 @@ _MOST_PASSES, _FREE_MULTIPLICATIONS, _OF_PARAMETER = 1000, 1 << 31, 40
 # L-BFGS holds some 300 bytes for each weight.
 _MOST_WEIGHTS = 5 << 18
 # In units of the estimator's tol: the gradient's largest element at the end, at most, and the least that a step takes
-# off the objective.
-_LARGEST_GRADIENT, _LEAST_FALL = 0.1, 1e-3
+# off the objective; and of rates, which are exponentials, so that a little more of a sum may be much more of one.
+_LARGEST_GRADIENT, _LEAST_FALL, _LEAST_FALL_OF_RATES = 0.1, 1e-3, 1e-5
 
 
 class LBFGSFinish:
@@ -90,11 +90,11 @@ class LBFGSFinish:
 
         n_threads = 1 if dataset.has_parts else trainer.n_threads
 
-        def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        def objective(parameters: np.ndarray, first: float = 0.0) -> tuple[float, np.ndarray]:
             loss, gradient = _loss_and_gradient(model, dataset, trainer.loss, parameters, n_threads)
             weights = parameters[:n_weights]
             gradient[:n_weights] += alpha * weights
-            return loss + 0.5 * alpha * float(weights @ weights), gradient
+            return loss + 0.5 * alpha * float(weights @ weights) - first, gradient
 
         start = model.parameters.astype(np.float64)
         row_size = dataset.entries_per_row or dataset.n_features
@@ -104,17 +104,20 @@ class LBFGSFinish:
         largest = _LARGEST_GRADIENT * self._tol
         if alpha > 0:
             largest = min(largest, math.sqrt(2 * alpha * self._tol / start.size))
+        least_fall = _LEAST_FALL_OF_RATES if kind_of(trainer.loss).link == "log" else _LEAST_FALL
         limits = {"maxfun": max(self._n_epochs, min(free, _MOST_PASSES)), "maxiter": _MOST_PASSES}
         with np.errstate(all="ignore"), one_thread_of_blas():
             first, _ = objective(start)
+            # A fall counts in units of the objective, and of that of poisson much is the same for all parameters.
             found = minimize(
                 objective,
                 start,
+                (first,),
                 jac=True,
                 method="L-BFGS-B",
-                options={"gtol": largest, "ftol": _LEAST_FALL * self._tol} | limits,
+                options={"gtol": largest, "ftol": least_fall * self._tol} | limits,
             )
-        if found.fun < first:
+        if found.fun < 0:
             trainer.model.parameters = found.x if used is None else used.of_all_columns(found.x, alpha > 0)
         return bool(found.success)
 

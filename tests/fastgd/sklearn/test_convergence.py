@@ -99,6 +99,19 @@ def test_the_end_is_that_of_exact_solvers(loss, is_weighted, alike):
     assert found._stopping.has_converged
 
 
+@pytest.mark.parametrize("mean", [1, 400])
+def test_rates_of_any_size_end_where_they_fit_best(mean, alike):
+    """Most of the loss of large ones is the same for all parameters."""
+    rng = np.random.default_rng(2)
+    X = StandardScaler().fit_transform(np.hstack([alike[0][:300], rng.exponential(size=(300, 4)) ** 2]))
+    y = rng.poisson(mean * np.exp(X @ [2, -1, 1, -2, 0.3, -0.2, 0.1, 0.3]))
+    peer = PoissonRegressor(alpha=1e-3, tol=1e-7, max_iter=5000).fit(X, y)
+    found = GDRegressor(loss="poisson", alpha=1e-3, random_state=0).fit(X, y)
+    least, loss = ((rates - y * np.log(rates)).mean() for rates in (peer.predict(X), found.predict(X)))
+    assert loss < least + 1e-4 * mean
+    np.testing.assert_allclose(found.coef_, peer.coef_, atol=0.02)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
