@@ -51,6 +51,13 @@ def to_array(values: Any, name: str) -> Any:
     return values
 
 
+def require_no_times(values: Any, name: str) -> None:
+    """Raise a TypeError for a Polars frame with times or dates, which it gives others as numbers of some unit."""
+    for series in values.get_columns() if type(values).__module__.startswith("polars.") else ():
+        if str(series.dtype).lower().startswith(TIMES):
+            _polars_column(series, _place(name, series.name))
+
+
 def feature_names(values: Any) -> tuple[str, ...] | None:
     """What a frame calls its columns, where all of them have names."""
     if isinstance(values, np.ndarray | list | tuple):

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, valid
 from fastgd.data import checks
 from fastgd.data.as_dataset import array_dataset, as_rows, gives_blocks
 from fastgd.data.base import Dataset, Stream
-from fastgd.data.frames import to_array
+from fastgd.data.frames import require_no_times, to_array
 from fastgd.data.sparse import as_csr
 from fastgd.data.sparse import is_sparse as is_matrix
 from fastgd.data.spooled import spooled
@@ -117,10 +117,11 @@ def require_given(y: Any) -> None:
 
 
 def _dense_or_csr(X: Any) -> Any:
-    """X, in CSR format where it is sparse; a TypeError where an element is masked, which scikit-learn does not see."""
+    """X, in CSR format where it is sparse; a TypeError for masked elements and times, which scikit-learn lets pass."""
     if is_matrix(X):
         return as_csr(X)
     checks.require_unmasked(X, "X")
+    require_no_times(X, "X")
     return X
 
 

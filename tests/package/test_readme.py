@@ -71,7 +71,7 @@ def test_commands(tmp_path, monkeypatch, capsys):
     )
     Path("new.csv").write_text("\n".join(["rooms,size,city", *homes]))
     kinds = ["train", "train", "predict", "train", "predict", "predict", *["train"] * 3, "predict", *["info"] * 2]
-    kinds += ["train", "trace", "trace", "export", "warmup", "info"]
+    kinds += ["train", *["trace"] * 3, "export", "warmup", "info"]
     assert [command.split()[0] for command in COMMANDS] == kinds
     for command in COMMANDS:
         if command == "warmup":

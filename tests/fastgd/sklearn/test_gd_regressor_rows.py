@@ -1,5 +1,7 @@
 """GDRegressor and the arrays, files and frames that it takes."""
 
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -75,3 +77,15 @@ def test_words_are_no_numbers(raw):
     X, y = raw
     with pytest.raises(ValueError, match=r"y has dtype <U\d+; expected numbers, or GDClassifier for classes"):
         GDRegressor().fit(X, np.where(y > y.mean(), "much", "little"))
+
+
+def test_times_of_polars_are_refused(rng):
+    """As those of other frames are: as numbers they would be of any unit."""
+    days = pl.date_range(dt.date(2020, 1, 1), dt.date(2020, 1, 20), eager=True)
+    numbers = pl.DataFrame({"a": rng.standard_normal(20), "b": range(20)})
+    fitted = GDRegressor(max_iter=2).fit(numbers, np.arange(20))
+    for times in (days, days.cast(pl.Datetime("ms")), days - days[0]):
+        frame = numbers.with_columns(times.alias("b"))
+        for call in (lambda X: GDRegressor().fit(X, np.arange(20)), fitted.predict):
+            with pytest.raises(TypeError, match=r"column 'b' of X holds D.*make numbers of it, such as days since"):
+                call(frame)
