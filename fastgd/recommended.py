@@ -80,20 +80,21 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
       and `standard_error_rule`), and of networks at least three tenths of that;
     - for losses of classes, and of all networks, at least 0.05 h min(n_features / n_samples, 1)².
 
-    For the Poisson loss, all is in units of `unit_of_loss`. Rows without a weight are none, but for `usual_alpha`.
+    For the Poisson loss, all is in units of `unit_of_loss`. Rows without a weight are none.
 
     with_mean : whether features are centred
     """
-    usual = usual_alpha(dataset.n_samples, loss, is_network) * unit_of_loss(dataset, loss)
+    counting = rows_that_count(dataset)
+    n_counting = max(dataset.n_samples if counting is None else len(counting), 1)
+    usual = usual_alpha(n_counting, loss, is_network) * unit_of_loss(dataset, loss)
     curvature = kind_of(loss).curvature or 0.0
     if dataset.is_sparse or not curvature:
         return usual
-    counting = rows_that_count(dataset)
-    width = dataset.n_features / max(dataset.n_samples if counting is None else len(counting), 1)
+    width = dataset.n_features / n_counting
     by_width = max(usual, _WIDEST_ALPHA * curvature * min(width, 1.0) ** 2)
     if takes_classes(loss) or width < _LEAST_WIDTH:
         return by_width
-    least = usual_alpha(dataset.n_samples, loss, is_network=False)
+    least = usual_alpha(n_counting, loss, is_network=False)
     # A network can fit single targets that lie far out, and a larger alpha, which they ask for, keeps it from that.
     is_robust = kind_of(loss).is_robust and not is_network
     chosen = curvature * _by_rows_left_out(dataset, counting, least, with_mean, is_robust)

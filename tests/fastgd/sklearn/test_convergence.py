@@ -99,6 +99,17 @@ def test_the_end_is_that_of_exact_solvers(loss, is_weighted, alike):
     assert found._stopping.has_converged
 
 
+@pytest.mark.parametrize("kind", [GDRegressor, GDClassifier])
+def test_rows_without_a_weight_are_none(kind, alike):
+    """They take no part in the penalty that nobody chose, either."""
+    X, y = alike[0][:400], alike[1][:400]
+    v = np.arange(400) % 2
+    found = kind(random_state=0).fit(X, y, sample_weight=v)
+    expected = kind(random_state=0).fit(X[v > 0], y[v > 0])
+    assert found.alpha_ == pytest.approx(expected.alpha_)
+    np.testing.assert_allclose(found.coef_, expected.coef_, rtol=0.02, atol=0.01)
+
+
 @pytest.mark.parametrize("mean", [1, 400])
 def test_rates_of_any_size_end_where_they_fit_best(mean, alike):
     """Most of the loss of large ones is the same for all parameters."""
