@@ -1,6 +1,6 @@
 """Dask arrays and frames as estimators take them: features, targets and weights, of which none comes to the client."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ def is_frame(X: Any) -> bool:
 def features(X: Any, client: "Client | None", knows_lengths: bool = True) -> "dask.array.Array":
     """X as an array of numbers, (n_samples, n_features); of a frame, float32 where all its columns are no wider.
 
-    knows_lengths : whether the lengths of a frame's partitions are counted, as `_lengths` does
+    knows_lengths : whether the lengths of blocks are counted where they are not known, as `_lengths` does
 
     Raises TypeError for what is none of numbers.
     """
@@ -48,7 +48,7 @@ def features(X: Any, client: "Client | None", knows_lengths: bool = True) -> "da
     if not (isinstance(X, da.Array) and X.ndim == 2 and X.dtype.kind in "biuf"):
         shown = f"{type(X).__name__} of shape {getattr(X, 'shape', None)}, {getattr(X, 'dtype', 'unknown dtype')}"
         raise TypeError(f"X is a {shown}; expected a Dask array of numbers, (n_samples, n_features), or a Dask frame")
-    return X.rechunk({1: -1})
+    return (_with_lengths(X, client) if knows_lengths else X).rechunk({1: -1})
 
 
 def _is_number(dtype: Any) -> bool:
@@ -58,11 +58,24 @@ def _is_number(dtype: Any) -> bool:
 
 def _lengths(frame: Any, client: "Client | None") -> "list[int] | bool":
     """Of a frame's partitions, counted by the workers; without a client, that they are to be counted."""
+    return True if client is None else _counted(frame.to_delayed(), client)
+
+
+def _with_lengths(array: "dask.array.Array", client: "Client | None") -> "dask.array.Array":
+    """An array whose blocks have known lengths, as those of a frame's `values` have not."""
+    import dask.array as da
+
+    if client is None or not np.isnan(array.shape[0]):
+        return array
+    blocks = array.to_delayed().reshape(array.numblocks[0], -1)[:, 0]
+    return da.Array(array.dask, array.name, (tuple(_counted(blocks, client)), *array.chunks[1:]), dtype=array.dtype)
+
+
+def _counted(blocks: Iterable[Any], client: "Client") -> list[int]:
+    """The lengths of delayed blocks, counted by the workers."""
     import dask
 
-    if client is None:
-        return True
-    return gathered(client, client.compute([dask.delayed(len, pure=False)(part) for part in frame.to_delayed()]))
+    return gathered(client, client.compute([dask.delayed(len, pure=False)(block) for block in blocks]))
 
 
 def column_like(y: Any, name: str, X: "dask.array.Array", client: "Client | None") -> "dask.array.Array":
@@ -79,6 +92,7 @@ def column_like(y: Any, name: str, X: "dask.array.Array", client: "Client | None
         y = y[:, 0] if is_column else y
     if not isinstance(y, da.Array):
         y = da.from_array(np.asarray(y), chunks=(X.chunks[0], *([-1] * (np.ndim(y) - 1))))
+    y = _with_lengths(y, client)
     if y.ndim not in (1, 2) or y.shape[0] != X.shape[0]:
         raise ValueError(f"{name} has shape {y.shape}; expected ({X.shape[0]},) or a column more, as X has {X.shape}")
     return y.rechunk({0: X.chunks[0]} | ({1: -1} if y.ndim == 2 else {}))

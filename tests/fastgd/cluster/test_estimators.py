@@ -121,6 +121,12 @@ def test_frames_have_names_and_unknown_lengths(client, table):
         regressor.predict(lazy.rename(columns={"a": "z"}))
     with pytest.raises(TypeError, match="columns that are no numbers: c"):
         gd_dask.GDRegressor(**QUICK).fit(lazy.assign(c="word"), target)
+    values = lazy.astype(float).values, target.values
+    assert np.isnan(values[0].shape[0])
+    for given in ((lazy.astype(float), target.values), values):
+        again = gd_dask.GDRegressor(**QUICK).fit(*given)
+        np.testing.assert_array_equal(again.coef_, of_arrays.coef_)
+    np.testing.assert_allclose(again.predict(values[0]).compute(), regressor.predict(frame), rtol=1e-12)
     narrow = dd.from_pandas(frame[["a"]].astype(np.float32), npartitions=4)
     assert gd_dask.GDRegressor(**QUICK).fit(narrow, target).model_.dtype == np.float32
 
