@@ -1,8 +1,11 @@
 """What the commands may be told, as `--help` shows it."""
 
 import argparse
+import difflib
 import re
+from collections.abc import Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from fastgd._version import __version__
@@ -21,8 +24,21 @@ _IN_PLACE = (
 )
 
 
+# What other libraries call options.
+_ALIASES = {
+    **dict.fromkeys(("--lr", "--eta0", "--learning-rate-init"), "--learning-rate"),
+    **dict.fromkeys(("--max-iter", "--num-epochs", "--n-epochs"), "--epochs"),
+    **dict.fromkeys(("--hidden-layer-sizes", "--layers"), "--hidden"),
+    "--random-state": "--seed",
+    "--l2": "--alpha",
+}
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and takes no beginnings of options for them: `--lr` is not `--lr-decay`."""
+
+    #: By their names.
+    commands: Mapping[str, argparse.ArgumentParser] = MappingProxyType({})
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, allow_abbrev=False)
@@ -30,8 +46,15 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments"):
             is_file = message.endswith(".npy")
-            message += "; expected targets by --target" if is_file else "; see fastgd COMMAND --help"
+            message += "; expected targets by --target" if is_file else self._meant(message.split()[2])
         self.exit(2, f"{self.prog}: error: {message}\n")
+
+    def _meant(self, given: str) -> str:
+        """What follows the name of an option that no command has."""
+        given = given.partition("=")[0].lower().replace("_", "-")
+        names = {name for each in self.commands.values() for name in re.findall("--[a-z0-9-]+", each.format_usage())}
+        near = [_ALIASES[given]] if given in _ALIASES else difflib.get_close_matches(given, sorted(names), 1, 0.75)
+        return f". Did you mean {near[0]}? See fastgd COMMAND --help" if near else "; see fastgd COMMAND --help"
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -67,11 +90,15 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--target", metavar="Y.npy | NAME,...", help="targets, as for fastgd train")
     _add_columns(command)
+    parser.commands = commands.choices
     return parser
 
 
 def _add_columns(group: Any, features: str = "the columns of a table to use (default: all others)") -> None:
     group.add_argument("--features", metavar="NAME,...", help=features)
+    group.add_argument(
+        "--column-names", metavar="NAME,...", help="names of all columns of a CSV file whose first line holds none"
+    )
     group.add_argument("--drop", metavar="NAME,...", help="columns of a table to leave out")
     group.add_argument(
         "--categories",

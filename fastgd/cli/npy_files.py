@@ -31,8 +31,10 @@ def npy_arrays(options: argparse.Namespace, X: str) -> Arrays:
     from fastgd import data
 
     y, weights = options.target, getattr(options, "sample_weight", None)
-    if options.features or options.drop or options.categories or options.fill_nulls:
-        raise ValueError(f"--features, --drop, --categories or --fill-nulls, and {X} has no names; expected none")
+    if options.features or options.drop or options.categories or options.fill_nulls or options.column_names:
+        raise ValueError(
+            f"--features, --drop, --categories, --fill-nulls or --column-names, and {X} has no names; expected none"
+        )
     if Path(X).is_dir():
         if y or weights:
             raise ValueError(f"{X} is a folder and brings its own y.npy; expected no --target and no --sample-weight")

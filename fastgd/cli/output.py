@@ -17,7 +17,7 @@ _OPTIONS = {
     r"features=\[\.\.\.\]": "--features NAME,...",
     r"features=\['', \.\.\.\]": "--features ,NAME,...",
     rf"features=\[{_NAME}, \.\.\.\]": "--features {},NAME,...",
-    r"names, or column_names=\[\.\.\.\]": "names there",
+    r"column_names=\[\.\.\.\]": "--column-names NAME,...",
     r"by name, a table's are gd\.data\.open.*model\.feature_names\)\]": "fastgd info MODEL.safetensors shows all",
     rf"categories=\{{{_NAME}: 'auto'\}}": "--categories {}",
     rf"categories=\{{{_NAME}: 64\}}": "--categories {}=64",

@@ -156,6 +156,7 @@ def open_rows(options: argparse.Namespace, path: str, **others: Any) -> "Dataset
         "categories": dict(options.categories) if options.categories else None,
         "fill_nulls": options.fill_nulls or None,
         "handle_unknown": options.handle_unknown,
+        "column_names": names_in(options.column_names),
     }
     return opened(path, Request(**names | others))
 
@@ -286,7 +287,11 @@ def _with_validation(
     if share == 0 and len(given) == 1:
         return dataset, None
     if share is None or len(given) > 1:
-        raise ValueError(f"--validation is {' '.join(given)}; expected a share of the rows, as in 0.2, or X.npy Y.npy")
+        missing = f", and there is no file {given[0]}" if share is None and not os.path.exists(given[0]) else ""
+        raise ValueError(
+            f"--validation is {' '.join(given)}{missing}; expected a share of the rows, as in 0.2, X.npy Y.npy, or a "
+            "file like X"
+        )
     return split(dataset, share, np.random.default_rng([options.seed, 0, 1]))
 
 

@@ -73,8 +73,6 @@ class ArrowColumn(ABC):
             raise ValueError(f"column {self.name!r} has a null in {row_name(row)}; {remedy}")
 
 
-# What to do about a column that a model has and that holds no numbers.
-_OF_MODEL = "The model was trained on numbers in its place: make such of it before"
 _NULL_REMEDY = "expected a number in its place, or no such row"
 
 
@@ -254,7 +252,7 @@ def column_of(
         return Lists(name, type_)
     metadata = field.metadata or {}
     example = metadata.get(EXAMPLE)
-    remedy = _OF_MODEL if is_of_model else _remedy(name, values, is_target, NEARLY_NUMBERS in metadata)
+    remedy = _of_model(values) if is_of_model else _remedy(name, values, is_target, NEARLY_NUMBERS in metadata)
     if REMEDY in metadata:
         remedy = metadata[REMEDY].decode()
     found = f"{type_}, as {example.decode()}" if example else str(type_)
@@ -289,6 +287,13 @@ def _remedy(name: str, type_: Any, is_target: bool, are_nearly_numbers: bool) ->
         f"Leave it out, drop=[{name!r}], or make a column of each of its values, categories={{{name!r}: 'auto'}}, or "
         f"of hashes of them, categories={{{name!r}: 64}}"
     )
+
+
+def _of_model(type_: Any) -> str:
+    """What to do about a column that a model has and that holds no numbers."""
+    if pa.types.is_null(type_):
+        return "All that was read of it is null: give a number by fill_nulls or take a model that was trained with one"
+    return "The model was trained on numbers in its place: make such of it before"
 
 
 def _plain(type_: Any) -> Any:

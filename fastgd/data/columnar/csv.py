@@ -1,5 +1,6 @@
 """CSV files, read block by block under one schema."""
 
+import codecs
 import contextlib
 import csv
 import io
@@ -40,6 +41,8 @@ class CSVTable(Table):
     What is a number in the first rows is read as float64 in all, so that 4.5 may follow 4. Nothing between delimiters
     or quotes, and NA, null and the like, are nulls, in columns of words too, as they are to pandas and R.
     """
+
+    may_lack_names = True
 
     def __init__(self, paths: list[Path], request: Request) -> None:
         self._paths, stamps = paths, Stamps(paths)
@@ -207,11 +210,12 @@ def _decompressed(path: Path) -> Iterator[None]:
 
 def _delimiter(path: Path) -> str:
     """What stands between the names in the first line."""
-    if ".tsv" in path.suffixes:
-        return "\t"
     with _decompressed(path), pa.input_stream(str(path), compression="detect") as file:
-        line = file.read(1 << 16).split(b"\n", 1)[0].decode(errors="replace")
-    return max(_DELIMITERS, key=line.count)
+        begin = file.read(1 << 16)
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"{path} is in UTF-16; expected a file in UTF-8, as iconv -f UTF-16 -t UTF-8 makes of it")
+    line = begin.split(b"\n", 1)[0].decode(errors="replace")
+    return "\t" if ".tsv" in path.suffixes else max(_DELIMITERS, key=line.count)
 
 
 def _first_names(path: Path, delimiter: str) -> list[str]:

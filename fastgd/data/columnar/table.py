@@ -49,9 +49,13 @@ class Table(Stream):
     stamps : Stamps, of the files where it has some
     """
 
+    may_lack_names = False
+
     def __init__(self, schema: Any, request: Request, name: str, stamps: Stamps | None = None) -> None:
         if request.sample_weight is not None:
             raise ValueError("sample_weight is a file beside .npy files; expected weight, the name of a column")
+        if request.column_names is not None and not self.may_lack_names:
+            raise ValueError(f"column_names are given, and {name} has names of its own; expected none")
         self.name, self._stamps = name, stamps
         # Where the rows of another file begin, as (row, row of the file, file), once they have been read.
         self._begins: list[tuple[int, int, str]] = []

@@ -115,7 +115,10 @@ def test_beginnings_of_options_are_none(capsys, files):
     """`--lr` would be the decay of a rate."""
     status, _, err = run(capsys, "train", "--synthetic", "10x2", "--lr=0.1")
     assert status == 2
-    assert "unrecognized arguments: --lr=0.1; see fastgd COMMAND --help" in err
+    assert "unrecognized arguments: --lr=0.1. Did you mean --learning-rate? See fastgd COMMAND --help" in err
+    for given, meant in (("--epoch", ". Did you mean --epochs?"), ("--zzz", "; see fastgd COMMAND --help")):
+        _, _, err = run(capsys, "train", "--synthetic", "10x2", given, 3)
+        assert f"unrecognized arguments: {given}{meant}" in err
 
 
 def test_rows_of_ones_own_are_learnt_well_untold(capsys, files):

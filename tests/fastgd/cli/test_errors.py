@@ -48,7 +48,11 @@ BAD = {
     "predictions over the rows": (["predict", "{model}", "{X}", "--out", "{X}"], "which is read"),
     "predictions over the model": (["predict", "{model}", "{X}", "--out", "{model}"], "which is read"),
     "a folder as model": (["predict", "{folder}", "{X}", "--out", "{folder}/p.npy"], "is a folder"),
-    "unknown option": (["train", "{X}", "--layers", "2"], "--layers 2; see fastgd COMMAND --help"),
+    "unknown option": (["train", "{X}", "--layers", "2"], "--layers 2. Did you mean --hidden? See fastgd"),
+    "no such rows to judge by": (
+        ["train", "{X}", "--target", "{y}", "--validation", "a.csv"],
+        "there is no file a.csv",
+    ),
     "targets without their option": (["train", "{X}", "{y}"], "expected targets by --target"),
     "unknown command": (["fit"], "invalid choice"),
     "no command": ([], "required"),

@@ -303,10 +303,24 @@ def test_all_words_of_a_target_are_classes(words, n_known, tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("\n".join(["a,place,kind", *(f"1,x,{word}" for word in words)]) + "\n")
     options = argparse.Namespace(X=str(path), target="kind", categories=[("place", ["x"])], features=None, drop=None)
-    options.fill_nulls, options.handle_unknown = None, "error"
+    options.fill_nulls, options.handle_unknown, options.column_names = None, "error", None
     found = dict(categories_of(options))
     assert found["place"] == ["x"]
     assert len(found.get("kind", ())) == n_known
+
+
+def test_a_file_without_names(tmp_path, capsys):
+    path = tmp_path / "rows.csv"
+    path.write_text("".join(f"{k},{k % 7}\n" for k in range(60)))
+    status, _, err = run(capsys, "train", path, "--target", "y", "--quiet")
+    assert status == 2
+    assert "holds numbers, 0,0; expected names, or --column-names NAME,...\n" in err
+    named = ["--column-names", "y,a"]
+    given = ["--optimizer", "SGD", "--learning-rate", 0.01, "--epochs", 1, "--quiet", "--out", tmp_path / "m"]
+    assert run(capsys, "train", path, "--target", "y", *named, *given)[0] == 0
+    assert gd.Model.load(tmp_path / "m").feature_names == ("a",)
+    assert run(capsys, "predict", tmp_path / "m", path, *named, "--out", tmp_path / "p.npy")[0] == 0
+    assert len(np.load(tmp_path / "p.npy")) == 60
 
 
 def test_numbers_with_a_stray_word_are_no_classes(tmp_path, capsys):

@@ -239,6 +239,16 @@ def test_errors_name_the_line_and_the_column_of_the_file(suffix, tmp_path):
             [len(block.X) for block in gd.data.open(tmp_path / f"rows{suffix}", target="b", drop="a").open()]
 
 
+def test_what_is_not_a_csv_file_of_names(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes("a,y\n1,2\n".encode("utf-16"))
+    with pytest.raises(ValueError, match="is in UTF-16; expected a file in UTF-8, as iconv -f UTF-16 "):
+        gd.data.open(path, target="y")
+    pq.write_table(pa.table({"a": [1.0], "y": [2.0]}), tmp_path / "rows.parquet")
+    with pytest.raises(ValueError, match="column_names are given, and .*rows.parquet has names of its own"):
+        gd.data.open(tmp_path / "rows.parquet", column_names=["b", "y"])
+
+
 def test_a_first_column_without_a_name_is_an_index(tmp_path):
     text = ",a,y\nfirst,1,2\nsecond,3,4\n"
     with pytest.warns(gd.UsageWarning, match="the first column of .*rows.csv has no name, as an index has none"):
