@@ -245,7 +245,7 @@ def test_what_is_not_a_csv_file_of_names(tmp_path):
     with pytest.raises(ValueError, match="is in UTF-16; expected a file in UTF-8, as iconv -f UTF-16 "):
         gd.data.open(path, target="y")
     pq.write_table(pa.table({"a": [1.0], "y": [2.0]}), tmp_path / "rows.parquet")
-    with pytest.raises(ValueError, match="column_names are given, and .*rows.parquet has names of its own"):
+    with pytest.raises(ValueError, match=r"column_names are given, and .*rows.parquet has names of its own"):
         gd.data.open(tmp_path / "rows.parquet", column_names=["b", "y"])
 
 
