@@ -27,17 +27,15 @@ _IN_PLACE = (
 # What other libraries call options.
 _ALIASES = {
     **dict.fromkeys(("--lr", "--eta0", "--learning-rate-init"), "--learning-rate"),
-    **dict.fromkeys(("--max-iter", "--num-epochs", "--n-epochs"), "--epochs"),
     **dict.fromkeys(("--hidden-layer-sizes", "--layers"), "--hidden"),
+    "--max-iter": "--epochs",
     "--random-state": "--seed",
-    "--l2": "--alpha",
 }
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and takes no beginnings of options for them: `--lr` is not `--lr-decay`."""
 
-    #: By their names.
     commands: Mapping[str, argparse.ArgumentParser] = MappingProxyType({})
 
     def __init__(self, **settings: Any) -> None:
@@ -98,6 +96,11 @@ def _add_columns(group: Any, features: str = "the columns of a table to use (def
     group.add_argument("--features", metavar="NAME,...", help=features)
     group.add_argument(
         "--column-names", metavar="NAME,...", help="names of all columns of a CSV file whose first line holds none"
+    )
+    group.add_argument(
+        "--zero-based",
+        action=argparse.BooleanOptionalAction,
+        help="whether the columns of SVMlight files are from 0 on (default: where one is 0)",
     )
     group.add_argument("--drop", metavar="NAME,...", help="columns of a table to leave out")
     group.add_argument(
@@ -305,9 +308,7 @@ def _add_trace(commands: Any) -> None:
     command.set_defaults(run=trace.trace)
     command.add_argument("model", nargs="?", help="a .safetensors file that fastgd saved; none: --example")
     command.add_argument("X", nargs="?", help="features, a .npy file; or a table, with the model's targets or without")
-    command.add_argument(
-        "y", nargs="?", help="targets of X.npy, a .npy file, labels where the model has classes; none: forward"
-    )
+    command.add_argument("y", nargs="?", help="targets of X.npy, labels where the model has classes; none: forward")
     _add_columns(command, _IN_PLACE)
     command.add_argument("--example", choices=("article",), help="the article's neuron and its three rows")
     command.add_argument("--row", type=_rows, metavar="N | FIRST:END", help="rows of X, from 0 (default: 0)")
@@ -321,7 +322,7 @@ def _add_trace(commands: Any) -> None:
         metavar="RATE",
         help="of plain SGD (default: 0.001, of the example 1e-7)",
     )
-    command.add_argument("--loss", metavar="NAME", help="(default: the model's for classes, else half_squared_error)")
+    command.add_argument("--loss", metavar="NAME", help="default: the model's for classes, else half_squared_error")
     command.add_argument("--dtype", choices=("float32", "float64"), help="of the example (default: float64)")
     command.add_argument("--exact", action="store_true", help="in fractions, by plain Python, in place of the kernels")
     command.add_argument("--format", choices=("text", "markdown", "latex", "html"), default="text")

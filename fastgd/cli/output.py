@@ -22,6 +22,7 @@ _OPTIONS = {
     rf"categories=\{{{_NAME}: 'auto'\}}": "--categories {}",
     rf"categories=\{{{_NAME}: 64\}}": "--categories {}=64",
     r"categories='auto'": "--categories auto",
+    "zero_based=True or zero_based=False": "--zero-based or --no-zero-based",
     r"handle_unknown='ignore'": "--handle-unknown ignore",
     rf"fill_nulls=\{{{_NAME}: 'mean'\}}": "--fill-nulls {}=mean",
     r"(?<!\S)fill_nulls(?!\S)": "--fill-nulls",

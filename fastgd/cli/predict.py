@@ -25,7 +25,7 @@ def predict(options: argparse.Namespace) -> int:
     if is_npy(options.X):
         rows = gd.data.open(rows_files(options.X)[0])
     else:
-        rows = open_rows(options, options.X, columns=model.columns)
+        rows = open_rows(options, options.X, columns=model.columns, n_features=model.in_features)
     check_fits(model, rows)
     n_columns = model.out_features
     if options.probabilities:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from fastgd import Dataset
     from fastgd.data import Stream
-    from fastgd.data.columns import Columns
     from fastgd.losses import Loss
 
 # Synthetic rows and features, and the standard deviation of their noise.
@@ -142,9 +141,9 @@ def labels_in(rows: "Dataset | Stream", y: "np.ndarray") -> "np.ndarray":
 def open_rows(options: argparse.Namespace, path: str, **others: Any) -> "Dataset | Stream":
     """Rows of files, with the columns that were named.
 
-    others : what else of a `Request` there is, or in place of the options
+    others : what else of a `Request` there is, or in place of the options; `n_features` for SVMlight files alone
     """
-    from fastgd.data.files import opened
+    from fastgd.data.files import SVMLIGHT, opened
     from fastgd.data.request import Request
 
     target = names_in(getattr(options, "target", None))
@@ -157,7 +156,10 @@ def open_rows(options: argparse.Namespace, path: str, **others: Any) -> "Dataset
         "fill_nulls": options.fill_nulls or None,
         "handle_unknown": options.handle_unknown,
         "column_names": names_in(options.column_names),
+        "zero_based": "auto" if options.zero_based is None else options.zero_based,
     }
+    if Path(path).suffix not in SVMLIGHT:
+        others.pop("n_features", None)
     return opened(path, Request(**names | others))
 
 
@@ -283,7 +285,7 @@ def _with_validation(
     except ValueError:
         share = None
     if share is None and len(given) == 1 and not is_npy(given[0]):
-        return dataset, _rows_to_judge_by(options, given[0], dataset.columns, classes, loss)
+        return dataset, _rows_to_judge_by(options, given[0], dataset, classes, loss)
     if share == 0 and len(given) == 1:
         return dataset, None
     if share is None or len(given) > 1:
@@ -298,13 +300,13 @@ def _with_validation(
 def _rows_to_judge_by(
     options: argparse.Namespace,
     file: str,
-    columns: "Columns | None",
+    learnt: "Dataset",
     classes: "np.ndarray | None",
     loss: "Loss | None",
 ) -> "Dataset":
     """The rows of files, with labels as the loss wants them.
 
-    columns : those of the rows to train on, by name where they have names
+    learnt : the rows to train on, whose columns they have, by name where these have names
     """
     import numpy as np
 
@@ -313,8 +315,8 @@ def _rows_to_judge_by(
     from fastgd.data.base import Dataset
     from fastgd.data.with_targets import WithTargets
 
-    by_name = {} if columns is None else {"columns": columns, "features": None, "drop": ()}
-    rows = open_rows(options, file, **by_name)
+    by_name = {} if learnt.columns is None else {"columns": learnt.columns, "features": None, "drop": ()}
+    rows = open_rows(options, file, **by_name, n_features=learnt.n_features)
     rows = rows if isinstance(rows, Dataset) else spooled.in_memory_if_small(rows)
     if rows is None:
         raise ValueError(

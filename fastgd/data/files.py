@@ -5,7 +5,7 @@ import importlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from fastgd.data.base import Dataset, Stream
 from fastgd.data.columns import Columns
@@ -13,6 +13,8 @@ from fastgd.data.request import AllCategories, Fills, HandleUnknown, Names, Requ
 
 Paths = str | os.PathLike | Sequence[str | os.PathLike]
 
+#: What files of SVMlight's text end in.
+SVMLIGHT = (".svm", ".svmlight", ".libsvm")
 #: Which function of fastgd.data opens files of a suffix, as "module:function": each takes paths and a Request.
 OPENERS = {
     ".npy": "npy:open_npy",
@@ -25,9 +27,7 @@ OPENERS = {
     ".ipc": "columnar.arrow:open_arrow",
     ".arrows": "columnar.arrow:open_arrow",
     ".npz": "chunks.sparse_files:open_npz",
-    ".svm": "chunks.sparse_files:open_svmlight",
-    ".svmlight": "chunks.sparse_files:open_svmlight",
-    ".libsvm": "chunks.sparse_files:open_svmlight",
+    **dict.fromkeys(SVMLIGHT, "chunks.sparse_files:open_svmlight"),
     ".h5": "chunks.sliced:open_hdf5",
     ".hdf5": "chunks.sliced:open_hdf5",
 }
@@ -62,6 +62,8 @@ def open(
     columns: Columns | None = None,
     fill_nulls: Fills | None = None,
     handle_unknown: HandleUnknown = "error",
+    n_features: int | None = None,
+    zero_based: bool | Literal["auto"] = "auto",
 ) -> Dataset | Stream:
     r"""Files as rows to train on; only the rows in use are in memory.
 
@@ -128,6 +130,11 @@ def open(
     handle_unknown : "error" or "ignore"
         What becomes of values that are on no list of categories, nulls among them: an error that names the row, or
         zeros in all columns of the list, as of scikit-learn's OneHotEncoder. Targets are on their lists in any case.
+    n_features : int, optional
+        Of SVMlight files, such as `model.in_features`; by default as many as the last that has an entry.
+    zero_based : bool or "auto"
+        Whether SVMlight's columns count from 0, or from 1; "auto" finds out, from 0 where one is 0. Files that are to
+        have features of another one may leave that open, which is an error.
 
     Returns
     -------
@@ -156,7 +163,8 @@ def open(
     (('rooms', 'size'), 1)
     """
     chosen = (target, sample_weight, features, drop, weight)
-    return opened(path, Request(*chosen, categories, column_names, columns, fill_nulls, handle_unknown))
+    how = (categories, column_names, columns, fill_nulls, handle_unknown)
+    return opened(path, Request(*chosen, *how, n_features, zero_based))
 
 
 def opened(path: Paths, request: Request) -> Dataset | Stream:
@@ -172,6 +180,8 @@ def opened(path: Paths, request: Request) -> Dataset | Stream:
         raise ValueError(f"the files are of several kinds ({examples}); expected one kind")
     if suffixes[0] not in OPENERS:
         _refuse_suffix(paths[0], suffixes[0])
+    if suffixes[0] not in SVMLIGHT and not (request.n_features is None and request.zero_based == "auto"):
+        raise ValueError(f"n_features or zero_based is given, and {paths[0]} is no SVMlight file; expected neither")
     return _call(OPENERS[suffixes[0]], paths, request)
 
 

@@ -39,6 +39,8 @@ class Request(NamedTuple):
     columns: Columns | None = None
     fill_nulls: Fills | None = None
     handle_unknown: HandleUnknown = "error"
+    n_features: int | None = None
+    zero_based: bool | Literal["auto"] = "auto"
     folder: Path | None = None
     takes_any: bool = False
     role: str = "features"

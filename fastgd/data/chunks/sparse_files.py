@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd.data import checks
 from fastgd.data.chunks.npy_shards import NpyShards
 from fastgd.data.chunks.sparse_chunks import SparseChunk, SparseChunks
 from fastgd.data.request import Request
@@ -177,7 +178,9 @@ def open_svmlight(paths: list[Path], request: Request) -> SparseChunks:
             first, last = min(first, int(X.indices.min())), max(last, int(X.indices.max()))
     if not chunks:
         raise ValueError(f"{paths[0]} has no lines; expected at least one")
-    n_features = max(last + 1 - first, 1)
+    if request.zero_based != "auto":
+        first = _checked_first(paths[0], first, request.zero_based)
+    n_features = _width(paths[0], first, last, request)
 
     load = functools.partial(
         _load_lines, chunks, stamps, load_svmlight_file, zero_based=first == 0, n_features=n_features
@@ -185,6 +188,30 @@ def open_svmlight(paths: list[Path], request: Request) -> SparseChunks:
     known = [SparseChunk(n_rows, n_entries, n_features) for n_rows, n_entries in sizes]
     dtypes = {"X": np.dtype(np.float64), "indices": np.dtype(np.int64)}
     return SparseChunks(known, load, stamps, dtypes, np.concatenate(targets))
+
+
+def _checked_first(path: Path, first: int, zero_based: bool) -> int:
+    """The column that others count from."""
+    if not (zero_based or first):
+        raise ValueError(f"{path} has a column 0, and zero_based is False; expected columns from 1, or zero_based=True")
+    return 0 if zero_based else 1
+
+
+def _width(path: Path, first: int, last: int, request: Request) -> int:
+    """How many features there are, whose last column with an entry is this one."""
+    found = max(last + 1 - first, 1)
+    if request.n_features is None:
+        return found
+    n_features = checks.integer(request.n_features, "n_features", 1)
+    if found > n_features:
+        raise ValueError(f"{path} has a column {last}, from {first} on; expected {n_features} features at most")
+    if found < n_features and first == 1 and request.zero_based == "auto":
+        # Shifted by one, each feature would be taken for another.
+        raise ValueError(
+            f"{path} has columns up to {last}, none of them 0, of {n_features} features, whose columns may be from 0 "
+            "or from 1; expected zero_based=True or zero_based=False"
+        )
+    return n_features
 
 
 def _parsed(lines: _Lines, parse: Callable[..., Any], **options: Any) -> tuple[Any, np.ndarray]:

@@ -304,6 +304,7 @@ def test_all_words_of_a_target_are_classes(words, n_known, tmp_path):
     path.write_text("\n".join(["a,place,kind", *(f"1,x,{word}" for word in words)]) + "\n")
     options = argparse.Namespace(X=str(path), target="kind", categories=[("place", ["x"])], features=None, drop=None)
     options.fill_nulls, options.handle_unknown, options.column_names = None, "error", None
+    options.zero_based = None
     found = dict(categories_of(options))
     assert found["place"] == ["x"]
     assert len(found.get("kind", ())) == n_known
@@ -342,3 +343,20 @@ def test_an_index_is_named_in_options(tmp_path, capsys):
     assert status == 0
     assert "features       a, y\n" in out
     assert "it is left out (--features ,NAME,... takes it)" in err
+
+
+def test_svmlight_files_of_fewer_columns(tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    (tmp_path / "rows.svm").write_text("".join(f"{k} 1:{k} {2 + k % 2}:{k % 5}\n" for k in range(1, 50)))
+    (tmp_path / "new.svm").write_text("1 1:3\n2 2:1\n")
+    quick = ["--optimizer", "SGD", "--learning-rate", 0.01, "--epochs", 1, "--quiet"]
+    for ending, expected in (([], 2), (["--no-zero-based"], 0)):
+        given = ["--validation", tmp_path / "new.svm", *ending, *quick, "--out", tmp_path / "m"]
+        status, _, err = run(capsys, "train", tmp_path / "rows.svm", *given)
+        assert status == expected
+        assert ("of 3 features, whose columns" in err and "expected --zero-based or --no-zero-based" in err) == (
+            not ending
+        )
+    assert run(capsys, "predict", tmp_path / "m", tmp_path / "new.svm", *ending, "--out", tmp_path / "p.npy")[0] == 0
+    expected = gd.Model.load(tmp_path / "m").predict(np.array([[3.0, 0, 0], [0, 1, 0]]))
+    np.testing.assert_allclose(np.load(tmp_path / "p.npy"), expected, rtol=1e-6)

@@ -164,6 +164,37 @@ def test_shards_that_change_while_they_are_read(folder, arrays, change_in_a_pass
         sparse.save_npz(folder / "X-3.npz", X[300:])
 
 
+def test_svmlight_of_a_model_s_features(tmp_path):
+    """Where the last have no entry, or the first column none; a shift by one would go unseen."""
+    path = tmp_path / "rows.svm"
+    path.write_text("1 1:5 3:7\n2 2:6\n")
+    for n_features, zero_based, expected in (
+        (None, "auto", [[5, 0, 7], [0, 6, 0]]),
+        (3, "auto", [[5, 0, 7], [0, 6, 0]]),
+        (4, True, [[0, 5, 0, 7], [0, 0, 6, 0]]),
+        (None, True, [[0, 5, 0, 7], [0, 0, 6, 0]]),
+        (5, False, [[5, 0, 7, 0, 0], [0, 6, 0, 0, 0]]),
+    ):
+        data = gd.data.open(path, n_features=n_features, zero_based=zero_based)
+        digits = 10.0 ** np.arange(data.n_features)
+        model = gd.Model([gd.Linear(data.n_features, 1, bias=False, init=[digits])], dtype="float64")
+        np.testing.assert_array_equal(model.predict(data)[:, 0], expected @ digits)
+    for settings, message in (
+        ({"n_features": 4}, "has columns up to 3, none of them 0, of 4 features, .*; expected zero_based=True or"),
+        ({"n_features": 2}, "has a column 3, from 1 on; expected 2 features at most"),
+        ({"n_features": 3, "zero_based": True}, "has a column 3, from 0 on; expected 3 features at most"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            gd.data.open(path, **settings)
+    path.write_text("1 0:5 3:7\n")
+    assert gd.data.open(path, n_features=9).n_features == 9
+    with pytest.raises(ValueError, match="has a column 0, and zero_based is False"):
+        gd.data.open(path, zero_based=False)
+    np.save(tmp_path / "X.npy", np.ones((2, 2)))
+    with pytest.raises(ValueError, match=r"n_features or zero_based is given, and .*X\.npy is no SVMlight file"):
+        gd.data.open(tmp_path / "X.npy", n_features=2)
+
+
 @pytest.mark.parametrize("zero_based", [False, True])
 def test_svmlight(zero_based, arrays, tmp_path, monkeypatch):
     from sklearn.datasets import dump_svmlight_file, load_svmlight_file
