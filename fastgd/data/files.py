@@ -26,7 +26,7 @@ OPENERS = {
     ".arrow": "columnar.arrow:open_arrow",
     ".ipc": "columnar.arrow:open_arrow",
     ".arrows": "columnar.arrow:open_arrow",
-    ".npz": "chunks.sparse_files:open_npz",
+    ".npz": "npz:open_npz",
     **dict.fromkeys(SVMLIGHT, "chunks.sparse_files:open_svmlight"),
     ".h5": "chunks.sliced:open_hdf5",
     ".hdf5": "chunks.sliced:open_hdf5",
@@ -68,7 +68,8 @@ def open(
     r"""Files as rows to train on; only the rows in use are in memory.
 
     .npy files are a `Dataset`, whose rows may be shuffled. Up to 512 MB of features are held in memory, in their own
-    dtype; larger files are read chunk by chunk, as shards are (below).
+    dtype; larger files are read chunk by chunk, as shards are (below). An archive that `numpy.savez` wrote, of X, y and
+    sample_weight or some of them, is held in memory.
 
     `ArrayDataset(map_array(X), map_array(y))` maps them instead. That is faster where the system has the file in its
     cache and the model is small, as nothing is copied. But shuffled rows of a map keep the pages that they were on, up

@@ -130,7 +130,7 @@ def test_shards_of_several_dtypes(tmp_path, arrays, rng):
     ("change", "message"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-40]), r"X-3\.npz cannot be read as a sparse matrix: "),
-        (lambda path: np.savez(path, X=np.ones(3)), r"X-3\.npz holds X; expected what scipy\.sparse\.save_npz"),
+        (lambda path: np.savez(path, Z=np.ones(3)), r"X-3\.npz holds Z; expected what scipy\.sparse\.save_npz"),
         (lambda path: sparse.save_npz(path, sparse.coo_array(np.eye(340, 50))), r"X-3\.npz is a coo matrix; expected"),
         (lambda path: sparse.save_npz(path, sparse.csr_array((340, 51))), r"X-3\.npz has shape \(340, 51\), and .*X-0"),
         (
