@@ -1,15 +1,13 @@
 """What the commands may be told, as `--help` shows it."""
 
 import argparse
-import difflib
 import re
-from collections.abc import Mapping
 from fractions import Fraction
-from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 from fastgd._version import __version__
 from fastgd.cli import export, info, option_values, predict, settings, trace, train
+from fastgd.cli.argument_parser import ArgumentParser, HelpFormatter
 from fastgd.cli.checkpoint import every
 
 _FILES = (
@@ -24,48 +22,9 @@ _IN_PLACE = (
 )
 
 
-# What other libraries call options.
-_ALIASES = {
-    **dict.fromkeys(("--lr", "--eta0", "--learning-rate-init"), "--learning-rate"),
-    **dict.fromkeys(("--hidden-layer-sizes", "--layers"), "--hidden"),
-    "--max-iter": "--epochs",
-    "--random-state": "--seed",
-}
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, and takes no beginnings of options for them: `--lr` is not `--lr-decay`."""
-
-    commands: Mapping[str, argparse.ArgumentParser] = MappingProxyType({})
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        if message.startswith("unrecognized arguments"):
-            is_file = message.endswith(".npy")
-            message += "; expected targets by --target" if is_file else self._meant(message.split()[2])
-        self.exit(2, f"{self.prog}: error: {message}\n")
-
-    def _meant(self, given: str) -> str:
-        """What follows the name of an option that no command has."""
-        given = given.partition("=")[0].lower().replace("_", "-")
-        names = {name for each in self.commands.values() for name in re.findall("--[a-z0-9-]+", each.format_usage())}
-        near = [_ALIASES[given]] if given in _ALIASES else difflib.get_close_matches(given, sorted(names), 1, 0.75)
-        return f". Did you mean {near[0]}? See fastgd COMMAND --help" if near else "; see fastgd COMMAND --help"
-
-
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, but none where there is none, or the help has said it."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        has_none = action.default is None or action.default is False or action.default == ()
-        return action.help if has_none else super()._get_help_string(action)
-
-
 def parser() -> argparse.ArgumentParser:
     """The parser of the command line; what it returns has the command itself as `run`."""
-    parser = _Parser(
+    parser = ArgumentParser(
         prog="fastgd",
         description="Gradient descent for linear and ReLU networks, with compiled kernels.",
         epilog="Exit status: 0; 1 if training diverged, after the last finite model is saved where --out asked; 2 for "
@@ -129,7 +88,7 @@ def _add_train(commands: Any) -> None:
     command = commands.add_parser(
         "train",
         help="train a model on rows of files, or on synthetic ones",
-        formatter_class=_HelpFormatter,
+        formatter_class=HelpFormatter,
     )
     command.set_defaults(run=train.train)
     data = command.add_argument_group("data")
@@ -303,7 +262,7 @@ def _add_trace(commands: Any) -> None:
         help="show every number of training steps: forward pass, loss, backward pass, update",
         description="Shows every number of training steps, without changing a file: the outputs and masks of each "
         "layer, the loss, the derivatives, the gradient, and the parameters before and after.",
-        formatter_class=_HelpFormatter,
+        formatter_class=HelpFormatter,
     )
     command.set_defaults(run=trace.trace)
     command.add_argument("model", nargs="?", help="a .safetensors file that fastgd saved; none: --example")

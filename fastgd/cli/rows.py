@@ -158,7 +158,7 @@ def open_rows(options: argparse.Namespace, path: str, **others: Any) -> "Dataset
         "column_names": names_in(options.column_names),
         "zero_based": "auto" if options.zero_based is None else options.zero_based,
     }
-    if Path(path).suffix not in SVMLIGHT:
+    if Path(path).suffix.lower() not in SVMLIGHT:
         others.pop("n_features", None)
     return opened(path, Request(**names | others))
 

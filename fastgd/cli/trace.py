@@ -225,11 +225,12 @@ def _trainer(
 
 
 def _wanted(options: argparse.Namespace) -> tuple[int, int]:
+    """The rows that --row names, from the first up to this one; by default the first."""
     return options.row or (0, 1)
 
 
 def _chosen(options: argparse.Namespace, n_rows: int) -> slice:
-    """The rows that --row names, the first by default."""
+    """As `_wanted`, of a file of so many rows."""
     first, end = _wanted(options)
     if not first < end <= n_rows:
         raise ValueError(

@@ -69,7 +69,7 @@ def open(
 
     .npy files are a `Dataset`, whose rows may be shuffled. Up to 512 MB of features are held in memory, in their own
     dtype; larger files are read chunk by chunk, as shards are (below). An archive that `numpy.savez` wrote, of X, y and
-    sample_weight or some of them, is held in memory.
+    sample_weight or some of them and of nothing else, is held in memory.
 
     `ArrayDataset(map_array(X), map_array(y))` maps them instead. That is faster where the system has the file in its
     cache and the model is small, as nothing is copied. But shuffled rows of a map keep the pages that they were on, up

@@ -53,7 +53,8 @@ def to_array(values: Any, name: str) -> Any:
 
 def require_no_times(values: Any, name: str) -> None:
     """Raise a TypeError for a Polars frame with times or dates, which it gives others as numbers of some unit."""
-    for series in values.get_columns() if type(values).__module__.startswith("polars.") else ():
+    is_frame = type(values).__module__.startswith("polars.") and hasattr(values, "get_columns")
+    for series in values.get_columns() if is_frame else ():
         if str(series.dtype).lower().startswith(TIMES):
             _polars_column(series, _place(name, series.name))
 

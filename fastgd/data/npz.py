@@ -1,6 +1,7 @@
 """Archives of arrays: X, y and weights as `numpy.savez` writes them, or CSR matrices as SciPy does."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,12 @@ class HeldArchive(ArrayDataset):
         self._stamps = Stamps([path])
         try:
             with np.load(path, allow_pickle=False) as archive:
+                others = [name for name in archive.files if name not in _NAMES]
                 arrays = [archive.get(name) for name in _NAMES]
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        except (ValueError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{path} cannot be read as an archive of arrays of numbers: {error}") from error
+        if others:
+            raise ValueError(f"{path} holds {others[0]!r}; expected X, y and sample_weight, or some of them, alone")
         super().__init__(*arrays)
 
     def require_whole(self) -> None:
@@ -45,5 +49,6 @@ def _names_in(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, RuntimeError):
+        # `sparse_files` says what is wrong with it.
         return []

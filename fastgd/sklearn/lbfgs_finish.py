@@ -108,7 +108,7 @@ class LBFGSFinish:
         limits = {"maxfun": max(self._n_epochs, min(free, _MOST_PASSES)), "maxiter": _MOST_PASSES}
         with np.errstate(all="ignore"), one_thread_of_blas():
             first, _ = objective(start)
-            # A fall counts in units of the objective, and of that of poisson much is the same for all parameters.
+            # L-BFGS-B counts a fall next to the objective, and of poisson's much is the same for all parameters.
             found = minimize(
                 objective,
                 start,

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fastgd.data.columnar.column_rows import NONE, Codes, Column
+from fastgd.data.columnar.column_rows import NO_CATEGORY, Codes, Column
 from fastgd.data.columns import expanded
 from fastgd.kernels import ColumnKind
 
@@ -168,7 +168,7 @@ class Categories(ArrowColumn):
             array = array.fill_null("")
         codes = pc.index_in(array, value_set=self._set)
         if codes.null_count and self.ignores_unknown:
-            codes = codes.fill_null(NONE)
+            codes = codes.fill_null(NO_CATEGORY)
         elif codes.null_count:
             row = codes.is_null().index(True).as_py()
             value = array[row].as_py()

@@ -23,13 +23,13 @@ class Column(NamedTuple):
 
 
 #: The code of a row in which none of them is one.
-NONE = -1
+NO_CATEGORY = -1
 
 
 class Codes(NamedTuple):
     """A column that stands for several of zeros and ones.
 
-    codes : (n_rows,) integers, which of them is one, or `NONE`          width : int, how many they are
+    codes : (n_rows,) integers, which of them is one, or `NO_CATEGORY`          width : int, how many they are
     """
 
     codes: np.ndarray
@@ -108,7 +108,7 @@ class ColumnRows:
             if isinstance(part, Codes):
                 out[:, first : first + part.width] = 0
                 codes = part.codes[self._start : self._stop]
-                rows = np.flatnonzero(codes != NONE)
+                rows = np.flatnonzero(codes != NO_CATEGORY)
                 out[rows, first + codes[rows]] = 1
             else:
                 out[:, first : first + part.shape[1]] = part[self._start : self._stop]

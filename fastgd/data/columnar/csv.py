@@ -223,7 +223,7 @@ def _first_names(path: Path, delimiter: str) -> list[str]:
     try:
         with pa.input_stream(str(path), compression="detect") as file:
             line = io.BufferedReader(file).readline()
-        return next(csv.reader([line.decode()], delimiter=delimiter), [])
+        return next(csv.reader([line.decode("utf-8-sig")], delimiter=delimiter), [])
     except (OSError, UnicodeDecodeError):
         return []
 

@@ -65,7 +65,8 @@ class Table(Stream):
         refused = _refused(schema, self.chosen) if request.takes_any else ()
         self.others = tuple(each for each in refused if each in self.chosen.features)
         #: Those of them that hold text of numbers, but for some values or for the decimal point.
-        self.nearly_numbers = tuple(each for each in self.others if each in _nearly_numbers(schema))
+        nearly = _nearly_numbers(schema)
+        self.nearly_numbers = tuple(each for each in self.others if each in nearly)
         if self.others:
             self.chosen = self.chosen._replace(categories={**self.chosen.categories, **dict.fromkeys(self.others, 1)})
         self._features, self._targets, self._weight = columns_of(schema, self.chosen, name)
@@ -197,7 +198,8 @@ def columns_of(
             is_of_model = chosen.are_of_model and not is_target
             found = column_of(_field(schema, name, chosen), chosen.categories.get(name), is_target, is_of_model)
         except TypeError as error:
-            others = [other for other in _refused(schema, chosen) if other not in (name, *_nearly_numbers(schema))]
+            apart = {name} | _nearly_numbers(schema)
+            others = [other for other in _refused(schema, chosen) if other not in apart]
             either = f". No numbers are in {shown(others)}, either; categories='auto' takes all words" if others else ""
             raise TypeError(f"{table}: {error}{either}") from error.__cause__
         if name in chosen.fills:
@@ -240,9 +242,9 @@ def _field(schema: Any, name: str, chosen: ChosenColumns) -> Any:
     return field.with_type(pa.float64()) if name in chosen.fills and pa.types.is_null(field.type) else field
 
 
-def _nearly_numbers(schema: Any) -> list[str]:
+def _nearly_numbers(schema: Any) -> set[str]:
     """Columns of text that hold numbers, but for some values or for the decimal point."""
-    return [field.name for field in schema if {NEARLY_NUMBERS, REMEDY} & set(field.metadata or ())]
+    return {field.name for field in schema if {NEARLY_NUMBERS, REMEDY} & set(field.metadata or ())}
 
 
 def _dtype_of(columns: Sequence[ArrowColumn]) -> type:

@@ -20,7 +20,7 @@ def trained(*data, **options):
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_rows_of_an_archive(save, arrays, tmp_path):
     path = tmp_path / "rows.npz"
-    save(path, **arrays, other=np.arange(3))
+    save(path, **arrays)
     expected = trained(arrays["X"], arrays["y"], sample_weight=arrays["sample_weight"])
     np.testing.assert_array_equal(trained(gd.data.open(path)), expected)
     save(path, X=arrays["X"])
@@ -36,6 +36,9 @@ def test_what_cannot_be(arrays, tmp_path):
         gd.data.open(path)
     np.savez(path, X=arrays["X"], y=np.array([{}] * 40))
     with pytest.raises(ValueError, match=r"rows\.npz cannot be read as an archive of arrays of numbers: Object arrays"):
+        gd.data.open(path)
+    np.savez(path, X=arrays["X"], y=arrays["y"], weights=arrays["sample_weight"])
+    with pytest.raises(ValueError, match=r"rows\.npz holds 'weights'; expected X, y and sample_weight, or some"):
         gd.data.open(path)
     np.savez(path, **arrays)
     with pytest.raises(ValueError, match=r"target is 'y.npy', which numpy.savez's files do not take"):
