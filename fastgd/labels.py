@@ -132,6 +132,32 @@ def encode(y: ArrayLike, classes: ArrayLike, loss: str | Loss, name: str = "y") 
     return out
 
 
+def balanced_weights(numbers: np.ndarray, n_classes: int, sample_weight: np.ndarray | None = None) -> np.ndarray:
+    """What multiplies the weights of each class's rows for all classes to weigh the same: Σ v / (n_classes Σ_class v).
+
+    Parameters
+    ----------
+    numbers : integer array of shape (n_samples,)
+        The class of each row, from 0 to n_classes - 1.
+    n_classes : int
+    sample_weight : array of shape (n_samples,) or None
+        The rows' weights v; None: 1.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), float64; scikit-learn's ``class_weight="balanced"``, and 1 for a class without rows
+
+    Examples
+    --------
+    >>> from fastgd import labels
+    >>> labels.balanced_weights(np.array([0, 0, 0, 1]), 2).tolist()
+    [0.6666666666666666, 2.0]
+    """
+    totals = np.bincount(numbers, sample_weight, n_classes)
+    mean = totals.mean()
+    return mean / np.where(totals > 0, totals, mean)
+
+
 def n_outputs(classes: Sequence | np.ndarray, loss: str | Loss) -> int:
     """How many outputs a model of these classes has: one for each for cross_entropy, and else a single one.
 

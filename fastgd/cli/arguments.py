@@ -108,6 +108,13 @@ def _add_train(commands: Any) -> None:
     )
     data.add_argument("--sample-weight", metavar="W.npy | NAME", help="weights for X's rows: a file, or a column")
     data.add_argument(
+        "--class-weight",
+        type=option_values.class_weight,
+        metavar="balanced | LABEL=WEIGHT,...",
+        help="what multiplies the weights of each class's rows, of those to judge by, too: numbers, or what makes all "
+        "classes of X weigh the same (default: 1)",
+    )
+    data.add_argument(
         "--validation",
         nargs="+",
         metavar="SHARE | X.npy Y.npy | FILE",

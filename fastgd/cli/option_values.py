@@ -1,6 +1,7 @@
 """What the texts of options stand for; `argparse.ArgumentTypeError` says what was expected."""
 
 import argparse
+import math
 import re
 
 
@@ -30,6 +31,22 @@ def fills(text: str) -> dict[str, float | str] | str:
         raise argparse.ArgumentTypeError(
             f"{text!r}; expected mean, or NAME=NUMBER,NAME=mean,..., as in age=40"
         ) from None
+
+
+def class_weight(text: str) -> str | list[tuple[str, float]]:
+    """How much the rows of classes weigh, or "balanced"."""
+    if text == "balanced":
+        return text
+    parts = [part.rpartition("=") for part in text.split(",")]
+    try:
+        weights = [(label, float(weight)) for label, _, weight in parts]
+    except ValueError:
+        weights = []
+    if not weights or not all(label and 0 <= weight < math.inf for label, weight in weights):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; expected balanced, or LABEL=WEIGHT,... with weights of at least 0, as in yes=10,no=1"
+        )
+    return weights
 
 
 def shape(text: str) -> tuple[int, ...]:

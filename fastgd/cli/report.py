@@ -34,7 +34,10 @@ def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows, b
     layers = ", ".join(map(str, model.layers))
     say(f"model        {layers}: {model.parameters.size} parameters, {model.dtype}")
     if rows.classes is not None:
-        say(f"classes      {len(rows.classes)}: {labels.shown(rows.classes)}")
+        say(f"classes      {len(rows.classes.labels)}: {labels.shown(rows.classes.labels)}")
+        if rows.classes.weights is not None:
+            weights = ", ".join(f"{weight:.4g}" for weight in rows.classes.weights[:6])
+            say(f"weights      {weights}{', ...' if len(rows.classes.weights) > 6 else ''} times those of the rows")
     say(
         f"training     {trainer.batch_size or 'all'} rows per update, {rate}, {type(trainer.optimizer).__name__}, "
         f"{losses.name_of(trainer.loss)}"
@@ -47,7 +50,8 @@ def report(trainer: "Trainer", model: "Model", untrained: "Model", rows: Rows, b
         rows_were = "1 row that was" if validation.n_samples == 1 else f"{validation.n_samples} rows that were"
         # There is none of targets that are all the same.
         value = "unknown" if math.isnan(value) else f"{value:.4f}"
-        say(f"{name:13}{value} on {rows_were} not learnt from")
+        weighed = ", weighed" if validation.has_sample_weight else ""
+        say(f"{name:13}{value} on {rows_were} not learnt from{weighed}")
     if isinstance(data, Dataset):
         share = rows_per_second * data.row_bytes / bandwidth
         of = f", {share:.1%} of the {bandwidth / 1e9:.0f} GB/s at which one thread reads memory"

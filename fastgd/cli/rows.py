@@ -8,12 +8,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fastgd.cli.classes import Classes, are_as_wanted, class_weights, labels_in, require_no_class_weight
 from fastgd.cli.npy_files import Arrays, npy_arrays
 from fastgd.cli.output import say
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from fastgd import Dataset
     from fastgd.data import Stream
     from fastgd.losses import Loss
@@ -25,21 +24,19 @@ _SYNTHETIC, _NOISE = (1_000_000, 100), 0.1
 _KEPT_BYTES = 1 << 30
 # Tasks are told by so many targets.
 _LOOKED_AT = 100_000
-# Integers are taken for measurements where they have more values than this.
-_FEW_VALUES = 20
 
 
 class Rows(NamedTuple):
     """What there is to learn from.
 
     validation : the rows to judge by, or None where none were asked for
-    classes : (n_classes,), the labels that the numbers in the data stand for, or None
+    classes : those that the numbers in the data stand for, or None
     noise_loss : the loss that synthetic rows leave to a perfect model
     """
 
     data: "Dataset | Stream"
     validation: "Dataset | None"
-    classes: "np.ndarray | None" = None
+    classes: Classes | None = None
     noise_loss: float | None = None
 
 
@@ -58,8 +55,10 @@ def arrays_of(options: argparse.Namespace) -> Arrays | None:
     """The arrays of the files that were given; None for synthetic rows."""
     X, y, weights = options.X, options.target, options.sample_weight
     if X is None:
-        if y or weights:
-            raise ValueError("--target or --sample-weight without X; expected fastgd train X.npy --target Y.npy")
+        if y or weights or options.class_weight:
+            raise ValueError(
+                "--target, --sample-weight or --class-weight without X; expected fastgd train X.npy --target Y.npy"
+            )
         return None
     if options.synthetic is not None or options.noise is not None:
         raise ValueError(f"--synthetic or --noise, and X is {X}; expected either X or --synthetic")
@@ -132,12 +131,6 @@ def _asks_for_classes(options: argparse.Namespace) -> bool:
     return task == "classification" or (loss is not None and losses.takes_classes(loss))
 
 
-def labels_in(rows: "Dataset | Stream", y: "np.ndarray") -> "np.ndarray":
-    """What targets of rows stand for: words or truths, or the numbers that they are."""
-    labels = None if rows.columns is None else rows.columns.labels_of(y)
-    return _as_integers(y) if labels is None else labels
-
-
 def open_rows(options: argparse.Namespace, path: str, **others: Any) -> "Dataset | Stream":
     """Rows of files, with the columns that were named.
 
@@ -161,14 +154,6 @@ def open_rows(options: argparse.Namespace, path: str, **others: Any) -> "Dataset
     if Path(path).suffix.lower() not in SVMLIGHT:
         others.pop("n_features", None)
     return opened(path, Request(**names | others))
-
-
-def _as_integers(y: "np.ndarray") -> "np.ndarray":
-    """Targets that are whole numbers, as such: labels are called 1 and not 1.0."""
-    import numpy as np
-
-    is_whole = y.dtype.kind == "f" and bool((np.isfinite(y) & (np.floor(y) == y) & (np.abs(y) < 2**53)).all())
-    return y.astype(np.int64) if is_whole else y
 
 
 def task_of(options: argparse.Namespace, arrays: Arrays | None) -> str:
@@ -216,61 +201,52 @@ def synthetic_rows(options: argparse.Namespace) -> Rows:
         + ("kept in memory" if size <= _KEPT_BYTES else "made anew in each epoch")
     )
     kept = gd.data.ArrayDataset(*data.arrays()) if size <= _KEPT_BYTES else data
-    return Rows(*_with_validation(options, kept, None, None), noise_loss=data.noise_loss)
+    return Rows(*_with_validation(options, kept, None), noise_loss=data.noise_loss)
 
 
 def rows_of_files(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> Rows:
     """The rows of files, with labels as the loss wants them, and those to judge by."""
+    if options.task != "classification":
+        require_no_class_weight(options, "numbers")
+    elif are_as_wanted(arrays.y, loss):
+        require_no_class_weight(options, "probabilities, or several columns")
+    else:
+        data, classes = _with_labels(options, arrays, loss)
+        return Rows(*_with_validation(options, data, classes), classes)
+    return Rows(*_with_validation(options, arrays.rows, None))
+
+
+def _with_labels(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> "tuple[Dataset | Stream, Classes]":
+    """Rows whose targets are labels, and what classes there are."""
     import numpy as np
 
     from fastgd import labels
     from fastgd.data.base import Dataset
-    from fastgd.data.with_targets import StreamWithTargets, WithTargets
 
-    data, classes = arrays.rows, None
-    if options.task == "classification" and not _are_as_wanted(arrays.y, loss):
-        is_stream = not isinstance(data, Dataset)
-        if is_stream:
-            y = np.concatenate([np.asarray(block.y) for block in data.open()])
-        else:
-            everything = data.targets(np.dtype(np.float64))
-            y = everything.y
-        y = labels_in(data, y) if arrays.file == options.X else arrays.y
-        classes = labels.classes_of(y, arrays.file)
-
-        def encoded(y: np.ndarray) -> np.ndarray:
-            return labels.encode(y, classes, loss, arrays.file)[:, np.newaxis]
-
-        if is_stream:
-            rows = data
-            data = StreamWithTargets(rows, lambda y: encoded(labels_in(rows, y).astype(classes.dtype)), 1)
-        else:
-            data = WithTargets(data, encoded(y), everything.sample_weight if data.has_sample_weight else None)
-    return Rows(*_with_validation(options, data, classes, loss), classes)
-
-
-def _are_as_wanted(y: "np.ndarray", loss: "Loss") -> bool:
-    """Whether the loss takes these targets as they are: some strictly between 0 and 1, or several columns."""
-    from fastgd import losses
-
-    targets = losses.kind_of(loss).targets
-    if y.dtype.kind in "US" or targets == "a class":
-        return False
-    if y.ndim == 2 and y.shape[1] > 1:
-        return True
-    is_within = targets == "in [0, 1]" and y.dtype.kind == "f" and bool(((y >= 0) & (y <= 1)).all())
-    return is_within and bool(((y > 0) & (y < 1)).any())
+    rows = arrays.rows
+    if isinstance(rows, Dataset):
+        everything = rows.targets(np.dtype(np.float64))
+        y, v = everything.y, everything.sample_weight
+    else:
+        blocks = [(np.asarray(block.y), np.asarray(block.sample_weight)) for block in rows.open()]
+        y, v = map(np.concatenate, zip(*blocks, strict=True))
+    y = labels_in(rows, y) if arrays.file == options.X else arrays.y
+    found = labels.classes_of(y, arrays.file)
+    weights = class_weights(options.class_weight, found, y, v if rows.has_sample_weight else None)
+    classes = Classes(found, loss, weights)
+    if isinstance(rows, Dataset):
+        return classes.of_rows(rows, y, arrays.file), classes
+    return classes.of_stream(rows, arrays.file), classes
 
 
 def _with_validation(
-    options: argparse.Namespace, dataset: "Dataset", classes: "np.ndarray | None", loss: "Loss | None"
+    options: argparse.Namespace, dataset: "Dataset", classes: Classes | None
 ) -> "tuple[Dataset, Dataset | None]":
     """The rows to train on and those to judge by."""
     import numpy as np
 
-    from fastgd import data, labels
+    from fastgd import data
     from fastgd.data.subset import split
-    from fastgd.data.with_targets import WithTargets
 
     given = options.validation
     if given is None:
@@ -278,14 +254,13 @@ def _with_validation(
     if len(given) == 2:
         if classes is None:
             return dataset, data.open(given[0], target=given[1])
-        y = labels.encode(data.map_array(given[1]), classes, loss, given[1])
-        return dataset, WithTargets(data.open(given[0]), y)
+        return dataset, classes.of_rows(data.open(given[0]), data.map_array(given[1]), given[1])
     try:
         share = float(given[0])
     except ValueError:
         share = None
     if share is None and len(given) == 1 and not is_npy(given[0]):
-        return dataset, _rows_to_judge_by(options, given[0], dataset, classes, loss)
+        return dataset, _rows_to_judge_by(options, given[0], dataset, classes)
     if share == 0 and len(given) == 1:
         return dataset, None
     if share is None or len(given) > 1:
@@ -297,23 +272,15 @@ def _with_validation(
     return split(dataset, share, np.random.default_rng([options.seed, 0, 1]))
 
 
-def _rows_to_judge_by(
-    options: argparse.Namespace,
-    file: str,
-    learnt: "Dataset",
-    classes: "np.ndarray | None",
-    loss: "Loss | None",
-) -> "Dataset":
+def _rows_to_judge_by(options: argparse.Namespace, file: str, learnt: "Dataset", classes: Classes | None) -> "Dataset":
     """The rows of files, with labels as the loss wants them.
 
     learnt : the rows to train on, whose columns they have, by name where these have names
     """
     import numpy as np
 
-    from fastgd import labels
     from fastgd.data import spooled
     from fastgd.data.base import Dataset
-    from fastgd.data.with_targets import WithTargets
 
     by_name = {} if learnt.columns is None else {"columns": learnt.columns, "features": None, "drop": ()}
     rows = open_rows(options, file, **by_name, n_features=learnt.n_features)
@@ -324,17 +291,4 @@ def _rows_to_judge_by(
         )
     if classes is None:
         return rows
-    targets = rows.targets(np.dtype(np.float64))
-    y = labels.encode(labels_in(rows, targets.y), classes, loss, file)
-    return WithTargets(rows, y, targets.sample_weight if rows.has_sample_weight else None)
-
-
-def may_be_classes(y: "np.ndarray") -> bool:
-    """Whether targets look like class labels in numbers: few integers, each in several rows."""
-    import numpy as np
-
-    some = y[:100_000]
-    if some.size != len(some) or some.dtype.kind not in "iuf":
-        return False
-    values = np.unique(some)
-    return 2 <= len(values) <= min(_FEW_VALUES, len(some) // 5) and bool((values == np.floor(values)).all())
+    return classes.of_rows(rows, labels_in(rows, rows.targets(np.dtype(np.float64)).y), file)

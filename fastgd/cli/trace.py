@@ -6,8 +6,9 @@ from contextlib import closing
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from fastgd.cli.classes import labels_in
 from fastgd.cli.output import rows_files, say
-from fastgd.cli.rows import is_npy, labels_in, open_rows
+from fastgd.cli.rows import is_npy, open_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable

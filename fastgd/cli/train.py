@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from fastgd.cli import settings
 from fastgd.cli.checkpoint import checkpoints, note_checkpoint, resumed, terminable
+from fastgd.cli.classes import may_be_classes
 from fastgd.cli.live import LiveCurve, can_draw
 from fastgd.cli.npy_files import Arrays
 from fastgd.cli.output import require_output, rows_files, say
 from fastgd.cli.picture import draw, require_picture
 from fastgd.cli.report import report
-from fastgd.cli.rows import Rows, arrays_of, may_be_classes, rows_of_files, synthetic_rows, task_of
+from fastgd.cli.rows import Rows, arrays_of, rows_of_files, synthetic_rows, task_of
 
 if TYPE_CHECKING:
     from fastgd import Dataset, Model, Standardize, Trainer
@@ -203,7 +204,7 @@ def _model(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Model":
     import fastgd as gd
 
     n_features = rows.data.n_features
-    n_outputs = rows.data.n_outputs if rows.classes is None else gd.labels.n_outputs(rows.classes, loss)
+    n_outputs = rows.data.n_outputs if rows.classes is None else gd.labels.n_outputs(rows.classes.labels, loss)
     layers: list = [_standardize(rows.data)] if options.standardize else []
     for n_in, n_out in pairwise([n_features, *options.hidden, n_outputs]):
         layers += [gd.Linear(n_in, n_out), gd.ReLU()]
@@ -211,7 +212,7 @@ def _model(options: argparse.Namespace, rows: Rows, loss: "Loss") -> "Model":
         layers.pop()
     model = gd.Model(layers, dtype=options.dtype, seed=options.seed)
     if rows.classes is not None or gd.losses.kind_of(loss).link in ("logit", "log"):
-        model.set_classes(rows.classes, loss)
+        model.set_classes(None if rows.classes is None else rows.classes.labels, loss)
     return model
 
 

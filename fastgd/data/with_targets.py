@@ -85,19 +85,30 @@ class StreamWithTargets(Stream):
 
     stream : Stream
     targets_of : from (n, stream.n_outputs) to (n, n_outputs)
+    weights_of : from the stream's own targets and its weights, or None, to weights, (n,); None: the stream's own
     """
 
-    def __init__(self, stream: Stream, targets_of: Callable[[np.ndarray], np.ndarray], n_outputs: int) -> None:
-        self._stream, self._targets_of, self.name = stream, targets_of, stream.name
+    def __init__(
+        self,
+        stream: Stream,
+        targets_of: Callable[[np.ndarray], np.ndarray],
+        n_outputs: int,
+        weights_of: Callable[[np.ndarray, np.ndarray | None], np.ndarray] | None = None,
+    ) -> None:
+        self._stream, self._targets_of, self._weights_of, self.name = stream, targets_of, weights_of, stream.name
         self.n_features, self.n_outputs, self.n_samples = stream.n_features, n_outputs, stream.n_samples
-        self.has_sample_weight, self.dtype = stream.has_sample_weight, stream.dtype
+        self.has_sample_weight, self.dtype = stream.has_sample_weight or weights_of is not None, stream.dtype
         self.feature_names, self.columns = stream.feature_names, stream.columns
         self.starts, self.is_read_once = stream.starts, stream.is_read_once
 
     def open(self, cursor: int = 0) -> Iterator[Block]:
         """As the other stream does."""
         for block in self._stream.open(cursor):
-            yield block._replace(y=self._targets_of(np.asarray(block.y)))
+            y = np.asarray(block.y)
+            if self._weights_of is not None:
+                given = np.asarray(block.sample_weight) if self._stream.has_sample_weight else None
+                block = block._replace(sample_weight=self._weights_of(y, given))
+            yield block._replace(y=self._targets_of(y))
 
     def require_unchanged(self) -> None:
         """As the other stream does."""

@@ -11,7 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from fastgd import losses
 from fastgd.data import checks
-from fastgd.labels import Labels, shown
+from fastgd.labels import Labels, balanced_weights, shown
 from fastgd.losses import Loss, kind_of
 
 
@@ -115,9 +115,7 @@ class Classes:
             return compute_class_weight(class_weight, classes=self.labels, y=self.labels)
         if class_weight != "balanced":
             raise ValueError(f"class_weight is {class_weight!r}; expected a dict, 'balanced' or None")
-        totals = np.bincount(numbers, v, len(self.labels))
-        mean = totals.mean()
-        return mean / np.where(totals > 0, totals, mean)
+        return balanced_weights(numbers, len(self.labels), v)
 
     def predicted(self, z: np.ndarray) -> np.ndarray:
         """The label of each row of outputs, or, of several, which of them it has."""

@@ -8,7 +8,7 @@ from command_line import run
 from scipy import sparse
 
 import fastgd as gd
-from fastgd.cli.rows import may_be_classes
+from fastgd.cli.classes import may_be_classes
 from fastgd.sklearn import GDClassifier
 
 WORDS = np.array(["virginica", "setosa", "versicolor"])
