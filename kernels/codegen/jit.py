@@ -61,10 +61,19 @@ def exact_kernel(function: Callable) -> Any:
 def inlined_kernel(function: Callable) -> Any:
     """As `kernel`, but compiled again inside each kernel that calls it.
 
-    For the large pieces of a training loop: LLVM optimises a function on its own and once more inside every caller, so
-    nesting them as separate functions made the first call of `train_network` a third slower.
+    For pieces that a kernel calls once, large ones also: LLVM optimises a function on its own and once more inside
+    every caller, so nesting them as separate functions made the first call of `train_network` a third slower.
     """
     return _compile(function, FASTMATH, inline="always")
+
+
+def linked_kernel(function: Callable) -> Any:
+    """As `inlined_kernel`, but typed by itself, once for each of its types: LLVM puts it into the kernels that call it.
+
+    For large pieces that a kernel calls more than once, or that kernels of several losses share: Numba takes longer to
+    type and to translate a piece than LLVM takes to optimise it.
+    """
+    return _compile(function, FASTMATH, forceinline=True, no_cpython_wrapper=True)
 
 
 def exact_inlined_kernel(function: Callable) -> Any:

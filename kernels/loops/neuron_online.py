@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..codegen.integers import minimum
-from ..codegen.jit import by_type, inlined_kernel, kernel
+from ..codegen.jit import by_type, inlined_kernel, kernel, linked_kernel
 from ..codegen.simd import broadcast_like, clipped, horizontal_sum, load, simd_vector_for, store, vector_width
 from ..codegen.views import element, vector
 from ..nn.loss import pointwise
@@ -166,7 +166,7 @@ def losses_and_grads(neuron, loss, z, targets, weights):
     return (v0 * values[0], v1 * values[1], v2 * values[2], v3 * values[3]), (v0 * d0, v1 * d1, v2 * d2, v3 * d3)
 
 
-@inlined_kernel
+@linked_kernel
 def learning_rate_at(rates, n_updates, weight):
     """Return the rate of a sample's update, zero for a row of weight zero, and how many updates were made with it."""
     # A constant rate is an array of one element.
@@ -234,7 +234,7 @@ def pass_of_one(weight, X, j, n, regularization, step, rate, before, begin, pref
     return z + w * load(X, begin + j, n, zero)
 
 
-@inlined_kernel
+@linked_kernel
 def pass_over_row(weight, X, n_features, regularization, step, rate, before, begin, prefetched):
     """Update the weights with one row and return a SIMD vector whose sum is their product with another."""
     none = simd_vector_for(X, weight.dtype.type(0))

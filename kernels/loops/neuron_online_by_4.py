@@ -18,7 +18,7 @@ than that hides: an eighth less time for 16 features, none for 32. Eight rows at
 multiplied with all before it.
 """
 
-from ..codegen.jit import inlined_kernel, kernel
+from ..codegen.jit import inlined_kernel, kernel, linked_kernel
 from ..codegen.simd import broadcast_like, horizontal_sum, load, minus_product, simd_vector_for, store, vector_width
 from ..codegen.views import element, vector
 from ..tuning import ROWS_BY_4_L1_BYTES, ROWS_BY_4_L1_ROWS
@@ -28,7 +28,7 @@ from .row_access import n_samples_of, prefetch_places, prefetch_row, row, target
 ROWS_AT_ONCE = 4
 
 
-@inlined_kernel
+@linked_kernel
 def prefetch_places_of_4(order, samples, n_features, X, targets):
     """Return which rows to prefetch while four samples are worked on, and prefetch targets."""
     i0, i1, i2, i3 = samples
@@ -40,7 +40,7 @@ def prefetch_places_of_4(order, samples, n_features, X, targets):
     )
 
 
-@inlined_kernel
+@linked_kernel
 def pass_of_fours(weight, X, j, n, shrunk, steps, before, places, prefetched, sums):
     """Update elements j to j + n of the weights with four rows and add their products with four others to the sums.
 
