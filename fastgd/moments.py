@@ -8,6 +8,8 @@ from fastgd.data.two_values import TwoValues
 
 # Numbers of less than 2^-1000 are subnormal, or soon are, when others are added to them.
 _LEAST_EXPONENT = -1000
+# What is no more of its mean is rounding: of 0.3 and 0.1 + 0.2, say.
+_ROUNDING = 2 * np.finfo(np.float64).eps
 
 
 class Moments:
@@ -91,6 +93,7 @@ class FeatureMoments(Moments):
     """As `Moments`, with the difference of their values for columns of two, which become as wide as zeros and ones.
 
     Divided by its deviation, which is as small as a category is rare, one would count for more than any number does.
+    Columns that vary no more than rounding does have a deviation of zero.
     """
 
     def __init__(self, n_columns: int) -> None:
@@ -116,7 +119,8 @@ class FeatureMoments(Moments):
             return None
         mean, deviation = found
         width = self.two_values.widths()
-        return mean, np.where((width > 0) & (deviation > 0), width, deviation)
+        scale = np.where((width > 0) & (deviation > 0), width, deviation)
+        return mean, np.where(scale <= _ROUNDING * np.abs(mean), 0.0, scale)
 
 
 class NonzeroMoments(FeatureMoments):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastgd as gd
 from fastgd.data.two_values import TwoValues
 from fastgd.moments import FeatureMoments, Moments, Quartiles, RobustMoments
 
@@ -29,6 +30,16 @@ def test_merged_moments(borders, is_weighted, rng):
     squares = v @ (of_units - expected) ** 2 / v.sum()
     np.testing.assert_allclose(mean / scale, expected.astype(float), rtol=1e-13, atol=1e-15)
     np.testing.assert_allclose(deviation / scale, np.sqrt(squares).astype(float), rtol=1e-13)
+
+
+def test_rounding_is_no_variation():
+    """Of numbers that are equal but for their last bits nothing is learnt, as one more bit would be a leap."""
+    a = np.random.default_rng(0).uniform(0.1, 9, 400)
+    columns = np.where(a > 5, 0.1 + 0.2, 0.3), a * 3 / a, 1e15 + np.arange(400) % 2, a
+    layer = gd.Standardize(4)
+    layer.fit(np.column_stack(columns))
+    _, scale = layer.mean_and_scale
+    np.testing.assert_array_equal(scale > 0, [False, False, True, True])
 
 
 def test_what_does_not_vary_has_a_deviation_of_zero():
