@@ -41,15 +41,12 @@ class Classes(NamedTuple):
         found = self.weights[np.searchsorted(self.labels, y.reshape(len(y)))]
         return found if sample_weight is None else found * sample_weight
 
-    def of_rows(self, rows: "Dataset", y: "np.ndarray", file: str) -> "Dataset":
-        """The rows of a data set, whose labels are y."""
-        import numpy as np
-
+    def of_rows(self, rows: "Dataset", y: "np.ndarray", sample_weight: "np.ndarray | None", file: str) -> "Dataset":
+        """The rows of a data set, with labels y and these weights, or none."""
         from fastgd.data.with_targets import WithTargets
 
         encoded = self.encoded(y, file)
-        given = rows.targets(np.dtype(np.float64)).sample_weight if rows.has_sample_weight else None
-        return WithTargets(rows, encoded, self.weighted(y, given))
+        return WithTargets(rows, encoded, self.weighted(y, sample_weight))
 
     def of_stream(self, rows: "Stream", file: str) -> "Stream":
         """The rows of a stream, whose labels are its targets."""

@@ -231,11 +231,11 @@ def _with_labels(options: argparse.Namespace, arrays: Arrays, loss: "Loss") -> "
         blocks = [(np.asarray(block.y), np.asarray(block.sample_weight)) for block in rows.open()]
         y, v = map(np.concatenate, zip(*blocks, strict=True))
     y = labels_in(rows, y) if arrays.file == options.X else arrays.y
+    v = v if rows.has_sample_weight else None
     found = labels.classes_of(y, arrays.file)
-    weights = class_weights(options.class_weight, found, y, v if rows.has_sample_weight else None)
-    classes = Classes(found, loss, weights)
+    classes = Classes(found, loss, class_weights(options.class_weight, found, y, v))
     if isinstance(rows, Dataset):
-        return classes.of_rows(rows, y, arrays.file), classes
+        return classes.of_rows(rows, y, v, arrays.file), classes
     return classes.of_stream(rows, arrays.file), classes
 
 
@@ -254,7 +254,7 @@ def _with_validation(
     if len(given) == 2:
         if classes is None:
             return dataset, data.open(given[0], target=given[1])
-        return dataset, classes.of_rows(data.open(given[0]), data.map_array(given[1]), given[1])
+        return dataset, classes.of_rows(data.open(given[0]), data.map_array(given[1]), None, given[1])
     try:
         share = float(given[0])
     except ValueError:
@@ -291,4 +291,6 @@ def _rows_to_judge_by(options: argparse.Namespace, file: str, learnt: "Dataset",
         )
     if classes is None:
         return rows
-    return classes.of_rows(rows, labels_in(rows, rows.targets(np.dtype(np.float64)).y), file)
+    targets = rows.targets(np.dtype(np.float64))
+    v = targets.sample_weight if rows.has_sample_weight else None
+    return classes.of_rows(rows, labels_in(rows, targets.y), v, file)
