@@ -38,22 +38,22 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     path = os.fsdecode(path)
     place = _Place.of(path)
     if place.is_stream:
-        with _errors_about(path):
+        with errors_about(path):
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
         with io.BufferedWriter(_Raw(descriptor, path)) as file:
             yield file
             sync(file)
         return
-    with _errors_about(path):
+    with errors_about(path):
         part, descriptor = _create_part(place.file)
     file = io.BufferedWriter(_Raw(descriptor, path))
     try:
-        with _errors_about(path):
+        with errors_about(path):
             if place.mode is not None and place.mode != stat.S_IMODE(os.fstat(descriptor).st_mode):
                 os.chmod(part, place.mode)
         yield file
         sync(file)
-        with _errors_about(path):
+        with errors_about(path):
             file.close()
             _replace(part, place.file)
     except BaseException:
@@ -68,7 +68,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
 def sync(file: BinaryIO) -> None:
     """Have what was written to a file of `atomic_write` outlive a power failure, where it is a file."""
     file.flush()
-    with _errors_about(file.raw.path):
+    with errors_about(file.raw.path):
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             os.fsync(file.fileno())
 
@@ -77,7 +77,7 @@ def require_writable(path: str | os.PathLike) -> None:
     """Raise what `atomic_write` would raise, before there is anything to write."""
     path = os.fsdecode(path)
     place = _Place.of(path)
-    with _errors_about(path):
+    with errors_about(path):
         if place.is_stream:
             # Opening a pipe would wait for its reader.
             if not os.access(path, os.W_OK):
@@ -94,7 +94,7 @@ def write_array_header(file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) 
 
 
 @contextlib.contextmanager
-def _errors_about(path: str) -> Iterator[None]:
+def errors_about(path: str) -> Iterator[None]:
     """Errors of the operating system name this path, and not a part of the file or nothing."""
     try:
         yield
@@ -112,7 +112,7 @@ class _Raw(io.FileIO):
         self.path = path
 
     def write(self, data: Any) -> int | None:
-        with _errors_about(self.path):
+        with errors_about(self.path):
             return super().write(data)
 
 

@@ -263,7 +263,8 @@ class StandardizedTargets:
             output = int(is_below.argmax())
             raise ValueError(
                 f"the targets of output {output} have a standard deviation of {scale[output]:.6g}, less than {dtype} "
-                'holds; expected predict(X, dtype="float64"), or, to fold, a model of dtype="float64"'
+                'holds; expected model.predict(X, dtype="float64") (an estimator has its model as model_), or, to '
+                'fold, a model of dtype="float64"'
             )
 
     def predictions(self, z: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -276,7 +277,8 @@ class StandardizedTargets:
             predictions = exact.astype(dtype)
         is_beyond = np.isinf(predictions) & np.isfinite(z)
         if is_beyond.any():
-            hint = 'predict(X, dtype="float64")' if dtype != np.float64 else "targets divided by some large number"
+            hint = 'model.predict(X, dtype="float64") (an estimator has its model as model_)'
+            hint = hint if dtype != np.float64 else "targets divided by some large number"
             raise ValueError(f"a prediction is {exact[is_beyond][0]:.6g}, more than {dtype} holds; expected {hint}")
         return predictions
 

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,17 +44,18 @@ def write(path: str | os.PathLike, tensors: dict[str, np.ndarray], **description
     require_name(path)
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     metadata = {"format": "pt", "fastgd": __version__} | {key: json.dumps(d) for key, d in descriptions.items()}
-    # Another thread may be training these arrays: the checksum is taken of the copy that is written, and put into it.
-    placeholder = uuid.uuid4().hex * 2
-    content = memoryview(save(tensors, metadata | {_CHECKSUM: placeholder}))
+    # Another thread may be training these arrays: the checksum is taken of the copy that is written.
+    content = memoryview(save(tensors))
     begin = 8 + int.from_bytes(content[:8], "little")
-    header, data = bytes(content[:begin]), content[begin:]
-    places = {name: spec["data_offsets"] for name, spec in json.loads(header[8:]).items() if name in tensors}
-    digests = {name: hashlib.sha256(data[slice(*place)]).hexdigest() for name, place in places.items()}
+    header, data = json.loads(bytes(content[8:begin])), content[begin:]
+    digests = {name: hashlib.sha256(data[slice(*header[name]["data_offsets"])]).hexdigest() for name in tensors}
     specs = {name: (tensor.dtype.name, tensor.shape) for name, tensor in tensors.items()}
-    checksum = _checksum(metadata, specs, digests)
+    # The order of safetensors' own metadata differs from call to call; equal models are to be equal files.
+    header["__metadata__"] = metadata | {_CHECKSUM: _checksum(metadata, specs, digests)}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
     with atomic_write(path) as file:
-        file.write(header.replace(placeholder.encode(), checksum.encode()))
+        file.write(len(text).to_bytes(8, "little") + text)
         file.write(data)
 
 

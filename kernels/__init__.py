@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import random, tuning
 from .codegen.alignment import aligned_empty, aligned_zero_rows, aligned_zeros, sum_elements, whole_lines
-from .codegen.cache import cache_directory
+from .codegen.cache import cache_directory, cache_is_writable
 from .codegen.function_pointer import FunctionPointerKernel, settings_vector
 from .codegen.interrupts import interrupts_deferred
 from .codegen.jit import compile_for
@@ -212,6 +212,7 @@ __all__ = [
     "begin_generation",
     "bounded",
     "cache_directory",
+    "cache_is_writable",
     "columns_to_rows",
     "columns_to_rows_reference",
     "compact_rows",

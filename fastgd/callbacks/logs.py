@@ -1,9 +1,12 @@
 """Callbacks that write the numbers of each epoch into files."""
 
+import contextlib
 import json
 import math
 import os
+import socket
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastgd import atomic_files
@@ -62,7 +65,7 @@ class JSONLines:
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
         """Write an epoch."""
         # Opened and closed each time: every line that is said to be written is.
-        with open(self.path, "ab") as file:
+        with atomic_files.errors_about(self.path), open(self.path, "ab") as file:
             file.write(_line(record))
         self._n_written = record.epoch
 
@@ -98,7 +101,7 @@ class TensorBoard:
     ImportError
         Without tensorboardX.
     OSError
-        When `fit` begins, where the folder cannot be written.
+        Where the folder cannot be written, when `fit` begins; where the disk is full, after an epoch or at the end.
 
     Examples
     --------
@@ -109,7 +112,7 @@ class TensorBoard:
 
     def __init__(self, log_dir: str | os.PathLike) -> None:
         try:
-            from tensorboardX import SummaryWriter
+            from tensorboardX import RecordWriter
         except ImportError as error:
             raise ImportError(
                 "callbacks.TensorBoard needs tensorboardX; expected pip install 'fastgd[tensorboard]'"
@@ -119,27 +122,61 @@ class TensorBoard:
             raise ValueError("log_dir is empty; expected the name of a folder")
         if os.path.isfile(self.log_dir):
             raise NotADirectoryError(f"log_dir is {self.log_dir!r}, a file; expected a folder")
-        self._open = SummaryWriter
-        self._writer: Any = None
+        self._open = RecordWriter
+        self._file: Any = None
+        self._flushed_at = 0.0
 
     def on_begin(self, trainer: "Trainer") -> None:
         """Open a file in the folder."""
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        with atomic_files.errors_about(self.log_dir):
+            if "://" not in self.log_dir:
+                os.makedirs(self.log_dir, exist_ok=True)
+            # Several calls of `fit` may begin in one second; files are read in the order of their names.
+            name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
+            self._file = self._open(os.path.join(self.log_dir, name))
+        self._write(Event(file_version="brain.Event:2"))
         n_epochs = len(trainer.history)
-        # tensorboardX counts in seconds, of which several calls of `fit` may need one: later files would take the
-        # place of earlier ones. They are read in the order of their names.
-        name = f".{time.time_ns()}.{os.getpid()}"
-        purged = {"purge_step": n_epochs + 1} if n_epochs else {}
-        self._writer = self._open(self.log_dir, filename_suffix=name, flush_secs=_FLUSHED_EVERY, **purged)
+        if n_epochs:
+            self._write(Event(step=n_epochs + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
         """Write an epoch."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
         for name, value in scalars(record).items():
-            self._writer.add_scalar(name, value, record.epoch)
+            self._write(Event(step=record.epoch, summary=scalar(name, value)))
+        if time.monotonic() - self._flushed_at >= _FLUSHED_EVERY:
+            with self._errors_end_it():
+                self._file.flush()
+            self._flushed_at = time.monotonic()
 
     def on_end(self, trainer: "Trainer", error: BaseException | None) -> None:
         """Close the file."""
-        self._writer.close()
-        self._writer = None
+        if self._file is not None:
+            with self._errors_end_it():
+                self._file.flush()
+            self._file.close()
+            self._file = None
+
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        with self._errors_end_it():
+            self._file.write(event.SerializeToString())
+
+    @contextlib.contextmanager
+    def _errors_end_it(self) -> Iterator[None]:
+        """What cannot be written, as on a full disk, closes the file."""
+        try:
+            with atomic_files.errors_about(self.log_dir):
+                yield
+        except OSError:
+            file, self._file = self._file, None
+            with contextlib.suppress(OSError):
+                file.close()
+            raise
 
     def __repr__(self) -> str:
         return f"TensorBoard({self.log_dir!r})"

@@ -5,6 +5,7 @@ trainer's settings, and ends it. Begin a run yourself to log several calls of `f
 of. `Trackio` begins a run in each `fit`.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,16 @@ def _imported(package: str, callback: str) -> Any:
         return import_module(package)
     except ImportError as error:
         raise ImportError(f"callbacks.{callback} needs {package}; expected pip install 'fastgd[{package}]'") from error
+
+
+def _require_mapping(config: Any) -> Mapping[str, Any]:
+    """The config of a user's, to be added to the trainer's settings."""
+    if not isinstance(config, Mapping):
+        raise TypeError(
+            f"config is {config!r}; expected a dict, which the trainer's settings are added to, such as vars(options) "
+            "of a Namespace"
+        )
+    return config
 
 
 def _settings_of(trainer: "Trainer") -> dict[str, Any]:
@@ -78,7 +89,12 @@ class MLflow:
         if self.experiment is not None:
             self._mlflow.set_experiment(self.experiment)
         self._mlflow.start_run(run_name=self.run_name)
-        self._mlflow.log_params(_settings_of(trainer))
+        try:
+            self._mlflow.log_params(_settings_of(trainer))
+        except BaseException as error:
+            # What fails to begin is not told of the end, and the next `fit` would log to this run.
+            self.on_end(trainer, error)
+            raise
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
         """Log an epoch."""
@@ -105,6 +121,8 @@ class WandB:
 
     Raises
     ------
+    TypeError
+        For a config that is no dict.
     ImportError
         Without wandb.
 
@@ -117,6 +135,7 @@ class WandB:
 
     def __init__(self, project: str | None = None, **options: Any) -> None:
         self._wandb = _imported("wandb", "WandB")
+        self._config = _require_mapping(options.pop("config", {}))
         self._options = {"project": project} | options
         self._run: Any = None
         self._has_begun = False
@@ -124,8 +143,8 @@ class WandB:
     def on_begin(self, trainer: "Trainer") -> None:
         """Begin a run, unless there is one."""
         self._has_begun = self._wandb.run is None
-        config = _settings_of(trainer) | self._options.get("config", {})
-        self._run = self._wandb.init(**self._options | {"config": config}) if self._has_begun else self._wandb.run
+        config = _settings_of(trainer) | dict(self._config)
+        self._run = self._wandb.init(**self._options, config=config) if self._has_begun else self._wandb.run
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
         """Log an epoch."""
@@ -151,6 +170,8 @@ class Trackio:
 
     Raises
     ------
+    TypeError
+        For a config that is no dict.
     ImportError
         Without trackio.
 
@@ -162,12 +183,12 @@ class Trackio:
 
     def __init__(self, project: str, **options: Any) -> None:
         self._trackio = _imported("trackio", "Trackio")
+        self._config = _require_mapping(options.pop("config", {}))
         self._options = {"project": project} | options
 
     def on_begin(self, trainer: "Trainer") -> None:
         """Begin the run."""
-        config = _settings_of(trainer) | self._options.get("config", {})
-        self._trackio.init(**self._options | {"config": config})
+        self._trackio.init(**self._options, config=_settings_of(trainer) | dict(self._config))
 
     def __call__(self, trainer: "Trainer", record: EpochRecord) -> None:
         """Log an epoch."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from fastgd.cli.output import say
+from fastgd.cli.output import require_output, say
 
 if TYPE_CHECKING:
     from fastgd import Trainer
@@ -33,6 +33,7 @@ def every(text: str) -> str | int:
 def checkpoints(options: argparse.Namespace) -> "list[Checkpoint]":
     """The callback that saves the run, where one was asked for; an error where that is not to be."""
     import fastgd as gd
+    from fastgd import storage
 
     path = options.checkpoint
     if path is None:
@@ -47,6 +48,9 @@ def checkpoints(options: argparse.Namespace) -> "list[Checkpoint]":
         )
     if options.out is not None and os.path.realpath(path) == os.path.realpath(options.out):
         raise ValueError(f"--checkpoint and --out are both {path}; expected two files")
+    # Before anything is compiled.
+    storage.require_name(path)
+    require_output(path, option="--checkpoint")
     return [gd.callbacks.Checkpoint(path, "60s" if options.every is None else options.every)]
 
 

@@ -26,7 +26,9 @@ def warmup(_: argparse.Namespace) -> int:
     from fastgd import kernels
     from fastgd.cli.warmup import warmup
 
-    say(f"compiled in {warmup():.1f} s; kept in {kernels.cache_directory()}")
+    seconds = warmup()
+    kept = f"kept in {kernels.cache_directory()}" if kernels.cache_is_writable() else "kept nowhere (see fastgd info)"
+    say(f"compiled in {seconds:.1f} s; {kept}")
     return 0
 
 

@@ -36,5 +36,5 @@ def describe() -> dict[str, str]:
         "processors": str(usable_processors()),
         "threads": f"up to {most_threads()} ({', '.join(limits) or f'set {LIMITS[0]} to limit'})",
         "cache": "nowhere: no directory is writable, set NUMBA_CACHE_DIR" if cache is None else str(cache),
-        "cache writable": "yes" if cache is not None and os.access(cache, os.W_OK) else "no",
+        "cache writable": "yes" if kernels.cache_is_writable() else "no",
     }

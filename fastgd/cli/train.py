@@ -245,6 +245,7 @@ def _compile(trainer: "Trainer", data: "Dataset | Stream") -> None:
     """Compile what the run needs before its clock starts, and say so where it takes long."""
     import time
 
+    from fastgd import kernels
     from fastgd.data.arrays import ArrayDataset
     from fastgd.data.base import Stream, first_rows
 
@@ -261,4 +262,5 @@ def _compile(trainer: "Trainer", data: "Dataset | Stream") -> None:
     seconds = time.perf_counter() - began
     # Loading kernels from the cache takes less.
     if seconds > 2:
-        say(f"compiled     {seconds:.1f} s, once: the next process finds it in the cache (see fastgd info)")
+        kept = "once: the next process finds it in the cache" if kernels.cache_is_writable() else "kept nowhere"
+        say(f"compiled     {seconds:.1f} s, {kept} (see fastgd info)")

@@ -111,6 +111,8 @@ def learning_curve(
     size = (6.4, 4.8 if len(panels) == 1 else 3.2 * sum(heights) + 0.6)
     axes = axes_for(ax, panels, nrows=len(panels), sharex=True, height_ratios=heights, figsize=size)
     marked = _draw_losses(axes[0], run, epochs, noise_loss, best_epoch)
+    # A figure of the user's own has room for one line.
+    axes[0].set_ylabel(_name_of_loss(run, separator="\n" if ax is None else " "))
     for panel, name in zip(axes[1:], shown if not is_single else [], strict=False):
         _draw_metric(panel, epochs, name, history.metrics[name], marked)
     if len(axes) > 1 + len(shown):
@@ -155,7 +157,6 @@ def _draw_losses(
         ax.axhline(*floor, color=GREY, linestyle=":", label=f"noise floor: {number(noise_loss)}")
     if spans_decades(loss, validation, floor):
         ax.set_yscale("log")
-    ax.set_ylabel(_name_of_loss(run))
     ax.legend()
     return best_epoch
 
@@ -226,8 +227,9 @@ def throughput(run: History | Trainer, n_samples: int | None = None, *, ax: "Axe
     if len(seconds) > 1 and seconds[0] > seconds[1:].sum():
         ax.set_xlim(edges[1], edges[-1])
         ax.set_title(f"not shown: the first epoch, {number(seconds[0], 3)} s, {shown(speed[0])} {unit} a second")
+        speed = speed[1:]
     median = np.median(speed)
-    ax.axhline(median, color=GREY, linestyle=":", label=f"median of {len(seconds)} epochs: {shown(median)}")
+    ax.axhline(median, color=GREY, linestyle=":", label=f"median of {len(speed)} epochs: {shown(median)}")
     ax.yaxis.set_major_formatter(EngFormatter())
     ax.set_ylim(bottom=0)
     ax.set_xlabel("seconds of training")
@@ -246,11 +248,11 @@ def _history_of(run: Any) -> History:
     return history
 
 
-def _name_of_loss(run: History | Trainer) -> str:
+def _name_of_loss(run: History | Trainer, separator: str) -> str:
     if isinstance(run, History):
         return "loss"
     name = name_of(run.loss).replace("_", " ")
-    return f"{name}\nof standardised targets" if run.model.standardized_targets is not None else name
+    return f"{name}{separator}of standardised targets" if run.model.standardized_targets is not None else name
 
 
 def _numbers(values: Sequence[float | None]) -> np.ndarray:

@@ -32,6 +32,8 @@ Weight = int | tuple[Any, ...]
 # How far the tangent picture reaches at most, in steps: beyond, a step could not be seen.
 _MOST_STEPS = 8
 _N_POINTS = 201
+# How many roundings a default picture is wide and high, at least.
+_LEAST_ROUNDINGS = 500
 
 
 def tangent(
@@ -63,7 +65,7 @@ def tangent(
     loss : str, or what a function of `fastgd.losses` returns
     span : float, optional
         How far from w the picture reaches, more than 0; by default past the step and the minimum that the slope leads
-        to, if that is not too far away.
+        to, if that is not too far away, and no less than what shows more than rounding of the model's dtype.
     ax : Axes, optional
 
     Returns
@@ -106,7 +108,7 @@ def tangent(
     step = -learning_rate * slope
     there = along(w + step)[0]
     if span is None:
-        span = _span(along, w, slope, step)
+        span = max(_span(along, w, slope, step), _least_span(model.dtype, w, here, slope))
     values = w + np.linspace(-span, span, _N_POINTS)
     losses = np.array([along(value)[0] for value in values])
 
@@ -146,6 +148,11 @@ def _span(along: Callable[[float], tuple[float, float]], w: float, slope: float,
     # The slope is zero after so many steps like this one, if it falls towards zero at all.
     n_steps = slope / change if change * slope > 0 else 1.0
     return 1.5 * min(max(n_steps, 1.0), _MOST_STEPS) * abs(step)
+
+
+def _least_span(dtype: np.dtype, w: float, loss: float, slope: float) -> float:
+    """How far to look for the picture to show more than rounding of the weight and of the loss."""
+    return _LEAST_ROUNDINGS * float(np.finfo(dtype).eps) * max(abs(w), abs(loss / slope) if slope else 0.0)
 
 
 def descent_path(

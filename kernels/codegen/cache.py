@@ -162,6 +162,12 @@ def cache_directory() -> Path | None:
         return None
 
 
+def cache_is_writable() -> bool:
+    """Whether what is compiled now is kept for other processes."""
+    directory = cache_directory()
+    return directory is not None and os.access(directory, os.W_OK)
+
+
 def warn_of_cache(where: str) -> None:
     """Warn, once a process, that kernels are not kept."""
     if warn_of_cache.warned:

@@ -31,6 +31,16 @@ def write(path, content=b"new"):
         file.write(content)
 
 
+def test_equal_runs_are_equal_files(tmp_path):
+    for name in ("first", "second"):
+        trainer = gd.Trainer(gd.Model([gd.Standardize(3), gd.Linear(3, 2)], seed=1), optimizer=gd.Adam())
+        trainer.model.save(tmp_path / name)
+    contents = [(tmp_path / name).read_bytes() for name in ("first", "second")]
+    assert contents[0] == contents[1]
+    # What readers of the format align to.
+    assert int.from_bytes(contents[0][:8], "little") % 8 == 0
+
+
 def test_threads_that_save_the_same_file(tmp_path):
     """Whoever loads it finds what one of them saved."""
     path = tmp_path / "m.safetensors"

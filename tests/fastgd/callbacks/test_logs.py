@@ -1,7 +1,10 @@
 """Files that loggers write have the numbers of the history."""
 
+import errno
+import itertools
 import json
 import math
+import os
 import struct
 import sys
 
@@ -132,6 +135,39 @@ def test_tensorboard_has_the_history(tmp_path):
     shown.Reload()
     tags = shown.Tags()["scalars"]
     assert {tag: [(e.step, e.value) for e in shown.Scalars(tag)] for tag in tags} == of_history(loaded.history)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_full_disk_is_told_of_json_lines(tmp_path):
+    trainer, rows, _ = trainer_and_rows()
+    log = gd.callbacks.JSONLines(tmp_path / "run.jsonl")
+    (tmp_path / "run.jsonl").symlink_to("/dev/full")
+    log.on_begin(trainer)
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path / 'run.jsonl'}'"):
+        trainer.fit(*rows, epochs=3, callbacks=[log])
+    assert len(trainer.history) == 1
+
+
+@pytest.mark.parametrize(("n_written", "n_epochs"), [(0, 1), (1, 3)])
+def test_a_full_disk_ends_a_run_that_tensorboard_is_to_see(n_written, n_epochs, tmp_path, monkeypatch):
+    """In an epoch, or at the end; the callback may be used again."""
+    pytest.importorskip("tensorboardX")
+    log = gd.callbacks.TensorBoard(tmp_path / "runs")
+    calls = itertools.count()
+
+    def fsync(_):
+        if next(calls) >= n_written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    trainer, rows, _ = trainer_and_rows()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(OSError, match=f"No space left on device: '{tmp_path / 'runs'}'") as caught:
+            trainer.fit(*rows, epochs=3, callbacks=[log])
+    assert not hasattr(caught.value, "__notes__")
+    assert len(trainer.history) == n_epochs
+    new, rows, _ = trainer_and_rows()
+    new.fit(*rows, callbacks=[log])
 
 
 def test_without_tensorboardx_an_error_says_what_to_install(monkeypatch):

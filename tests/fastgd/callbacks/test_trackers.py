@@ -115,6 +115,28 @@ def test_trackio(module):
     assert module.calls[-1] == ("finish",)
 
 
+@pytest.mark.parametrize("module", [MLFLOW], indirect=True)
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "KILLED"), (ZeroDivisionError, "FAILED")])
+def test_an_mlflow_run_that_fails_to_begin_is_ended(module, error, status, monkeypatch):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(module, "log_params", fail, raising=False)
+    with pytest.raises(error):
+        fit([gd.callbacks.MLflow()])
+    assert [call[0] for call in module.calls] == ["start_run", "end_run"]
+    assert module.calls[-1] == ("end_run", status)
+
+
+@pytest.mark.parametrize("name", ["WandB", "Trackio"])
+@pytest.mark.parametrize("config", [None, "config.yaml", SimpleNamespace(note="x")])
+def test_a_config_that_is_no_dict(name, config, monkeypatch):
+    monkeypatch.setitem(sys.modules, name.lower(), Module("init", "finish"))
+    callback = getattr(gd.callbacks, name)
+    with pytest.raises(TypeError, match=r"^config is .*; expected a dict, which the trainer's settings are added to"):
+        callback("prices", config=config)
+
+
 @pytest.mark.parametrize("name", ["MLflow", "WandB", "Trackio"])
 def test_what_is_not_installed_is_said(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name.lower(), None)

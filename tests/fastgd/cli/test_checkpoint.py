@@ -100,3 +100,10 @@ def test_what_makes_no_sense(capsys, tmp_path):
         status, _, err = run(capsys, *TRAIN, *options)
         assert status == 2
         assert message in err
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_is_compiled(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("fastgd.cli.train._compile", lambda *_: pytest.fail("compiled"))
+    status, _, err = run(capsys, *TRAIN, "--checkpoint", tmp_path / "none" / "run.safetensors")
+    assert status == 2
+    assert "there is no folder" in err

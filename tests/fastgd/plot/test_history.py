@@ -88,6 +88,19 @@ def test_a_trainer_tells_the_name_of_its_loss(rng):
     np.testing.assert_array_equal(lines(losses)["training"][1], trainer.history.loss)
 
 
+def test_the_name_of_a_loss_fits_where_it_stands():
+    """In two lines in a figure of fastgd's, and in one in a figure of the user's."""
+    trainer = gd.Trainer(gd.Model([gd.Linear(1, 1)]), optimizer=gd.SGD(0.01), standardize_targets=True)
+    trainer.fit([[0.0], [1.0]], [1.0, 3.0], epochs=2)
+    assert gd.plot.learning_curve(trainer)[0].get_ylabel() == "half squared error\nof standardised targets"
+    figure, ax = pyplot.subplots(figsize=(6.4, 3.6))
+    assert rendered(gd.plot.learning_curve(trainer, ax=ax)).get_ylabel() == "half squared error of standardised targets"
+    drawn = ax.yaxis.label.get_window_extent()
+    assert figure.bbox.x0 <= drawn.x0
+    assert figure.bbox.y0 <= drawn.y0
+    assert drawn.y1 <= figure.bbox.y1
+
+
 def test_throughput_is_rows_over_seconds():
     ax = rendered(gd.plot.throughput(history_of(LOSSES), 30))
     values, edges, _ = ax.patches[0].get_data()
@@ -101,6 +114,9 @@ def test_throughput_is_rows_over_seconds():
     ax = gd.plot.throughput(slow)
     assert (ax.get_ylabel(), ax.get_xlim()) == ("epochs a second", (100.0, 104.0))
     assert "first epoch, 100 s" in ax.get_title()
+    # Of the two that are shown, of 1.5 and 2.5 seconds.
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), (1 / 1.5 + 1 / 2.5) / 2)
+    assert "median of 2 epochs" in ax.lines[0].get_label()
 
 
 WRONG = {

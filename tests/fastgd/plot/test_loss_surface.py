@@ -42,6 +42,16 @@ def test_a_weight_goes_by_its_place_and_by_its_name():
             assert (y1 - y0) / (x1 - x0) == pytest.approx(gradient[place])
 
 
+def test_a_tangent_near_the_minimum_shows_no_rounding():
+    """A float32 model that has all but learnt: its loss is a parabola there, and no staircase."""
+    X = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+    y = X @ np.array([1.0, 2.0, 3.0], np.float32) + 100
+    model = gd.Model([gd.Linear(3, 1)])
+    model.parameters[:] = [1, 2, 3, np.nextafter(np.float32(100), np.float32(200))]
+    w, loss = lines(gd.plot.tangent(model, X, y, weight=3, learning_rate=1e-3))["loss"]
+    np.testing.assert_allclose(loss, 0.5 * (w - 100) ** 2, atol=0.02 * loss.max())
+
+
 def test_tangent_without_a_step():
     """Where the slope is zero, and where the rate is."""
     neuron = worked_example("float64")
