@@ -87,12 +87,19 @@ def features_and_targets(
     if isinstance(X, Dataset):
         return _noted(estimator, X, reset), _own_targets(X, y, is_numeric)
     checks.require_unmasked(y, "y")
+    _require_one_kind(y)
     checked = {"dtype": "numeric", "accept_sparse": "csr", "multi_output": True, "y_numeric": is_numeric}
     with _columns_named(X, y if is_numeric else None):
-        X, y = validate_data(estimator, _dense_or_csr(X), y, reset=reset, **checked)
+        try:
+            X, y = validate_data(estimator, _dense_or_csr(X), y, reset=reset, **checked)
+        except (TypeError, ValueError):
+            _require_targets(y)
+            raise
         X = _numbers(X)
     if hasattr(y, "toarray"):
         raise TypeError("y is a sparse matrix; expected a dense array, as from y.toarray()")
+    if y.dtype.kind == "O":
+        _require_targets(y)
     if is_numeric and y.dtype.kind not in "fiub":
         raise ValueError(f"y has dtype {y.dtype}; expected numbers, or GDClassifier for classes")
     return X, y
@@ -153,6 +160,41 @@ def _require_numbers(X: Any, y: Any) -> None:
     word = next((value for value in np.ravel([] if y is None else y) if isinstance(value, str | bytes)), None)
     if word is not None:
         raise TypeError(f"y holds words, as {str(word)!r}; expected numbers, or GDClassifier for classes")
+
+
+def _require_one_kind(y: Any) -> None:
+    """Raise a ValueError for a list of words and other values, which NumPy would make words of."""
+    if not isinstance(y, list | tuple):
+        return
+    is_word = [isinstance(value, str) for value in y]
+    if any(is_word) and not all(is_word):
+        row = is_word.index(False)
+        raise ValueError(f"y holds {y[row]!r} in row {row} and words in others; expected words alone, or numbers alone")
+
+
+def _require_targets(y: Any) -> None:
+    """Raise a ValueError that names the first row without a target, where there is one."""
+    is_missing = _is_missing(np.asarray([] if y is None else y))
+    if is_missing.any():
+        raise ValueError(
+            f"Input y contains NaN or no value in row {np.argwhere(is_missing)[0, 0]}; expected a target in each row: "
+            "leave out those rows of X and y, as with y.notna() of pandas"
+        )
+
+
+def _is_missing(values: np.ndarray) -> np.ndarray:
+    """Whether each is None, a NaN or pandas.NA."""
+    if values.dtype.kind != "O":
+        return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
+
+    def is_missing(value: Any) -> bool:
+        try:
+            return value is None or bool(value != value)
+        except (TypeError, ValueError):
+            # What pandas.NA says, which is not equal to anything.
+            return True
+
+    return np.fromiter(map(is_missing, values.ravel()), bool, values.size).reshape(values.shape)
 
 
 def require_uncentred(estimator: BaseEstimator, X: Any) -> None:

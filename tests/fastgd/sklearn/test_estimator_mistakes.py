@@ -199,6 +199,32 @@ def test_labels_that_are_refused_as_by_scikit_learn(kind, y, words):
         kind().fit(X, y)
 
 
+WORDS = pd.Series(np.where(Y > 0, "yes", "no"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [(GDClassifier, dtype) for dtype in ("string", "object", "category", "Int64", "boolean", float)]
+    + [(GDRegressor, dtype) for dtype in ("Int64", "boolean", "Float64", float)],
+)
+def test_the_row_without_a_target_is_named(kind, dtype):
+    """Whatever stands for it."""
+    y = (WORDS if dtype in ("string", "object", "category") else WORDS == "yes").astype(dtype)
+    y[3] = None
+    for given in (y, y.to_numpy(), y.to_frame() if dtype is float else y.array):
+        with pytest.raises(ValueError, match=r"^Input y contains NaN or no value in row 3; expected a target in each"):
+            kind().fit(X, given)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, 1])
+def test_words_among_other_values(missing):
+    y = [*WORDS[:-1], missing]
+    with pytest.raises(
+        ValueError, match=rf"^y holds {missing} in row {N_ROWS - 1} and words in others; expected words"
+    ):
+        GDClassifier().fit(X, y)
+
+
 @pytest.mark.parametrize(
     ("classes", "words"),
     [
