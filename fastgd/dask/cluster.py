@@ -20,6 +20,7 @@ from fastgd._engine.replicas import ReplicatedEngine
 from fastgd._engine.round_tasks import Rows, Task, over_rows, packed_plan, train_task
 from fastgd.dask.placement import placed
 from fastgd.dask.waiting import gathered
+from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, take_rows
 from fastgd.data.reader import Reader
@@ -238,8 +239,7 @@ class _DaskRows(Dataset):
         self._kept_bytes = 0
         (self.n_samples, self.n_features), self.n_outputs = arrays[0].shape, arrays[1].shape[1]
         self.has_sample_weight = len(arrays) == 3
-        dtype = arrays[0].dtype
-        self.dtype = np.dtype(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)
+        self.dtype = checks.floating_dtype(arrays[0].dtype)
 
     def over_parts(self, function: Callable[[Dataset], Any]) -> list:
         """As `Dataset.over_parts`, on the workers."""

@@ -51,7 +51,7 @@ class ArrayDataset(Dataset):
         self.n_outputs = self.y.shape[1]
         self.sample_weight = checks.sample_weights(sample_weight, self.n_samples)
         self.has_sample_weight = self.sample_weight is not None
-        self.dtype = np.dtype(np.float32 if self.X.dtype.itemsize <= 4 and self.X.dtype.kind == "f" else np.float64)
+        self.dtype = checks.floating_dtype(self.X.dtype)
         self._is_mapped = map_of(self.X) is not None
         others = [array for array in (self.y, self.sample_weight) if array is not None]
         is_any_mapped = self._is_mapped or any(map_of(array) is not None for array in others)

@@ -62,7 +62,7 @@ class BlockStream(Stream):
         X, y, weights = _parts(first, 0)
         self.n_features, self.n_outputs = X.shape[1], y.shape[1]
         self.has_sample_weight = weights is not None
-        self.dtype = np.dtype(np.float32 if X.dtype.kind == "f" and X.dtype.itemsize <= 4 else np.float64)
+        self.dtype = checks.floating_dtype(X.dtype)
         self.feature_names = feature_names(first[0])
         if self.feature_names is not None:
             self.columns = Columns(self.feature_names, targets=target_names(first[1]))

@@ -30,6 +30,11 @@ def model_dtype(dtype: DTypeLike) -> np.dtype:
     return checked
 
 
+def floating_dtype(dtype: np.dtype) -> np.dtype:
+    """What features of a dtype count as: float32 for floats of no more than 32 bits, float64 for all other numbers."""
+    return np.dtype(np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64)
+
+
 def integer(value: Any, name: str, minimum: int) -> int:
     """An integer of at least `minimum`."""
     try:

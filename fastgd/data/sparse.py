@@ -45,7 +45,7 @@ class SparseDataset(ArrayDataset):
         self.n_outputs = self.y.shape[1]
         self.sample_weight = checks.sample_weights(sample_weight, self.n_samples)
         self.has_sample_weight = self.sample_weight is not None
-        self.dtype = np.dtype(np.float32 if self.X.dtype.itemsize <= 4 and self.X.dtype.kind == "f" else np.float64)
+        self.dtype = checks.floating_dtype(self.X.dtype)
         self.entries_per_row = self.X.n_entries / self.n_samples
         self._is_mapped, self._maps = False, None
 

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fastgd._engine.monitor import Monitor
+from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.data.subset import Subset
 from fastgd.errors import DivergenceError
@@ -290,15 +291,14 @@ class GradientDescent(CallbackSupportMixin, FileMethods, FittedAttributes, BaseE
         learnt : the rows to learn from          has_scales : whether scales are to be known before training begins
         """
         vars(self).pop("model_", None)
-        dtype = np.dtype(np.float32 if X.dtype.kind == "f" and X.dtype.itemsize <= 4 else np.float64)
+        dtype = checks.floating_dtype(X.dtype)
         self._seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         self._is_stream, self._architecture, self._stopping = is_stream, architecture, Stopping()
-        is_drawn = not training.starts_at_zero(architecture)
-        model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed, rows.is_sparse(X), is_drawn)
+        is_drawn, is_sparse = not training.starts_at_zero(architecture), rows.is_sparse(X)
+        model = architecture.model(X.shape[1], self._n_outputs, dtype, self._seed, is_sparse, is_drawn)
         model.labels = self._labels()
         self._retrain(architecture, training, learnt, model)
         settings.start_at_zero(self.trainer_, is_stream and not training.has_chosen_rate)
-        is_sparse = rows.is_sparse(X)
         centres = architecture.centres_features and not is_sparse, architecture.fit_intercept
         # What a Trainer learns by itself, it learns when training begins.
         learns_here = is_stream or has_scales or not all(centres)

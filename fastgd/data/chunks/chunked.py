@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastgd.data import checks
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, MeanAndScale, read_only, take_rows, take_targets
 from fastgd.data.chunks.chunk_shuffle import MOST_WINDOW_ROWS, WINDOW_BYTES
@@ -95,7 +96,7 @@ class ChunkedDataset(Dataset):
         self._X, self._y, self._sample_weight = X, y, sample_weight
         self.n_outputs = 0 if y is None else y.shape[1]
         self.has_sample_weight = sample_weight is not None
-        self.dtype = np.dtype(np.float32 if X.dtype.itemsize <= 4 and X.dtype.kind == "f" else np.float64)
+        self.dtype = checks.floating_dtype(X.dtype)
         self.feature_names = feature_names
         self.starts = starts
         self.window_rows = min(max(WINDOW_BYTES // self.row_bytes, 1), MOST_WINDOW_ROWS)

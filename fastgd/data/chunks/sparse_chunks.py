@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastgd.data import checks
 from fastgd.data.arrays import ArrayDataset
 from fastgd.data.base import Dataset
 from fastgd.data.block import Block, FileRow, MeanAndScale, take_rows
@@ -66,8 +67,7 @@ class SparseChunks(Dataset):
         self._own = ArrayDataset(np.broadcast_to(np.float32(0), (self.n_samples, 1)), y, sample_weight)
         self.n_outputs, self.has_sample_weight = self._own.n_outputs, self._own.has_sample_weight
         self.dtypes = dtypes
-        X_dtype = dtypes["X"]
-        self.dtype = np.dtype(np.float32 if X_dtype.itemsize <= 4 and X_dtype.kind == "f" else np.float64)
+        self.dtype = checks.floating_dtype(dtypes["X"])
         self.entries_per_row = sum(chunk.n_entries for chunk in chunks) / self.n_samples
         self.starts = np.cumsum(self._sizes) - self._sizes
         self.window_rows = min(max(WINDOW_BYTES // self.row_bytes, 1), MOST_WINDOW_ROWS)

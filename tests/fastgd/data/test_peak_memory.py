@@ -64,19 +64,20 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak as Linux reports it")
 @pytest.mark.parametrize(
     ("case", "most"),
     [
-        pytest.param("mapped", 100, marks=pytest.mark.slow),
+        ("mapped", 100),
         ("mapped, shuffled", 100),
-        pytest.param("mapped, Fortran", 400, marks=pytest.mark.slow),
-        pytest.param("mapped, Fortran, shuffled", 100, marks=pytest.mark.slow),
-        pytest.param("mapped, columns", 150, marks=pytest.mark.slow),
-        pytest.param("float64 into float32", 100, marks=pytest.mark.slow),
-        pytest.param("float64 into float32, shuffled", 100, marks=pytest.mark.slow),
-        pytest.param("targets from float64", 50, marks=pytest.mark.slow),
-        pytest.param("targets from float64, shuffled", 50, marks=pytest.mark.slow),
+        ("mapped, Fortran", 400),
+        ("mapped, Fortran, shuffled", 100),
+        ("mapped, columns", 150),
+        ("float64 into float32", 100),
+        ("float64 into float32, shuffled", 100),
+        ("targets from float64", 50),
+        ("targets from float64, shuffled", 50),
     ],
 )
 def test_peak_memory(case, most, folder):

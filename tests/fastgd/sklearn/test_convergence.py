@@ -234,6 +234,7 @@ def test_a_loss_that_hardly_falls_is_no_reason_to_warn(ratio, has_chosen_rate, w
     assert bool(caught) == warns
 
 
+@pytest.mark.slow
 def test_the_finish_has_the_same_bits_for_any_number_of_threads_of_blas(monkeypatch):
     X = random_array((2000, 1 << 17), density=3e-4, format="csr", rng=np.random.default_rng(0))
     y = np.random.default_rng(1).integers(0, 2, 2000)

@@ -62,7 +62,7 @@ def test_predictions_beyond_float32_are_refused(rng):
     trainer, _ = same_trainers(LAYERS["neuron"], "float32")
     trainer.fit(X, y)
     with pytest.raises(
-        ValueError, match=r"a prediction is .*e\+\d+, more than float32 holds; expected predict\(X, dtype"
+        ValueError, match=r"a prediction is .*e\+\d+, more than float32 holds; expected model.predict\(X, dtype"
     ):
         trainer.model.predict(X)
     with pytest.raises(ValueError, match=r'folded parameters are more than float32 holds.*expected.*dtype="float64"'):
