@@ -70,7 +70,7 @@ def inlined_kernel(function: Callable) -> Any:
 def linked_kernel(function: Callable) -> Any:
     """As `inlined_kernel`, but typed by itself, once for each of its types: LLVM puts it into the kernels that call it.
 
-    For large pieces that a kernel calls more than once, or that kernels of several losses share: Numba takes longer to
+    For large pieces that a kernel calls more than once, or that several kernels share: Numba takes longer to
     type and to translate a piece than LLVM takes to optimise it.
     """
     return _compile(function, FASTMATH, forceinline=True, no_cpython_wrapper=True)

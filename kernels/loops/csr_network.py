@@ -8,7 +8,7 @@ import numpy as np
 
 from ..codegen.function_pointer import settings_at
 from ..codegen.integers import minimum
-from ..codegen.jit import inlined_kernel, kernel
+from ..codegen.jit import inlined_kernel, kernel, linked_kernel
 from ..codegen.simd import prefetch
 from ..codegen.views import copy, element, matrix, read_only_matrix, read_only_rows, read_only_span, span, vector
 from ..nn.layer import Layer
@@ -25,7 +25,7 @@ def _prefetch_weights(parameters, begin, X, i):
         prefetch(parameters, begin + column_of(X, p))
 
 
-@inlined_kernel
+@linked_kernel
 def _forward_first(network, parameters, factor, X, begin, end):
     """The first layer's outputs for rows begin to end of a CSR; return zero, or NaN where one of them is not finite."""
     layer = settings_at(Layer, network.layers, 0)
@@ -49,7 +49,7 @@ def _forward_first(network, parameters, factor, X, begin, end):
     return nan_sentinel
 
 
-@inlined_kernel
+@linked_kernel
 def _backward_first(network, X, begin, end, accumulate, gradient):
     """Add the gradient of the first layer's weights; overwrite that of its bias, or add it."""
     layer = settings_at(Layer, network.layers, 0)

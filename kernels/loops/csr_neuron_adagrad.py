@@ -19,7 +19,7 @@ import numpy as np
 
 from ..codegen.function_pointer import settings_of
 from ..codegen.integers import minimum
-from ..codegen.jit import by_type, inlined_kernel, kernel
+from ..codegen.jit import by_type, inlined_kernel, kernel, linked_kernel
 from ..codegen.records import RECORD, in_records, load_records, square_root, store_records, where_not_zero
 from ..codegen.simd import load, prefetch, store
 from ..codegen.views import element, matrix, read_only_matrix, read_only_rows
@@ -144,7 +144,7 @@ def _with_square(total, missing, g):
     return after, square - (after - total)
 
 
-@inlined_kernel
+@linked_kernel
 def _direct(table, columns, begin, end, scratch, first, eps):
     """Leave the s of the columns of entries in the scratch, from `first` on; return s · x, in float64."""
     least, change = in_records(eps), 0.0
@@ -158,7 +158,7 @@ def _direct(table, columns, begin, end, scratch, first, eps):
     return change
 
 
-@inlined_kernel
+@linked_kernel
 def _step(table, columns, begin, end, scratch, first, length):
     """w -= length · s,  G += g²,  g = 0  for the columns of entries, once for each."""
     zero, lengths = in_records(type(length)(0)), in_records(length)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from program import GRADIENT, program
+from program import SMALL_KERNELS, program
 
 import fastgd as gd
 
@@ -27,8 +27,8 @@ def copy_of_the_package(folder):
 @pytest.mark.slow
 def test_a_second_process_loads_what_the_first_compiled(tmp_path):
     environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1"}
-    first = program("float64", **environment).stdout
-    second = program("float64", **environment).stdout
+    first = program("float64", code=SMALL_KERNELS, **environment).stdout
+    second = program("float64", code=SMALL_KERNELS, **environment).stdout
     assert "data saved to" in first
     assert "data saved to" not in second
     assert "data loaded from" in second
@@ -127,8 +127,8 @@ def test_read_only_installation_without_a_home(tmp_path):
     # A file where the cache's folder would be: even root cannot write into it.
     (tmp_path / "kernels" / "__pycache__").write_text("")
     nowhere = {"HOME": "/proc/none", "XDG_CACHE_HOME": "/proc/none", "NUMBA_CACHE_DIR": ""}
-    run = program("float32", **environment, **nowhere)
-    assert run.stdout == program("float32").stdout
+    run = program("float32", code=SMALL_KERNELS, **environment, **nowhere)
+    assert run.stdout == program("float32", code=SMALL_KERNELS).stdout
     assert run.stderr.count("RuntimeWarning: fastgd cannot write its compilation cache") == 1
     assert run.stderr.count("Warning") == 1
     assert "NUMBA_CACHE_DIR" in run.stderr
@@ -146,14 +146,14 @@ DAMAGES = {
 def test_a_damaged_cache_is_compiled_over(tmp_path):
     """One damage a file, by turns; every later process would end with it, or run damaged machine code."""
     environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1"}
-    first = program("float64", **environment).stdout.splitlines()[-1]
+    first = program("float64", code=SMALL_KERNELS, **environment).stdout.splitlines()[-1]
     files = sorted(tmp_path.glob("*/*.nbc"))
     assert len(files) >= len(DAMAGES)
     for number, file in enumerate(files):
         damage = list(DAMAGES.values())[number % len(DAMAGES)]
         content = file.read_bytes()
         file.write_bytes(damage(content) if len(content) > 400 else content[:7])
-    damaged, mended = (program("float64", **environment) for _ in range(2))
+    damaged, mended = (program("float64", code=SMALL_KERNELS, **environment) for _ in range(2))
     for run in (damaged, mended):
         assert run.stdout.splitlines()[-1] == first
         assert "Warning" not in run.stderr
@@ -173,8 +173,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
 def test_a_full_disk_costs_the_cache_alone(tmp_path):
     """One warning, and the same numbers, now and later."""
     environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
-    full = program("float32", code=LIMITED + GRADIENT, **environment)
-    later = program("float32", **environment)
+    full = program("float32", code=LIMITED + SMALL_KERNELS, **environment)
+    later = program("float32", code=SMALL_KERNELS, **environment)
     assert full.stdout == later.stdout
     assert full.stderr.count("RuntimeWarning: fastgd cannot write its compilation cache in ") == 1
     assert full.stderr.count("Warning") == 1
@@ -198,11 +198,13 @@ def test_a_cache_of_another_user_is_read(tmp_path):
     """Without a warning, as long as all that is needed is there."""
     cache = tmp_path / "cache"
     environment = {"NUMBA_CACHE_DIR": str(cache), "NUMBA_DEBUG_CACHE": "1"}
-    first = program("float32", **environment)
+    first = program("float32", code=SMALL_KERNELS, **environment)
     for path in (*cache.rglob("*"), cache):
         path.chmod(0o555 if path.is_dir() else 0o444)
     before = sorted(cache.rglob("*"))
-    second, other = (program(dtype, code=WITHOUT_RIGHTS + GRADIENT, **environment) for dtype in ("float32", "float64"))
+    second, other = (
+        program(dtype, code=WITHOUT_RIGHTS + SMALL_KERNELS, **environment) for dtype in ("float32", "float64")
+    )
     assert sorted(cache.rglob("*")) == before
     assert "data loaded from" in second.stdout
     assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
@@ -233,7 +235,10 @@ def test_several_processes_start_at_once_on_an_empty_cache(tmp_path):
     for _ in range(2):
         processes = [
             subprocess.Popen(
-                [sys.executable, "-c", GRADIENT, dtype], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                [sys.executable, "-c", SMALL_KERNELS, dtype],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
             )
             for dtype in ("float32", "float64") * 2
         ]
@@ -242,4 +247,5 @@ def test_several_processes_start_at_once_on_an_empty_cache(tmp_path):
         assert len({out for out, _ in results[::2]}) == 1
         assert len({out for out, _ in results[1::2]}) == 1
     for dtype in ("float32", "float64"):
-        assert "data saved to" not in program(dtype, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_DEBUG_CACHE="1").stdout
+        environment = {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1"}
+        assert "data saved to" not in program(dtype, code=SMALL_KERNELS, **environment).stdout
