@@ -27,7 +27,7 @@ _WIDEST_ALPHA = 0.05
 # row, for which there is a choice; and the share of it that serves networks.
 _LARGEST_OF_NUMBERS, _STEP = 1e-2, 10**0.25
 _CHOOSING_ROWS, _CHOOSING_NUMBERS = 256, 1 << 22
-_FEWEST_ROWS, _LEAST_WIDTH = 10, 0.02
+_FEWEST_ROWS, _LEAST_WIDTH = 3, 0.02
 _SHARE_OF_NETWORKS = 0.3
 # Rows that the deviation of the targets is taken of; and the most spreads from the median that a target may lie before
 # it is clipped to choose alpha.

@@ -1,13 +1,13 @@
 """Which alpha do small tables of numbers want, with many features for their rows?
 
-python -m bench.studies.small_tables [--hidden 64] [--folds 4] [--targets 2] [--least-width 0.02]
+python -m bench.studies.small_tables [--hidden 64] [--folds 4] [--targets 2] [--least-width 0.02] [--rows 8]
 
 Every table of R's packages in `pydataset` with 30 to 1500 rows and at least so many features to a row: its columns of
 numbers, but for row numbers and those with missing values in a fifth of the rows; up to two of them, drawn from
 `default_rng(0)` among those of more than ten values, are a target each, of all the others. Many say little of one
 another: a model should then be no worse than the mean. R² of `GDRegressor` with the usual alpha, by its default, and by
 the rule that is the default for classes; and of Ridge(1) and RidgeCV, or of MLPRegressor, behind a StandardScaler; by
-shuffled folds, all rows of a table together.
+shuffled folds, all rows of a table together. With `--rows`, a model learns from so many of the rows alone.
 """
 
 import argparse
@@ -99,17 +99,21 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--targets", type=int, default=2, help="the most of each table")
     parser.add_argument("--least-width", type=float, default=0.02, help="the fewest features to a row")
+    parser.add_argument("--rows", type=int, help="the most that a model learns from")
     options = parser.parse_args()
     folds = KFold(options.folds, shuffle=True, random_state=0)
     scores: dict[str, list[float]] = {}
     widths = []
     for X, y in problems(options.targets, options.least_width):
-        n_rows = len(X) * (options.folds - 1) // options.folds
+        splits = [
+            (np.random.default_rng(0).permutation(learnt)[: options.rows], rest) for learnt, rest in folds.split(X)
+        ]
+        n_rows = len(splits[0][0])
         widths.append(X.shape[1] / n_rows)
         for name, estimator in estimators(tuple(options.hidden), n_rows, X.shape[1]).items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                predicted = cross_val_predict(clone(estimator), X, y, cv=folds)
+                predicted = cross_val_predict(clone(estimator), X, y, cv=splits)
             scores.setdefault(name, []).append(1 - ((predicted - y) ** 2).mean() / y.var())
     for low, high in [*pairwise(_WIDTHS), (_WIDTHS[0], _WIDTHS[-1])]:
         chosen = (np.array(widths) >= low) & (np.array(widths) < high)

@@ -57,13 +57,15 @@ def test_columns_that_do_not_vary_or_come_twice():
     np.testing.assert_allclose(twice, leave_one_out_errors(X, y, np.empty(0), ALPHAS / 2), rtol=1e-6)
 
 
-def test_chance_is_no_gain():
-    alphas = np.array([1.0, 2.0, 3.0])
-    errors = np.random.default_rng(0).normal(1, 1, (100, 1)) + np.array([[0.1, 0.0, 0.2]])
+@pytest.mark.parametrize(("n_rows", "column", "expected"), [(100, 0, 1), (100, 2, 2), (49, 0, 2), (49, 2, 3)])
+def test_what_may_be_as_good_but_for_chance(n_rows, column, expected):
+    """Of many rows the least of these alphas is chosen, of few the largest; and what is surely best, of any."""
+    alphas, rng = np.array([1.0, 2.0, 3.0]), np.random.default_rng(0)
+    errors = rng.normal(1, 1, (n_rows, 1)) + np.array([[0.1, 0.0, 0.2]])
     assert standard_error_rule(errors, alphas) == 2
-    errors[:, 0] += np.random.default_rng(1).normal(0, 5, 100)
-    errors[:, 0] += 1.1 - errors[:, 0].mean()
-    assert standard_error_rule(errors, alphas) == 1
+    errors[:, column] += rng.normal(0, 5, n_rows)
+    errors[:, column] += errors[:, 1].mean() + 0.05 - errors[:, column].mean()
+    assert standard_error_rule(errors, alphas) == expected
     errors[3, 1] = np.nan
     assert standard_error_rule(errors, alphas) == 1
 
@@ -103,7 +105,7 @@ def test_rows_without_weight_do_not_count():
     data = gd.data.ArrayDataset(many, targets, v)
     found = recommended_alpha(data, as_loss("half_squared_error"), is_network=False)
     assert found == pytest.approx(alpha_of(X, y))
-    v[7 + 20 * 8 :] = 0
+    v[7 + 20 * 2 :] = 0
     data = gd.data.ArrayDataset(many[:1000], targets[:1000], v[:1000])
     assert recommended_alpha(data, as_loss("half_squared_error"), is_network=False) == 0.01
 
