@@ -75,9 +75,10 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
 
     It is `usual_alpha` but where features are many for the rows, as weights can fit more of the noise in targets there:
 
-    - for losses of numbers with a largest second derivative h, it is h times the alpha, from `usual_alpha` up to 1,
-      with which ridge regression on up to 256 of the rows predicts those left out well (see `leave_one_out_errors`
-      and `standard_error_rule`), and of networks at least three tenths of that;
+    - for losses of numbers, but for Poisson, with a largest second derivative h, or 1 where they have none, it is h
+      times the alpha, from `usual_alpha` up to 1, with which ridge regression on up to 256 of the rows predicts those
+      left out well (see `leave_one_out_errors` and `standard_error_rule`), and of networks at least three tenths of
+      that;
     - for losses of classes, and of all networks, at least 0.05 h min(n_features / n_samples, 1)².
 
     For the Poisson loss, all is in units of `unit_of_loss`. Rows without a weight are none.
@@ -87,7 +88,7 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
     counting = rows_that_count(dataset)
     n_counting = max(dataset.n_samples if counting is None else len(counting), 1)
     usual = usual_alpha(n_counting, loss, is_network) * unit_of_loss(dataset, loss)
-    curvature = kind_of(loss).curvature or 0.0
+    curvature = kind_of(loss).curvature or float(takes_every_number(loss))
     if dataset.is_sparse or not curvature:
         return usual
     width = dataset.n_features / n_counting

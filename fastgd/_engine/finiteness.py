@@ -119,8 +119,8 @@ class FiniteLoop:
             f"training diverged at epoch {epoch.number}, step {position // self._batch_rows + 1}, with learning rate "
             f"{self._rates.at():g}: floating-point overflow, loss or parameters are no longer finite. The model keeps "
             f'its last finite parameters. Try a smaller learning rate or "auto" as optimiser, and features (the '
-            f"largest of this step is {_largest(step.X):.3g}) and targets ({np.abs(step.y).max():.3g}) of about 1, as a "
-            "Standardize layer first and standardize_targets=True make them."
+            f"largest of this step is {_largest(step.X):.3g}) and targets ({np.abs(step.y).max():.3g}) of about 1, as "
+            "a Standardize layer first and standardize_targets=True make them."
         )
 
     def _succeeds(self, block: Block) -> bool:

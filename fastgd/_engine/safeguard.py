@@ -37,6 +37,8 @@ _FIRST_UPDATES, _ALLOWANCE = 32, 99.0
 _TOLERANCE = 1e-3
 # A search by the golden ratio for the best constant halves its error in about one and a half steps.
 _GOLDEN, _SEARCH_STEPS = (math.sqrt(5) - 1) / 2, 80
+# How near a model comes to it need not be so exact.
+_SHRINKAGE_STEPS = 20
 
 
 class LongestRows:
@@ -162,32 +164,33 @@ class Safeguard:
     def end(self) -> np.ndarray | None:
         """Leave a good model behind, whatever ended the training.
 
-        Where it was worse than the best constant prediction, it gives that, and its parameters from before are
-        returned, for training to go on from.
+        Where it was worse than the best constant prediction, its predictions are brought so near to that that it is
+        not, and its parameters from before are returned, for training to go on from.
         """
         if self.before is not None and not self._is_good(_TOLERANCE):
             self._engine.state.assign(self.before.arrays)
         if not self._n_judged < self._dataset.n_samples <= _JUDGED_AT_LAST:
-            return self._give_constant(self._measured)
+            return self._shrink(self._measured)
         try:
             check_rows(self._model, self._dataset, self._loss)
         except ValueError:
             # A row that training has refused, or did not come to: nothing can be told from all rows.
-            return self._give_constant(self._measured)
+            return self._shrink(self._measured)
         targets = rows_without_X(self._model, self._dataset)
         outputs = self._model.out_features
         self.constant, self._constant_loss = best_constant(targets, self._loss, outputs, by_target=True)
-        return self._give_constant(
-            lambda: self._model.loss(self._dataset, loss=self._loss, n_threads=self._engine.n_threads)
-        )
+        return self._shrink(lambda: self._model.loss(self._dataset, loss=self._loss, n_threads=self._engine.n_threads))
 
     def _is_good(self, allowance: float) -> bool:
         """Whether the model is as good as the best constant prediction, but for an allowance, or as it was before."""
         found, constant, before = self._measured(), self._constant_loss, self.before.loss
         return found <= constant + allowance * abs(constant) or found <= before + _TOLERANCE * abs(before)
 
-    def _give_constant(self, loss: Callable[[], float]) -> np.ndarray | None:
-        """Have the model give the best constant prediction where that is better, and it can; return what it was then.
+    def _shrink(self, loss: Callable[[], float]) -> np.ndarray | None:
+        """Where the model is worse than the best constant prediction, bring its predictions as near to that as is best,
+        if its last layer can; return what its parameters were then.
+
+        What says which of two rows has the larger target, or which class is likelier, outlasts that.
 
         loss : the model's
         """
@@ -199,11 +202,23 @@ class Safeguard:
         constant = self.constant
         if isinstance(stack[-1], ReLU):
             stack, constant = stack[:-1], np.maximum(constant, 0)
-        if isinstance(stack[-1], Linear):
-            stack[-1].weight = 0
-            if stack[-1].bias is not None:
-                stack[-1].bias = constant
-        if loss() < found or math.isnan(found):
+        last = stack[-1]
+        if not isinstance(last, Linear):
+            return None
+        weight, bias = last.weight.copy(), None if last.bias is None else last.bias.copy()
+
+        def shrunk(share: float) -> float:
+            # Zero times infinity would be no constant.
+            last.weight = share * weight if share > 0 else 0
+            if bias is not None:
+                last.bias = constant + share * (bias - constant) if share > 0 else constant
+            return loss()
+
+        share = _least_between(shrunk, 0.0, 1.0, _SHRINKAGE_STEPS) if math.isfinite(found) else 0.0
+        of_share = shrunk(share)
+        if not of_share < shrunk(0.0):
+            share = 0.0
+        if shrunk(share) < found or math.isnan(found):
             return before
         model.parameters = before
         return None
@@ -269,9 +284,14 @@ def _best_of_one(rows: Block, loss: Loss) -> float:
             known[rounded] = _loss_of(rows, loss, np.array([rounded]))
         return known[rounded]
 
+    return _least_between(at, low, high, _SEARCH_STEPS)
+
+
+def _least_between(at: Callable[[float], float], low: float, high: float, n_steps: int) -> float:
+    """Where a convex function is least, by golden-section search."""
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     of_left, of_right = at(left), at(right)
-    for _ in range(_SEARCH_STEPS):
+    for _ in range(n_steps):
         if of_left <= of_right:
             high, right, of_right = right, left, of_left
             left = high - _GOLDEN * (high - low)

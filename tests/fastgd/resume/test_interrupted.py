@@ -13,7 +13,7 @@ import fastgd as gd
 from fastgd._engine import fit, run, safeguard, slices
 
 # These are called where SIGINT is deferred, or after it has come.
-_DEFERRING = {"_slow_down", "cut_here", "last_epoch_reopened", "end", "_give_constant"}
+_DEFERRING = {"_slow_down", "cut_here", "last_epoch_reopened", "end", "_shrink", "shrunk"}
 
 
 @pytest.fixture(autouse=True)
