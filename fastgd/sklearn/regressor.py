@@ -43,7 +43,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
         catches up on penalties of earlier rows.
     alpha : float or "auto", default="auto"
         At least 0. "auto" is 1 / n_samples, as of Ridge(1), and at most 0.01, or with hidden layers 0.001; and, for
-        squared errors and huber, what serves rows that were left out, where features are 0.02 or more to a row: see
+        all losses but poisson, what serves rows that were left out, where features are 0.02 or more to a row: see
         `fastgd.recommended.recommended_alpha`. That is so where the solver is "auto", the penalty L2, `standardize`
         True and targets are standardised. In `partial_fit` and where a rate is chosen, it is 0.0001, as SGD*'s, or with
         hidden layers 0.001. On sparse rows it is 0 in `partial_fit`, and for networks on more than a million features:
