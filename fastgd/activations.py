@@ -49,7 +49,12 @@ class ReLU(Activation):
     kernels = activation.relu_forward, activation.relu_backward
 
     def __init__(self, tolerance: float | None = None) -> None:
-        self.tolerance = None if tolerance is None else checks.non_negative(tolerance, "tolerance")
+        self.tolerance = tolerance
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "tolerance" and value is not None:
+            value = checks.non_negative(value, name)
+        super().__setattr__(name, value)
 
     def number_in(self, dtype: np.dtype) -> float:
         """The tolerance."""
@@ -79,7 +84,10 @@ class LeakyReLU(Activation):
     kernels = activation.leaky_relu_forward, activation.leaky_relu_backward
 
     def __init__(self, slope: float = 0.01) -> None:
-        self.slope = checks.non_negative(slope, "slope")
+        self.slope = slope
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, checks.non_negative(value, name) if name == "slope" else value)
 
     def number_in(self, dtype: np.dtype) -> float:
         """The slope."""
@@ -154,7 +162,10 @@ class Dropout(Activation):
     kernels = activation.dropout_forward, activation.dropout_backward
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = checks.below_one(p, "p")
+        self.p = p
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, checks.below_one(value, name) if name == "p" else value)
 
     def number_in(self, dtype: np.dtype) -> float:
         """The probability."""

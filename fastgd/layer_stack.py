@@ -37,6 +37,11 @@ class LayerStack:
             if isinstance(layer, Linear):
                 layer.initialize(self._rng(index))
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "dtype" and name in vars(self):
+            raise AttributeError("dtype is fixed when a Model is made; expected a new Model(layers, dtype=...)")
+        super().__setattr__(name, value)
+
     def _assemble(self, layers: Sequence[Layer], dtype: DTypeLike, seed: int) -> None:
         """Set everything but the values of the parameters."""
         if not isinstance(layers, Iterable):

@@ -211,6 +211,11 @@ def as_loss(loss: Any) -> Loss:
         return loss
     if callable(loss) and getattr(loss, "__name__", None) in _WITH_PARAMETERS:
         raise TypeError(f"loss is the function {loss.__name__}; expected a call of it, as in {loss.__name__}()")
+    if callable(loss) and not isinstance(loss, type):
+        raise TypeError(
+            f"loss is {loss!r}; expected a name or a call of a function of gd.losses. For a loss L(z, y) of your own, "
+            "z = model.predict(X) and trainer.step(X, z - dL_dz) with half_squared_error make its step"
+        )
     return _named(checks.choice(loss, "loss", LOSSES, _ELSEWHERE))
 
 
@@ -302,6 +307,15 @@ def takes_all(loss: Loss, y: np.ndarray, n_outputs: int) -> bool:
     return all_within(y.reshape(-1), lowest, highest, step)
 
 
+def require_outputs(loss: Loss, n_outputs: int) -> None:
+    """Raise a ValueError for a loss of classes on a model with a single output, which would be a single class."""
+    if kind_of(loss).targets == "a class" and n_outputs < 2:
+        raise ValueError(
+            f"{name_of(loss)} of a model with {n_outputs} output, which is one class; expected as many outputs as "
+            "classes, or log_loss, which has two classes for one output"
+        )
+
+
 def require_targets(loss: Loss, y: np.ndarray, n_outputs: int, row_of: Any = int) -> None:
     """Raise a ValueError that names the first row of y with a target that the loss does not take.
 
@@ -315,5 +329,5 @@ def require_targets(loss: Loss, y: np.ndarray, n_outputs: int, row_of: Any = int
     name = name_of(loss)
     expected = f"targets {LOSSES[name].targets}"
     if LOSSES[name].targets == "a class":
-        expected = f"a class, an integer from 0 to {n_outputs - 1}"
+        expected = f"a class, an integer from 0 to {n_outputs - 1}, as gd.labels.encode makes of any labels"
     raise ValueError(f"y holds {y[row, column]} in row {row_of(int(row))}; {name} expects {expected}")

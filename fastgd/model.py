@@ -37,7 +37,7 @@ class Model(ClassPredictions, ExportMethods):
     dtype : "float32" or "float64"
         Of the parameters and of all arithmetic.
     seed : int
-        Of the initial weights, at least 0.
+        Of the initial weights, at least 0. Each layer has its own by its place, where layers without weights count.
 
     Attributes
     ----------
@@ -94,8 +94,8 @@ class Model(ClassPredictions, ExportMethods):
         Raises
         ------
         ValueError, TypeError
-            For a wrong shape or dtype, columns of other names, a NaN or infinity in X, or predictions that the dtype
-            cannot hold.
+            For a wrong shape or dtype, columns of other names, a NaN or infinity in X, or, with standardised
+            targets, predictions that the dtype cannot hold; without, these are infinite.
 
         Examples
         --------

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from fastgd.activations import Dropout, Identity, ReLU
+from fastgd.activations import Dropout, Identity, ReLU, Sigmoid, Tanh
 from fastgd.data.base import Dataset
 from fastgd.data.block import all_finite
 from fastgd.data.subset import Subset
 from fastgd.errors import warn
-from fastgd.losses import Loss, takes_every_number
+from fastgd.losses import Loss, kind_of, name_of, takes_every_number
 from fastgd.model import Model
 
 # So many rows are looked at, drawn from all of them: what comes in turns would deceive evenly spaced ones.
@@ -19,18 +19,34 @@ _FEWEST = 32
 _FEWEST_OTHERS = 6
 # More different targets among the rows looked at, or fewer than two rows for each, are numbers, and others are classes.
 _MOST_CLASSES = 32
-# A ReLU at the end is warned of where it leaves so much of the targets' variance: some noise around zero leaves less.
+# What outputs lie between where these come last; and how much of the targets' variance they may leave before they are
+# warned of: some noise around zero leaves less.
+_RANGES = {ReLU: (0.0, np.inf), Sigmoid: (0.0, 1.0), Tanh: (-1.0, 1.0)}
 _UNREACHABLE = 0.2
 
 
+def warn_of_last_layer(model: Model, loss: Loss) -> None:
+    """Warn of an activation before a loss that makes probabilities or rates of any number itself."""
+    last = _last_layer(model)
+    if type(last) in _RANGES and kind_of(loss).link != "identity":
+        made = "rates" if kind_of(loss).link == "log" else "probabilities"
+        low, high = _RANGES[type(last)]
+        reached = f"at least {low:g}" if np.isinf(high) else f"from {low:g} to {high:g}"
+        warn(
+            f"the model ends in {type(last).__name__}, whose outputs are {reached}, and {name_of(loss)} makes {made} "
+            "of any number: few are within reach. Expected Linear as the last layer"
+        )
+
+
 def warn_of_targets(model: Model, loss: Loss, dataset: Dataset, rows_per_update: int, shuffle: bool) -> None:
-    """Warn of rows that are sorted by their targets, and of targets that a ReLU at the end never gives.
+    """Warn of rows that are sorted by their targets, and of targets that the last layer never gives.
 
     Looks at the targets of 128 rows of a data set that finds them at little cost, and at those of no other.
     """
-    ends_in_relu = isinstance(_last_layer(model), ReLU) and takes_every_number(loss)
+    last = type(_last_layer(model))
+    is_limited = last in _RANGES and takes_every_number(loss)
     minds_order = not shuffle and dataset.n_samples >= 2 * rows_per_update
-    if not (ends_in_relu or minds_order) or dataset.n_samples < _FEWEST or not dataset.finds_rows:
+    if not (is_limited or minds_order) or dataset.n_samples < _FEWEST or not dataset.finds_rows:
         return
     n_rows = min(dataset.n_samples, _LOOKED_AT)
     rows = np.sort(np.random.default_rng(0).choice(dataset.n_samples, n_rows, replace=False))
@@ -42,15 +58,26 @@ def warn_of_targets(model: Model, loss: Loss, dataset: Dataset, rows_per_update:
             "the rows are sorted by their targets, and each epoch takes them in this order: what is learnt from the "
             "first is forgotten at the last. Expected shuffle=True, or rows in random order"
         )
-    if ends_in_relu:
-        out_of_reach = float((np.minimum(y, 0) ** 2).sum())
-        variation = float(((y - y.mean(axis=0)) ** 2).sum())
-        if out_of_reach > _UNREACHABLE * variation:
-            reachable = max(1 - out_of_reach / variation, 0) if variation > 0 else 0
-            warn(
-                f"targets go down to {y.min():.3g} and the model ends in ReLU, which gives nothing below 0: its R² "
-                f"can be {reachable:.2f} at most. Expected Linear as the last layer, or targets of at least 0"
-            )
+    if is_limited:
+        _warn_of_reach(last, y)
+
+
+def _warn_of_reach(last: type, y: np.ndarray) -> None:
+    """Warn where much of the targets' variance is beyond what the last layer gives."""
+    low, high = _RANGES[last]
+    out_of_reach = float(((y - np.clip(y, low, high)) ** 2).sum())
+    variation = float(((y - y.mean(axis=0)) ** 2).sum())
+    if out_of_reach <= _UNREACHABLE * variation:
+        return
+    reachable = max(1 - out_of_reach / variation, 0) if variation > 0 else 0
+    if last is ReLU:
+        found, given, wanted = f"down to {y.min():.3g}", "below 0", "of at least 0"
+    else:
+        found, given, wanted = f"from {y.min():.3g} to {y.max():.3g}", f"beyond {low:g} and {high:g}", "between these"
+    warn(
+        f"targets go {found} and the model ends in {last.__name__}, which gives nothing {given}: its R² can be "
+        f"{reachable:.2f} at most. Expected Linear as the last layer, or targets {wanted}"
+    )
 
 
 def warn_of_weights(dataset: Dataset) -> None:

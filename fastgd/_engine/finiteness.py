@@ -115,6 +115,8 @@ class FiniteLoop:
         require_finite(step, row_of)
         require_targets(self._loss, step.y, self._model.out_features, row_of)
         self._rates.require_next()
+        # A callback may have written others.
+        self._model.require_finite("to train from")
         raise DivergenceError(
             f"training diverged at epoch {epoch.number}, step {position // self._batch_rows + 1}, with learning rate "
             f"{self._rates.at():g}: floating-point overflow, loss or parameters are no longer finite. The model keeps "

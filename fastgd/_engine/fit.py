@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 from fastgd._engine.callback_list import CallbackList
-from fastgd._engine.data_warnings import warn_of_targets, warn_of_weights
+from fastgd._engine.data_warnings import warn_of_last_layer, warn_of_targets, warn_of_weights
 from fastgd._engine.epochs_at_once import train_epochs as train_epochs_at_once
 from fastgd._engine.learning_rate_search import chosen_rate
 from fastgd._engine.progress import Progress, logger
@@ -66,6 +66,7 @@ def prepare(run: Run, dataset: Dataset | Stream, epochs: int, shown: Progress) -
     batch_rows = min(run.batch_size or n_samples, n_samples or run.batch_size)
     if not run.history and run.cut is None and isinstance(dataset, Dataset):
         warn_of_weights(dataset)
+        warn_of_last_layer(run.model, run.loss)
         warn_of_targets(run.model, run.loss, dataset, batch_rows, run.shuffle)
     run.go_on()
     was_measured = run.measured_rate is not None

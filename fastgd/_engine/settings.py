@@ -88,6 +88,7 @@ class Settings:
             raise TypeError(f"model is {model!r}; expected a Model")
         self.model = model
         self.loss = losses.as_loss(loss)
+        losses.require_outputs(self.loss, model.out_features)
         self.seed = checks.integer(seed, "seed", 0)
         regularization = Regularization(alpha, l1_ratio, clip_value, clip_norm, max_norm, average_from).checked()
         self.alpha, self.l1_ratio, self.clip_value, self.clip_norm, self.max_norm, self.average_from = regularization
@@ -125,6 +126,11 @@ class Settings:
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _FIXED and name in vars(self):
             raise AttributeError(f"{name} is fixed when a Trainer is made; expected a new Trainer")
+        if name in ("learning_rate", "lr"):
+            raise AttributeError(
+                f"{name} follows from the optimizer; expected trainer.learning_rate_factor = ..., or another "
+                "trainer.optimizer"
+            )
         super().__setattr__(name, value)
 
     @property

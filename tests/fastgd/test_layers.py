@@ -319,3 +319,21 @@ def test_no_layer_hides_a_bad_row(layers, value):
             if n_good:
                 gd.Trainer(good, optimizer=gd.SGD(0.01), batch_size=batch_size).fit(X[:n_good], y[:n_good])
             np.testing.assert_array_equal(twin.parameters, good.parameters)
+
+
+def test_what_is_assigned_is_checked():
+    """A layer's settings as when it is made; a model's dtype is not assigned."""
+    model = gd.Model([gd.Linear(2, 2), gd.LeakyReLU(), gd.Dropout(), gd.Linear(2, 1), gd.ReLU()])
+    _, leaky, dropout, _, relu = model.layers
+    for layer, name, bad, good in (
+        (leaky, "slope", np.nan, 0.2),
+        (dropout, "p", 2, 0.1),
+        (relu, "tolerance", -1, None),
+    ):
+        with pytest.raises(ValueError, match=f"{name} is {bad}"):
+            setattr(layer, name, bad)
+        setattr(layer, name, good)
+        assert getattr(layer, name) == good
+    with pytest.raises(AttributeError, match="dtype is fixed when a Model is made"):
+        model.dtype = "float64"
+    assert model.dtype == np.float32

@@ -232,3 +232,31 @@ def test_others_may_be_below_zero():
     gd.Trainer(gd.Model(LAYERS)).fit(X, Y)
     gd.Trainer(gd.Model([gd.Linear(3, 1), gd.LeakyReLU()])).fit(X, Y)
     relu(X, np.where(Y < 0, -1, 1), loss="hinge")
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (gd.Sigmoid(), r"from -3 to 3 and the model ends in Sigmoid, which gives nothing beyond 0 and 1: .* 0\.28 at"),
+        (gd.Tanh(), r"from -3 to 3 and the model ends in Tanh, which gives nothing beyond -1 and 1: .* 0\.57 at"),
+    ],
+)
+def test_targets_beyond_a_sigmoid_or_a_tanh(layer, words):
+    y = np.tile([-3.0, 0.5, 3.0, -0.5], 10)
+    layers = [gd.Linear(3, 1), layer]
+    with pytest.warns(gd.UsageWarning, match=f"targets go {words} most. Expected Linear"):
+        gd.Trainer(gd.Model(layers)).fit(X, y)
+    gd.Trainer(gd.Model(layers)).fit(X, abs(y) / 3)
+    best = np.clip(y, -1 if isinstance(layer, gd.Tanh) else 0, 1)
+    assert f"{1 - ((y - best) ** 2).sum() / (y**2).sum():.2f}" in words.replace("\\", "")
+
+
+@pytest.mark.parametrize("layer", [gd.Sigmoid(), gd.ReLU(), gd.Tanh()])
+@pytest.mark.parametrize(("loss", "made"), [("log_loss", "probabilities"), ("poisson", "rates")])
+def test_an_activation_before_a_loss_that_takes_any_number(layer, loss, made):
+    trainer = gd.Trainer(gd.Model([gd.Linear(3, 1), layer, gd.Dropout(0.1)]), loss)
+    kind = type(layer).__name__
+    with pytest.warns(gd.UsageWarning, match=rf"ends in {kind}, .*, and {loss} makes {made} of any number.*Expected"):
+        trainer.fit(X, Y > 0)
+    # Said once.
+    trainer.fit(X, Y > 0)

@@ -31,7 +31,7 @@ REFUSED = {
         TypeError,
         r"function huber; expected a call of it, as in huber\(\)",
     ),
-    "own function": (lambda: losses.as_loss(lambda z, y: z - y), ValueError, "expected one of"),
+    "own function": (lambda: losses.as_loss(lambda z, y: z - y), TypeError, "expected a name or a call"),
     "record's class": (lambda: losses.as_loss(Hinge), ValueError, "expected one of"),
 }
 
@@ -87,3 +87,23 @@ def test_a_name_from_elsewhere_gets_the_one_that_is_meant(name, meant):
 def test_a_name_like_no_other_gets_no_guess():
     with pytest.raises(ValueError, match=r"expected one of [^.]*$"):
         losses.as_loss("the best one")
+
+
+def test_a_function_is_told_how_it_can_be_learnt():
+    model = gd.Model([gd.Linear(2, 1)], dtype="float64")
+    with pytest.raises(TypeError, match=r"loss is <function .*trainer\.step\(X, z - dL_dz\) with half_squared_error"):
+        gd.Trainer(model, loss=lambda z, y: np.log(np.cosh(z - y)))
+    # As the error says, for L = log cosh(z - y).
+    X, y, twin = np.array([[1.0, 2.0]]), np.array([[0.5]]), gd.Model([gd.Linear(2, 1)], dtype="float64")
+    z = model.predict(X)
+    gd.Trainer(model, optimizer=gd.SGD(0.1)).step(X, z - np.tanh(z - y))
+    weight, bias = twin.layers[0].weight, twin.layers[0].bias
+    np.testing.assert_allclose(model.layers[0].weight, weight - 0.1 * np.tanh(z - y) * X)
+    np.testing.assert_allclose(model.layers[0].bias, bias - 0.1 * np.tanh(z - y)[0])
+
+
+def test_classes_need_an_output_each():
+    with pytest.raises(
+        ValueError, match="cross_entropy of a model with 1 output, which is one class; expected as many"
+    ):
+        gd.Trainer(gd.Model([gd.Linear(2, 1)]), "cross_entropy")

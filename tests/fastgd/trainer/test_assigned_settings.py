@@ -116,3 +116,12 @@ def test_auto_is_measured_for_each_optimizer():
     for each in (trainer, twin):
         each.fit(X, y)
     np.testing.assert_array_equal(trainer.model.parameters, twin.model.parameters)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "lr"])
+def test_the_rate_is_assigned_by_its_factor_or_with_the_optimizer(name):
+    trainer = gd.Trainer(gd.Model([gd.Linear(2, 1)]), optimizer=gd.SGD(0.1))
+    with pytest.raises(AttributeError, match=rf"{name} follows from the optimizer; expected trainer.learning_rate_fac"):
+        setattr(trainer, name, 0.01)
+    trainer.learning_rate_factor = 0.5
+    assert trainer.learning_rate == 0.05

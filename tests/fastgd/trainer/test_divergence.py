@@ -93,3 +93,14 @@ def test_bad_row_in_batches_of_several_micro_batches(bad_row, monkeypatch):
         trainer.fit(X, y)
     np.testing.assert_array_equal(model.parameters, twin.parameters)
     assert trainer.n_updates == bad_row // 30
+
+
+def test_parameters_that_a_callback_has_spoilt_are_no_divergence():
+    model = gd.Model([gd.Linear(3, 2), gd.ReLU(), gd.Linear(2, 1)])
+
+    def spoil(trainer, record):
+        trainer.model.layers[0].weight[1, 1] = np.nan
+
+    trainer = gd.Trainer(model, optimizer=gd.Adam(), batch_size=4)
+    with pytest.raises(ValueError, match="the model's parameters hold a NaN or infinity; expected finite numbers"):
+        trainer.fit(np.ones((20, 3)), np.ones(20), epochs=2, callbacks=[spoil])
