@@ -76,7 +76,6 @@ RULES = {
     "NormalizedSGD": ({"optimizer": gd.NormalizedSGD()}, NETWORK),
     "NormalizedSGD in batches": ({"optimizer": gd.NormalizedSGD(), "batch_size": 2}, NETWORK),
     "hinge": ({"loss": "hinge"}, FOURS),
-    "cross-entropy": ({"loss": "cross_entropy", "target": 0}, NETWORK),
     "a hidden layer": ({"layers": [gd.ReLU(), gd.Linear(1, 1)]}, NETWORK),
     "two Linears": ({"layers": [gd.Linear(1, 1)]}, NETWORK),
     "a ReLU twice": ({"layers": [gd.ReLU(), gd.ReLU()]}, NETWORK),
