@@ -55,7 +55,7 @@ def leave_one_out_errors(
     return sum(((residual / left) ** 2 for residual in residuals), np.zeros((len(Z), len(alphas))))
 
 
-def standard_error_rule(errors: np.ndarray, alphas: np.ndarray) -> float:
+def standard_error_rule(errors: np.ndarray, alphas: np.ndarray, n_samples: int) -> float:
     """The least alpha whose mean error is larger than the best one's by no more than half a standard error of the
     difference; of fewer than 50 rows the largest, by no more than a quarter; the first where errors are not finite.
 
@@ -63,12 +63,13 @@ def standard_error_rule(errors: np.ndarray, alphas: np.ndarray) -> float:
     (1984), with less of it, and for most tables towards the usual penalty rather than towards the simplest model.
 
     errors : (n, n_alphas), as of `leave_one_out_errors`          alphas : (n_alphas,), rising
+    n_samples : of how many rows these n were chosen
     """
     if not np.isfinite(errors).all():
         return float(alphas[0])
     differences = errors - errors[:, [errors.sum(axis=0).argmin()]]
     standard_errors = np.sqrt(len(errors)) * differences.std(axis=0)
-    are_few = len(errors) < _FEW_ROWS
+    are_few = n_samples < _FEW_ROWS
     is_good = differences.sum(axis=0) <= (_TOLERATED_OF_FEW if are_few else _TOLERATED) * standard_errors
     return float(alphas[is_good][-1 if are_few else 0])
 

@@ -23,11 +23,11 @@ ALPHA_OF_NETWORKS, _PENALTY_OF_NETWORKS = 1e-3, 2.0
 # What `bench/studies/wide_tables.py` has found good where there are as many features as rows, or more.
 _WIDEST_ALPHA = 0.05
 # What `bench/studies/small_tables.py` has found good for numbers: the most of a usual alpha; choices of larger ones,
-# four to a factor of ten; the most rows to choose by, and the most numbers in them; the fewest rows, and features to a
-# row, for which there is a choice; and the share of it that serves networks.
+# four to a factor of ten; the most rows to choose by, and the most numbers in them; the fewest rows, of a table or of
+# a larger one, and features to a row, for which there is a choice; and the share of it that serves networks.
 _LARGEST_OF_NUMBERS, _STEP = 1e-2, 10**0.25
 _CHOOSING_ROWS, _CHOOSING_NUMBERS = 256, 1 << 22
-_FEWEST_ROWS, _LEAST_WIDTH = 3, 0.02
+_FEWEST_ROWS, _FEWEST_OF_MORE, _LEAST_WIDTH = 3, 10, 0.02
 _SHARE_OF_NETWORKS = 0.3
 # Rows that the deviation of the targets is taken of; and the most spreads from the median that a target may lie before
 # it is clipped to choose alpha.
@@ -140,7 +140,7 @@ def _by_rows_left_out(
     """
     n_counting = dataset.n_samples if counting is None else len(counting)
     n_rows = min(n_counting, max(_CHOOSING_NUMBERS // dataset.n_features, 2), _CHOOSING_ROWS)
-    if n_rows < _FEWEST_ROWS:
+    if n_rows < (_FEWEST_ROWS if n_rows == n_counting else _FEWEST_OF_MORE):
         return least
     indices = np.linspace(0, n_counting - 1, n_rows).astype(np.int64)
     indices = indices if counting is None else counting[indices]
@@ -153,7 +153,7 @@ def _by_rows_left_out(
     with np.errstate(all="ignore"):
         y = _clipped(rows.y, rows.sample_weight) if is_robust else rows.y
         errors = leave_one_out_errors(rows.X, y, rows.sample_weight, alphas * n_counting / n_rows, with_mean)
-    return standard_error_rule(errors, alphas)
+    return standard_error_rule(errors, alphas, n_counting)
 
 
 def _clipped(y: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:

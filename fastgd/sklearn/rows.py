@@ -186,15 +186,15 @@ def _is_missing(values: np.ndarray) -> np.ndarray:
     """Whether each is None, a NaN or pandas.NA."""
     if values.dtype.kind != "O":
         return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
+    return np.fromiter(map(_is_no_value, values.ravel()), bool, values.size).reshape(values.shape)
 
-    def is_missing(value: Any) -> bool:
-        try:
-            return value is None or bool(value != value)
-        except (TypeError, ValueError):
-            # What pandas.NA says, which is not equal to anything.
-            return True
 
-    return np.fromiter(map(is_missing, values.ravel()), bool, values.size).reshape(values.shape)
+def _is_no_value(value: Any) -> bool:
+    try:
+        return value is None or (np.ndim(value) == 0 and bool(value != value))
+    except TypeError:
+        # So pandas.NA answers, which is neither equal to itself nor not.
+        return True
 
 
 def require_uncentred(estimator: BaseEstimator, X: Any) -> None:

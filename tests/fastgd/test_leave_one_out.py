@@ -62,12 +62,23 @@ def test_what_may_be_as_good_but_for_chance(n_rows, column, expected):
     """Of many rows the least of these alphas is chosen, of few the largest; and what is surely best, of any."""
     alphas, rng = np.array([1.0, 2.0, 3.0]), np.random.default_rng(0)
     errors = rng.normal(1, 1, (n_rows, 1)) + np.array([[0.1, 0.0, 0.2]])
-    assert standard_error_rule(errors, alphas) == 2
+    assert standard_error_rule(errors, alphas, n_rows) == 2
     errors[:, column] += rng.normal(0, 5, n_rows)
     errors[:, column] += errors[:, 1].mean() + 0.05 - errors[:, column].mean()
-    assert standard_error_rule(errors, alphas) == expected
+    assert standard_error_rule(errors, alphas, n_rows) == expected
     errors[3, 1] = np.nan
-    assert standard_error_rule(errors, alphas) == 1
+    assert standard_error_rule(errors, alphas, n_rows) == 1
+
+
+def test_few_rows_of_many_are_no_small_table(monkeypatch):
+    """Of rows so long that few are looked at, a table of as many would take a larger penalty."""
+    X, y = rows(400, 40, noise=1.0)
+    few = [alpha_of(X[:: 400 // n], y[:: 400 // n]) for n in (20, 5)]
+    for n, small in zip((20, 5), few, strict=True):
+        monkeypatch.setattr("fastgd.recommended._CHOOSING_NUMBERS", n * 40)
+        assert alpha_of(X, y) < small
+    # Of five rows there is no choice.
+    assert alpha_of(X, y) == 1 / 400
 
 
 def rows(n_samples=200, n_features=40, noise=0.0, seed=0):

@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from dask_tables import N_ROWS
 
 # Seconds that any of these tests may take, on a machine that does much else.
 MOST_SECONDS = 300
@@ -27,3 +28,9 @@ def client():
     options = {"processes": False, "memory_limit": None, "dashboard_address": ":0"}
     with distributed.Client(n_workers=2, threads_per_worker=1, **options) as client:
         yield client
+
+
+@pytest.fixture
+def table(rng):
+    X = rng.standard_normal((N_ROWS, 4)) * [1, 100, 1, 0.01] + 5
+    return X, X @ [1, 0.01, -1, 50] + 0.1 * rng.standard_normal(N_ROWS)

@@ -100,5 +100,5 @@ def test_outliers_have_little_say_in_alpha(diabetes):
     kept = np.linspace(0, 299, 256).astype(int)
     clipped = np.clip(y[kept, None], *(spread(y[kept])[0] + side * spread(y[kept])[1] for side in (-3, 3)))
     errors = leave_one_out_errors(X[kept], clipped, np.empty(0), alphas * 300 / 256)
-    assert alpha == pytest.approx(standard_error_rule(errors, alphas))
+    assert alpha == pytest.approx(standard_error_rule(errors, alphas, len(errors)))
     assert alpha < recommended_alpha(ArrayDataset(X, y), as_loss("half_squared_error"), is_network=False) / 3
