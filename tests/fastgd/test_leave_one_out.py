@@ -71,14 +71,17 @@ def test_what_may_be_as_good_but_for_chance(n_rows, column, expected):
 
 
 def test_few_rows_of_many_are_no_small_table(monkeypatch):
-    """Of rows so long that few are looked at, a table of as many would take a larger penalty."""
-    X, y = rows(400, 40, noise=1.0)
-    few = [alpha_of(X[:: 400 // n], y[:: 400 // n]) for n in (20, 5)]
-    for n, small in zip((20, 5), few, strict=True):
-        monkeypatch.setattr("fastgd.recommended._CHOOSING_NUMBERS", n * 40)
-        assert alpha_of(X, y) < small
-    # Of five rows there is no choice.
-    assert alpha_of(X, y) == 1 / 400
+    """Where rows are so long that few are looked at: twenty choose as many do, and of five there is no choice."""
+    X, y = rows(400, 40, noise=4.0, seed=1)
+    least, kept = 1 / 400, np.linspace(0, 399, 20).astype(int)
+    alphas = least * 10 ** (np.arange(11) / 4)
+    errors = leave_one_out_errors(X[kept], y[kept, None], np.empty(0), alphas * 400 / 20)
+    expected, of_few = (standard_error_rule(errors, alphas, n) for n in (400, 20))
+    assert least < expected < of_few
+    monkeypatch.setattr("fastgd.recommended._CHOOSING_NUMBERS", 20 * 40)
+    assert alpha_of(X, y) == pytest.approx(expected)
+    monkeypatch.setattr("fastgd.recommended._CHOOSING_NUMBERS", 5 * 40)
+    assert alpha_of(X, y) == least < alpha_of(X[::80], y[::80])
 
 
 def rows(n_samples=200, n_features=40, noise=0.0, seed=0):
