@@ -6,13 +6,14 @@ import numpy as np
 
 from fastgd.activations import Dropout, Identity, ReLU
 from fastgd.data.base import Dataset, first_rows
+from fastgd.data.block import Block
 from fastgd.data.subset import Subset, rows_that_count
 from fastgd.layers import Linear
 from fastgd.leave_one_out import leave_one_out_errors, standard_error_rule
 from fastgd.losses import Loss, has_probabilities, kind_of, takes_classes, takes_every_number
 from fastgd.model import Model
 from fastgd.model_data import rows_without_X
-from fastgd.moments import RobustMoments
+from fastgd.moments import FeatureMoments, Moments, RobustMoments
 from fastgd.optimizers import SGD, Adagrad, Adam, NormalizedSGD, Optimizer, check_optimizer
 from fastgd.optimizers.bounded import can_be_bounded
 from fastgd.schedules import Cooldown, Schedule
@@ -79,7 +80,8 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
       times the alpha, from `usual_alpha` up to 1, with which ridge regression on up to 256 of the rows predicts those
       left out well (see `leave_one_out_errors` and `standard_error_rule`), and of networks at least three tenths of
       that;
-    - for losses of classes, and of all networks, at least 0.05 h min(n_features / n_samples, 1)².
+    - for losses of classes, and of all networks, at least 0.05 h min(v / n_samples, 1)², for the sum v of the variances
+      of standardised features: the number of those that take more than two values.
 
     For the Poisson loss, all is in units of `unit_of_loss`. Rows without a weight are none.
 
@@ -92,7 +94,12 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
     if dataset.is_sparse or not curvature:
         return usual
     width = dataset.n_features / n_counting
-    by_width = max(usual, _WIDEST_ALPHA * curvature * min(width, 1.0) ** 2)
+    by_width = _WIDEST_ALPHA * curvature * min(width, 1.0) ** 2
+    if by_width > usual and (takes_classes(loss) or is_network):
+        # Columns of categories, which hold 0 or 1, vary by less than they are many.
+        width_of_variances = _sum_of_variances(_some_rows(dataset, counting)) / n_counting
+        by_width = _WIDEST_ALPHA * curvature * min(width_of_variances, 1.0) ** 2
+    by_width = max(usual, by_width)
     if takes_classes(loss) or width < _LEAST_WIDTH:
         return by_width
     least = usual_alpha(n_counting, loss, is_network=False)
@@ -139,12 +146,10 @@ def _by_rows_left_out(
     is_robust : whether targets far out are clipped first
     """
     n_counting = dataset.n_samples if counting is None else len(counting)
-    n_rows = min(n_counting, max(_CHOOSING_NUMBERS // dataset.n_features, 2), _CHOOSING_ROWS)
+    rows = _some_rows(dataset, counting)
+    n_rows = len(rows.X)
     if n_rows < (_FEWEST_ROWS if n_rows == n_counting else _FEWEST_OF_MORE):
         return least
-    indices = np.linspace(0, n_counting - 1, n_rows).astype(np.int64)
-    indices = indices if counting is None else counting[indices]
-    rows = first_rows(Subset(dataset, indices), n_rows, np.dtype(np.float64))
     alphas = least * _STEP ** np.arange(1 + int(math.log(1 / least, _STEP)))
     # Training will name a row that is bad.
     if not ((rows.sample_weight > 0) & (rows.sample_weight < np.inf)).all():
@@ -154,6 +159,29 @@ def _by_rows_left_out(
         y = _clipped(rows.y, rows.sample_weight) if is_robust else rows.y
         errors = leave_one_out_errors(rows.X, y, rows.sample_weight, alphas * n_counting / n_rows, with_mean)
     return standard_error_rule(errors, alphas, n_counting)
+
+
+def _some_rows(dataset: Dataset, counting: np.ndarray | None) -> Block:
+    """Up to 256 rows of those with a weight, evenly spaced, in float64."""
+    n_counting = dataset.n_samples if counting is None else len(counting)
+    n_rows = min(n_counting, max(_CHOOSING_NUMBERS // dataset.n_features, 2), _CHOOSING_ROWS)
+    indices = np.linspace(0, n_counting - 1, n_rows).astype(np.int64)
+    indices = indices if counting is None else counting[indices]
+    return first_rows(Subset(dataset, indices), n_rows, np.dtype(np.float64))
+
+
+def _sum_of_variances(rows: Block) -> float:
+    """The sum of the variances of standardised features; how many there are where numbers overflow."""
+    of_values, of_scales = Moments(rows.X.shape[1]), FeatureMoments(rows.X.shape[1])
+    with np.errstate(all="ignore"):
+        for moments in (of_values, of_scales):
+            moments.add(rows.X, rows.sample_weight)
+        if of_values.result() is None:
+            return 0.0
+        deviation, scale = of_values.result()[1], of_scales.result()[1]
+        found = float(np.square(np.divide(deviation, scale, out=np.zeros_like(scale), where=scale > 0)).sum())
+    # Training will name a row that is bad.
+    return found if np.isfinite(found) else float(len(scale))
 
 
 def _clipped(y: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:

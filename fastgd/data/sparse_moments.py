@@ -9,9 +9,9 @@ from fastgd.data.reader import blocks
 from fastgd.data.sparse_rows import SparseRows
 from fastgd.data.two_values import TwoValues
 
-# Of sums of weights, relatively; of what varies by less, next to its mean, the deviation is rounding; and what makes
-# most rows.
-_ROUNDING, _LEAST_DEVIATION, _MOST = 1e-9, 1e-9, 0.9
+# Of sums of weights, relatively; of what varies by less, next to its mean, the deviation is rounding; what makes most
+# rows; and of the columns whose entries vary, how many of most rows there are in a table, at least, and not in texts.
+_ROUNDING, _LEAST_DEVIATION, _MOST, _OF_TABLE = 1e-9, 1e-9, 0.9, 0.25
 # Counts of words are rarely larger.
 _LARGE = 10.0
 
@@ -54,6 +54,9 @@ class EntryScales:
     that they were given: divided by a deviation over all rows, the rarest would count most; and words that most texts
     have, which say least, once tf-idf has made them small.
 
+    What one row of ten may lack is a number, too, in a table: where of all columns with entries that vary, as those of
+    categories do not, a quarter or more are in nine rows of ten. Of the words of texts, few are.
+
     with_mean : whether means are subtracted, or columns are divided only
     """
 
@@ -91,10 +94,12 @@ class EntryScales:
         of_entries = np.where(self._of_entries > 0, self._of_entries, 1.0)
         origin, shift = self._origin, self._sums / of_entries - self._origin
         size = np.sqrt(np.maximum(self._squares / of_entries + origin * (2 * shift + origin), 0))
-        has_all = is_everywhere(self._of_entries, self._total)
-        has_most = self._was_centred & (self._of_entries >= _MOST * self._total)
-        divisor = np.where((size > _LARGE) | ((size > 0) & has_all), size, 1.0)
-        is_centred = (has_all | has_most) & (size > 1) & self._with_mean
+        has_most = self._of_entries >= _MOST * self._total
+        varies = self._squares > 0
+        is_table = np.count_nonzero(varies & has_most) > _OF_TABLE * np.count_nonzero(varies)
+        is_number = is_everywhere(self._of_entries, self._total) | (varies & has_most & is_table)
+        divisor = np.where((size > _LARGE) | ((size > 0) & is_number), size, 1.0)
+        is_centred = (is_number | (self._was_centred & has_most)) & (size > 1) & self._with_mean
         self._was_centred = is_centred
         # Over all rows, of which those without an entry are zero.
         mean = self._sums / self._total

@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 
 from fastgd.layers import Linear
 from fastgd.losses import Loss, kind_of
+from fastgd.sklearn.l1_minimum import minimize_with_l1
 from fastgd.sklearn.used_columns import UsedColumns, used_columns
 from fastgd.sklearn.workers import one_thread_of_blas
 
@@ -39,6 +40,8 @@ class LBFGSFinish:
     stop at one before the least, but mostly near to it: Lewis and Overton, "Nonsmooth optimization via quasi-Newton
     methods" (2013). The objective never rises.
 
+    Under an L1 penalty it ends with weights that are exactly zero: see `minimize_with_l1`.
+
     dataset : rows to learn from          tol : the estimator's
     is_smooth : whether the loss has a derivative everywhere, so that the end that is found is the least
     columns : of sparse rows, those that have entries, where they are few
@@ -53,17 +56,16 @@ class LBFGSFinish:
     @classmethod
     def of(cls, estimator: Any, training: "Training", dataset: "Dataset", tol: float | None) -> Self | None:
         """What may end a call of `fit`: of a linear model whose rate nobody chose, unless it has too many parameters,
-        or what is wanted are weights that are exactly zero, their decay by the optimiser, a mean of parameters, the
-        best epoch, more epochs in a later call or an end after all epochs.
+        or what is wanted is decay by the optimiser, a mean of parameters, the best epoch, more epochs in a later call
+        or an end after all epochs.
         """
         trainer = estimator.trainer_
         is_linear = len([layer for layer in trainer.model.layers if isinstance(layer, Linear)]) == 1
-        has_l1 = trainer.l1_ratio > 0 and trainer.alpha > 0
         has_decay = getattr(trainer.optimizer, "weight_decay", 0) > 0
         restores_best = any(getattr(each, "restore_best", False) for each in estimator.callbacks)
         wants_best = estimator.early_stopping or restores_best
         wants_epochs = training.has_chosen_rate or estimator.warm_start or tol is None
-        is_unwanted = wants_best or wants_epochs or has_l1 or has_decay or trainer.average_from is not None
+        is_unwanted = wants_best or wants_epochs or has_decay or trainer.average_from is not None
         # Replicas train where their rows are, and passes over all rows are to stay there.
         is_elsewhere = trainer.replicas > 1 and not dataset.has_parts
         if not is_linear or is_unwanted or is_elsewhere:
@@ -85,16 +87,16 @@ class LBFGSFinish:
         """Make the steps, and return whether the objective is as low as it can be, up to tol."""
         used = None if self._columns is None else UsedColumns(trainer.model, self._dataset, self._columns)
         model, dataset = (trainer.model, self._dataset) if used is None else (used.model, used.dataset)
-        alpha = trainer.alpha
+        l1 = trainer.alpha * trainer.l1_ratio
+        l2 = trainer.alpha - l1
         n_weights = next(layer.weight.size for layer in model.layers if isinstance(layer, Linear))
-
         n_threads = 1 if dataset.has_parts else trainer.n_threads
 
         def objective(parameters: np.ndarray, first: float = 0.0) -> tuple[float, np.ndarray]:
             loss, gradient = _loss_and_gradient(model, dataset, trainer.loss, parameters, n_threads)
             weights = parameters[:n_weights]
-            gradient[:n_weights] += alpha * weights
-            return loss + 0.5 * alpha * float(weights @ weights) - first, gradient
+            gradient[:n_weights] += l2 * weights
+            return loss + 0.5 * l2 * float(weights @ weights) - first, gradient
 
         start = model.parameters.astype(np.float64)
         row_size = dataset.entries_per_row or dataset.n_features
@@ -102,23 +104,25 @@ class LBFGSFinish:
         free = int(_FREE_MULTIPLICATIONS / n_multiplications)
         # The objective is at most |g|² / 2α above its least, as its curvature is α or more.
         largest = _LARGEST_GRADIENT * self._tol
-        if alpha > 0:
-            largest = min(largest, math.sqrt(2 * alpha * self._tol / start.size))
+        if l2 > 0:
+            largest = min(largest, math.sqrt(2 * l2 * self._tol / start.size))
         least_fall = _LEAST_FALL_OF_RATES if kind_of(trainer.loss).link == "log" else _LEAST_FALL
-        limits = {"maxfun": max(self._n_epochs, min(free, _MOST_PASSES)), "maxiter": _MOST_PASSES}
+        options = {
+            "gtol": largest,
+            "ftol": least_fall * self._tol,
+            "maxfun": max(self._n_epochs, min(free, _MOST_PASSES)),
+            "maxiter": _MOST_PASSES,
+        }
         with np.errstate(all="ignore"), one_thread_of_blas():
-            first, _ = objective(start)
             # L-BFGS-B counts a fall next to the objective, and of poisson's much is the same for all parameters.
-            found = minimize(
-                objective,
-                start,
-                (first,),
-                jac=True,
-                method="L-BFGS-B",
-                options={"gtol": largest, "ftol": least_fall * self._tol} | limits,
-            )
+            first, _ = objective(start)
+            if l1 > 0:
+                found = minimize_with_l1(partial(objective, first=first), start, n_weights, l1, options)
+            else:
+                found = minimize(objective, start, (first,), jac=True, method="L-BFGS-B", options=options)
         if found.fun < 0:
-            trainer.model.parameters = found.x if used is None else used.of_all_columns(found.x, alpha > 0)
+            is_penalized = trainer.alpha > 0
+            trainer.model.parameters = found.x if used is None else used.of_all_columns(found.x, is_penalized)
         return bool(found.success)
 
 

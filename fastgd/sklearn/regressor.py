@@ -87,7 +87,7 @@ class GDRegressor(RegressorMixin, GradientDescent):
     n_iter_no_change : int or "auto", default="auto"
         At least 1. "auto" is 5 or, where the rate is "auto", as many as make 200 updates, of a network 60 or, in
         full batches, 20; not in `partial_fit`. With such a rate, L-BFGS ends the training of a linear model where its
-        objective is least, after 8 epochs if it can; but not with L1, `average`, warm_start or early stopping.
+        objective is least, after 8 epochs if it can; but not with `average`, warm_start or early stopping.
     shuffle : bool, default=True
         Whether each epoch takes the rows in an order of its own.
     random_state : int, RandomState or None, default=None

@@ -162,3 +162,14 @@ def test_what_is_not_chosen_by_errors(n_samples, n_features, loss, expected):
     X, y = rows(n_samples, n_features, noise=4.0)
     name, _, network = loss.partition(",")
     assert alpha_of(X, y > 0 if name == "log_loss" else y, name, bool(network)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("n_samples", "n_numbers"), [(120, 100), (600, 300)])
+def test_columns_of_categories_count_by_how_much_they_vary(n_samples, n_numbers):
+    """Of more than 256 rows, some are looked at."""
+    rng = np.random.default_rng(0)
+    X = np.hstack([3 * rng.normal(size=(n_samples, n_numbers)), np.eye(50)[rng.integers(0, 50, n_samples)]])
+    y, width = rng.random(n_samples) < 0.5, (n_numbers + X[:, n_numbers:].var(axis=0).sum()) / n_samples
+    assert alpha_of(X, y, "log_loss") == pytest.approx(0.05 * 0.25 * width**2, rel=1e-3)
+    usual = 1 / n_samples
+    assert alpha_of(X[:, -50:], y, "log_loss") == usual < alpha_of(X, y, "log_loss")

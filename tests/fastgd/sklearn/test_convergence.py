@@ -130,7 +130,6 @@ def test_rates_of_any_size_end_where_they_fit_best(mean, alike):
         {"average": True},
         {"tol": None},
         {"warm_start": True},
-        {"penalty": "l1"},
         {"solver": gd.AdamW("auto", weight_decay=0.1)},
         {"callbacks": [gd.callbacks.EarlyStopping(monitor="loss")]},
         {"hidden_layer_sizes": (2,)},

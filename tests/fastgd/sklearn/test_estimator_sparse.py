@@ -236,6 +236,24 @@ def test_how_sparse_columns_are_standardised(with_mean, is_sparse):
     np.testing.assert_allclose(divisor, [0.01, 1, 50, 1, 1, *centred[1]], rtol=1e-9)
 
 
+def test_numbers_of_a_table_may_be_lacking_in_some_rows():
+    """Beside categories, which do not vary; but not beside words, which few rows have."""
+    rng = np.random.default_rng(0)
+    table = np.zeros((400, 12))
+    table[:, 0], table[:, 1], table[:, 2] = rng.uniform(0.005, 0.015, 400), rng.uniform(2, 8, 400), rng.random(400)
+    table[np.arange(400), 3 + rng.integers(0, 9, 400)] = 1
+    table[3, 0] = table[4, 1] = table[5:50, 2] = 0
+    words = np.where(rng.random((400, 20)) < 0.1, rng.random((400, 20)), 0)
+    for X, is_table in ((table, True), (np.hstack([table, words]), False)):
+        scales = EntryScales(X.shape[1], with_mean=True)
+        scales.add(sparse_rows(sparse.csr_array(X)), np.empty(0))
+        mean, divisor = scales.result()
+        size = np.sqrt((X[X[:, 0] > 0, 0] ** 2).mean())
+        np.testing.assert_allclose(mean[:3], [0, X[:, 1].mean() if is_table else 0, 0])
+        np.testing.assert_allclose(divisor[:3], [size, X[:, 1].std(), 1] if is_table else [1, 1, 1])
+        np.testing.assert_array_equal(divisor[3:], 1)
+
+
 def test_what_does_not_vary_has_no_deviation_however_many_rows_there_are():
     """A sum of 100 000 equal numbers is rounded."""
     scales, X = EntryScales(1, with_mean=True), sparse.csr_array(np.full((100_000, 1), 2010.1))
