@@ -26,9 +26,9 @@ from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder
 
 from bench.readme import markdown
 from bench.studies.quality_sets import read
+from fastgd._engine import sparse_checks
 from fastgd.optimizers import Adagrad
 from fastgd.sklearn import GDClassifier, GDRegressor
-from fastgd.sklearn import settings as of_estimators
 
 _R = "resources.tar.gz!rdata/csv/"
 
@@ -78,13 +78,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=6000, help="titles of films")
     options = parser.parse_args()
-    most = of_estimators._MOST_PENALIZED
+    most = sparse_checks._MOST_PENALIZED
     rows = []
     for name, X, y in problems(options.rows):
         X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
         is_classes, line = y.dtype.kind == "U", [name, "{} x {}".format(*X_train.shape)]
         for kind, estimator in estimators(is_classes).items():
-            of_estimators._MOST_PENALIZED = 0 if kind == "SGD" else most
+            sparse_checks._MOST_PENALIZED = 0 if kind == "SGD" else most
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 score = f"{estimator.fit(X_train, y_train).score(X_test, y_test):.3f}"

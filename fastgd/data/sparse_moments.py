@@ -67,18 +67,17 @@ class EntryScales:
         self._was_centred = np.zeros(n_columns, np.bool_)
         # Squares are those of distances from the columns' first entries, as numbers may lie far from zero. Those of a
         # column that does not vary are exactly zero.
-        self._origin: np.ndarray | None = None
+        self._origin = np.zeros(n_columns)
 
     def add(self, values: np.ndarray | SparseRows, sample_weight: np.ndarray) -> None:
         """Take a block of rows, as `SquareMeans.add`."""
         v = sample_weight.astype(np.float64) if sample_weight.size else np.ones(len(values))
         if not v.any():
             return
-        if self._origin is None:
-            self._origin = _first_entries(values[v > 0])
+        _add_first_entries(self._origin, values[v > 0])
         self._total += float(v.sum())
         if isinstance(values, SparseRows):
-            scratch, again = (np.zeros_like(self._sums) for _ in range(2))
+            scratch, again = (np.zeros(len(self._sums)) for _ in range(2))
             kernels.csr_moments(values.csr, read_only(v), np.empty(0), scratch, self._of_entries, self._sums)
             kernels.csr_moments(values.csr, read_only(v), self._origin, scratch, again, self._squares)
             return
@@ -91,35 +90,39 @@ class EntryScales:
         """What is subtracted of columns and what they are divided by; None where no row had a weight."""
         if self._total == 0:
             return None
-        of_entries = np.where(self._of_entries > 0, self._of_entries, 1.0)
-        origin, shift = self._origin, self._sums / of_entries - self._origin
-        size = np.sqrt(np.maximum(self._squares / of_entries + origin * (2 * shift + origin), 0))
-        has_most = self._of_entries >= _MOST * self._total
-        varies = self._squares > 0
+        # Of hashed features, most have no entries.
+        columns = np.flatnonzero(self._of_entries)
+        of_entries, squares, sums = self._of_entries[columns], self._squares[columns], self._sums[columns]
+        origin, shift = self._origin[columns], sums / of_entries - self._origin[columns]
+        size = np.sqrt(np.maximum(squares / of_entries + origin * (2 * shift + origin), 0))
+        has_most = of_entries >= _MOST * self._total
+        varies = squares > 0
         is_table = np.count_nonzero(varies & has_most) > _OF_TABLE * np.count_nonzero(varies)
-        is_number = is_everywhere(self._of_entries, self._total) | (varies & has_most & is_table)
+        is_number = is_everywhere(of_entries, self._total) | (varies & has_most & is_table)
         divisor = np.where((size > _LARGE) | ((size > 0) & is_number), size, 1.0)
-        is_centred = (is_number | (self._was_centred & has_most)) & (size > 1) & self._with_mean
-        self._was_centred = is_centred
+        is_centred = (is_number | (self._was_centred[columns] & has_most)) & (size > 1) & self._with_mean
+        self._was_centred[columns] = is_centred
         # Over all rows, of which those without an entry are zero.
-        mean = self._sums / self._total
-        squares = self._squares + np.maximum(self._total - self._of_entries, 0) * origin**2
+        mean = sums / self._total
+        squares += np.maximum(self._total - of_entries, 0) * origin**2
         deviation = np.sqrt(np.maximum(squares / self._total - (mean - origin) ** 2, 0))
         deviation[deviation < _LEAST_DEVIATION * np.abs(mean)] = 0
-        return np.where(is_centred, mean, 0.0), np.where(is_centred, deviation, divisor)
+        subtracted, scale = np.zeros(len(self._sums)), np.ones(len(self._sums))
+        subtracted[columns] = np.where(is_centred, mean, 0.0)
+        scale[columns] = np.where(is_centred, deviation, divisor)
+        return subtracted, scale
 
 
-def _first_entries(values: np.ndarray | SparseRows) -> np.ndarray:
-    """An entry of each column, the first that some row has; zero where there is none."""
-    found = np.zeros(values.shape[1])
+def _add_first_entries(first: np.ndarray, values: np.ndarray | SparseRows) -> None:
+    """Put an entry of each column, the first that some row has, where there is none yet, which is zero."""
     if isinstance(values, SparseRows):
         indices, entries = values.entries()
         kept = np.flatnonzero(entries)[::-1]
-        found[indices[kept]] = entries[kept]
-    else:
-        first = (values != 0).argmax(axis=0)
-        found[:] = values[first, np.arange(values.shape[1])]
-    return found
+        new = kept[first[indices[kept]] == 0]
+        first[indices[new]] = entries[new]
+    elif len(values):
+        rows = (values != 0).argmax(axis=0)
+        np.copyto(first, values[rows, np.arange(values.shape[1])], where=first == 0)
 
 
 def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:
@@ -139,7 +142,7 @@ def mean_and_deviation(dataset: Dataset) -> MeanAndScale | None:
         require_finite(block, lambda row, start=start: dataset.row_number(start + row))
         kernels.csr_moments(block.X.csr, block.sample_weight, no_mean, sums, of_entries, mean)
         total += float(block.sample_weight.sum()) if block.sample_weight.size else block.n_samples
-        first = np.where(first == 0, _first_entries(_weighted(block)), first)
+        _add_first_entries(first, _weighted(block))
     if total == 0:
         return None
     mean /= total

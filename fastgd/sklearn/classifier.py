@@ -42,8 +42,9 @@ class GDClassifier(ClassifierMixin, ClassLearner):
         catches up on penalties of earlier rows.
     alpha : float or "auto", default="auto"
         At least 0. "auto" is 1 / n_samples, as of LogisticRegression(C=1), or with hidden layers 2 / n_samples and at
-        least 0.001; and at least 0.05 h min(1, n_features / n_samples)² with the loss's largest second derivative h, as
-        1/4 for log_loss of one logit, 1/2 of a softmax. The last is so where the solver is "auto", the penalty L2 and
+        least 0.001; and at least 0.05 h min(1, v / n_samples)² with the loss's largest second derivative h, as 1/4 for
+        log_loss of one logit, 1/2 of a softmax, and the sum v of the features' variances, which is n_features but for
+        columns of two values, as of categories. The last is so where the solver is "auto", the penalty L2 and
         `standardize` True. In `partial_fit` and where a rate is chosen, it is 0.0001, as SGD*'s, or with hidden layers
         0.001. On sparse rows it is 0 in `partial_fit`, and for networks on more than a million features: each update
         would be of all weights. Without momentum, SGD multiplies weights by max(0, 1 - rate · alpha), as SGD*, and
@@ -104,9 +105,9 @@ class GDClassifier(ClassifierMixin, ClassLearner):
     standardize : bool or "scale", default=True
         Whether features are brought to mean 0 and variance 1 while rows are read, those of two values to mean 0 and a
         difference of 1; or all, by "scale", to a mean square of 1. Of sparse rows, and what comes after them, True does
-        so with numbers that no row lacks, such as years, divides other large ones by the size of their entries, and
-        leaves words, counts and categories as they are (see `fastgd.data.sparse_moments.EntryScales`); `coef_` is for
-        raw ones.
+        so with numbers that nearly all rows have, such as years, divides other large ones by the size of their entries,
+        and leaves words, counts and categories as they are (see `fastgd.data.sparse_moments.EntryScales`); `coef_` is
+        for raw ones.
     callbacks : sequence of callables, default=()
         Each is called as `callback(trainer, record)` after each epoch; one that returns True stops. See
         `fastgd.callbacks`; of those that are fastgd's, `callbacks_` has the copies that were used.

@@ -105,9 +105,9 @@ class GDRegressor(RegressorMixin, GradientDescent):
     standardize : bool or "scale", default=True
         Whether features are brought to mean 0 and variance 1 while rows are read, those of two values to mean 0 and a
         difference of 1; or all, by "scale", to a mean square of 1. Of sparse rows, and what comes after them, True does
-        so with numbers that no row lacks, such as years, divides other large ones by the size of their entries, and
-        leaves words, counts and categories as they are (see `fastgd.data.sparse_moments.EntryScales`); `coef_` is for
-        raw ones.
+        so with numbers that nearly all rows have, such as years, divides other large ones by the size of their entries,
+        and leaves words, counts and categories as they are (see `fastgd.data.sparse_moments.EntryScales`); `coef_` is
+        for raw ones.
     standardize_targets : bool, default=True
         Whether targets are, for losses that take any; predictions are in the units of y. In `fit`, losses that targets
         far out hardly move ("absolute_error", "huber", "quantile", "epsilon_insensitive") take the median for the mean,

@@ -139,11 +139,17 @@ def _tell_features(
         return
     old_mean, old_scale = layer.mean_and_scale
     layer.take(mean, deviation)
-    growth = np.divide(old_scale, layer.scale, out=np.ones_like(mean), where=have_varied)
-    weight = first.weight * np.minimum(growth, _MOST_GROWTH)
+    scale = layer.scale
+    # Of hashed features, none.
+    columns = np.flatnonzero((mean != old_mean) | (scale != old_scale))
+    if not len(columns):
+        return
+    scale, shift = scale[columns], mean[columns] - old_mean[columns]
+    growth = np.divide(old_scale[columns], scale, out=np.ones(len(columns)), where=have_varied[columns])
+    weight = first.weight[:, columns] * np.minimum(growth, _MOST_GROWTH)
     if first.bias is not None:
-        first.bias += weight @ ((mean - old_mean) * layer.scale)
-    first.weight = weight
+        first.bias += weight @ (shift * scale)
+    first.weight[:, columns] = weight
 
 
 def _tell_targets(model: Model, last: Linear, mean: np.ndarray, deviation: np.ndarray) -> None:
