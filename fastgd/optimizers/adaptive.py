@@ -25,7 +25,7 @@ class Adam(Optimizer):
     Parameters
     ----------
     learning_rate : float, Schedule or "auto"
-        At least 0.
+        At least 0. "auto" is at most 0.03 with hidden layers.
     betas : pair of float
         β1 and β2, each in [0, 1).
     eps : float
@@ -49,6 +49,7 @@ class Adam(Optimizer):
     eps: float = 1e-8
     weight_decay: float = 0.0
     state_names: ClassVar[tuple[str, ...]] = ("m", "v")
+    step_per_rate: ClassVar[float | None] = 1.0
     _decoupled: ClassVar[bool] = False
 
     def _check_settings(self) -> None:
@@ -187,7 +188,7 @@ class RMSprop(Optimizer):
     Parameters
     ----------
     learning_rate : float, Schedule or "auto"
-        At least 0.
+        At least 0. "auto" is at most 0.03 (1 - momentum) with hidden layers.
     alpha : float
         In [0, 1).
     eps : float
@@ -216,6 +217,11 @@ class RMSprop(Optimizer):
     momentum: float = 0.0
     centered: bool = False
     state_names: ClassVar[tuple[str, ...]] = ("v", "a", "m")
+
+    @property
+    def step_per_rate(self) -> float:
+        """As `Optimizer.step_per_rate`."""
+        return 1 / (1 - self.momentum)
 
     def _check_settings(self) -> None:
         self._set_checked(checks.below_one, "alpha", "momentum")

@@ -43,6 +43,10 @@ class Optimizer(ABC):
     #: The largest stable rate, as a share of that of plain SGD; None where steps are not in proportion to the gradient.
     stable_share: ClassVar[float | None] = None
 
+    #: How long a weight's steps are, in rates, while it keeps moving one way; None where they are in proportion to the
+    #: gradient, or become shorter.
+    step_per_rate: ClassVar[float | None] = None
+
     #: Whether an update is  w -= learning_rate · g  and no more.
     is_plain: ClassVar[bool] = False
 

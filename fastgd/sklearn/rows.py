@@ -129,7 +129,8 @@ def _dense_or_csr(X: Any) -> Any:
         return as_csr(X)
     checks.require_unmasked(X, "X")
     require_no_times(X, "X")
-    return X
+    # Of a list, scikit-learn would not see that a None is a missing number.
+    return np.asarray(X) if isinstance(X, list) else X
 
 
 def _numbers(X: Any) -> Any:

@@ -201,6 +201,24 @@ def test_another_optimizer_measures_anew(tmp_path):
     assert trainer.learning_rate == fresh.learning_rate
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "longest"),
+    [(gd.Adam("auto"), 1), (gd.RMSprop("auto"), 1), (gd.RMSprop("auto", momentum=0.75), 4), (gd.Adagrad("auto"), None)],
+    ids=["Adam", "RMSprop", "momentum", "Adagrad"],
+)
+def test_steps_of_hidden_layers_stay_short_where_few_rows_say_little_about_rates(optimizer, longest):
+    """Trials alone find rates ten times as large."""
+    rng = np.random.default_rng(0)
+    X, rates = rng.standard_normal((120, 10)), []
+    y = (X[:, 0] + rng.standard_normal(120) > 0).astype(float)
+    for layers in ([gd.Linear(10, 32), gd.ReLU(), gd.Linear(32, 1)], [gd.Linear(10, 1)]):
+        trainer = gd.Trainer(gd.Model(layers), "log_loss", optimizer, batch_size=32)
+        trainer.fit(X, y, epochs=2)
+        rates.append(trainer.learning_rate)
+    assert (rates[0] <= 0.03 / (longest or 1)) == (longest is not None)
+    assert rates[1] > 0.03
+
+
 def test_progress_says_which_rate(capsys):
     X, y = rows()
     trainer = auto()

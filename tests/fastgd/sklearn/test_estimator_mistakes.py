@@ -21,6 +21,7 @@ REFUSED = {
     "a column of words": (FRAME.assign(word="red"), Y, "could not convert string to float"),
     "NaN": (put(np.nan), Y, "Input X contains NaN"),
     "None": (put(None), Y, "Input X contains NaN"),
+    "None in a list": (put(None).tolist(), Y, "contains NaN"),
     "infinity": (put(np.inf), Y, "Input X contains infinity"),
     "NaN as target": (X, put(np.nan, Y), "Input y contains NaN"),
     "complex": (X + 1j, Y, "Complex data not supported"),
