@@ -1,6 +1,7 @@
 """Callbacks as `Trainer.fit` calls them."""
 
 import contextlib
+import inspect
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,9 @@ def restore(descriptions: list[dict[str, Any]], tensors: dict[str, np.ndarray]) 
 
 
 def require_callables(callbacks: Any) -> None:
-    """Raise a TypeError for anything but a list or tuple of callables, and for a class in place of an instance."""
+    """Raise a TypeError for anything but a list or tuple of callables of a trainer and a record, and for a class in
+    place of an instance.
+    """
     if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
         hint = ", as in callbacks=[callback]" if callable(callbacks) else ""
         raise TypeError(f"callbacks is {callbacks!r}; expected a list of callables{hint}")
@@ -62,6 +65,16 @@ def require_callables(callbacks: Any) -> None:
             raise TypeError(f"callbacks[{index}] is the class {callback.__name__}; expected an instance of it")
         if not callable(callback):
             raise TypeError(f"callbacks[{index}] is {callback!r}; expected a callable")
+        with contextlib.suppress(ValueError):
+            # Of what is not written in Python, nobody may know the arguments.
+            signature = inspect.signature(callback)
+            try:
+                signature.bind(None, None)
+            except TypeError:
+                raise TypeError(
+                    f"callbacks[{index}] is {callback!r} with arguments {signature}; expected a callable of two, as in "
+                    "def callback(trainer, record)"
+                ) from None
 
 
 class CallbackList:

@@ -31,6 +31,8 @@ NO_CALLBACKS = [
     ("stop", "callbacks is 'stop'; expected a list of callables"),
     ([EarlyStopping], r"callbacks\[0\] is the class EarlyStopping; expected an instance of it"),
     ([print, "x"], r"callbacks\[1\] is 'x'; expected a callable"),
+    ([lambda record: None], r"callbacks\[0\] is <function .* with arguments \(record\); expected a callable of two"),
+    ([lambda a, b, c: None], r"with arguments \(a, b, c\); expected .* as in def callback\(trainer, record\)"),
     ((None,), r"callbacks\[0\] is None; expected a callable"),
 ]
 
