@@ -13,7 +13,12 @@ _FEW_ROWS, _TOLERATED_OF_FEW, _TOLERATED = 50, 0.25, 0.5
 
 
 def leave_one_out_errors(
-    X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray, alphas: np.ndarray, with_mean: bool = True
+    X: np.ndarray,
+    y: np.ndarray,
+    sample_weight: np.ndarray,
+    alphas: np.ndarray,
+    with_mean: bool = True,
+    has_scale: bool = False,
 ) -> np.ndarray:
     """The squared error of ridge regression for each row when it is fitted to all others, for each alpha.
 
@@ -28,6 +33,7 @@ def leave_one_out_errors(
     sample_weight : (n,) float64, at least 0; (0,) are ones
     alphas : (n_alphas,) float64, above 0
     with_mean : whether features are centred, and there is a bias b; without, the v_i of h_i is left out
+    has_scale : whether features have been scaled, as those of sparse rows are, and are not divided by deviations
 
     Returns
     -------
@@ -37,14 +43,17 @@ def leave_one_out_errors(
     v = sample_weight / sample_weight.sum() if sample_weight.size else np.full(len(X), 1 / len(X))
     X, y, v = X[v > 0], y[v > 0], v[v > 0]
     root = np.sqrt(v)[:, None]
-    Z = root * _standardized(FeatureMoments, X, v, with_mean)
+    if has_scale:
+        Z = root * (X - v @ X if with_mean else X)
+    else:
+        Z = root * _standardized(FeatureMoments, X, v, with_mean)
     t = root * _standardized(Moments, y, v, with_mean)
     by_rows = len(Z) <= Z.shape[1]
     gram = Z @ Z.T if by_rows else Z.T @ Z
     if not (np.isfinite(gram).all() and np.isfinite(t).all()):
         return np.full((len(Z), len(alphas)), np.nan)
     variances, vectors = np.linalg.eigh(gram)
-    kept = variances > _LEAST_VARIANCE * variances[-1]
+    kept = variances > _LEAST_VARIANCE * variances.max(initial=0.0)
     variances, vectors = variances[kept], vectors[:, kept]
     U = vectors if by_rows else Z @ vectors / np.sqrt(variances)
     shrinkage = variances[:, None] / (variances[:, None] + alphas)

@@ -1,5 +1,6 @@
 """What learns best of all that was measured, without a search: optimisers, falling rates, and where to start from."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 from fastgd.activations import Dropout, Identity, ReLU
 from fastgd.data.base import Dataset, first_rows
 from fastgd.data.block import Block
+from fastgd.data.reader import blocks
+from fastgd.data.sparse_moments import EntryScales
 from fastgd.data.subset import Subset, rows_that_count
 from fastgd.layers import Linear
 from fastgd.leave_one_out import leave_one_out_errors, standard_error_rule
@@ -83,6 +86,8 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
     - for losses of classes, and of all networks, at least 0.05 h min(v / n_samples, 1)², for the sum v of the variances
       of standardised features: the number of those that take more than two values.
 
+    On sparse rows, only linear models and losses of numbers have another one.
+
     For the Poisson loss, all is in units of `unit_of_loss`. Rows without a weight are none.
 
     with_mean : whether features are centred
@@ -91,16 +96,16 @@ def recommended_alpha(dataset: Dataset, loss: Loss, is_network: bool, with_mean:
     n_counting = max(dataset.n_samples if counting is None else len(counting), 1)
     usual = usual_alpha(n_counting, loss, is_network) * unit_of_loss(dataset, loss)
     curvature = kind_of(loss).curvature or float(takes_every_number(loss))
-    if dataset.is_sparse or not curvature:
+    if not curvature:
         return usual
-    width = dataset.n_features / n_counting
-    by_width = _WIDEST_ALPHA * curvature * min(width, 1.0) ** 2
+    width, by_width = dataset.n_features / n_counting, usual
+    if not dataset.is_sparse:
+        by_width = max(usual, _WIDEST_ALPHA * curvature * min(width, 1.0) ** 2)
     if by_width > usual and (takes_classes(loss) or is_network):
         # Columns of categories, which hold 0 or 1, vary by less than they are many.
         width_of_variances = _sum_of_variances(_some_rows(dataset, counting)) / n_counting
-        by_width = _WIDEST_ALPHA * curvature * min(width_of_variances, 1.0) ** 2
-    by_width = max(usual, by_width)
-    if takes_classes(loss) or width < _LEAST_WIDTH:
+        by_width = max(usual, _WIDEST_ALPHA * curvature * min(width_of_variances, 1.0) ** 2)
+    if takes_classes(loss) or width < _LEAST_WIDTH or (dataset.is_sparse and is_network):
         return by_width
     least = usual_alpha(n_counting, loss, is_network=False)
     # A network can fit single targets that lie far out, and a larger alpha, which they ask for, keeps it from that.
@@ -157,17 +162,37 @@ def _by_rows_left_out(
     # Of fewer rows, the same penalty on the sum of all errors.
     with np.errstate(all="ignore"):
         y = _clipped(rows.y, rows.sample_weight) if is_robust else rows.y
-        errors = leave_one_out_errors(rows.X, y, rows.sample_weight, alphas * n_counting / n_rows, with_mean)
+        X = _by_entries(rows, with_mean) if dataset.is_sparse else rows.X
+        alphas_of_rows = alphas * n_counting / n_rows
+        errors = leave_one_out_errors(X, y, rows.sample_weight, alphas_of_rows, with_mean, has_scale=dataset.is_sparse)
     return standard_error_rule(errors, alphas, n_counting)
+
+
+def _by_entries(rows: Block, with_mean: bool) -> np.ndarray:
+    """Those columns of sparse rows that have entries, dense and scaled as models take them."""
+    scales = EntryScales(rows.X.shape[1], with_mean)
+    scales.add(rows.X, rows.sample_weight)
+    mean, divisor = scales.result()
+    columns = rows.X.used_columns()
+    dense = rows.X.dense_columns(columns, np.dtype(np.float64))
+    return (dense - mean[columns]) / np.where(divisor > 0, divisor, np.inf)[columns]
 
 
 def _some_rows(dataset: Dataset, counting: np.ndarray | None) -> Block:
     """Up to 256 rows of those with a weight, evenly spaced, in float64."""
     n_counting = dataset.n_samples if counting is None else len(counting)
-    n_rows = min(n_counting, max(_CHOOSING_NUMBERS // dataset.n_features, 2), _CHOOSING_ROWS)
+    n_columns = dataset.n_features
+    if dataset.is_sparse:
+        # Those without an entry in any of these rows take no room.
+        n_columns = max(min(n_columns, math.ceil(dataset.entries_per_row * _CHOOSING_ROWS)), 1)
+    n_rows = min(n_counting, max(_CHOOSING_NUMBERS // n_columns, 2), _CHOOSING_ROWS)
     indices = np.linspace(0, n_counting - 1, n_rows).astype(np.int64)
     indices = indices if counting is None else counting[indices]
-    return first_rows(Subset(dataset, indices), n_rows, np.dtype(np.float64))
+    rows, double = Subset(dataset, indices), np.dtype(np.float64)
+    if not dataset.is_sparse:
+        return first_rows(rows, n_rows, double)
+    with contextlib.closing(blocks(rows, double, y_dtype=double)) as parts:
+        return next(parts)[1]
 
 
 def _sum_of_variances(rows: Block) -> float:

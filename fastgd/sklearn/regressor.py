@@ -46,9 +46,9 @@ class GDRegressor(RegressorMixin, GradientDescent):
         all losses but poisson, what serves rows that were left out, where features are 0.02 or more to a row: see
         `fastgd.recommended.recommended_alpha`. That is so where the solver is "auto", the penalty L2, `standardize`
         True and targets are standardised. In `partial_fit` and where a rate is chosen, it is 0.0001, as SGD*'s, or with
-        hidden layers 0.001. On sparse rows it is 0 in `partial_fit`, and for networks on more than a million features:
-        each update would be of all weights. Without momentum, SGD multiplies weights by max(0, 1 - rate · alpha), as
-        SGD*, and costs no more than the entries.
+        hidden layers 0.001, as on sparse rows. There, it is 0 in `partial_fit`, and for networks on more than a million
+        features: each update would be of all weights. Without momentum, SGD multiplies weights by
+        max(0, 1 - rate · alpha), as SGD*, and costs no more than the entries.
     l1_ratio : float, default=0.15
         From 0 to 1; of "elasticnet" alone.
     fit_intercept : bool, default=True

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array, random_array
 from sklearn.linear_model import Ridge
 
 import fastgd as gd
@@ -173,3 +174,37 @@ def test_columns_of_categories_count_by_how_much_they_vary(n_samples, n_numbers)
     assert alpha_of(X, y, "log_loss") == pytest.approx(0.05 * 0.25 * width**2, rel=1e-3)
     usual = 1 / n_samples
     assert alpha_of(X[:, -50:], y, "log_loss") == usual < alpha_of(X, y, "log_loss")
+
+
+@pytest.mark.parametrize("with_mean", [True, False])
+def test_features_that_have_a_scale_keep_it(with_mean):
+    X, y = rows(30, 8, noise=1.0)
+    Z = X - X.mean(axis=0) if with_mean else X
+    Z = Z / X.std(axis=0)
+    expected = leave_one_out_errors(X, y[:, None], np.empty(0), ALPHAS, with_mean)
+    found = leave_one_out_errors(Z + with_mean, y[:, None], np.empty(0), ALPHAS, with_mean, has_scale=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("n_samples", [200, 1000])
+def test_sparse_rows_choose_by_their_entries(n_samples):
+    """Of words, the alpha that serves the columns as they are; of classes and for networks, what is usual."""
+    rng = np.random.default_rng(0)
+    X = random_array((n_samples, 500), density=0.02, format="csr", rng=rng)
+    y = X @ rng.normal(size=500) + 5 * rng.normal(size=n_samples)
+    data = gd.data.SparseDataset(X, y)
+    found = recommended_alpha(data, as_loss("half_squared_error"), is_network=False)
+    chosen = np.linspace(0, n_samples - 1, min(n_samples, 256)).astype(int)
+    alphas = 10 ** (np.arange(1 + int(4 * np.log10(n_samples))) / 4) / n_samples
+    of_rows = alphas * n_samples / len(chosen)
+    errors = leave_one_out_errors(X[chosen].toarray(), y[chosen, None], np.empty(0), of_rows, has_scale=True)
+    assert found == pytest.approx(standard_error_rule(errors, alphas, n_samples))
+    assert found > 5 / n_samples
+    assert recommended_alpha(data, as_loss("half_squared_error"), is_network=True) == 1e-3
+    classes = gd.data.SparseDataset(X, y > 0)
+    assert recommended_alpha(classes, as_loss("log_loss"), is_network=False) == 1 / n_samples
+
+
+def test_sparse_rows_without_entries_have_the_usual_alpha():
+    data = gd.data.SparseDataset(csr_array((50, 400)), np.arange(50.0))
+    assert recommended_alpha(data, as_loss("half_squared_error"), is_network=False) >= 0.01
