@@ -237,16 +237,17 @@ def test_how_sparse_columns_are_standardised(with_mean, is_sparse):
 
 
 def test_numbers_of_a_table_may_be_lacking_in_some_rows():
-    """Beside categories, which do not vary; but not beside words, which few rows have."""
+    """Beside categories, which do not vary, even if they come late; but not beside words, which few rows have."""
     rng = np.random.default_rng(0)
-    table = np.zeros((400, 12))
+    table = np.zeros((400, 28))
     table[:, 0], table[:, 1], table[:, 2] = rng.uniform(0.005, 0.015, 400), rng.uniform(2, 8, 400), rng.random(400)
-    table[np.arange(400), 3 + rng.integers(0, 9, 400)] = 1
+    table[np.arange(400), 3 + rng.integers(0, 25, 400)] = 1
     table[3, 0] = table[4, 1] = table[5:50, 2] = 0
     words = np.where(rng.random((400, 20)) < 0.1, rng.random((400, 20)), 0)
     for X, is_table in ((table, True), (np.hstack([table, words]), False)):
         scales = EntryScales(X.shape[1], with_mean=True)
-        scales.add(sparse_rows(sparse.csr_array(X)), np.empty(0))
+        for part in (X[:2], X[2:]):
+            scales.add(sparse_rows(sparse.csr_array(part)), np.empty(0))
         mean, divisor = scales.result()
         size = np.sqrt((X[X[:, 0] > 0, 0] ** 2).mean())
         np.testing.assert_allclose(mean[:3], [0, X[:, 1].mean() if is_table else 0, 0])
