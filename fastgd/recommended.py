@@ -151,6 +151,8 @@ def _by_rows_left_out(
     is_robust : whether targets far out are clipped first
     """
     n_counting = dataset.n_samples if counting is None else len(counting)
+    if n_counting < _FEWEST_ROWS:
+        return least
     rows = _some_rows(dataset, counting)
     n_rows = len(rows.X)
     if n_rows < (_FEWEST_ROWS if n_rows == n_counting else _FEWEST_OF_MORE):

@@ -123,8 +123,7 @@ class SparseLoop:
         places = np.empty(_PLACES_AT_ONCE, np.int64)
         if hooks.direction_at is not None:
             address = hooks.direction_at.pointer(task.model.dtype)
-            # Pages of it that no row touches are never written: they cost nothing.
-            direction = np.zeros(task.vectors.parameters.size, task.model.dtype)
+            direction = np.zeros_like(task.vectors.parameters)
             return kernels.BoundedEntries(rule.step, address, direction, np.zeros(1), places)
         return kernels.SparseUpdate(rule.step, hooks.update_at.pointer(task.model.dtype), places)
 

@@ -140,7 +140,7 @@ def _tell_features(
     old_mean, old_scale = layer.mean_and_scale
     layer.take(mean, deviation)
     scale = layer.scale
-    # Of hashed features, none.
+    # Of hashed features, none does.
     columns = np.flatnonzero((mean != old_mean) | (scale != old_scale))
     if not len(columns):
         return

@@ -205,6 +205,10 @@ def test_sparse_rows_choose_by_their_entries(n_samples):
     assert recommended_alpha(classes, as_loss("log_loss"), is_network=False) == 1 / n_samples
 
 
-def test_sparse_rows_without_entries_have_the_usual_alpha():
-    data = gd.data.SparseDataset(csr_array((50, 400)), np.arange(50.0))
-    assert recommended_alpha(data, as_loss("half_squared_error"), is_network=False) >= 0.01
+@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf, 1e300])
+def test_sparse_rows_that_tell_nothing_have_the_usual_alpha(bad):
+    """Training will name one that is bad."""
+    X = csr_array((np.full(50, bad), np.arange(50), np.arange(51)), (50, 400))
+    for v in (None, np.zeros(50)):
+        data = gd.data.SparseDataset(X, np.arange(50.0), v)
+        assert recommended_alpha(data, as_loss("half_squared_error"), is_network=False) >= 0.01
